@@ -1,0 +1,42 @@
+# What people type here. `make help` lists it; `make check` is what CI runs after the tests.
+
+tool = go tool -modfile=tools/$(1)/go.mod $(1)
+# Proto changes are compared with this commit, so that no client of yesterday breaks.
+against ?= .git#branch=main
+
+.DEFAULT_GOAL := help
+.PHONY: help gen fresh lint test race docs check demo up
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+gen:  ## regenerate gen/ and the *db rooms
+	$(call tool,buf) generate
+	$(call tool,sqlc) generate
+
+docs:  ## rewrite the pages of docs/ that the code knows
+	go test ./cmd/dayof -run TestGeneratedPages -update
+
+fresh:  ## fail when generated code differs from its source
+	.ci/fresh
+
+lint:  ## proto, SQL and Go
+	$(call tool,buf) lint
+	$(call tool,buf) format --diff --exit-code proto
+	$(call tool,buf) breaking --against '$(against)'
+	$(call tool,sqlc) diff
+	$(call tool,golangci-lint) run ./...
+
+test:  ## all tests; needs Go and nothing else
+	go test ./...
+
+race:  ## the tests under the race detector
+	go test -race ./...
+
+check: lint fresh race  ## what CI runs
+
+demo:  ## sell one ticket, keep the three files
+	go run ./cmd/dayof demo
+
+up:  ## run everything in the foreground
+	go run ./cmd/dayof up
