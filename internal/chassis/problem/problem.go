@@ -1,0 +1,154 @@
+// Package problem is the one error type that callers of our RPCs may see, its form on the wire, and the boundary that
+// keeps every other error text inside the house.
+//
+// On the wire a problem is a Connect error with the details google.rpc.ErrorInfo (reason, domain "dayof"),
+// google.rpc.BadRequest (field paths) and google.rpc.RetryInfo. Reasons are stable UPPER_SNAKE words to switch on.
+package problem
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+)
+
+// Domain is the domain of every google.rpc.ErrorInfo we send.
+const Domain = "dayof"
+
+// Reasons that the chassis itself gives; services add their own.
+const (
+	ReasonInvalidField           = "INVALID_FIELD"             // a field breaks a rule of the schema; see the field paths
+	ReasonMalformedRequest       = "MALFORMED_REQUEST"         // the bytes are not a request message of this RPC
+	ReasonRequestTooLarge        = "REQUEST_TOO_LARGE"         // the request is over the size limit
+	ReasonRequestTooSlow         = "REQUEST_TOO_SLOW"          // the request did not arrive in time
+	ReasonOverloaded             = "OVERLOADED"                // too many calls in flight; retry after the given time
+	ReasonUnauthenticated        = "UNAUTHENTICATED"           // no valid bearer token
+	ReasonPermissionDenied       = "PERMISSION_DENIED"         // the caller may not call this RPC
+	ReasonIdempotencyKeyRequired = "IDEMPOTENCY_KEY_REQUIRED"  // a mutating RPC without the header Idempotency-Key
+	ReasonIdempotencyKeyInvalid  = "IDEMPOTENCY_KEY_INVALID"   // the header is not 1 to 255 visible ASCII characters
+	ReasonIdempotencyKeyReused   = "IDEMPOTENCY_KEY_REUSED"    // the key was used for a different request
+	ReasonIdempotencyKeyInFlight = "IDEMPOTENCY_KEY_IN_FLIGHT" // a call with this key is still running; retry
+	ReasonConcurrentChange       = "CONCURRENT_CHANGE"         // lost a race; retry the whole call
+	ReasonUnavailable            = "DEPENDENCY_UNAVAILABLE"    // something this service needs is away; retry
+	ReasonInternal               = "INTERNAL"                  // our fault; the log knows more
+)
+
+// Problem is an error that its caller is meant to see: a code, a stable reason and a sentence that tells what to do.
+type Problem struct {
+	Code       connect.Code
+	Reason     string        // UPPER_SNAKE, stable
+	Detail     string        // a sentence for people: what is wrong and what to do; sent to the caller
+	Fields     []Field       // which fields of the request are wrong
+	RetryAfter time.Duration // when a retry may help; 0: not said
+	Err        error         // the cause, for our logs only; never sent
+}
+
+// Field is one field of a request that is wrong.
+type Field struct {
+	Path        string // proto field names, as in "lines[2].quantity"
+	Description string // what it should be
+}
+
+// New returns a problem. The detail is sent to the caller.
+func New(code connect.Code, reason, detail string) *Problem {
+	return &Problem{Code: code, Reason: reason, Detail: detail}
+}
+
+// InvalidField returns the invalid_argument problem about one field of the request.
+func InvalidField(path, description string) *Problem {
+	return &Problem{
+		Code:   connect.CodeInvalidArgument,
+		Reason: ReasonInvalidField,
+		Detail: path + ": " + description,
+		Fields: []Field{{Path: path, Description: description}},
+	}
+}
+
+// Because returns a copy of p with the cause err, which is logged and never sent.
+func (p *Problem) Because(err error) *Problem {
+	q := *p
+	q.Err = err
+	return &q
+}
+
+// Error is for logs; the caller sees the detail only.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.Code.String())
+	if p.Reason != "" {
+		b.WriteString(" " + p.Reason)
+	}
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	if p.Err != nil {
+		b.WriteString(": " + p.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// Reason returns the reason of the Problem, Downstream or received Connect error in err's chain; "" if there is none.
+func Reason(err error) string {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Reason
+	}
+	if d, ok := errors.AsType[*Downstream](err); ok {
+		return d.Reason()
+	}
+	if c, ok := errors.AsType[*connect.Error](err); ok {
+		return readDetails(c).reason
+	}
+	return ""
+}
+
+// Fields returns the field paths of the Problem, Downstream or received Connect error in err's chain.
+func Fields(err error) []Field {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Fields
+	}
+	if d, ok := errors.AsType[*Downstream](err); ok {
+		return d.fields
+	}
+	if c, ok := errors.AsType[*connect.Error](err); ok {
+		return readDetails(c).fields
+	}
+	return nil
+}
+
+// RetryAfter returns the RetryInfo of the Problem, Downstream or received Connect error in err's chain; 0 if not said.
+func RetryAfter(err error) time.Duration {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.RetryAfter
+	}
+	if d, ok := errors.AsType[*Downstream](err); ok {
+		return d.RetryAfter()
+	}
+	if c, ok := errors.AsType[*connect.Error](err); ok {
+		return readDetails(c).retryAfter
+	}
+	return 0
+}
+
+// Code returns the code of the Problem, Downstream or Connect error in err's chain, that of a context error, and
+// connect.CodeUnknown for every other error. It is 0 for nil.
+func Code(err error) connect.Code {
+	if err == nil {
+		return 0
+	}
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Code
+	}
+	if d, ok := errors.AsType[*Downstream](err); ok {
+		return d.Code()
+	}
+	if code, ok := contextCode(err); ok {
+		if _, isConnect := errors.AsType[*connect.Error](err); !isConnect {
+			return code
+		}
+	}
+	return connect.CodeOf(err)
+}

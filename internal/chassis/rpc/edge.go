@@ -1,0 +1,277 @@
+package rpc
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+const (
+	// bodyMax is where reading a request body stops for good. It is above readMax so that a message that is only a
+	// little too large is read to its end, and its connection lives on.
+	bodyMax = 2 * readMax
+	// overloadRetryAfter is how long a shed caller waits.
+	overloadRetryAfter = time.Second
+)
+
+// edge stands around the handlers of one service. It bounds what a request may cost before an interceptor sees it, and
+// gives the refusals that connect makes by itself, for broken bytes mostly, the form of our problems.
+type edge struct {
+	observer
+	next        http.Handler
+	service     string
+	procedures  map[string]bool // known ones; others must not become metric labels
+	inFlight    limit
+	bodyTimeout time.Duration
+	errors      *connect.ErrorWriter
+}
+
+// limit is a number of places; nil has no end of them.
+type limit chan struct{}
+
+func (l limit) take() bool {
+	if l == nil {
+		return true
+	}
+	select {
+	case l <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l limit) giveBack() {
+	if l != nil {
+		<-l
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{procedure: e.label(r.URL.Path), start: e.clock.Now()}
+	if !e.inFlight.take() {
+		p := problem.New(connect.CodeResourceExhausted, problem.ReasonOverloaded, "too many calls in flight, retry later")
+		p.RetryAfter = overloadRetryAfter
+		e.refuse(w, r, c, p)
+		return
+	}
+	defer e.inFlight.giveBack()
+	e.metrics.inFlight.Inc()
+	defer e.metrics.inFlight.Dec()
+
+	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
+	if r.Body != http.NoBody {
+		r.Body = newTimedBody(w, http.MaxBytesReader(w, r.Body, bodyMax), e.bodyTimeout)
+	}
+	e.next.ServeHTTP(out, r.WithContext(withCall(r.Context(), c)))
+	if c.answered {
+		return
+	}
+	p := out.problem()
+	if p == nil {
+		out.release() // an HTTP refusal, of the method or the content type, that is no RPC's answer
+		return
+	}
+	out.forget()
+	e.refuse(w, r, c, p)
+}
+
+// refuse answers in the protocol of the request.
+func (e *edge) refuse(w http.ResponseWriter, r *http.Request, c *call, p *problem.Problem) {
+	e.ended(r.Context(), c, p, slog.LevelDebug)
+	if err := e.errors.Write(w, r, p.ConnectError()); err != nil {
+		e.logger.LogAttrs(r.Context(), slog.LevelDebug, "caller is gone", slog.String("error", err.Error()))
+	}
+}
+
+// label returns the procedure of a path, or one word for all paths that are none.
+func (e *edge) label(path string) string {
+	if e.procedures[path] {
+		return path
+	}
+	return "/" + e.service + "/unknown"
+}
+
+// answer holds back what connect writes until the gate or the interceptor has decided the answer. What comes without
+// that decision is connect's own refusal, and is small.
+type answer struct {
+	http.ResponseWriter
+	call   *call
+	before http.Header
+	status int
+	body   []byte
+}
+
+// Unwrap lets http.ResponseController through.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.call.answered {
+		a.ResponseWriter.WriteHeader(status)
+		return
+	}
+	a.status = status
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) {
+	if a.call.answered {
+		return a.ResponseWriter.Write(b)
+	}
+	a.body = append(a.body, b...)
+	return len(b), nil
+}
+
+// Flush implements http.Flusher, which connect asks for.
+func (a *answer) Flush() {
+	if flusher, ok := a.ResponseWriter.(http.Flusher); ok && a.call.answered {
+		flusher.Flush()
+	}
+}
+
+// release sends what was held back.
+func (a *answer) release() {
+	if a.status != 0 {
+		a.ResponseWriter.WriteHeader(a.status)
+	}
+	if len(a.body) > 0 {
+		_, _ = a.ResponseWriter.Write(a.body) // the caller may be gone
+	}
+}
+
+// forget restores the headers as they were.
+func (a *answer) forget() {
+	h := a.Header()
+	clear(h)
+	for k, v := range a.before {
+		h[k] = v
+	}
+}
+
+// problem reads the refusal that was held back; nil if it is not an RPC's.
+func (a *answer) problem() *problem.Problem {
+	h := a.Header()
+	status, message := h.Get("Grpc-Status"), h.Get("Grpc-Message")
+	if status == "" {
+		// connect sets trailers under net/http's prefix, which Get would not find in canonical form.
+		status, message = first(h[http.TrailerPrefix+"Grpc-Status"]), first(h[http.TrailerPrefix+"Grpc-Message"])
+	}
+	if status != "" {
+		number, err := strconv.ParseUint(status, 10, 32)
+		if err != nil {
+			return problem.Internal(err)
+		}
+		if text, err := url.PathUnescape(message); err == nil {
+			message = text
+		}
+		return refusal(connect.Code(number), message)
+	}
+	var wire struct {
+		Code    connect.Code `json:"code"`
+		Message string       `json:"message"`
+	}
+	if a.status < 400 || json.Unmarshal(a.body, &wire) != nil {
+		return nil
+	}
+	return refusal(wire.Code, wire.Message)
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// decoderNoise is what connect and protobuf put before the sentence that helps.
+var decoderNoise = regexp.MustCompile(`^.*(unmarshal message: |unmarshal into [^:]*: |proto:[\s\x{a0}]*)`)
+
+// namedField finds the field that protojson complains of.
+var namedField = regexp.MustCompile(`\bfield "?([A-Za-z_][A-Za-z0-9_.]*)"?`)
+
+// refusal says in our words what connect refused. All of it is the caller's doing: our own errors never come this way.
+func refusal(code connect.Code, message string) *problem.Problem {
+	message = decoderNoise.ReplaceAllString(message, "")
+	p := &problem.Problem{
+		Code: connect.CodeInvalidArgument, Reason: problem.ReasonMalformedRequest,
+		Detail: "the request cannot be read: " + message,
+	}
+	switch code { //nolint:exhaustive // the others are broken bytes
+	case connect.CodeResourceExhausted:
+		p.Code, p.Reason = code, problem.ReasonRequestTooLarge
+		p.Detail = "the request is larger than " + strconv.Itoa(readMax) + " bytes"
+	case connect.CodeDeadlineExceeded:
+		p.Code, p.Reason, p.Detail = code, problem.ReasonRequestTooSlow, "the request did not arrive in time"
+	case connect.CodeCanceled, connect.CodeUnimplemented:
+		p.Code = code // the protocol asks for unimplemented where there is no message, or two, or an unknown encoding
+	default:
+		if field := namedField.FindStringSubmatch(message); field != nil {
+			p.Fields = []problem.Field{{Path: field[1], Description: message}}
+		}
+	}
+	return p
+}
+
+// timedBody ends a request whose body does not arrive in time or is too large.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+// newTimedBody starts the clock of a request's body. The deadline is lifted once the body is read: left alone it would
+// end the context of a long call.
+func newTimedBody(w http.ResponseWriter, body io.ReadCloser, timeout time.Duration) io.ReadCloser {
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(clock.System{}.Now().Add(timeout)); err != nil {
+		return body // a ResponseWriter without deadlines, as in a test
+	}
+	return &timedBody{ReadCloser: body, control: control}
+}
+
+// Read implements io.Reader.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.control.SetReadDeadline(time.Time{}) // it was supported a moment ago
+	}
+	return n, err
+}
+
+// procedures lists the full names of the methods of a service, for those that the binary knows.
+func procedures(service string) map[string]bool {
+	names := make(map[string]bool)
+	for _, method := range methodsOf(service) {
+		names["/"+service+"/"+method] = true
+	}
+	return names
+}
+
+// route bounds a plain HTTP handler as edge does an RPC: the same places, the same time for the body.
+func route(l limit, timeout time.Duration, logger *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !l.take() {
+			logger.LogAttrs(r.Context(), slog.LevelDebug, "request shed", slog.String("path", r.URL.Path))
+			w.Header().Set("Retry-After", strconv.Itoa(int(overloadRetryAfter/time.Second)))
+			http.Error(w, "too many requests in flight, retry later", http.StatusServiceUnavailable)
+			return
+		}
+		defer l.giveBack()
+		if r.Body != http.NoBody {
+			r.Body = newTimedBody(w, r.Body, timeout)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
