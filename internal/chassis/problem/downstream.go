@@ -83,7 +83,7 @@ func FromCall(procedure string, err error) error {
 // synthesized says which codes mean what they say when the client made them up itself. The others stand for a broken
 // connection or a reply that is none: connect-go gives unknown, internal or even invalid_argument for these.
 func synthesized(code connect.Code) bool {
-	switch code { //nolint:exhaustive // the list is the point
+	switch code {
 	case connect.CodeCanceled, connect.CodeDeadlineExceeded, connect.CodeResourceExhausted,
 		connect.CodeUnauthenticated, connect.CodePermissionDenied, connect.CodeUnimplemented:
 		return true
@@ -107,7 +107,7 @@ func (d *Downstream) RetryAfter() time.Duration { return d.retryAfter }
 // Retryable reports whether the same call with the same key may succeed later. True says nothing about whether the
 // effect already happened. A limit (resource_exhausted) is retryable only if the peer said when.
 func (d *Downstream) Retryable() bool {
-	switch d.code { //nolint:exhaustive // all other codes need somebody to act
+	switch d.code {
 	case connect.CodeUnavailable, connect.CodeAborted, connect.CodeDeadlineExceeded, connect.CodeCanceled:
 		return true
 	case connect.CodeResourceExhausted:

@@ -13,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -77,7 +78,7 @@ func newTransport(tlsConfig *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		DialContext:         dialer.DialContext,
-		TLSClientConfig:     tlsConfig,
+		TLSClientConfig:     tlsConfig.Clone(), // net/http writes into it
 		TLSHandshakeTimeout: 2 * time.Second,
 		IdleConnTimeout:     90 * time.Second,
 		Protocols:           &protocols,
@@ -149,12 +150,12 @@ func (c *outgoing) setHeaders(ctx context.Context, header http.Header) string {
 // backoff is the wait before repeat number attempt: exponential with full jitter, so that callers that failed
 // together do not come back together.
 func backoff(attempt int) time.Duration {
-	return rand.N(retryBase<<(attempt-1)) + 1 //nolint:gosec // jitter is no secret
+	return rand.N(retryBase<<(attempt-1)) + 1
 }
 
 // sleep waits unless ctx ends before the wait would; it reports whether it waited.
 func sleep(ctx context.Context, wait time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
+	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(clock.System{}.Now()) <= wait {
 		return false
 	}
 	timer := time.NewTimer(wait)

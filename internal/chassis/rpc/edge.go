@@ -209,7 +209,7 @@ func refusal(code connect.Code, message string) *problem.Problem {
 		Code: connect.CodeInvalidArgument, Reason: problem.ReasonMalformedRequest,
 		Detail: "the request cannot be read: " + message,
 	}
-	switch code { //nolint:exhaustive // the others are broken bytes
+	switch code {
 	case connect.CodeResourceExhausted:
 		p.Code, p.Reason = code, problem.ReasonRequestTooLarge
 		p.Detail = "the request is larger than " + strconv.Itoa(readMax) + " bytes"

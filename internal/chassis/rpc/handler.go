@@ -144,7 +144,7 @@ func (b *boundary) WrapStreamingHandler(connect.StreamingHandlerFunc) connect.St
 // half of what is left when that is less. It ends after timeout at the latest.
 func withDeadline(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
+		left := deadline.Sub(clock.System{}.Now())
 		timeout = min(timeout, left-min(answerReserve, left/2))
 	}
 	return context.WithTimeout(ctx, timeout)
