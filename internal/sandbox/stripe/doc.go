@@ -1,0 +1,30 @@
+// Package stripe is a stateful stand-in for Stripe: its v1 API in the shapes of version 2023-10-16, and the signed
+// webhooks that follow from every change.
+//
+// It is honest: it does nothing that Stripe would not do, and what it does not know it refuses aloud with the error code
+// sandbox_unsupported. Amounts are in minor units. All objects are immutable snapshots; see change.go for how they change
+// and journal.go for how they survive a restart.
+//
+// # Control API
+//
+// Under /_sandbox/, JSON in and out, no authentication, errors in Stripe's shape. ?account=acct_... acts on a connected account
+// where the path does not name an object.
+//
+//	GET, PUT  webhook_endpoints           [{id?, url, secret, old_secrets?, connect, api_version?, enabled_events?}]
+//	GET, PATCH settings                   see Settings; PATCH changes the named ones
+//	POST webhooks/withhold                {payment_intent?}: keep back the events of one intent, or all
+//	POST webhooks/release                 {payment_intent?, drop?}: send (or drop) what was kept back -> {released}
+//	POST events/{id}/resend               send one event once more
+//	GET  idle                             {idle, queued, in_flight, scheduled, withheld}; idle ignores what is withheld
+//	GET, DELETE requests                  API calls, newest last: time, idempotency key, status, replayed...
+//	GET  deliveries                       attempts to deliver, newest last: event, endpoint, attempt, status, outcome
+//	GET  events?payment_intent=&type=     events as they were made, newest last
+//	PUT  objects/{id}                     load an object as it is, no event; unknown balance transactions it names are made
+//	POST payment_intents/{id}/confirm     pay as the buyer would {payment_method?=pm_card_visa, iban?, challenge?=pass|fail|leave}
+//	POST payment_intents/{id}/authenticate {passed}: end an open 3-D Secure challenge
+//	POST payment_intents/{id}/settle      {succeeded?}: end a bank debit that is processing
+//	POST payment_intents/{id}/expire      let an uncaptured authorisation lapse
+//	POST refunds/{id}/fail                {reason?}: also days after it succeeded
+//	POST refunds/{id}/succeed             end a pending refund
+//	POST refunds/{id}/reference           {reference?}: the acquirer's number became known
+package stripe

@@ -1,0 +1,39 @@
+package stripe
+
+// Settings shape what the sandbox does; the control API reads and changes them while it runs.
+type Settings struct {
+	// FeeBasisPoints and FeeFixedMinorUnits make Stripe's fee: amount * bp / 10000, rounded half up, plus the fixed part.
+	FeeBasisPoints     int64 `json:"fee_basis_points"`
+	FeeFixedMinorUnits int64 `json:"fee_fixed_minor_units"`
+	// DisputeFeeMinorUnits is taken with the disputed amount.
+	DisputeFeeMinorUnits int64 `json:"dispute_fee_minor_units"`
+	// AsyncFees leaves a charge's balance_transaction null at first; it comes with charge.updated after AsyncFeesDelayMS,
+	// as with capture_method automatic_async.
+	AsyncFees        bool `json:"async_fees"`
+	AsyncFeesDelayMS int  `json:"async_fees_delay_ms"`
+	// AvailableDelaySeconds passes until pending money is available for payouts and transfers.
+	AvailableDelaySeconds int64 `json:"available_delay_seconds"`
+	// LegacyRefundEvents sends charge.refunded and charge.refund.updated only, as accounts do that are older than refund.created.
+	LegacyRefundEvents bool `json:"legacy_refund_events"`
+	// Withhold keeps every webhook back until it is released.
+	Withhold bool `json:"withhold"`
+	// DropRate, DuplicateRate are 0..1: events never sent, events sent twice. ShuffleMS delays each delivery by a random
+	// time up to so many milliseconds, which mixes their order.
+	DropRate      float64 `json:"drop_rate"`
+	DuplicateRate float64 `json:"duplicate_rate"`
+	ShuffleMS     int     `json:"shuffle_ms"`
+}
+
+// DefaultSettings are 1.5 % + 25 minor units, a dispute fee of 1500, two days until money is available, and deliveries
+// without interference.
+func DefaultSettings() Settings {
+	return Settings{
+		FeeBasisPoints: 150, FeeFixedMinorUnits: 25, DisputeFeeMinorUnits: 1500,
+		AsyncFeesDelayMS: 20, AvailableDelaySeconds: 2 * 24 * 60 * 60,
+	}
+}
+
+// fee is Stripe's share of a captured amount.
+func (st Settings) fee(amount int64) int64 {
+	return (amount*st.FeeBasisPoints+5000)/10000 + st.FeeFixedMinorUnits
+}
