@@ -1,0 +1,333 @@
+package stories
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/dev"
+)
+
+const (
+	// idleTimeout is how long a story may take to come to rest after its last event.
+	idleTimeout = 60 * time.Second
+	idlePoll    = 100 * time.Millisecond
+	// storyCapacity is the stock of the variants that stories buy from; they are used again by later runs.
+	storyCapacity = 1_000_000
+	// suffixLength keeps ids of one run apart from those of all others: 32^12.
+	suffixLength = 12
+)
+
+// Options say how events are delivered.
+type Options struct {
+	Events  string // folder of the event files
+	Shuffle bool   // in an order made from Seed, instead of the story's
+	Seed    uint64
+	Double  bool // every event twice
+	AtOnce  bool // all at the same time
+	Clock   clock.Clock
+}
+
+// Result is one story's replay.
+type Result struct {
+	Key         string         `json:"key"`
+	Passed      bool           `json:"passed"`
+	OrderID     string         `json:"order_id"`
+	EndState    EndState       `json:"end_state"`
+	Differences []Difference   `json:"differences"`
+	NotCompared []string       `json:"not_compared"`
+	Answers     map[string]int `json:"answers"`         // of the webhook endpoint, by status
+	Left        string         `json:"left,omitempty"`  // what was still to do when the time was up
+	Error       string         `json:"error,omitempty"` // why there is no end state
+}
+
+// Replay plays one story against a running dayof and compares its end with what the story expects. It never fails as a
+// whole: what went wrong is in the result.
+func Replay(ctx context.Context, client *dev.Client, s Story, o Options) Result {
+	r := Result{Key: s.Key, Differences: []Difference{}, NotCompared: []string{}, Answers: map[string]int{}}
+	if err := r.replay(ctx, client, s, o); err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	r.Passed = len(r.Differences) == 0 && r.Left == ""
+	return r
+}
+
+func (r *Result) replay(ctx context.Context, client *dev.Client, s Story, o Options) error {
+	bodies, err := s.bodies(o.Events)
+	if err != nil {
+		return err
+	}
+	cart, err := startOrder(ctx, client, s, o.Clock.Now())
+	if err != nil {
+		return err
+	}
+	r.OrderID = cart.OrderID
+	suffix := dev.NewKey()[:suffixLength]
+	mapped, err := newNames(bodies, s, cart.OrderID, cart.IntentID, suffix)
+	if err != nil {
+		return err
+	}
+	events, err := prepare(ctx, client, bodies, mapped)
+	if err != nil {
+		return err
+	}
+	if err := r.deliver(ctx, client, arrange(events, o), o); err != nil {
+		return err
+	}
+	if r.Left, err = awaitRest(ctx, client, cart.OrderID, eventIDs(events)); err != nil {
+		return err
+	}
+	if r.EndState, err = endState(ctx, client, cart.OrderID, int(s.quantity()), events); err != nil {
+		return err
+	}
+	expect, _ := mapped.value(map[string]any(s.Expect)).(map[string]any)
+	r.Differences, r.NotCompared, err = compare(r.EndState, expect)
+	return err
+}
+
+// startOrder starts a checkout of the story's amount: its quantity of tickets at an equal price, and where the amount does
+// not divide, one ticket that costs the rest more.
+func startOrder(ctx context.Context, client *dev.Client, s Story, now time.Time) (dev.Cart, error) {
+	event, err := client.Seed(ctx, now)
+	if err != nil {
+		return dev.Cart{}, err
+	}
+	quantity := s.quantity()
+	price, rest := s.Amount/quantity, s.Amount%quantity
+	if price == 0 {
+		return dev.Cart{}, fmt.Errorf("an amount of %d cannot buy %d tickets", s.Amount, quantity)
+	}
+	counts := map[int64]int64{price: quantity}
+	if rest > 0 {
+		counts = map[int64]int64{price: quantity - 1, price + rest: 1}
+	}
+	var lines []*checkoutv1.CartLine
+	for each, count := range counts {
+		if count == 0 {
+			continue
+		}
+		variant, err := storyVariant(ctx, client, event.GetId(), strings.ToUpper(s.Currency), each)
+		if err != nil {
+			return dev.Cart{}, err
+		}
+		lines = append(lines, &checkoutv1.CartLine{VariantId: variant, Quantity: int32(count)})
+	}
+	return client.StartLines(ctx, event.GetId(), lines)
+}
+
+func storyVariant(ctx context.Context, client *dev.Client, eventID, currency string, price int64) (string, error) {
+	variant, err := client.CreateVariant(ctx, "stories", eventID, "Story "+currency, fmt.Sprint(price), storyCapacity,
+		&checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: currency, MinorUnits: price}})
+	if err != nil {
+		return "", fmt.Errorf("create a variant of %d %s: %w", price, currency, err)
+	}
+	return variant.GetId(), nil
+}
+
+// prepare writes this run's ids into the bodies and loads the last state of every object into the sandbox, so that
+// whatever a handler fetches is there.
+func prepare(ctx context.Context, client *dev.Client, bodies [][]byte, mapped names) ([]event, error) {
+	replacer := mapped.replacer()
+	var events []event
+	var texts [][]byte
+	for _, body := range bodies {
+		text := []byte(replacer.Replace(string(body)))
+		e, _, err := newEvent(text)
+		if err != nil {
+			return nil, err
+		}
+		events, texts = append(events, e), append(texts, text)
+	}
+	objects, err := finalObjects(texts)
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range objects {
+		if err := client.Stripe.Load(ctx, object.id, object.account, object.body); err != nil {
+			return nil, fmt.Errorf("load %s %s: %w", object.kind, object.id, err)
+		}
+	}
+	return events, nil
+}
+
+// arrange puts the events into the order of delivery.
+func arrange(events []event, o Options) []event {
+	out := slices.Clone(events)
+	if o.Double {
+		out = nil
+		for _, e := range events {
+			out = append(out, e, e)
+		}
+	}
+	if o.Shuffle {
+		random := rand.New(rand.NewPCG(o.Seed, 0))
+		random.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	}
+	return out
+}
+
+// deliver posts the events, one after the other or all at once.
+func (r *Result) deliver(ctx context.Context, client *dev.Client, events []event, o Options) error {
+	var mu sync.Mutex
+	post := func(e event) error {
+		status, err := client.PostWebhook(ctx, e.body, e.account != "", o.Clock.Now)
+		if err != nil {
+			return fmt.Errorf("event %s: %w", e.id, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		r.Answers[fmt.Sprint(status)]++
+		if status >= http.StatusInternalServerError {
+			return fmt.Errorf("event %s: the endpoint answers %d", e.id, status)
+		}
+		return nil
+	}
+	if !o.AtOnce {
+		for _, e := range events {
+			if err := post(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	errs := make([]error, len(events))
+	var group sync.WaitGroup
+	for i, e := range events {
+		group.Go(func() { errs[i] = post(e) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+func eventIDs(events []event) []string {
+	var ids []string
+	for _, e := range events {
+		ids = append(ids, e.id)
+	}
+	return ids
+}
+
+// awaitRest waits until nothing is left to do, and says what is left when that takes too long.
+func awaitRest(ctx context.Context, client *dev.Client, orderID string, eventIDs []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, idleTimeout)
+	defer cancel()
+	for {
+		left, err := client.Left(ctx, orderID, eventIDs)
+		if err == nil && left == "" {
+			return "", nil
+		}
+		select {
+		case <-ctx.Done():
+			if left == "" {
+				return "", cmp.Or(err, context.Cause(ctx))
+			}
+			return left, nil
+		case <-time.After(idlePoll):
+		}
+	}
+}
+
+func endState(ctx context.Context, client *dev.Client, orderID string, quantity int, events []event) (EndState, error) {
+	order, err := client.Order(ctx, orderID)
+	if err != nil {
+		return EndState{}, err
+	}
+	out := EndState{
+		Order: order.PaymentState, Tickets: map[string]int{}, Captured: order.Payment.CapturedMinorUnits,
+		Refunded: order.Payment.RefundedMinorUnits, Hold: order.HoldState, Payouts: map[string]string{},
+		LedgerPostings: len(order.Postings), IssuedTimes: issuedTimes(max(len(order.Tickets), len(order.Passes)), quantity),
+		Events: map[string]int{}, Reasons: []string{},
+	}
+	for _, t := range order.Tickets {
+		out.Tickets[t.State]++
+	}
+	for _, refund := range order.Payment.Refunds {
+		if refund.StripeRefundID != "" {
+			out.RefundIDs++
+		}
+	}
+	for _, d := range order.Payment.Disputes {
+		out.Dispute = d.Status
+		out.DisputeFee += d.FeeMinorUnits
+	}
+	if out.LedgerNetOfSale, err = netOfSale(order.Postings); err != nil {
+		return out, err
+	}
+	items, err := client.Operations.ListOperatorItems(ctx, &checkoutv1.ListOperatorItemsRequest{OrderId: orderID, IncludeResolved: true})
+	if err != nil {
+		return out, err
+	}
+	out.OperatorItem = len(items.GetItems()) > 0
+	if err := out.readInbox(ctx, client, events); err != nil {
+		return out, err
+	}
+	return out, out.readPayouts(ctx, client, events)
+}
+
+// readInbox counts what became of the story's events.
+func (s *EndState) readInbox(ctx context.Context, client *dev.Client, events []event) error {
+	s.Recorded = true
+	for _, e := range events {
+		endpoint := "account"
+		if e.account != "" {
+			endpoint = "connect"
+		}
+		res, err := client.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: endpoint, EventId: e.id})
+		if problem.Reason(err) == "WEBHOOK_EVENT_NOT_FOUND" {
+			s.Recorded = false
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.Events[dev.Word(res.GetEvent().GetState())]++
+		if reason := res.GetEvent().GetError(); reason != "" && !slices.Contains(s.Reasons, reason) {
+			s.Reasons = append(s.Reasons, reason)
+		}
+	}
+	return nil
+}
+
+// readPayouts asks the books about the payouts that the story tells of.
+func (s *EndState) readPayouts(ctx context.Context, client *dev.Client, events []event) error {
+	for _, e := range events {
+		_, h, err := newEvent(e.body)
+		if err != nil {
+			return err
+		}
+		var payout struct {
+			ID     string `json:"id"`
+			Object string `json:"object"`
+		}
+		if json.Unmarshal(h.Data.Object, &payout) != nil || payout.Object != "payout" {
+			continue
+		}
+		for _, fact := range []struct{ reference, state string }{
+			{"payout:" + payout.ID, "paid"}, {"payout-fail:" + payout.ID, "failed"},
+		} {
+			_, err := client.Statements.GetEntry(ctx, &ledgerv1.GetEntryRequest{Reference: fact.reference})
+			switch {
+			case err == nil:
+				s.Payouts[payout.ID] = fact.state
+			case problem.Reason(err) != "ENTRY_NOT_FOUND":
+				return err
+			}
+		}
+	}
+	return nil
+}
