@@ -1,0 +1,51 @@
+package webhooksvc
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+)
+
+// idempotencyKey names one call of one event. It is the same for every try of the event on every replica, so a try
+// whose answer was lost is repeated, not done again. A replay by an operator is a new intention and has new keys:
+// what repeats there is recognised by the business keys of the receiver.
+func idempotencyKey(endpoint, eventID string, replays int32, suffix string) string {
+	key := "webhook/" + endpoint + "/" + eventID
+	if suffix != "" {
+		key += "/" + suffix
+	}
+	if replays > 0 {
+		key += fmt.Sprintf("/replay-%d", replays)
+	}
+	return key
+}
+
+// send makes one call under the key. Its errors are *problem.Downstream.
+func (s *Service) send(ctx context.Context, key string, request proto.Message) error {
+	ctx = rpc.WithIdempotencyKey(ctx, key)
+	var err error
+	switch r := request.(type) {
+	case *checkoutv1.RecordPaymentRequest:
+		_, err = s.Payments.RecordPayment(ctx, r)
+	case *checkoutv1.RecordChargeRequest:
+		_, err = s.Payments.RecordCharge(ctx, r)
+	case *checkoutv1.RecordRefundRequest:
+		_, err = s.Payments.RecordRefund(ctx, r)
+	case *checkoutv1.RecordDisputeRequest:
+		_, err = s.Payments.RecordDispute(ctx, r)
+	case *ledgerv1.RecordPayoutRequest:
+		_, err = s.Ledger.RecordPayout(ctx, r)
+	case *ledgerv1.RecordTransferRequest:
+		_, err = s.Ledger.RecordTransfer(ctx, r)
+	case *ledgerv1.RecordTransferReversalRequest:
+		_, err = s.Ledger.RecordTransferReversal(ctx, r)
+	default:
+		panic(fmt.Sprintf("webhooksvc: no RPC takes a %T", request))
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+package webhooksvc
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// handler says what one event type means and does. The handlers are the webhook matrix: ListHandlers and the page in
+// docs/ show them.
+type handler struct {
+	eventType string
+	meaning   string                           // what happened at Stripe
+	action    string                           // what is done, and by which RPC
+	dedupeKey string                           // business key by which the receiver recognises the same fact from another event
+	translate func(event) (translation, error) // nil: the event is stored only
+}
+
+// translation is what becomes of an event. The zero value has no effect.
+type translation struct {
+	calls   []call
+	refusal string // why the event can have no effect; empty when it has one
+	alert   string // what an operator should know in any case; empty when nothing
+}
+
+// call is one RPC to make. Which one is told by the type of its request.
+type call struct {
+	suffix  string // tells the calls of one event apart; empty when it is the only one
+	request proto.Message
+}
+
+// translated is the translation into one call.
+func translated(request proto.Message) (translation, error) {
+	return translation{calls: []call{{request: request}}}, nil
+}
+
+// refused is the translation of an event that can have no effect.
+func refused(reason string) (translation, error) {
+	return translation{refusal: reason}, nil
+}
+
+// Reasons of refusals, as they are kept with the event.
+const (
+	refusalThinEvent     = "thin_event"
+	refusalLivemode      = "livemode_mismatch"
+	refusalNoObject      = "no_object"
+	refusalNoIntent      = "no_payment_intent"
+	refusalNoCharge      = "no_charge"
+	refusalNotPaid       = "not_paid"
+	refusalNoOrganizer   = "no_organizer_id"
+	refusalUnknownStatus = "unknown_status"
+)
+
+// allHandlers returns the matrix, sorted by event type.
+func allHandlers() []handler {
+	handlers := slices.Concat(
+		paymentHandlers(), chargeHandlers(), refundHandlers(), disputeHandlers(),
+		payoutHandlers(), transferHandlers(), sessionHandlers(), storedHandlers(),
+	)
+	slices.SortFunc(handlers, func(a, b handler) int { return cmp.Compare(a.eventType, b.eventType) })
+	return handlers
+}
+
+// handlersByType indexes the matrix. Two handlers for one type are a programmer's error.
+func handlersByType() map[string]handler {
+	index := make(map[string]handler)
+	for _, h := range allHandlers() {
+		if _, twice := index[h.eventType]; twice {
+			panic("webhooksvc: two handlers for " + h.eventType)
+		}
+		index[h.eventType] = h
+	}
+	return index
+}
+
+// decodeObject reads the object of an event into one of our small structs. An object that does not fit is malformed:
+// Stripe would not send it, so somebody has to look.
+func decodeObject[T any](e event) (T, error) {
+	var object T
+	if err := json.Unmarshal(e.data, &object); err != nil {
+		return object, fmt.Errorf("read object of %s: %w", e.typ, err)
+	}
+	return object, nil
+}

@@ -1,0 +1,90 @@
+package webhooksvc
+
+import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+)
+
+// charge is what we read of Stripe's Charge.
+type charge struct {
+	ID                 string    `json:"id"`
+	Amount             int64     `json:"amount"`
+	AmountCaptured     *int64    `json:"amount_captured"` // absent in old API versions
+	AmountRefunded     int64     `json:"amount_refunded"`
+	BalanceTransaction reference `json:"balance_transaction"`
+	Captured           bool      `json:"captured"`
+	Currency           text      `json:"currency"`
+	FailureCode        text      `json:"failure_code"`
+	Metadata           metadata  `json:"metadata"`
+	Paid               *bool     `json:"paid"`
+	PaymentIntent      reference `json:"payment_intent"`
+	Status             text      `json:"status"`
+}
+
+func chargeHandlers() []handler {
+	return []handler{
+		{
+			"charge.pending", "An asynchronous charge started.",
+			"RecordCharge: links the charge to its intent; no money yet.", "(charge, pending)", translateCharge,
+		},
+		{
+			"charge.succeeded", "A charge is authorized or captured.",
+			"RecordCharge: a captured one is the same fact as payment_intent.succeeded.", "(charge, succeeded)", translateCharge,
+		},
+		{
+			"charge.captured", "A reserved charge was captured, perhaps in part.",
+			"RecordCharge: captured is the captured amount; the released rest is no refund.", "(charge, captured)", translateCharge,
+		},
+		{
+			"charge.updated", "A field changed: mostly the balance transaction, which brings Stripe's fee.",
+			"RecordCharge: the fee is fetched and posted once.", "(charge, balance transaction)", translateCharge,
+		},
+		{
+			"charge.failed", "The charge of one attempt failed; not the order's end.",
+			"RecordCharge: notes the failure.", "(charge, failed)", translateCharge,
+		},
+		{
+			"charge.expired", "Reserved money was released without capture. Stripe shows it as refunded, which it is not.",
+			"RecordCharge: not captured; the order ends by payment_intent.canceled.", "(charge, expired)", translateCharge,
+		},
+		{
+			"charge.refunded", "The cumulative refunded amount changed.",
+			"RecordCharge: only a hint to look at the refunds; it moves no money itself.",
+			"(charge, amount refunded); money by refund id", translateCharge,
+		},
+	}
+}
+
+func translateCharge(e event) (translation, error) {
+	c, err := decodeObject[charge](e)
+	if err != nil {
+		return translation{}, err
+	}
+	if c.PaymentIntent == "" {
+		return refused(refusalNoIntent) // made without an intent, so not by us
+	}
+	succeeded := c.Status == "succeeded" && (c.Paid == nil || *c.Paid)
+	captured := c.Captured && succeeded // a pending charge says captured while nothing is paid
+	request := &checkoutv1.RecordChargeRequest{
+		StripeAccount:        e.account,
+		ChargeId:             c.ID,
+		PaymentIntentId:      string(c.PaymentIntent),
+		OrderId:              c.Metadata.orderID(),
+		Succeeded:            succeeded,
+		Captured:             captured,
+		Amount:               money(c.Amount, c.Currency),
+		RefundedMinorUnits:   c.AmountRefunded,
+		BalanceTransactionId: string(c.BalanceTransaction),
+		Livemode:             e.livemode,
+		ObservedTime:         timestamppb.New(e.created),
+		FailureCode:          string(c.FailureCode),
+	}
+	if captured {
+		request.CapturedMinorUnits = c.Amount
+		if c.AmountCaptured != nil {
+			request.CapturedMinorUnits = *c.AmountCaptured
+		}
+	}
+	return translated(request)
+}

@@ -1,0 +1,88 @@
+package webhooksvc
+
+import (
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+)
+
+// payout is what we read of Stripe's Payout.
+type payout struct {
+	ID          string    `json:"id"`
+	Amount      int64     `json:"amount"`
+	Created     seconds   `json:"created"`
+	Currency    text      `json:"currency"`
+	Destination reference `json:"destination"`
+	Metadata    metadata  `json:"metadata"`
+	Status      text      `json:"status"`
+}
+
+func payoutHandlers() []handler {
+	const action = "RecordPayout: the status with the highest rank counts; "
+	return []handler{
+		{
+			"payout.created", "A payout is planned.",
+			action + "a connected account's is posted as in transit.", "(payout, status)", translatePayout,
+		},
+		{
+			"payout.updated", "Dates or status of a payout changed.",
+			action + "mostly nothing changes.", "(payout, status)", translatePayout,
+		},
+		{
+			"payout.paid", "Sent to the bank. Not final: it may bounce for days.",
+			action + "posts the payout once.", "(payout, paid)", translatePayout,
+		},
+		{
+			"payout.failed", "The bank sent it back; legal after paid.",
+			action + "reverses the payout once.", "(payout, failed)", translatePayout,
+		},
+		{
+			"payout.canceled", "Withdrawn before it was sent.",
+			action + "reverses it if it was posted.", "(payout, canceled)", translatePayout,
+		},
+	}
+}
+
+func translatePayout(e event) (translation, error) {
+	p, err := decodeObject[payout](e)
+	if err != nil {
+		return translation{}, err
+	}
+	status, known := payoutStatus(e.typ, string(p.Status))
+	if !known {
+		return translation{refusal: refusalUnknownStatus, alert: "payout has an unknown status"}, nil
+	}
+	return translated(&ledgerv1.RecordPayoutRequest{
+		PayoutId:      p.ID,
+		StripeAccount: e.account,
+		OrganizerId:   string(p.Metadata["organizer_id"]),
+		Status:        status,
+		Amount:        money(p.Amount, p.Currency),
+		BankAccountId: string(p.Destination),
+		PayoutTime:    p.Created.timestamp(),
+	})
+}
+
+// payoutStatus lets the event's type decide where it names a status.
+func payoutStatus(eventType, status string) (ledgerv1.PayoutStatus, bool) {
+	switch eventType {
+	case "payout.paid":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_PAID, true
+	case "payout.failed":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_FAILED, true
+	case "payout.canceled":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_CANCELED, true
+	}
+	switch status {
+	case "pending":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_PENDING, true
+	case "in_transit":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_IN_TRANSIT, true
+	case "paid":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_PAID, true
+	case "failed":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_FAILED, true
+	case "canceled":
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_CANCELED, true
+	default:
+		return ledgerv1.PayoutStatus_PAYOUT_STATUS_UNSPECIFIED, false
+	}
+}
