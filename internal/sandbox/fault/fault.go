@@ -1,0 +1,198 @@
+// Package fault makes the outside world fail on purpose: one fault per party at a time, drawn from a seeded source, over
+// real sockets.
+//
+// A fault never makes a party lie. It only takes away or delays what travels: see Mode for what is done and what is not.
+package fault
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Mode is how a call goes wrong.
+type Mode string
+
+// Modes. "Done" says whether the party did what it was asked.
+const (
+	Refuse      Mode = "refuse"     // the connection is closed before the party sees the call; not done
+	ServerError Mode = "5xx"        // status 503 (or Status); not done
+	TooMany     Mode = "429"        // status 429 with Retry-After; not done
+	Slow        Mode = "slow"       // LatencyMS later the party does it, also when the caller has gone meanwhile; done
+	Hang        Mode = "hang"       // no answer until the caller gives up or the fault is cleared; not done
+	LostReply   Mode = "lost_reply" // the connection is cut before a byte of the answer; done
+	HalfBody    Mode = "half_body"  // the connection is cut in the middle of the body; done
+)
+
+var modes = []Mode{Refuse, ServerError, TooMany, Slow, Hang, LostReply, HalfBody}
+
+// Parties that can have a fault.
+const (
+	Ledger = "ledger"
+	Stripe = "stripe"
+	APNs   = "apns"
+	Mail   = "mail"
+)
+
+var parties = []string{Ledger, Stripe, APNs, Mail}
+
+const (
+	slowDefaultMS     = 1000
+	retryAfterDefault = 1
+)
+
+// Fault is what goes wrong at one party, and how often.
+type Fault struct {
+	Mode Mode `json:"mode"`
+	// Rate is the share of matching calls that are hit, 0..1.
+	Rate float64 `json:"rate"`
+	// LatencyMS is waited before the fault strikes, in milliseconds; slow waits 1000 when it is 0.
+	LatencyMS int `json:"latency_ms,omitempty"`
+	// Count ends the fault after so many hits; 0 never. A spent fault is still listed, and cleared like others.
+	Count int `json:"count,omitempty"`
+	// Match hits only calls whose "METHOD path" (for mail: the SMTP verb) contains this text; empty hits all.
+	Match string `json:"match,omitempty"`
+	// Status replaces the 503 of mode 5xx; it must be 500..599.
+	Status int `json:"status,omitempty"`
+	// RetryAfterSeconds is the header of mode 429; 1 when it is 0.
+	RetryAfterSeconds int `json:"retry_after_s,omitempty"`
+}
+
+func (f Fault) check() error {
+	switch {
+	case !slices.Contains(modes, f.Mode):
+		return fmt.Errorf("mode %q is none of %v", f.Mode, modes)
+	case f.Rate < 0 || f.Rate > 1:
+		return fmt.Errorf("rate %g is not between 0 and 1", f.Rate)
+	case f.LatencyMS < 0 || f.Count < 0 || f.RetryAfterSeconds < 0:
+		return fmt.Errorf("latency_ms %d, count %d and retry_after_s %d must not be negative", f.LatencyMS, f.Count, f.RetryAfterSeconds)
+	case f.Status != 0 && (f.Status < 500 || f.Status > 599):
+		return fmt.Errorf("status %d is not between 500 and 599", f.Status)
+	}
+	return nil
+}
+
+// Faults holds the present fault of every party. It may be used by many goroutines.
+type Faults struct {
+	mu     sync.Mutex
+	random *rand.Rand
+	active map[string]*active
+}
+
+// active is a fault in force.
+type active struct {
+	Fault
+	hits    int
+	cleared chan struct{} // closed when the fault ends: lets go of what hangs
+}
+
+// New makes a registry without faults; the seed repeats the draws.
+func New(seed uint64) *Faults {
+	return &Faults{
+		random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // repeatable by its seed
+		active: make(map[string]*active),
+	}
+}
+
+// Set replaces the fault of a party.
+func (f *Faults) Set(party string, fault Fault) error {
+	if !slices.Contains(parties, party) {
+		return fmt.Errorf("party %q is none of %v", party, parties)
+	}
+	if err := fault.check(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end(party)
+	f.active[party] = &active{Fault: fault, cleared: make(chan struct{})}
+	return nil
+}
+
+// Clear ends the fault of a party, if it has one.
+func (f *Faults) Clear(party string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end(party)
+}
+
+// ClearAll ends all faults.
+func (f *Faults) ClearAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, party := range slices.Collect(maps.Keys(f.active)) {
+		f.end(party)
+	}
+}
+
+func (f *Faults) end(party string) {
+	if a := f.active[party]; a != nil {
+		close(a.cleared)
+		delete(f.active, party)
+	}
+}
+
+// Status is a fault in force and how often it has struck.
+type Status struct {
+	Fault
+	Hits int `json:"hits"`
+}
+
+// List returns the faults in force by party.
+func (f *Faults) List() map[string]Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make(map[string]Status, len(f.active))
+	for party, a := range f.active {
+		out[party] = Status{Fault: a.Fault, Hits: a.hits}
+	}
+	return out
+}
+
+// Hit is one call that a fault strikes.
+type Hit struct {
+	Fault
+	cleared <-chan struct{}
+}
+
+// Draw decides whether a call is struck: nil if not. The call is named by its method and path, or by an SMTP verb alone.
+func (f *Faults) Draw(party, call string) *Hit {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.active[party]
+	if a == nil || (a.Count > 0 && a.hits >= a.Count) || !strings.Contains(call, a.Match) || f.random.Float64() >= a.Rate {
+		return nil
+	}
+	a.hits++
+	return &Hit{Fault: a.Fault, cleared: a.cleared}
+}
+
+// Wait spends the latency of the fault, or less when ctx ends.
+func (h *Hit) Wait(ctx context.Context) {
+	ms := h.LatencyMS
+	if ms == 0 && h.Mode == Slow {
+		ms = slowDefaultMS
+	}
+	if ms == 0 {
+		return
+	}
+	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// Hold blocks until ctx ends (the caller gave up) or the fault is cleared.
+func (h *Hit) Hold(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-h.cleared:
+	}
+}
