@@ -13,7 +13,7 @@ import (
 )
 
 // versionTable holds the number of the last migration that ran.
-const versionTable = "public.schema_version"
+const versionTable = "schema_version"
 
 // Migrate brings the database up to the last of the migrations in the root of
 // files: 001_order.sql, 002_hold.sql and so on, each in a transaction of its
@@ -22,8 +22,14 @@ const versionTable = "public.schema_version"
 // database that a newer release has migrated further is left as it is, because
 // old and new code run side by side during a deployment.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
+	return MigrateNamed(ctx, pool, versionTable, files)
+}
+
+// MigrateNamed is Migrate for a second set of migrations in the same database,
+// such as those of a library; table keeps its version.
+func MigrateNamed(ctx context.Context, pool *pgxpool.Pool, table string, files fs.FS) error {
 	return withLockedConn(ctx, pool, "migrate", func(ctx context.Context, conn *pgx.Conn) error {
-		migrator, err := migrate.NewMigrator(ctx, conn, versionTable)
+		migrator, err := migrate.NewMigrator(ctx, conn, "public."+table)
 		if err != nil {
 			return fmt.Errorf("prepare migrations: %w", err)
 		}

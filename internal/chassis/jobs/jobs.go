@@ -1,0 +1,239 @@
+// Package jobs does a service's background work, on River.
+//
+// A job is inserted in the transaction of the fact it follows from, so that
+// there is never one without the other. Its arguments are ids, never state: it
+// reads the facts as they are when it runs. It may run more than once (a crash
+// after its effect, before River hears of it), so every job is safe to repeat.
+//
+// What a job returns decides what becomes of it, see outcome.go:
+//
+//	nil                      done
+//	any error                tried again after a backoff, until its attempts are exhausted
+//	Snooze(d)                tried again after d; no attempt is spent
+//	an open circuit breaker  the same
+//	Cancel(err)              of no use to try again
+//
+// Exhausted and cancelled jobs become rows of dead_letters (dead_letter.go) and
+// raise an alert (alert.go), once, from the rows: also when the process that
+// ran them died. Periodic work is in periodic.go.
+//
+// Source of the traps of River v0.51.1 that shape this package: docs/jobs.md.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+)
+
+const (
+	// queueDefault is the queue of kinds that name none.
+	queueDefault = river.QueueDefault
+	// workersDefault is how many jobs of a queue run at once in a process.
+	workersDefault = 16
+	// fetchPoll is how long an inserted job waits at most until a poll sees it.
+	fetchPoll = 50 * time.Millisecond
+	// fetchCooldown is the least time between two fetches of a busy queue.
+	fetchCooldown = 10 * time.Millisecond
+	// timeoutGrace is what a job that ran into its timeout has to return before
+	// River takes it for lost and runs it again elsewhere.
+	timeoutGrace = 5 * time.Second
+	// completedRetention is how long done jobs can be looked at.
+	completedRetention = time.Hour
+	// endedRetention is how long dead jobs wait for their dead letter; the
+	// sweep takes seconds, the rest is for an outage of it.
+	endedRetention = 7 * 24 * time.Hour
+	// hardStopPatience is how long cancelled jobs may take to return.
+	hardStopPatience = 5 * time.Second
+)
+
+// Config says how a service runs its jobs. Logger and Clock are required.
+type Config struct {
+	Logger *slog.Logger
+	// Clock decides which tick of a periodic job it is. Everything else goes by
+	// the database's time.
+	Clock clock.Clock
+	// Queues and how many of their jobs run at once in this process. Queues
+	// that policies name and that are absent here get 16. Each queue is polled
+	// on its own, so have few.
+	Queues map[string]int
+	// PollOnly looks for jobs every 50 ms instead of being notified. NOTIFY
+	// takes a lock that serialises the commits of a database, so a service with
+	// many small transactions polls.
+	PollOnly bool
+	// SendAlert delivers an alert to people. It is called at least once per
+	// alert, at any replica, and again after an error. Nil keeps alerts as rows.
+	SendAlert func(ctx context.Context, alert Alert) error
+	// DeadLetterURL is the address of the page of a dead letter without its id,
+	// for the alert. Empty: alerts have no link.
+	DeadLetterURL string
+}
+
+// Registry knows a service's kinds of jobs, inserts and runs them.
+type Registry struct {
+	pool    *pgxpool.Pool
+	config  Config
+	workers *river.Workers
+
+	mu       sync.Mutex
+	policies map[string]Policy // by kind
+	loops    []*loop
+	client   *river.Client[pgx.Tx] // made by the first insert or Start
+	stop     context.CancelFunc    // of the loops; nil unless started
+	running  sync.WaitGroup        // the loops
+
+	bury func() // wakes the sweep for dead jobs
+}
+
+// New returns a registry on a database that Migrate has prepared. Register all
+// kinds before the first insert and before Start.
+func New(pool *pgxpool.Pool, config Config) *Registry {
+	r := &Registry{pool: pool, config: config, workers: river.NewWorkers(), policies: make(map[string]Policy)}
+	r.bury = r.Sweep("bury dead jobs", sweepEvery, r.buryDead)
+	if config.SendAlert != nil {
+		r.Sweep("send alerts", sweepEvery, r.sendAlerts)
+	}
+	return r
+}
+
+// Start begins to run jobs, sweeps and periodic jobs, until Stop. The end of
+// ctx does not stop them: a service drains in order.
+func (r *Registry) Start(ctx context.Context) error {
+	client, err := r.river()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stop != nil {
+		return errors.New("jobs are running already")
+	}
+	ctx = context.WithoutCancel(ctx)
+	loopCtx, stop := context.WithCancel(ctx)
+	if len(r.policies) > 0 { // River refuses to run without a kind
+		ended, unsubscribe := client.Subscribe(river.EventKindJobFailed, river.EventKindJobCancelled)
+		if err := client.Start(ctx); err != nil {
+			stop()
+			unsubscribe()
+			return fmt.Errorf("start jobs: %w", err)
+		}
+		r.running.Go(func() { r.watchEnds(loopCtx, ended) })
+		context.AfterFunc(loopCtx, unsubscribe)
+	}
+	r.stop = stop
+	for _, l := range r.loops {
+		r.running.Go(func() { l.run(loopCtx, r.config.Logger) })
+	}
+	return nil
+}
+
+// watchEnds wakes the sweep for dead jobs, so that their alert does not wait
+// for the next round. It is only haste: ends that nobody heard of are found by
+// the round.
+func (r *Registry) watchEnds(ctx context.Context, ended <-chan *river.Event) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case event := <-ended:
+			if event != nil && event.Job.FinalizedAt != nil {
+				r.bury()
+			}
+		}
+	}
+}
+
+// Stop takes no more jobs, waits for those that run, and returns. When ctx ends
+// first, the jobs' contexts are cancelled; what they interrupt is tried again by
+// another process and costs no attempt. Sweeps are cancelled at once, since
+// they repeat anyway. Start may be called again.
+func (r *Registry) Stop(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stop == nil {
+		return nil
+	}
+	r.stop()
+	r.stop = nil
+	err := r.client.Stop(ctx) // fine when it was not started
+	if err != nil {
+		hardCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hardStopPatience)
+		defer cancel()
+		err = r.client.StopAndCancel(hardCtx)
+	}
+	r.running.Wait()
+	if err != nil {
+		return fmt.Errorf("stop jobs: %w", err)
+	}
+	return nil
+}
+
+// Client is River's client, to look at jobs.
+func (r *Registry) Client() (*river.Client[pgx.Tx], error) { return r.river() }
+
+// river returns the client, made when it is first needed: its queues and
+// timeouts follow from the registered policies.
+func (r *Registry) river() (*river.Client[pgx.Tx], error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client != nil {
+		return r.client, nil
+	}
+	config := &river.Config{
+		Workers:                     r.workers,
+		Queues:                      r.queues(),
+		Logger:                      slog.New(atLeast{level: slog.LevelWarn, Handler: r.config.Logger.Handler()}),
+		FetchCooldown:               fetchCooldown,
+		FetchPollInterval:           fetchPoll,
+		PollOnly:                    r.config.PollOnly,
+		RetryPolicy:                 unknownKinds{},
+		JobTimeout:                  r.shortestTimeout(),
+		RescueStuckJobsAfter:        r.shortestTimeout(),
+		CompletedJobRetentionPeriod: completedRetention,
+		CancelledJobRetentionPeriod: endedRetention,
+		DiscardedJobRetentionPeriod: endedRetention,
+		ReindexerIndexNames:         indexes(),
+	}
+	if !r.config.PollOnly {
+		config.FetchCooldown, config.FetchPollInterval = river.FetchCooldownDefault, river.FetchPollIntervalDefault
+	}
+	client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly), config)
+	if err != nil {
+		return nil, fmt.Errorf("configure jobs: %w", err)
+	}
+	r.client = client
+	return client, nil
+}
+
+func (r *Registry) queues() map[string]river.QueueConfig {
+	workers := map[string]int{queueDefault: workersDefault}
+	for _, policy := range r.policies {
+		workers[policy.Queue] = workersDefault
+	}
+	maps.Copy(workers, r.config.Queues)
+	queues := make(map[string]river.QueueConfig, len(workers))
+	for name, count := range workers {
+		queues[name] = river.QueueConfig{MaxWorkers: count}
+	}
+	return queues
+}
+
+// shortestTimeout is when the first kind of job may count as lost. River looks
+// at jobs that are older and then goes by the timeout of their own kind.
+func (r *Registry) shortestTimeout() time.Duration {
+	shortest := river.JobTimeoutDefault
+	for _, policy := range r.policies {
+		shortest = min(shortest, policy.Timeout+timeoutGrace)
+	}
+	return shortest
+}

@@ -1,0 +1,40 @@
+package jobs
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Migrate creates or updates River's tables and ours (dead_letters, alerts,
+// job_ticks) in a service's database. Replicas may call it at the same time.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	// River's migrator takes no lock: two of them at once fail on each other.
+	err := pgdb.WithLock(ctx, pool, "migrate river", func(ctx context.Context) error {
+		migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("migrate river: %w", err)
+	}
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return err
+	}
+	return pgdb.MigrateNamed(ctx, pool, "jobs_schema_version", files)
+}

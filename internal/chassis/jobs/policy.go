@@ -1,0 +1,149 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+)
+
+const (
+	// backoffFirst and backoffMax bound Backoff.
+	backoffFirst = time.Second
+	backoffMax   = 5 * time.Minute
+	// jitter spreads the retries of jobs that failed together: a delay is
+	// between 1-jitter and 1+jitter of what the policy says.
+	jitter = 0.2
+)
+
+// Policy says how a kind of job is tried. Every kind names its own.
+type Policy struct {
+	// MaxAttempts is how often it is tried before it becomes a dead letter.
+	// Required.
+	MaxAttempts int
+	// Timeout ends the context of one attempt. Required. An attempt that was
+	// lost with its process is repeated a little later than this.
+	Timeout time.Duration
+	// Backoff is the delay after failed attempt number attempt (1 is the
+	// first), before jitter. Nil is Backoff.
+	Backoff func(attempt int) time.Duration
+	// Queue the jobs wait in; empty is "default". A queue of its own keeps a
+	// flood of one kind from delaying others.
+	Queue string
+}
+
+// Backoff doubles from 1 s to 5 minutes: twelve attempts last about 18 minutes.
+func Backoff(attempt int) time.Duration {
+	delay := backoffFirst
+	for range attempt - 1 {
+		if delay *= 2; delay >= backoffMax {
+			return backoffMax
+		}
+	}
+	return delay
+}
+
+// Register says what to do with jobs of A's kind. It panics when the policy is
+// incomplete, the kind is registered already, or the registry is in use: these
+// are mistakes in the program.
+func Register[A river.JobArgs](r *Registry, policy Policy, work func(ctx context.Context, job *river.Job[A]) error) {
+	var args A
+	registerArgs(r, args, policy, work)
+}
+
+func registerArgs[A river.JobArgs](r *Registry, args A, policy Policy, work func(ctx context.Context, job *river.Job[A]) error) {
+	kind := args.Kind()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if policy.MaxAttempts < 1 || policy.Timeout <= 0 {
+		panic(fmt.Sprintf("jobs: the policy of %s must say MaxAttempts and Timeout", kind))
+	}
+	if r.client != nil {
+		panic(fmt.Sprintf("jobs: %s is registered after the first insert or Start", kind))
+	}
+	if policy.Backoff == nil {
+		policy.Backoff = Backoff
+	}
+	if policy.Queue == "" {
+		policy.Queue = queueDefault
+	}
+	r.policies[kind] = policy
+	river.AddWorkerArgs(r.workers, args, &worker[A]{policy: policy, work: work, logger: r.config.Logger})
+}
+
+// worker runs the jobs of one kind for River.
+type worker[A river.JobArgs] struct {
+	policy Policy
+	work   func(ctx context.Context, job *river.Job[A]) error
+	logger *slog.Logger
+
+	// delays that a failed attempt asks for, by job id, on their way from Work
+	// to NextRetry: River passes the error to no one.
+	delays sync.Map
+}
+
+// Work runs one attempt.
+func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
+	attemptCtx, cancel := context.WithTimeout(ctx, w.policy.Timeout)
+	defer cancel()
+	err := w.work(attemptCtx, job)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		// Not the attempt's timeout: this process is stopping. River gives the
+		// attempt back when it recognises the reason.
+		return errors.Join(err, ctx.Err())
+	}
+	result := classify(err)
+	level := slog.LevelWarn
+	switch {
+	case result.snooze:
+		level = slog.LevelDebug
+		err = river.JobSnooze(result.delay)
+	case result.cancel:
+		level = slog.LevelError
+		err = river.JobCancel(err)
+	case job.Attempt >= job.MaxAttempts:
+		level = slog.LevelError
+	case result.delay > 0:
+		w.delays.Store(job.ID, result.delay)
+	}
+	w.logger.LogAttrs(ctx, level, "job did not finish", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID),
+		slog.Int("attempt", job.Attempt), slog.Int("attempts_max", job.MaxAttempts), slog.Any("error", err))
+	return err
+}
+
+// NextRetry says when a failed attempt is repeated: after the backoff, but not
+// before the time that the other party asked for.
+func (w *worker[A]) NextRetry(job *river.Job[A]) time.Time {
+	delay := time.Duration(float64(w.policy.Backoff(job.Attempt)) * (1 - jitter + 2*jitter*rand.Float64()))
+	if asked, ok := w.delays.LoadAndDelete(job.ID); ok {
+		delay = max(delay, asked.(time.Duration)) //nolint:forcetypeassert // Work stores nothing else
+	}
+	return clock.System{}.Now().Add(delay)
+}
+
+// Timeout is when River gives an attempt up. Work's own timeout comes first, so
+// that a job which returns late is not taken for lost and run twice.
+func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.policy.Timeout + timeoutGrace }
+
+// Middleware is part of River's interface.
+func (w *worker[A]) Middleware(*rivertype.JobRow) []rivertype.WorkerMiddleware { return nil }
+
+// unknownKinds is the retry policy of jobs whose kind this program does not
+// know, inserted by a newer release: it will be here soon.
+type unknownKinds struct{}
+
+// NextRetry implements River's interface.
+func (unknownKinds) NextRetry(job *rivertype.JobRow) time.Time {
+	return clock.System{}.Now().Add(Backoff(job.Attempt))
+}
