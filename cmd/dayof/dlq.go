@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/dev"
+)
+
+// deadLetter is a job that ended without success, as scripts and people read it. Its id is that of its service:
+// "checkout/3".
+type deadLetter struct {
+	ID       string          `json:"id"`
+	JobID    int64           `json:"job_id"`
+	Kind     string          `json:"kind"`
+	Args     json.RawMessage `json:"args"`
+	Reason   string          `json:"reason"`
+	Error    string          `json:"error"`
+	Attempts int             `json:"attempts"`
+	DeadTime string          `json:"dead_time"`
+	Closed   bool            `json:"closed"`
+	Errors   json.RawMessage `json:"errors,omitempty"` // of all attempts; only for one letter
+}
+
+func newDeadLetter(service string, l jobs.DeadLetter) deadLetter {
+	return deadLetter{
+		ID: service + "/" + strconv.FormatInt(l.ID, 10), JobID: l.JobID, Kind: l.Kind, Args: l.Args, Reason: l.Reason,
+		Error: l.Error, Attempts: l.Attempts, DeadTime: l.DeadTime.UTC().Format(time.RFC3339Nano),
+		Closed: l.RetriedTime != nil || l.DismissedTime != nil,
+	}
+}
+
+// letters gives f the dead letters of a service.
+func (w world) letters(ctx context.Context, service string, f func(registry *jobs.Registry) error) error {
+	return w.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+		return f(jobs.New(pool, jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: w.clock, PollOnly: true}))
+	})
+}
+
+func dlqListCommand() command {
+	return command{
+		name: "dlq list", args: "[-service S] [-kind K] [-closed]", about: "list dead letters: jobs whose tries are used up",
+		driving: true, timeout: commandTimeout,
+		build: func(flags *flag.FlagSet) action {
+			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(dev.Services, ", "))
+			kind := flags.String("kind", "", "only this `KIND`")
+			closed := flags.Bool("closed", false, "also those that were retried or dismissed")
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args); err != nil {
+					return err
+				}
+				services := dev.Services
+				if *only != "" {
+					if !slices.Contains(services, *only) {
+						return usagef("no such service: %s", *only)
+					}
+					services = []string{*only}
+				}
+				listed := []deadLetter{}
+				for _, service := range services {
+					err := w.letters(ctx, service, func(registry *jobs.Registry) error {
+						letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{Kind: *kind, Closed: *closed})
+						for _, l := range letters {
+							listed = append(listed, newDeadLetter(service, l))
+						}
+						return err
+					})
+					if err != nil {
+						return err
+					}
+				}
+				if w.json {
+					return w.printJSON(listed)
+				}
+				for _, l := range listed {
+					fmt.Fprintf(w.stdout, "%-14s  %s  %-32s  %s after %d attempts: %s\n", l.ID, l.DeadTime, l.Kind, l.Reason, l.Attempts, l.Error)
+				}
+				return nil
+			}
+		},
+	}
+}
+
+func dlqShowCommand() command {
+	return command{
+		name: "dlq show", args: "ID", about: "show a dead letter with the errors of its attempts", driving: true, timeout: commandTimeout,
+		build: func(*flag.FlagSet) action {
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args, "the letter's id"); err != nil {
+					return err
+				}
+				service, id, err := splitID(args[0])
+				if err != nil {
+					return err
+				}
+				return w.letters(ctx, service, func(registry *jobs.Registry) error {
+					letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{ID: id, Closed: true})
+					if err != nil {
+						return err
+					}
+					if len(letters) == 0 {
+						return fmt.Errorf("no dead letter %s", args[0])
+					}
+					shown := newDeadLetter(service, letters[0])
+					shown.Errors = letters[0].Errors
+					return w.printJSON(shown)
+				})
+			}
+		},
+	}
+}
+
+func dlqRetryCommand() command {
+	return command{
+		name: "dlq retry", args: "ID ...", about: "put dead letters back to work", driving: true, timeout: commandTimeout,
+		build: func(*flag.FlagSet) action {
+			return func(ctx context.Context, w world, args []string) error {
+				if len(args) == 0 {
+					return usagef("the letter's id is missing")
+				}
+				for _, arg := range args {
+					service, id, err := splitID(arg)
+					if err != nil {
+						return err
+					}
+					if err := w.letters(ctx, service, func(registry *jobs.Registry) error { return registry.Retry(ctx, id) }); err != nil {
+						return err
+					}
+				}
+				return w.printJSON(struct {
+					Retried int `json:"retried"`
+				}{len(args)})
+			}
+		},
+	}
+}

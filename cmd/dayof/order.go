@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/internal/dev"
+)
+
+func orderShowCommand() command {
+	return command{
+		name: "order show", args: "ID", about: "show an order with its money, passes, postings and timeline",
+		driving: true, timeout: commandTimeout,
+		build: func(*flag.FlagSet) action {
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args, "the order's id"); err != nil {
+					return err
+				}
+				client, err := w.client()
+				if err != nil {
+					return err
+				}
+				order, err := client.Order(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return w.printJSON(order)
+			}
+		},
+	}
+}
+
+func orderRefundCommand() command {
+	return command{
+		name: "order refund", args: "ID [-ticket T] [-amount N]", about: "send money of an order back and wait until Stripe has it",
+		driving: true, timeout: commandTimeout,
+		build: func(flags *flag.FlagSet) action {
+			ticket := flags.String("ticket", "", "`ID` of the ticket to refund and void; default: by amount")
+			amount := flags.Int64("amount", 0, "minor units to send back; default: the ticket's price, or all that is left")
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args, "the order's id"); err != nil {
+					return err
+				}
+				if *amount < 0 {
+					return usagef("-amount is above zero")
+				}
+				client, err := w.client()
+				if err != nil {
+					return err
+				}
+				order, err := refund(ctx, client, args[0], *ticket, *amount)
+				if err != nil {
+					return err
+				}
+				return w.printJSON(order)
+			}
+		},
+	}
+}
+
+// refund asks for a refund, waits until Stripe has taken it, and returns the order as it then is.
+func refund(ctx context.Context, client *dev.Client, orderID, ticketID string, amount int64) (dev.Order, error) {
+	request := &checkoutv1.RefundOrderRequest{OrderId: orderID, Note: "dayof order refund"}
+	if ticketID != "" {
+		request.TicketIds = []string{ticketID}
+	}
+	if amount > 0 {
+		order, err := client.Order(ctx, orderID)
+		if err != nil {
+			return dev.Order{}, err
+		}
+		request.Amount = &moneyv1.Money{Currency: order.Payment.Currency, MinorUnits: amount}
+	}
+	res, err := client.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, "operator/"+dev.NewKey()), request)
+	if err != nil {
+		return dev.Order{}, err
+	}
+	id, state := res.GetRefund().GetId(), checkoutv1.RefundState_REFUND_STATE_REQUESTED
+	_, err = client.Await(ctx, orderID, func(o *checkoutv1.Order) bool {
+		for _, r := range o.GetRefunds() {
+			if r.GetId() == id {
+				state = r.GetState()
+			}
+		}
+		return state > checkoutv1.RefundState_REFUND_STATE_PENDING
+	})
+	if err != nil {
+		return dev.Order{}, fmt.Errorf("refund %s is %s: %w", id, dev.Word(state), err)
+	}
+	if state != checkoutv1.RefundState_REFUND_STATE_SUCCEEDED {
+		return dev.Order{}, errors.New("refund " + id + " is " + dev.Word(state))
+	}
+	return client.Order(ctx, orderID)
+}
