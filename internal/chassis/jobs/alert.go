@@ -93,7 +93,7 @@ func (r *Registry) OpenAlerts(ctx context.Context, limit int) ([]Alert, error) {
 func (r *Registry) sendAlerts(ctx context.Context) error {
 	rows, err := r.pool.Query(ctx, `
 		UPDATE alerts SET send_attempts = send_attempts + 1,
-			next_send_time = now() + $1 + least($2, interval '1 second' * 2 ^ least(send_attempts, 20))
+			next_send_time = now() + $1::interval + least($2::interval, interval '1 second' * 2 ^ least(send_attempts, 20))
 		WHERE id IN (
 			SELECT id FROM alerts WHERE sent_time IS NULL AND next_send_time <= now()
 			ORDER BY next_send_time LIMIT $3 FOR UPDATE SKIP LOCKED)
@@ -117,7 +117,7 @@ func (r *Registry) sendAlerts(ctx context.Context) error {
 func (r *Registry) sendAlert(ctx context.Context, alert Alert) error {
 	if err := r.config.SendAlert(ctx, alert); err != nil {
 		// The lease is over for this one; its backoff stays.
-		_, releaseErr := r.pool.Exec(ctx, `UPDATE alerts SET next_send_time = next_send_time - $2 WHERE id = $1`, alert.ID, alertLease)
+		_, releaseErr := r.pool.Exec(ctx, `UPDATE alerts SET next_send_time = next_send_time - $2::interval WHERE id = $1`, alert.ID, alertLease)
 		return errors.Join(fmt.Errorf("send alert %d: %w", alert.ID, err), releaseErr)
 	}
 	_, err := r.pool.Exec(ctx, `UPDATE alerts SET sent_time = now() WHERE id = $1`, alert.ID)

@@ -52,6 +52,9 @@ func TestAlerts(t *testing.T) {
 	eventually(t, "the alert is sent at the second try", func() bool {
 		return count(t, pool, `SELECT count(*) FROM alerts WHERE sent_time IS NOT NULL AND send_attempts = 2`) == 1
 	})
+	if n := count(t, pool, `SELECT count(*) FROM alerts WHERE sent_time - opened_time < interval '25 seconds'`); n != 1 {
+		t.Error("the second try waited for the lease of the first, not for its backoff")
+	}
 	for range 2 { // resolving what is not open is fine
 		if err := jobs.ResolveAlert(t.Context(), pool, "ledger_blocked", "o1"); err != nil {
 			t.Fatal(err)

@@ -77,7 +77,7 @@ func Unfinished(ctx context.Context, pool *pgxpool.Pool, within time.Duration) (
 	rows, err := pool.Query(ctx, `
 		SELECT kind, count(*) FROM river_job
 		WHERE state IN ('available', 'running', 'retryable', 'scheduled')
-		  AND scheduled_at <= now() + $1 AND NOT starts_with(kind, $2)
+		  AND scheduled_at <= now() + $1::interval AND NOT starts_with(kind, $2)
 		GROUP BY kind`, within, periodicPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("count unfinished jobs: %w", err)
