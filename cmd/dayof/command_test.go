@@ -90,6 +90,9 @@ func TestExitCodes(t *testing.T) {
 		"webhooks list -state lost": exitUsage,
 		"jobs show 17":              exitUsage,
 		"jobs fly":                  exitUsage,
+		"fault set ledger":          exitUsage,
+		"fault set ledger mood=bad": exitUsage,
+		"fault set ledger rate=x":   exitUsage,
 		"sell -dev /nonexistent":    exitFailed,
 		"-dev /nonexistent sell":    exitFailed,
 	} {

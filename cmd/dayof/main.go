@@ -35,7 +35,7 @@ type world struct {
 func commands() []command {
 	return []command{
 		sellCommand(), orderShowCommand(), orderRefundCommand(), passSetCommand(),
-		replayCommand(),
+		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
 		webhooksListCommand(), webhooksShowCommand(), webhooksRetryCommand(),
 		dlqListCommand(), dlqShowCommand(), dlqRetryCommand(),
