@@ -55,7 +55,7 @@ type Fault struct {
 	LatencyMS int `json:"latency_ms,omitempty"`
 	// Count ends the fault after so many hits; 0 never. A spent fault is still listed, and cleared like others.
 	Count int `json:"count,omitempty"`
-	// Match hits only calls whose "METHOD path" (for mail: the SMTP verb) contains this text; empty hits all.
+	// Match hits only calls whose "METHOD path" (for mail: "CONNECT" with mode refuse, else "DATA from to,to") contains this text; empty hits all.
 	Match string `json:"match,omitempty"`
 	// Status replaces the 503 of mode 5xx; it must be 500..599.
 	Status int `json:"status,omitempty"`
@@ -160,12 +160,17 @@ type Hit struct {
 	cleared <-chan struct{}
 }
 
-// Draw decides whether a call is struck: nil if not. The call is named by its method and path, or by an SMTP verb alone.
-func (f *Faults) Draw(party, call string) *Hit {
+// Draw decides whether a call is struck: nil if not. The call is named by its method and path, or by an SMTP verb and its
+// addresses. With modes given, faults of other modes are not drawn: a party that has several moments to fail asks at each
+// for the modes that belong there, so that a call is drawn once.
+func (f *Faults) Draw(party, call string, only ...Mode) *Hit {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := f.active[party]
-	if a == nil || (a.Count > 0 && a.hits >= a.Count) || !strings.Contains(call, a.Match) || f.random.Float64() >= a.Rate {
+	if a == nil || (len(only) > 0 && !slices.Contains(only, a.Mode)) {
+		return nil
+	}
+	if (a.Count > 0 && a.hits >= a.Count) || !strings.Contains(call, a.Match) || f.random.Float64() >= a.Rate {
 		return nil
 	}
 	a.hits++
