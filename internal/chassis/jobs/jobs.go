@@ -1,23 +1,3 @@
-// Package jobs does a service's background work, on River.
-//
-// A job is inserted in the transaction of the fact it follows from, so that
-// there is never one without the other. Its arguments are ids, never state: it
-// reads the facts as they are when it runs. It may run more than once (a crash
-// after its effect, before River hears of it), so every job is safe to repeat.
-//
-// What a job returns decides what becomes of it, see outcome.go:
-//
-//	nil                      done
-//	any error                tried again after a backoff, until its attempts are exhausted
-//	Snooze(d)                tried again after d; no attempt is spent
-//	an open circuit breaker  the same
-//	Cancel(err)              of no use to try again
-//
-// Exhausted and cancelled jobs become rows of dead_letters (dead_letter.go) and
-// raise an alert (alert.go), once, from the rows: also when the process that
-// ran them died. Periodic work is in periodic.go.
-//
-// Source of the traps of River v0.51.1 that shape this package: docs/jobs.md.
 package jobs
 
 import (
