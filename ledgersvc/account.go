@@ -1,0 +1,153 @@
+package ledgersvc
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+)
+
+// shards is how many accounts stand for one that every sale touches: a hot account is a row lock that serialises all
+// postings through it. The number is part of what is posted, so it never changes.
+const shards = 16
+
+// account is a bucket of the chart.
+//
+//	stripe:platform:main:{shard}            - money that we hold at Stripe
+//	stripe:connect:{account}                - money inside a connected account
+//	bank:platform:{bank account}            - money at our bank
+//	orders:{order}:payment                  0 transit of a sale; a bare receipt waits here for its refund
+//	orders:{order}:refunds:{refund}         0 transit of a refund
+//	orders:{order}:disputes:{dispute}       - withdrawn for a dispute that is not decided
+//	organizers:{org}:payable                + owed, held on the platform's balance
+//	organizers:{org}:receivable             - advanced by the platform
+//	organizers:{org}:connect                + owed, held in the connected account
+//	organizers:{org}:connect:receivable     - what the connected account gave out beyond that
+//	organizers:{org}:payouts:{payout}       + payout in transit
+//	taxes:{country}:{kind}                  + collected, to remit
+//	platform:revenue:application_fees:{shard} + income
+//	platform:costs:{kind}                   - costs
+//
+// Money that we hold is negative, what we owe or earned is positive. Source: docs/ledger.md, "Chart of accounts".
+type account struct {
+	// role names the account in scripts, such as "rail".
+	role string
+	// address is the account's name at the ledger.
+	address string
+	// debit marks an account whose balance is zero or below by its nature: only such accounts may be overdrawn.
+	debit bool
+}
+
+// shard returns the shard of a Stripe id, so that all postings of one payment intent meet the same rail.
+func shard(stripeID string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(stripeID)) // a hash never fails
+	return fmt.Sprintf("%02d", h.Sum32()%shards)
+}
+
+func platformRail(stripeID string) account {
+	return account{role: "rail", address: "stripe:platform:main:" + shard(stripeID), debit: true}
+}
+
+func connectRail(stripeAccount string) account {
+	return account{role: "rail", address: "stripe:connect:" + stripeAccount, debit: true}
+}
+
+func platformBank(bankAccountID string) account {
+	if bankAccountID == "" {
+		bankAccountID = "unknown"
+	}
+	return account{role: "bank", address: "bank:platform:" + bankAccountID, debit: true}
+}
+
+func orderPayment(orderID string) account {
+	return account{role: "payment", address: "orders:" + orderID + ":payment"}
+}
+
+func orderRefund(orderID, refundID string) account {
+	return account{role: "refund", address: "orders:" + orderID + ":refunds:" + refundID}
+}
+
+func orderDispute(orderID, disputeID string) account {
+	return account{role: "dispute", address: "orders:" + orderID + ":disputes:" + disputeID, debit: true}
+}
+
+func organizerPayable(organizerID string) account {
+	return account{role: "payable", address: "organizers:" + organizerID + ":payable"}
+}
+
+func organizerReceivable(organizerID string) account {
+	return account{role: "receivable", address: "organizers:" + organizerID + ":receivable", debit: true}
+}
+
+func organizerConnect(organizerID string) account {
+	return account{role: "connect", address: "organizers:" + organizerID + ":connect"}
+}
+
+func connectReceivable(organizerID string) account {
+	return account{role: "connect_receivable", address: "organizers:" + organizerID + ":connect:receivable", debit: true}
+}
+
+func organizerPayout(organizerID, payoutID string) account {
+	return account{role: "payout", address: "organizers:" + organizerID + ":payouts:" + payoutID}
+}
+
+func taxes(country, kind string) account {
+	return account{role: "tax", address: "taxes:" + strings.ToLower(country) + ":" + kind}
+}
+
+func revenue(stripeID string) account {
+	return account{role: "revenue", address: "platform:revenue:application_fees:" + shard(stripeID)}
+}
+
+func cost(kind string) account {
+	return account{role: "cost", address: "platform:costs:" + kind, debit: true}
+}
+
+// The kinds of costs.
+const (
+	costStripeFees    = "stripe_fees"
+	costDisputeFees   = "dispute_fees"
+	costDisputeLosses = "dispute_losses"
+)
+
+// place is where the money of a payment lies: the platform's Stripe balance, or a connected account for a direct
+// charge.
+type place struct {
+	rail account
+	// owner is what the organiser is owed of the money on the rail; shortfall takes over where that is not enough.
+	owner, shortfall account
+	// direct says that the rail is a connected account.
+	direct bool
+}
+
+// placeOf returns the place of the money of stripeID (a payment intent, else what is nearest to it).
+func placeOf(stripeAccount, organizerID, stripeID string) place {
+	if stripeAccount != "" {
+		return place{
+			rail:      connectRail(stripeAccount),
+			owner:     organizerConnect(organizerID),
+			shortfall: connectReceivable(organizerID),
+			direct:    true,
+		}
+	}
+	return place{
+		rail:      platformRail(stripeID),
+		owner:     organizerPayable(organizerID),
+		shortfall: organizerReceivable(organizerID),
+	}
+}
+
+// organizer is the organiser as a source: what is owed first, then an advance.
+func (p place) organizer() []account { return []account{p.owner, p.shortfall} }
+
+// accountAt returns the account of an address that the ledger answered with, for postings that mirror others.
+func accountAt(address string) account {
+	a := account{role: "account", address: address}
+	switch {
+	case strings.HasPrefix(address, "stripe:"), strings.HasPrefix(address, "bank:"),
+		strings.HasPrefix(address, "platform:costs:"), strings.HasSuffix(address, ":receivable"),
+		strings.HasPrefix(address, "orders:") && strings.Contains(address, ":disputes:"):
+		a.debit = true
+	}
+	return a
+}

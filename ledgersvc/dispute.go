@@ -1,0 +1,218 @@
+package ledgersvc
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/ledgerdb"
+)
+
+// The references of a dispute's funds are these and the balance transaction.
+const (
+	withdrawalPrefix    = "dispute-w:"
+	reinstatementPrefix = "dispute-r:"
+	returnPrefix        = "dispute-back:"
+)
+
+// RecordDisputeFunds implements LedgerService.
+//
+//	withdrawn:  orders:o:disputes:dp -> rail D;  platform:costs:dispute_fees -> rail F
+//	reinstated: rail -> orders:o:disputes:dp D;  rail -> platform:costs:dispute_fees F, if the fee comes back
+//
+// On a connected account the fee is the organiser's: organizers:g:connect (then :receivable). Money that is reinstated
+// although the dispute was lost goes back to who bore the loss; see returnLoss.
+func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest) (*ledgerv1.RecordDisputeFundsResponse, error) {
+	amount, fee := req.GetAmount().GetMinorUnits(), req.GetFeeMinorUnits()
+	if amount == 0 || amount == math.MinInt64 {
+		return nil, problem.InvalidField("amount.minor_units", "must not be zero")
+	}
+	if fee == math.MinInt64 {
+		return nil, problem.InvalidField("fee_minor_units", "is out of range")
+	}
+	m, err := money.New(req.GetAmount().GetCurrency(), amount)
+	if err != nil {
+		return nil, problem.InvalidField("amount.currency", "must be an ISO 4217 code such as EUR")
+	}
+	happened, err := instant("funds_time", req.GetFundsTime())
+	if err != nil {
+		return nil, err
+	}
+	capture, err := s.capture(ctx, req.GetPaymentIntentId())
+	if err != nil {
+		return nil, err
+	}
+	p := disputeFundsPlan(capture.facts, req, m, happened)
+	c, err := newCall(ctx, p.fingerprint())
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.post(ctx, c, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.returnLoss(ctx, c, req.GetDisputeId()); err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordDisputeFundsResponse{Entry: e.toProto()}, nil
+}
+
+func disputeFundsPlan(f facts, req *ledgerv1.RecordDisputeFundsRequest, m money.Money, happened time.Time) plan {
+	f.disputeID = req.GetDisputeId()
+	at, dispute := placeOf(f.stripeAccount, f.organizerID, f.paymentIntentID), orderDispute(f.orderID, f.disputeID)
+	kind, reference := ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL, withdrawalPrefix+req.GetBalanceTransactionId()
+	funds := send(dispute, at.rail, -m.MinorUnits)
+	if m.MinorUnits > 0 {
+		kind, reference = ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT, reinstatementPrefix+req.GetBalanceTransactionId()
+		funds = send(at.rail, dispute, m.MinorUnits)
+	}
+	bearer := []account{cost(costDisputeFees)}
+	if at.direct {
+		bearer = at.organizer()
+	}
+	fee := move{from: bearer, to: at.rail, amount: req.GetFeeMinorUnits()}
+	if fee.amount < 0 {
+		fee = send(at.rail, bearer[0], -fee.amount)
+	}
+	return newPlan(kind, reference, happened, m.FormanceAsset(), f, funds, fee)
+}
+
+// RecordDisputeLoss implements LedgerService: who bears the loss fills the hole that the withdrawal left.
+//
+//	sale:    organizers:g:payable (then :receivable) -> orders:o:disputes:dp D-A;  platform:revenue -> A
+//	direct:  organizers:g:connect (then :receivable) -> D-A;  platform:revenue -> A, and Stripe moves A to the account
+//	receipt: orders:o:payment, where the money waits, then platform:costs:dispute_losses -> D
+func (s *Service) RecordDisputeLoss(ctx context.Context, req *ledgerv1.RecordDisputeLossRequest) (*ledgerv1.RecordDisputeLossResponse, error) {
+	amount, err := positive("amount", req.GetAmount())
+	if err != nil {
+		return nil, err
+	}
+	if req.GetApplicationFeeMinorUnits() > amount.MinorUnits {
+		return nil, problem.InvalidField("application_fee_minor_units", fmt.Sprintf("must be at most the whole amount, %d", amount.MinorUnits))
+	}
+	closed, err := instant("close_time", req.GetCloseTime())
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.q.EntriesOfDispute(ctx, s.pool, req.GetDisputeId())
+	if err != nil {
+		return nil, fmt.Errorf("read entries of dispute: %w", err)
+	}
+	if !anyOfKind(known, ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL) {
+		return nil, notPosted(reasonDisputeNotWithdrawn, "the withdrawal is not in the ledger yet; try again later")
+	}
+	capture, err := s.capture(ctx, req.GetPaymentIntentId())
+	if err != nil {
+		return nil, err
+	}
+	f := capture.facts
+	f.disputeID = req.GetDisputeId()
+	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS, lossReference(req.GetDisputeId()), closed, amount.FormanceAsset(), f,
+		lossMoves(capture.kind, f, amount.MinorUnits, req.GetApplicationFeeMinorUnits())...)
+	c, err := newCall(ctx, p.fingerprint())
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.post(ctx, c, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.returnLoss(ctx, c, req.GetDisputeId()); err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordDisputeLossResponse{Entry: e.toProto()}, nil
+}
+
+func lossReference(disputeID string) string { return "dispute-lost:" + disputeID }
+
+func lossMoves(capture ledgerv1.EntryKind, f facts, whole, fee int64) []move {
+	at, dispute := placeOf(f.stripeAccount, f.organizerID, f.paymentIntentID), orderDispute(f.orderID, f.disputeID)
+	if capture == ledgerv1.EntryKind_ENTRY_KIND_RECEIPT {
+		return []move{{from: []account{orderPayment(f.orderID), cost(costDisputeLosses)}, to: dispute, amount: whole}}
+	}
+	moves := []move{
+		{from: at.organizer(), to: dispute, amount: whole - fee},
+		send(revenue(f.paymentIntentID), dispute, fee),
+	}
+	if at.direct {
+		moves = append(moves, send(at.rail, platformRail(f.paymentIntentID), fee))
+	}
+	return moves
+}
+
+// returnLoss gives money that was reinstated after a loss, or before it was told, back to who bore it:
+//
+//	orders:o:disputes:dp -> as the loss was borne                        reference dispute-back:<txn>
+//
+// Loss and reinstatement may come in any order, so both call this after their own posting: whoever is second sees the
+// other's copy. Running it again posts nothing new. Without it the account of the dispute would not return to zero.
+func (s *Service) returnLoss(ctx context.Context, c call, disputeID string) error {
+	rows, err := s.q.EntriesOfDispute(ctx, s.pool, disputeID)
+	if err != nil {
+		return fmt.Errorf("read entries of dispute: %w", err)
+	}
+	if !anyOfKind(rows, ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS) || !anyOfKind(rows, ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT) {
+		return nil
+	}
+	entries, err := s.withPostings(ctx, rows)
+	if err != nil {
+		return err
+	}
+	var loss entry
+	for _, e := range entries {
+		if e.reference == lossReference(disputeID) {
+			loss = e
+		}
+	}
+	for _, e := range entries {
+		txn, reinstated := strings.CutPrefix(e.reference, reinstatementPrefix)
+		if !reinstated || loss.reference == "" {
+			continue
+		}
+		if p, any := returnPlan(loss, e, returnPrefix+txn); any {
+			if _, err := s.post(ctx, c, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// returnPlan returns a reinstatement to those who bore the loss, in the order in which they did. A connected account
+// gets all of it: what the platform bore of its loss was moved to the account already.
+func returnPlan(loss, reinstatement entry, reference string) (p plan, any bool) {
+	dispute := orderDispute(loss.facts.orderID, loss.facts.disputeID)
+	var rest int64
+	for _, line := range reinstatement.postings {
+		if line.destination == dispute.address && line.asset == loss.postings[0].asset {
+			rest += line.amount
+		}
+	}
+	var moves []move
+	for _, line := range loss.postings {
+		if line.destination != dispute.address || rest == 0 {
+			continue
+		}
+		amount := min(rest, line.amount)
+		rest -= amount
+		to := accountAt(line.source)
+		if loss.facts.stripeAccount != "" {
+			to = organizerConnect(loss.facts.organizerID)
+		}
+		moves = append(moves, send(dispute, to, amount))
+	}
+	p = newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT, reference, reinstatement.effectiveTime,
+		loss.postings[0].asset, loss.facts, moves...)
+	p.notes = map[string]string{metaReverses: loss.reference}
+	return p, len(p.moves) > 0
+}
+
+func anyOfKind(rows []ledgerdb.Entry, kind ledgerv1.EntryKind) bool {
+	return slices.ContainsFunc(rows, func(row ledgerdb.Entry) bool { return row.Kind == kindNames[kind] })
+}

@@ -1,0 +1,55 @@
+package ledgersvc
+
+import (
+	"context"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+)
+
+// RecordStripeFee implements LedgerService.
+//
+//	platform:costs:stripe_fees -> rail F
+//
+// A fee on a connected account is the organiser's: organizers:g:connect (then :receivable) -> stripe:connect F.
+func (s *Service) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStripeFeeRequest) (*ledgerv1.RecordStripeFeeResponse, error) {
+	p, err := feePlan(req)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.moves) == 0 {
+		return &ledgerv1.RecordStripeFeeResponse{}, nil
+	}
+	e, err := s.postFor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordStripeFeeResponse{Entry: e.toProto()}, nil
+}
+
+func feePlan(req *ledgerv1.RecordStripeFeeRequest) (plan, error) {
+	fee, err := notNegative("fee", req.GetFee())
+	if err != nil {
+		return plan{}, err
+	}
+	charged, err := instant("charge_time", req.GetChargeTime())
+	if err != nil {
+		return plan{}, err
+	}
+	if err := organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId()); err != nil {
+		return plan{}, err
+	}
+	near := req.GetPaymentIntentId()
+	if near == "" {
+		near = req.GetBalanceTransactionId()
+	}
+	at := placeOf(req.GetStripeAccount(), req.GetOrganizerId(), near)
+	m := send(cost(costStripeFees), at.rail, fee.MinorUnits)
+	if at.direct {
+		m.from = at.organizer()
+	}
+	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE, "fee:"+req.GetBalanceTransactionId(), charged,
+		fee.FormanceAsset(), facts{
+			orderID: req.GetOrderId(), organizerID: req.GetOrganizerId(), paymentIntentID: req.GetPaymentIntentId(),
+			stripeAccount: req.GetStripeAccount(),
+		}, m), nil
+}

@@ -1,0 +1,243 @@
+package ledgersvc
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/big"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	formance "github.com/formancehq/formance-sdk-go/v3"
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/operations"
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
+
+	"github.com/dayof/dayof/internal/chassis/breaker"
+)
+
+// ledger is the Formance ledger that we post to. All calls go through a breaker; writes take a place in flight, since
+// the server hangs when writes outnumber the connections of its database pool (v2.4.12).
+type ledger struct {
+	config    FormanceConfig
+	logger    *slog.Logger
+	transport *transport
+	breaker   *breaker.Breaker
+	places    chan struct{} // one for each write in flight
+	scripter  scripter
+	sdk       atomic.Pointer[formance.Formance]
+
+	preparing chan struct{} // held while one caller prepares
+	prepared  atomic.Bool
+	book      func(ctx context.Context, name string, added time.Time) error // refuses a ledger that is another one than before
+}
+
+func newLedger(c FormanceConfig, logger *slog.Logger, book func(ctx context.Context, name string, added time.Time) error) *ledger {
+	l := &ledger{
+		book:      book,
+		config:    c,
+		logger:    logger,
+		transport: newTransport(c),
+		places:    make(chan struct{}, c.WritesInFlightMax),
+		preparing: make(chan struct{}, 1),
+		scripter:  newScripter(),
+		breaker: breaker.New(breaker.Config{
+			Party: "formance", Logger: logger, OpenFor: c.BreakerOpenFor,
+			IsFailure: func(err error) bool { return isAway(err) },
+		}),
+	}
+	l.sdk.Store(l.newSDK())
+	return l
+}
+
+// post creates the transaction of p. Errors are *takenError, *refusedError and *awayError; after an *awayError the
+// outcome is unknown. The same plan is the same request, byte for byte.
+func (l *ledger) post(ctx context.Context, p plan) (entry, error) {
+	request, err := l.request(p)
+	if err != nil {
+		return entry{}, err
+	}
+	leave, err := l.enter(ctx)
+	if err != nil {
+		return entry{}, err
+	}
+	defer leave()
+	var posted shared.V2Transaction
+	err = l.call(ctx, "create transaction", func(ctx context.Context, sdk *formance.Formance) error {
+		key := idempotencyKey(p.reference)
+		res, err := sdk.Ledger.V2.CreateTransaction(ctx, operations.V2CreateTransactionRequest{
+			Ledger: l.config.Ledger, IdempotencyKey: &key, V2PostTransaction: request,
+		})
+		if err != nil {
+			return err
+		}
+		posted = res.V2CreateTransactionResponse.Data
+		return nil
+	})
+	if err != nil {
+		return entry{}, err
+	}
+	return fromTransaction(posted)
+}
+
+// request is the body that posts p.
+func (l *ledger) request(p plan) (shared.V2PostTransaction, error) {
+	s, err := l.scripter.write(p.asset, p.moves)
+	if err != nil {
+		return shared.V2PostTransaction{}, err
+	}
+	return shared.V2PostTransaction{
+		Reference: &p.reference,
+		Timestamp: &p.effectiveTime,
+		Metadata:  p.metadata(),
+		Script:    &shared.V2PostTransactionScript{Plain: &s.plain, Vars: s.vars},
+	}, nil
+}
+
+// find returns what the ledger holds under a reference. Found proves that it was posted; not found proves nothing, as
+// the transaction may be on its way.
+func (l *ledger) find(ctx context.Context, reference string) (e entry, found bool, err error) {
+	var listed []shared.V2Transaction
+	err = l.call(ctx, "list transactions", func(ctx context.Context, sdk *formance.Formance) error {
+		res, err := sdk.Ledger.V2.ListTransactions(ctx, operations.V2ListTransactionsRequest{
+			Ledger: l.config.Ledger, Query: map[string]any{"$match": map[string]any{"reference": reference}},
+		})
+		if err != nil {
+			return err
+		}
+		listed = res.V2TransactionsCursorResponse.Cursor.Data
+		return nil
+	})
+	if err != nil {
+		return entry{}, false, err
+	}
+	for _, t := range listed {
+		if t.Reference != nil && *t.Reference == reference {
+			e, err = fromTransaction(t)
+			return e, err == nil, err
+		}
+	}
+	return entry{}, false, nil
+}
+
+// balances returns the balance of an account per asset; none for an account that was never used.
+func (l *ledger) balances(ctx context.Context, address string) (map[string]*big.Int, error) {
+	sums := make(map[string]*big.Int)
+	expand := "volumes"
+	err := l.call(ctx, "get account", func(ctx context.Context, sdk *formance.Formance) error {
+		res, err := sdk.Ledger.V2.GetAccount(ctx, operations.V2GetAccountRequest{
+			Ledger: l.config.Ledger, Address: address, Expand: &expand,
+		})
+		if err != nil {
+			return err
+		}
+		for asset, volume := range res.V2AccountResponse.Data.Volumes {
+			sums[asset] = new(big.Int).Sub(volume.Input, volume.Output)
+		}
+		return nil
+	})
+	if refused, ok := errors.AsType[*refusedError](err); ok && refused.code == string(shared.V2ErrorsEnumNotFound) {
+		return sums, nil
+	}
+	return sums, err
+}
+
+// sums returns the sum of all balances per asset.
+func (l *ledger) sums(ctx context.Context) (map[string]*big.Int, error) {
+	sums := make(map[string]*big.Int)
+	err := l.call(ctx, "aggregate balances", func(ctx context.Context, sdk *formance.Formance) error {
+		res, err := sdk.Ledger.V2.GetBalancesAggregated(ctx, operations.V2GetBalancesAggregatedRequest{Ledger: l.config.Ledger})
+		if err != nil {
+			return err
+		}
+		maps.Copy(sums, res.V2AggregateBalancesResponse.Data)
+		return nil
+	})
+	return sums, err
+}
+
+// enter waits for a place among the writes in flight. A caller whose time ran out in the queue has sent nothing.
+func (l *ledger) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case l.places <- struct{}{}:
+		return func() { <-l.places }, nil
+	case <-ctx.Done():
+		return nil, &awayError{call: "wait for a place in flight", err: ctx.Err()}
+	}
+}
+
+// call runs one call at the ledger, which must be prepared, through the breaker.
+func (l *ledger) call(ctx context.Context, name string, f func(ctx context.Context, sdk *formance.Formance) error) error {
+	if err := l.prepare(ctx); err != nil {
+		return err
+	}
+	return l.exchange(ctx, name, f)
+}
+
+// exchange runs one call through the breaker and says what its outcome means.
+func (l *ledger) exchange(ctx context.Context, name string, f func(ctx context.Context, sdk *formance.Formance) error) error {
+	err := l.breaker.Do(ctx, func(ctx context.Context) error {
+		sdk := l.sdk.Load()
+		seen := new(seenResponse)
+		err := classify(name, seen, f(withSeen(ctx, seen), sdk))
+		if seen.unauthorized() {
+			l.sdk.CompareAndSwap(sdk, l.newSDK()) // the SDK keeps a token that was revoked until it expires
+		}
+		return err
+	})
+	if errors.Is(err, breaker.ErrOpen) {
+		return &awayError{call: name, notSent: true, err: err, retryAfter: l.breaker.OpenFor()}
+	}
+	return err
+}
+
+// idempotencyKey is the key of a reference: the reference itself, or a hash of one that the ledger finds too long.
+func idempotencyKey(reference string) string {
+	const longest = 255
+	if len(reference) <= longest {
+		return reference
+	}
+	hash := sha256.Sum256([]byte(reference))
+	return "sha256:" + hex.EncodeToString(hash[:])
+}
+
+// fromTransaction reads an entry from the ledger. Postings of nothing are left out.
+func fromTransaction(t shared.V2Transaction) (entry, error) {
+	if t.Reference == nil || t.ID == nil || !t.ID.IsInt64() {
+		return entry{}, fmt.Errorf("transaction %v has no reference or no number of ours", t.ID)
+	}
+	e := entry{
+		transactionID: t.ID.Int64(),
+		reference:     *t.Reference,
+		kind:          kindOf(t.Metadata[metaKind]),
+		facts: facts{
+			orderID: t.Metadata[metaOrder], organizerID: t.Metadata[metaOrganizer],
+			paymentIntentID: t.Metadata[metaPaymentIntent], stripeAccount: t.Metadata[metaStripeAccount],
+			disputeID: t.Metadata[metaDispute],
+		},
+		effectiveTime: t.Timestamp.UTC(),
+		postTime:      t.Timestamp.UTC(),
+	}
+	if t.InsertedAt != nil {
+		e.postTime = t.InsertedAt.UTC()
+	}
+	if fingerprint, err := hex.DecodeString(t.Metadata[metaFingerprint]); err == nil {
+		e.fingerprint = fingerprint
+	}
+	for _, p := range t.Postings {
+		if p.Amount == nil || !p.Amount.IsInt64() {
+			return entry{}, fmt.Errorf("transaction %v moves %v, which is no amount of ours", t.ID, p.Amount)
+		}
+		if p.Amount.Sign() != 0 {
+			e.postings = append(e.postings, posting{source: p.Source, destination: p.Destination, asset: p.Asset, amount: p.Amount.Int64()})
+		}
+	}
+	return e, nil
+}
+
+// sortedKeys returns the keys of m in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,84 @@
+package ledgersvc
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/sdkerrors"
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
+)
+
+// awayError is a call whose outcome is not known: no answer, a cut one, or one that speaks of the server's trouble.
+type awayError struct {
+	call       string
+	notSent    bool // the ledger has not seen this attempt
+	hopeless   bool // a repeat within this call cannot help: credentials, a missing ledger
+	retryAfter time.Duration
+	err        error
+}
+
+// Error is for logs.
+func (e *awayError) Error() string { return e.call + ": " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *awayError) Unwrap() error { return e.err }
+
+func isAway(err error) bool {
+	_, ok := errors.AsType[*awayError](err)
+	return ok
+}
+
+// takenError is an answer that the reference or the idempotency key is in use; it may be by an attempt of our own.
+type takenError struct{ err error }
+
+// Error is for logs.
+func (e *takenError) Error() string { return "reference or key in use: " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *takenError) Unwrap() error { return e.err }
+
+// refusedError is a decision of the ledger against a request; nothing was posted.
+type refusedError struct {
+	call string
+	code string // the ledger's word, "INSUFFICIENT_FUND"; empty if it is not in the SDK's list
+	err  error
+}
+
+// Error is for logs.
+func (e *refusedError) Error() string { return fmt.Sprintf("%s is refused: %v", e.call, e.err) }
+
+// Unwrap returns the cause.
+func (e *refusedError) Unwrap() error { return e.err }
+
+// classify says what the answer to a call means. The SDK's errors do not carry the status of an answer and lose codes
+// that they do not know, so the status is taken from the transport. A status of 0 is no answer at all.
+func classify(call string, seen *seenResponse, err error) error {
+	if err == nil {
+		return nil
+	}
+	var code shared.V2ErrorsEnum
+	if answer, ok := errors.AsType[*sdkerrors.V2ErrorResponse](err); ok {
+		code = answer.ErrorCode
+	}
+	away := &awayError{call: call, retryAfter: seen.retryAfter, err: fmt.Errorf("status %d: %w", seen.status, err)}
+	switch {
+	case seen.status == http.StatusConflict:
+		return &takenError{err: err}
+	case seen.status == http.StatusBadRequest && code == shared.V2ErrorsEnumValidation:
+		// A key that was used for another body is told so, and a malformed request as well; reading back tells which.
+		return &takenError{err: &refusedError{call: call, code: string(code), err: err}}
+	case seen.status == http.StatusBadRequest && code == shared.V2ErrorsEnumOutdatedSchema:
+		away.hopeless = true
+		return away
+	case seen.status == http.StatusBadRequest, seen.status == http.StatusNotFound && code == shared.V2ErrorsEnumNotFound:
+		return &refusedError{call: call, code: string(code), err: err}
+	case seen.status == http.StatusUnauthorized, seen.status == http.StatusForbidden,
+		seen.status == http.StatusNotFound, seen.status == http.StatusMethodNotAllowed:
+		away.hopeless = true
+		return away
+	default:
+		return away
+	}
+}

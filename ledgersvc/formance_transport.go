@@ -1,0 +1,102 @@
+package ledgersvc
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	formance "github.com/formancehq/formance-sdk-go/v3"
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
+)
+
+// sdkPrefix is the path under which the SDK looks for the ledger: that of the stack's gateway.
+const sdkPrefix = "/api/ledger"
+
+// prefixAuto asks to find out at start whether the server is a gateway or a bare ledger.
+const prefixAuto = "auto"
+
+// seenResponse is what the transport saw of an answer, since the SDK's errors do not tell.
+type seenResponse struct {
+	status     int // 0: no answer
+	retryAfter time.Duration
+}
+
+func (s *seenResponse) unauthorized() bool { return s.status == http.StatusUnauthorized }
+
+type seenKey struct{}
+
+func withSeen(ctx context.Context, seen *seenResponse) context.Context {
+	return context.WithValue(ctx, seenKey{}, seen)
+}
+
+// transport sends the SDK's requests to where the ledger really is and remembers the status of the answer.
+type transport struct {
+	base   http.RoundTripper
+	prefix atomic.Pointer[string] // what stands in place of sdkPrefix
+}
+
+func newTransport(c FormanceConfig) *transport {
+	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
+	t := &transport{base: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   2 * time.Second,
+		ResponseHeaderTimeout: c.AttemptTimeout,
+		IdleConnTimeout:       90 * time.Second,
+		// The default keeps two connections to a host; each further one in a burst would be dialled anew.
+		MaxIdleConns:        2 * c.WritesInFlightMax,
+		MaxIdleConnsPerHost: 2 * c.WritesInFlightMax,
+	}}
+	t.setPrefix(sdkPrefix)
+	if c.PathPrefix != prefixAuto {
+		t.setPrefix(c.PathPrefix)
+	}
+	return t
+}
+
+func (t *transport) setPrefix(prefix string) {
+	prefix = strings.TrimSuffix(prefix, "/")
+	t.prefix.Store(&prefix)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if rest, ok := strings.CutPrefix(request.URL.Path, sdkPrefix+"/"); ok {
+		request = request.Clone(request.Context())
+		request.URL.Path = *t.prefix.Load() + "/" + rest
+		request.URL.RawPath = ""
+	}
+	response, err := t.base.RoundTrip(request)
+	if seen, ok := request.Context().Value(seenKey{}).(*seenResponse); ok {
+		*seen = seenResponse{}
+		if err == nil {
+			seen.status = response.StatusCode
+			if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+				seen.retryAfter = time.Duration(seconds) * time.Second
+			}
+		}
+	}
+	return response, err
+}
+
+// newSDK returns a client without retries of its own: what is repeated, and when, is decided in post.go.
+func (l *ledger) newSDK() *formance.Formance {
+	options := []formance.SDKOption{
+		formance.WithServerURL(strings.TrimSuffix(l.config.URL, "/")),
+		formance.WithClient(&http.Client{Transport: l.transport, Timeout: l.config.AttemptTimeout}),
+	}
+	if l.config.ClientID != "" {
+		id, secret := l.config.ClientID, l.config.ClientSecret.Reveal()
+		security := shared.Security{ClientID: &id, ClientSecret: &secret}
+		if l.config.TokenURL != "" {
+			security.TokenURL = &l.config.TokenURL
+		}
+		options = append(options, formance.WithSecurity(security))
+	}
+	return formance.New(options...)
+}

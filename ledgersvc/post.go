@@ -1,0 +1,286 @@
+package ledgersvc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/ledgersvc/ledgerdb"
+)
+
+// Reasons of problems.
+const (
+	reasonLedgerUnavailable   = "LEDGER_UNAVAILABLE"
+	reasonLedgerConflict      = "LEDGER_CONFLICT"
+	reasonInsufficientFunds   = "INSUFFICIENT_FUNDS"
+	reasonCaptureNotPosted    = "CAPTURE_NOT_POSTED"
+	reasonRefundNotPosted     = "REFUND_NOT_POSTED"
+	reasonTransferNotPosted   = "TRANSFER_NOT_POSTED"
+	reasonDisputeNotWithdrawn = "DISPUTE_NOT_WITHDRAWN"
+	reasonEntryNotFound       = "ENTRY_NOT_FOUND"
+)
+
+const (
+	// postAttemptsMax is how often one call sends an entry; the deadline usually ends it earlier.
+	postAttemptsMax = 8
+	// postBackoffMin is the longest wait before the first repeat; it doubles for each further one up to the other.
+	postBackoffMin = 20 * time.Millisecond
+	postBackoffMax = 500 * time.Millisecond
+	// postReserve is what posting leaves of the caller's deadline to keep the copy and to answer.
+	postReserve = 100 * time.Millisecond
+	// keepTimeout bounds keeping a copy. It does not count against the caller's deadline: what is known is kept.
+	keepTimeout = 2 * time.Second
+	// unavailableRetryAfter is what a caller is told when the ledger did not say itself.
+	unavailableRetryAfter = time.Second
+	// notPostedRetryAfter is when an entry that another one needs may have been posted.
+	notPostedRetryAfter = time.Second
+)
+
+// call is the incoming call that an entry is posted for.
+type call struct {
+	scope       idem.Scope
+	fingerprint []byte // of its request
+}
+
+func newCall(ctx context.Context, fingerprint []byte) (call, error) {
+	scope, err := idem.ScopeFrom(ctx)
+	return call{scope: scope, fingerprint: fingerprint}, err
+}
+
+// postFor is post for a call that posts this one entry only.
+func (s *Service) postFor(ctx context.Context, p plan) (entry, error) {
+	c, err := newCall(ctx, p.fingerprint())
+	if err != nil {
+		return entry{}, err
+	}
+	return s.post(ctx, c, p)
+}
+
+// post makes sure that the ledger holds p under its reference, once, and returns the entry that it holds. Any number
+// of callers may do it at once, in any process; all get the same entry.
+//
+// It goes on when the caller hangs up, within the caller's deadline. If it fails or dies between the ledger's answer
+// and our copy, a repeat finds the entry at the ledger and keeps the copy then.
+//
+// Problems: LEDGER_UNAVAILABLE, LEDGER_CONFLICT, INSUFFICIENT_FUNDS, IDEMPOTENCY_KEY_REUSED.
+func (s *Service) post(ctx context.Context, c call, p plan) (entry, error) {
+	start := s.clock.Now()
+	e, outcome, err := s.postOnce(ctx, c, p)
+	s.metrics.posted(p.kind, outcome, s.clock.Now().Sub(start))
+	if outcome == outcomeConflict {
+		s.logger.LogAttrs(ctx, slog.LevelError, "reference holds another entry",
+			slog.String("reference", p.reference), slog.String("error", err.Error()))
+	}
+	return e, err
+}
+
+func (s *Service) postOnce(ctx context.Context, c call, p plan) (e entry, outcome string, err error) {
+	ctx, cancel := detached(ctx, s.config.CallTimeout)
+	defer cancel()
+	copied, err := s.seen(ctx, c, p.reference)
+	if err != nil {
+		return entry{}, outcomeFailed, err
+	}
+	if copied {
+		e, _, err = s.entryCopy(ctx, p.reference)
+		outcome = outcomeReplayed
+	} else {
+		e, outcome, err = s.send(ctx, p)
+	}
+	if err != nil {
+		return entry{}, outcome, err
+	}
+	if err := p.acceptable(e); err != nil {
+		return entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+			"the ledger holds another entry under this reference; an operator must look at it").Because(err)
+	}
+	if !copied {
+		if err := s.keep(ctx, c, e); err != nil {
+			return entry{}, outcomeFailed, err
+		}
+	}
+	return e, outcome, nil
+}
+
+// seen reports whether there is a copy under the reference, and refuses a key that was used for another request.
+func (s *Service) seen(ctx context.Context, c call, reference string) (copied bool, err error) {
+	seen, err := s.q.Seen(ctx, s.pool, c.scope.Caller, c.scope.Method, c.scope.Key, reference)
+	if err != nil {
+		return false, fmt.Errorf("look for copy: %w", err)
+	}
+	if len(seen.KeyFingerprint) > 0 {
+		if !bytes.Equal(seen.KeyFingerprint, c.fingerprint) {
+			return false, problem.New(connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused,
+				"this Idempotency-Key was used for a different request, use a new key")
+		}
+		rpc.SetReplayed(ctx)
+	}
+	return seen.Copied, nil
+}
+
+// send posts p at the ledger until the outcome is known or the deadline is near, always with the same bytes and key.
+func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
+	for attempt := 1; ; attempt++ {
+		e, err := s.ledger.post(ctx, p)
+		if err == nil {
+			return e, outcomePosted, nil
+		}
+		away, unknown := errors.AsType[*awayError](err)
+		taken, isTaken := errors.AsType[*takenError](err)
+		if !unknown && !isTaken {
+			return entry{}, outcomeRefused, refusal(p, err)
+		}
+		if isTaken || !away.notSent && !away.hopeless {
+			e, found, readErr := s.ledger.find(ctx, p.reference)
+			if readErr == nil && found {
+				return e, outcomeReadBack, nil
+			}
+			if refused, ok := errors.AsType[*refusedError](err); ok && isTaken && readErr == nil {
+				return entry{}, outcomeFailed, refused // nobody has the key: our request is malformed
+			}
+		}
+		if isTaken {
+			away = &awayError{call: "read back", err: taken}
+		}
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "outcome at the ledger is unknown", slog.String("reference", p.reference),
+			slog.Int("attempt", attempt), slog.String("error", err.Error()))
+		if attempt == postAttemptsMax || away.hopeless || !sleep(ctx, max(backoff(attempt), away.retryAfter)) {
+			return entry{}, outcomeUnavailable, unavailable(away)
+		}
+	}
+}
+
+// refusal translates a decision of the ledger against p.
+func refusal(p plan, err error) error {
+	refused, ok := errors.AsType[*refusedError](err)
+	if ok && refused.code == string(shared.V2ErrorsEnumInsufficientFund) {
+		return problem.New(connect.CodeFailedPrecondition, reasonInsufficientFunds,
+			"an account does not hold what this entry takes from it").Because(err)
+	}
+	return fmt.Errorf("post %s: %w", p.reference, err)
+}
+
+// unavailable is what a caller sees of an outcome that is not known.
+func unavailable(away *awayError) error {
+	p := problem.New(connect.CodeUnavailable, reasonLedgerUnavailable,
+		"the ledger does not answer; the outcome is unknown, repeat the same request")
+	p.RetryAfter = max(unavailableRetryAfter, away.retryAfter)
+	return p.Because(away)
+}
+
+// readProblem translates an error of reading at the ledger.
+func readProblem(err error) error {
+	if away, ok := errors.AsType[*awayError](err); ok {
+		p := problem.New(connect.CodeUnavailable, reasonLedgerUnavailable, "the ledger does not answer; try again later")
+		p.RetryAfter = max(unavailableRetryAfter, away.retryAfter)
+		return p.Because(err)
+	}
+	return err
+}
+
+// acceptable says whether e may stand under the reference of p: it is p, or p is a capture and e is the other of the
+// two entries that a capture may be, over the same money.
+func (p plan) acceptable(e entry) error {
+	err := p.holds(e)
+	if err == nil || !isCapture(p.kind) || !isCapture(e.kind) || e.kind == p.kind {
+		return err
+	}
+	gross := p.moves[0]
+	if e.facts.orderID != p.facts.orderID || e.facts.organizerID != p.facts.organizerID || len(e.postings) == 0 ||
+		e.postings[0] != (posting{gross.from[0].address, gross.to.address, p.asset, gross.amount}) {
+		return fmt.Errorf("it is a %q over other money", kindNames[e.kind])
+	}
+	return nil
+}
+
+func isCapture(kind ledgerv1.EntryKind) bool {
+	return kind == ledgerv1.EntryKind_ENTRY_KIND_SALE || kind == ledgerv1.EntryKind_ENTRY_KIND_RECEIPT
+}
+
+// keep writes our copy of e and the key of the call, in one statement. What is there stays.
+func (s *Service) keep(ctx context.Context, c call, e entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
+	defer cancel()
+	params := ledgerdb.CopyEntryParams{
+		Caller: c.scope.Caller, Method: c.scope.Method, Key: c.scope.Key, KeyFingerprint: c.fingerprint, CreatedTime: s.clock.Now(),
+		LedgerTransactionID: e.transactionID, Reference: e.reference, Kind: kindNames[e.kind],
+		OrderID: e.facts.orderID, OrganizerID: e.facts.organizerID, PaymentIntentID: e.facts.paymentIntentID,
+		StripeAccount: e.facts.stripeAccount, DisputeID: e.facts.disputeID,
+		Fingerprint: e.fingerprint, EffectiveTime: e.effectiveTime, PostTime: e.postTime,
+	}
+	for _, p := range e.postings {
+		params.Sources = append(params.Sources, p.source)
+		params.Destinations = append(params.Destinations, p.destination)
+		params.Assets = append(params.Assets, p.asset)
+		params.Amounts = append(params.Amounts, p.amount)
+	}
+	if err := s.q.CopyEntry(ctx, s.pool, params); err != nil {
+		return fmt.Errorf("keep copy of %s: %w", e.reference, err)
+	}
+	return nil
+}
+
+// posted returns the entry under a reference that another entry builds on: our copy, or else what the ledger holds, of
+// which a copy is then kept.
+func (s *Service) posted(ctx context.Context, reference string) (entry, bool, error) {
+	e, found, err := s.entryCopy(ctx, reference)
+	if err != nil || found {
+		return e, found, err
+	}
+	ctx, cancel := detached(ctx, s.config.CallTimeout)
+	defer cancel()
+	e, found, err = s.ledger.find(ctx, reference)
+	if err != nil {
+		return entry{}, false, readProblem(err)
+	}
+	if !found {
+		return entry{}, false, nil
+	}
+	return e, true, s.keep(ctx, call{}, e)
+}
+
+// notPosted is the problem that an entry needs another one that is not in the ledger yet.
+func notPosted(reason, detail string) error {
+	p := problem.New(connect.CodeFailedPrecondition, reason, detail)
+	p.RetryAfter = notPostedRetryAfter
+	return p
+}
+
+// detached returns a context that does not end when the caller hangs up, but in time for the caller's deadline.
+func detached(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	if !ok {
+		return ctx, cancel
+	}
+	ctx, cancelEarlier := context.WithDeadline(ctx, deadline.Add(-postReserve))
+	return ctx, func() { cancelEarlier(); cancel() }
+}
+
+// backoff is the wait before repeat number attempt: exponential with full jitter.
+func backoff(attempt int) time.Duration {
+	return rand.N(min(postBackoffMin<<(attempt-1), postBackoffMax)) + time.Millisecond
+}
+
+// sleep waits, unless ctx ends before; it reports whether it waited.
+func sleep(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

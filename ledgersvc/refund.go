@@ -1,0 +1,126 @@
+package ledgersvc
+
+import (
+	"context"
+	"slices"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// RecordRefund implements LedgerService. Money of a sale leaves out of its shares, money of a bare receipt out of
+// where it waits.
+//
+//	sale:    organizers:g:payable (then :receivable) -> orders:o:refunds:re R-A-V;  revenue -> A;  taxes -> V;  -> rail R
+//	direct:  organizers:g:connect (then :receivable) -> orders:o:refunds:re R-A;  revenue -> A;  -> stripe:connect R;
+//	         stripe:connect -> platform rail A (Stripe gives the fee back to the account)
+//	receipt: orders:o:payment -> orders:o:refunds:re R;  -> rail R
+func (s *Service) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
+	amount, err := positive("amount", req.GetAmount())
+	if err != nil {
+		return nil, err
+	}
+	refunded, err := instant("refund_time", req.GetRefundTime())
+	if err != nil {
+		return nil, err
+	}
+	taxed, err := taxSum(amount.MinorUnits, req.GetApplicationFeeMinorUnits(), req.GetTaxes())
+	if err != nil {
+		return nil, err
+	}
+	capture, err := s.capture(ctx, req.GetPaymentIntentId())
+	if err != nil {
+		return nil, err
+	}
+	if amount.FormanceAsset() != capture.postings[0].asset {
+		return nil, problem.InvalidField("amount.currency", "must be the currency of the capture")
+	}
+	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_REFUND, refundReference(req.GetStripeRefundId()), refunded,
+		amount.FormanceAsset(), capture.facts, refundMoves(capture, req, taxed)...)
+	if capture.facts.stripeAccount != "" {
+		p.notes = taxNotes(req.GetTaxes())
+	}
+	e, err := s.postFor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordRefundResponse{Entry: e.toProto()}, nil
+}
+
+func refundReference(stripeRefundID string) string { return "refund:" + stripeRefundID }
+
+// refundMoves are the moves of a refund out of capture; taxed is the sum of the taxes given back.
+func refundMoves(capture entry, req *ledgerv1.RecordRefundRequest, taxed int64) []move {
+	var (
+		f      = capture.facts
+		whole  = req.GetAmount().GetMinorUnits()
+		fee    = req.GetApplicationFeeMinorUnits()
+		at     = placeOf(f.stripeAccount, f.organizerID, f.paymentIntentID)
+		refund = orderRefund(f.orderID, req.GetStripeRefundId())
+	)
+	if capture.kind == ledgerv1.EntryKind_ENTRY_KIND_RECEIPT {
+		return []move{send(orderPayment(f.orderID), refund, whole), send(refund, at.rail, whole)}
+	}
+	if at.direct {
+		return []move{
+			{from: at.organizer(), to: refund, amount: whole - fee},
+			send(revenue(f.paymentIntentID), refund, fee),
+			send(refund, at.rail, whole),
+			send(at.rail, platformRail(f.paymentIntentID), fee),
+		}
+	}
+	moves := []move{
+		{from: at.organizer(), to: refund, amount: whole - fee - taxed},
+		send(revenue(f.paymentIntentID), refund, fee),
+	}
+	for _, t := range req.GetTaxes() {
+		moves = append(moves, send(taxes(t.GetCountry(), t.GetKind()), refund, t.GetMinorUnits()))
+	}
+	return append(moves, send(refund, at.rail, whole))
+}
+
+// RecordRefundFailure implements LedgerService: the postings of the refund in reverse, as a transaction of its own.
+//
+// It is not the ledger's revert, because a revert has no reference: nothing would keep it from being done twice
+// under another key, a lost reply could be read back only by its metadata, and its force lifts the check on every
+// account, while here only the rail may be overdrawn. What is lost is the ledger's mark on the refund; the metadata
+// says what is reversed.
+func (s *Service) RecordRefundFailure(ctx context.Context, req *ledgerv1.RecordRefundFailureRequest) (*ledgerv1.RecordRefundFailureResponse, error) {
+	refund, found, err := s.posted(ctx, refundReference(req.GetStripeRefundId()))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, notPosted(reasonRefundNotPosted, "the refund is not in the ledger yet; try again later")
+	}
+	p := reversal(refund, ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE, "refund-fail:"+req.GetStripeRefundId())
+	e, err := s.postFor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordRefundFailureResponse{Entry: e.toProto()}, nil
+}
+
+// reversal is the plan that undoes e: its postings as they were made, in reverse, at the time of e, since the request
+// brings no other that is frozen.
+func reversal(e entry, kind ledgerv1.EntryKind, reference string) plan {
+	moves := make([]move, 0, len(e.postings))
+	for _, p := range slices.Backward(e.postings) {
+		moves = append(moves, send(accountAt(p.destination), accountAt(p.source), p.amount))
+	}
+	p := newPlan(kind, reference, e.effectiveTime, e.postings[0].asset, e.facts, moves...)
+	p.notes = map[string]string{metaReverses: e.reference}
+	return p
+}
+
+// capture returns the sale or receipt of a payment intent, which later entries of the same money build on.
+func (s *Service) capture(ctx context.Context, paymentIntentID string) (entry, error) {
+	e, found, err := s.posted(ctx, captureReference(paymentIntentID))
+	if err != nil {
+		return entry{}, err
+	}
+	if !found || !isCapture(e.kind) || len(e.postings) == 0 {
+		return entry{}, notPosted(reasonCaptureNotPosted, "the capture is not in the ledger yet; try again later")
+	}
+	return e, nil
+}

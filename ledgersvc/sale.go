@@ -1,0 +1,119 @@
+package ledgersvc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+)
+
+// RecordSale implements LedgerService: the gross goes from the rail through the order to those who own it.
+//
+//	rail -> orders:o:payment G;  -> organizers:g:payable G-A-V;  -> platform:revenue A;  -> taxes:c:k V
+//
+// For a direct charge the money lies in the connected account and the organiser is the seller: his taxes stay with him
+// (they are told in the metadata), and the fee moves on to the platform's balance.
+//
+//	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform rail -> stripe:connect A
+func (s *Service) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	p, err := salePlan(req)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.postFor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordSaleResponse{Entry: e.toProto()}, nil
+}
+
+// RecordReceipt implements LedgerService: the gross waits in orders:o:payment for its refund.
+func (s *Service) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceiptRequest) (*ledgerv1.RecordReceiptResponse, error) {
+	p, err := receiptPlan(req)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.postFor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordReceiptResponse{Entry: e.toProto()}, nil
+}
+
+// captureReference is the reference of captured money: it holds a sale or a bare receipt, never both.
+func captureReference(paymentIntentID string) string { return "capture:" + paymentIntentID }
+
+func captureFacts(c *ledgerv1.Capture) facts {
+	return facts{
+		orderID: c.GetOrderId(), organizerID: c.GetOrganizerId(), paymentIntentID: c.GetPaymentIntentId(),
+		stripeAccount: c.GetStripeAccount(),
+	}
+}
+
+func salePlan(req *ledgerv1.RecordSaleRequest) (plan, error) {
+	c := req.GetCapture()
+	gross, err := positive("capture.gross", c.GetGross())
+	if err != nil {
+		return plan{}, err
+	}
+	fee := req.GetApplicationFeeMinorUnits()
+	captured, err := instant("capture.capture_time", c.GetCaptureTime())
+	if err != nil {
+		return plan{}, err
+	}
+	taxed, err := taxSum(gross.MinorUnits, fee, req.GetTaxes())
+	if err != nil {
+		return plan{}, err
+	}
+	at, payment := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId()), orderPayment(c.GetOrderId())
+	moves := []move{send(at.rail, payment, gross.MinorUnits)}
+	var notes map[string]string
+	if at.direct {
+		moves = append(moves,
+			send(payment, at.owner, gross.MinorUnits-fee),
+			send(payment, revenue(c.GetPaymentIntentId()), fee),
+			send(platformRail(c.GetPaymentIntentId()), at.rail, fee))
+		notes = taxNotes(req.GetTaxes())
+	} else {
+		moves = append(moves,
+			send(payment, at.owner, gross.MinorUnits-fee-taxed),
+			send(payment, revenue(c.GetPaymentIntentId()), fee))
+		for _, t := range req.GetTaxes() {
+			moves = append(moves, send(payment, taxes(t.GetCountry(), t.GetKind()), t.GetMinorUnits()))
+		}
+	}
+	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_SALE, captureReference(c.GetPaymentIntentId()), captured,
+		gross.FormanceAsset(), captureFacts(c), moves...)
+	p.notes = notes
+	return p, nil
+}
+
+func receiptPlan(req *ledgerv1.RecordReceiptRequest) (plan, error) {
+	c := req.GetCapture()
+	gross, err := positive("capture.gross", c.GetGross())
+	if err != nil {
+		return plan{}, err
+	}
+	captured, err := instant("capture.capture_time", c.GetCaptureTime())
+	if err != nil {
+		return plan{}, err
+	}
+	at := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId())
+	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_RECEIPT, captureReference(c.GetPaymentIntentId()), captured,
+		gross.FormanceAsset(), captureFacts(c), send(at.rail, orderPayment(c.GetOrderId()), gross.MinorUnits)), nil
+}
+
+// taxNotes tells taxes that are not booked.
+func taxNotes(shares []*ledgerv1.TaxShare) map[string]string {
+	if len(shares) == 0 {
+		return nil
+	}
+	told := make([]string, 0, len(shares))
+	for _, t := range shares {
+		told = append(told, fmt.Sprintf("%s/%s=%d", t.GetCountry(), t.GetKind(), t.GetMinorUnits()))
+	}
+	slices.Sort(told)
+	return map[string]string{metaTaxes: strings.Join(told, " ")}
+}

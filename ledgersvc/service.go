@@ -1,0 +1,121 @@
+package ledgersvc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/ledgersvc/ledgerdb"
+)
+
+// Dependencies are what a Service needs from its surroundings.
+type Dependencies struct {
+	Pool     *pgxpool.Pool // the service's own database, migrated
+	Clock    clock.Clock
+	Logger   *slog.Logger
+	Registry *prometheus.Registry // nil: nothing is counted
+}
+
+// Service implements LedgerService and StatementService.
+type Service struct {
+	config  Config
+	pool    *pgxpool.Pool
+	clock   clock.Clock
+	logger  *slog.Logger
+	ledger  *ledger
+	metrics *metrics
+	q       ledgerdb.Queries
+}
+
+// New returns a service that has not talked to anybody yet.
+func New(c Config, d Dependencies) *Service {
+	c = c.withDefaults()
+	s := &Service{config: c, pool: d.Pool, clock: d.Clock, logger: d.Logger, metrics: newMetrics(d.Registry)}
+	s.ledger = newLedger(c.Formance, d.Logger, s.book)
+	return s
+}
+
+// Migrate brings the service's database up to date.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	return pgdb.Migrate(ctx, pool, ledgerdb.Migrations())
+}
+
+// Start finds the ledger and creates it if needed. An error means that somebody must act: it is no ledger, of another
+// version, or another one than before. A ledger that does not answer is no error: calls answer LEDGER_UNAVAILABLE and
+// look for it again.
+func (s *Service) Start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.CallTimeout)
+	defer cancel()
+	err := s.ledger.prepare(ctx)
+	if err == nil {
+		return nil
+	}
+	if wrong, ok := errors.AsType[*wrongLedgerError](err); ok {
+		return wrong
+	}
+	s.logger.LogAttrs(ctx, slog.LevelWarn, "ledger does not answer", slog.String("error", err.Error()))
+	return nil
+}
+
+// Handlers returns the handlers of both services.
+func (s *Service) Handlers(options ...connect.HandlerOption) []rpc.Service {
+	ledgerPath, ledgerHandler := ledgerv1connect.NewLedgerServiceHandler(s, options...)
+	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(s, options...)
+	return []rpc.Service{
+		{Name: ledgerv1connect.LedgerServiceName, Path: ledgerPath, Handler: ledgerHandler, Health: s.pool.Ping},
+		{Name: ledgerv1connect.StatementServiceName, Path: statementPath, Handler: statementHandler, Health: s.pool.Ping},
+	}
+}
+
+// Routes returns further HTTP handlers; there are none.
+func (s *Service) Routes() map[string]http.Handler { return nil }
+
+// Policy says who may call what: the books are for our own services and for staff.
+func Policy() rpc.Policy {
+	policy := make(rpc.Policy)
+	for _, procedure := range []string{
+		ledgerv1connect.LedgerServiceRecordSaleProcedure,
+		ledgerv1connect.LedgerServiceRecordReceiptProcedure,
+		ledgerv1connect.LedgerServiceRecordStripeFeeProcedure,
+		ledgerv1connect.LedgerServiceRecordRefundProcedure,
+		ledgerv1connect.LedgerServiceRecordRefundFailureProcedure,
+		ledgerv1connect.LedgerServiceRecordDisputeFundsProcedure,
+		ledgerv1connect.LedgerServiceRecordDisputeLossProcedure,
+		ledgerv1connect.LedgerServiceRecordPayoutProcedure,
+		ledgerv1connect.LedgerServiceRecordTransferProcedure,
+		ledgerv1connect.LedgerServiceRecordTransferReversalProcedure,
+		ledgerv1connect.StatementServiceGetEntryProcedure,
+		ledgerv1connect.StatementServiceGetOrderStatementProcedure,
+		ledgerv1connect.StatementServiceGetAccountStatementProcedure,
+		ledgerv1connect.StatementServiceGetTrialBalanceProcedure,
+		ledgerv1connect.StatementServiceListEntriesProcedure,
+	} {
+		policy[procedure] = rpc.RoleOperator
+	}
+	return policy
+}
+
+// book notes of which ledger our copies are, and refuses another one: posting there would book everything again.
+func (s *Service) book(ctx context.Context, name string, added time.Time) error {
+	added = added.Truncate(time.Microsecond)
+	noted, err := s.q.Book(ctx, s.pool, name, added)
+	if err != nil {
+		return fmt.Errorf("note ledger: %w", err)
+	}
+	if noted.Ledger != name || !noted.AddedTime.Equal(added) {
+		return &wrongLedgerError{text: fmt.Sprintf("this database keeps copies of ledger %q made at %s, but the server has %q made at %s; "+
+			"check DAYOF_FORMANCE_URL and DAYOF_FORMANCE_LEDGER", noted.Ledger, noted.AddedTime.Format(time.RFC3339), name, added.Format(time.RFC3339))}
+	}
+	return nil
+}

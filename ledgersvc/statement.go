@@ -1,0 +1,133 @@
+package ledgersvc
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/ledgersvc/ledgerdb"
+)
+
+// pageSizeDefault is the size of a page when the request does not say; the schema has the largest.
+const pageSizeDefault = 100
+
+// GetEntry implements StatementService, from our copies: it answers while the ledger is away.
+func (s *Service) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (*ledgerv1.GetEntryResponse, error) {
+	e, found, err := s.entryCopy(ctx, req.GetReference())
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, problem.New(connect.CodeNotFound, reasonEntryNotFound, "no entry has this reference")
+	}
+	return &ledgerv1.GetEntryResponse{Entry: e.toProto()}, nil
+}
+
+// GetOrderStatement implements StatementService, from our copies.
+func (s *Service) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrderStatementRequest) (*ledgerv1.GetOrderStatementResponse, error) {
+	rows, err := s.q.EntriesOfOrder(ctx, s.pool, req.GetOrderId())
+	if err != nil {
+		return nil, fmt.Errorf("read entries of order: %w", err)
+	}
+	entries, err := s.withPostings(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.GetOrderStatementResponse{Entries: toProtos(entries)}, nil
+}
+
+// GetAccountStatement implements StatementService: lines from our copies, balances from the ledger. While entries are
+// being posted the two need not fit together.
+func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAccountStatementRequest) (*ledgerv1.GetAccountStatementResponse, error) {
+	after, err := parsePageToken(req.GetPageToken(), "account "+req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(req.GetPageSize())
+	lines, err := s.q.AccountLinesAfter(ctx, s.pool, req.GetAccount(), after.transactionID, after.position, size+1)
+	if err != nil {
+		return nil, fmt.Errorf("read postings of account: %w", err)
+	}
+	balances, err := s.ledger.balances(ctx, req.GetAccount())
+	if err != nil {
+		return nil, readProblem(err)
+	}
+	res := &ledgerv1.GetAccountStatementResponse{Balances: digits(balances)}
+	if len(lines) > int(size) {
+		last := lines[size-1]
+		res.NextPageToken = pageToken{transactionID: last.LedgerTransactionID, position: last.Position}.String("account " + req.GetAccount())
+		lines = lines[:size]
+	}
+	for _, l := range lines {
+		line := posting{source: l.Source, destination: l.Destination, asset: l.Asset, amount: l.Amount}
+		res.Lines = append(res.Lines, &ledgerv1.StatementLine{
+			Posting: line.toProto(l.Reference), EffectiveTime: timestamppb.New(l.EffectiveTime),
+		})
+	}
+	return res, nil
+}
+
+// GetTrialBalance implements StatementService, from the ledger.
+func (s *Service) GetTrialBalance(ctx context.Context, _ *ledgerv1.GetTrialBalanceRequest) (*ledgerv1.GetTrialBalanceResponse, error) {
+	sums, err := s.ledger.sums(ctx)
+	if err != nil {
+		return nil, readProblem(err)
+	}
+	for asset, sum := range sums {
+		units, _ := new(big.Float).SetInt(sum).Float64()
+		s.metrics.imbalance.WithLabelValues(asset).Set(units)
+	}
+	return &ledgerv1.GetTrialBalanceResponse{Balances: digits(sums)}, nil
+}
+
+// ListEntries implements StatementService, from our copies in the order of the ledger's numbers. A copy that is kept
+// late, after its call had died, may belong before the end of a page that was read: whoever compares books reads the
+// last minutes again.
+func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequest) (*ledgerv1.ListEntriesResponse, error) {
+	kind := kindNames[req.GetKind()]
+	after, err := parsePageToken(req.GetPageToken(), "entries "+kind)
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(req.GetPageSize())
+	var rows []ledgerdb.Entry
+	if kind == "" {
+		rows, err = s.q.EntriesAfter(ctx, s.pool, after.transactionID, size+1)
+	} else {
+		rows, err = s.q.EntriesOfKindAfter(ctx, s.pool, kind, after.transactionID, size+1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list entries: %w", err)
+	}
+	res := &ledgerv1.ListEntriesResponse{}
+	if len(rows) > int(size) {
+		rows = rows[:size]
+		res.NextPageToken = pageToken{transactionID: rows[size-1].LedgerTransactionID}.String("entries " + kind)
+	}
+	entries, err := s.withPostings(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	res.Entries = toProtos(entries)
+	return res, nil
+}
+
+func pageSize(asked int32) int32 {
+	if asked == 0 {
+		return pageSizeDefault
+	}
+	return asked
+}
+
+func digits(amounts map[string]*big.Int) map[string]string {
+	out := make(map[string]string, len(amounts))
+	for asset, amount := range amounts {
+		out[asset] = amount.String()
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package ledgersvc
+
+import (
+	"context"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+)
+
+// RecordTransfer implements LedgerService.
+//
+//	organizers:g:payable (then :receivable) -> organizers:g:connect N;  stripe:connect:acct -> platform rail N
+//
+// The money has moved at Stripe already, so what exceeds the payable is an advance by the platform and not a refusal:
+// the sums are the same in whatever order sales and transfers are told.
+func (s *Service) RecordTransfer(ctx context.Context, req *ledgerv1.RecordTransferRequest) (*ledgerv1.RecordTransferResponse, error) {
+	amount, err := positive("amount", req.GetAmount())
+	if err != nil {
+		return nil, err
+	}
+	made, err := instant("transfer_time", req.GetTransferTime())
+	if err != nil {
+		return nil, err
+	}
+	f := facts{organizerID: req.GetOrganizerId(), stripeAccount: req.GetStripeAccount()}
+	e, err := s.postFor(ctx, newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER, transferReference(req.GetTransferId()), made, amount.FormanceAsset(), f,
+		move{from: placeOf("", f.organizerID, "").organizer(), to: organizerConnect(f.organizerID), amount: amount.MinorUnits},
+		send(connectRail(f.stripeAccount), platformRail(req.GetTransferId()), amount.MinorUnits),
+	))
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordTransferResponse{Entry: e.toProto()}, nil
+}
+
+func transferReference(transferID string) string { return "transfer:" + transferID }
+
+// RecordTransferReversal implements LedgerService: the opposite of the transfer, for a part of it.
+//
+//	organizers:g:connect (then :receivable) -> organizers:g:payable N;  platform rail -> stripe:connect:acct N
+func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.RecordTransferReversalRequest) (*ledgerv1.RecordTransferReversalResponse, error) {
+	amount, err := positive("amount", req.GetAmount())
+	if err != nil {
+		return nil, err
+	}
+	made, err := instant("reverse_time", req.GetReverseTime())
+	if err != nil {
+		return nil, err
+	}
+	transfer, found, err := s.posted(ctx, transferReference(req.GetTransferId()))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, notPosted(reasonTransferNotPosted, "the transfer is not in the ledger yet; try again later")
+	}
+	f := transfer.facts
+	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER_REVERSAL, "transfer-rev:"+req.GetTransferReversalId(), made, amount.FormanceAsset(), f,
+		move{from: placeOf(f.stripeAccount, f.organizerID, "").organizer(), to: organizerPayable(f.organizerID), amount: amount.MinorUnits},
+		send(platformRail(req.GetTransferId()), connectRail(f.stripeAccount), amount.MinorUnits),
+	)
+	p.notes = map[string]string{metaReverses: transfer.reference}
+	e, err := s.postFor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordTransferReversalResponse{Entry: e.toProto()}, nil
+}
