@@ -72,10 +72,11 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.metrics.inFlight.Dec()
 
 	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
+	bounded := r.WithContext(withCall(r.Context(), c))
 	if r.Body != http.NoBody {
-		r.Body = newTimedBody(w, http.MaxBytesReader(w, r.Body, bodyMax), e.bodyTimeout)
+		bounded.Body = newTimedBody(w, http.MaxBytesReader(w, r.Body, bodyMax), e.bodyTimeout)
 	}
-	e.next.ServeHTTP(out, r.WithContext(withCall(r.Context(), c)))
+	e.next.ServeHTTP(out, bounded)
 	if c.answered {
 		return
 	}
@@ -197,10 +198,10 @@ func first(values []string) string {
 }
 
 // decoderNoise is what connect and protobuf put before the sentence that helps.
-var decoderNoise = regexp.MustCompile(`^.*(unmarshal message: |unmarshal into [^:]*: |proto:[\s\x{a0}]*)`)
+var decoderNoise = regexp.MustCompile(`^.*(unmarshal message: |unmarshal into [^:]*: |proto:[\s\x{a0}]*|protocol error: )`)
 
 // namedField finds the field that protojson complains of.
-var namedField = regexp.MustCompile(`\bfield "?([A-Za-z_][A-Za-z0-9_.]*)"?`)
+var namedField = regexp.MustCompile(`(?:unknown field|duplicate field|value for \w+ field) "?(\w+)"?`)
 
 // refusal says in our words what connect refused. All of it is the caller's doing: our own errors never come this way.
 func refusal(code connect.Code, message string) *problem.Problem {
@@ -232,7 +233,8 @@ type timedBody struct {
 }
 
 // newTimedBody starts the clock of a request's body. The deadline is lifted once the body is read: left alone it would
-// end the context of a long call.
+// end the context of a long call. The result belongs into a copy of the request: net/http looks at the body of its own
+// to see whether the connection still holds unread bytes, and would take them for the next request.
 func newTimedBody(w http.ResponseWriter, body io.ReadCloser, timeout time.Duration) io.ReadCloser {
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(clock.System{}.Now().Add(timeout)); err != nil {
@@ -269,9 +271,10 @@ func route(l limit, timeout time.Duration, logger *slog.Logger, next http.Handle
 			return
 		}
 		defer l.giveBack()
+		bounded := r.WithContext(r.Context())
 		if r.Body != http.NoBody {
-			r.Body = newTimedBody(w, r.Body, timeout)
+			bounded.Body = newTimedBody(w, r.Body, timeout)
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, bounded)
 	})
 }

@@ -1,0 +1,408 @@
+package rpc_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/internal/chassis/rpc/testpb"
+)
+
+// refused is what a raw request was answered.
+type refused struct {
+	status int // of HTTP
+	code   connect.Code
+	text   string
+	reason string
+	fields []problem.Field
+}
+
+// post sends raw bytes to Write and reads the refusal in the protocol of the request.
+func post(t testing.TB, s *server, header http.Header, body io.Reader) refused {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+testpb.NotebookServiceWriteProcedure, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header.Clone()
+	if req.Header.Get("Idempotency-Key") == "" {
+		req.Header.Set("Idempotency-Key", "k")
+	}
+	httpClient, _ := rpc.Dial(rpc.DialConfig{BaseURL: s.url})
+	t.Cleanup(httpClient.CloseIdleConnections)
+	res, err := httpClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(header.Get("Content-Type"), "application/grpc") {
+		return readGRPC(t, res)
+	}
+	return readConnect(t, res, raw)
+}
+
+func readConnect(t testing.TB, res *http.Response, raw []byte) refused {
+	t.Helper()
+	out := refused{status: res.StatusCode}
+	if res.StatusCode == http.StatusOK || len(raw) == 0 {
+		return out
+	}
+	var wire struct {
+		Code    connect.Code
+		Message string
+		Details []struct{ Type, Value string }
+	}
+	if err := json.Unmarshal(raw, &wire); err != nil {
+		t.Fatalf("answer %q: %v", raw, err)
+	}
+	out.code, out.text = wire.Code, wire.Message
+	for _, d := range wire.Details {
+		value, err := base64.RawStdEncoding.DecodeString(d.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.detail(t, &anypb.Any{TypeUrl: "type.googleapis.com/" + d.Type, Value: value})
+	}
+	return out
+}
+
+func readGRPC(t testing.TB, res *http.Response) refused {
+	t.Helper()
+	out := refused{status: res.StatusCode}
+	header := res.Trailer
+	if header.Get("Grpc-Status") == "" {
+		header = res.Header
+	}
+	bin, err := connect.DecodeBinaryHeader(header.Get("Grpc-Status-Details-Bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status spb.Status
+	if err := proto.Unmarshal(bin, &status); err != nil {
+		t.Fatal(err)
+	}
+	out.code, out.text = connect.Code(status.GetCode()), status.GetMessage()
+	for _, d := range status.GetDetails() {
+		out.detail(t, d)
+	}
+	return out
+}
+
+func (r *refused) detail(t testing.TB, d *anypb.Any) {
+	t.Helper()
+	m, err := d.UnmarshalNew()
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch m := m.(type) {
+	case *errdetails.ErrorInfo:
+		r.reason = m.GetReason()
+		if m.GetDomain() != "dayof" {
+			t.Errorf("domain %q", m.GetDomain())
+		}
+	case *errdetails.BadRequest:
+		for _, v := range m.GetFieldViolations() {
+			r.fields = append(r.fields, problem.Field{Path: v.GetField(), Description: v.GetDescription()})
+		}
+	}
+}
+
+// envelope frames a gRPC message: promised is the length it says, when that differs.
+func envelope(flags byte, message []byte, promised ...int) []byte {
+	size := len(message)
+	if len(promised) > 0 {
+		size = promised[0]
+	}
+	out := binary.BigEndian.AppendUint32([]byte{flags}, uint32(size))
+	return append(out, message...)
+}
+
+func zipped(t testing.TB, size int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(bytes.Repeat([]byte(" "), size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Whatever bytes arrive, the answer is a coded problem with a reason, is logged once, and is never internal.
+func TestBrokenRequests(t *testing.T) {
+	t.Parallel()
+	asJSON := http.Header{"Content-Type": {"application/json"}}
+	asProto := http.Header{"Content-Type": {"application/proto"}}
+	with := func(h http.Header, name, value string) http.Header {
+		h = h.Clone()
+		h.Set(name, value)
+		return h
+	}
+	const mib = 1 << 20
+	connectCases := map[string]struct {
+		header http.Header
+		body   []byte
+		code   connect.Code
+		reason string
+		field  string // path
+	}{
+		"no JSON":              {asJSON, []byte(`hello`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"half JSON":            {asJSON, []byte(`{"text":`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"empty JSON":           {asJSON, nil, connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"JSON with charset":    {with(asJSON, "Content-Type", "application/json; charset=utf-8"), []byte(`{"text":1}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "text"},
+		"wrong type":           {asJSON, []byte(`{"text":"x","lines":[{"quantity":"many"}]}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "quantity"},
+		"fraction":             {asJSON, []byte(`{"text":"x","lines":[{"quantity":1.5}]}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "quantity"},
+		"out of range":         {asJSON, []byte(`{"text":"x","lines":[{"quantity":9999999999}]}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "quantity"},
+		"unknown field":        {asJSON, []byte(`{"text":"x","texd":"y"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "texd"},
+		"twice the same field": {asJSON, []byte(`{"text":"x","text":"y"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "text"},
+		"deep nesting":         {asJSON, bytes.Repeat([]byte(`{"lines":[`), 20000), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "lines"},
+		"breaks a rule":        {asJSON, []byte(`{"text":"x","lines":[{"quantity":0}]}`), connect.CodeInvalidArgument, problem.ReasonInvalidField, "lines[0].quantity"},
+		"no protobuf":          {asProto, []byte("\xff\xff\xff"), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"bad UTF-8":            {asProto, []byte("\x0a\x01\xff"), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"a little too large":   {asProto, make([]byte, mib+1), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
+		"far too large":        {asProto, make([]byte, 5*mib), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
+		"no gzip":              {with(asProto, "Content-Encoding", "gzip"), []byte("hello"), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"gzip bomb":            {with(asProto, "Content-Encoding", "gzip"), zipped(t, 50*mib), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
+		"unknown encoding":     {with(asProto, "Content-Encoding", "br"), []byte("x"), connect.CodeUnimplemented, problem.ReasonMalformedRequest, ""},
+		"bad timeout":          {with(asJSON, "Connect-Timeout-Ms", "soon"), []byte(`{"text":"x"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"negative timeout":     {with(asJSON, "Connect-Timeout-Ms", "-5"), []byte(`{"text":"x"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+		"bad protocol version": {with(asJSON, "Connect-Protocol-Version", "9"), []byte(`{"text":"x"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
+	}
+	for name, tc := range connectCases {
+		t.Run("connect/"+name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, &notebook{}, nil)
+			wantRefusal(t, s, post(t, s, tc.header, bytes.NewReader(tc.body)), tc.code, tc.reason, tc.field)
+		})
+	}
+	good, err := proto.Marshal(&testpb.WriteRequest{Text: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grpcCases := map[string]struct {
+		body   []byte
+		extra  string // "Name: value"
+		code   connect.Code
+		reason string
+	}{
+		"no message":                {nil, "", connect.CodeUnimplemented, problem.ReasonMalformedRequest},
+		"two messages":              {append(envelope(0, good), envelope(0, good)...), "", connect.CodeUnimplemented, problem.ReasonMalformedRequest},
+		"half a prefix":             {[]byte{0, 0}, "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+		"half a message":            {envelope(0, good, len(good)+10), "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+		"no protobuf":               {envelope(0, []byte("\xff\xff")), "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+		"unknown flags":             {envelope(0x42, good), "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+		"trailers and a message":    {append(envelope(0x80, []byte("a: b\r\n")), envelope(0, good)...), "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+		"compressed but not agreed": {envelope(1, good), "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+		"compressed but no gzip":    {envelope(1, good), "Grpc-Encoding: gzip", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+		"unknown encoding":          {envelope(0, good), "Grpc-Encoding: br", connect.CodeUnimplemented, problem.ReasonMalformedRequest},
+		"gzip bomb":                 {envelope(1, zipped(t, 50*mib)), "Grpc-Encoding: gzip", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
+		"promises 4 GiB":            {envelope(0, good, 1<<32-1), "", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
+		"too large":                 {envelope(0, make([]byte, 3*mib)), "", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
+		"bad timeout":               {envelope(0, good), "Grpc-Timeout: soon", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
+	}
+	for name, tc := range grpcCases {
+		for _, protocol := range []string{"grpc", "grpc-web"} {
+			t.Run(protocol+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				s := newServer(t, &notebook{}, nil)
+				header := http.Header{"Content-Type": {"application/" + protocol + "+proto"}}
+				if k, v, ok := strings.Cut(tc.extra, ": "); ok {
+					header.Set(k, v)
+				}
+				wantRefusal(t, s, post(t, s, header, bytes.NewReader(tc.body)), tc.code, tc.reason, "")
+			})
+		}
+	}
+}
+
+func wantRefusal(t *testing.T, s *server, got refused, code connect.Code, reason, field string) {
+	t.Helper()
+	if got.code != code || got.reason != reason || got.text == "" {
+		t.Errorf("got %+v, want %v %s", got, code, reason)
+	}
+	if field != "" && (len(got.fields) != 1 || got.fields[0].Path != field) {
+		t.Errorf("fields %+v, want %s", got.fields, field)
+	}
+	for _, leak := range []string{"testpb", "proto:", "unmarshal", "protocol error"} {
+		if strings.Contains(got.text, leak) {
+			t.Errorf("our insides show: %q", got.text)
+		}
+	}
+	lines := s.log.rpcs(t)
+	if len(lines) != 1 || lines[0]["code"] != code.String() || lines[0]["reason"] != reason ||
+		lines[0]["procedure"] != testpb.NotebookServiceWriteProcedure {
+		t.Errorf("log %v", lines)
+	}
+}
+
+// What is no RPC at all is refused as HTTP does.
+func TestNotAnRPC(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &notebook{}, nil)
+	send := func(method, path, contentType string) int {
+		req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", contentType)
+		res, err := newHTTP1(t).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode
+	}
+	for name, tc := range map[string]struct {
+		method, path, contentType string
+		want                      int
+	}{
+		"content type":   {"POST", testpb.NotebookServiceWriteProcedure, "text/html", 415},
+		"method":         {"DELETE", testpb.NotebookServiceWriteProcedure, "application/json", 405},
+		"unknown method": {"POST", "/" + testpb.NotebookServiceName + "/Burn", "application/json", 404},
+		"unknown path":   {"POST", "/nothing/here", "application/json", 404},
+	} {
+		if got := send(tc.method, tc.path, tc.contentType); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+	if _, page := get(t, s.url+"/metrics"); strings.Contains(page, "Burn") {
+		t.Error("a path from outside became a metric label")
+	}
+}
+
+// A client that never finishes its body is cut off; a long call whose body has arrived is not.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	var ended error
+	s := newServer(t, &notebook{write: func(ctx context.Context, _ *testpb.WriteRequest) (*testpb.WriteResponse, error) {
+		close(arrived)
+		<-finish
+		ended = ctx.Err()
+		return &testpb.WriteResponse{}, nil
+	}}, func(_ *rpc.HandlerConfig, c *rpc.Config) { c.BodyTimeout = 50 * time.Millisecond })
+	call := make(chan refused, 1)
+	go func() { // over HTTP/1.1, where the deadline belongs to the connection
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+testpb.NotebookServiceWriteProcedure, strings.NewReader(`{"text":"x"}`))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header = http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"k"}}
+		res, err := newHTTP1(t).Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = res.Body.Close()
+		call <- refused{status: res.StatusCode}
+	}()
+	<-arrived
+	// The drip is cut off later than the long call's body arrived, so the time of that one has passed too.
+	dripHTTP1(t, s)
+	dripHTTP2(t, s)
+	close(finish)
+	if got := <-call; got.status != http.StatusOK || ended != nil {
+		t.Errorf("the long call ended with %d, its context with %v", got.status, ended)
+	}
+}
+
+func dripHTTP1(t *testing.T, s *server) {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST "+testpb.NotebookServiceWriteProcedure+" HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn) // until the server closes the connection
+	if err != nil || !strings.Contains(string(answer), problem.ReasonRequestTooSlow) && !strings.Contains(string(answer), "deadline_exceeded") {
+		t.Errorf("the drip got %q, %v", answer, err)
+	}
+}
+
+func dripHTTP2(t *testing.T, s *server) {
+	t.Helper()
+	body, drip := io.Pipe()
+	defer drip.Close()
+	go func() { _, _ = drip.Write([]byte("{")) }() // ends with the pipe
+	got := post(t, s, http.Header{"Content-Type": {"application/json"}}, body)
+	if got.code != connect.CodeDeadlineExceeded || got.reason != problem.ReasonRequestTooSlow {
+		t.Errorf("the drip got %+v", got)
+	}
+}
+
+func TestLoadIsShed(t *testing.T) {
+	t.Parallel()
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	s := newServer(t, &notebook{read: func(context.Context, *testpb.ReadRequest) (*testpb.ReadResponse, error) {
+		arrived <- struct{}{}
+		<-finish
+		return &testpb.ReadResponse{}, nil
+	}}, func(_ *rpc.HandlerConfig, c *rpc.Config) {
+		c.MaxInFlight = 2
+		c.Routes = map[string]http.Handler{"GET /page": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	})
+	done := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := newClient(t, s, nil).Read(t.Context(), &testpb.ReadRequest{})
+			done <- err
+		}()
+		<-arrived
+	}
+	for name, opts := range map[string][]connect.ClientOption{"connect": nil, "grpc": {connect.WithGRPC()}, "grpcweb": {connect.WithGRPCWeb()}} {
+		_, err := newClient(t, s, nil, opts...).Read(t.Context(), &testpb.ReadRequest{})
+		wantProblem(t, err, connect.CodeResourceExhausted, problem.ReasonOverloaded)
+		if problem.RetryAfter(err) <= 0 || !wantDownstream(t, err).Retryable() {
+			t.Errorf("%s: the shed caller is not told to come back: %v", name, err)
+		}
+	}
+	if status, _ := get(t, s.url+"/page"); status != http.StatusServiceUnavailable {
+		t.Errorf("a page over the limit: %d, want 503", status)
+	}
+	if status, _ := get(t, s.url+"/healthz"); status != http.StatusOK {
+		t.Errorf("health is shed: %d", status)
+	}
+	close(finish)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	go func() { <-arrived }()
+	if _, err := newClient(t, s, nil).Read(t.Context(), &testpb.ReadRequest{}); err != nil {
+		t.Errorf("places are not given back: %v", err)
+	}
+	if status, _ := get(t, s.url+"/page"); status != http.StatusOK {
+		t.Errorf("places are not given back: %d", status)
+	}
+}
