@@ -1,0 +1,50 @@
+-- name: InsertProduct :exec
+insert into products (id, event_id, name, create_time) values ($1, $2, $3, $4);
+
+-- name: GetProduct :one
+select id, event_id, name, create_time from products where id = $1;
+
+-- name: InsertVariant :exec
+insert into variants (id, product_id, event_id, name, sale_start_time, sale_end_time, order_ticket_limit, current_version,
+    create_time)
+values ($1, $2, $3, $4, $5, $6, $7, 1, $8);
+
+-- name: InsertVariantVersion :exec
+insert into variant_versions (variant_id, version, currency, price_minor_units, application_fee_minor_units,
+    tax_minor_units, tax_country, tax_kind, terms, create_time)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: InsertStock :exec
+insert into stock (variant_id, capacity) values ($1, $2);
+
+-- name: LockVariant :one
+-- LockVariant returns the number and the currency of the version that is on sale, and keeps others from adding one.
+select v.current_version, vv.currency
+from variants v join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
+where v.id = $1 for update of v;
+
+-- name: SetCurrentVersion :exec
+update variants set current_version = $2 where id = $1;
+
+-- name: ListVariants :many
+-- ListVariants returns variants with their stock and current version: those of an event, or one by its id.
+select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_time, v.order_ticket_limit, v.create_time,
+    s.capacity, s.taken, p.name as product_name,
+    vv.version, vv.currency, vv.price_minor_units, vv.application_fee_minor_units, vv.tax_minor_units, vv.tax_country,
+    vv.tax_kind, vv.terms, vv.create_time as version_create_time
+from variants v
+join products p on p.id = v.product_id
+join stock s on s.variant_id = v.id
+join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
+where v.event_id = sqlc.narg(event_id)::text or v.id = sqlc.narg(variant_id)::text
+order by v.create_time, v.id
+limit 500;
+
+-- name: TakeStock :execrows
+-- TakeStock takes tickets out of a variant's stock if there are enough. It waits for others who take from the same row,
+-- so callers make it the last statement of their transaction.
+update stock set taken = taken + sqlc.arg(quantity)::bigint
+where variant_id = $1 and taken + sqlc.arg(quantity)::bigint <= capacity;
+
+-- name: ReturnStock :exec
+update stock set taken = taken - sqlc.arg(quantity)::bigint where variant_id = $1;

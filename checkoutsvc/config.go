@@ -1,0 +1,86 @@
+package checkoutsvc
+
+import (
+	"time"
+
+	"github.com/dayof/dayof/internal/chassis/config"
+)
+
+// Config is what checkoutsvc can be told. LoadConfig knows the defaults.
+type Config struct {
+	// Livemode says which of Stripe's modes orders are paid in; money of the other mode buys nothing.
+	Livemode bool
+	// HoldDuration is for how long stock is kept for an unpaid order.
+	HoldDuration time.Duration
+
+	// WalkDeadline ends one attempt of a walk; it is shorter than WalkLease, so that a walker that lives has stopped
+	// before another one starts.
+	WalkDeadline time.Duration
+	// WalkLease is for how long an order belongs to its walker.
+	WalkLease time.Duration
+	// CallerWait is the longest that a caller waits for a walk.
+	CallerWait time.Duration
+	// SweepInterval is how often a replica looks for due orders and holds.
+	SweepInterval time.Duration
+	// BackoffMin and BackoffMax bound the wait between attempts of a walk.
+	BackoffMin, BackoffMax time.Duration
+	// BlockedAfter is how long a walk may fail before an operator hears of it.
+	BlockedAfter time.Duration
+	// RefundApplicationFee says whether the platform gives its fee back with a refund.
+	RefundApplicationFee bool
+	// GiveUpAfter is how long a walk may fail before the order is given up and refunded.
+	GiveUpAfter time.Duration
+
+	// CodeKeys are the seeds of the Ed25519 keys that sign ticket codes, base64 of 32 bytes each; the last one signs,
+	// all verify, and a key's version is its place in the list, from 1.
+	CodeKeys []config.Secret
+	// OrderTokenKeys sign order access tokens; the last one signs, all verify.
+	OrderTokenKeys []config.Secret
+
+	// StripeURL is the base URL of Stripe's API.
+	StripeURL string
+	// StripeKey is the secret key of the platform's account.
+	StripeKey config.Secret
+	// StripeTimeout ends one call to Stripe.
+	StripeTimeout time.Duration
+
+	// SMTPAddress is the host and port of the mail server; empty sends no mail.
+	SMTPAddress string
+	// SMTPUser and SMTPPassword log in there; empty logs in as nobody.
+	SMTPUser     string
+	SMTPPassword config.Secret
+	// MailFrom is the sender of receipts.
+	MailFrom string
+	// ConsoleURL is where links in alerts lead.
+	ConsoleURL string
+}
+
+// LoadConfig reads the settings of checkoutsvc. Problems are told by the loader.
+func LoadConfig(l *config.Loader) Config {
+	return Config{
+		Livemode:     l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
+		HoldDuration: l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
+		WalkDeadline: l.Duration("DAYOF_CHECKOUT_WALK_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
+		WalkLease:    l.Duration("DAYOF_CHECKOUT_WALK_LEASE", 8*time.Second, "how long an order belongs to the replica that walks it"),
+		CallerWait:   l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a caller waits for a walk before it is answered in_progress"),
+		SweepInterval: l.Duration("DAYOF_CHECKOUT_SWEEP_INTERVAL", 2*time.Second,
+			"how often a replica looks for orders and holds that are due"),
+		BackoffMin:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MIN", 500*time.Millisecond, "shortest wait after a failed attempt"),
+		BackoffMax:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MAX", 30*time.Second, "longest wait after a failed attempt"),
+		BlockedAfter:         l.Duration("DAYOF_CHECKOUT_BLOCKED_AFTER", time.Minute, "how long fulfilment may fail before an operator is alerted"),
+		RefundApplicationFee: l.Bool("DAYOF_CHECKOUT_REFUND_APPLICATION_FEE", false, "whether the platform gives its fee back with a refund"),
+		GiveUpAfter:          l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
+		CodeKeys: l.SecretList("DAYOF_CHECKOUT_TICKET_CODE_KEYS",
+			"seeds of the Ed25519 keys of ticket codes, base64 of 32 bytes each, comma separated; the last one signs. Required"),
+		OrderTokenKeys: l.SecretList("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",
+			"keys of order access tokens, at least 32 characters each, comma separated; the last one signs. Required"),
+		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
+		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account. Required"),
+		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
+		SMTPAddress:   l.String("DAYOF_SMTP_ADDRESS", "", "host:port of the mail server; empty sends no mail"),
+		SMTPUser:      l.String("DAYOF_SMTP_USER", "", "user at the mail server; empty logs in as nobody"),
+		SMTPPassword:  l.Secret("DAYOF_SMTP_PASSWORD", "password at the mail server"),
+		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
+		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+	}
+}
