@@ -16,6 +16,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"reflect"
@@ -32,8 +33,13 @@ import (
 	"github.com/dayof/dayof/internal/chassis/postgres"
 )
 
-// patience bounds starting the server, migrating, cloning and dropping, each.
-const patience = 2 * time.Minute
+const (
+	// patience bounds migrating, cloning and dropping, each.
+	patience = 2 * time.Minute
+	// fetchPatience bounds starting the server, on a machine without PostgreSQL
+	// with the download.
+	fetchPatience = 12 * time.Minute
+)
 
 // binary is the one server of this test binary. It is the package's only state:
 // tests cannot hand it to each other in another way.
@@ -181,7 +187,11 @@ func (b *shared) start(ctx context.Context) error {
 		b.base = given
 		return nil
 	}
-	server, err := postgres.Start(ctx, postgres.Options{Settings: Settings(), Getenv: withoutDatabaseURL})
+	// Fetching the binaries takes longer than anything else here.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchPatience)
+	defer cancel()
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	server, err := postgres.Start(ctx, postgres.Options{Settings: Settings(), Getenv: withoutDatabaseURL, Logger: logger})
 	if err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}

@@ -57,8 +57,9 @@ type Options struct {
 	DataDir string
 	// Port on 127.0.0.1; 0 takes a free one.
 	Port int
-	// Logger gets one line when the server is ready, and the server's own
-	// messages at debug level, its errors at warn level. Nil logs nothing.
+	// Logger gets a line when the server is ready (info), one before binaries
+	// are fetched (warn), and the server's own messages (debug; fatal ones
+	// info). Nil logs nothing.
 	Logger *slog.Logger
 	// Settings are server settings ("fsync": "off") on top of ours.
 	Settings map[string]string
@@ -93,10 +94,11 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
 	if given := options.Getenv("DAYOF_DATABASE_URL"); given != "" {
-		return s, s.useExternal(ctx, given)
+		if err := s.useExternal(ctx, given); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	if err := s.startOwn(ctx); err != nil {
 		return nil, errors.Join(err, s.directory.release())
@@ -106,7 +108,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 
 func (s *Server) useExternal(ctx context.Context, given string) error {
 	base, err := url.Parse(given)
-	if err != nil || base.Host == "" {
+	if err != nil || base.Scheme != "postgres" && base.Scheme != "postgresql" {
 		return errors.New("DAYOF_DATABASE_URL is not a URL such as postgres://user:password@host:5432/postgres")
 	}
 	s.base, s.external = base, true
@@ -132,6 +134,8 @@ func (s *Server) startOwn(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	s.base = &url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, password),
 		Path: "/postgres", RawQuery: "sslmode=disable",

@@ -37,6 +37,7 @@ type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the child is gone
 	err  error         // why it ended; read after done
+	read chan struct{} // closed when its output was read to the end
 
 	mu   sync.Mutex
 	tail []string // last lines of its output
@@ -44,7 +45,7 @@ type process struct {
 
 // start runs a child that dies with this process and logs its output.
 func start(who identity, logger *slog.Logger, path string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
+	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{}), read: make(chan struct{})}
 	p.cmd.Dir = "/"
 	p.cmd.Env = childEnvironment()
 	p.cmd.SysProcAttr = who.attributes()
@@ -134,6 +135,7 @@ func (p *process) stop(ctx context.Context, signal syscall.Signal) {
 // forward logs the child's output line by line and keeps its end. It returns
 // when all that hold the pipe (the server's own children too) are gone.
 func (p *process) forward(output io.ReadCloser, logger *slog.Logger) {
+	defer close(p.read)
 	defer func() { _ = output.Close() }()
 	lines := bufio.NewReader(output)
 	for {
@@ -141,8 +143,9 @@ func (p *process) forward(output io.ReadCloser, logger *slog.Logger) {
 		if line = strings.TrimRight(line, "\n"); line != "" {
 			p.keep(line)
 			level := slog.LevelDebug
-			if strings.HasPrefix(line, "FATAL:") || strings.HasPrefix(line, "PANIC:") {
-				level = slog.LevelWarn
+			fatal := strings.HasPrefix(line, "FATAL:") || strings.HasPrefix(line, "PANIC:")
+			if fatal && !strings.HasSuffix(line, "is starting up") { // that answers our own question
+				level = slog.LevelInfo
 			}
 			logger.LogAttrs(context.Background(), level, "postgres says", slog.String("line", line))
 		}
@@ -161,7 +164,12 @@ func (p *process) keep(line string) {
 	p.tail = append(p.tail, line)
 }
 
+// output is the end of what an ended child has printed.
 func (p *process) output() string {
+	select {
+	case <-p.read:
+	case <-time.After(killAfter): // a child of the child keeps the pipe open
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Join(p.tail, "\n")

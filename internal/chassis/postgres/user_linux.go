@@ -3,17 +3,20 @@ package postgres
 import (
 	"context"
 	"os"
+	"os/user"
+	"strconv"
 	"syscall"
 )
 
-// Postgres refuses to run as root. An ordinary user just runs it. As root, the
-// children run in a user namespace in which our id has the name of an
-// unprivileged one: to the file system they are still us, so any data directory
-// of ours will do, but without root's powers. Containers often forbid user
-// namespaces; there the children run as uid 65534 (nobody), and their data must
-// lie where nobody can reach it: below /var/tmp.
+// Postgres refuses to run as root, and as a user without a name (a container
+// with --user 12345). Everybody else just runs it. For these two the children
+// run in a user namespace in which our id is that of nobody: to the file system
+// they are still us, so any data directory of ours will do, but without root's
+// powers. Containers often forbid user namespaces; there root's children run as
+// nobody outright, and their data must lie where nobody can reach it: below
+// /var/tmp.
 //
-// unprivilegedID is both the id inside the namespace and that of nobody.
+// unprivilegedID is nobody's.
 const unprivilegedID = 65534
 
 // identity is as whom the children run.
@@ -27,13 +30,17 @@ const (
 
 // chooseIdentity finds out whether user namespaces are allowed by using one.
 func chooseIdentity(ctx context.Context) identity {
-	if os.Geteuid() != 0 {
+	_, err := user.LookupId(strconv.Itoa(os.Geteuid()))
+	if os.Geteuid() != 0 && err == nil {
 		return asOurselves
 	}
-	if _, err := run(ctx, inUserNamespace, "/bin/sh", "-c", ":"); err != nil {
-		return asNobody
+	if _, err := run(ctx, inUserNamespace, "/bin/sh", "-c", ":"); err == nil {
+		return inUserNamespace
 	}
-	return inUserNamespace
+	if os.Geteuid() != 0 {
+		return asOurselves // initdb will say what is missing
+	}
+	return asNobody
 }
 
 // attributes make a child die with its parent, out of reach of the terminal's
