@@ -143,11 +143,15 @@ func (b *boundary) WrapStreamingHandler(connect.StreamingHandlerFunc) connect.St
 // withDeadline returns a context that ends before ctx does, so that there is time left to act on the end: 20 ms, or
 // half of what is left when that is less. It ends after timeout at the latest.
 func withDeadline(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	now := clock.System{}.Now()
+	end := now.Add(timeout)
 	if deadline, ok := ctx.Deadline(); ok {
-		left := deadline.Sub(clock.System{}.Now())
-		timeout = min(timeout, left-min(answerReserve, left/2))
+		early := deadline.Add(-min(answerReserve, max(0, deadline.Sub(now)/2)))
+		if early.Before(end) {
+			end = early
+		}
 	}
-	return context.WithTimeout(ctx, timeout)
+	return context.WithDeadline(ctx, end)
 }
 
 // panicError is a panic of a handler.

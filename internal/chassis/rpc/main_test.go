@@ -107,8 +107,9 @@ func publicPolicy() rpc.Policy {
 	}
 }
 
-// newServer serves n on a free port; change may alter both configurations first.
-func newServer(t testing.TB, n *notebook, change func(*rpc.HandlerConfig, *rpc.Config)) *server {
+// newServer serves n on a free port; change may alter both configurations first. Interceptors in outer see what ours
+// were given.
+func newServer(t testing.TB, n *notebook, change func(*rpc.HandlerConfig, *rpc.Config), outer ...connect.HandlerOption) *server {
 	t.Helper()
 	book := &logBook{}
 	logger := slog.New(slog.NewJSONHandler(book, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -121,7 +122,7 @@ func newServer(t testing.TB, n *notebook, change func(*rpc.HandlerConfig, *rpc.C
 	if change != nil {
 		change(&h, &c)
 	}
-	c.Services[0].Path, c.Services[0].Handler = testpb.NewNotebookServiceHandler(n, rpc.NewHandlerOptions(h)...)
+	c.Services[0].Path, c.Services[0].Handler = testpb.NewNotebookServiceHandler(n, append(outer, rpc.NewHandlerOptions(h)...)...)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
