@@ -1,0 +1,132 @@
+package pgdb_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// counter is a tracer that counts queries.
+type counter struct{ atomic.Int32 }
+
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	c.Add(1)
+	return ctx
+}
+
+func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	_, address := pgtest.NewNamed(t, "empty", nil)
+
+	t.Run("options", func(t *testing.T) {
+		t.Parallel()
+		var first, second counter
+		pool, err := pgdb.Open(t.Context(), address, pgdb.Options{
+			MaxConns: 3, ApplicationName: "ticket office", Tracers: []pgx.QueryTracer{&first, &second},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		var name string
+		var at time.Time
+		err = pool.QueryRow(t.Context(), `SELECT current_setting('application_name'), timestamptz '2026-07-01 20:00:00+02'`).Scan(&name, &at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != "ticket office" || pool.Config().MaxConns != 3 {
+			t.Errorf("name %q, %d connections", name, pool.Config().MaxConns)
+		}
+		if want := time.Date(2026, 7, 1, 18, 0, 0, 0, time.UTC); at != want {
+			t.Errorf("time %v, want %v", at, want)
+		}
+		if first.Load() == 0 || first.Load() != second.Load() {
+			t.Errorf("the tracers saw %d and %d queries", first.Load(), second.Load())
+		}
+	})
+
+	t.Run("an error says nothing of the password", func(t *testing.T) {
+		t.Parallel()
+		for _, url := range []string{
+			"postgres://dayof:geheim@127.0.0.1:1/x?connect_timeout=1", "postgres://dayof:geheim@:x", "postgres://dayof:geheim@127.0.0.1:1/x?pool_max_conns=no",
+		} {
+			_, err := pgdb.Open(t.Context(), url, pgdb.Options{})
+			if err == nil || strings.Contains(err.Error(), "geheim") {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
+func TestConstraintName(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, nil)
+	_, err := pool.Exec(t.Context(), `
+		CREATE TABLE seat (
+			id int CONSTRAINT seat_sold_once PRIMARY KEY,
+			price int CONSTRAINT price_is_positive CHECK (price > 0),
+			next int CONSTRAINT next_seat_exists REFERENCES seat);
+		INSERT INTO seat VALUES (1, 1, NULL)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for statement, want := range map[string]string{
+		"INSERT INTO seat VALUES (1, 1, NULL)": "seat_sold_once",
+		"INSERT INTO seat VALUES (2, 0, NULL)": "price_is_positive",
+		"INSERT INTO seat VALUES (2, 1, 9)":    "next_seat_exists",
+		"INSERT INTO chair VALUES (1)":         "",
+	} {
+		_, err := pool.Exec(t.Context(), statement)
+		if got := pgdb.ConstraintName(errors.Join(errors.New("insert seat"), err)); err == nil || got != want {
+			t.Errorf("%s: got %q (%v), want %q", statement, got, err, want)
+		}
+		if pgdb.IsRetryable(err) {
+			t.Errorf("%s: retryable", statement)
+		}
+	}
+	if got := pgdb.ConstraintName(nil); got != "" {
+		t.Errorf("no error: %q", got)
+	}
+}
+
+func TestIsRetryable(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, nil)
+	ctx := t.Context()
+	if _, err := pool.Exec(ctx, "CREATE TABLE seat AS SELECT 1 AS id, 0 AS sold"); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() pgx.Tx {
+		tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(ctx)) })
+		if _, err := tx.Exec(ctx, "SELECT FROM seat"); err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	first, second := begin(), begin()
+	if _, err := first.Exec(ctx, "UPDATE seat SET sold = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Exec(ctx, "UPDATE seat SET sold = 2"); !pgdb.IsRetryable(err) {
+		t.Errorf("got %v, want a serialisation failure", err)
+	}
+}
