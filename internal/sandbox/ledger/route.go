@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// route is one operation of the API. A segment of the pattern in braces is a
+// parameter.
+type route struct {
+	method   string
+	segments []string
+	inLedger bool // the ledger must exist
+	handle   func(*Server, *call) error
+}
+
+// routes lists the API. The first match wins: /v2/_info is not a ledger.
+func routes() []route {
+	in, outside := true, false
+	return []route{
+		{http.MethodGet, segments("/_healthcheck"), outside, (*Server).health},
+		{http.MethodGet, segments("/_/healthcheck"), outside, (*Server).health},
+		{http.MethodGet, segments("/_info"), outside, (*Server).info},
+		{http.MethodGet, segments("/_/info"), outside, (*Server).serverInfo},
+		{http.MethodGet, segments("/v2/_info"), outside, (*Server).info},
+
+		{http.MethodGet, segments("/v2"), outside, (*Server).listLedgers},
+		{http.MethodPost, segments("/v2/{ledger}"), outside, (*Server).createLedger},
+		{http.MethodGet, segments("/v2/{ledger}"), outside, (*Server).readLedger},
+		{http.MethodPut, segments("/v2/{ledger}/metadata"), in, (*Server).updateLedgerMetadata},
+		{http.MethodDelete, segments("/v2/{ledger}/metadata/{key}"), in, (*Server).deleteLedgerMetadata},
+		{http.MethodGet, segments("/v2/{ledger}/_info"), in, (*Server).ledgerInfo},
+		{http.MethodGet, segments("/v2/{ledger}/stats"), in, (*Server).stats},
+
+		{http.MethodPost, segments("/v2/{ledger}/_bulk"), in, (*Server).bulk},
+		{http.MethodGet, segments("/v2/{ledger}/logs"), in, (*Server).listLogs},
+		{http.MethodPost, segments("/v2/{ledger}/logs/export"), in, (*Server).exportLogs},
+
+		{http.MethodPost, segments("/v2/{ledger}/transactions"), in, (*Server).createTransaction},
+		{http.MethodGet, segments("/v2/{ledger}/transactions"), in, (*Server).listTransactions},
+		{http.MethodHead, segments("/v2/{ledger}/transactions"), in, (*Server).countTransactions},
+		{http.MethodGet, segments("/v2/{ledger}/transactions/{id}"), in, (*Server).readTransaction},
+		{http.MethodPost, segments("/v2/{ledger}/transactions/{id}/revert"), in, (*Server).revertTransaction},
+		{http.MethodPost, segments("/v2/{ledger}/transactions/{id}/metadata"), in, (*Server).addTransactionMetadata},
+		{http.MethodDelete, segments("/v2/{ledger}/transactions/{id}/metadata/{key}"), in, (*Server).deleteTransactionMetadata},
+
+		{http.MethodGet, segments("/v2/{ledger}/accounts"), in, (*Server).listAccounts},
+		{http.MethodHead, segments("/v2/{ledger}/accounts"), in, (*Server).countAccounts},
+		{http.MethodGet, segments("/v2/{ledger}/accounts/{address}"), in, (*Server).readAccount},
+		{http.MethodPost, segments("/v2/{ledger}/accounts/{address}/metadata"), in, (*Server).addAccountMetadata},
+		{http.MethodDelete, segments("/v2/{ledger}/accounts/{address}/metadata/{key}"), in, (*Server).deleteAccountMetadata},
+
+		{http.MethodGet, segments("/v2/{ledger}/aggregate/balances"), in, (*Server).aggregateBalances},
+		{http.MethodGet, segments("/v2/{ledger}/volumes"), in, (*Server).listVolumes},
+	}
+}
+
+func segments(path string) []string { return strings.Split(strings.Trim(path, "/"), "/") }
+
+// match finds the operation of a request. status is 0, 404 for an unknown path
+// or 405 for a known path with another method.
+func match(all []route, r *http.Request) (found route, params map[string]string, status int) {
+	path := r.URL.EscapedPath()
+	given := segments(strings.TrimPrefix(path, gatewayPathPrefix))
+	status = http.StatusNotFound
+	for _, candidate := range all {
+		p, ok := candidate.accepts(given)
+		if !ok {
+			continue
+		}
+		if candidate.method == r.Method {
+			return candidate, p, 0
+		}
+		status = http.StatusMethodNotAllowed
+	}
+	return route{}, nil, status
+}
+
+// accepts compares the path and returns its parameters, unescaped.
+func (c route) accepts(given []string) (map[string]string, bool) {
+	if len(c.segments) != len(given) {
+		return nil, false
+	}
+	var params map[string]string
+	for i, w := range c.segments {
+		if !strings.HasPrefix(w, "{") {
+			if w != given[i] {
+				return nil, false
+			}
+			continue
+		}
+		text, err := url.PathUnescape(given[i])
+		if err != nil || text == "" {
+			return nil, false
+		}
+		if params == nil {
+			params = make(map[string]string, 2)
+		}
+		params[strings.Trim(w, "{}")] = text
+	}
+	return params, true
+}

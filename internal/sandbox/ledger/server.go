@@ -1,0 +1,168 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+)
+
+// Version is the release that this package imitates.
+const Version = "v2.4.12"
+
+// Limits of the real server's default flags.
+const (
+	bulkSizeMax        = 100
+	bulkParallel       = 10
+	pageSizeDefault    = 15
+	pageSizeMax        = 100
+	idempotencyKeyMax  = 255
+	requestBytesMax    = 32 << 20 // the real server has no limit; this one protects the test machine
+	gatewayPathPrefix  = "/api/ledger"
+	headerIdempotency  = "Idempotency-Key"
+	headerHit          = "Idempotency-Hit"
+	headerBigintString = "Formance-Bigint-As-String"
+)
+
+// Config says how a Server runs. The zero value is good.
+type Config struct {
+	// Clock gives insertion dates and the timestamp of a transaction that has
+	// none. Default: the machine's.
+	Clock clock.Clock
+	// Logger gets internal errors. Default: none.
+	Logger *slog.Logger
+	// Version is what info tells. Default: Version.
+	Version string
+}
+
+// Server is the HTTP API. It is safe for concurrent use, and several servers
+// may share a database.
+type Server struct {
+	pool    *pgxpool.Pool
+	clock   clock.Clock
+	logger  *slog.Logger
+	version string
+	routes  []route
+
+	mu      sync.RWMutex
+	ledgers map[string]book // by name; ledgers are never removed
+}
+
+// New returns a server on a database that Migrate has brought up. The pool
+// remains the caller's. A post holds one connection, so the pool's size is the
+// number of posts that run at once; more wait.
+func New(pool *pgxpool.Pool, config Config) *Server {
+	s := &Server{pool: pool, clock: config.Clock, logger: config.Logger, version: config.Version, routes: routes(), ledgers: make(map[string]book)}
+	if s.clock == nil {
+		s.clock = clock.System{}
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.version == "" {
+		s.version = Version
+	}
+	return s
+}
+
+// call is one request on its way through a handler.
+type call struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	params map[string]string
+	query  url.Values
+	book   book // the ledger, for routes below one
+}
+
+func (c *call) ctx() context.Context { return c.r.Context() }
+
+// flag reads a yes/no query parameter.
+func (c *call) flag(name string) bool { return isTrue(c.query.Get(name)) }
+
+func isTrue(text string) bool {
+	switch strings.ToLower(text) {
+	case "true", "yes", "y", "1":
+		return true
+	}
+	return false
+}
+
+// body reads the whole request.
+func (c *call) body() ([]byte, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, requestBytesMax))
+	if err != nil {
+		return nil, invalid("%s", err)
+	}
+	return data, nil
+}
+
+// ServeHTTP answers one call of the API.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	handler, params, status := match(s.routes, r)
+	if status != 0 {
+		refuse(w, status)
+		return
+	}
+	c := &call{w: w, r: r, params: params, query: r.URL.Query()}
+	if err := s.serve(c, handler); err != nil {
+		answer := describe(err)
+		if answer.status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+			s.logger.LogAttrs(r.Context(), slog.LevelError, "ledger request failed",
+				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+		}
+		writeError(w, answer)
+	}
+}
+
+func (s *Server) serve(c *call, handler route) error {
+	if handler.inLedger {
+		b, err := s.open(c.ctx(), c.params["ledger"])
+		if err != nil {
+			return err
+		}
+		c.book = b
+	}
+	return handler.handle(s, c)
+}
+
+// refuse answers what the real router answers to a path or method it does not
+// know.
+func refuse(w http.ResponseWriter, status int) {
+	if status == http.StatusNotFound {
+		http.Error(w, "404 page not found", status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+}
+
+// ok answers {"data": ...}.
+func (c *call) ok(status int, data any) error {
+	return c.render(status, map[string]any{"data": data})
+}
+
+// render writes the body; amounts become strings where the client asked for it.
+func (c *call) render(status int, body any) error {
+	if isTrue(c.r.Header.Get(headerBigintString)) {
+		converted, err := bigintsAsStrings(body)
+		if err != nil {
+			return err
+		}
+		body = converted
+	}
+	writeJSON(c.w, status, body)
+	return nil
+}
+
+func (c *call) noContent() error {
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
