@@ -34,6 +34,7 @@ type feeDetail struct {
 func (t *BalanceTransaction) objectID() string { return t.ID }
 func (t *BalanceTransaction) kind() string     { return kindBalanceTransaction }
 func (t *BalanceTransaction) clone() object    { c := *t; return &c }
+func (t *BalanceTransaction) createdAt() int64 { return t.Created }
 
 func (t *BalanceTransaction) expandable(name string) *ref {
 	if name == "source" {
@@ -86,8 +87,9 @@ func (c *change) moveAs(id string, m movement) *BalanceTransaction {
 	return t
 }
 
-// book gives a captured charge its balance transaction, unless fees arrive later by charge.updated.
+// book shares a captured charge with a connected account where that was asked for, and gives it its balance transaction, unless fees arrive later by charge.updated.
 func (c *change) book(ch *Charge, pi *PaymentIntent, in instrument) *Charge {
+	ch = c.share(ch)
 	if c.s.settings.AsyncFees || pi.CaptureMethod == "automatic_async" {
 		c.s.deliverer.later(c.s.settings.AsyncFeesDelayMS, func() { c.s.bookLate(ch.ID) })
 		return ch
@@ -102,6 +104,7 @@ func (c *change) moveCharge(ch *Charge, in instrument) *BalanceTransaction {
 	fees := []feeDetail{{
 		Amount: c.s.settings.fee(ch.AmountCaptured), Currency: ch.Currency, Description: "Stripe processing fees", Type: "stripe_fee",
 	}}
+	fees = append(fees, c.feeShare(ch)...)
 	return c.move(movement{
 		kind: "charge", category: "charge", source: ch.ID, currency: ch.Currency, amount: ch.AmountCaptured,
 		description: ch.Description, fees: fees, immediate: in.bypass,
@@ -134,8 +137,15 @@ func (s *Server) getBalanceTransaction(r *request) (any, *apiError) {
 
 func (s *Server) listBalanceTransactions(r *request) (any, *apiError) {
 	p := r.params
-	p.allow(append([]string{"currency", "source", "type"}, pageParams...)...)
-	return pageOf(s, r, kindBalanceTransaction, p.text("source"), func(t *BalanceTransaction) bool {
+	p.allow(append([]string{"currency", "payout", "source", "type"}, pageParams...)...)
+	parent := p.text("source")
+	if payout := p.text("payout"); payout != "" {
+		if parent != "" {
+			return nil, invalid("payout", "", "You may only specify one of these parameters: payout, source.")
+		}
+		parent = payoutItems(payout)
+	}
+	return pageOf(s, r, kindBalanceTransaction, parent, func(t *BalanceTransaction) bool {
 		currency, wanted := p.text("currency"), p.text("type")
 		return (currency == "" || t.Currency == currency) && (wanted == "" || t.Type == wanted)
 	})

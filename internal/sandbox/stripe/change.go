@@ -31,6 +31,12 @@ func (c *change) save(objs ...object) {
 	}
 }
 
+// link makes a balance transaction part of an automatic payout.
+func (c *change) link(id, payout string) {
+	c.store.link(id, payout)
+	c.request.changes = append(c.request.changes, c.entries[id])
+}
+
 // on returns the same change acting on another account.
 func (c *change) on(account string) *change {
 	other := *c

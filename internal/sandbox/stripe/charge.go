@@ -69,6 +69,7 @@ type Charge struct {
 func (ch *Charge) objectID() string { return ch.ID }
 func (ch *Charge) kind() string     { return kindCharge }
 func (ch *Charge) clone() object    { return ch.copy() }
+func (ch *Charge) createdAt() int64 { return ch.Created }
 
 func (ch *Charge) copy() *Charge { c := *ch; return &c }
 

@@ -68,6 +68,9 @@ func checkReturnURL(p *params, pi *PaymentIntent) *apiError {
 
 // confirm starts an attempt: a challenge for the buyer where the card demands one, else the charge.
 func (c *change) confirm(pi *PaymentIntent, method *PaymentMethod) (*PaymentIntent, *apiError) {
+	if a, ok := find[*Account](c.store, "", c.account); ok && !a.ChargesEnabled {
+		return nil, refused("", "", "Your account cannot currently make charges. Its charges_enabled is false.")
+	}
 	pi = pi.copy()
 	pi.PaymentMethod, pi.LastPaymentError = refTo(method.ID), nil
 	if instrumentOf(method).challenge {
@@ -120,6 +123,7 @@ func (c *change) succeed(pi *PaymentIntent, ch *Charge, in instrument) *PaymentI
 	c.save(ch, pi)
 	c.emit("charge.succeeded", ch, nil)
 	c.emit("payment_intent.succeeded", pi, nil)
+	c.disputeAtOnce(ch, in)
 	return pi
 }
 
@@ -232,6 +236,7 @@ func (c *change) capture(pi *PaymentIntent, ch *Charge, amount int64) *PaymentIn
 	c.save(ch, pi)
 	c.emit("charge.captured", ch, map[string]any{"captured": false, "amount_captured": 0})
 	c.emit("payment_intent.succeeded", pi, nil)
+	c.disputeAtOnce(ch, in)
 	return pi
 }
 

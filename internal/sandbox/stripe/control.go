@@ -38,6 +38,17 @@ func (s *Server) controlRoutes() {
 		"POST /_sandbox/payment_intents/{id}/authenticate": s.controlAuthenticate,
 		"POST /_sandbox/payment_intents/{id}/settle":       s.controlSettle,
 		"POST /_sandbox/payment_intents/{id}/expire":       s.controlExpire,
+		"POST /_sandbox/disputes":                          s.controlOpenDispute,
+		"POST /_sandbox/disputes/{id}/close":               s.controlCloseDispute,
+		"POST /_sandbox/disputes/{id}/escalate":            s.controlEscalate,
+		"POST /_sandbox/disputes/{id}/reinstate":           s.controlReinstate,
+		"POST /_sandbox/charges/{id}/early_fraud_warning":  s.controlFraudWarning,
+		"POST /_sandbox/payouts":                           s.controlSweep,
+		"POST /_sandbox/payouts/{id}/in_transit":           s.controlTransit,
+		"POST /_sandbox/payouts/{id}/paid":                 s.controlPay,
+		"POST /_sandbox/payouts/{id}/fail":                 s.controlBounce,
+		"PUT /_sandbox/accounts/{id}":                      s.controlPutAccount,
+		"POST /_sandbox/accounts/{id}/deauthorize":         s.controlDeauthorize,
 		"POST /_sandbox/refunds/{id}/fail":                 s.controlFailRefund,
 		"POST /_sandbox/refunds/{id}/succeed":              s.controlSettleRefund,
 		"POST /_sandbox/refunds/{id}/reference":            s.controlReference,
@@ -210,6 +221,9 @@ func (c *change) load(obj object, raw json.RawMessage) {
 		if o.FailureBalanceTransaction != nil {
 			c.loadMovement(o.FailureBalanceTransaction.id, movement{kind: "refund_failure", category: "refund_failure", source: o.ID, currency: o.Currency, amount: o.Amount})
 		}
+	case *Payout:
+		c.loadMovement(o.BalanceTransaction.id, movement{kind: "payout", category: "payout", source: o.ID, currency: o.Currency, amount: -o.Amount, immediate: true})
+		c.loadMovement(o.FailureBalanceTransaction.id, movement{kind: "payout_failure", category: "payout_reversal", source: o.ID, currency: o.Currency, amount: o.Amount, immediate: true})
 	case *Dispute:
 		for _, t := range o.BalanceTransactions {
 			if t.ID != "" {

@@ -2,16 +2,19 @@ package stripe
 
 import "net/url"
 
-// controlIntent finds the intent of the path on whatever account it lives and runs f on it.
-func (s *Server) controlIntent(r *request, f func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError)) (any, *apiError) {
+// controlOn finds the object of the path on whatever account it lives and runs f on it.
+func controlOn[T object](s *Server, r *request, f func(c *change, obj T) (T, *apiError)) (any, *apiError) {
 	return s.change(r, func(c *change) (object, *apiError) {
 		id := r.http.PathValue("id")
 		e := c.entries[id]
-		if e == nil || e.obj.kind() != kindPaymentIntent {
-			return nil, missing(kindPaymentIntent, id, "intent")
+		if e == nil {
+			return nil, missing("object", id, "id")
 		}
-		pi, _ := e.obj.(*PaymentIntent)
-		changed, refusal := f(c.on(e.account), pi)
+		obj, ok := e.obj.(T)
+		if !ok {
+			return nil, invalid("id", "", "%s is a %s.", id, e.obj.kind())
+		}
+		changed, refusal := f(c.on(e.account), obj)
 		if refusal != nil {
 			return nil, refusal
 		}
@@ -40,7 +43,7 @@ func (s *Server) controlConfirm(r *request) (any, *apiError) {
 		form = url.Values{"payment_method_data[type]": {"sepa_debit"}, "payment_method_data[sepa_debit][iban]": {body.IBAN}}
 	}
 	p := newParams(form)
-	return s.controlIntent(r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) {
+	return controlOn(s, r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) {
 		if e := confirmable(pi); e != nil {
 			return nil, e
 		}
@@ -64,7 +67,7 @@ func (s *Server) controlAuthenticate(r *request) (any, *apiError) {
 	if e := r.read(&body); e != nil {
 		return nil, e
 	}
-	return s.controlIntent(r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) { return c.authenticate(pi, body.Passed) })
+	return controlOn(s, r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) { return c.authenticate(pi, body.Passed) })
 }
 
 // controlSettle ends a debit that is processing, as its test account says, or as {"succeeded": ...} says.
@@ -75,7 +78,7 @@ func (s *Server) controlSettle(r *request) (any, *apiError) {
 	if e := r.read(&body); e != nil {
 		return nil, e
 	}
-	return s.controlIntent(r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) {
+	return controlOn(s, r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) {
 		method, _ := find[*PaymentMethod](c.store, c.account, pi.PaymentMethod.id)
 		succeeded := !instrumentOf(method).asyncFails
 		if body.Succeeded != nil {
@@ -87,27 +90,11 @@ func (s *Server) controlSettle(r *request) (any, *apiError) {
 
 // controlExpire lets an uncaptured authorisation lapse, as banks do after about seven days.
 func (s *Server) controlExpire(r *request) (any, *apiError) {
-	return s.controlIntent(r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) {
+	return controlOn(s, r, func(c *change, pi *PaymentIntent) (*PaymentIntent, *apiError) {
 		if pi.Status != intentRequiresCapture {
 			return nil, unexpectedState(pi, "This PaymentIntent's status is %s: there is no authorisation to expire.", pi.Status)
 		}
 		return c.cancel(pi, pointer("automatic"))
-	})
-}
-
-func (s *Server) controlRefund(r *request, f func(c *change, re *Refund) (*Refund, *apiError)) (any, *apiError) {
-	return s.change(r, func(c *change) (object, *apiError) {
-		id := r.http.PathValue("id")
-		e := c.entries[id]
-		if e == nil || e.obj.kind() != kindRefund {
-			return nil, missing(kindRefund, id, "id")
-		}
-		re, _ := e.obj.(*Refund)
-		changed, refusal := f(c.on(e.account), re)
-		if refusal != nil {
-			return nil, refusal
-		}
-		return changed, nil
 	})
 }
 
@@ -119,11 +106,11 @@ func (s *Server) controlFailRefund(r *request) (any, *apiError) {
 	if e := r.read(&body); e != nil {
 		return nil, e
 	}
-	return s.controlRefund(r, func(c *change, re *Refund) (*Refund, *apiError) { return c.failRefund(re, body.Reason) })
+	return controlOn(s, r, func(c *change, re *Refund) (*Refund, *apiError) { return c.failRefund(re, body.Reason) })
 }
 
 func (s *Server) controlSettleRefund(r *request) (any, *apiError) {
-	return s.controlRefund(r, func(c *change, re *Refund) (*Refund, *apiError) { return c.settleRefund(re) })
+	return controlOn(s, r, func(c *change, re *Refund) (*Refund, *apiError) { return c.settleRefund(re) })
 }
 
 // controlReference gives a refund its acquirer reference number: {"reference": "7400..."}.
@@ -134,5 +121,5 @@ func (s *Server) controlReference(r *request) (any, *apiError) {
 	if e := r.read(&body); e != nil {
 		return nil, e
 	}
-	return s.controlRefund(r, func(c *change, re *Refund) (*Refund, *apiError) { return c.reference(re, body.Reference), nil })
+	return controlOn(s, r, func(c *change, re *Refund) (*Refund, *apiError) { return c.reference(re, body.Reference), nil })
 }

@@ -24,6 +24,17 @@
 //	POST payment_intents/{id}/authenticate {passed}: end an open 3-D Secure challenge
 //	POST payment_intents/{id}/settle      {succeeded?}: end a bank debit that is processing
 //	POST payment_intents/{id}/expire      let an uncaptured authorisation lapse
+//	POST disputes                         {charge | payment_intent, amount?, reason?=fraudulent, inquiry?}
+//	POST disputes/{id}/close              {status: won|lost|warning_closed, return_fee?}
+//	POST disputes/{id}/escalate           an inquiry becomes a chargeback
+//	POST disputes/{id}/reinstate          {return_fee?}: the money of a lost one comes back
+//	POST charges/{id}/early_fraud_warning {fraud_type?}
+//	POST payouts                          {currency?=eur}: the automatic payout of all that is available
+//	POST payouts/{id}/in_transit, payouts/{id}/paid
+//	POST payouts/{id}/fail                {failure_code?}: also after it was paid
+//	PUT  accounts/{id}                    connect or change an account {charges_enabled?, payouts_enabled?, details_submitted?,
+//	                                      currently_due?, disabled_reason?, country?, default_currency?, email?, metadata?}
+//	POST accounts/{id}/deauthorize        it leaves: no call may name it any more
 //	POST refunds/{id}/fail                {reason?}: also days after it succeeded
 //	POST refunds/{id}/succeed             end a pending refund
 //	POST refunds/{id}/reference           {reference?}: the acquirer's number became known

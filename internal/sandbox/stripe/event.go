@@ -30,6 +30,7 @@ type eventRequest struct {
 func (ev *Event) objectID() string    { return ev.ID }
 func (ev *Event) kind() string        { return kindEvent }
 func (ev *Event) clone() object       { c := *ev; return &c }
+func (ev *Event) createdAt() int64    { return ev.Created }
 func (*Event) expandable(string) *ref { return nil }
 
 // eventBody is the wire form of an event.
@@ -97,6 +98,13 @@ func intentOf(obj object) string {
 		return o.PaymentIntent.id
 	case *Dispute:
 		return o.PaymentIntent.id
+	case *rawObject:
+		var named struct {
+			PaymentIntent ref `json:"payment_intent"`
+		}
+		if json.Unmarshal(o.body, &named) == nil {
+			return named.PaymentIntent.id
+		}
 	}
 	return ""
 }

@@ -31,6 +31,8 @@ type record struct {
 	Born     int64             `json:"born"`
 	Seq      int64             `json:"seq"`
 	Object   any               `json:"object"`
+	Linked   string            `json:"linked,omitempty"`
+	Revoked  bool              `json:"revoked,omitempty"`
 	Verbatim json.RawMessage   `json:"verbatim,omitempty"`
 	Owed     map[string]string `json:"owed,omitempty"` // of an event: endpoints and outcomes
 }
@@ -45,7 +47,7 @@ type deliveryRecord struct {
 func snapshot(entries []*entry) []record {
 	records := make([]record, 0, len(entries))
 	for _, e := range entries {
-		rec := record{Account: e.account, Born: e.born, Seq: e.seq, Object: e.obj, Verbatim: e.verbatim}
+		rec := record{Account: e.account, Born: e.born, Seq: e.seq, Object: e.obj, Linked: e.linked, Revoked: e.revoked, Verbatim: e.verbatim}
 		if ev, ok := e.obj.(*Event); ok {
 			rec.Owed = ev.delivery.all()
 		}
@@ -172,7 +174,10 @@ func (st *store) restore(rec record, obj object) {
 		st.insert(e, obj)
 	}
 	if rec.Seq >= e.seq {
-		e.obj, e.seq, e.verbatim = obj, rec.Seq, rec.Verbatim
+		e.obj, e.seq, e.verbatim, e.revoked = obj, rec.Seq, rec.Verbatim, rec.Revoked
+	}
+	if rec.Linked != "" {
+		st.link(obj.objectID(), rec.Linked)
 	}
 }
 

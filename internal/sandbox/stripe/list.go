@@ -101,7 +101,7 @@ func pageOf[T object](s *Server, r *request, kind, parent string, match func(T) 
 	out := &list{Object: "list", Data: []object{}, URL: r.http.URL.Path}
 	take := func(e *entry) bool { // false when the page is full
 		obj, ok := e.obj.(T)
-		if !ok || !inTime(createdOf(e.obj)) || !match(obj) {
+		if !ok || !inTime(e.obj.createdAt()) || !match(obj) {
 			return true
 		}
 		if len(out.Data) == limit {
@@ -159,23 +159,4 @@ func (p *params) createdFilter() func(int64) bool {
 		}
 		return true
 	}
-}
-
-// createdOf is the creation time of an object in Unix seconds; 0 where it has none.
-func createdOf(obj object) int64 {
-	switch o := obj.(type) {
-	case *PaymentIntent:
-		return o.Created
-	case *Charge:
-		return o.Created
-	case *Refund:
-		return o.Created
-	case *BalanceTransaction:
-		return o.Created
-	case *Dispute:
-		return o.Created
-	case *Event:
-		return o.Created
-	}
-	return 0
 }

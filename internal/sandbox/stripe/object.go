@@ -12,6 +12,7 @@ type object interface {
 	objectID() string
 	kind() string // the value of its "object" field
 	clone() object
+	createdAt() int64 // Unix seconds; 0 where the resource has none
 	// expandable finds a reference by its field name; nil if that field cannot be expanded.
 	expandable(name string) *ref
 }
@@ -77,6 +78,7 @@ type rawObject struct {
 func (o *rawObject) objectID() string             { return o.id }
 func (o *rawObject) kind() string                 { return o.name }
 func (o *rawObject) clone() object                { c := *o; return &c }
+func (*rawObject) createdAt() int64               { return 0 }
 func (*rawObject) expandable(string) *ref         { return nil }
 func (o *rawObject) MarshalJSON() ([]byte, error) { return o.body, nil }
 
@@ -119,11 +121,24 @@ func newObject(kind string) object {
 		return &Dispute{}
 	case kindAccount:
 		return &Account{}
+	case kindPayout:
+		return &Payout{}
+	case kindTransfer:
+		return &Transfer{}
+	case kindTransferReversal:
+		return &TransferReversal{}
+	case kindApplicationFee:
+		return &ApplicationFee{}
+	case kindFeeRefund:
+		return &FeeRefund{}
 	case kindEvent:
 		return &Event{}
 	}
 	return nil
 }
+
+// emptyObject is {}.
+var emptyObject = json.RawMessage(`{}`)
 
 // pointer returns the address of a copy: optional fields are pointers.
 func pointer[T any](v T) *T { return &v }

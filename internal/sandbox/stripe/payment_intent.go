@@ -91,6 +91,7 @@ type paymentError struct {
 func (pi *PaymentIntent) objectID() string { return pi.ID }
 func (pi *PaymentIntent) kind() string     { return kindPaymentIntent }
 func (pi *PaymentIntent) clone() object    { return pi.copy() }
+func (pi *PaymentIntent) createdAt() int64 { return pi.Created }
 
 func (pi *PaymentIntent) copy() *PaymentIntent { c := *pi; return &c }
 
@@ -163,6 +164,9 @@ func (s *Server) createPaymentIntent(r *request) (any, *apiError) {
 
 // createIntent stores a new intent; with confirm it is attempted at once.
 func (c *change) createIntent(pi *PaymentIntent, confirm bool) (object, *apiError) {
+	if e := c.checkConnect(pi); e != nil {
+		return nil, e
+	}
 	pi.ID = c.newID("pi_")
 	pi.ClientSecret = pi.ID + "_secret_" + c.s.randomText(25)
 	pi.Created = c.unix()

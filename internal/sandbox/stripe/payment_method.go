@@ -46,6 +46,7 @@ type sepaDebit struct {
 func (pm *PaymentMethod) objectID() string { return pm.ID }
 func (pm *PaymentMethod) kind() string     { return kindPaymentMethod }
 func (pm *PaymentMethod) clone() object    { c := *pm; return &c }
+func (pm *PaymentMethod) createdAt() int64 { return pm.Created }
 func (pm *PaymentMethod) expandable(name string) *ref {
 	if name == "customer" {
 		return &pm.Customer

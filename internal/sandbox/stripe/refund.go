@@ -37,6 +37,7 @@ type Refund struct {
 func (re *Refund) objectID() string { return re.ID }
 func (re *Refund) kind() string     { return kindRefund }
 func (re *Refund) clone() object    { return re.copy() }
+func (re *Refund) createdAt() int64 { return re.Created }
 
 func (re *Refund) copy() *Refund { c := *re; return &c }
 
@@ -131,6 +132,12 @@ func (c *change) refund(ch *Charge, asked refundRequest) (*Refund, *apiError) {
 		return nil, e
 	}
 	method, _ := find[*PaymentMethod](c.store, c.account, ch.PaymentMethod)
+	if asked.reverseTransfer && ch.Transfer == "" {
+		return nil, refused("reverse_transfer", "", "Cannot reverse the transfer of charge %s because it has none.", ch.ID)
+	}
+	if asked.returnFee && ch.ApplicationFee.id == "" {
+		return nil, refused("refund_application_fee", "", "Cannot refund the application fee of charge %s because it has none.", ch.ID)
+	}
 	re := &Refund{
 		ID: c.newID("re_"), Object: kindRefund, Amount: amount, Charge: refTo(ch.ID), Created: c.unix(), Currency: ch.Currency,
 		DestinationDetails: json.RawMessage(pendingDestination), Metadata: asked.metadata, PaymentIntent: ch.PaymentIntent,
@@ -145,6 +152,7 @@ func (c *change) refund(ch *Charge, asked refundRequest) (*Refund, *apiError) {
 	}
 	re.BalanceTransaction = refTo(c.move(movement{
 		kind: kind, category: "refund", source: re.ID, currency: ch.Currency, amount: -amount, description: pointer("REFUND FOR CHARGE"),
+		fees: c.unshare(ch, re, asked),
 	}).ID)
 	refunded := ch.copy()
 	refunded.AmountRefunded += amount
@@ -159,6 +167,37 @@ func (c *change) refund(ch *Charge, asked refundRequest) (*Refund, *apiError) {
 	}
 	c.emit("charge.refunded", refunded, previous)
 	return re, nil
+}
+
+// unshare takes back, in proportion, what share gave away. What the platform returns of its fee on a direct charge is a
+// negative fee of the refund's own balance transaction.
+func (c *change) unshare(ch *Charge, re *Refund, asked refundRequest) []feeDetail {
+	part := func(total, done int64) int64 {
+		if re.Amount == ch.unrefunded() {
+			return total - done
+		}
+		return total * re.Amount / ch.AmountCaptured
+	}
+	if tr, ok := find[*Transfer](c.store, c.account, ch.Transfer); ok && asked.reverseTransfer {
+		if amount := part(tr.Amount, tr.AmountReversed); amount > 0 {
+			re.TransferReversal = refTo(c.reverse(tr, amount, map[string]string{}, re.ID).ID)
+		}
+	}
+	fee, ok := find[*ApplicationFee](c.store, "", ch.ApplicationFee.id)
+	if !ok || !asked.returnFee {
+		return nil
+	}
+	amount := part(fee.Amount, fee.AmountRefunded)
+	if amount == 0 {
+		return nil
+	}
+	c.returnFee(fee, amount, map[string]string{}, c.account == "")
+	if c.account == "" {
+		return nil
+	}
+	return []feeDetail{{
+		Amount: -amount, Application: pointer(sandboxApplication), Currency: ch.Currency, Description: "application fee refund", Type: "application_fee",
+	}}
 }
 
 // refundable refuses what Stripe refuses: nothing captured, nothing left, too much, or a chargeback under way.

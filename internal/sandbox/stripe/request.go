@@ -253,11 +253,8 @@ func (s *Server) enterAccount(r *request) *apiError {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := find[*Account](s.store, "", account); !ok {
-		e := invalid("", "account_invalid", "The provided key does not have access to account '%s' (or that account does not exist). "+
-			"Application access may have been revoked.", account)
-		e.status = http.StatusForbidden
-		return e
+	if _, ok := s.connected(account); !ok {
+		return noAccess(account)
 	}
 	r.account = account
 	return nil

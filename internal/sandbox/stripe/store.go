@@ -11,6 +11,8 @@ type entry struct {
 	born     int64  // sequence number of the creation: lists run newest first
 	seq      int64  // sequence number of the newest change
 	obj      object
+	linked   string          // of a balance transaction: the automatic payout it is part of
+	revoked  bool            // of an account: it has disconnected from the platform
 	verbatim json.RawMessage // as loaded through the control API, shown until the first change
 }
 
@@ -46,6 +48,22 @@ func (st *store) put(account string, obj object) *entry {
 	e.obj, e.seq, e.verbatim = obj, st.seq, nil
 	return e
 }
+
+// link makes a balance transaction part of an automatic payout.
+func (st *store) link(id, payout string) {
+	e := st.entries[id]
+	if e == nil || e.linked != "" {
+		return
+	}
+	st.seq++
+	e.linked, e.seq = payout, st.seq
+	key := childKey(payoutItems(payout), e.obj.kind())
+	st.children[key] = append(st.children[key], id)
+}
+
+// payoutItems is the parent of what an automatic payout consists of. The payout itself is the parent of the transactions it
+// is the source of, such as that of its failure.
+func payoutItems(payout string) string { return payout + "/items" }
 
 // insert makes a new entry reachable by id, by list and by its parents.
 func (st *store) insert(e *entry, obj object) {
@@ -87,6 +105,10 @@ func parentsOf(obj object) []string {
 		add(o.Source.id)
 	case *Dispute:
 		add(o.Charge.id, o.PaymentIntent.id)
+	case *Transfer:
+		add(o.SourceTransaction.id)
+	case *TransferReversal:
+		add(o.Transfer.id)
 	}
 	return parents
 }
