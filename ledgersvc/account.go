@@ -3,6 +3,7 @@ package ledgersvc
 import (
 	"fmt"
 	"hash/fnv"
+	"regexp"
 	"strings"
 )
 
@@ -140,14 +141,33 @@ func placeOf(stripeAccount, organizerID, stripeID string) place {
 // organizer is the organiser as a source: what is owed first, then an advance.
 func (p place) organizer() []account { return []account{p.owner, p.shortfall} }
 
-// accountAt returns the account of an address that the ledger answered with, for postings that mirror others.
+// chart tells accounts by their addresses; the first pattern that fits counts.
+var chart = []struct {
+	pattern *regexp.Regexp
+	role    string
+	debit   bool
+}{
+	{regexp.MustCompile(`^stripe:`), "rail", true},
+	{regexp.MustCompile(`^bank:`), "bank", true},
+	{regexp.MustCompile(`^platform:costs:`), "cost", true},
+	{regexp.MustCompile(`^platform:revenue:`), "revenue", false},
+	{regexp.MustCompile(`^taxes:`), "tax", false},
+	{regexp.MustCompile(`^orders:[^:]+:payment$`), "payment", false},
+	{regexp.MustCompile(`^orders:[^:]+:refunds:`), "refund", false},
+	{regexp.MustCompile(`^orders:[^:]+:disputes:`), "dispute", true},
+	{regexp.MustCompile(`^organizers:[^:]+:payable$`), "payable", false},
+	{regexp.MustCompile(`^organizers:[^:]+:receivable$`), "receivable", true},
+	{regexp.MustCompile(`^organizers:[^:]+:connect$`), "connect", false},
+	{regexp.MustCompile(`^organizers:[^:]+:connect:receivable$`), "connect_receivable", true},
+	{regexp.MustCompile(`^organizers:[^:]+:payouts:`), "payout", false},
+}
+
+// accountAt returns the account of an address that the ledger answered with, for entries that mirror others.
 func accountAt(address string) account {
-	a := account{role: "account", address: address}
-	switch {
-	case strings.HasPrefix(address, "stripe:"), strings.HasPrefix(address, "bank:"),
-		strings.HasPrefix(address, "platform:costs:"), strings.HasSuffix(address, ":receivable"),
-		strings.HasPrefix(address, "orders:") && strings.Contains(address, ":disputes:"):
-		a.debit = true
+	for _, c := range chart {
+		if c.pattern.MatchString(address) {
+			return account{role: c.role, address: address, debit: c.debit}
+		}
 	}
-	return a
+	return account{role: "account", address: address}
 }

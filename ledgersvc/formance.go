@@ -190,7 +190,7 @@ func (l *ledger) exchange(ctx context.Context, name string, f func(ctx context.C
 		return err
 	})
 	if errors.Is(err, breaker.ErrOpen) {
-		return &awayError{call: name, notSent: true, err: err, retryAfter: l.breaker.OpenFor()}
+		return &awayError{call: name, notSent: true, hopeless: true, err: err, retryAfter: l.breaker.OpenFor()}
 	}
 	return err
 }

@@ -14,7 +14,7 @@ import (
 type awayError struct {
 	call       string
 	notSent    bool // the ledger has not seen this attempt
-	hopeless   bool // a repeat within this call cannot help: credentials, a missing ledger
+	hopeless   bool // a repeat within this call does not help: credentials, a missing ledger, an open breaker
 	retryAfter time.Duration
 	err        error
 }
@@ -31,7 +31,10 @@ func isAway(err error) bool {
 }
 
 // takenError is an answer that the reference or the idempotency key is in use; it may be by an attempt of our own.
-type takenError struct{ err error }
+type takenError struct {
+	refused *refusedError // set where the answer may as well mean that the request is malformed
+	err     error
+}
 
 // Error is for logs.
 func (e *takenError) Error() string { return "reference or key in use: " + e.err.Error() }
@@ -68,7 +71,7 @@ func classify(call string, seen *seenResponse, err error) error {
 		return &takenError{err: err}
 	case seen.status == http.StatusBadRequest && code == shared.V2ErrorsEnumValidation:
 		// A key that was used for another body is told so, and a malformed request as well; reading back tells which.
-		return &takenError{err: &refusedError{call: call, code: string(code), err: err}}
+		return &takenError{refused: &refusedError{call: call, code: string(code), err: err}, err: err}
 	case seen.status == http.StatusBadRequest && code == shared.V2ErrorsEnumOutdatedSchema:
 		away.hopeless = true
 		return away

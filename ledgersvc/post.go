@@ -136,22 +136,25 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 		if err == nil {
 			return e, outcomePosted, nil
 		}
-		away, unknown := errors.AsType[*awayError](err)
-		taken, isTaken := errors.AsType[*takenError](err)
-		if !unknown && !isTaken {
+		away, _ := errors.AsType[*awayError](err)
+		taken, _ := errors.AsType[*takenError](err)
+		if away == nil && taken == nil {
 			return entry{}, outcomeRefused, refusal(p, err)
 		}
-		if isTaken || !away.notSent && !away.hopeless {
+		if taken != nil || !away.notSent && !away.hopeless {
 			e, found, readErr := s.ledger.find(ctx, p.reference)
-			if readErr == nil && found {
+			switch {
+			case readErr == nil && found:
 				return e, outcomeReadBack, nil
+			case readErr == nil && taken != nil && taken.refused != nil && attempt > 1:
+				return entry{}, outcomeFailed, taken // nobody has the reference, again: our request is malformed
+			case readErr != nil && !isAway(readErr):
+				return entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
 			}
-			if refused, ok := errors.AsType[*refusedError](err); ok && isTaken && readErr == nil {
-				return entry{}, outcomeFailed, refused // nobody has the key: our request is malformed
-			}
+			err = errors.Join(err, readErr)
 		}
-		if isTaken {
-			away = &awayError{call: "read back", err: taken}
+		if away == nil {
+			away = &awayError{call: "read back", err: err}
 		}
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "outcome at the ledger is unknown", slog.String("reference", p.reference),
 			slog.Int("attempt", attempt), slog.String("error", err.Error()))

@@ -76,5 +76,5 @@ func (s scripter) write(asset string, moves []move) (script, error) {
 	if err := s.template.Execute(&text, data); err != nil {
 		return script{}, fmt.Errorf("write script: %w", err)
 	}
-	return script{plain: text.String(), vars: vars}, nil
+	return script{plain: strings.TrimSpace(text.String()), vars: vars}, nil
 }

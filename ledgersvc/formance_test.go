@@ -1,0 +1,63 @@
+package ledgersvc_test
+
+import (
+	"net/http"
+	"testing"
+
+	formance "github.com/formancehq/formance-sdk-go/v3"
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/operations"
+	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
+)
+
+// transactions reads all transactions of the ledger through the SDK, past the service: first amount by reference.
+func (b *books) transactions(t testing.TB) map[string]string {
+	t.Helper()
+	held := make(map[string]string)
+	b.eachTransaction(t, func(tx shared.V2Transaction) {
+		if tx.Reference == nil {
+			t.Errorf("transaction %v has no reference", tx.ID)
+			return
+		}
+		if _, twice := held[*tx.Reference]; twice {
+			t.Errorf("reference %s is held twice", *tx.Reference)
+		}
+		held[*tx.Reference] = tx.Postings[0].Amount.String()
+	})
+	return held
+}
+
+// eachTransaction calls f for all transactions of the ledger.
+func (b *books) eachTransaction(t testing.TB, f func(tx shared.V2Transaction)) {
+	t.Helper()
+	sdk := b.sdk()
+	size := int64(100)
+	request := operations.V2ListTransactionsRequest{Ledger: b.ledger, PageSize: &size}
+	for {
+		res, err := sdk.Ledger.V2.ListTransactions(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := res.V2TransactionsCursorResponse.Cursor
+		for _, tx := range page.Data {
+			f(tx)
+		}
+		if page.Next == nil {
+			return
+		}
+		request = operations.V2ListTransactionsRequest{Ledger: b.ledger, Cursor: page.Next}
+	}
+}
+
+// sdk is a client that reaches the books under the SDK's own path or a bare ledger's.
+func (b *books) sdk() *formance.Formance {
+	return formance.New(formance.WithServerURL(b.url), formance.WithClient(&http.Client{Transport: bare{}}))
+}
+
+// bare takes the gateway's prefix off the path: a real server without a gateway and the sandbox both serve /v2.
+type bare struct{}
+
+func (bare) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Path = r.URL.Path[len("/api/ledger"):]
+	return http.DefaultTransport.RoundTrip(r)
+}

@@ -1,0 +1,371 @@
+package ledgersvc_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/pgtest"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/internal/sandbox/fault"
+	"github.com/dayof/dayof/internal/sandbox/ledger"
+	"github.com/dayof/dayof/ledgersvc"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	operatorToken = "operator-token-of-this-test"
+	// patience ends a test that hangs; no test passes or fails by how long something takes.
+	patience = time.Minute
+	// organizer and account are those of most tests.
+	organizer = "organizer00000001"
+	account   = "acct_1"
+)
+
+var noon = time.Date(2026, 5, 1, 12, 0, 0, 123456000, time.UTC)
+
+// books is a Formance ledger behind a gate that makes it fail on purpose and watches what is sent: the sandbox's, or
+// the real one at DAYOF_FORMANCE_URL.
+type books struct {
+	url    string // of the gate
+	ledger string // name of the ledger
+	faults *fault.Faults
+	gate   *gate
+}
+
+// gate checks every write on its way: one idempotency key, one body. It lies before the faults, so that it sees what
+// the ledger may not.
+type gate struct {
+	t    testing.TB
+	next http.Handler
+	// conflicts says that the test asks for different things under one reference.
+	conflicts bool
+
+	mu       sync.Mutex
+	bodies   map[string][]byte // by idempotency key
+	requests []string          // "METHOD path"
+	inFlight atomic.Int64
+	most     atomic.Int64 // writes in flight at once
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	g.mu.Lock()
+	g.requests = append(g.requests, r.Method+" "+r.URL.Path)
+	if key := r.Header.Get("Idempotency-Key"); key != "" {
+		if bytes.Contains(body, []byte(`"kind":"receipt"`)) {
+			key += " as a receipt" // a capture is one of two
+		}
+		if before, known := g.bodies[key]; known && !bytes.Equal(before, body) && !g.conflicts {
+			g.t.Errorf("key %s was sent with two bodies:\n%s\n%s", key, before, body)
+		}
+		g.bodies[key] = body
+	}
+	g.mu.Unlock()
+	if r.Method == http.MethodPost {
+		now := g.inFlight.Add(1)
+		defer g.inFlight.Add(-1)
+		for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
+		}
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// count returns how many requests begin with prefix, as in "POST /v2".
+func (g *gate) count(prefix string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, r := range g.requests {
+		if strings.HasPrefix(r, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+func newBooks(t testing.TB) *books {
+	t.Helper()
+	b := &books{faults: fault.New(1), ledger: "t" + strings.ToLower(rand.Text()[:16])}
+	b.gate = &gate{t: t, next: b.faults.Wrap(fault.Ledger, realOrSandbox(t)), bodies: make(map[string][]byte)}
+	server := httptest.NewServer(b.gate)
+	t.Cleanup(server.Close)
+	t.Cleanup(b.faults.ClearAll) // runs first: lets go of what hangs
+	b.url = server.URL
+	return b
+}
+
+func realOrSandbox(t testing.TB) http.Handler {
+	t.Helper()
+	if given := os.Getenv("DAYOF_FORMANCE_URL"); given != "" {
+		target, err := url.Parse(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy := httputil.NewSingleHostReverseProxy(target)
+		proxy.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+		return proxy
+	}
+	pool := pgtest.New(t, ledger.Migrate)
+	log := &logBook{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log.warnings())
+		}
+	})
+	return ledger.New(pool, ledger.Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
+}
+
+func (b *books) fail(t testing.TB, f fault.Fault) {
+	t.Helper()
+	if f.Rate == 0 {
+		f.Rate = 1
+	}
+	if err := b.faults.Set(fault.Ledger, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// world is a running ledgersvc on its books.
+type world struct {
+	t          testing.TB
+	books      *books
+	pool       *pgxpool.Pool
+	service    *ledgersvc.Service
+	url        string
+	client     ledgerv1connect.LedgerServiceClient
+	statements ledgerv1connect.StatementServiceClient
+	log        *logBook
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	return newWorldOn(t, newBooks(t), ledgersvc.Config{})
+}
+
+// newWorldOn starts a service with a database of its own on b.
+func newWorldOn(t testing.TB, b *books, c ledgersvc.Config) *world {
+	t.Helper()
+	return newReplica(t, b, pgtest.New(t, ledgersvc.Migrate), c)
+}
+
+// newReplica starts a service on b and pool.
+func newReplica(t testing.TB, b *books, pool *pgxpool.Pool, c ledgersvc.Config) *world {
+	t.Helper()
+	c.Formance.URL, c.Formance.Ledger = b.url, b.ledger
+	w := &world{t: t, books: b, pool: pool, log: &logBook{}}
+	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(w.log.warnings())
+		}
+	})
+	w.service = ledgersvc.New(c, ledgersvc.Dependencies{Pool: pool, Clock: clock.System{}, Logger: logger})
+	if err := w.service.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	token := config.NewSecret(operatorToken)
+	services := w.service.Handlers(rpc.NewHandlerOptions(rpc.HandlerConfig{
+		Logger: logger, Clock: clock.System{}, Policy: ledgersvc.Policy(), OperatorTokens: []config.Secret{token},
+	})...)
+	w.url = serve(t, rpc.Config{Services: services, Logger: logger})
+	client, options := rpc.Dial(rpc.DialConfig{BaseURL: w.url, Name: "test", Token: token, Timeout: patience})
+	t.Cleanup(client.CloseIdleConnections)
+	w.client = ledgerv1connect.NewLedgerServiceClient(client, w.url, options...)
+	w.statements = ledgerv1connect.NewStatementServiceClient(client, w.url, options...)
+	return w
+}
+
+// serve runs rpc.Serve on a free port until the test ends.
+func serve(t testing.TB, c rpc.Config) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Listener = listener
+	c.DrainTimeout = patience
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- rpc.Serve(ctx, c) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// logBook keeps what a service logs.
+type logBook struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// warnings returns the last lines that are not about calls which went well.
+func (l *logBook) warnings() string {
+	var kept []string
+	for line := range strings.Lines(l.String()) {
+		if !strings.Contains(line, `"code":"ok"`) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept[max(0, len(kept)-40):], "")
+}
+
+// keyed returns a context with an idempotency key.
+func keyed(ctx context.Context, key string) context.Context { return rpc.WithIdempotencyKey(ctx, key) }
+
+// fresh returns a context with a key that nobody used.
+func (w *world) fresh() context.Context { return keyed(w.t.Context(), rand.Text()) }
+
+// order returns the id of an order by number.
+func order(n int) string { return fmt.Sprintf("order%011d", n) }
+
+func eur(minor int64) *moneyv1.Money { return &moneyv1.Money{Currency: "EUR", MinorUnits: minor} }
+
+// sale is a sale of order n, paid by intent pi_n: gross 119.00, fee 9.00, tax 19.00.
+func sale(n int) *ledgerv1.RecordSaleRequest {
+	return &ledgerv1.RecordSaleRequest{
+		Capture:                  capture(n),
+		ApplicationFeeMinorUnits: 900,
+		Taxes:                    []*ledgerv1.TaxShare{{Country: "DE", Kind: "vat", MinorUnits: 1900}},
+	}
+}
+
+func capture(n int) *ledgerv1.Capture {
+	return &ledgerv1.Capture{
+		OrderId: order(n), OrganizerId: organizer, PaymentIntentId: intent(n), Gross: eur(11900), CaptureTime: timestamppb.New(noon),
+	}
+}
+
+func intent(n int) string { return fmt.Sprintf("pi_%d", n) }
+
+func refund(n int, id string, amount int64) *ledgerv1.RecordRefundRequest {
+	return &ledgerv1.RecordRefundRequest{
+		StripeRefundId: id, PaymentIntentId: intent(n), Amount: eur(amount), RefundTime: timestamppb.New(noon.Add(time.Hour)),
+	}
+}
+
+// must fails the test unless err is nil.
+func must[T any](t testing.TB) func(T, error) T {
+	t.Helper()
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// wantProblem fails the test unless err is the problem.
+func wantProblem(t testing.TB, err error, code connect.Code, reason string) {
+	t.Helper()
+	if problem.Code(err) != code || problem.Reason(err) != reason {
+		t.Fatalf("got %v, want %v %s", err, code, reason)
+	}
+}
+
+// lines renders postings for comparison, "source > destination amount asset".
+func lines(e *ledgerv1.Entry) string {
+	var b strings.Builder
+	for _, p := range e.GetPostings() {
+		fmt.Fprintf(&b, "%s > %s %s %s\n", p.GetSource(), p.GetDestination(), p.GetAmount(), p.GetAsset())
+	}
+	return b.String()
+}
+
+// balance returns the balance of an account at the ledger; "0" if it has none.
+func (w *world) balance(address, asset string) string {
+	w.t.Helper()
+	res, err := w.statements.GetAccountStatement(w.t.Context(), &ledgerv1.GetAccountStatementRequest{Account: address, PageSize: 1})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if b, ok := res.GetBalances()[asset]; ok {
+		return b
+	}
+	return "0"
+}
+
+// entries returns all entries that the service knows.
+func (w *world) entries() []*ledgerv1.Entry {
+	w.t.Helper()
+	var all []*ledgerv1.Entry
+	req := &ledgerv1.ListEntriesRequest{PageSize: 500}
+	for {
+		res, err := w.statements.ListEntries(w.t.Context(), req)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, res.GetEntries()...)
+		if res.GetNextPageToken() == "" {
+			return all
+		}
+		req.PageToken = res.GetNextPageToken()
+	}
+}
+
+// eventually polls until f returns nil.
+func eventually(t testing.TB, f func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal(errors.Join(errors.New("it never came true"), err))
+		}
+	}
+}

@@ -1,0 +1,345 @@
+package ledgersvc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/sandbox/fault"
+	"github.com/dayof/dayof/ledgersvc"
+)
+
+// impatient gives up on single requests soon, so that faults which hang do not hold up the tests.
+func impatient() ledgersvc.Config {
+	var c ledgersvc.Config
+	c.Formance.AttemptTimeout = 500 * time.Millisecond
+	c.Formance.BreakerOpenFor = 20 * time.Millisecond
+	return c
+}
+
+func TestPostSurvives(t *testing.T) {
+	t.Parallel()
+	const write, read = "POST ", "GET "
+	for name, f := range map[string]fault.Fault{
+		"refused writes":            {Mode: fault.Refuse, Count: 2, Match: write},
+		"server errors on writes":   {Mode: fault.ServerError, Count: 2, Match: write},
+		"status 500":                {Mode: fault.ServerError, Status: 500, Count: 1, Match: write},
+		"too many requests":         {Mode: fault.TooMany, Count: 1, Match: write},
+		"a hanging write":           {Mode: fault.Hang, Count: 1, Match: write},
+		"a write that comes late":   {Mode: fault.Slow, LatencyMS: 700, Count: 1, Match: write},
+		"a lost reply":              {Mode: fault.LostReply, Count: 1, Match: write},
+		"half a reply":              {Mode: fault.HalfBody, Count: 1, Match: write},
+		"a lost reply and reading":  {Mode: fault.LostReply, Count: 4},
+		"half replies to all":       {Mode: fault.HalfBody, Count: 3},
+		"hanging write and reading": {Mode: fault.Hang, Count: 2},
+		"errors on all":             {Mode: fault.ServerError, Count: 4},
+		"faults of reading only":    {Mode: fault.ServerError, Count: 4, Match: read},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldOn(t, newBooks(t), impatient())
+			w.books.fail(t, f)
+			res := must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
+			if hits := w.books.faults.List()[fault.Ledger].Hits; hits == 0 && f.Match != read {
+				t.Error("the fault did not strike")
+			}
+			w.books.faults.ClearAll()
+			again := must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
+			if diff := cmp.Diff(res, again, protocmp.Transform()); diff != "" {
+				t.Errorf("a repeat answers otherwise: %s", diff)
+			}
+			if got := w.balance("organizers:"+organizer+":payable", "EUR/2"); got != "9100" {
+				t.Errorf("payable %s", got)
+			}
+			if all := w.entries(); len(all) != 1 {
+				t.Errorf("%d entries", len(all))
+			}
+		})
+	}
+}
+
+// A ledger that is away is told so in time, and the same request succeeds when it is back.
+func TestLedgerAway(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]fault.Mode{"refuses": fault.Refuse, "hangs": fault.Hang, "errs": fault.ServerError} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldOn(t, newBooks(t), impatient())
+			must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
+			w.books.fail(t, fault.Fault{Mode: mode})
+			ctx, cancel := context.WithTimeout(keyed(t.Context(), "sale-2"), 1500*time.Millisecond)
+			defer cancel()
+			_, err := w.client.RecordSale(ctx, sale(2))
+			wantProblem(t, err, connect.CodeUnavailable, "LEDGER_UNAVAILABLE")
+			if problem.RetryAfter(err) <= 0 {
+				t.Error("nothing is said about when to retry")
+			}
+			// What was posted is answered from our copy, statements of balances are not.
+			must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
+			must[*ledgerv1.GetOrderStatementResponse](t)(w.statements.GetOrderStatement(t.Context(), &ledgerv1.GetOrderStatementRequest{OrderId: order(1)}))
+			short, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err = w.statements.GetTrialBalance(short, &ledgerv1.GetTrialBalanceRequest{})
+			wantProblem(t, err, connect.CodeUnavailable, "LEDGER_UNAVAILABLE")
+			w.books.faults.ClearAll()
+			eventually(t, func() error {
+				_, err := w.client.RecordSale(keyed(t.Context(), "sale-2"), sale(2))
+				return err
+			})
+			if all := w.entries(); len(all) != 2 {
+				t.Errorf("%d entries", len(all))
+			}
+		})
+	}
+}
+
+// The entry is booked and copied although its caller has gone.
+func TestCallerHangsUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 300, Match: "POST "})
+	ctx, cancel := context.WithCancel(w.fresh())
+	go func() {
+		eventually(t, func() error {
+			if w.books.faults.List()[fault.Ledger].Hits == 0 {
+				return errors.New("nothing has reached the ledger")
+			}
+			return nil
+		})
+		cancel()
+	}()
+	if _, err := w.client.RecordSale(ctx, sale(1)); problem.Code(err) != connect.CodeCanceled {
+		t.Fatalf("got %v", err)
+	}
+	eventually(t, func() error {
+		_, err := w.statements.GetEntry(t.Context(), &ledgerv1.GetEntryRequest{Reference: "capture:" + intent(1)})
+		return err
+	})
+}
+
+// The service that booked an entry died before it kept a copy; a replica with no copy is asked again.
+func TestCopyIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	died, w := newWorldOn(t, b, ledgersvc.Config{}), newWorldOn(t, b, ledgersvc.Config{})
+	first := must[*ledgerv1.RecordSaleResponse](t)(died.client.RecordSale(died.fresh(), sale(1)))
+	// A refund builds on a sale that has no copy here.
+	must[*ledgerv1.RecordRefundResponse](t)(w.client.RecordRefund(w.fresh(), refund(1, "re_1", 100)))
+	kept := must[*ledgerv1.GetEntryResponse](t)(w.statements.GetEntry(t.Context(), &ledgerv1.GetEntryRequest{Reference: "capture:" + intent(1)}))
+	if diff := cmp.Diff(first.GetEntry(), kept.GetEntry(), protocmp.Transform()); diff != "" {
+		t.Errorf("the copy differs: %s", diff)
+	}
+	second := must[*ledgerv1.RecordSaleResponse](t)(died.client.RecordSale(died.fresh(), sale(2)))
+	again := must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(2)))
+	if diff := cmp.Diff(second, again, protocmp.Transform()); diff != "" {
+		t.Errorf("a repeat answers otherwise: %s", diff)
+	}
+	if len(w.entries()) != 3 {
+		t.Error("a copy is missing")
+	}
+}
+
+func TestIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := keyed(t.Context(), "key-1")
+	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(ctx, sale(1)))
+	t.Run("a repeat is a replay", func(t *testing.T) {
+		t.Parallel()
+		replayed, info := connect.NewClientContext(ctx)
+		must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(replayed, sale(1)))
+		if info.ResponseHeader().Get("Idempotency-Replayed") != "true" {
+			t.Error("the answer is not marked as a replay")
+		}
+	})
+	t.Run("another body is refused", func(t *testing.T) {
+		t.Parallel()
+		other := sale(1)
+		other.ApplicationFeeMinorUnits++
+		_, err := w.client.RecordSale(ctx, other)
+		wantProblem(t, err, connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused)
+	})
+	t.Run("another fact is refused", func(t *testing.T) {
+		t.Parallel()
+		_, err := w.client.RecordSale(ctx, sale(2))
+		wantProblem(t, err, connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused)
+		_, err = w.statements.GetEntry(t.Context(), &ledgerv1.GetEntryRequest{Reference: "capture:" + intent(2)})
+		wantProblem(t, err, connect.CodeNotFound, "ENTRY_NOT_FOUND")
+	})
+	t.Run("none is refused", func(t *testing.T) {
+		t.Parallel()
+		_, err := w.client.RecordSale(t.Context(), sale(3))
+		wantProblem(t, err, connect.CodeInvalidArgument, problem.ReasonIdempotencyKeyRequired)
+	})
+}
+
+// The ledger server hangs when writes fill its connection pool, so they are capped.
+func TestWritesInFlightAreCapped(t *testing.T) {
+	t.Parallel()
+	var c ledgersvc.Config
+	c.Formance.WritesInFlightMax = 3
+	w := newWorldOn(t, newBooks(t), c)
+	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 50, Match: "POST "})
+	var wg sync.WaitGroup
+	errs := make([]error, 24)
+	for n := range errs {
+		wg.Go(func() { _, errs[n] = w.client.RecordSale(keyed(t.Context(), fmt.Sprintf("sale-%d", n)), sale(n)) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	if most := w.books.gate.most.Load(); most > 3 {
+		t.Errorf("%d writes in flight at once", most)
+	}
+}
+
+// While the ledger hangs, nothing is open in our database: other calls use it freely.
+func TestNoTransactionIsOpenAcrossTheCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.books.fail(t, fault.Fault{Mode: fault.Hang, Match: "POST "})
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(w.fresh())
+	defer cancel()
+	go func() {
+		_, err := w.client.RecordSale(ctx, sale(1))
+		done <- err
+	}()
+	eventually(t, func() error {
+		if w.books.faults.List()[fault.Ledger].Hits == 0 {
+			return errors.New("nothing has reached the ledger")
+		}
+		return nil
+	})
+	var open int
+	err := w.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`).Scan(&open)
+	if err != nil || open != 0 {
+		t.Errorf("%d transactions are open, %v", open, err)
+	}
+	cancel()
+	<-done
+}
+
+// A thousand facts from eight callers while the ledger fails in every way: in the end it holds each reference that was
+// meant, once, and nothing else.
+func TestThousandPostingsWithFaults(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := newWorldOn(t, newBooks(t), impatient())
+	weather := []fault.Fault{
+		{Mode: fault.LostReply, Rate: 0.3}, {Mode: fault.ServerError, Rate: 0.3}, {Mode: fault.HalfBody, Rate: 0.3},
+		{Mode: fault.Hang, Rate: 0.02}, {Mode: fault.Refuse, Rate: 0.3}, {Mode: fault.Slow, LatencyMS: 550, Rate: 0.02},
+		{Mode: fault.LostReply, Rate: 0.5, Match: "GET "},
+	}
+	const callers, each = 8, 125
+	want := make(map[string]int64) // gross by reference
+	jobs := make(chan func() error, callers*each)
+	for n := range callers * each {
+		gross := random.Int64N(1<<40) + 1000
+		want["capture:"+intent(n)] = gross
+		c := capture(n)
+		c.Gross.MinorUnits = gross
+		c.OrganizerId = fmt.Sprintf("organizer%08d", n%20)
+		key := keyed(t.Context(), fmt.Sprintf("fact-%d", n))
+		bare := random.IntN(4) == 0
+		jobs <- func() error {
+			if bare {
+				_, err := w.client.RecordReceipt(key, &ledgerv1.RecordReceiptRequest{Capture: c})
+				return err
+			}
+			_, err := w.client.RecordSale(key, &ledgerv1.RecordSaleRequest{Capture: c, ApplicationFeeMinorUnits: gross / 10})
+			return err
+		}
+	}
+	close(jobs)
+	stop := make(chan struct{})
+	var turning sync.WaitGroup
+	turning.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			w.books.fail(t, weather[i%len(weather)])
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	failed := make([]int, callers)
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			for job := range jobs {
+				// Twice for some: a caller whose reply was lost. Again until it is known, as our callers do.
+				for err := job(); err != nil; err = job() {
+					if problem.Reason(err) != "LEDGER_UNAVAILABLE" {
+						t.Error(err)
+						return
+					}
+					failed[i]++
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	turning.Wait()
+	w.books.faults.ClearAll()
+	t.Logf("answered LEDGER_UNAVAILABLE: %v", failed)
+	w.checkReferences(want)
+	if got := w.imbalance(); got != "" {
+		t.Errorf("trial balance: %s", got)
+	}
+}
+
+// checkReferences compares what the ledger holds, and our copies, with what was meant, by gross.
+func (w *world) checkReferences(want map[string]int64) {
+	w.t.Helper()
+	copies := make(map[string]string)
+	for _, e := range w.entries() {
+		copies[e.GetReference()] = e.GetPostings()[0].GetAmount()
+	}
+	held := w.books.transactions(w.t)
+	for reference, gross := range want {
+		if got := fmt.Sprint(gross); held[reference] != got || copies[reference] != got {
+			w.t.Errorf("%s: ledger %s, copy %s, want %s", reference, held[reference], copies[reference], got)
+		}
+	}
+	if len(held) != len(want) || len(copies) != len(want) {
+		w.t.Errorf("ledger has %d references, copies %d, want %d", len(held), len(copies), len(want))
+	}
+}
+
+// imbalance returns the assets whose balances do not sum to zero.
+func (w *world) imbalance() string {
+	w.t.Helper()
+	res, err := w.statements.GetTrialBalance(w.t.Context(), &ledgerv1.GetTrialBalanceRequest{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var off []string
+	for asset, sum := range res.GetBalances() {
+		if sum != "0" {
+			off = append(off, asset+" "+sum)
+		}
+	}
+	slices.Sort(off)
+	return strings.Join(off, ", ")
+}
