@@ -34,10 +34,12 @@ type world struct {
 // commands are all that dayof can do, in the order in which usage shows them.
 func commands() []command {
 	return []command{
+		upCommand(), demoCommand(),
 		sellCommand(), orderShowCommand(), orderRefundCommand(), passSetCommand(),
-		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(),
+		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
 		webhooksListCommand(), webhooksShowCommand(), webhooksRetryCommand(),
 		dlqListCommand(), dlqShowCommand(), dlqRetryCommand(),
+		serveCommand(), migrateCommand(), doctorCommand(),
 	}
 }

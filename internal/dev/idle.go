@@ -5,17 +5,19 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
+	"time"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
+	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
 
-// openJobs counts the jobs that run, are due, or are due within a minute; later ones belong to a later day.
-const openJobs = `select count(*) from river_job
-	where state in ('available', 'running', 'pending', 'retryable')
-	or (state = 'scheduled' and scheduled_at < now() + interval '1 minute')`
+// Services are the short names of the services, as in dev.json and `dayof serve`.
+var Services = []string{"checkout", "pass", "ledger", "webhook"}
+
+// soon is how far ahead a job counts as still to do; a later one belongs to a later day.
+const soon = time.Minute
 
 // Left says what is still to do about an order and the webhook events of some ids; "" when nothing is. A parked event
 // counts: it waits for something. Jobs of other orders count too, because a job does not tell whose it is.
@@ -49,13 +51,13 @@ func (c *Client) Left(ctx context.Context, orderID string, eventIDs []string) (s
 	if events > 0 {
 		left = append(left, fmt.Sprintf("%d webhook events are received or parked", events))
 	}
-	for _, service := range []string{"checkout", "pass", "ledger", "webhook"} {
-		jobs, err := c.countJobs(ctx, service)
+	for _, service := range Services {
+		count, err := c.countJobs(ctx, service)
 		if err != nil {
 			return "", err
 		}
-		if jobs > 0 {
-			left = append(left, fmt.Sprintf("%d %s jobs", jobs, service))
+		if count > 0 {
+			left = append(left, fmt.Sprintf("%d %s jobs", count, service))
 		}
 	}
 	return strings.Join(left, ", "), nil
@@ -86,15 +88,23 @@ func (c *Client) openEvents(ctx context.Context, ids []string) (int, error) {
 	return open, nil
 }
 
-func (c *Client) countJobs(ctx context.Context, service string) (int, error) {
-	conn, err := pgx.Connect(ctx, c.File.DatabaseURLs[service])
+func (c *Client) countJobs(ctx context.Context, service string) (int64, error) {
+	pool, err := pgdb.Open(ctx, c.File.DatabaseURLs[service], pgdb.Options{MaxConns: 1, ApplicationName: "dayof"})
 	if err != nil {
 		return 0, fmt.Errorf("look at the jobs of %s: %w", service, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	var count int
-	if err := conn.QueryRow(ctx, openJobs).Scan(&count); err != nil {
-		return 0, fmt.Errorf("count the jobs of %s: %w", service, err)
+	defer pool.Close()
+	var none bool
+	if err := pool.QueryRow(ctx, "select to_regclass('river_job') is null").Scan(&none); err != nil || none {
+		return 0, err // a service without background jobs
 	}
-	return count, nil
+	kinds, err := jobs.Unfinished(ctx, pool, soon)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", service, err)
+	}
+	var sum int64
+	for _, count := range kinds {
+		sum += count
+	}
+	return sum, nil
 }

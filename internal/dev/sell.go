@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -154,6 +156,21 @@ func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv
 		select {
 		case <-ctx.Done():
 			return last, errors.Join(context.Cause(ctx), err)
+		case <-time.After(statePoll):
+		}
+	}
+}
+
+// AwaitFee waits until Stripe's fee of a completed order is in the books as well, and returns the order.
+func (c *Client) AwaitFee(ctx context.Context, orderID string) (Order, error) {
+	for {
+		order, err := c.Order(ctx, orderID)
+		if err == nil && slices.ContainsFunc(order.Postings, func(p Posting) bool { return strings.HasPrefix(p.Reference, "fee:") }) {
+			return order, nil
+		}
+		select {
+		case <-ctx.Done():
+			return order, errors.Join(fmt.Errorf("stripe's fee of order %s is not booked: %w", orderID, context.Cause(ctx)), err)
 		case <-time.After(statePoll):
 		}
 	}

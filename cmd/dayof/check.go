@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/invariants"
+)
+
+func checkCommand() command {
+	return command{
+		name: "check", about: "check all invariants over databases, ledger and sandbox Stripe", driving: true,
+		build: func(*flag.FlagSet) action {
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args); err != nil {
+					return err
+				}
+				file, err := dev.ReadFile(w.devFile)
+				if err != nil {
+					return err
+				}
+				results, err := invariants.Run(ctx, file)
+				if err != nil {
+					return err
+				}
+				return reportCheck(w, results)
+			}
+		},
+	}
+}
+
+// reportCheck prints a line for each invariant that holds and for each violation of one that does not.
+func reportCheck(w world, results []invariants.Result) error {
+	violated := false
+	for _, r := range results {
+		violated = violated || len(r.Violations) > 0
+	}
+	if w.json {
+		if err := w.printJSON(struct {
+			OK         bool                `json:"ok"`
+			Invariants []invariants.Result `json:"invariants"`
+		}{!violated, results}); err != nil {
+			return err
+		}
+	} else {
+		for _, r := range results {
+			if len(r.Violations) == 0 {
+				fmt.Fprintf(w.stdout, "ok %s\n", r.Name)
+			}
+			for _, v := range r.Violations {
+				fmt.Fprintf(w.stdout, "VIOLATION %s %s\n", r.Name, v)
+			}
+		}
+	}
+	if violated {
+		return errReported
+	}
+	return nil
+}

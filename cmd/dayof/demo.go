@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/mesh"
+)
+
+func demoCommand() command {
+	return command{
+		name: "demo", args: "[-out DIR]",
+		about: "sell one ticket on a private system; keep ticket.pkpass, order.json and ledger.json",
+		build: func(flags *flag.FlagSet) action {
+			out := flags.String("out", ".", "`DIR` that the three files are written to")
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args); err != nil {
+					return err
+				}
+				return demo(ctx, w, *out)
+			}
+		},
+	}
+}
+
+// demo starts everything on free ports in a temporary directory, sells one ticket of which only Stripe's webhook tells, and
+// writes what came of it.
+func demo(ctx context.Context, w world, out string) (err error) {
+	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // a place for files to look at
+		return fmt.Errorf("open output directory: %w", err)
+	}
+	logger, err := w.logger(slog.LevelWarn, false)
+	if err != nil {
+		return err
+	}
+	w.say("starting Postgres, the sandbox and four services ...")
+	m, err := mesh.Start(ctx, mesh.Config{Logger: logger, Clock: w.clock, Getenv: w.getenv})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Stop(ctx)) }()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, commandTimeout, fmt.Errorf("the sale was not completed within %v", commandTimeout))
+	defer cancel()
+	client := dev.NewClient(m.File)
+	event, err := client.Seed(ctx, w.clock.Now())
+	if err != nil {
+		return err
+	}
+	w.say("selling one ticket of %q: the card is charged, and Stripe's signed webhook tells ...", event.GetName())
+	sale, err := client.Sell(ctx, dev.Purchase{Tickets: 1, Via: dev.ViaWebhook})
+	if err != nil {
+		return err
+	}
+	order, err := client.AwaitFee(ctx, sale.OrderID)
+	if err != nil {
+		return err
+	}
+	statement, err := client.Statement(ctx)
+	if err != nil {
+		return err
+	}
+	pass, err := fetchPass(ctx, client, sale.Tickets[0])
+	if err != nil {
+		return err
+	}
+	files := []string{filepath.Join(out, "ticket.pkpass"), filepath.Join(out, "order.json"), filepath.Join(out, "ledger.json")}
+	err = errors.Join(writeFile(files[0], pass), writeJSON(files[1], order), writeJSON(files[2], statement))
+	if err != nil {
+		return err
+	}
+	if w.json {
+		return w.printJSON(struct {
+			dev.Sale
+			Files []string `json:"files"`
+		}{sale, files})
+	}
+	w.say("order %s is %s and %s; its ticket %s is %s", sale.OrderID, sale.PaymentState, sale.FulfilmentState, sale.Tickets[0].ID, sale.Tickets[0].State)
+	for asset, balance := range statement.TrialBalance {
+		w.say("the books have %d postings; the trial balance in %s is %s", len(statement.Postings), asset, balance)
+	}
+	for _, file := range files {
+		w.say("wrote %s", file)
+	}
+	return nil
+}
+
+// say prints a line of progress for people; -json leaves it out.
+func (w world) say(format string, args ...any) {
+	if !w.json {
+		fmt.Fprintf(w.stdout, format+"\n", args...)
+	}
+}
+
+// fetchPass gets the archive of a ticket as a phone does: by serial and token.
+func fetchPass(ctx context.Context, client *dev.Client, t dev.Ticket) ([]byte, error) {
+	url := client.File.PassURL + "/v1/passes/" + client.File.PassTypeIdentifier + "/" + t.PassSerial
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "ApplePass "+t.AuthenticationToken)
+	res, err := client.HTTP.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("fetch pass: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch pass: passsvc answers %s", res.Status)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("fetch pass: %w", err)
+	}
+	return body, nil
+}
+
+func writeJSON(path string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return writeFile(path, append(text, '\n'))
+}
+
+func writeFile(path string, body []byte) error {
+	if err := os.WriteFile(path, body, 0o644); err != nil { //nolint:gosec // files to look at, of a system that is gone
+		return fmt.Errorf("write %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/mesh"
+)
+
+func doctorCommand() command {
+	return command{
+		name: "doctor", args: "[SERVICE ...]",
+		about:   "look at settings, secrets (never their values), databases, migrations and clocks",
+		driving: true, timeout: commandTimeout,
+		build: func(*flag.FlagSet) action {
+			return func(ctx context.Context, w world, args []string) error {
+				services := args
+				if len(services) == 0 {
+					services = dev.Services
+				}
+				// A running `dayof up` makes up its settings, so that only its databases are looked at.
+				running, err := dev.ReadFile(w.devFile)
+				if err != nil && w.devFile != defaultDevFile {
+					return err
+				}
+				var findings []mesh.Finding
+				for _, service := range services {
+					if !slices.Contains(dev.Services, service) {
+						return usagef("no such service: %s; one of %s", service, strings.Join(dev.Services, ", "))
+					}
+					found, err := mesh.Diagnose(ctx, service, running.DatabaseURLs[service], w.getenv, w.clock)
+					if err != nil {
+						return err
+					}
+					findings = append(findings, found...)
+				}
+				return reportFindings(w, findings)
+			}
+		},
+	}
+}
+
+func reportFindings(w world, findings []mesh.Finding) error {
+	var errs []error
+	for _, f := range findings {
+		if !f.OK {
+			errs = append(errs, fmt.Errorf("%s: %s: %s", f.Service, f.Name, f.Detail))
+		}
+		if !w.json {
+			verdict := "ok"
+			if !f.OK {
+				verdict = "PROBLEM"
+			}
+			detail := strings.ReplaceAll(f.Detail, "\n", "; ")
+			fmt.Fprintf(w.stdout, "%-7s %-8s %s: %s\n", verdict, f.Service, f.Name, detail)
+		}
+	}
+	if w.json {
+		if err := w.printJSON(findings); err != nil {
+			return err
+		}
+	}
+	if len(errs) > 0 {
+		return errors.New(fmt.Sprint(len(errs)) + " problems, see above")
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/mesh"
+)
+
+// portBaseDefault is the console's port; the others follow it.
+const portBaseDefault = 8288
+
+func upCommand() command {
+	return command{
+		name: "up", args: "[-data DIR] [-port-base N]",
+		about: "run database, sandbox and all services until interrupted",
+		build: func(flags *flag.FlagSet) action {
+			data := flags.String("data", filepath.Dir(defaultDevFile), "`DIR` that keeps all data, and dev.json")
+			portBase := flags.Int("port-base", portBaseDefault, "port of the console; services, Postgres and the sandbox take those after it")
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args); err != nil {
+					return err
+				}
+				if *portBase < 1 || *portBase > 65000 {
+					return usagef("-port-base is 1 to 65000")
+				}
+				return up(ctx, w, *data, *portBase)
+			}
+		},
+	}
+}
+
+// up runs everything until ctx ends or a part ends by itself, then drains.
+func up(ctx context.Context, w world, data string, portBase int) (err error) {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return fmt.Errorf("open data directory: %w", err)
+	}
+	devFile := filepath.Join(data, filepath.Base(defaultDevFile))
+	if err := dev.RemoveFile(devFile); err != nil {
+		return err
+	}
+	logger, err := w.logger(slog.LevelWarn, false)
+	if err != nil {
+		return err
+	}
+	m, err := mesh.Start(ctx, mesh.Config{
+		DataDir: data, PortBase: portBase, Logger: logger, Clock: w.clock, Getenv: w.getenv,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, dev.RemoveFile(devFile), m.Stop(ctx))
+	}()
+	event, err := dev.NewClient(m.File).Seed(ctx, w.clock.Now())
+	if err != nil {
+		return err
+	}
+	if err := dev.WriteFile(devFile, m.File); err != nil {
+		return err
+	}
+	if err := printAddresses(w, m.File, devFile, event.GetName()); err != nil {
+		return err
+	}
+	select {
+	case err := <-m.Failed():
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func printAddresses(w world, f dev.File, devFile, eventName string) error {
+	if w.json {
+		return w.printJSON(f)
+	}
+	for _, line := range []struct{ name, value string }{
+		{"console", f.ConsoleURL}, {"checkout", f.CheckoutURL}, {"pass", f.PassURL}, {"ledger", f.LedgerURL}, {"webhook", f.WebhookURL},
+		{"stripe", f.Sandbox.StripeURL + "  (sandbox)"}, {"formance", f.Sandbox.FormanceURL}, {"apns", f.Sandbox.APNsURL + "  (sandbox)"},
+		{"addresses", devFile}, {"on sale", eventName},
+	} {
+		fmt.Fprintf(w.stdout, "%-10s %s\n", line.name, line.value)
+	}
+	_, err := fmt.Fprintln(w.stdout, "ready; try: dayof sell")
+	return err
+}
+
+// logger writes to stderr, from the level that DAYOF_LOG_LEVEL names; as JSON in production, as text for people.
+func (w world) logger(level slog.Level, json bool) (*slog.Logger, error) {
+	if text := w.getenv("DAYOF_LOG_LEVEL"); text != "" {
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return nil, fmt.Errorf("DAYOF_LOG_LEVEL: %q is none of debug, info, warn, error", text)
+		}
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if json {
+		return slog.New(slog.NewJSONHandler(w.stderr, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(w.stderr, options)), nil
+}

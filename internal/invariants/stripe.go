@@ -1,0 +1,161 @@
+package invariants
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/dayof/dayof/internal/dev"
+)
+
+// stripeState is what sandbox Stripe has of the platform's account. Money of connected accounts is not looked at.
+type stripeState struct {
+	intents map[string]stripeIntent
+	refunds map[string]stripeRefund
+	fees    map[string]int64 // of balance transactions, by id
+	// undelivered are the bodies of events that no endpoint has acknowledged: we cannot know yet what they tell.
+	undelivered pending
+}
+
+type stripeIntent struct {
+	ID             string            `json:"id"`
+	Status         string            `json:"status"`
+	AmountReceived int64             `json:"amount_received"`
+	Currency       string            `json:"currency"`
+	Metadata       map[string]string `json:"metadata"`
+}
+
+type stripeRefund struct {
+	ID            string `json:"id"`
+	Status        string `json:"status"`
+	Amount        int64  `json:"amount"`
+	PaymentIntent string `json:"payment_intent"`
+}
+
+type stripeEvent struct {
+	ID   string          `json:"id"`
+	Data json.RawMessage `json:"data"`
+}
+
+type stripeTxn struct {
+	ID  string `json:"id"`
+	Fee int64  `json:"fee"`
+}
+
+func readStripe(ctx context.Context, f dev.File) (stripeState, error) {
+	api := dev.Stripe{BaseURL: f.Sandbox.StripeURL, HTTP: http.DefaultClient}
+	out := stripeState{intents: map[string]stripeIntent{}, refunds: map[string]stripeRefund{}, fees: map[string]int64{}}
+	intents, err := list(ctx, api, "/v1/payment_intents", func(p stripeIntent) string { return p.ID })
+	if err != nil {
+		return out, err
+	}
+	for _, p := range intents {
+		out.intents[p.ID] = p
+	}
+	refunds, err := list(ctx, api, "/v1/refunds", func(r stripeRefund) string { return r.ID })
+	if err != nil {
+		return out, err
+	}
+	for _, r := range refunds {
+		out.refunds[r.ID] = r
+	}
+	txns, err := list(ctx, api, "/v1/balance_transactions", func(t stripeTxn) string { return t.ID })
+	if err != nil {
+		return out, err
+	}
+	for _, t := range txns {
+		out.fees[t.ID] = t.Fee
+	}
+	events, err := list(ctx, api, "/v1/events?delivery_success=false", func(e stripeEvent) string { return e.ID })
+	if err != nil {
+		return out, err
+	}
+	for _, e := range events {
+		out.undelivered = append(out.undelivered, string(e.Data))
+	}
+	return out, nil
+}
+
+// list pages through one of Stripe's lists.
+func list[T any](ctx context.Context, api dev.Stripe, path string, id func(T) string) ([]T, error) {
+	var all []T
+	path, given, _ := strings.Cut(path, "?")
+	query, err := url.ParseQuery(given)
+	if err != nil {
+		return nil, err
+	}
+	query.Set("limit", "100")
+	for {
+		var page struct {
+			HasMore bool `json:"has_more"`
+			Data    []T  `json:"data"`
+		}
+		if err := api.Get(ctx, path+"?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if !page.HasMore || len(page.Data) == 0 {
+			return all, nil
+		}
+		query.Set("starting_after", id(page.Data[len(page.Data)-1]))
+	}
+}
+
+// stripeInvariants compare orders with Stripe, both ways.
+func stripeInvariants() []invariant {
+	return []invariant{
+		{name: "captured_money_is_at_stripe", rule: "what an order captured, Stripe captured", check: capturedAtStripe},
+		{name: "stripe_money_is_known", rule: "what Stripe captured for an order, the order knows", check: knownAtOrder},
+		{name: "refund_is_at_stripe", rule: "what an order refunded, Stripe refunded", check: refundedAtStripe},
+	}
+}
+
+func capturedAtStripe(_ context.Context, s *snapshot) ([]string, error) {
+	var violations []string
+	for _, p := range s.intents {
+		if p.captured == 0 || p.account != "" {
+			continue
+		}
+		at, known := s.stripe.intents[p.stripeID]
+		if !known || at.AmountReceived != p.captured || !strings.EqualFold(at.Currency, p.currency) {
+			violations = append(violations, fmt.Sprintf("order %s captured %d %s on %s; Stripe has %d %s",
+				p.orderID, p.captured, p.currency, p.stripeID, at.AmountReceived, at.Currency))
+		}
+	}
+	return violations, nil
+}
+
+func knownAtOrder(_ context.Context, s *snapshot) ([]string, error) {
+	captured := map[string]int64{}
+	for _, p := range s.intents {
+		captured[p.stripeID] = p.captured
+	}
+	var violations []string
+	for _, at := range s.stripe.intents {
+		order, ours := s.orders[at.Metadata["order_id"]]
+		if !ours || at.Status != "succeeded" || captured[at.ID] == at.AmountReceived ||
+			s.stripe.undelivered.mentions(at.ID) || s.pending.mentions(at.ID, order.id) {
+			continue
+		}
+		violations = append(violations, fmt.Sprintf("Stripe captured %d %s on %s for order %s, which knows of %d",
+			at.AmountReceived, at.Currency, at.ID, order.id, captured[at.ID]))
+	}
+	return violations, nil
+}
+
+func refundedAtStripe(_ context.Context, s *snapshot) ([]string, error) {
+	var violations []string
+	for _, r := range s.refunds {
+		at, known := s.stripe.refunds[r.stripeID]
+		if r.stripeID == "" || (known && at.Amount == r.amount) {
+			continue
+		}
+		if known || r.state != "requested" {
+			violations = append(violations, fmt.Sprintf("refund %s of order %s is %d; Stripe has %d as %s", r.id, r.orderID, r.amount, at.Amount, r.stripeID))
+		}
+	}
+	return violations, nil
+}

@@ -1,0 +1,429 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/postgres"
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/sandbox"
+	"github.com/dayof/dayof/internal/sandbox/stripe"
+)
+
+// Config says how a mesh runs. The zero value runs one replica of each service on free ports, with all data in a temporary
+// directory that Stop removes.
+type Config struct {
+	DataDir  string // keeps databases, secrets and Stripe's state; "" is a temporary directory
+	PortBase int    // console; +1..+4 the services, +5 Postgres, +6.. the sandbox; 0 takes free ports
+	Replicas int    // of each service; 0 means 1. Further ones take free ports
+	Logger   *slog.Logger
+	Clock    clock.Clock
+	// Getenv is the environment: DAYOF_DATABASE_URL, DAYOF_FORMANCE_URL and settings of services. nil means os.Getenv.
+	Getenv func(string) string
+	// Settings are settings of services that go before the environment and before what the mesh makes up.
+	Settings map[string]string
+	// PostgresSettings are settings of the embedded server, such as fsync=off for tests.
+	PostgresSettings map[string]string
+	// Seed repeats the sandbox's ids and faults; 0 takes a random one.
+	Seed uint64
+}
+
+const (
+	// healthTimeout is how long the services may take until all of them serve; migrations are part of it.
+	healthTimeout = time.Minute
+	healthPoll    = 20 * time.Millisecond
+	// stopTimeout bounds the stop of one part.
+	stopTimeout = 15 * time.Second
+)
+
+// Mesh is a whole system that runs in this process.
+type Mesh struct {
+	File dev.File // addresses and secrets of the first replicas
+	// Postgres is the database server of all services, and Sandbox the outside world.
+	Postgres *postgres.Server
+	Sandbox  *sandbox.Sandbox
+
+	config     Config
+	dir        string
+	temporary  bool
+	secrets    secrets
+	listeners  map[string][]net.Listener
+	replicas   map[string][]*replica // by service
+	ledgerPool *pgxpool.Pool
+	console    *http.Server
+	failed     chan error // of a part that ended by itself
+}
+
+// replica is one running instance of a service.
+type replica struct {
+	url  string
+	stop context.CancelFunc
+	done chan error
+	once sync.Once
+	err  error
+}
+
+// wait returns what the replica ended with.
+func (r *replica) wait() error {
+	r.once.Do(func() { r.err = <-r.done })
+	return r.err
+}
+
+// Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the mesh by
+// Stop.
+func Start(ctx context.Context, c Config) (*Mesh, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System{}
+	}
+	if c.Getenv == nil {
+		c.Getenv = os.Getenv
+	}
+	c.Replicas = max(c.Replicas, 1)
+	m := &Mesh{
+		config: c, listeners: map[string][]net.Listener{}, replicas: map[string][]*replica{}, failed: make(chan error, 2*len(dev.Services)*c.Replicas),
+	}
+	if err := m.start(ctx); err != nil {
+		return nil, errors.Join(err, m.Stop(ctx))
+	}
+	return m, nil
+}
+
+// start is the list of what runs, in the order in which each part needs the ones before it.
+func (m *Mesh) start(ctx context.Context) error {
+	if err := m.openDirectory(); err != nil {
+		return err
+	}
+	if err := m.listen(ctx); err != nil {
+		return err
+	}
+	if err := m.startPostgres(ctx); err != nil {
+		return err
+	}
+	if err := m.startSandbox(ctx); err != nil {
+		return err
+	}
+	m.describe()
+	m.startServices(ctx)
+	m.startConsole()
+	return m.awaitHealth(ctx)
+}
+
+func (m *Mesh) openDirectory() (err error) {
+	m.dir = m.config.DataDir
+	if m.dir == "" {
+		m.temporary = true
+		m.dir, err = os.MkdirTemp("", "dayof-")
+	} else if m.dir, err = filepath.Abs(m.dir); err == nil {
+		err = os.MkdirAll(m.dir, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("open data directory: %w", err)
+	}
+	if m.secrets, err = loadSecrets(m.dir, m.config.Clock.Now()); err != nil {
+		return err
+	}
+	if err := os.WriteFile(m.path(rootFile), []byte(m.secrets.PassRoot), 0o600); err != nil {
+		return fmt.Errorf("write the root of the signing chain: %w", err)
+	}
+	return nil
+}
+
+// address is where a replica of a service, or the console, listens.
+func (m *Mesh) address(name string, n int) string {
+	return "http://" + m.listeners[name][n].Addr().String()
+}
+
+func (m *Mesh) path(name string) string { return filepath.Join(m.dir, name) }
+
+func (m *Mesh) port(offset int) int {
+	if m.config.PortBase == 0 {
+		return 0
+	}
+	return m.config.PortBase + offset
+}
+
+// listen opens the services' ports before anything else starts, so that a port that is taken is told at once.
+func (m *Mesh) listen(ctx context.Context) error {
+	open := func(name string, port int) error {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w; choose other ports with -port-base", name, err)
+		}
+		m.listeners[name] = append(m.listeners[name], l)
+		return nil
+	}
+	if err := open("console", m.port(0)); err != nil {
+		return err
+	}
+	for i, service := range dev.Services {
+		for n := range m.config.Replicas {
+			port := 0
+			if n == 0 {
+				port = m.port(1 + i)
+			}
+			if err := open(service, port); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Mesh) startPostgres(ctx context.Context) (err error) {
+	dataDir := ""
+	if !m.temporary {
+		dataDir = m.path("postgres")
+	}
+	m.Postgres, err = postgres.Start(ctx, postgres.Options{
+		DataDir: dataDir, Port: m.port(5), Logger: m.config.Logger, Settings: m.config.PostgresSettings, Getenv: m.config.Getenv,
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range append([]string{"sandbox_ledger"}, dev.Services...) {
+		if err := m.Postgres.CreateDatabase(ctx, m.database(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// database is the name of a service's database: one of its own for each data directory, because several may share a server.
+func (m *Mesh) database(service string) string { return m.secrets.DatabasePrefix + "_" + service }
+
+func (m *Mesh) startSandbox(ctx context.Context) (err error) {
+	webhooks := m.address("webhook", 0) + "/webhooks/stripe"
+	journal := ""
+	if !m.temporary {
+		journal = m.path("stripe.journal")
+	}
+	if m.config.Getenv("DAYOF_FORMANCE_URL") == "" {
+		m.ledgerPool, err = pgdb.Open(ctx, m.Postgres.URL(m.database("sandbox_ledger")), pgdb.Options{ApplicationName: "sandbox ledger"})
+		if err != nil {
+			return err
+		}
+	}
+	m.Sandbox, err = sandbox.Start(ctx, sandbox.Config{
+		Clock: m.config.Clock, Logger: m.config.Logger.With(slog.String("service", "sandbox")), Seed: m.config.Seed,
+		Ports: sandbox.PortsFrom(m.port(6)), LedgerPool: m.ledgerPool, StripeJournal: journal,
+		StripeEndpoints: []stripe.Endpoint{
+			{URL: webhooks, Secret: m.secrets.StripeWebhookSecret},
+			{URL: webhooks + "/connect", Secret: m.secrets.StripeConnectSecret, Connect: true},
+		},
+		PassIssuers: m.secrets.passIssuers(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(m.path(apnsFile), m.Sandbox.APNsRoots, 0o600); err != nil {
+		return fmt.Errorf("write the root of the push service: %w", err)
+	}
+	return nil
+}
+
+// describe fills in dev.json.
+func (m *Mesh) describe() {
+	address := func(name string) string { return m.address(name, 0) }
+	formance := m.Sandbox.FormanceURL
+	if formance == "" {
+		formance = m.config.Getenv("DAYOF_FORMANCE_URL")
+	}
+	m.File = dev.File{
+		CheckoutURL: address("checkout"), PassURL: address("pass"), LedgerURL: address("ledger"), WebhookURL: address("webhook"),
+		ConsoleURL:          address("console"),
+		StripeWebhookSecret: m.secrets.StripeWebhookSecret, StripeConnectWebhookSecret: m.secrets.StripeConnectSecret,
+		OperatorToken: m.secrets.OperatorToken,
+		DatabaseURLs:  map[string]string{}, MetricsURLs: map[string]string{},
+		PassTypeIdentifier: passType, TeamIdentifier: teamID, PassCAFile: m.path(rootFile),
+		Sandbox: dev.Sandbox{
+			StripeURL: m.Sandbox.StripeURL, FormanceURL: formance, APNsURL: m.Sandbox.APNsURL,
+			APNsLogURL:  m.Sandbox.ControlURL + sandbox.APNsLogPath,
+			MailLogURL:  m.Sandbox.ControlURL + sandbox.MailLogPath,
+			AlertLogURL: m.Sandbox.ControlURL + sandbox.AlertLogPath,
+			FaultsURL:   m.Sandbox.ControlURL + sandbox.FaultsPath,
+		},
+	}
+	for _, service := range dev.Services {
+		m.File.DatabaseURLs[service] = m.Postgres.URL(m.database(service))
+		m.File.MetricsURLs[service] = address(service) + "/metrics"
+	}
+}
+
+// settings are what a replica of every service is told. Services of one replica talk to those of the same number.
+func (m *Mesh) settings(n int) func(string) string {
+	made := map[string]string{
+		"DAYOF_OPERATOR_TOKEN":            m.secrets.OperatorToken,
+		"DAYOF_ALERT_URL":                 m.Sandbox.AlertURL,
+		"DAYOF_CONSOLE_URL":               m.File.ConsoleURL,
+		"DAYOF_STRIPE_URL":                m.Sandbox.StripeURL,
+		"DAYOF_STRIPE_KEY":                "sk_test_dayof",
+		"DAYOF_SMTP_ADDRESS":              m.Sandbox.SMTPAddress,
+		"DAYOF_FORMANCE_URL":              m.File.Sandbox.FormanceURL,
+		"DAYOF_CHECKOUT_TICKET_CODE_KEYS": m.secrets.CodeKey,
+		"DAYOF_CHECKOUT_ORDER_TOKEN_KEYS": m.secrets.OrderTokenKey,
+		"DAYOF_PASS_TOKEN_KEYS":           "1:" + m.secrets.PassTokenKey,
+		"DAYOF_PASS_CERTIFICATE":          m.secrets.PassCertificate,
+		"DAYOF_PASS_PUBLIC_URL":           m.File.PassURL,
+		"DAYOF_PASS_APNS_URL":             m.Sandbox.APNsURL,
+		"DAYOF_PASS_APNS_ROOTS_FILE":      m.path(apnsFile),
+		"DAYOF_WEBHOOK_ACCOUNT_SECRETS":   m.secrets.StripeWebhookSecret,
+		"DAYOF_WEBHOOK_CONNECT_SECRETS":   m.secrets.StripeConnectSecret,
+	}
+	for _, service := range dev.Services {
+		made[settingPrefix(service)+"DATABASE_URL"] = m.File.DatabaseURLs[service]
+		made[settingPrefix(service)+"URL"] = m.address(service, n)
+	}
+	maps.Copy(made, m.config.Settings)
+	return func(name string) string {
+		if value, ok := made[name]; ok {
+			return value
+		}
+		return m.config.Getenv(name)
+	}
+}
+
+func (m *Mesh) startServices(ctx context.Context) {
+	// Replicas live until Stop, whatever becomes of ctx.
+	background := context.WithoutCancel(ctx)
+	for n := range m.config.Replicas {
+		getenv := m.settings(n)
+		for _, service := range dev.Services {
+			m.replicas[service] = append(m.replicas[service], m.run(background, service, getenv, m.listeners[service][n]))
+		}
+	}
+}
+
+// run starts one replica.
+func (m *Mesh) run(ctx context.Context, service string, getenv func(string) string, listener net.Listener) *replica {
+	ctx, stop := context.WithCancel(ctx)
+	r := &replica{url: "http://" + listener.Addr().String(), stop: stop, done: make(chan error, 1)}
+	go func() {
+		err := Serve(ctx, service, Options{Getenv: getenv, Listener: listener, Logger: m.config.Logger, Clock: m.config.Clock})
+		_ = listener.Close() // where Serve did not get that far
+		switch {
+		case ctx.Err() == nil:
+			m.failed <- fmt.Errorf("%ssvc ended by itself: %w", service, err)
+			err = nil // told
+		case err != nil:
+			err = fmt.Errorf("%ssvc: %w", service, err)
+		}
+		r.done <- err
+	}()
+	return r
+}
+
+// awaitHealth waits until every replica says that it serves.
+func (m *Mesh) awaitHealth(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, fmt.Errorf("not all services serve within %v", healthTimeout))
+	defer cancel()
+	for _, service := range dev.Services {
+		for _, r := range m.replicas[service] {
+			for !healthy(ctx, r.url) {
+				select {
+				case err := <-m.failed:
+					return err
+				case <-ctx.Done():
+					return fmt.Errorf("%ssvc at %s: %w", service, r.url, context.Cause(ctx))
+				case <-time.After(healthPoll):
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func healthy(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)
+	if err != nil {
+		return false
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return err == nil && res.StatusCode == http.StatusOK
+}
+
+// Failed receives the error of a part that ended by itself.
+func (m *Mesh) Failed() <-chan error { return m.failed }
+
+// ReplicaURL is the address of a service's replica, from 0.
+func (m *Mesh) ReplicaURL(service string, n int) string { return m.replicas[service][n].url }
+
+// StopReplica ends one replica as SIGTERM would: it drains.
+func (m *Mesh) StopReplica(service string, n int) error {
+	r := m.replicas[service][n]
+	r.stop()
+	return r.wait()
+}
+
+// Stop drains the services, callers before those they call, then ends the sandbox and the database. All that is temporary
+// is removed. It may be called on a mesh that has only begun to start.
+func (m *Mesh) Stop(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	var errs []error
+	for _, service := range []string{"webhook", "checkout", "pass", "ledger"} {
+		for _, r := range m.replicas[service] {
+			r.stop()
+		}
+		for _, r := range m.replicas[service] {
+			errs = append(errs, r.wait())
+		}
+	}
+	if m.console != nil {
+		errs = append(errs, m.console.Close())
+	}
+	if m.Sandbox != nil {
+		errs = append(errs, m.Sandbox.Stop(ctx))
+	}
+	if m.ledgerPool != nil {
+		m.ledgerPool.Close()
+	}
+	if m.Postgres != nil {
+		errs = append(errs, m.stopPostgres(ctx))
+	}
+	for _, listeners := range m.listeners {
+		for _, l := range listeners {
+			_ = l.Close() // where nobody served
+		}
+	}
+	if m.temporary && m.dir != "" {
+		errs = append(errs, os.RemoveAll(m.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// stopPostgres stops the server, and on one that is not ours drops what was only temporary.
+func (m *Mesh) stopPostgres(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	var errs []error
+	if m.temporary && m.config.Getenv("DAYOF_DATABASE_URL") != "" {
+		for _, name := range append([]string{"sandbox_ledger"}, dev.Services...) {
+			errs = append(errs, m.dropDatabase(ctx, m.database(name)))
+		}
+	}
+	return errors.Join(append(errs, m.Postgres.Stop(ctx))...)
+}
