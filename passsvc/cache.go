@@ -1,0 +1,278 @@
+package passsvc
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/passsvc/passdb"
+	"github.com/dayof/dayof/passsvc/pkpass"
+)
+
+const (
+	// freshFor is how old the knowledge of what changed may be when a pass is served from memory. Pushes wait longer
+	// than this after the commit of what they tell of (pushWaitMin), so a device that fetches because of a push always
+	// gets the new revision, from every replica.
+	freshFor = 5 * time.Millisecond
+	// lookTimeout bounds the query for what changed.
+	lookTimeout = 5 * time.Second
+	// changedMax is how many changed passes are looked up at once; when there are more, all of their type are dropped.
+	changedMax = 1000
+	// entryOverhead is about what an entry takes besides its archive: content, strings, list and map.
+	entryOverhead = 4 << 10
+)
+
+// servedPass is a pass as it is served now.
+type servedPass struct {
+	state   revisionState
+	etag    string
+	archive pkpass.Archive
+}
+
+// passCache keeps built archives in memory, within a limit.
+//
+// What is in it is true because update tags become visible in their order: per pass type it knows the tag up to which
+// it has heard of all changes, and asks for later ones when that knowledge is older than freshFor. One small query then
+// stands for any number of reads. It reads only, so it works under a role that may not write.
+type passCache struct {
+	s     *Service
+	limit int
+	clock clock.Clock // the machine's, also in tests: freshness is about real time
+	loads singleflight.Group
+
+	mu      sync.Mutex
+	entries map[string]*list.Element // by serial
+	recent  *list.List               // of *cacheEntry, most recently used first
+	size    int
+	types   map[string]*typeFreshness
+}
+
+type cacheEntry struct {
+	pass        servedPass
+	fingerprint string // of the certificate
+}
+
+// typeFreshness is what is known of the changes of a pass type.
+type typeFreshness struct {
+	started bool      // tag is known
+	tag     int64     // all changes up to here have been heard of
+	checked time.Time // since when tag is known to be the newest; zero: look again
+	touched int64     // counts touch, so that a look that began before one does not count as fresh
+}
+
+func newPassCache(s *Service) *passCache {
+	return &passCache{
+		s: s, limit: s.Config.CacheBytes, clock: clock.System{},
+		entries: map[string]*list.Element{}, recent: list.New(), types: map[string]*typeFreshness{},
+	}
+}
+
+// errNoPass says that there is no such pass. It is not told to devices.
+var errNoPass = errors.New("no such pass")
+
+// get returns the pass as it is now, with its archive. Errors: errNoPass, and that nothing can be signed for the pass
+// type now.
+func (c *passCache) get(ctx context.Context, passType, serial string) (servedPass, error) {
+	certificate, err := c.s.certificates.signer(passType)
+	if err != nil {
+		return servedPass{}, err
+	}
+	known, err := c.refresh(ctx, passType)
+	if err != nil {
+		return servedPass{}, err
+	}
+	if pass, ok := c.lookup(passType, serial, certificate); ok {
+		return pass, nil
+	}
+	// Readers of one pass wait for one signature; not those who know of a change since it was begun. The first one's
+	// hanging up does not disappoint the others.
+	key := serial + "\x00" + certificate.Fingerprint + "\x00" + strconv.FormatInt(known.tag, 10)
+	loaded, err, _ := c.loads.Do(key, func() (any, error) {
+		return c.load(context.WithoutCancel(ctx), passType, serial, certificate, known)
+	})
+	if err != nil {
+		return servedPass{}, err
+	}
+	pass, ok := loaded.(servedPass)
+	if !ok {
+		panic("passsvc: the cache loaded something else than a pass")
+	}
+	return pass, nil
+}
+
+func (c *passCache) lookup(passType, serial string, certificate *pkpass.Certificate) (servedPass, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	element, ok := c.entries[serial]
+	if !ok {
+		return servedPass{}, false
+	}
+	entry := entryOf(element)
+	if entry.fingerprint != certificate.Fingerprint || entry.pass.state.PassType != passType {
+		return servedPass{}, false
+	}
+	c.recent.MoveToFront(element)
+	return entry.pass, true
+}
+
+// load reads and builds a pass, and keeps it if nothing of its type changed since known.
+func (c *passCache) load(
+	ctx context.Context, passType, serial string, certificate *pkpass.Certificate, known typeFreshness,
+) (servedPass, error) {
+	row, err := c.s.q.GetPass(ctx, c.s.Pool, serial)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && row.PassType != passType {
+		return servedPass{}, errNoPass
+	}
+	if err != nil {
+		return servedPass{}, fmt.Errorf("get pass: %w", err)
+	}
+	pass, err := c.build(row, certificate)
+	if err != nil {
+		return servedPass{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.freshness(passType)
+	if now.tag == known.tag && now.touched == known.touched {
+		c.keep(&cacheEntry{pass: pass, fingerprint: certificate.Fingerprint})
+	}
+	return pass, nil
+}
+
+func (c *passCache) build(row passdb.Pass, certificate *pkpass.Certificate) (servedPass, error) {
+	state, err := stateOf(row)
+	if err != nil {
+		return servedPass{}, err
+	}
+	archive, err := c.s.renderer.archive(state, certificate)
+	if err != nil {
+		return servedPass{}, fmt.Errorf("build pass %s: %w", row.Serial, err)
+	}
+	return servedPass{state: state, etag: c.s.renderer.etag(state, certificate), archive: archive}, nil
+}
+
+// refresh drops passes that have changed, unless it did so within freshFor, and returns what is known then.
+func (c *passCache) refresh(ctx context.Context, passType string) (typeFreshness, error) {
+	arrival := c.clock.Now()
+	for ctx.Err() == nil {
+		c.mu.Lock()
+		known := *c.freshness(passType)
+		c.mu.Unlock()
+		// A look that began after the arrival will do, however long it took; one far later means that the clock was
+		// set back.
+		if age := arrival.Sub(known.checked); age < freshFor && age > -lookTimeout {
+			return known, nil
+		}
+		// Whoever joins a look that began too early goes round again.
+		_, err, _ := c.loads.Do("\x00"+passType, func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+			defer cancel()
+			return nil, c.look(ctx, passType, known)
+		})
+		if err != nil {
+			return typeFreshness{}, err
+		}
+	}
+	return typeFreshness{}, ctx.Err()
+}
+
+// look asks what changed since the last time.
+func (c *passCache) look(ctx context.Context, passType string, known typeFreshness) error {
+	began := c.clock.Now()
+	all := !known.started // nothing is in memory yet
+	var changed []passdb.ListChangedSerialsRow
+	var err error
+	if !all {
+		if changed, err = c.s.q.ListChangedSerials(ctx, c.s.Pool, passType, known.tag, changedMax); err != nil {
+			return fmt.Errorf("list changed passes: %w", err)
+		}
+		all = len(changed) == changedMax
+	}
+	newest := known.tag
+	if all {
+		if newest, err = c.s.q.GetUpdateTag(ctx, c.s.Pool, passType); err != nil {
+			return fmt.Errorf("get update tag: %w", err)
+		}
+	} else if len(changed) > 0 {
+		newest = changed[len(changed)-1].UpdateTag
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if all {
+		c.dropType(passType)
+	}
+	for _, row := range changed {
+		c.drop(row.Serial)
+	}
+	f := c.freshness(passType)
+	f.started, f.tag = true, max(f.tag, newest)
+	if f.touched == known.touched {
+		f.checked = began
+	}
+	return nil
+}
+
+// touch makes the next reader look again: something has just been committed here.
+func (c *passCache) touch(passType string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.freshness(passType)
+	f.checked = time.Time{}
+	f.touched++
+}
+
+// freshness, keep, drop and dropType are called under the lock.
+func (c *passCache) freshness(passType string) *typeFreshness {
+	f := c.types[passType]
+	if f == nil {
+		f = &typeFreshness{}
+		c.types[passType] = f
+	}
+	return f
+}
+
+func (c *passCache) keep(entry *cacheEntry) {
+	c.drop(entry.pass.state.Serial)
+	c.entries[entry.pass.state.Serial] = c.recent.PushFront(entry)
+	c.size += entry.bytes()
+	for c.size > c.limit && c.recent.Len() > 0 {
+		c.drop(entryOf(c.recent.Back()).pass.state.Serial)
+	}
+}
+
+func (c *passCache) drop(serial string) {
+	if element, ok := c.entries[serial]; ok {
+		c.size -= entryOf(element).bytes()
+		c.recent.Remove(element)
+		delete(c.entries, serial)
+	}
+}
+
+func (c *passCache) dropType(passType string) {
+	for element := c.recent.Front(); element != nil; {
+		next := element.Next()
+		if state := entryOf(element).pass.state; state.PassType == passType {
+			c.drop(state.Serial)
+		}
+		element = next
+	}
+}
+
+// bytes is what an entry holds by itself; the design's part of archives is shared.
+func (e *cacheEntry) bytes() int { return entryOverhead + len(e.pass.archive.Own) }
+
+func entryOf(element *list.Element) *cacheEntry {
+	entry, ok := element.Value.(*cacheEntry)
+	if !ok {
+		panic("passsvc: something else than an entry is in the cache")
+	}
+	return entry
+}

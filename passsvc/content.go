@@ -1,0 +1,248 @@
+package passsvc
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// content is what a pass shows. Its canonical form decides whether a change is material: two contents with equal forms
+// are the same revision. It is stored as JSON; fields that are added later must mean nothing when they are absent.
+type content struct {
+	TicketID      string            `json:"ticket_id"`
+	OrderID       string            `json:"order_id"`
+	Code          string            `json:"code"`
+	OrganizerName string            `json:"organizer_name"`
+	Event         eventContent      `json:"event"`
+	ProductName   string            `json:"product_name"`
+	VariantName   string            `json:"variant_name"`
+	HolderName    string            `json:"holder_name,omitempty"`
+	Price         priceContent      `json:"price"`
+	Terms         string            `json:"terms,omitempty"`
+	Language      string            `json:"language,omitempty"`
+	Voided        bool              `json:"voided,omitempty"`
+	Staff         map[string]string `json:"staff,omitempty"` // by staffFields
+}
+
+type eventContent struct {
+	ID           string      `json:"id"`
+	Name         string      `json:"name"`
+	VenueName    string      `json:"venue_name"`
+	VenueAddress string      `json:"venue_address,omitempty"`
+	TimeZone     string      `json:"time_zone"`
+	Location     *coordinate `json:"location,omitempty"`
+	DoorsTime    *time.Time  `json:"doors_time,omitempty"` // times are in UTC and whole seconds
+	StartTime    time.Time   `json:"start_time"`
+	EndTime      time.Time   `json:"end_time"`
+}
+
+type coordinate struct {
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+}
+
+type priceContent struct {
+	Currency   string `json:"currency"`
+	MinorUnits int64  `json:"minor_units"`
+}
+
+// staffFields are what UpdatePass may set, in the order in which a pass shows them.
+func staffFields() []string { return []string{"gate", "section", "row", "seat", "note"} }
+
+// contentFrom checks and normalises what a caller wants a ticket's pass to show. path names the message in problems.
+func contentFrom(orderID string, p *passv1.PassContent, path string) (content, error) {
+	event, err := eventFrom(p.GetEvent(), path+".event")
+	if err != nil {
+		return content{}, err
+	}
+	return content{
+		TicketID:      p.GetTicketId(),
+		OrderID:       orderID,
+		Code:          p.GetCode(),
+		OrganizerName: oneLine(p.GetOrganizerName()),
+		Event:         event,
+		ProductName:   oneLine(p.GetProductName()),
+		VariantName:   oneLine(p.GetVariantName()),
+		HolderName:    oneLine(p.GetHolderName()),
+		Price:         priceContent{Currency: p.GetPrice().GetCurrency(), MinorUnits: p.GetPrice().GetMinorUnits()},
+		Terms:         manyLines(p.GetTerms()),
+		Language:      p.GetLanguage(),
+		Voided:        p.GetVoided(),
+	}, nil
+}
+
+// eventFrom checks and normalises an event.
+func eventFrom(e *passv1.PassEvent, path string) (eventContent, error) {
+	if _, err := time.LoadLocation(e.GetTimeZone()); err != nil || e.GetTimeZone() == "Local" {
+		return eventContent{}, problem.InvalidField(path+".time_zone", "must be an IANA time zone such as Europe/Berlin")
+	}
+	if (e.Latitude == nil) != (e.Longitude == nil) {
+		return eventContent{}, problem.InvalidField(path+".latitude", "must come with the longitude, and the longitude with it")
+	}
+	event := eventContent{
+		ID:           e.GetId(),
+		Name:         oneLine(e.GetName()),
+		VenueName:    oneLine(e.GetVenueName()),
+		VenueAddress: oneLine(e.GetVenueAddress()),
+		TimeZone:     e.GetTimeZone(),
+		StartTime:    wholeSecond(e.GetStartTime().AsTime()),
+		EndTime:      wholeSecond(e.GetEndTime().AsTime()),
+	}
+	if e.Latitude != nil {
+		event.Location = &coordinate{Latitude: e.GetLatitude(), Longitude: e.GetLongitude()}
+	}
+	if e.GetDoorsTime() != nil {
+		doors := wholeSecond(e.GetDoorsTime().AsTime())
+		event.DoorsTime = &doors
+	}
+	if event.EndTime.Before(event.StartTime) {
+		return eventContent{}, problem.InvalidField(path+".end_time", "must not be before start_time")
+	}
+	return event, nil
+}
+
+func wholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// oneLine removes what would break a label: control characters become spaces.
+func oneLine(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s))
+}
+
+// manyLines keeps line breaks and removes other control characters.
+func manyLines(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return -1
+		}
+		return r
+	}, s))
+}
+
+// withStaff returns c with staff fields set, and those with an empty value removed.
+func (c content) withStaff(fields map[string]string) content {
+	staff := maps.Clone(c.Staff)
+	if staff == nil {
+		staff = map[string]string{}
+	}
+	for name, value := range fields {
+		if value = oneLine(value); value == "" {
+			delete(staff, name)
+		} else {
+			staff[name] = value
+		}
+	}
+	c.Staff = staff
+	return c
+}
+
+// checkStaffFields refuses fields that a pass does not have.
+func checkStaffFields(fields map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(staffFields(), name) {
+			return problem.InvalidField("fields["+strconv.Quote(name)+"]",
+				"is not a field of a pass: use "+strings.Join(staffFields(), ", "))
+		}
+	}
+	return nil
+}
+
+// fact is one path of the canonical form and its value, which is never empty.
+type fact struct{ path, value string }
+
+// facts is the canonical form of c: absent and empty are the same and left out.
+func (c content) facts() []fact {
+	var out []fact
+	add := func(path, value string) {
+		if value != "" {
+			out = append(out, fact{path, value})
+		}
+	}
+	add("ticket_id", c.TicketID)
+	add("order_id", c.OrderID)
+	add("code", c.Code)
+	add("organizer_name", c.OrganizerName)
+	c.Event.facts(add)
+	add("product_name", c.ProductName)
+	add("variant_name", c.VariantName)
+	add("holder_name", c.HolderName)
+	add("price", c.Price.Currency+" "+strconv.FormatInt(c.Price.MinorUnits, 10))
+	add("terms", c.Terms)
+	add("language", c.Language)
+	if c.Voided {
+		add("voided", "true")
+	}
+	for _, name := range staffFields() {
+		add("staff."+name, c.Staff[name])
+	}
+	return out
+}
+
+func (e eventContent) facts(add func(path, value string)) {
+	add("event.id", e.ID)
+	add("event.name", e.Name)
+	add("event.venue_name", e.VenueName)
+	add("event.venue_address", e.VenueAddress)
+	add("event.time_zone", e.TimeZone)
+	if e.Location != nil {
+		add("event.latitude", strconv.FormatFloat(e.Location.Latitude, 'g', -1, 64))
+		add("event.longitude", strconv.FormatFloat(e.Location.Longitude, 'g', -1, 64))
+	}
+	if e.DoorsTime != nil {
+		add("event.doors_time", e.DoorsTime.Format(time.RFC3339))
+	}
+	add("event.start_time", e.StartTime.Format(time.RFC3339))
+	add("event.end_time", e.EndTime.Format(time.RFC3339))
+}
+
+// hash is the SHA-256 of the canonical form.
+func (c content) hash() []byte {
+	h := sha256.New()
+	var length [8]byte
+	for _, f := range c.facts() {
+		for _, s := range []string{f.path, f.value} {
+			binary.BigEndian.PutUint64(length[:], uint64(len(s)))
+			h.Write(length[:])
+			h.Write([]byte(s))
+		}
+	}
+	return h.Sum(nil)
+}
+
+// change is one difference between two contents.
+type change struct {
+	Path string `json:"path"`
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
+}
+
+// changes lists what differs from before to c, in the order of the canonical form, removed paths last.
+func (c content) changes(before content) []change {
+	old := map[string]string{}
+	for _, f := range before.facts() {
+		old[f.path] = f.value
+	}
+	var out []change
+	for _, f := range c.facts() {
+		if old[f.path] != f.value {
+			out = append(out, change{Path: f.path, Old: old[f.path], New: f.value})
+		}
+		delete(old, f.path)
+	}
+	for _, path := range slices.Sorted(maps.Keys(old)) {
+		out = append(out, change{Path: path, Old: old[path]})
+	}
+	return out
+}

@@ -1,0 +1,222 @@
+package passsvc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/passsvc/passdb"
+)
+
+// IssuePasses implements PassService. It is on the way of every checkout: four round trips and one commit for an
+// order's tickets, and no signing. A ticket's pass stays the same whatever key the call has.
+func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
+	passType, err := s.issueType()
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := wantedPasses(req)
+	if err != nil {
+		return nil, err
+	}
+	now := s.Clock.Now()
+	var revised []passdb.Pass
+	res, err := idem.Do(ctx, s.Pool, now, issueFingerprint(req.GetOrderId(), wanted),
+		func(ctx context.Context, tx pgx.Tx) (*passv1.IssuePassesResponse, error) {
+			var rows []passdb.Pass
+			var err error
+			rows, revised, err = s.issue(ctx, tx, now, passType, req.GetOrderId(), wanted)
+			if err != nil {
+				return nil, err
+			}
+			res := &passv1.IssuePassesResponse{}
+			for _, row := range rows {
+				p, err := s.sealedPass(row)
+				if err != nil {
+					return nil, err
+				}
+				res.Passes = append(res.Passes, p)
+			}
+			return res, nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	s.changed(revised...)
+	for _, p := range res.GetPasses() {
+		if err := s.openPass(p); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// issueType is the pass type of new passes. An expired certificate is no reason to refuse a ticket: nothing is signed
+// here.
+func (s *Service) issueType() (string, error) {
+	types := s.certificates.passTypes()
+	switch {
+	case s.Config.PassType != "":
+		if certificate, _ := s.certificates.signer(s.Config.PassType); certificate != nil {
+			return s.Config.PassType, nil
+		}
+	case len(types) == 1:
+		return types[0], nil
+	}
+	return "", problem.New(connect.CodeFailedPrecondition, "PASS_TYPE_UNKNOWN",
+		"no certificate is set up for the pass type of new passes: see DAYOF_PASS_CERTIFICATE and DAYOF_PASS_TYPE")
+}
+
+// wantedPass is what one ticket's pass shall show.
+type wantedPass struct {
+	content      content
+	changeNumber int64
+}
+
+func wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, error) {
+	wanted := make([]wantedPass, 0, len(req.GetPasses()))
+	seen := map[string]bool{}
+	for i, p := range req.GetPasses() {
+		path := "passes[" + strconv.Itoa(i) + "]"
+		if seen[p.GetTicketId()] {
+			return nil, problem.InvalidField(path+".ticket_id", "must not repeat another ticket of the request")
+		}
+		seen[p.GetTicketId()] = true
+		c, err := contentFrom(req.GetOrderId(), p, path)
+		if err != nil {
+			return nil, err
+		}
+		wanted = append(wanted, wantedPass{content: c, changeNumber: p.GetTicketChangeNumber()})
+	}
+	return wanted, nil
+}
+
+func issueFingerprint(orderID string, wanted []wantedPass) []byte {
+	parts := []any{orderID}
+	for _, w := range wanted {
+		var facts []string
+		for _, f := range w.content.facts() {
+			facts = append(facts, f.path, f.value)
+		}
+		parts = append(parts, w.changeNumber, facts)
+	}
+	return idem.Fingerprint(1, parts...)
+}
+
+// issue inserts the passes of tickets that have none and brings the others to newer content. It returns all rows in
+// the order of wanted, and those that were revised.
+func (s *Service) issue(
+	ctx context.Context, tx pgx.Tx, now time.Time, passType, orderID string, wanted []wantedPass,
+) (rows, revised []passdb.Pass, err error) {
+	byTicket, err := s.insertPasses(ctx, tx, now, passType, orderID, wanted)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(byTicket) < len(wanted) {
+		if revised, err = s.refresh(ctx, tx, now, byTicket, wanted); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, w := range wanted {
+		rows = append(rows, byTicket[w.content.TicketID])
+	}
+	return rows, revised, nil
+}
+
+// insertPasses returns the rows that it made, by ticket. Others' tickets that are being issued elsewhere are waited for.
+func (s *Service) insertPasses(
+	ctx context.Context, tx pgx.Tx, now time.Time, passType, orderID string, wanted []wantedPass,
+) (map[string]passdb.Pass, error) {
+	candidates := map[string]passdb.Pass{}
+	params := passdb.InsertPassesParams{PassType: passType, OrderID: orderID, TokenKeyVersion: int32(s.keys.newest), Now: now}
+	for _, w := range wanted {
+		encoded, err := json.Marshal(w.content)
+		if err != nil {
+			return nil, fmt.Errorf("encode content: %w", err)
+		}
+		row := passdb.Pass{
+			Serial: newID(), PassType: passType, TicketID: w.content.TicketID, OrderID: orderID, EventID: w.content.Event.ID,
+			TicketChangeNumber: w.changeNumber, Content: encoded, ContentHash: w.content.hash(),
+			TokenKeyVersion: params.TokenKeyVersion, Revision: 1,
+			ReviseTime: now, ModifyTime: now.UTC().Truncate(time.Second), CreateTime: now,
+		}
+		candidates[row.TicketID] = row
+		params.Serials = append(params.Serials, row.Serial)
+		params.TicketIds = append(params.TicketIds, row.TicketID)
+		params.EventIds = append(params.EventIds, row.EventID)
+		params.TicketChangeNumbers = append(params.TicketChangeNumbers, row.TicketChangeNumber)
+		params.Contents = append(params.Contents, row.Content)
+		params.ContentHashes = append(params.ContentHashes, row.ContentHash)
+	}
+	inserted, err := s.q.InsertPasses(ctx, tx, params)
+	if err != nil {
+		return nil, fmt.Errorf("insert passes: %w", err)
+	}
+	made := make(map[string]passdb.Pass, len(inserted))
+	for _, ticketID := range inserted {
+		made[ticketID] = candidates[ticketID]
+	}
+	return made, nil
+}
+
+// refresh adds to byTicket the passes that were there before, and gives newer content to those whose ticket changed
+// since. What staff set stays, and a void pass stays void.
+func (s *Service) refresh(
+	ctx context.Context, tx pgx.Tx, now time.Time, byTicket map[string]passdb.Pass, wanted []wantedPass,
+) (revised []passdb.Pass, err error) {
+	want := map[string]wantedPass{}
+	var tickets []string
+	for _, w := range wanted {
+		if _, made := byTicket[w.content.TicketID]; !made {
+			want[w.content.TicketID] = w
+			tickets = append(tickets, w.content.TicketID)
+		}
+	}
+	rows, err := s.q.LockTicketPasses(ctx, tx, tickets)
+	if err != nil {
+		return nil, fmt.Errorf("lock passes: %w", err)
+	}
+	var revisions []revision
+	for _, row := range rows {
+		byTicket[row.TicketID] = row
+		w := want[row.TicketID]
+		if w.changeNumber <= row.TicketChangeNumber {
+			continue
+		}
+		before, err := decodeContent(row)
+		if err != nil {
+			return nil, err
+		}
+		next := w.content
+		next.Staff, next.Voided = before.Staff, before.Voided || next.Voided
+		row.TicketChangeNumber, row.OrderID, row.EventID = w.changeNumber, next.OrderID, next.Event.ID
+		byTicket[row.TicketID] = row
+		r, isMaterial, err := material(row, next)
+		if err != nil {
+			return nil, err
+		}
+		if isMaterial {
+			revisions = append(revisions, r)
+		} else if err := s.q.SetTicketChangeNumber(ctx, tx, row.Serial, row.TicketChangeNumber); err != nil {
+			return nil, fmt.Errorf("note ticket change: %w", err)
+		}
+	}
+	if len(revisions) == 0 {
+		return nil, nil
+	}
+	if revised, err = s.revise(ctx, tx, now, cause{origin: originIssue}, revisions); err != nil {
+		return nil, err
+	}
+	for _, row := range revised {
+		byTicket[row.TicketID] = row
+	}
+	return revised, nil
+}

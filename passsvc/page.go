@@ -1,0 +1,279 @@
+package passsvc
+
+import (
+	"bytes"
+	"embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"rsc.io/qr"
+
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/passsvc/artwork"
+	"github.com/dayof/dayof/passsvc/passdb"
+)
+
+// Pages for holders, behind signed links that are good for ever and open one ticket or one order. They are never kept
+// by a cache nor found by a search engine, and looking at them changes nothing: mail scanners do.
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+// pages renders the pages.
+type pages struct {
+	template *template.Template
+	logo     template.URL // data URLs, so that a page is one request
+	strip    template.URL
+	badges   map[string]template.URL // Apple's, by language
+}
+
+func newPages(badgeDir string) (*pages, error) {
+	parsed, err := template.ParseFS(pageFiles, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse pages: %w", err)
+	}
+	p := &pages{template: parsed, badges: map[string]template.URL{}}
+	for name, into := range map[string]*template.URL{"logo@2x.png": &p.logo, "strip@3x.png": &p.strip} {
+		data, err := fs.ReadFile(artwork.Images, name)
+		if err != nil {
+			return nil, fmt.Errorf("read image: %w", err)
+		}
+		*into = dataURL("image/png", data)
+	}
+	if badgeDir == "" {
+		return p, nil
+	}
+	for _, language := range languages() {
+		data, err := os.ReadFile(filepath.Join(badgeDir, language+".svg"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read badge: %w", err)
+		}
+		if err == nil {
+			p.badges[language] = dataURL("image/svg+xml", data)
+		}
+	}
+	return p, nil
+}
+
+func dataURL(mediaType string, data []byte) template.URL {
+	return template.URL("data:" + mediaType + ";base64," + base64.StdEncoding.EncodeToString(data)) //nolint:gosec // our own files
+}
+
+// pageModel is what the template "page" shows.
+type pageModel struct {
+	Language string
+	Title    string
+	Logo     template.URL
+	Bundles  []linkModel
+	Tickets  []ticketModel
+}
+
+type linkModel struct{ Href, Label string }
+
+type ticketModel struct {
+	TicketID, EventName     string
+	Strip                   template.URL
+	Void                    string // why it does not admit; empty: it may
+	Facts                   []factModel
+	Code                    template.HTML // the QR code as SVG
+	Badge                   template.URL
+	AppleHref, AppleLabel   string
+	GoogleHref, GoogleLabel string
+}
+
+type factModel struct{ Label, Value string }
+
+// pageRoutes returns the pages by pattern.
+func (s *Service) pageRoutes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /t/{signed}":               private(s.serveTicket),
+		"GET /t/{signed}/ticket.pkpass": private(s.serveTicketPass),
+		"GET /o/{signed}":               private(s.serveOrder),
+		"GET /o/{signed}/{bundle}":      private(s.serveBundle),
+	}
+}
+
+// private keeps answers out of caches, search engines and the headers of other sites.
+func private(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "private, no-store")
+		h.Set("X-Robots-Tag", "noindex")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
+		next(w, r)
+	})
+}
+
+// linkedPass returns the pass of the ticket whose link was opened, or answers.
+func (s *Service) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.Pass, bool) {
+	serial, ok := s.keys.openLink(r.PathValue("signed"), purposeTicket)
+	if !ok {
+		http.NotFound(w, r)
+		return passdb.Pass{}, false
+	}
+	row, err := s.q.GetPass(r.Context(), s.Pool, serial)
+	if err != nil {
+		s.pageError(w, r, passNotFound(err))
+		return passdb.Pass{}, false
+	}
+	return row, true
+}
+
+// serveTicket serves the page to browsers and the pass itself to programs, which do not ask for HTML.
+func (s *Service) serveTicket(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.serveTicketPass(w, r)
+		return
+	}
+	row, ok := s.linkedPass(w, r)
+	if !ok {
+		return
+	}
+	s.writePage(w, r, []passdb.Pass{row}, nil)
+}
+
+// serveTicketPass serves the package behind a ticket's link.
+func (s *Service) serveTicketPass(w http.ResponseWriter, r *http.Request) {
+	row, ok := s.linkedPass(w, r)
+	if !ok {
+		return
+	}
+	pass, err := s.cache.get(r.Context(), row.PassType, row.Serial)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="ticket.pkpass"`)
+	s.writePass(w, r, pass)
+}
+
+// writePage renders tickets, each with its own link, and bundles.
+func (s *Service) writePage(w http.ResponseWriter, r *http.Request, rows []passdb.Pass, bundles []linkModel) {
+	model := pageModel{Logo: s.pages.logo, Bundles: bundles}
+	for _, row := range rows {
+		c, err := decodeContent(row)
+		if err == nil && model.Language == "" {
+			model.Language = languageOf(c.Language)
+			model.Title = describe(model.Language, c.Event.Name)
+		}
+		var ticket ticketModel
+		if err == nil {
+			ticket, err = s.ticketModel(row, c)
+		}
+		if err != nil {
+			s.pageError(w, r, err)
+			return
+		}
+		model.Tickets = append(model.Tickets, ticket)
+	}
+	var out bytes.Buffer
+	if err := s.pages.template.ExecuteTemplate(&out, "page", model); err != nil {
+		s.pageError(w, r, fmt.Errorf("render page: %w", err))
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(out.Bytes())
+}
+
+func (s *Service) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
+	language := languageOf(c.Language)
+	link, err := s.keys.link(int(row.TokenKeyVersion), purposeTicket, row.Serial)
+	if err != nil {
+		return ticketModel{}, err
+	}
+	zone, err := time.LoadLocation(c.Event.TimeZone)
+	if err != nil {
+		return ticketModel{}, fmt.Errorf("time zone of event: %w", err)
+	}
+	at := func(t time.Time) string { return t.In(zone).Format(timeLayout(language)) }
+	t := ticketModel{
+		TicketID: c.TicketID, EventName: c.Event.Name, Strip: s.pages.strip, Badge: s.pages.badges[language],
+		AppleHref: "../t/" + link + "/ticket.pkpass", AppleLabel: say(language, phraseAddToApple),
+	}
+	add := func(label phrase, value string) {
+		if value != "" {
+			t.Facts = append(t.Facts, factModel{say(language, label), value})
+		}
+	}
+	add(phraseDate, at(c.Event.StartTime))
+	if c.Event.DoorsTime != nil {
+		add(phraseDoors, at(*c.Event.DoorsTime))
+	}
+	add(phraseVenue, strings.Trim(c.Event.VenueName+", "+c.Event.VenueAddress, ", "))
+	add(phraseTicket, c.ProductName)
+	add(phrasePlace, c.VariantName)
+	add(phraseHolder, c.HolderName)
+	for i, label := range []phrase{phraseGate, phraseSection, phraseRow, phraseSeat, phraseNote} {
+		add(label, c.Staff[staffFields()[i]])
+	}
+	if c.Voided {
+		t.Void = say(language, phraseVoid)
+		return t, nil
+	}
+	if t.Code, err = qrSVG(c.Code); err != nil {
+		return ticketModel{}, err
+	}
+	if t.GoogleHref, err = s.google.saveLink(row.Serial, c); err != nil {
+		return ticketModel{}, err
+	}
+	t.GoogleLabel = say(language, phraseAddToGoogle)
+	return t, nil
+}
+
+// timeLayout writes a date and a time of day in numbers, as people who read language do.
+func timeLayout(language string) string {
+	switch language {
+	case "de":
+		return "02.01.2006, 15:04"
+	case "es", "fr", "it":
+		return "02/01/2006, 15:04"
+	case "nl":
+		return "02-01-2006, 15:04"
+	default:
+		return "2 Jan 2006, 15:04"
+	}
+}
+
+// qrSVG draws text as a QR code, one path of unit squares with the quiet zone that scanners need.
+func qrSVG(text string) (template.HTML, error) {
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		return "", fmt.Errorf("encode QR code: %w", err)
+	}
+	const quiet = 4
+	var path strings.Builder
+	for y := range code.Size {
+		for x := range code.Size {
+			if code.Black(x, y) {
+				fmt.Fprintf(&path, "M%d %dh1v1h-1z", x+quiet, y+quiet)
+			}
+		}
+	}
+	size := strconv.Itoa(code.Size + 2*quiet)
+	return template.HTML(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ` + size + ` ` + size + //nolint:gosec // numbers only
+		`" shape-rendering="crispEdges"><path d="` + path.String() + `"/></svg>`), nil
+}
+
+// pageError answers a person whose page cannot be shown.
+func (s *Service) pageError(w http.ResponseWriter, r *http.Request, err error) {
+	if problem.Reason(err) == reasonPassNotFound {
+		http.NotFound(w, r)
+		return
+	}
+	s.Logger.LogAttrs(r.Context(), slog.LevelError, "page failed", slog.String("pattern", r.Pattern), slog.Any("error", err))
+	w.Header().Set("Retry-After", retryAfterSeconds)
+	http.Error(w, "Your ticket cannot be shown right now. Please try again in a minute.", http.StatusServiceUnavailable)
+}

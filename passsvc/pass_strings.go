@@ -1,0 +1,176 @@
+package passsvc
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// phrase names a text that a pass or a page shows in the holder's language.
+type phrase int
+
+const (
+	phraseDoors phrase = iota // no message about a change is phraseDoors: 0 means none
+	phraseStarts
+	phraseDate
+	phraseVenue
+	phraseTicket
+	phrasePlace
+	phraseHolder
+	phraseGate
+	phraseSection
+	phraseRow
+	phraseSeat
+	phraseNote
+	phraseOrder
+	phraseTicketNumber
+	phrasePrice
+	phraseOrganizer
+	phraseAddress
+	phraseTerms
+	phraseStatus
+	phraseVoid
+	phraseNameChanged
+	phraseDateChanged
+	phraseDoorsChanged
+	phraseVenueChanged
+	phrasePlaceChanged
+	phraseGateChanged
+	phraseSectionChanged
+	phraseRowChanged
+	phraseSeatChanged
+	phraseNoteChanged
+	phraseStatusChanged
+	phraseDescription
+	phraseAddToApple // from here on of pages only
+	phraseAddAllToApple
+	phraseAddToGoogle
+	phraseCount // how many there are
+)
+
+// languageDefault is what a holder reads whose language we do not speak.
+const languageDefault = "en"
+
+// languages are those that passes are translated to, in the order of their folders in the package.
+func languages() []string { return []string{"de", "en", "es", "fr", "it", "nl"} }
+
+// languageOf returns the language of ours that is nearest to a BCP 47 tag.
+func languageOf(tag string) string {
+	primary, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(tag, "_", "-")), "-")
+	if slices.Contains(languages(), primary) {
+		return primary
+	}
+	return languageDefault
+}
+
+// say returns p in one of languages.
+func say(language string, p phrase) string { return phrasebook(language)[p] }
+
+// phrasebook returns all phrases of one of languages. "%@" stands for a new value; in the description, for the event.
+func phrasebook(language string) [phraseCount]string {
+	switch language {
+	case "de":
+		return [phraseCount]string{
+			"EINLASS", "BEGINN", "WANN", "WO", "TICKET", "PLATZ", "NAME", "EINGANG", "BLOCK", "REIHE", "SITZ", "HINWEIS",
+			"Bestellung", "Ticketnummer", "Preis", "Veranstalter", "Adresse", "Bedingungen", "Status",
+			"Dieses Ticket ist ungültig und berechtigt nicht zum Eintritt.",
+			"Jetzt: %@", "Neuer Termin: %@", "Neuer Einlass: %@", "Neuer Ort: %@", "Neuer Platz: %@", "Neuer Eingang: %@",
+			"Neuer Block: %@", "Neue Reihe: %@", "Neuer Sitz: %@", "%@", "%@", "Ticket für %@",
+			"Zu Apple Wallet hinzufügen", "Alle zu Apple Wallet hinzufügen", "Zu Google Wallet hinzufügen",
+		}
+	case "es":
+		return [phraseCount]string{
+			"PUERTAS", "INICIO", "CUÁNDO", "DÓNDE", "ENTRADA", "LUGAR", "NOMBRE", "ACCESO", "SECTOR", "FILA", "ASIENTO", "AVISO",
+			"Pedido", "Número de entrada", "Precio", "Organizador", "Dirección", "Condiciones", "Estado",
+			"Esta entrada está anulada y no da acceso.",
+			"Ahora: %@", "Nueva fecha: %@", "Nueva apertura de puertas: %@", "Nuevo recinto: %@", "Nuevo lugar: %@", "Nuevo acceso: %@",
+			"Nuevo sector: %@", "Nueva fila: %@", "Nuevo asiento: %@", "%@", "%@", "Entrada para %@",
+			"Añadir a Apple Wallet", "Añadir todas a Apple Wallet", "Añadir a Google Wallet",
+		}
+	case "fr":
+		return [phraseCount]string{
+			"PORTES", "DÉBUT", "QUAND", "OÙ", "BILLET", "PLACE", "NOM", "ENTRÉE", "BLOC", "RANG", "SIÈGE", "AVIS",
+			"Commande", "Numéro du billet", "Prix", "Organisateur", "Adresse", "Conditions", "Statut",
+			"Ce billet est annulé et ne donne pas accès.",
+			"Désormais : %@", "Nouvelle date : %@", "Nouvelle ouverture des portes : %@", "Nouveau lieu : %@", "Nouvelle place : %@",
+			"Nouvelle entrée : %@", "Nouveau bloc : %@", "Nouveau rang : %@", "Nouveau siège : %@", "%@", "%@", "Billet pour %@",
+			"Ajouter à Apple Wallet", "Tout ajouter à Apple Wallet", "Ajouter à Google Wallet",
+		}
+	case "it":
+		return [phraseCount]string{
+			"PORTE", "INIZIO", "QUANDO", "DOVE", "BIGLIETTO", "POSTO", "NOME", "INGRESSO", "SETTORE", "FILA", "SEDILE", "AVVISO",
+			"Ordine", "Numero del biglietto", "Prezzo", "Organizzatore", "Indirizzo", "Condizioni", "Stato",
+			"Questo biglietto è annullato e non dà diritto all'ingresso.",
+			"Ora: %@", "Nuova data: %@", "Nuovo orario porte: %@", "Nuovo luogo: %@", "Nuovo posto: %@", "Nuovo ingresso: %@",
+			"Nuovo settore: %@", "Nuova fila: %@", "Nuovo sedile: %@", "%@", "%@", "Biglietto per %@",
+			"Aggiungi a Apple Wallet", "Aggiungi tutti a Apple Wallet", "Aggiungi a Google Wallet",
+		}
+	case "nl":
+		return [phraseCount]string{
+			"DEUREN", "AANVANG", "WANNEER", "WAAR", "TICKET", "PLAATS", "NAAM", "INGANG", "VAK", "RIJ", "STOEL", "LET OP",
+			"Bestelling", "Ticketnummer", "Prijs", "Organisator", "Adres", "Voorwaarden", "Status",
+			"Dit ticket is ongeldig en geeft geen toegang.",
+			"Nu: %@", "Nieuwe datum: %@", "Deuren open: %@", "Nieuwe locatie: %@", "Nieuwe plaats: %@", "Nieuwe ingang: %@",
+			"Nieuw vak: %@", "Nieuwe rij: %@", "Nieuwe stoel: %@", "%@", "%@", "Ticket voor %@",
+			"Voeg toe aan Apple Wallet", "Voeg alles toe aan Apple Wallet", "Voeg toe aan Google Wallet",
+		}
+	default:
+		return [phraseCount]string{
+			"DOORS", "STARTS", "WHEN", "WHERE", "TICKET", "PLACE", "NAME", "GATE", "SECTION", "ROW", "SEAT", "NOTE",
+			"Order", "Ticket number", "Price", "Organiser", "Address", "Terms", "Status",
+			"This ticket is void and does not admit.",
+			"Now: %@", "New date: %@", "Doors now open at %@", "New venue: %@", "New place: %@", "New gate: %@",
+			"New section: %@", "New row: %@", "New seat: %@", "%@", "%@", "Ticket for %@",
+			"Add to Apple Wallet", "Add all to Apple Wallet", "Add to Google Wallet",
+		}
+	}
+}
+
+// passStrings returns the pass.strings of language for a pass that is written in the language literal: each literal
+// text of ours and its translation. What people wrote (names, notes) stays as it is. The description, which contains
+// the event's name, is added by descriptionString.
+func passStrings(language, literal string) []byte {
+	from, to := phrasebook(literal), phrasebook(language)
+	table := map[string]string{}
+	for p := range from {
+		if phrase(p) < phraseDescription {
+			table[from[p]] = to[p]
+		}
+	}
+	var out []byte
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		out = appendString(out, key, table[key])
+	}
+	return out
+}
+
+// descriptionString is the line of pass.strings for the description.
+func descriptionString(out []byte, language, literal, eventName string) []byte {
+	return appendString(out, describe(literal, eventName), describe(language, eventName))
+}
+
+// describe is what VoiceOver reads out for a pass.
+func describe(language, eventName string) string {
+	return strings.Replace(say(language, phraseDescription), "%@", eventName, 1)
+}
+
+// appendString writes one entry of a .strings file. Organisers choose the names of events: nothing they write may end
+// the quotes.
+func appendString(out []byte, key, value string) []byte {
+	for i, s := range []string{key, value} {
+		out = append(out, []string{`"`, ` = "`}[i]...)
+		for _, r := range s {
+			switch r {
+			case '"', '\\':
+				out = append(out, '\\', byte(r))
+			case '\n':
+				out = append(out, `\n`...)
+			default:
+				out = utf8.AppendRune(out, r)
+			}
+		}
+		out = append(out, '"')
+	}
+	return append(out, ";\n"...)
+}

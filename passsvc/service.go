@@ -1,0 +1,152 @@
+// Package passsvc keeps the wallet passes of tickets: their content and revisions, signing, Apple's web service,
+// registrations of devices, and the pushes that tell them of changes.
+//
+//	IssuePasses ─ revision 1          a device: register ─ push ─ list ─ fetch
+//	UpdatePass, VoidPass, batch ─ revision n + pushes, one transaction ─ commit ─ APNs
+//
+// Invariants: a revision exists if and only if something that the holder can see changed; its pushes exist if it does;
+// reading never writes; equal entity tags mean equal bytes on every replica.
+package passsvc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	gonanoid "github.com/matoous/go-nanoid/v2"
+
+	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/passsvc/passdb"
+)
+
+// Deps is what a Service stands on. All fields are required, but for SendAlert.
+type Deps struct {
+	Pool   *pgxpool.Pool
+	Clock  clock.Clock
+	Logger *slog.Logger
+	// SendAlert delivers alerts to people; nil keeps them as rows.
+	SendAlert func(ctx context.Context, alert jobs.Alert) error
+}
+
+// Service implements PassService and Apple's web service. Make one with New.
+type Service struct {
+	passv1connect.UnimplementedPassServiceHandler
+	Deps
+	Config Config
+	Jobs   *jobs.Registry
+
+	q            passdb.Queries
+	keys         keyRing
+	certificates *certificateStore
+	renderer     *renderer
+	cache        *passCache
+	pages        *pages
+	google       *googleWallet
+	logLimit     logLimit
+	wakePushes   func() // looks for due pushes now; never blocks
+}
+
+// New returns a Service, or what is wrong with its configuration. A service without any certificate starts: it serves
+// what needs none, and IssuePasses refuses.
+func New(c Config, d Deps) (*Service, error) {
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	if strings.HasSuffix(c.PublicURL, "/v1") {
+		return nil, errors.New("DAYOF_PASS_PUBLIC_URL must not end in /v1: devices append it")
+	}
+	keys, err := newKeyRing(c.TokenKeys)
+	if err != nil {
+		return nil, fmt.Errorf("DAYOF_PASS_TOKEN_KEYS: %w", err)
+	}
+	certificates, err := newCertificateStore(c, d.Clock, d.Logger)
+	if err != nil {
+		return nil, err
+	}
+	renderer, err := newRenderer(keys, c.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := newPages(c.BadgeDir)
+	if err != nil {
+		return nil, err
+	}
+	google, err := newGoogleWallet(c.Google, c.PublicURL, d.Clock)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		Deps: d, Config: c, keys: keys, certificates: certificates, renderer: renderer, pages: pages, google: google,
+		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
+	}
+	s.cache = newPassCache(s)
+	s.Jobs.Sweep("read certificates", time.Minute, s.certificates.reload)
+	s.wakePushes = func() {}
+	s.Jobs.Periodic("delete_old_device_logs", time.Hour, s.deleteOldLogs)
+	s.Jobs.Periodic("delete_old_idempotency_keys", time.Hour, func(ctx context.Context) error {
+		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
+		return err
+	})
+	return s, nil
+}
+
+// Migrate brings the service's database up to date.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := pgdb.Migrate(ctx, pool, passdb.Migrations()); err != nil {
+		return err
+	}
+	return jobs.Migrate(ctx, pool)
+}
+
+// Start begins background work: pushes, batches, and looking after certificates.
+func (s *Service) Start(ctx context.Context) error { return s.Jobs.Start(ctx) }
+
+// Stop ends background work; pushes under way are finished.
+func (s *Service) Stop(ctx context.Context) error { return s.Jobs.Stop(ctx) }
+
+// Policy says who may call what: all of it is for our services and for staff.
+func Policy() rpc.Policy {
+	return rpc.Policy{
+		passv1connect.PassServiceIssuePassesProcedure:       rpc.RoleOperator,
+		passv1connect.PassServiceGetPassProcedure:           rpc.RoleOperator,
+		passv1connect.PassServiceListPassesProcedure:        rpc.RoleOperator,
+		passv1connect.PassServiceUpdatePassProcedure:        rpc.RoleOperator,
+		passv1connect.PassServiceVoidPassProcedure:          rpc.RoleOperator,
+		passv1connect.PassServiceBatchUpdatePassesProcedure: rpc.RoleOperator,
+		passv1connect.PassServiceGetPassBatchProcedure:      rpc.RoleOperator,
+		passv1connect.PassServiceCancelPassBatchProcedure:   rpc.RoleOperator,
+		passv1connect.PassServiceListPassRevisionsProcedure: rpc.RoleOperator,
+		passv1connect.PassServiceListRegistrationsProcedure: rpc.RoleOperator,
+		passv1connect.PassServiceListPushesProcedure:        rpc.RoleOperator,
+		passv1connect.PassServiceListDeviceLogsProcedure:    rpc.RoleOperator,
+	}
+}
+
+// Handlers returns the service's handler.
+func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
+	path, handler := passv1connect.NewPassServiceHandler(s, opts...)
+	return []rpc.Service{{Name: passv1connect.PassServiceName, Path: path, Handler: handler, Health: s.Pool.Ping}}
+}
+
+// Routes returns Apple's web service and the pages for holders, by pattern of http.ServeMux.
+func (s *Service) Routes() map[string]http.Handler {
+	routes := s.walletRoutes()
+	maps.Copy(routes, s.pageRoutes())
+	return routes
+}
+
+// idAlphabet has no - and no _: they look like flags on a command line.
+const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// newID returns a NanoID of 21 letters and digits, 125 bits of chance.
+func newID() string { return gonanoid.MustGenerate(idAlphabet, 21) }
