@@ -170,7 +170,7 @@ func (s *Server) cancelPayout(r *request) (any, *apiError) {
 		po.Status = payoutCanceled
 		c.move(movement{kind: "payout_cancel", category: "payout", source: po.ID, currency: po.Currency, amount: po.Amount, immediate: true})
 		c.save(po)
-		c.emit("payout.canceled", po, map[string]any{"status": old.Status})
+		c.emit("payout.canceled", po, nil)
 		return po, nil
 	})
 }
@@ -194,12 +194,12 @@ func (c *change) pay(old *Payout) (*Payout, *apiError) {
 	po := old.copy()
 	po.Status = payoutPaid
 	c.save(po)
-	c.emit("payout.paid", po, map[string]any{"status": old.Status})
+	c.emit("payout.paid", po, nil)
 	if po.Automatic {
 		po = po.copy()
 		po.ReconciliationStatus = "completed"
 		c.save(po)
-		c.emit("payout.reconciliation_completed", po, map[string]any{"reconciliation_status": "in_progress"})
+		c.emit("payout.reconciliation_completed", po, nil)
 	}
 	return po, nil
 }
@@ -216,6 +216,6 @@ func (c *change) bounce(old *Payout, code string) (*Payout, *apiError) {
 		description: pointer("PAYOUT FAILURE"), immediate: true,
 	}).ID)
 	c.save(po)
-	c.emit("payout.failed", po, map[string]any{"status": old.Status, "failure_balance_transaction": nil, "failure_code": nil, "failure_message": nil})
+	c.emit("payout.failed", po, nil)
 	return po, nil
 }
