@@ -162,6 +162,7 @@ func TestBrokenRequests(t *testing.T) {
 		return h
 	}
 	const mib = 1 << 20
+	bomb := zipped(t, 10*mib)
 	connectCases := map[string]struct {
 		header http.Header
 		body   []byte
@@ -185,7 +186,7 @@ func TestBrokenRequests(t *testing.T) {
 		"a little too large":   {asProto, make([]byte, mib+1), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
 		"far too large":        {asProto, make([]byte, 5*mib), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
 		"no gzip":              {with(asProto, "Content-Encoding", "gzip"), []byte("hello"), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
-		"gzip bomb":            {with(asProto, "Content-Encoding", "gzip"), zipped(t, 50*mib), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
+		"gzip bomb":            {with(asProto, "Content-Encoding", "gzip"), bomb, connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
 		"unknown encoding":     {with(asProto, "Content-Encoding", "br"), []byte("x"), connect.CodeUnimplemented, problem.ReasonMalformedRequest, ""},
 		"bad timeout":          {with(asJSON, "Connect-Timeout-Ms", "soon"), []byte(`{"text":"x"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
 		"negative timeout":     {with(asJSON, "Connect-Timeout-Ms", "-5"), []byte(`{"text":"x"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
@@ -218,7 +219,7 @@ func TestBrokenRequests(t *testing.T) {
 		"compressed but not agreed": {envelope(1, good), "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
 		"compressed but no gzip":    {envelope(1, good), "Grpc-Encoding: gzip", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
 		"unknown encoding":          {envelope(0, good), "Grpc-Encoding: br", connect.CodeUnimplemented, problem.ReasonMalformedRequest},
-		"gzip bomb":                 {envelope(1, zipped(t, 50*mib)), "Grpc-Encoding: gzip", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
+		"gzip bomb":                 {envelope(1, bomb), "Grpc-Encoding: gzip", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
 		"promises 4 GiB":            {envelope(0, good, 1<<32-1), "", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
 		"too large":                 {envelope(0, make([]byte, 3*mib)), "", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
 		"bad timeout":               {envelope(0, good), "Grpc-Timeout: soon", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
