@@ -6,18 +6,141 @@
 //
 //	received -> applied | ignored | rejected
 //	received <-> parked (its order is unknown so far)
-//	received | parked -> dead (tries used up, or no try can help) -> received (replayed)
+//	received | parked -> dead (tries used up, or no try can help) -> received (replayed, or delivered again)
 //
 // The invariant: what was answered with 2xx is a row, and every row that is received or parked has a job.
 package webhooksvc
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
+	"github.com/dayof/dayof/gen/dayof/webhook/v1/webhookv1connect"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/webhooksvc/webhookdb"
 )
 
-// Service implements WebhookService and the webhook endpoints.
+// Deps is what a Service stands on. All fields are required, but for the last three.
+type Deps struct {
+	Pool     *pgxpool.Pool
+	Payments checkoutv1connect.PaymentServiceClient // takes payments, charges, refunds and disputes; dial with CallTimeout
+	Ledger   ledgerv1connect.LedgerServiceClient    // takes payouts and transfers; dial with CallTimeout
+	Clock    clock.Clock
+	Logger   *slog.Logger
+	// Registry collects metrics; nil counts nowhere.
+	Registry *prometheus.Registry
+	// StripeTransport carries calls to Stripe; nil is a transport of its own.
+	StripeTransport http.RoundTripper
+	// SendAlert delivers alerts to people; nil keeps them as rows.
+	SendAlert func(ctx context.Context, alert jobs.Alert) error
+}
+
+// Service implements WebhookService and the webhook endpoints. Make one with New.
 type Service struct {
-	Payments checkoutv1connect.PaymentServiceClient // takes payments, charges, refunds and disputes
-	Ledger   ledgerv1connect.LedgerServiceClient    // takes payouts and transfers
+	Deps
+	Config Config
+	Jobs   *jobs.Registry
+
+	q        webhookdb.Queries
+	inbox    *inbox
+	handlers map[string]handler
+	stripe   stripeEvents
+	metrics  *metrics
+}
+
+// New returns a Service, or what is wrong with its configuration. Nothing runs before Start; the endpoints accept
+// deliveries from the beginning.
+func New(c Config, d Deps) (*Service, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		Deps: d, Config: c,
+		inbox:    newInbox(d.Pool),
+		handlers: handlersByType(),
+		stripe:   newStripeEvents(c, d),
+		metrics:  newMetrics(d.Registry),
+		Jobs: jobs.New(d.Pool, jobs.Config{
+			// One queue, so that one is polled; polling, because a NOTIFY per event would serialise the commits.
+			Logger: d.Logger, Clock: d.Clock, PollOnly: true, Queues: map[string]int{eventQueue: c.Workers},
+			SendAlert: d.SendAlert, DeadLetterURL: c.ConsoleURL + "/dlq/webhook/",
+		}),
+	}
+	jobs.Register(s.Jobs, eventPolicy, s.workEvent)
+	s.Jobs.Sweep("count open webhook events", countInterval, s.countOpen)
+	if c.StripeKey.IsSet() {
+		jobs.Register(s.Jobs, backfillPolicy, s.workBackfill)
+		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, s.backfill)
+	}
+	s.Jobs.Periodic("delete_expired_idempotency_keys", time.Hour, func(ctx context.Context) error {
+		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
+		return err
+	})
+	return s, nil
+}
+
+// Migrate brings the service's database up to date.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := pgdb.Migrate(ctx, pool, webhookdb.Migrations()); err != nil {
+		return err
+	}
+	return jobs.Migrate(ctx, pool)
+}
+
+// Start begins to process what is in the inbox, and asks Stripe for what it could not deliver while nobody ran.
+func (s *Service) Start(ctx context.Context) error {
+	if err := s.Jobs.Start(ctx); err != nil {
+		return err
+	}
+	if !s.Config.StripeKey.IsSet() {
+		s.Logger.LogAttrs(ctx, slog.LevelWarn, "no backfill of webhook events: DAYOF_STRIPE_KEY is not set")
+		return nil
+	}
+	if err := s.Jobs.Insert(ctx, backfillArgs{}); err != nil {
+		return fmt.Errorf("start backfill: %w", err)
+	}
+	return nil
+}
+
+// Stop ends background work; what it interrupts is tried again by the next process.
+func (s *Service) Stop(ctx context.Context) error { return s.Jobs.Stop(ctx) }
+
+// Policy says who may call what. Stripe's deliveries are no RPCs: see Routes.
+func Policy() rpc.Policy {
+	return rpc.Policy{
+		webhookv1connect.WebhookServiceListWebhookEventsProcedure:   rpc.RoleOperator,
+		webhookv1connect.WebhookServiceGetWebhookEventProcedure:     rpc.RoleOperator,
+		webhookv1connect.WebhookServiceReplayWebhookEventsProcedure: rpc.RoleOperator,
+		webhookv1connect.WebhookServiceListHandlersProcedure:        rpc.RoleOperator,
+	}
+}
+
+// Handlers returns the service's handler. It is healthy while its database answers.
+func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
+	path, handler := webhookv1connect.NewWebhookServiceHandler(s, opts...)
+	return []rpc.Service{{Name: webhookv1connect.WebhookServiceName, Path: path, Handler: handler, Health: s.Pool.Ping}}
+}
+
+// Routes returns the endpoints that Stripe posts to.
+func (s *Service) Routes() map[string]http.Handler {
+	routes := map[string]http.Handler{
+		"/webhooks/stripe": &endpoint{service: s, name: endpointAccount, secrets: s.Config.AccountSecrets},
+	}
+	if len(s.Config.ConnectSecrets) > 0 {
+		routes["/webhooks/stripe/connect"] = &endpoint{service: s, name: endpointConnect, secrets: s.Config.ConnectSecrets}
+	}
+	return routes
 }
