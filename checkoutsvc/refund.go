@@ -107,7 +107,7 @@ func mergeRefund(r checkoutdb.Refund, seen checkoutdb.Refund) checkoutdb.Refund 
 	if seen.FailureCode != "" {
 		r.FailureCode = seen.FailureCode
 	}
-	if len(r.TicketIds) == 0 {
+	if len(r.TicketIds) == 0 && len(seen.TicketIds) > 0 {
 		r.TicketIds = seen.TicketIds
 	}
 	return r

@@ -109,7 +109,7 @@ func New(c Config, d Deps) (*Service, error) {
 		_, err := s.expireHolds(ctx)
 		return err
 	})
-	s.Jobs.Periodic("delete old idempotency keys", time.Hour, func(ctx context.Context) error {
+	s.Jobs.Periodic("delete_idempotency_keys", time.Hour, func(ctx context.Context) error {
 		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
 		return err
 	})

@@ -1,0 +1,506 @@
+package checkoutsvc_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dayof/dayof/checkoutsvc"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/pgtest"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/internal/sandbox/stripe"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	operatorToken = "operator-token-of-this-test"
+	organizerID   = "org00000000000000test"
+	// patience ends a test that hangs; nothing is decided by it.
+	patience = 30 * time.Second
+)
+
+// world is a checkoutsvc on a database of its own, with Stripe's stand-in and two peers that keep count.
+type world struct {
+	t        *testing.T
+	pool     *pgxpool.Pool
+	config   checkoutsvc.Config
+	stripe   string // base URL
+	passes   *passKeeper
+	ledger   *bookKeeper
+	peers    [2]string
+	replicas []*replica
+	seller
+}
+
+// replica is one running checkoutsvc.
+type replica struct {
+	service  *checkoutsvc.Service
+	checkout checkoutv1connect.CheckoutServiceClient
+	orders   checkoutv1connect.OrderServiceClient
+	payments checkoutv1connect.PaymentServiceClient
+	door     checkoutv1connect.AdmissionServiceClient
+	catalog  checkoutv1connect.CatalogServiceClient
+	desk     checkoutv1connect.OperationsServiceClient
+	url      string
+}
+
+// seller is what is on sale.
+type seller struct {
+	event   *checkoutv1.Event
+	product *checkoutv1.Product
+	variant *checkoutv1.Variant
+}
+
+type option func(*checkoutsvc.Config)
+
+// newWorld starts everything with one variant of 89.00 EUR and 100 tickets on sale.
+func newWorld(t *testing.T, opts ...option) *world {
+	t.Helper()
+	t.Parallel()
+	w := &world{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper()}
+	sandbox, err := stripe.New(stripe.Config{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatalf("start sandbox stripe: %v", err)
+	}
+	t.Cleanup(func() { _ = sandbox.Close() })
+	w.stripe = serve(t, sandbox)
+	w.config = checkoutsvc.LoadConfig(config.New(func(string) string { return "" }))
+	w.config.StripeURL, w.config.StripeKey = w.stripe, config.NewSecret("sk_test_checkout")
+	w.config.CodeKeys = []config.Secret{config.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))}
+	w.config.OrderTokenKeys = []config.Secret{config.NewSecret(strings.Repeat("k", 32))}
+	w.config.SweepInterval = 50 * time.Millisecond
+	for _, o := range opts {
+		o(&w.config)
+	}
+	w.peers[0] = serveRPC(t, passv1connect.PassServiceName, func() (string, http.Handler) {
+		return passv1connect.NewPassServiceHandler(w.passes, handlerOptions(w.logger(), rpc.Policy{
+			passv1connect.PassServiceIssuePassesProcedure: rpc.RoleOperator, passv1connect.PassServiceVoidPassProcedure: rpc.RoleOperator,
+			passv1connect.PassServiceListPassesProcedure: rpc.RoleOperator,
+		})...)
+	})
+	w.peers[1] = serveRPC(t, ledgerv1connect.LedgerServiceName, func() (string, http.Handler) {
+		policy := rpc.Policy{}
+		for _, p := range []string{
+			ledgerv1connect.LedgerServiceRecordSaleProcedure, ledgerv1connect.LedgerServiceRecordReceiptProcedure,
+			ledgerv1connect.LedgerServiceRecordStripeFeeProcedure, ledgerv1connect.LedgerServiceRecordRefundProcedure,
+			ledgerv1connect.LedgerServiceRecordRefundFailureProcedure, ledgerv1connect.LedgerServiceRecordDisputeFundsProcedure,
+			ledgerv1connect.LedgerServiceRecordDisputeLossProcedure,
+		} {
+			policy[p] = rpc.RoleOperator
+		}
+		return ledgerv1connect.NewLedgerServiceHandler(w.ledger, handlerOptions(w.logger(), policy)...)
+	})
+	w.addReplica()
+	w.seller = w.sell(8900, 100)
+	return w
+}
+
+// addReplica starts one more checkoutsvc on the same database.
+func (w *world) addReplica(opts ...option) *replica {
+	w.t.Helper()
+	c := w.config
+	for _, o := range opts {
+		o(&c)
+	}
+	dial := func(url string) rpc.DialConfig {
+		return rpc.DialConfig{BaseURL: url, Name: "checkoutsvc", Token: config.NewSecret(operatorToken)}
+	}
+	passHTTP, passOpts := rpc.Dial(dial(w.peers[0]))
+	ledgerHTTP, ledgerOpts := rpc.Dial(dial(w.peers[1]))
+	s, err := checkoutsvc.New(c, checkoutsvc.Deps{
+		Pool: w.pool, Clock: clock.System{}, Logger: w.logger(),
+		Passes: passv1connect.NewPassServiceClient(passHTTP, w.peers[0], passOpts...),
+		Ledger: ledgerv1connect.NewLedgerServiceClient(ledgerHTTP, w.peers[1], ledgerOpts...),
+	})
+	if err != nil {
+		w.t.Fatalf("new service: %v", err)
+	}
+	if err := s.Start(w.t.Context()); err != nil {
+		w.t.Fatalf("start service: %v", err)
+	}
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			w.t.Errorf("stop service: %v", err)
+		}
+	})
+	url := serve(w.t, rpc.NewHandler(rpc.Config{Services: s.Handlers(handlerOptions(w.logger(), checkoutsvc.Policy())...)}))
+	client, clientOpts := rpc.Dial(rpc.DialConfig{BaseURL: url, Token: config.NewSecret(operatorToken), Timeout: patience})
+	r := &replica{
+		service: s, url: url,
+		checkout: checkoutv1connect.NewCheckoutServiceClient(client, url, clientOpts...),
+		orders:   checkoutv1connect.NewOrderServiceClient(client, url, clientOpts...),
+		payments: checkoutv1connect.NewPaymentServiceClient(client, url, clientOpts...),
+		door:     checkoutv1connect.NewAdmissionServiceClient(client, url, clientOpts...),
+		catalog:  checkoutv1connect.NewCatalogServiceClient(client, url, clientOpts...),
+		desk:     checkoutv1connect.NewOperationsServiceClient(client, url, clientOpts...),
+	}
+	w.replicas = append(w.replicas, r)
+	return r
+}
+
+// logger shows what went wrong, beside the failure that it explains.
+func (w *world) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// serve runs a handler on a real socket with HTTP/2 without TLS.
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func serveRPC(t *testing.T, name string, make func() (string, http.Handler)) string {
+	t.Helper()
+	path, h := make()
+	return serve(t, rpc.NewHandler(rpc.Config{Services: []rpc.Service{{Name: name, Path: path, Handler: h}}}))
+}
+
+// keyed returns a context whose call carries an idempotency key.
+func (w *world) keyed(key string) context.Context { return rpc.WithIdempotencyKey(w.t.Context(), strings.ReplaceAll(key, " ", "_")) }
+
+// sell puts a variant of an event of its own on sale.
+func (w *world) sell(priceMinorUnits, capacity int64) seller {
+	w.t.Helper()
+	c := w.replicas[0].catalog
+	start := time.Date(2027, 3, 1, 19, 0, 0, 0, time.UTC)
+	key := fmt.Sprintf("sell/%d/%d/", priceMinorUnits, capacity)
+	event, err := c.CreateEvent(w.keyed(key+"event"), &checkoutv1.CreateEventRequest{
+		OrganizerId: organizerID, OrganizerName: "Musikhaus", Name: "Nachtkonzert",
+		Venue:     &checkoutv1.Venue{Name: "Halle 1", Address: "Hauptstr. 1, Berlin", TimeZone: "Europe/Berlin"},
+		StartTime: timestamppb.New(start), EndTime: timestamppb.New(start.Add(3 * time.Hour)),
+	})
+	if err != nil {
+		w.t.Fatalf("create event: %v", err)
+	}
+	product, err := c.CreateProduct(w.keyed(key+"product"), &checkoutv1.CreateProductRequest{EventId: event.GetEvent().GetId(), Name: "Ticket"})
+	if err != nil {
+		w.t.Fatalf("create product: %v", err)
+	}
+	variant, err := c.CreateVariant(w.keyed(key+"variant"), &checkoutv1.CreateVariantRequest{
+		ProductId: product.GetProduct().GetId(), Name: "Stehplatz", CapacityTicketCount: capacity,
+		Version: &checkoutv1.VariantVersion{
+			Price: &moneyv1.Money{Currency: "EUR", MinorUnits: priceMinorUnits}, ApplicationFeeMinorUnits: priceMinorUnits / 20,
+			TaxMinorUnits: priceMinorUnits / 10, TaxCountry: "DE", TaxKind: "vat", Terms: "No refunds after doors open.",
+		},
+	})
+	if err != nil {
+		w.t.Fatalf("create variant: %v", err)
+	}
+	return seller{event: event.GetEvent(), product: product.GetProduct(), variant: variant.GetVariant()}
+}
+
+// cart is a request for quantity tickets of what is on sale.
+func (s seller) cart(quantity int32) *checkoutv1.StartCheckoutRequest {
+	return &checkoutv1.StartCheckoutRequest{
+		EventId: s.event.GetId(),
+		Lines:   []*checkoutv1.CartLine{{VariantId: s.variant.GetId(), Quantity: quantity}},
+		Buyer:   &checkoutv1.Buyer{Name: "Erika Beispiel", Email: "erika@example.test", Language: "de"},
+	}
+}
+
+// start starts a checkout of quantity tickets.
+func (w *world) start(key string, quantity int32) *checkoutv1.StartCheckoutResponse {
+	w.t.Helper()
+	res, err := w.replicas[0].checkout.StartCheckout(w.keyed("start/"+key), w.cart(quantity))
+	if err != nil {
+		w.t.Fatalf("start checkout: %v", err)
+	}
+	return res
+}
+
+// confirm pays an intent at Stripe, as the buyer's browser would.
+func (w *world) confirm(intentID string) {
+	w.t.Helper()
+	w.control("POST", "/_sandbox/payment_intents/"+intentID+"/confirm", map[string]any{})
+}
+
+// control calls Stripe's stand-in behind the scenes.
+func (w *world) control(method, path string, body any) []byte {
+	w.t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.stripe+path, bytes.NewReader(b))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode >= 300 {
+		w.t.Fatalf("%s %s: %d %s %v", method, path, res.StatusCode, answer, err)
+	}
+	return answer
+}
+
+// api calls Stripe's stand-in as an API client would, with a form.
+func (w *world) api(method, path, form string) map[string]any {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.stripe+path, strings.NewReader(form))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer sk_test_checkout")
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer res.Body.Close()
+	var out map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&out); err != nil || res.StatusCode >= 300 {
+		w.t.Fatalf("%s %s: %d %v %v", method, path, res.StatusCode, out, err)
+	}
+	return out
+}
+
+// paid is the observation that an order's first intent succeeded.
+func paid(o *checkoutv1.Order) *checkoutv1.RecordPaymentRequest {
+	return &checkoutv1.RecordPaymentRequest{
+		PaymentIntentId: o.GetPaymentIntents()[0].GetId(), OrderId: o.GetId(),
+		Status: checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_SUCCEEDED,
+		Amount: o.GetTotal(), ReceivedMinorUnits: o.GetTotal().GetMinorUnits(),
+		ObservedTime: timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+	}
+}
+
+// order reads an order as staff see it.
+func (w *world) order(id string) *checkoutv1.Order {
+	w.t.Helper()
+	res, err := w.replicas[0].orders.GetOrderDetails(w.t.Context(), &checkoutv1.GetOrderDetailsRequest{OrderId: id})
+	if err != nil {
+		w.t.Fatalf("get order: %v", err)
+	}
+	return res.GetOrder()
+}
+
+// waitFor polls until the order is as wanted.
+func (w *world) waitFor(id, what string, ok func(o *checkoutv1.Order) bool) *checkoutv1.Order {
+	w.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		o := w.order(id)
+		if ok(o) {
+			return o
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("order %s is never %s: payment %v, fulfilment %v, hold %v, refunds %v", id, what, o.GetPaymentState(), o.GetFulfilmentState(), o.GetHoldState(), o.GetRefunds())
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func fulfilmentIs(state checkoutv1.FulfilmentState) func(*checkoutv1.Order) bool {
+	return func(o *checkoutv1.Order) bool { return o.GetFulfilmentState() == state }
+}
+
+// admission asks the door about a ticket.
+func (w *world) admission(t *checkoutv1.TicketInstance) checkoutv1.Admission {
+	w.t.Helper()
+	res, err := w.replicas[0].door.CheckTicket(w.t.Context(), &checkoutv1.CheckTicketRequest{Code: t.GetCode(), EventId: t.GetEventId()})
+	if err != nil {
+		w.t.Fatalf("check ticket: %v", err)
+	}
+	return res.GetAdmission()
+}
+
+// items lists the open operator items of an order by kind.
+func (w *world) items(orderID string) []string {
+	w.t.Helper()
+	res, err := w.replicas[0].desk.ListOperatorItems(w.t.Context(), &checkoutv1.ListOperatorItemsRequest{OrderId: orderID})
+	if err != nil {
+		w.t.Fatalf("list operator items: %v", err)
+	}
+	var kinds []string
+	for _, i := range res.GetItems() {
+		kinds = append(kinds, i.GetKind())
+	}
+	return kinds
+}
+
+// count runs a query that returns one number.
+func (w *world) count(sql string, args ...any) int {
+	w.t.Helper()
+	var n int
+	if err := w.pool.QueryRow(w.t.Context(), sql, args...).Scan(&n); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
+func handlerOptions(logger *slog.Logger, policy rpc.Policy) []connect.HandlerOption {
+	return rpc.NewHandlerOptions(rpc.HandlerConfig{
+		Logger: logger, Clock: clock.System{}, Policy: policy, OperatorTokens: []config.Secret{config.NewSecret(operatorToken)},
+	})
+}
+
+// passKeeper is a passsvc that remembers one serial per ticket.
+type passKeeper struct {
+	passv1connect.UnimplementedPassServiceHandler
+	mu      sync.Mutex
+	serials map[string]string
+	voided  map[string]bool
+	before  func(ctx context.Context) error // runs first, may fail or wait
+}
+
+func newPassKeeper() *passKeeper {
+	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}}
+}
+
+func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
+	k.mu.Lock()
+	before := k.before
+	k.mu.Unlock()
+	if before != nil {
+		if err := before(ctx); err != nil {
+			return nil, err
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	res := &passv1.IssuePassesResponse{}
+	for _, p := range req.GetPasses() {
+		if k.serials[p.GetTicketId()] == "" {
+			k.serials[p.GetTicketId()] = fmt.Sprintf("serial%015d", len(k.serials))
+		}
+		if p.GetVoided() {
+			k.voided[k.serials[p.GetTicketId()]] = true
+		}
+		res.Passes = append(res.Passes, &passv1.Pass{Serial: k.serials[p.GetTicketId()], TicketId: p.GetTicketId()})
+	}
+	return res, nil
+}
+
+func (k *passKeeper) VoidPass(_ context.Context, req *passv1.VoidPassRequest) (*passv1.VoidPassResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.voided[req.GetPassSerial()] = true
+	return &passv1.VoidPassResponse{}, nil
+}
+
+// bookKeeper is a ledgersvc that keeps one entry per reference; capture:<intent> is a sale or a receipt, whichever was
+// first.
+type bookKeeper struct {
+	ledgerv1connect.UnimplementedLedgerServiceHandler
+	mu      sync.Mutex
+	entries map[string]ledgerv1.EntryKind
+	calls   map[string]int
+	before  func(ctx context.Context, reference string) error // runs first, may fail or wait
+	after   func(reference string) error                      // runs when the entry is there: a lost reply
+}
+
+func newBookKeeper() *bookKeeper {
+	return &bookKeeper{entries: map[string]ledgerv1.EntryKind{}, calls: map[string]int{}}
+}
+
+func (k *bookKeeper) post(ctx context.Context, reference string, kind ledgerv1.EntryKind) (*ledgerv1.Entry, error) {
+	k.mu.Lock()
+	before, after := k.before, k.after
+	k.calls[reference]++
+	k.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, reference); err != nil {
+			return nil, err
+		}
+	}
+	k.mu.Lock()
+	if _, ok := k.entries[reference]; !ok {
+		k.entries[reference] = kind
+	}
+	entry := &ledgerv1.Entry{Reference: reference, Kind: k.entries[reference]}
+	k.mu.Unlock()
+	if after != nil {
+		return entry, after(reference)
+	}
+	return entry, nil
+}
+
+// has returns the kind of an entry.
+func (k *bookKeeper) has(reference string) ledgerv1.EntryKind {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.entries[reference]
+}
+
+func (k *bookKeeper) fail(before func(ctx context.Context, reference string) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.before = before
+}
+
+func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
+	return &ledgerv1.RecordSaleResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceiptRequest) (*ledgerv1.RecordReceiptResponse, error) {
+	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
+	return &ledgerv1.RecordReceiptResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStripeFeeRequest) (*ledgerv1.RecordStripeFeeResponse, error) {
+	e, err := k.post(ctx, "fee:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE)
+	return &ledgerv1.RecordStripeFeeResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
+	e, err := k.post(ctx, "refund:"+req.GetStripeRefundId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND)
+	return &ledgerv1.RecordRefundResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordRefundFailure(
+	ctx context.Context, req *ledgerv1.RecordRefundFailureRequest,
+) (*ledgerv1.RecordRefundFailureResponse, error) {
+	e, err := k.post(ctx, "refund-fail:"+req.GetStripeRefundId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE)
+	return &ledgerv1.RecordRefundFailureResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordDisputeFunds(
+	ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest,
+) (*ledgerv1.RecordDisputeFundsResponse, error) {
+	e, err := k.post(ctx, "dispute-w:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL)
+	return &ledgerv1.RecordDisputeFundsResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordDisputeLoss(
+	ctx context.Context, req *ledgerv1.RecordDisputeLossRequest,
+) (*ledgerv1.RecordDisputeLossResponse, error) {
+	e, err := k.post(ctx, "dispute-lost:"+req.GetDisputeId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS)
+	return &ledgerv1.RecordDisputeLossResponse{Entry: e}, err
+}
