@@ -228,9 +228,11 @@ func (s *Service) finish(ctx context.Context, mine *order, st *steps) (*order, e
 			w.setTicketState(ctx, t, o.ticketState(*t))
 		}
 		o.Payment = o.derivePayment()
-		must(w.q.CompleteOrder(ctx, &w.pipe, o.ID, o.Payment, o.CompleteTime, o.Attempt))
-		w.noteAttempt(ctx, "issue_passes", st.passTook, "", "")
-		w.noteAttempt(ctx, "record_sale", st.saleTook, "", "")
+		o.IssuePassesMs, o.RecordSaleMs = st.passTook.Milliseconds(), st.saleTook.Milliseconds()
+		must(w.q.CompleteOrder(ctx, &w.pipe, checkoutdb.CompleteOrderParams{
+			ID: o.ID, Payment: o.Payment, CompleteTime: o.CompleteTime, Attempt: o.Attempt,
+			IssuePassesMs: o.IssuePassesMs, RecordSaleMs: o.RecordSaleMs,
+		}))
 		w.enqueue(recordFeeArgs{OrderID: o.ID, PaymentIntentRow: o.paying().ID}, sendReceiptArgs{OrderID: o.ID})
 		if mine.Fulfilment == fulfilmentLedgerBlocked {
 			must(jobs.ResolveAlert(ctx, &w.pipe, alertBlocked, o.ID))

@@ -46,6 +46,7 @@ func (w *writes) giveBack(ctx context.Context, p *checkoutdb.PaymentIntent, at t
 	o.Fulfilment = fulfilmentUnfulfillable
 	o.Attempt++
 	w.refundUnwanted(ctx, p, reason)
+	w.enqueue(recordFeeArgs{OrderID: o.ID, PaymentIntentRow: p.ID})
 	o.Payment = o.derivePayment()
 	must(w.q.SetUnfulfillable(ctx, &w.pipe, o.ID, o.Payment, o.PayingIntent, o.CaptureTime))
 	w.note(ctx, "unfulfillable", 0, reason)

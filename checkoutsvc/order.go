@@ -40,6 +40,11 @@ func (o *order) inWalk() bool {
 	return o.Fulfilment == fulfilmentInProgress || o.Fulfilment == fulfilmentLedgerBlocked
 }
 
+// settled says whether the walk has ended, one way or the other.
+func (o *order) settled() bool {
+	return o.Fulfilment == fulfilmentCompleted || o.Fulfilment == fulfilmentUnfulfillable
+}
+
 // ticketCount is the number of tickets that the lines add up to.
 func (o *order) ticketCount() int {
 	n := 0
@@ -87,7 +92,8 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 var (
 	orderColumns = `id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
 		application_fee_minor_units, taxes, payment, fulfilment, paying_intent, capture_time, attempt, next_attempt_time,
-		walk_start_time, last_error, create_time, complete_time, receipt_sent_time`
+		walk_start_time, last_error, create_time, complete_time,
+		issue_passes_ms, record_sale_ms, receipt_sent_time`
 	selectOrder = `select ` + orderColumns + ` from orders where id = ` + orderIDSQL
 	lockOrder   = selectOrder + ` for update`
 	selectLines = `select order_id, position, variant_id, variant_version, product_name, variant_name, quantity,

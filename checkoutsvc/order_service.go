@@ -48,6 +48,8 @@ func (o *order) timeline(notes []checkoutdb.Timeline) []*checkoutv1.TimelineEntr
 		})
 	}
 	if o.CompleteTime != nil {
+		add(&checkoutv1.TimelineEntry{Time: toTimestamp(o.CompleteTime), Step: "issue_passes", Attempt: o.Attempt, TookMs: o.IssuePassesMs})
+		add(&checkoutv1.TimelineEntry{Time: toTimestamp(o.CompleteTime), Step: "record_sale", Attempt: o.Attempt, TookMs: o.RecordSaleMs})
 		add(&checkoutv1.TimelineEntry{Time: toTimestamp(o.CompleteTime), Step: "order_completed", Attempt: o.Attempt})
 	}
 	if o.ReceiptSentTime != nil {

@@ -220,7 +220,7 @@ func (s *Service) mergeObservation(ctx context.Context, w *writes, ob observatio
 	if changed {
 		w.setIntent(ctx, p)
 	}
-	if feeKnown {
+	if feeKnown && w.order.settled() { // otherwise the end of the walk asks for the fee
 		w.enqueue(recordFeeArgs{OrderID: w.order.ID, PaymentIntentRow: p.ID})
 	}
 	if p.Succeeded && p.Canceled {
@@ -281,6 +281,7 @@ func (s *Service) acceptMoney(ctx context.Context, tx pgx.Tx, w *writes, p *chec
 			p.Mismatch = ""
 			w.setIntent(ctx, p)
 			w.refundUnwanted(ctx, p, refundSurplus)
+			w.enqueue(recordFeeArgs{OrderID: o.ID, PaymentIntentRow: p.ID})
 		}
 		return false, nil
 	case p.Mismatch != "":

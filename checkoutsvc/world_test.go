@@ -81,6 +81,12 @@ type option func(*checkoutsvc.Config)
 func newWorld(t *testing.T, opts ...option) *world {
 	t.Helper()
 	t.Parallel()
+	return newWorldAlone(t, opts...)
+}
+
+// newWorldAlone is newWorld for a test that nobody else may disturb.
+func newWorldAlone(t *testing.T, opts ...option) *world {
+	t.Helper()
 	w := &world{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper()}
 	sandbox, err := stripe.New(stripe.Config{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -188,7 +194,9 @@ func serveRPC(t *testing.T, name string, make func() (string, http.Handler)) str
 }
 
 // keyed returns a context whose call carries an idempotency key.
-func (w *world) keyed(key string) context.Context { return rpc.WithIdempotencyKey(w.t.Context(), strings.ReplaceAll(key, " ", "_")) }
+func (w *world) keyed(key string) context.Context {
+	return rpc.WithIdempotencyKey(w.t.Context(), strings.ReplaceAll(key, " ", "_"))
+}
 
 // sell puts a variant of an event of its own on sale.
 func (w *world) sell(priceMinorUnits, capacity int64) seller {

@@ -99,6 +99,8 @@ type Order struct {
 	LastError                string
 	CreateTime               time.Time
 	CompleteTime             *time.Time
+	IssuePassesMs            int64
+	RecordSaleMs             int64
 	ReceiptSentTime          *time.Time
 }
 
@@ -174,19 +176,19 @@ type Ticket struct {
 	EventID        string
 	VariantID      string
 	VariantVersion int32
-	State          string
-	Snapshot       json.RawMessage
-	SnapshotSchema int32
 	CodeKeyVersion int32
+	CreateTime     time.Time
+	SnapshotSchema int32
+	Snapshot       json.RawMessage
+	State          string
 	PassSerial     string
 	ChangeNumber   int64
-	CreateTime     time.Time
 	ValidTime      *time.Time
 }
 
 type Timeline struct {
-	Number  int64
 	OrderID string
+	Number  int64
 	Time    time.Time
 	Step    string
 	Attempt int32

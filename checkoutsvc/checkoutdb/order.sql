@@ -37,7 +37,8 @@ returning id, attempt;
 
 -- name: CompleteOrder :exec
 -- CompleteOrder ends a walk. The caller holds the row lock and has checked the attempt.
-update orders set payment = $2, fulfilment = 'completed', complete_time = $3, next_attempt_time = null, last_error = ''
+update orders set payment = $2, fulfilment = 'completed', complete_time = $3, next_attempt_time = null, last_error = '',
+    issue_passes_ms = sqlc.arg(issue_passes_ms), record_sale_ms = sqlc.arg(record_sale_ms)
 where id = $1 and attempt = sqlc.arg(attempt) and fulfilment in ('in_progress', 'ledger_blocked');
 
 -- name: PostponeOrder :one

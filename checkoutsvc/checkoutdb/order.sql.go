@@ -50,17 +50,29 @@ func (q *Queries) ClaimDueOrders(ctx context.Context, db DBTX, leaseSeconds floa
 }
 
 const completeOrder = `-- name: CompleteOrder :exec
-update orders set payment = $2, fulfilment = 'completed', complete_time = $3, next_attempt_time = null, last_error = ''
-where id = $1 and attempt = $4 and fulfilment in ('in_progress', 'ledger_blocked')
+update orders set payment = $2, fulfilment = 'completed', complete_time = $3, next_attempt_time = null, last_error = '',
+    issue_passes_ms = $4, record_sale_ms = $5
+where id = $1 and attempt = $6 and fulfilment in ('in_progress', 'ledger_blocked')
 `
 
+type CompleteOrderParams struct {
+	ID            string
+	Payment       string
+	CompleteTime  *time.Time
+	IssuePassesMs int64
+	RecordSaleMs  int64
+	Attempt       int32
+}
+
 // CompleteOrder ends a walk. The caller holds the row lock and has checked the attempt.
-func (q *Queries) CompleteOrder(ctx context.Context, db DBTX, iD string, payment string, completeTime *time.Time, attempt int32) error {
+func (q *Queries) CompleteOrder(ctx context.Context, db DBTX, arg CompleteOrderParams) error {
 	_, err := db.Exec(ctx, completeOrder,
-		iD,
-		payment,
-		completeTime,
-		attempt,
+		arg.ID,
+		arg.Payment,
+		arg.CompleteTime,
+		arg.IssuePassesMs,
+		arg.RecordSaleMs,
+		arg.Attempt,
 	)
 	return err
 }

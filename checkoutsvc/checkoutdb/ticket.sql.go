@@ -12,8 +12,8 @@ import (
 )
 
 const getTicket = `-- name: GetTicket :one
-select id, order_id, position, event_id, variant_id, variant_version, state, snapshot, snapshot_schema, code_key_version,
-    pass_serial, change_number, create_time, valid_time
+select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
+    snapshot, state, pass_serial, change_number, valid_time
 from tickets where id = $1
 `
 
@@ -27,13 +27,13 @@ func (q *Queries) GetTicket(ctx context.Context, db DBTX, id string) (Ticket, er
 		&i.EventID,
 		&i.VariantID,
 		&i.VariantVersion,
-		&i.State,
-		&i.Snapshot,
-		&i.SnapshotSchema,
 		&i.CodeKeyVersion,
+		&i.CreateTime,
+		&i.SnapshotSchema,
+		&i.Snapshot,
+		&i.State,
 		&i.PassSerial,
 		&i.ChangeNumber,
-		&i.CreateTime,
 		&i.ValidTime,
 	)
 	return i, err

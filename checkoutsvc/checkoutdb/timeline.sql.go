@@ -38,7 +38,7 @@ func (q *Queries) InsertTimeline(ctx context.Context, db DBTX, arg InsertTimelin
 }
 
 const listTimeline = `-- name: ListTimeline :many
-select number, order_id, time, step, attempt, took_ms, error, detail from timeline where order_id = $1 order by number limit 1000
+select order_id, number, time, step, attempt, took_ms, error, detail from timeline where order_id = $1 order by number limit 1000
 `
 
 func (q *Queries) ListTimeline(ctx context.Context, db DBTX, orderID string) ([]Timeline, error) {
@@ -51,8 +51,8 @@ func (q *Queries) ListTimeline(ctx context.Context, db DBTX, orderID string) ([]
 	for rows.Next() {
 		var i Timeline
 		if err := rows.Scan(
-			&i.Number,
 			&i.OrderID,
+			&i.Number,
 			&i.Time,
 			&i.Step,
 			&i.Attempt,

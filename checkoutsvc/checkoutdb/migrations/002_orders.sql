@@ -25,6 +25,9 @@ create table orders (
     last_error text not null default '',
     create_time timestamptz not null,
     complete_time timestamptz,
+    -- How long the steps of the attempt took that completed the order.
+    issue_passes_ms bigint not null default 0,
+    record_sale_ms bigint not null default 0,
     receipt_sent_time timestamptz,
     constraint order_total_is_positive check (total_minor_units > 0),
     constraint order_payment_is_known check (payment in (
@@ -71,6 +74,8 @@ create table holds (
 );
 create index hold_due on holds (expire_time) where state = 'active';
 
+-- Columns that change come last in tables that are written in a checkout: Postgres logs what lies between the first and
+-- the last changed byte of a row.
 create table tickets (
     id text primary key,
     order_id text not null references orders,
@@ -78,14 +83,14 @@ create table tickets (
     event_id text not null,
     variant_id text not null,
     variant_version integer not null,
-    state text not null default 'reserved',
-    -- What was sold, as it was sold; snapshot_schema says how to read it.
-    snapshot jsonb not null,
-    snapshot_schema integer not null,
     code_key_version integer not null,
+    create_time timestamptz not null,
+    -- What was sold, as it was sold; snapshot_schema says how to read it.
+    snapshot_schema integer not null,
+    snapshot jsonb not null,
+    state text not null default 'reserved',
     pass_serial text not null default '',
     change_number bigint not null default 1,
-    create_time timestamptz not null,
     valid_time timestamptz,
     constraint ticket_of_an_order_once unique (order_id, position),
     constraint ticket_state_is_known check (state in ('reserved', 'valid', 'used', 'suspended', 'void')),
@@ -194,16 +199,16 @@ create index dispute_funds_of_order on dispute_funds (order_id);
 
 -- What happened to an order beyond what its rows say.
 create table timeline (
-    number bigint generated always as identity primary key,
     order_id text not null references orders,
+    number bigint generated always as identity,
     time timestamptz not null,
     step text not null,
     attempt integer not null default 0,
     took_ms bigint not null default 0,
     error text not null default '',
-    detail text not null default ''
+    detail text not null default '',
+    primary key (order_id, number)
 );
-create index timeline_of_order on timeline (order_id, number);
 
 create table operator_items (
     id text primary key,

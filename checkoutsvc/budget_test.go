@@ -1,0 +1,123 @@
+package checkoutsvc_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+)
+
+// The budget of a checkout inside checkoutsvc, from the signal to valid tickets. A round trip is one flush to Postgres,
+// begin and commit included. Source: docs/design.md, "The order is the workflow".
+const (
+	commitsMax    = 2
+	roundTripsMax = 10
+	walBytesMax   = 5 * 1024
+)
+
+// meter counts what a pool sends.
+type meter struct {
+	mu         sync.Mutex
+	roundTrips int
+	commits    int
+	statements []string
+}
+
+func (m *meter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.roundTrips++
+	if data.SQL == "commit" {
+		m.commits++
+	}
+	m.statements = append(m.statements, strings.SplitN(data.SQL, "\n", 2)[0])
+	return ctx
+}
+
+func (m *meter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (m *meter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.roundTrips++
+	m.statements = append(m.statements, fmt.Sprintf("batch of %d", data.Batch.Len()))
+	return ctx
+}
+
+func (m *meter) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (m *meter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
+// TestCheckoutBudget counts the commits, round trips and WAL bytes of one sale of two tickets, by either signal. Jobs do
+// not run meanwhile: their commits are not the checkout's. It runs alone, since a server's WAL is everybody's; the
+// median of the sales leaves out what Postgres does by itself.
+func TestCheckoutBudget(t *testing.T) {
+	w := newWorldAlone(t)
+	stopped := w.replicas[0]
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := stopped.service.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	m := &meter{}
+	poolConfig := w.pool.Config()
+	poolConfig.ConnConfig.Tracer = m
+	poolConfig.MaxConns = 1 // prepared statements are prepared after the first sale
+	pool, err := pgxpool.NewWithConfig(t.Context(), poolConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	stopped.service.Pool = pool
+	signals := map[string]func(s *checkoutv1.StartCheckoutResponse, key string) error{
+		"webhook": func(s *checkoutv1.StartCheckoutResponse, key string) error {
+			_, err := stopped.payments.RecordPayment(w.keyed(key), paid(s.GetOrder()))
+			return err
+		},
+		"ui": func(s *checkoutv1.StartCheckoutResponse, key string) error {
+			ctx := rpc.WithBearerToken(w.keyed(key), s.GetOrderAccessToken())
+			_, err := stopped.checkout.CompleteCheckout(ctx, &checkoutv1.CompleteCheckoutRequest{
+				OrderId: s.GetOrder().GetId(), PaymentIntentId: s.GetPaymentIntentId(),
+			})
+			return err
+		},
+	}
+	for name, signal := range signals {
+		t.Run(name, func(t *testing.T) {
+			var wals []int
+			for i := range 6 { // the first sale also prepares statements and fills caches
+				s := w.start(fmt.Sprintf("budget/%s/%d", name, i), 2)
+				w.confirm(s.GetPaymentIntentId())
+				m.mu.Lock()
+				m.roundTrips, m.commits, m.statements = 0, 0, nil
+				m.mu.Unlock()
+				wal := w.count("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
+				if err := signal(s, fmt.Sprintf("signal/%s/%d", name, i)); err != nil {
+					t.Fatal(err)
+				}
+				wal = w.count("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint") - wal
+				if i == 0 {
+					continue
+				}
+				m.mu.Lock()
+				t.Logf("%s: %d commits, %d round trips, %d bytes of WAL", name, m.commits, m.roundTrips, wal)
+				if m.commits != commitsMax || m.roundTrips > roundTripsMax {
+					t.Errorf("%d commits (want %d), %d round trips (at most %d): %v", m.commits, commitsMax, m.roundTrips, roundTripsMax, m.statements)
+				}
+				m.mu.Unlock()
+				wals = append(wals, wal)
+			}
+			slices.Sort(wals)
+			if median := wals[len(wals)/2]; median > walBytesMax {
+				t.Errorf("%d bytes of WAL, at most %d", median, walBytesMax)
+			}
+		})
+	}
+}
