@@ -54,8 +54,8 @@ func newLedger(c FormanceConfig, logger *slog.Logger, book func(ctx context.Cont
 	return l
 }
 
-// post creates the transaction of p. Errors are *takenError, *refusedError and *awayError; after an *awayError the
-// outcome is unknown. The same plan is the same request, byte for byte.
+// post creates the transaction of p. Errors are *takenError, *refusedError and *awayError. Only no error tells how
+// the reference ended: after any other answer it is read back. The same plan is the same request, byte for byte.
 func (l *ledger) post(ctx context.Context, p plan) (entry, error) {
 	request, err := l.request(p)
 	if err != nil {
@@ -140,7 +140,7 @@ func (l *ledger) balances(ctx context.Context, address string) (map[string]*big.
 		}
 		return nil
 	})
-	if refused, ok := errors.AsType[*refusedError](err); ok && refused.code == string(shared.V2ErrorsEnumNotFound) {
+	if refused, ok := errors.AsType[*refusedError](err); ok && refused.code == shared.V2ErrorsEnumNotFound {
 		return sums, nil
 	}
 	return sums, err

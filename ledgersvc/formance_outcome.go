@@ -30,22 +30,19 @@ func isAway(err error) bool {
 	return ok
 }
 
-// takenError is an answer that the reference or the idempotency key is in use; it may be by an attempt of our own.
-type takenError struct {
-	refused *refusedError // set where the answer may as well mean that the request is malformed
-	err     error
-}
+// takenError is an answer that the reference is in use; it may be by an attempt of our own.
+type takenError struct{ err error }
 
 // Error is for logs.
-func (e *takenError) Error() string { return "reference or key in use: " + e.err.Error() }
+func (e *takenError) Error() string { return "reference in use: " + e.err.Error() }
 
 // Unwrap returns the cause.
 func (e *takenError) Unwrap() error { return e.err }
 
-// refusedError is a decision of the ledger against a request; nothing was posted.
+// refusedError is a decision of the ledger against a request; this attempt posted nothing.
 type refusedError struct {
 	call string
-	code string // the ledger's word, "INSUFFICIENT_FUND"; empty if it is not in the SDK's list
+	code shared.V2ErrorsEnum // empty if it is not in the SDK's list
 	err  error
 }
 
@@ -54,6 +51,9 @@ func (e *refusedError) Error() string { return fmt.Sprintf("%s is refused: %v", 
 
 // Unwrap returns the cause.
 func (e *refusedError) Unwrap() error { return e.err }
+
+// mayBeKey says that the answer may mean a key which was used for another body as well as a malformed request.
+func (e *refusedError) mayBeKey() bool { return e.code == shared.V2ErrorsEnumValidation }
 
 // classify says what the answer to a call means. The SDK's errors do not carry the status of an answer and lose codes
 // that they do not know, so the status is taken from the transport. A status of 0 is no answer at all.
@@ -69,14 +69,11 @@ func classify(call string, seen *seenResponse, err error) error {
 	switch {
 	case seen.status == http.StatusConflict:
 		return &takenError{err: err}
-	case seen.status == http.StatusBadRequest && code == shared.V2ErrorsEnumValidation:
-		// A key that was used for another body is told so, and a malformed request as well; reading back tells which.
-		return &takenError{refused: &refusedError{call: call, code: string(code), err: err}, err: err}
 	case seen.status == http.StatusBadRequest && code == shared.V2ErrorsEnumOutdatedSchema:
 		away.hopeless = true
 		return away
 	case seen.status == http.StatusBadRequest, seen.status == http.StatusNotFound && code == shared.V2ErrorsEnumNotFound:
-		return &refusedError{call: call, code: string(code), err: err}
+		return &refusedError{call: call, code: code, err: err}
 	case seen.status == http.StatusUnauthorized, seen.status == http.StatusForbidden,
 		seen.status == http.StatusNotFound, seen.status == http.StatusMethodNotAllowed:
 		away.hopeless = true

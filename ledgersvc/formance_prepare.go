@@ -104,7 +104,7 @@ func checkVersion(url, version string) error {
 // makeLedger creates the ledger unless it exists, and checks that it is the one that our copies are of.
 func (l *ledger) makeLedger(ctx context.Context) error {
 	existing, err := l.getLedger(ctx)
-	if refused, ok := errors.AsType[*refusedError](err); ok && refused.code == string(shared.V2ErrorsEnumNotFound) {
+	if refused, ok := errors.AsType[*refusedError](err); ok && refused.code == shared.V2ErrorsEnumNotFound {
 		err = l.exchange(ctx, "create ledger", func(ctx context.Context, sdk *formance.Formance) error {
 			_, err := sdk.Ledger.V2.CreateLedger(ctx, operations.V2CreateLedgerRequest{Ledger: l.config.Ledger})
 			return err

@@ -61,3 +61,26 @@ func (bare) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.URL.Path = r.URL.Path[len("/api/ledger"):]
 	return http.DefaultTransport.RoundTrip(r)
 }
+
+// balances reads the balances of all accounts through the SDK, past the service, by account and asset.
+func (b *books) balances(t testing.TB) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	sdk := b.sdk()
+	size := int64(100)
+	request := operations.V2GetVolumesWithBalancesRequest{Ledger: b.ledger, PageSize: &size}
+	for {
+		res, err := sdk.Ledger.V2.GetVolumesWithBalances(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := res.V2VolumesWithBalanceCursorResponse.Cursor
+		for _, v := range page.Data {
+			all[v.Account+" "+v.Asset] = v.Balance.String()
+		}
+		if page.Next == nil {
+			return all
+		}
+		request = operations.V2GetVolumesWithBalancesRequest{Ledger: b.ledger, Cursor: page.Next}
+	}
+}

@@ -127,8 +127,8 @@ func newBooks(t testing.TB) *books {
 
 func realOrSandbox(t testing.TB) http.Handler {
 	t.Helper()
-	if given := os.Getenv("DAYOF_FORMANCE_URL"); given != "" {
-		target, err := url.Parse(given)
+	if realLedger() {
+		target, err := url.Parse(os.Getenv("DAYOF_FORMANCE_URL"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,6 +145,9 @@ func realOrSandbox(t testing.TB) http.Handler {
 	})
 	return ledger.New(pool, ledger.Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
 }
+
+// realLedger says that the tests run against a real server.
+func realLedger() bool { return os.Getenv("DAYOF_FORMANCE_URL") != "" }
 
 func (b *books) fail(t testing.TB, f fault.Fault) {
 	t.Helper()

@@ -130,30 +130,29 @@ func (s *Service) seen(ctx context.Context, c call, reference string) (copied bo
 }
 
 // send posts p at the ledger until the outcome is known or the deadline is near, always with the same bytes and key.
+//
+// Whatever the ledger says but yes, the reference is read back first. A reference or key in use may be our own earlier
+// attempt. So may a lack of funds: of two equal calls at once, the second is checked against what the first one left.
 func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 	for attempt := 1; ; attempt++ {
 		e, err := s.ledger.post(ctx, p)
 		if err == nil {
 			return e, outcomePosted, nil
 		}
-		away, _ := errors.AsType[*awayError](err)
-		taken, _ := errors.AsType[*takenError](err)
-		if away == nil && taken == nil {
-			return entry{}, outcomeRefused, refusal(p, err)
-		}
-		if taken != nil || !away.notSent && !away.hopeless {
+		away, isUnknown := errors.AsType[*awayError](err)
+		if !isUnknown || !away.notSent && !away.hopeless {
 			e, found, readErr := s.ledger.find(ctx, p.reference)
-			switch {
+			switch refused, isRefused := errors.AsType[*refusedError](err); {
 			case readErr == nil && found:
 				return e, outcomeReadBack, nil
-			case readErr == nil && taken != nil && taken.refused != nil && attempt > 1:
-				return entry{}, outcomeFailed, taken // nobody has the reference, again: our request is malformed
+			case readErr == nil && isRefused && !(refused.mayBeKey() && attempt == 1):
+				return entry{}, outcomeRefused, refusal(p, refused)
 			case readErr != nil && !isAway(readErr):
 				return entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
 			}
 			err = errors.Join(err, readErr)
 		}
-		if away == nil {
+		if !isUnknown {
 			away = &awayError{call: "read back", err: err}
 		}
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "outcome at the ledger is unknown", slog.String("reference", p.reference),
@@ -165,13 +164,12 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 }
 
 // refusal translates a decision of the ledger against p.
-func refusal(p plan, err error) error {
-	refused, ok := errors.AsType[*refusedError](err)
-	if ok && refused.code == string(shared.V2ErrorsEnumInsufficientFund) {
+func refusal(p plan, refused *refusedError) error {
+	if refused.code == shared.V2ErrorsEnumInsufficientFund {
 		return problem.New(connect.CodeFailedPrecondition, reasonInsufficientFunds,
-			"an account does not hold what this entry takes from it").Because(err)
+			"an account does not hold what this entry takes from it").Because(refused)
 	}
-	return fmt.Errorf("post %s: %w", p.reference, err)
+	return fmt.Errorf("post %s: %w", p.reference, refused)
 }
 
 // unavailable is what a caller sees of an outcome that is not known.

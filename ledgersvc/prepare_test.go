@@ -1,0 +1,207 @@
+package ledgersvc_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/pgtest"
+	"github.com/dayof/dayof/internal/sandbox/fault"
+	"github.com/dayof/dayof/ledgersvc"
+)
+
+// newService returns a service that was not started.
+func newService(t *testing.T, c ledgersvc.Config) *ledgersvc.Service {
+	t.Helper()
+	return ledgersvc.New(c, ledgersvc.Dependencies{
+		Pool: pgtest.New(t, ledgersvc.Migrate), Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+func TestStartSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	page := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if strings.HasPrefix(body, "{") {
+				w.Header().Set("Content-Type", "application/json")
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	for name, c := range map[string]struct {
+		handler http.Handler
+		want    string // part of the error; empty: none
+	}{
+		"another program":   {page(http.StatusNotFound, "404 page not found"), "serves no Formance ledger"},
+		"an old version":    {page(http.StatusOK, `{"server":"ledger","version":"v1.10.3"}`), "has version v1.10.3"},
+		"a future version":  {page(http.StatusOK, `{"server":"ledger","version":"v3.0.0"}`), "has version v3.0.0"},
+		"one in trouble":    {page(http.StatusServiceUnavailable, "no"), ""},
+		"one that is there": {realOrSandbox(t), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(c.handler)
+			defer server.Close()
+			var conf ledgersvc.Config
+			conf.Formance.URL, conf.Formance.Ledger = server.URL, "t"+strings.ToLower(strings.ReplaceAll(name, " ", ""))
+			conf.CallTimeout = patience
+			err := newService(t, conf).Start(t.Context())
+			switch {
+			case c.want == "" && err != nil:
+				t.Errorf("got %v", err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A database with copies of one ledger refuses another one: it would book everything again.
+func TestStartRefusesAnotherLedger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	newReplica(t, w.books, w.pool, ledgersvc.Config{}) // a replica is welcome
+	for name, other := range map[string]*books{"another name": {url: w.books.url, ledger: w.books.ledger + "x"}, "another server": newBooks(t)} {
+		if name == "another server" {
+			other.ledger = w.books.ledger
+			if realLedger() {
+				continue // there is one
+			}
+		}
+		var c ledgersvc.Config
+		c.Formance.URL, c.Formance.Ledger = other.url, other.ledger
+		service := ledgersvc.New(c, ledgersvc.Dependencies{Pool: w.pool, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+		if err := service.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "keeps copies of ledger") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A ledger that is away at start is found by the first call after it is back.
+func TestStartWithoutLedger(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	b.fail(t, fault.Fault{Mode: fault.Refuse})
+	w := newWorldOn(t, b, impatient())
+	ctx, cancel := context.WithTimeout(w.fresh(), time.Second)
+	defer cancel()
+	_, err := w.client.RecordSale(ctx, sale(1))
+	wantProblem(t, err, connect.CodeUnavailable, "LEDGER_UNAVAILABLE")
+	b.faults.ClearAll()
+	eventually(t, func() error {
+		_, err := w.client.RecordSale(w.fresh(), sale(1))
+		return err
+	})
+}
+
+func TestPathPrefix(t *testing.T) {
+	t.Parallel()
+	ledger := realOrSandbox(t)
+	only := func(prefix string) http.Handler { // serves under one prefix and nowhere else
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rest, ok := strings.CutPrefix(r.URL.Path, prefix)
+			if !ok || strings.HasPrefix(rest, "/api/") {
+				http.NotFound(w, r)
+				return
+			}
+			r.URL.Path = rest
+			ledger.ServeHTTP(w, r)
+		})
+	}
+	for name, c := range map[string]struct{ serves, setting string }{
+		"a bare ledger is found":     {"", ""},
+		"a gateway is found":         {"/api/ledger", ""},
+		"a bare ledger is told":      {"", "/"},
+		"another gateway is told":    {"/finance/ledger", "/finance/ledger"},
+		"a trailing slash is no bar": {"/finance/ledger", "/finance/ledger/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(only(c.serves))
+			defer server.Close()
+			w := newWorldOn(t, &books{url: server.URL, ledger: "p" + strings.ToLower(strings.ReplaceAll(name, " ", ""))},
+				ledgersvc.Config{Formance: ledgersvc.FormanceConfig{PathPrefix: c.setting}})
+			must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
+		})
+	}
+}
+
+// Behind a gateway every request carries a token; one that was revoked is replaced at once.
+func TestOAuth(t *testing.T) {
+	t.Parallel()
+	ledger := realOrSandbox(t)
+	var generation, issued atomic.Int64
+	generation.Store(1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		current := "token-" + string(rune('0'+generation.Load()))
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/api/auth/oauth/token" {
+			if err := r.ParseForm(); err != nil || r.Form.Get("client_id") != "dayof" || r.Form.Get("client_secret") != "secret" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			issued.Add(1)
+			_ = json.NewEncoder(w).Encode(map[string]any{"access_token": current, "token_type": "bearer", "expires_in": 3600})
+			return
+		}
+		if r.Header.Get("Authorization") != "Bearer "+current {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"errorCode":"UNAUTHORIZED","errorMessage":"no"}`))
+			return
+		}
+		ledger.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	c := impatient()
+	c.Formance.ClientID, c.Formance.ClientSecret = "dayof", config.NewSecret("secret")
+	w := newWorldOn(t, &books{url: server.URL, ledger: "oauth"}, c)
+	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
+	generation.Add(1) // the gateway forgets its tokens
+	eventually(t, func() error {
+		_, err := w.client.RecordSale(keyed(t.Context(), "sale-2"), sale(2))
+		return err
+	})
+	if n := issued.Load(); n > 8 {
+		t.Errorf("%d tokens were asked for", n)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	environment := map[string]string{
+		"DAYOF_FORMANCE_URL": "http://127.0.0.1:3068", "DAYOF_FORMANCE_LEDGER": "books", "DAYOF_FORMANCE_PATH_PREFIX": "/",
+		"DAYOF_FORMANCE_CLIENT_ID": "id", "DAYOF_FORMANCE_CLIENT_SECRET": "hush", "DAYOF_FORMANCE_ATTEMPT_TIMEOUT": "3s",
+		"DAYOF_FORMANCE_WRITES_IN_FLIGHT_MAX": "7", "DAYOF_LEDGER_CALL_TIMEOUT": "4s",
+	}
+	l := config.New(func(name string) string { return environment[name] })
+	c := ledgersvc.LoadConfig(l)
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	f := c.Formance
+	if f.URL != "http://127.0.0.1:3068" || f.Ledger != "books" || f.PathPrefix != "/" || f.ClientID != "id" || f.ClientSecret.Reveal() != "hush" ||
+		f.AttemptTimeout != 3*time.Second || f.WritesInFlightMax != 7 || c.CallTimeout != 4*time.Second {
+		t.Errorf("got %+v", c)
+	}
+	for _, s := range l.Settings() {
+		if s.Doc == "" {
+			t.Errorf("%s is not explained", s.Name)
+		}
+	}
+	if _, err := url.Parse(f.URL); err != nil {
+		t.Error(err)
+	}
+}
