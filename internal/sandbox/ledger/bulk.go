@@ -99,10 +99,10 @@ func failedElement(err error) elementResult {
 }
 
 // prepare turns an element into a write.
-func (e BulkElement) prepare() (order, func(context.Context, *work, order) (outcome, error), error) {
+func (s *Server) prepare(e BulkElement) (order, func(context.Context, *work, order) (outcome, error), error) {
 	switch data := e.Data.(type) {
 	case TransactionRequest:
-		in, err := data.checked()
+		in, err := s.checked(data)
 		if err != nil {
 			return order{}, nil, fmt.Errorf("error parsing element: %s", err) //nolint:errorlint // its code does not count in a bulk
 		}
@@ -231,7 +231,7 @@ func (s *Server) bulkEach(ctx context.Context, b book, elements []BulkElement, g
 }
 
 func (s *Server) bulkOne(ctx context.Context, b book, e BulkElement) (elementResult, error) {
-	o, write, err := e.prepare()
+	o, write, err := s.prepare(e)
 	if err != nil {
 		return elementResult{}, err
 	}
@@ -241,112 +241,4 @@ func (s *Server) bulkOne(ctx context.Context, b book, e BulkElement) (elementRes
 
 func (e BulkElement) succeeded(out outcome) elementResult {
 	return elementResult{Data: out.transaction, ResponseType: e.Action, LogID: out.logID}
-}
-
-// errAborted is what Postgres says to statements behind a failed one.
-var errAborted = errors.New("ERROR: current transaction is aborted, commands ignored until end of transaction block (SQLSTATE 25P02)")
-
-// bulkAtomic does all elements in one SQL transaction; one failure undoes all,
-// while the results of elements before it still look like successes.
-func (s *Server) bulkAtomic(ctx context.Context, b book, elements []BulkElement, goOn bool) ([]elementResult, error) {
-	var results []elementResult
-	err := s.run(ctx, b, func(ctx context.Context, w *work) error {
-		w.elements = true
-		a := atomicBulk{work: w, goOn: goOn}
-		a.lockAhead(elements)
-		for _, e := range elements {
-			if err := a.element(ctx, e); err != nil {
-				return err
-			}
-		}
-		results = a.results
-		if a.failed {
-			return errRollback
-		}
-		return nil
-	})
-	return results, err
-}
-
-type atomicBulk struct {
-	*work
-	goOn    bool
-	failed  bool
-	aborted bool // the SQL transaction refuses further statements
-	results []elementResult
-}
-
-// lockAhead locks the holdings of all plain postings at once and in order, so
-// that concurrent bulks wait for each other instead of deadlocking. Rows that
-// do not exist yet are left to the elements.
-func (a *atomicBulk) lockAhead(elements []BulkElement) {
-	var postings []Posting
-	for _, e := range elements {
-		if request, ok := e.Data.(TransactionRequest); ok && validatePostings(request.Postings) == nil {
-			postings = append(postings, request.Postings...)
-		}
-	}
-	accounts, assets := columns(movedHoldings(movements(postings)))
-	a.batch.Queue(`
-		select from volumes v join unnest($2::text[], $3::text[]) as k (account, asset) on v.account = k.account and v.asset = k.asset
-		where v.ledger_id = $1 order by v.account, v.asset for update of v`, a.book.id, accounts, assets)
-}
-
-// element does one element. Only an error that calls for running the whole bulk
-// again is returned.
-func (a *atomicBulk) element(ctx context.Context, e BulkElement) error {
-	var (
-		out outcome
-		err error
-	)
-	switch {
-	case a.failed && !a.goOn:
-		err = errCanceled
-	case a.aborted:
-		err = errAborted
-	default:
-		out, err = a.try(ctx, e)
-	}
-	switch {
-	case err == nil:
-		a.results = append(a.results, e.succeeded(out))
-	case retryable(err):
-		return err
-	default:
-		a.failed = true
-		a.results = append(a.results, failedElement(err))
-	}
-	return nil
-}
-
-func (a *atomicBulk) try(ctx context.Context, e BulkElement) (outcome, error) {
-	o, write, err := e.prepare()
-	if err != nil {
-		return outcome{}, err
-	}
-	if a.goOn {
-		a.batch.Queue("savepoint element")
-	}
-	out, err := write(ctx, a.work, o)
-	var refused *apiError
-	switch {
-	case err == nil || retryable(err):
-	case errors.As(err, &refused) && refused.code != codeConflict:
-		// What the element did is undone, so that the next ones see true
-		// balances.
-		if a.goOn {
-			if undoErr := a.undo(ctx); undoErr != nil {
-				return outcome{}, undoErr
-			}
-		}
-	default:
-		a.aborted = true
-	}
-	return out, err
-}
-
-func (a *atomicBulk) undo(ctx context.Context) error {
-	a.batch = newBatch()
-	a.batch.Queue("rollback to savepoint element")
-	return a.flush(ctx)
 }

@@ -19,6 +19,8 @@ import (
 type newTransaction struct {
 	postings        []Posting
 	script          string
+	program         *numscript.Program // of the script; nil if it does not compile
+	compileErr      error
 	variables       map[string]string
 	force           bool
 	timestamp       time.Time // zero for now
@@ -35,7 +37,7 @@ func (w *work) create(ctx context.Context, in newTransaction, o order) (outcome,
 	if o.key != "" {
 		w.queueLookup(o.key, &c.prior)
 	}
-	if w.elements {
+	if w.locked != nil { // an element must not leave traces before it is known to be new
 		if err := w.flush(ctx); err != nil {
 			return outcome{}, err
 		}
@@ -174,11 +176,10 @@ func checkFunds(postings []Posting, balances map[numscript.Holding]*big.Int) err
 // runScript turns the script into postings and metadata. When they depend on
 // balances, all holdings that the script may touch are locked first.
 func (c *creation) runScript(ctx context.Context) error {
-	program, err := numscript.Parse(c.in.script)
-	if err != nil {
-		return scriptError(err)
+	if c.in.program == nil {
+		return scriptError(c.in.compileErr)
 	}
-	run, err := program.Bind(ctx, c.in.variables, c.scriptMetadata)
+	run, err := c.in.program.Bind(ctx, c.in.variables, c.scriptMetadata)
 	if err != nil {
 		return scriptError(err)
 	}
@@ -227,16 +228,31 @@ func (c *creation) runScript(ctx context.Context) error {
 // balances.
 func (c *creation) lock(ctx context.Context, needs numscript.Needs) (map[numscript.Holding]*big.Int, error) {
 	all := slices.Concat(needs.Sources, needs.Others)
-	slices.SortFunc(all, numscript.CompareHoldings)
-	c.queueLocks(all, c.rows)
-	if err := c.send(ctx); err != nil {
-		return nil, err
+	if !c.lockedAlready(all) {
+		slices.SortFunc(all, numscript.CompareHoldings)
+		c.queueLocks(all, c.rows)
+		if err := c.send(ctx); err != nil {
+			return nil, err
+		}
 	}
 	balances := make(map[numscript.Holding]*big.Int, len(all))
 	for _, h := range all {
 		balances[h] = c.rows[h].balance()
 	}
 	return balances, nil
+}
+
+// lockedAlready says whether the bulk holds all the rows, and takes them over.
+func (c *creation) lockedAlready(all []numscript.Holding) bool {
+	for _, h := range all {
+		row, ok := c.locked[h]
+		if !ok {
+			return false
+		}
+		row.made = false // the bulk forgets what it made
+		c.rows[h] = row
+	}
+	return true
 }
 
 // scriptMetadata answers meta() of a script.

@@ -10,6 +10,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/internal/chassis/pgtest"
 	"github.com/dayof/dayof/internal/sandbox/ledger"
@@ -23,6 +26,7 @@ type api struct {
 	t      testing.TB
 	base   string
 	client *http.Client
+	pool   *pgxpool.Pool
 }
 
 func newAPI(t testing.TB) *api {
@@ -33,7 +37,7 @@ func newAPI(t testing.TB) *api {
 	t.Cleanup(server.Close)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(client.CloseIdleConnections)
-	return &api{t: t, base: server.URL, client: client}
+	return &api{t: t, base: server.URL, client: client, pool: pool}
 }
 
 // withLedger is newAPI with a ledger named l.
@@ -113,6 +117,40 @@ func (a *api) wantCode(code string, got answer) answer {
 		a.t.Fatalf("error code %q, want %q: %d %s", got.code(), code, got.status, got.text)
 	}
 	return got
+}
+
+// lockVolumes locks all volumes rows until the returned function is called.
+func (a *api) lockVolumes() (release func()) {
+	a.t.Helper()
+	ctx := a.t.Context()
+	tx, err := a.pool.Begin(ctx)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, "select from volumes for update"); err != nil {
+		a.t.Fatal(err)
+	}
+	return func() {
+		a.t.Helper()
+		if err := tx.Rollback(ctx); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+// waitForBlocked waits until n connections wait for a lock.
+func (a *api) waitForBlocked(n int) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
+	defer cancel()
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	for blocked := 0; blocked < n; <-poll.C {
+		err := a.pool.QueryRow(ctx, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&blocked)
+		if err != nil {
+			a.t.Fatalf("%d connections wait for a lock, want %d: %v", blocked, n, err)
+		}
+	}
 }
 
 // TestContract replays the transcripts that were recorded from a real ledger,

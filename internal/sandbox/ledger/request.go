@@ -82,7 +82,7 @@ func (r scriptRequest) variables() map[string]string {
 }
 
 // checked validates the request as far as it can be without the books.
-func (r TransactionRequest) checked() (newTransaction, error) {
+func (s *Server) checked(r TransactionRequest) (newTransaction, error) {
 	if err := validatePostings(r.Postings); err != nil {
 		return newTransaction{}, err
 	}
@@ -95,6 +95,7 @@ func (r TransactionRequest) checked() (newTransaction, error) {
 	} else {
 		// force is for postings: scripts say themselves who may overdraw.
 		in.script, in.variables = r.Script.Plain, r.Script.variables()
+		in.program, in.compileErr = s.programs.parse(in.script)
 	}
 	return in, nil
 }
@@ -135,7 +136,7 @@ func (s *Server) createTransaction(c *call) error {
 		return err
 	}
 	request.Force = request.Force || c.flag("force")
-	in, err := request.checked()
+	in, err := s.checked(request)
 	if err != nil {
 		return err
 	}

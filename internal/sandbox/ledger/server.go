@@ -52,6 +52,8 @@ type Server struct {
 	version string
 	routes  []route
 
+	programs programCache
+
 	mu      sync.RWMutex
 	ledgers map[string]book // by name; ledgers are never removed
 }

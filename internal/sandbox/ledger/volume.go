@@ -78,6 +78,9 @@ func (w *work) addVolumes(holdings []numscript.Holding, input, output []string, 
 				return err
 			}
 			rows[h] = row
+			if w.locked != nil {
+				w.locked[h] = row
+			}
 		}
 		return found.Err()
 	})

@@ -29,9 +29,9 @@ type work struct {
 	batch *pgx.Batch
 	open  bool // BEGIN was sent, COMMIT was not
 	done  bool // committed
-	// elements is true in an atomic bulk, where one element must not leave
-	// traces before it is known to be new.
-	elements bool
+	// locked holds the rows locked so far, as they are now, in an atomic bulk; nil
+	// otherwise.
+	locked holdingRows
 	// leftBehind is what the real ledger writes outside of the transaction;
 	// see dryRun.
 	leftBehind []accountUpsert
