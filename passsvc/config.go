@@ -28,6 +28,8 @@ type Config struct {
 	APNs APNsConfig
 	// PushCoalesce is how long a push waits for further changes that the same device should hear of.
 	PushCoalesce time.Duration
+	// PushRetry is the wait after a push that got no useful answer; it doubles with each attempt.
+	PushRetry time.Duration
 	// PushStreams is how many pushes of a pass type are under way at once.
 	PushStreams int
 	// PushRate limits the pushes per second of a pass type in this process; 0 is no limit.
@@ -94,6 +96,7 @@ func LoadConfig(l *config.Loader) Config {
 			Pause:      l.Duration("DAYOF_PASS_APNS_PAUSE", 30*time.Second, "how long pushes rest after APNs refused our certificate or topic"),
 		},
 		PushCoalesce: l.Duration("DAYOF_PASS_PUSH_COALESCE", 200*time.Millisecond, "how long a push waits for further changes for the same device"),
+		PushRetry:    l.Duration("DAYOF_PASS_PUSH_RETRY", time.Second, "wait after a push that got no useful answer; it doubles with each attempt"),
 		PushStreams:  l.Int("DAYOF_PASS_PUSH_STREAMS", 64, "pushes of a pass type under way at once"),
 		PushRate:     l.Int("DAYOF_PASS_PUSH_RATE", 0, "pushes per second of a pass type and replica; 0 is no limit"),
 		BatchChunk:   l.Int("DAYOF_PASS_BATCH_CHUNK", 500, "passes that a batch changes in one transaction"),

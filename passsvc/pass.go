@@ -149,4 +149,7 @@ func (s *Service) changed(rows ...passdb.Pass) {
 	for _, row := range rows {
 		s.cache.touch(row.PassType)
 	}
+	if len(rows) > 0 {
+		s.pusher.wake()
+	}
 }

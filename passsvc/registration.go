@@ -64,7 +64,7 @@ func (s *Service) register(ctx context.Context, r registering) (isNew bool, err 
 		return false, err
 	}
 	if late {
-		s.wakePushes()
+		s.pusher.wake()
 	}
 	return isNew, nil
 }

@@ -55,7 +55,7 @@ type Service struct {
 	pages        *pages
 	google       *googleWallet
 	logLimit     logLimit
-	wakePushes   func() // looks for due pushes now; never blocks
+	pusher       *pusher
 }
 
 // New returns a Service, or what is wrong with its configuration. A service without any certificate starts: it serves
@@ -90,8 +90,9 @@ func New(c Config, d Deps) (*Service, error) {
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
 	s.cache = newPassCache(s)
-	s.Jobs.Sweep("read certificates", time.Minute, s.certificates.reload)
-	s.wakePushes = func() {}
+	s.Jobs.Sweep("read-certificates", time.Minute, s.certificates.reload)
+	s.pusher = newPusher(s)
+	s.Jobs.Periodic("delete-old-pushes", 24*time.Hour, s.deleteOldPushes)
 	s.Jobs.Periodic("delete_old_device_logs", time.Hour, s.deleteOldLogs)
 	s.Jobs.Periodic("delete_old_idempotency_keys", time.Hour, func(ctx context.Context) error {
 		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
@@ -109,10 +110,18 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 // Start begins background work: pushes, batches, and looking after certificates.
-func (s *Service) Start(ctx context.Context) error { return s.Jobs.Start(ctx) }
+func (s *Service) Start(ctx context.Context) error {
+	if err := s.Jobs.Start(ctx); err != nil {
+		return err
+	}
+	s.pusher.start(ctx)
+	return nil
+}
 
 // Stop ends background work; pushes under way are finished.
-func (s *Service) Stop(ctx context.Context) error { return s.Jobs.Stop(ctx) }
+func (s *Service) Stop(ctx context.Context) error {
+	return errors.Join(s.pusher.halt(ctx), s.Jobs.Stop(ctx))
+}
 
 // Policy says who may call what: all of it is for our services and for staff.
 func Policy() rpc.Policy {

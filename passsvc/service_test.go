@@ -80,7 +80,7 @@ func newReplica(t testing.TB, pool *pgxpool.Pool, clk *clock.Fake, edit ...func(
 	for _, e := range edit {
 		e(&c)
 	}
-	logger := slog.New(slog.NewTextHandler(testLog{t}, nil))
+	logger := newLogger(t)
 	s, err := passsvc.New(c, passsvc.Deps{Pool: pool, Clock: clk, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
@@ -238,4 +238,9 @@ func passPath(p *passv1.Pass) string {
 func (r *replica) fetch(t testing.TB, p *passv1.Pass, headers ...string) answer {
 	t.Helper()
 	return r.do(t, http.MethodGet, passPath(p), "", append(headers, applePass(p)...)...)
+}
+
+func newLogger(t testing.TB) *slog.Logger {
+	t.Helper()
+	return slog.New(slog.NewTextHandler(testLog{t}, nil))
 }

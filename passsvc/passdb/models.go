@@ -38,6 +38,7 @@ type Pass struct {
 	TicketChangeNumber int64
 	Content            json.RawMessage
 	ContentHash        []byte
+	IssueHash          []byte
 	TokenKeyVersion    int32
 	Revision           int64
 	ReviseTime         time.Time

@@ -23,7 +23,7 @@ func (q *Queries) CountEventPasses(ctx context.Context, db DBTX, eventID string)
 }
 
 const getPass = `-- name: GetPass :one
-select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where serial = $1
+select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, issue_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where serial = $1
 `
 
 func (q *Queries) GetPass(ctx context.Context, db DBTX, serial string) (Pass, error) {
@@ -39,6 +39,7 @@ func (q *Queries) GetPass(ctx context.Context, db DBTX, serial string) (Pass, er
 		&i.TicketChangeNumber,
 		&i.Content,
 		&i.ContentHash,
+		&i.IssueHash,
 		&i.TokenKeyVersion,
 		&i.Revision,
 		&i.ReviseTime,
@@ -62,10 +63,11 @@ func (q *Queries) GetUpdateTag(ctx context.Context, db DBTX, passType string) (i
 
 const insertPasses = `-- name: InsertPasses :many
 insert into passes (serial, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash,
-    token_key_version, revision, revise_time, modify_time, create_time)
+    issue_hash, token_key_version, revision, revise_time, modify_time, create_time)
 select unnest($1::text[]), $2, unnest($3::text[]), $4,
     unnest($5::text[]), unnest($6::bigint[]),
-    unnest($7::jsonb[]), unnest($8::bytea[]), $9, 1,
+    unnest($7::jsonb[]), unnest($8::bytea[]),
+    unnest($8::bytea[]), $9, 1,
     $10::timestamptz, date_trunc('second', $10::timestamptz), $10::timestamptz
 on conflict on constraint ticket_has_one_pass do nothing
 returning ticket_id
@@ -148,7 +150,7 @@ func (q *Queries) ListChangedSerials(ctx context.Context, db DBTX, passType stri
 }
 
 const listOrderPasses = `-- name: ListOrderPasses :many
-select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where order_id = $1 order by id
+select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, issue_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where order_id = $1 order by id
 `
 
 func (q *Queries) ListOrderPasses(ctx context.Context, db DBTX, orderID string) ([]Pass, error) {
@@ -170,6 +172,7 @@ func (q *Queries) ListOrderPasses(ctx context.Context, db DBTX, orderID string) 
 			&i.TicketChangeNumber,
 			&i.Content,
 			&i.ContentHash,
+			&i.IssueHash,
 			&i.TokenKeyVersion,
 			&i.Revision,
 			&i.ReviseTime,
@@ -188,7 +191,7 @@ func (q *Queries) ListOrderPasses(ctx context.Context, db DBTX, orderID string) 
 }
 
 const lockEventPasses = `-- name: LockEventPasses :many
-select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where event_id = $1 and id > $2 order by id limit $3
+select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, issue_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where event_id = $1 and id > $2 order by id limit $3
 for no key update
 `
 
@@ -212,6 +215,7 @@ func (q *Queries) LockEventPasses(ctx context.Context, db DBTX, eventID string, 
 			&i.TicketChangeNumber,
 			&i.Content,
 			&i.ContentHash,
+			&i.IssueHash,
 			&i.TokenKeyVersion,
 			&i.Revision,
 			&i.ReviseTime,
@@ -230,7 +234,7 @@ func (q *Queries) LockEventPasses(ctx context.Context, db DBTX, eventID string, 
 }
 
 const lockPass = `-- name: LockPass :one
-select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where serial = $1 for no key update
+select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, issue_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where serial = $1 for no key update
 `
 
 func (q *Queries) LockPass(ctx context.Context, db DBTX, serial string) (Pass, error) {
@@ -246,6 +250,7 @@ func (q *Queries) LockPass(ctx context.Context, db DBTX, serial string) (Pass, e
 		&i.TicketChangeNumber,
 		&i.Content,
 		&i.ContentHash,
+		&i.IssueHash,
 		&i.TokenKeyVersion,
 		&i.Revision,
 		&i.ReviseTime,
@@ -257,7 +262,7 @@ func (q *Queries) LockPass(ctx context.Context, db DBTX, serial string) (Pass, e
 }
 
 const lockTicketPasses = `-- name: LockTicketPasses :many
-select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where ticket_id = any($1::text[]) order by id for no key update
+select serial, id, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash, issue_hash, token_key_version, revision, revise_time, modify_time, update_tag, create_time from passes where ticket_id = any($1::text[]) order by id for no key update
 `
 
 // LockTicketPasses locks the passes of tickets, in the one order in which everybody locks several.
@@ -280,6 +285,7 @@ func (q *Queries) LockTicketPasses(ctx context.Context, db DBTX, ticketIds []str
 			&i.TicketChangeNumber,
 			&i.Content,
 			&i.ContentHash,
+			&i.IssueHash,
 			&i.TokenKeyVersion,
 			&i.Revision,
 			&i.ReviseTime,

@@ -18,3 +18,49 @@ where p.state in ('pending', 'gone', 'failed');
 
 -- name: ListPushes :many
 select * from pushes where serial = $1 order by create_time desc, revision desc, device_id limit sqlc.arg(push_count);
+
+-- name: ClaimPushes :many
+-- ClaimPushes leases due pushes of a pass type, of at most token_count devices, together with what else is new for the
+-- same devices: one notification tells it all. Rows that another replica has leased are left to it.
+with devices as (
+    select distinct d.push_token from (
+        select w.push_token from pushes w
+        where w.pass_type = sqlc.arg(pass_type) and w.state = 'pending' and w.due_time <= clock_timestamp()
+        order by w.due_time limit 4 * sqlc.arg(token_count)::bigint
+    ) d limit sqlc.arg(token_count)::bigint
+), taken as (
+    select t.id from pushes t
+    where t.pass_type = sqlc.arg(pass_type) and t.state = 'pending' and t.push_token in (select push_token from devices)
+        and (t.due_time <= clock_timestamp() or t.attempt_count = 0)
+    for update skip locked
+)
+update pushes p set attempt_count = p.attempt_count + 1,
+    due_time = clock_timestamp() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
+from taken where p.id = taken.id
+returning p.id, p.serial, p.revision, p.device_id, p.push_token, p.attempt_count;
+
+-- name: SettlePushes :exec
+-- SettlePushes writes how claimed pushes ended. One whose device has told another token meanwhile is left pending. With a
+-- spent count of 0 the attempt is given back: it says nothing about the push.
+update pushes p set state = u.state, apns_status = u.apns_status, apns_reason = u.apns_reason,
+    attempt_count = p.attempt_count - 1 + u.spent_count,
+    send_time = case when u.state in ('sent', 'coalesced') then sqlc.arg(now)::timestamptz else p.send_time end,
+    due_time = case when u.state = 'pending' then clock_timestamp() + make_interval(secs => u.wait_seconds) else p.due_time end
+from (
+    select unnest(sqlc.arg(ids)::uuid[]) as id, unnest(sqlc.arg(push_tokens)::text[]) as push_token,
+        unnest(sqlc.arg(states)::text[]) as state, unnest(sqlc.arg(apns_statuses)::integer[]) as apns_status,
+        unnest(sqlc.arg(apns_reasons)::text[]) as apns_reason, unnest(sqlc.arg(spent_counts)::integer[]) as spent_count,
+        unnest(sqlc.arg(wait_seconds)::float8[]) as wait_seconds
+) u
+where p.id = u.id and p.push_token = u.push_token and p.state = 'pending';
+
+-- name: NextPushDue :one
+-- NextPushDue returns in how many seconds the next push of a pass type is due; an hour when none is pending.
+select coalesce(extract(epoch from min(due_time) - clock_timestamp()), 3600)::float8 as wait_seconds
+from pushes where pass_type = $1 and state = 'pending';
+
+-- name: CountPendingPushes :one
+select count(*) from pushes where state = 'pending';
+
+-- name: DeleteOldPushes :execrows
+delete from pushes where create_time < $1 and state <> 'pending';

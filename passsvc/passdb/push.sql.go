@@ -8,7 +8,89 @@ package passdb
 import (
 	"context"
 	"time"
+
+	"github.com/google/uuid"
 )
+
+const claimPushes = `-- name: ClaimPushes :many
+with devices as (
+    select distinct d.push_token from (
+        select w.push_token from pushes w
+        where w.pass_type = $2 and w.state = 'pending' and w.due_time <= clock_timestamp()
+        order by w.due_time limit 4 * $3::bigint
+    ) d limit $3::bigint
+), taken as (
+    select t.id from pushes t
+    where t.pass_type = $2 and t.state = 'pending' and t.push_token in (select push_token from devices)
+        and (t.due_time <= clock_timestamp() or t.attempt_count = 0)
+    for update skip locked
+)
+update pushes p set attempt_count = p.attempt_count + 1,
+    due_time = clock_timestamp() + make_interval(secs => $1::float8)
+from taken where p.id = taken.id
+returning p.id, p.serial, p.revision, p.device_id, p.push_token, p.attempt_count
+`
+
+type ClaimPushesRow struct {
+	ID           uuid.UUID
+	Serial       string
+	Revision     int64
+	DeviceID     string
+	PushToken    string
+	AttemptCount int32
+}
+
+// ClaimPushes leases due pushes of a pass type, of at most token_count devices, together with what else is new for the
+// same devices: one notification tells it all. Rows that another replica has leased are left to it.
+func (q *Queries) ClaimPushes(ctx context.Context, db DBTX, leaseSeconds float64, passType string, tokenCount int64) ([]ClaimPushesRow, error) {
+	rows, err := db.Query(ctx, claimPushes, leaseSeconds, passType, tokenCount)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimPushesRow
+	for rows.Next() {
+		var i ClaimPushesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Serial,
+			&i.Revision,
+			&i.DeviceID,
+			&i.PushToken,
+			&i.AttemptCount,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countPendingPushes = `-- name: CountPendingPushes :one
+select count(*) from pushes where state = 'pending'
+`
+
+func (q *Queries) CountPendingPushes(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, countPendingPushes)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deleteOldPushes = `-- name: DeleteOldPushes :execrows
+delete from pushes where create_time < $1 and state <> 'pending'
+`
+
+func (q *Queries) DeleteOldPushes(ctx context.Context, db DBTX, createTime time.Time) (int64, error) {
+	result, err := db.Exec(ctx, deleteOldPushes, createTime)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
 
 const insertPushes = `-- name: InsertPushes :exec
 insert into pushes (id, pass_type, serial, revision, device_id, push_token, create_time, due_time)
@@ -68,6 +150,19 @@ func (q *Queries) ListPushes(ctx context.Context, db DBTX, serial string, pushCo
 	return items, nil
 }
 
+const nextPushDue = `-- name: NextPushDue :one
+select coalesce(extract(epoch from min(due_time) - clock_timestamp()), 3600)::float8 as wait_seconds
+from pushes where pass_type = $1 and state = 'pending'
+`
+
+// NextPushDue returns in how many seconds the next push of a pass type is due; an hour when none is pending.
+func (q *Queries) NextPushDue(ctx context.Context, db DBTX, passType string) (float64, error) {
+	row := db.QueryRow(ctx, nextPushDue, passType)
+	var wait_seconds float64
+	err := row.Scan(&wait_seconds)
+	return wait_seconds, err
+}
+
 const renewPush = `-- name: RenewPush :exec
 insert into pushes as p (id, pass_type, serial, revision, device_id, push_token, create_time, due_time)
 values (gen_random_uuid(), $1, $2, $3, $4, $5,
@@ -96,6 +191,47 @@ func (q *Queries) RenewPush(ctx context.Context, db DBTX, arg RenewPushParams) e
 		arg.DeviceID,
 		arg.PushToken,
 		arg.CreateTime,
+		arg.WaitSeconds,
+	)
+	return err
+}
+
+const settlePushes = `-- name: SettlePushes :exec
+update pushes p set state = u.state, apns_status = u.apns_status, apns_reason = u.apns_reason,
+    attempt_count = p.attempt_count - 1 + u.spent_count,
+    send_time = case when u.state in ('sent', 'coalesced') then $1::timestamptz else p.send_time end,
+    due_time = case when u.state = 'pending' then clock_timestamp() + make_interval(secs => u.wait_seconds) else p.due_time end
+from (
+    select unnest($2::uuid[]) as id, unnest($3::text[]) as push_token,
+        unnest($4::text[]) as state, unnest($5::integer[]) as apns_status,
+        unnest($6::text[]) as apns_reason, unnest($7::integer[]) as spent_count,
+        unnest($8::float8[]) as wait_seconds
+) u
+where p.id = u.id and p.push_token = u.push_token and p.state = 'pending'
+`
+
+type SettlePushesParams struct {
+	Now          time.Time
+	Ids          []uuid.UUID
+	PushTokens   []string
+	States       []string
+	ApnsStatuses []int32
+	ApnsReasons  []string
+	SpentCounts  []int32
+	WaitSeconds  []float64
+}
+
+// SettlePushes writes how claimed pushes ended. One whose device has told another token meanwhile is left pending. With a
+// spent count of 0 the attempt is given back: it says nothing about the push.
+func (q *Queries) SettlePushes(ctx context.Context, db DBTX, arg SettlePushesParams) error {
+	_, err := db.Exec(ctx, settlePushes,
+		arg.Now,
+		arg.Ids,
+		arg.PushTokens,
+		arg.States,
+		arg.ApnsStatuses,
+		arg.ApnsReasons,
+		arg.SpentCounts,
 		arg.WaitSeconds,
 	)
 	return err

@@ -9,6 +9,7 @@ CREATE TABLE passes (
     ticket_change_number bigint      NOT NULL, -- of the content, as the caller counts changes of the ticket
     content              jsonb       NOT NULL,
     content_hash         bytea       NOT NULL, -- SHA-256 of the canonical form
+    issue_hash           bytea       NOT NULL, -- content_hash of revision 1
     token_key_version    integer     NOT NULL, -- of the key that its authentication token is derived from
     revision             bigint      NOT NULL,
     revise_time          timestamptz NOT NULL, -- when the revision was made; the signing time of its archive

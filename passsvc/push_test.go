@@ -1,0 +1,417 @@
+package passsvc_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/sandbox/apns"
+	"github.com/dayof/dayof/internal/sandbox/fault"
+	"github.com/dayof/dayof/passsvc"
+)
+
+// newAPNs starts a push service and returns it with the setting that leads there.
+func newAPNs(t testing.TB, edit ...func(*apns.Config)) (*apns.Server, func(*passsvc.Config)) {
+	t.Helper()
+	c := apns.Config{Clock: clock.NewFake(testNow), Logger: newLogger(t)}
+	for _, e := range edit {
+		e(&c)
+	}
+	server, err := apns.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Errorf("close APNs: %v", err)
+		}
+	})
+	roots := filepath.Join(t.TempDir(), "apns.pem")
+	if err := os.WriteFile(roots, server.CAPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return server, func(c *passsvc.Config) {
+		c.APNs.URL, c.APNs.RootsFile = server.URL(), roots
+		c.PushRetry = 20 * time.Millisecond
+	}
+}
+
+// device is a phone: an identifier, a push token, and what it was told last.
+type device struct {
+	id, token string
+	tag       string // passesUpdatedSince; empty at first
+}
+
+func newDevice(n int) *device {
+	return &device{id: fmt.Sprintf("%032x", n+0xd000), token: fmt.Sprintf("%064x", n+0x10000)}
+}
+
+func (d *device) path(p *passv1.Pass) string {
+	return "/v1/devices/" + d.id + "/registrations/" + p.GetPassTypeIdentifier() + "/" + p.GetSerial()
+}
+
+// register registers the device and returns the status.
+func (r *replica) register(t testing.TB, d *device, p *passv1.Pass) int {
+	t.Helper()
+	return r.do(t, http.MethodPost, d.path(p), `{"pushToken":"`+d.token+`"}`, applePass(p)...).status
+}
+
+// registrations is how many devices a pass has.
+func (r *replica) registrations(t testing.TB, p *passv1.Pass) int {
+	t.Helper()
+	res, err := r.client.ListRegistrations(t.Context(), &passv1.ListRegistrationsRequest{PassSerial: p.GetSerial()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(res.GetRegistrations())
+}
+
+// pushes lists the pushes of a pass, the newest first.
+func (r *replica) pushes(t testing.TB, p *passv1.Pass) []*passv1.Push {
+	t.Helper()
+	res, err := r.client.ListPushes(t.Context(), &passv1.ListPushesRequest{PassSerial: p.GetSerial()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.GetPushes()
+}
+
+// until polls a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("%s: not within 20 s", what)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// settled waits until no push is pending.
+func (r *replica) settled(t testing.TB) {
+	t.Helper()
+	until(t, "pushes settle", func() bool { return r.count(t, "select count(*) from pushes where state = 'pending'") == 0 })
+}
+
+func (r *replica) count(t testing.TB, query string, args ...any) int {
+	t.Helper()
+	var n int
+	if err := r.pool.QueryRow(t.Context(), query, args...).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// accepted counts what APNs took.
+func accepted(s *apns.Server) int {
+	n := 0
+	for _, p := range s.Pushes() {
+		if p.Status == http.StatusOK {
+			n++
+		}
+	}
+	return n
+}
+
+func TestPush(t *testing.T) {
+	t.Parallel()
+
+	t.Run("a change is pushed as Apple wants it", func(t *testing.T) {
+		t.Parallel()
+		server, useAPNs := newAPNs(t)
+		r := newService(t, useAPNs).start(t)
+		p, d := r.issue(t, 1)[0], newDevice(1)
+		if status := r.register(t, d, p); status != http.StatusCreated {
+			t.Fatalf("register: %d", status)
+		}
+		r.set(t, p.GetSerial(), "gate", "B")
+		r.settled(t)
+		pushes := server.Pushes()
+		if len(pushes) != 1 {
+			t.Fatalf("%d pushes", len(pushes))
+		}
+		got := pushes[0]
+		if got.DeviceToken != d.token || got.Topic != passType || string(got.Payload) != "{}" || got.PushType != "background" ||
+			got.Priority != "5" || got.Auth != "certificate" || got.Status != http.StatusOK || got.CollapseID != passType {
+			t.Errorf("%+v", got)
+		}
+		if got.Expiration != fmt.Sprint(testNow.Add(24*time.Hour).Unix()) {
+			t.Errorf("expiration %s", got.Expiration)
+		}
+		list := r.pushes(t, p)
+		if len(list) != 1 || list[0].GetState() != "sent" || list[0].GetRevision() != 2 || list[0].GetApnsStatus() != 200 ||
+			list[0].GetAttemptCount() != 1 || !strings.HasSuffix(d.id, list[0].GetDeviceSuffix()) || len(list[0].GetDeviceSuffix()) != 4 {
+			t.Errorf("%v", list)
+		}
+	})
+
+	t.Run("nothing new, no push; A to B to A, two", func(t *testing.T) {
+		t.Parallel()
+		server, useAPNs := newAPNs(t)
+		r := newService(t, useAPNs).start(t)
+		p, d := r.issue(t, 1)[0], newDevice(1)
+		r.register(t, d, p)
+		r.set(t, p.GetSerial(), "gate", "B")
+		r.settled(t)
+		if res := r.set(t, p.GetSerial(), "gate", " B "); res.GetChanged() || res.GetPass().GetRevision() != 2 {
+			t.Errorf("no change: %v", res)
+		}
+		r.settled(t)
+		if n := len(server.Pushes()); n != 1 {
+			t.Errorf("%d pushes after nothing changed", n)
+		}
+		r.set(t, p.GetSerial(), "gate", "")
+		r.settled(t)
+		if n := len(server.Pushes()); n != 2 {
+			t.Errorf("%d pushes for A, B, A", n)
+		}
+		got, err := r.client.GetPass(t.Context(), &passv1.GetPassRequest{PassSerial: p.GetSerial()})
+		if err != nil || got.GetPass().GetRevision() != 3 || got.GetPass().GetEtag() == p.GetEtag() {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+
+	t.Run("changes of several passes are one push per device", func(t *testing.T) {
+		t.Parallel()
+		server, useAPNs := newAPNs(t)
+		r := newService(t, useAPNs, func(c *passsvc.Config) { c.PushCoalesce = 300 * time.Millisecond }).start(t)
+		d := newDevice(1)
+		passes := r.issue(t, 5)
+		for _, p := range passes {
+			r.register(t, d, p)
+		}
+		for _, p := range passes {
+			r.set(t, p.GetSerial(), "gate", "B")
+		}
+		r.settled(t)
+		if n := len(server.Pushes()); n != 1 {
+			t.Errorf("%d pushes", n)
+		}
+		states := map[string]int{}
+		for _, p := range passes {
+			states[r.pushes(t, p)[0].GetState()]++
+		}
+		if states["sent"] != 1 || states["coalesced"] != 4 {
+			t.Errorf("%v", states)
+		}
+	})
+
+	t.Run("a device that registers after a change hears of it", func(t *testing.T) {
+		t.Parallel()
+		server, useAPNs := newAPNs(t)
+		r := newService(t, useAPNs).start(t)
+		passes, d := r.issue(t, 2), newDevice(1)
+		r.register(t, d, passes[1])
+		r.set(t, passes[0].GetSerial(), "gate", "B") // before the device has registered for it
+		r.set(t, passes[1].GetSerial(), "gate", "B")
+		r.settled(t)
+		d.tag = r.list(t, d).LastUpdated
+		r.register(t, d, passes[0])
+		r.settled(t)
+		if n := len(server.Pushes()); n != 2 {
+			t.Errorf("%d pushes", n)
+		}
+		if got := r.list(t, d); len(got.SerialNumbers) != 1 || got.SerialNumbers[0] != passes[0].GetSerial() {
+			t.Errorf("list: %+v", got)
+		}
+	})
+}
+
+func TestPushRefusals(t *testing.T) {
+	t.Parallel()
+	// refused sets up a device whose pushes are scripted.
+	refused := func(t *testing.T, script apns.Script, edit ...func(*passsvc.Config)) (*apns.Server, *replica, *passv1.Pass, *device) {
+		t.Helper()
+		server, useAPNs := newAPNs(t)
+		r := newService(t, append(edit, useAPNs)...).start(t)
+		p, d := r.issue(t, 1)[0], newDevice(1)
+		if err := server.SetScript(d.token, script); err != nil {
+			t.Fatal(err)
+		}
+		r.register(t, d, p)
+		return server, r, p, d
+	}
+
+	for _, reason := range []string{"Unregistered", "ExpiredToken", "BadDeviceToken", "DeviceTokenNotForTopic"} {
+		t.Run(reason+" forgets the device", func(t *testing.T) {
+			t.Parallel()
+			server, r, p, _ := refused(t, apns.Script{Reason: reason})
+			r.set(t, p.GetSerial(), "gate", "B")
+			r.settled(t)
+			if n := r.registrations(t, p); n != 0 {
+				t.Errorf("%d registrations", n)
+			}
+			list := r.pushes(t, p)
+			if list[0].GetState() != "gone" || list[0].GetApnsReason() != reason || len(server.Pushes()) != 1 {
+				t.Errorf("%v", list)
+			}
+		})
+	}
+
+	t.Run("410 spares a device that registered after its timestamp", func(t *testing.T) {
+		t.Parallel()
+		_, r, p, _ := refused(t, apns.Script{Reason: "Unregistered", TimestampMS: testNow.Add(-time.Second).UnixMilli()})
+		r.set(t, p.GetSerial(), "gate", "B")
+		r.settled(t)
+		if n := r.registrations(t, p); n != 1 {
+			t.Errorf("%d registrations", n)
+		}
+	})
+
+	t.Run("a new token gets the push that the old one did not", func(t *testing.T) {
+		t.Parallel()
+		server, r, p, d := refused(t, apns.Script{Reason: "Unregistered", TimestampMS: testNow.Add(-time.Hour).UnixMilli()})
+		r.set(t, p.GetSerial(), "gate", "B")
+		r.settled(t)
+		d.token = newDevice(2).token
+		if status := r.register(t, d, p); status != http.StatusOK {
+			t.Errorf("register again: %d", status)
+		}
+		r.settled(t)
+		pushes := server.Pushes()
+		if last := pushes[len(pushes)-1]; last.DeviceToken != d.token || last.Status != http.StatusOK {
+			t.Errorf("%+v", last)
+		}
+	})
+
+	t.Run("503 and a lost connection are tried again", func(t *testing.T) {
+		t.Parallel()
+		server, r, p, _ := refused(t, apns.Script{Reason: "ServiceUnavailable", Count: 3})
+		r.set(t, p.GetSerial(), "gate", "B")
+		r.settled(t)
+		list := r.pushes(t, p)
+		if list[0].GetState() != "sent" || list[0].GetAttemptCount() != 4 || len(server.Pushes()) != 4 {
+			t.Errorf("%v", list)
+		}
+	})
+
+	t.Run("429 waits for a minute at least", func(t *testing.T) {
+		t.Parallel()
+		server, r, p, _ := refused(t, apns.Script{Reason: "TooManyRequests"})
+		r.set(t, p.GetSerial(), "gate", "B")
+		until(t, "push is postponed", func() bool {
+			return r.count(t, "select count(*) from pushes where state = 'pending' and attempt_count = 1 and apns_status = 429 and due_time > now() + interval '25 seconds'") == 1
+		})
+		if n := len(server.Pushes()); n != 1 {
+			t.Errorf("%d pushes", n)
+		}
+	})
+
+	t.Run("Retry-After is respected", func(t *testing.T) {
+		t.Parallel()
+		_, r, p, _ := refused(t, apns.Script{Reason: "ServiceUnavailable", RetryAfterSeconds: 500})
+		r.set(t, p.GetSerial(), "gate", "B")
+		until(t, "push is postponed", func() bool {
+			return r.count(t, "select count(*) from pushes where state = 'pending' and due_time > now() + interval '400 seconds'") == 1
+		})
+	})
+
+	for _, reason := range []string{"BadCertificate", "Forbidden", "TopicDisallowed", "InvalidPushType", "PayloadTooLarge", "BadPath"} {
+		t.Run(reason+" stops the sender, keeps everything and calls somebody once", func(t *testing.T) {
+			t.Parallel()
+			server, r, p, d := refused(t, apns.Script{Reason: reason})
+			r.set(t, p.GetSerial(), "gate", "B")
+			until(t, "alert", func() bool {
+				return r.count(t, "select count(*) from alerts where kind = 'pass_pushes_refused' and resolved_time is null") == 1
+			})
+			r.set(t, p.GetSerial(), "gate", "C")
+			r.clock.Advance(31 * time.Second) // one probe
+			until(t, "probe", func() bool { return len(server.Pushes()) == 2 })
+			if n := r.registrations(t, p); n != 1 {
+				t.Errorf("%d registrations", n)
+			}
+			if err := server.SetScript(d.token, apns.Script{}); err != nil {
+				t.Fatal(err)
+			}
+			r.clock.Advance(31 * time.Second)
+			r.settled(t)
+			if n := r.count(t, "select count(*) from alerts where kind = 'pass_pushes_refused'"); n != 1 {
+				t.Errorf("%d alerts", n)
+			}
+			if n := r.count(t, "select count(*) from alerts where resolved_time is null"); n != 0 {
+				t.Errorf("%d open alerts", n)
+			}
+		})
+	}
+
+	for _, reason := range []string{"DeviceTokenNotForTopic", "BadDeviceToken"} {
+		t.Run("all tokens "+reason+" is our mistake: nobody is forgotten", func(t *testing.T) {
+			t.Parallel()
+			server, useAPNs := newAPNs(t)
+			r := newService(t, useAPNs).start(t)
+			p := r.issue(t, 1)[0]
+			const devices = 40
+			for i := range devices {
+				r.register(t, newDevice(i), p)
+			}
+			if err := server.SetScript("*", apns.Script{Reason: reason}); err != nil {
+				t.Fatal(err)
+			}
+			r.set(t, p.GetSerial(), "gate", "B")
+			until(t, "alert", func() bool {
+				return r.count(t, "select count(*) from alerts where kind = 'pass_pushes_refused'") == 1
+			})
+			if n := r.registrations(t, p); n != devices {
+				t.Errorf("%d registrations left of %d", n, devices)
+			}
+		})
+	}
+
+	t.Run("bad tokens of one pass do not stop others", func(t *testing.T) {
+		t.Parallel()
+		server, useAPNs := newAPNs(t)
+		r := newService(t, useAPNs).start(t)
+		passes := r.issue(t, 2)
+		r.register(t, newDevice(1000), passes[1])
+		r.set(t, passes[1].GetSerial(), "gate", "B") // proves that we ask rightly
+		r.settled(t)
+		for i := range 40 {
+			d := newDevice(i)
+			r.register(t, d, passes[0])
+			if err := server.SetScript(d.token, apns.Script{Reason: "BadDeviceToken"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.set(t, passes[0].GetSerial(), "gate", "B")
+		r.set(t, passes[1].GetSerial(), "gate", "C")
+		r.settled(t)
+		if n := r.registrations(t, passes[0]); n != 0 {
+			t.Errorf("%d bad registrations left", n)
+		}
+		if n := accepted(server); n != 2 {
+			t.Errorf("%d pushes accepted", n)
+		}
+	})
+
+	t.Run("an outage spends no attempts of those who wait", func(t *testing.T) {
+		t.Parallel()
+		faults := fault.New(1)
+		server, useAPNs := newAPNs(t, func(c *apns.Config) { c.Faults = faults })
+		r := newService(t, useAPNs).start(t)
+		p := r.issue(t, 1)[0]
+		for i := range 50 {
+			r.register(t, newDevice(i), p)
+		}
+		if err := faults.Set(fault.APNs, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
+			t.Fatal(err)
+		}
+		r.set(t, p.GetSerial(), "gate", "B")
+		until(t, "attempts", func() bool { return r.count(t, "select count(*) from pushes where attempt_count > 0") >= 10 })
+		faults.ClearAll()
+		until(t, "pushes settle", func() bool {
+			r.clock.Advance(time.Second)
+			return r.count(t, "select count(*) from pushes where state = 'pending'") == 0
+		})
+		if n := accepted(server); n != 50 {
+			t.Errorf("%d of 50 devices told", n)
+		}
+	})
+}
