@@ -116,7 +116,7 @@ func (g *gate) count(prefix string) int {
 
 func newBooks(t testing.TB) *books {
 	t.Helper()
-	b := &books{faults: fault.New(1), ledger: "t" + strings.ToLower(rand.Text()[:16])}
+	b := &books{faults: fault.New(1), ledger: newLedgerName()}
 	b.gate = &gate{t: t, next: b.faults.Wrap(fault.Ledger, realOrSandbox(t)), bodies: make(map[string][]byte)}
 	server := httptest.NewServer(b.gate)
 	t.Cleanup(server.Close)
@@ -124,6 +124,9 @@ func newBooks(t testing.TB) *books {
 	b.url = server.URL
 	return b
 }
+
+// newLedgerName returns a name that no ledger has: a real server keeps those of earlier runs.
+func newLedgerName() string { return "t" + strings.ToLower(rand.Text()[:16]) }
 
 func realOrSandbox(t testing.TB) http.Handler {
 	t.Helper()

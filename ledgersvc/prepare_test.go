@@ -56,7 +56,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 			server := httptest.NewServer(c.handler)
 			defer server.Close()
 			var conf ledgersvc.Config
-			conf.Formance.URL, conf.Formance.Ledger = server.URL, "t"+strings.ToLower(strings.ReplaceAll(name, " ", ""))
+			conf.Formance.URL, conf.Formance.Ledger = server.URL, newLedgerName()
 			conf.CallTimeout = patience
 			err := newService(t, conf).Start(t.Context())
 			switch {
@@ -132,7 +132,7 @@ func TestPathPrefix(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(only(c.serves))
 			defer server.Close()
-			w := newWorldOn(t, &books{url: server.URL, ledger: "p" + strings.ToLower(strings.ReplaceAll(name, " ", ""))},
+			w := newWorldOn(t, &books{url: server.URL, ledger: newLedgerName()},
 				ledgersvc.Config{Formance: ledgersvc.FormanceConfig{PathPrefix: c.setting}})
 			must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 		})
@@ -167,7 +167,7 @@ func TestOAuth(t *testing.T) {
 	defer server.Close()
 	c := impatient()
 	c.Formance.ClientID, c.Formance.ClientSecret = "dayof", config.NewSecret("secret")
-	w := newWorldOn(t, &books{url: server.URL, ledger: "oauth"}, c)
+	w := newWorldOn(t, &books{url: server.URL, ledger: newLedgerName()}, c)
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 	generation.Add(1) // the gateway forgets its tokens
 	eventually(t, func() error {
