@@ -97,7 +97,7 @@ func NewNamed(t testing.TB, name string, migrate func(ctx context.Context, pool 
 		t.Fatalf("pgtest: %v", err)
 	}
 	database := binary.newName("test")
-	if err := binary.exec(ctx, "CREATE DATABASE "+quote(database)+" TEMPLATE "+quote(source)); err != nil {
+	if err := binary.clone(ctx, database, source); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	t.Cleanup(func() { drop(t, database) })
@@ -247,6 +247,17 @@ func (b *shared) makeTemplate(ctx context.Context, database string, migrate func
 	}
 	defer pool.Close() // a database can be cloned only while nobody is connected
 	return migrate(ctx, pool)
+}
+
+// clone copies a template. On our own server, which never syncs, copying files
+// is a third faster than writing them to the WAL (100 to 150 ms on two busy
+// cores); elsewhere its checkpoints would disturb others.
+func (b *shared) clone(ctx context.Context, database, source string) error {
+	statement := "CREATE DATABASE " + quote(database) + " TEMPLATE " + quote(source)
+	if b.server != nil {
+		statement += " STRATEGY FILE_COPY"
+	}
+	return b.exec(ctx, statement)
 }
 
 // exec runs one statement on the maintenance database.
