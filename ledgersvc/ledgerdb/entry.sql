@@ -68,7 +68,8 @@ ORDER BY line.ledger_transaction_id, line.position
 LIMIT @page_size;
 
 -- CopyEntry keeps a copy of an entry with its postings, and the idempotency key of the call that made it unless the
--- key is empty. It is one statement, so one round trip and one commit; a copy that is there stays as it is.
+-- key is empty. It is one statement, so one round trip and one commit; a copy that is there stays as it is. No
+-- constraint is named: of two that keep the same copy at once, either unique index may be the first to tell.
 -- name: CopyEntry :exec
 WITH used_key AS (
     INSERT INTO idempotency_keys (caller, method, key, fingerprint, subject, created_time)
@@ -80,7 +81,7 @@ WITH used_key AS (
                          stripe_account, dispute_id, fingerprint, effective_time, post_time)
     VALUES (@ledger_transaction_id, @reference::text, @kind, @order_id, @organizer_id, @payment_intent_id,
             @stripe_account, @dispute_id, @fingerprint, @effective_time, @post_time)
-    ON CONFLICT (reference) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING ledger_transaction_id
 )
 INSERT INTO postings (ledger_transaction_id, position, source, destination, asset, amount)

@@ -110,7 +110,7 @@ WITH used_key AS (
                          stripe_account, dispute_id, fingerprint, effective_time, post_time)
     VALUES ($11, $9::text, $12, $13, $14, $15,
             $16, $17, $18, $19, $20)
-    ON CONFLICT (reference) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING ledger_transaction_id
 )
 INSERT INTO postings (ledger_transaction_id, position, source, destination, asset, amount)
@@ -142,7 +142,8 @@ type CopyEntryParams struct {
 }
 
 // CopyEntry keeps a copy of an entry with its postings, and the idempotency key of the call that made it unless the
-// key is empty. It is one statement, so one round trip and one commit; a copy that is there stays as it is.
+// key is empty. It is one statement, so one round trip and one commit; a copy that is there stays as it is. No
+// constraint is named: of two that keep the same copy at once, either unique index may be the first to tell.
 func (q *Queries) CopyEntry(ctx context.Context, db DBTX, arg CopyEntryParams) error {
 	_, err := db.Exec(ctx, copyEntry,
 		arg.Sources,
