@@ -70,6 +70,9 @@ func dlqListCommand() command {
 				for _, service := range services {
 					err := w.letters(ctx, service, func(registry *jobs.Registry) error {
 						letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{Kind: *kind, Closed: *closed})
+						if hasNoTable(err) {
+							return nil // a service without background work
+						}
 						for _, l := range letters {
 							listed = append(listed, newDeadLetter(service, l))
 						}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -76,6 +78,12 @@ func (w world) withJobs(ctx context.Context, service string, f func(client jobCl
 	})
 }
 
+// hasNoTable says that a statement named a table that does not exist.
+func hasNoTable(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "42P01"
+}
+
 // splitID reads "checkout/17".
 func splitID(text string) (service string, id int64, err error) {
 	service, number, ok := strings.Cut(text, "/")
@@ -137,6 +145,9 @@ func (w world) listJobs(ctx context.Context, only string, params *river.JobListP
 	for _, service := range services {
 		err := w.withJobs(ctx, service, func(client jobClient) error {
 			res, err := client.JobList(ctx, params)
+			if hasNoTable(err) {
+				return nil // a service without background work
+			}
 			if err != nil {
 				return fmt.Errorf("list jobs of %s: %w", service, err)
 			}

@@ -163,14 +163,19 @@ func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv
 
 // AwaitFee waits until Stripe's fee of a completed order is in the books as well, and returns the order.
 func (c *Client) AwaitFee(ctx context.Context, orderID string) (Order, error) {
+	return c.AwaitPosting(ctx, orderID, "fee:")
+}
+
+// AwaitPosting waits until the books of an order have a reference with this prefix, and returns the order.
+func (c *Client) AwaitPosting(ctx context.Context, orderID, prefix string) (Order, error) {
 	for {
 		order, err := c.Order(ctx, orderID)
-		if err == nil && slices.ContainsFunc(order.Postings, func(p Posting) bool { return strings.HasPrefix(p.Reference, "fee:") }) {
+		if err == nil && slices.ContainsFunc(order.Postings, func(p Posting) bool { return strings.HasPrefix(p.Reference, prefix) }) {
 			return order, nil
 		}
 		select {
 		case <-ctx.Done():
-			return order, errors.Join(fmt.Errorf("stripe's fee of order %s is not booked: %w", orderID, context.Cause(ctx)), err)
+			return order, errors.Join(fmt.Errorf("no %s of order %s is booked: %w", prefix, orderID, context.Cause(ctx)), err)
 		case <-time.After(statePoll):
 		}
 	}

@@ -369,9 +369,6 @@ func healthy(ctx context.Context, url string) bool {
 // Failed receives the error of a part that ended by itself.
 func (m *Mesh) Failed() <-chan error { return m.failed }
 
-// ReplicaURL is the address of a service's replica, from 0.
-func (m *Mesh) ReplicaURL(service string, n int) string { return m.replicas[service][n].url }
-
 // StopReplica ends one replica as SIGTERM would: it drains.
 func (m *Mesh) StopReplica(service string, n int) error {
 	r := m.replicas[service][n]
@@ -426,4 +423,12 @@ func (m *Mesh) stopPostgres(ctx context.Context) error {
 		}
 	}
 	return errors.Join(append(errs, m.Postgres.Stop(ctx))...)
+}
+
+// ReplicaFile is dev.json with the addresses of the n-th replicas, from 0.
+func (m *Mesh) ReplicaFile(n int) dev.File {
+	f := m.File
+	f.CheckoutURL, f.PassURL = m.address("checkout", n), m.address("pass", n)
+	f.LedgerURL, f.WebhookURL = m.address("ledger", n), m.address("webhook", n)
+	return f
 }

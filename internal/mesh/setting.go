@@ -21,12 +21,12 @@ func splitList(text string) []string {
 	return out
 }
 
-// elsewhere are settings that no service reads, but `dayof up`, the embedded Postgres or the tests.
+// testPrefix begins the names of settings of tests.
+const testPrefix = "DAYOF_TEST_"
+
+// elsewhere are settings that no service reads, but `dayof` itself and the embedded Postgres.
 func elsewhere() []string {
-	return []string{
-		"DAYOF_DATABASE_URL", "DAYOF_POSTGRES_BIN", "DAYOF_POSTGRES_REPOSITORY", "DAYOF_TEST_DATABASE_URL", "DAYOF_LOG_LEVEL",
-		"DAYOF_TEST_RACES",
-	}
+	return []string{"DAYOF_LOG_LEVEL", "DAYOF_DATABASE_URL", "DAYOF_POSTGRES_BIN", "DAYOF_POSTGRES_REPOSITORY"}
 }
 
 // withoutOthers drops what is a setting of another service or of another program from environ, so that all of them may
@@ -51,6 +51,6 @@ func withoutOthers(environ []string, own []config.Setting) []string {
 	}
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		return known[name]
+		return known[name] || strings.HasPrefix(name, testPrefix)
 	})
 }

@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/internal/sandbox/fault"
+)
+
+// TestLedgerFrozen freezes the ledger in the middle of a sale: the caller is answered in time, nothing is valid, no receipt
+// is sent and no transaction stays open; once the ledger is back, everything follows by itself.
+func TestLedgerFrozen(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 1, map[string]string{"DAYOF_CHECKOUT_CALLER_WAIT": "2s"})
+	client := dev.NewClient(m.File)
+	cart := start(t, client, newVariant(t, client, 4450, 10), 1)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Hang, Rate: 1, Match: "POST"}); err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, 30*time.Second)
+	if err := client.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan *checkoutv1.Order, 1)
+	go func() {
+		o, err := client.Complete(ctx, cart)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- o
+	}()
+	waitForHit(t, m)
+	assertNoOpenTransaction(t, m)
+	o := <-answered
+	if o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS {
+		t.Errorf("the browser is told %s", o.GetFulfilmentState())
+	}
+	seen := order(t, client, cart.OrderID)
+	if len(seen.Tickets) != 1 || seen.Tickets[0].State != "reserved" {
+		t.Fatalf("tickets while the ledger is away: %+v", seen.Tickets)
+	}
+	if verdict := admission(t, client, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
+		t.Errorf("the door says %s while the ledger is away", verdict)
+	}
+	if n := mails(t, client); n != 0 {
+		t.Errorf("%d receipts were sent before the sale was booked", n)
+	}
+
+	m.Sandbox.Faults.Clear(fault.Ledger)
+	await(t, client, cart.OrderID, "completed", completed)
+	if verdict := admission(t, client, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_ADMIT {
+		t.Errorf("the door says %s once the ledger is back", verdict)
+	}
+	for mails(t, client) == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("no receipt was sent")
+		}
+		pause(ctx)
+	}
+	assertOneSale(t, order(t, client, cart.OrderID), 1)
+	assertClean(t, m)
+}
+
+// TestLedgerLosesReplies cuts every other answer of the ledger after its effect. Each sale is booked exactly once.
+func TestLedgerLosesReplies(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 1, nil)
+	client := dev.NewClient(m.File)
+	variant := newVariant(t, client, 4450, 20)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.LostReply, Rate: 0.5}); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		cart := start(t, client, variant, 1)
+		if err := client.Pay(within(t, 30*time.Second), cart, dev.ViaWebhook); err != nil {
+			t.Fatal(err)
+		}
+		await(t, client, cart.OrderID, "completed", completed)
+		assertOneSale(t, order(t, client, cart.OrderID), 1)
+	}
+	m.Sandbox.Faults.Clear(fault.Ledger)
+	assertClean(t, m)
+}
+
+// waitForHit waits until a call to the ledger hangs.
+func waitForHit(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	for m.Sandbox.Faults.List()[fault.Ledger].Hits == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("nobody called the ledger")
+		}
+		pause(ctx)
+	}
+}
+
+// assertNoOpenTransaction looks, for as long as the call hangs, at what the services' connections do. A transaction that
+// is open across the call would be seen as idle in transaction every time.
+func assertNoOpenTransaction(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	for service, url := range m.File.DatabaseURLs {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := 0
+		for range 10 {
+			var count int
+			err := conn.QueryRow(ctx, `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+				and xact_start is not null and state <> 'idle' and clock_timestamp() - xact_start > interval '50 milliseconds'`).Scan(&count)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if count > 0 {
+				open++
+			}
+			pause(ctx)
+		}
+		if open == 10 {
+			t.Errorf("%s holds a transaction open across the call", service)
+		}
+		if err := conn.Close(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func admission(t *testing.T, client *dev.Client, code string) checkoutv1.Admission {
+	t.Helper()
+	res, err := client.Admission.CheckTicket(within(t, 10*time.Second), &checkoutv1.CheckTicketRequest{Code: code})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.GetAdmission()
+}
+
+// mails counts what the mail sink has.
+func mails(t *testing.T, client *dev.Client) int {
+	t.Helper()
+	res, err := client.HTTP.Get(client.File.Sandbox.MailLogURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var all []any
+	if err := json.NewDecoder(res.Body).Decode(&all); err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}

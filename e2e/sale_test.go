@@ -1,0 +1,196 @@
+package e2e
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/internal/dev"
+)
+
+func TestSale(t *testing.T) {
+	t.Parallel()
+	client := dev.NewClient(shared.File)
+	for _, via := range []dev.Via{dev.ViaUI, dev.ViaWebhook, dev.ViaBoth} {
+		t.Run(string(via), func(t *testing.T) {
+			t.Parallel()
+			variant := newVariant(t, client, 4450, 10)
+			sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: via})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := client.AwaitFee(within(t, time.Minute), sale.OrderID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			assertOneSale(t, o, 2)
+			if o.Payment.CapturedMinorUnits != 8900 {
+				t.Errorf("captured %d, want 8900", o.Payment.CapturedMinorUnits)
+			}
+		})
+	}
+	t.Cleanup(func() { assertClean(t, shared) })
+}
+
+// assertOneSale checks that an order was completed once: one set of valid tickets, a pass each, one sale in the books.
+func assertOneSale(t *testing.T, o dev.Order, tickets int) {
+	t.Helper()
+	if o.PaymentState != "paid" || o.FulfilmentState != "completed" {
+		t.Errorf("order %s is %s and %s", o.OrderID, o.PaymentState, o.FulfilmentState)
+	}
+	if len(o.Tickets) != tickets || len(o.Passes) != tickets {
+		t.Errorf("order %s has %d tickets and %d passes, want %d", o.OrderID, len(o.Tickets), len(o.Passes), tickets)
+	}
+	for _, ticket := range o.Tickets {
+		if ticket.State != "valid" || ticket.PassSerial == "" || ticket.AuthenticationToken == "" || ticket.DownloadURL == "" {
+			t.Errorf("ticket %s is %s, its pass %q", ticket.ID, ticket.State, ticket.PassSerial)
+		}
+	}
+	want := map[string]int{"capture:" + o.Payment.PayingIntentID: 1}
+	if diff := cmp.Diff(want, captures(o)); diff != "" {
+		t.Errorf("captures in the ledger of order %s: %s", o.OrderID, diff)
+	}
+}
+
+// TestBothSignalsAtOnce lets browser and webhook tell of a payment at the same instant, many times, each at another replica.
+func TestBothSignalsAtOnce(t *testing.T) {
+	t.Parallel()
+	one, two := dev.NewClient(shared.ReplicaFile(0)), dev.NewClient(shared.ReplicaFile(1))
+	times := scale(t, "DAYOF_TEST_RACES", 60)
+	variant := newVariant(t, one, 4450, int64(times))
+	var group sync.WaitGroup
+	limit := make(chan struct{}, 4) // more at a time would only wait for each other on a small machine
+	for i := range times {
+		limit <- struct{}{}
+		group.Go(func() {
+			defer func() { <-limit }()
+			raceOnce(t, one, two, variant, i)
+		})
+	}
+	group.Wait()
+	assertClean(t, shared)
+}
+
+// raceOnce makes one sale of which both tell at once.
+func raceOnce(t *testing.T, one, two *dev.Client, variant *checkoutv1.Variant, number int) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cart, err := one.Start(ctx, variant, 1)
+	if err == nil {
+		err = one.Stripe.Withhold(ctx, cart.IntentID)
+	}
+	if err == nil {
+		err = one.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays)
+	}
+	if err != nil {
+		t.Errorf("race %d: %v", number, err)
+		return
+	}
+	signals := []func() error{
+		func() error { _, err := one.Complete(ctx, cart); return err },
+		func() error { _, err := two.Payments.RecordPayment(keyed(ctx), succeeded(cart, 4450)); return err },
+	}
+	if err := atOnce(signals); err != nil {
+		t.Errorf("race %d: %v", number, err)
+		return
+	}
+	if err := one.Stripe.Release(ctx, cart.IntentID); err != nil { // and the webhook itself, late
+		t.Errorf("race %d: %v", number, err)
+	}
+	if _, err := one.AwaitSale(ctx, cart.OrderID); err != nil {
+		t.Errorf("race %d: %v", number, err)
+		return
+	}
+	o, err := one.Order(ctx, cart.OrderID)
+	if err != nil {
+		t.Errorf("race %d: %v", number, err)
+		return
+	}
+	assertOneSale(t, o, 1)
+}
+
+// TestManySignals sends 64 signals for one intent at once over two replicas and wants 64 equal answers.
+func TestManySignals(t *testing.T) {
+	t.Parallel()
+	clients := []*dev.Client{dev.NewClient(shared.ReplicaFile(0)), dev.NewClient(shared.ReplicaFile(1))}
+	variant := newVariant(t, clients[0], 4450, 10)
+	cart := start(t, clients[0], variant, 3)
+	ctx := within(t, time.Minute)
+	if err := clients[0].Stripe.Withhold(ctx, cart.IntentID); err != nil {
+		t.Fatal(err)
+	}
+	if err := clients[0].Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays); err != nil {
+		t.Fatal(err)
+	}
+	var completions [32]*checkoutv1.Order
+	var records [32]*checkoutv1.RecordPaymentResponse
+	var signals []func() error
+	for i := range completions {
+		signals = append(signals,
+			func() (err error) { completions[i], err = clients[i%2].Complete(ctx, cart); return err },
+			func() (err error) {
+				records[i], err = clients[(i+1)%2].Payments.RecordPayment(keyed(ctx), succeeded(cart, 3*4450))
+				return err
+			})
+	}
+	if err := atOnce(signals); err != nil {
+		t.Fatal(err)
+	}
+	for i := range completions {
+		if diff := cmp.Diff(completions[0], completions[i], protocmp.Transform()); diff != "" {
+			t.Errorf("answers of CompleteCheckout 0 and %d differ: %s", i, diff)
+		}
+		if !proto.Equal(records[0], records[i]) {
+			t.Errorf("answers of RecordPayment 0 and %d differ: %v, %v", i, records[0], records[i])
+		}
+	}
+	if !completed(completions[0]) || records[0].GetFulfilmentState() != completions[0].GetFulfilmentState() {
+		t.Errorf("the answers say %s and %s", completions[0].GetFulfilmentState(), records[0].GetFulfilmentState())
+	}
+	assertOneSale(t, order(t, clients[0], cart.OrderID), 3)
+}
+
+// atOnce runs all functions from one starting shot and returns the first error.
+func atOnce(functions []func() error) error {
+	shot := make(chan struct{})
+	errs := make(chan error, len(functions))
+	for _, f := range functions {
+		go func() {
+			<-shot
+			errs <- f()
+		}()
+	}
+	close(shot)
+	var first error
+	for range functions {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// keyed gives a call a key of its own.
+func keyed(ctx context.Context) context.Context {
+	return rpc.WithIdempotencyKey(ctx, "e2e/"+dev.NewKey())
+}
+
+// succeeded is what webhooksvc tells of a captured intent.
+func succeeded(cart dev.Cart, amount int64) *checkoutv1.RecordPaymentRequest {
+	return &checkoutv1.RecordPaymentRequest{
+		PaymentIntentId: cart.IntentID, OrderId: cart.OrderID,
+		Status:             checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_SUCCEEDED,
+		Amount:             &moneyv1.Money{Currency: "EUR", MinorUnits: amount},
+		ReceivedMinorUnits: amount, ObservedTime: timestamppb.New(clock.System{}.Now()),
+	}
+}
