@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -34,9 +33,9 @@ type mailArgs struct {
 
 func (mailArgs) Kind() string { return "mail" }
 
-func newRegistry(t testing.TB, pool *pgxpool.Pool, configure ...func(*jobs.Config)) *jobs.Registry {
-	t.Helper()
-	config := jobs.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Clock: clock.System{}, PollOnly: true}
+func newRegistry(tb testing.TB, pool *pgxpool.Pool, configure ...func(*jobs.Config)) *jobs.Registry {
+	tb.Helper()
+	config := jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: clock.System{}, PollOnly: true}
 	for _, c := range configure {
 		c(&config)
 	}
@@ -44,23 +43,23 @@ func newRegistry(t testing.TB, pool *pgxpool.Pool, configure ...func(*jobs.Confi
 }
 
 // start runs the registry until the test ends.
-func start(t testing.TB, r *jobs.Registry) {
-	t.Helper()
-	if err := r.Start(t.Context()); err != nil {
-		t.Fatal(err)
+func start(tb testing.TB, r *jobs.Registry) {
+	tb.Helper()
+	if err := r.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := r.Stop(ctx); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 }
 
 // eventually polls until condition is true.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
 	deadline := time.After(patience)
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
@@ -68,24 +67,24 @@ func eventually(t testing.TB, what string, condition func() bool) {
 		select {
 		case <-poll.C:
 		case <-deadline:
-			t.Fatalf("did not happen within %s: %s", patience, what)
+			tb.Fatalf("did not happen within %s: %s", patience, what)
 		}
 	}
 }
 
-func count(t testing.TB, pool *pgxpool.Pool, query string, args ...any) int {
-	t.Helper()
+func count(tb testing.TB, pool *pgxpool.Pool, query string, args ...any) int {
+	tb.Helper()
 	var n int
-	if err := pool.QueryRow(t.Context(), query, args...).Scan(&n); err != nil {
-		t.Fatal(err)
+	if err := pool.QueryRow(tb.Context(), query, args...).Scan(&n); err != nil {
+		tb.Fatal(err)
 	}
 	return n
 }
 
-func insert(t testing.TB, r *jobs.Registry, args ...river.JobArgs) {
-	t.Helper()
-	if err := r.Insert(t.Context(), args...); err != nil {
-		t.Fatal(err)
+func insert(tb testing.TB, r *jobs.Registry, args ...river.JobArgs) {
+	tb.Helper()
+	if err := r.Insert(tb.Context(), args...); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -153,6 +152,9 @@ func TestInsertTx(t *testing.T) {
 		r := newRegistry(t, pool)
 		jobs.Register(r, quick, func(context.Context, *river.Job[mailArgs]) error { return nil })
 		insert(t, r, mailArgs{OrderID: "0"}) // River asks for the server's version once
+		if got := strings.Join(seen.all(), "\n"); strings.Contains(got, "notify") {
+			t.Errorf("the insert notifies:\n%s", got)
+		}
 		seen.forget()
 		insert(t, r, mailArgs{OrderID: "1"}, mailArgs{OrderID: "2"}, jobs.At(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), mailArgs{OrderID: "3"}))
 		got := seen.all()

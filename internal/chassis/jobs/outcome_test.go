@@ -68,25 +68,23 @@ func TestOutcome(t *testing.T) {
 	}
 	start(t, r)
 	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			var state, reason string
-			var attempts int
-			eventually(t, "the job is "+tc.state, func() bool {
-				err := pool.QueryRow(t.Context(), `
-					SELECT CASE WHEN scheduled_at > now() + interval '1 second' THEN 'waiting' ELSE state::text END, attempt, ''
-					FROM river_job WHERE args ->> 'order_id' = $1
-					UNION ALL
-					SELECT 'dead', attempts, reason || ': ' || error FROM dead_letters WHERE args ->> 'order_id' = $1`,
-					name).Scan(&state, &attempts, &reason)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return state == tc.state
-			})
-			if attempts != tc.attempts || reason != tc.reason {
-				t.Errorf("%d attempts spent, reason %q; want %d, %q", attempts, reason, tc.attempts, tc.reason)
+		var state, reason string
+		var attempts int
+		eventually(t, name+": the job is "+tc.state, func() bool {
+			err := pool.QueryRow(t.Context(), `
+				SELECT CASE WHEN scheduled_at > now() + interval '1 second' THEN 'waiting' ELSE state::text END, attempt, ''
+				FROM river_job WHERE args ->> 'order_id' = $1
+				UNION ALL
+				SELECT 'dead', attempts, reason || ': ' || error FROM dead_letters WHERE args ->> 'order_id' = $1`,
+				name).Scan(&state, &attempts, &reason)
+			if err != nil {
+				t.Fatal(err)
 			}
+			return state == tc.state
 		})
+		if attempts != tc.attempts || reason != tc.reason {
+			t.Errorf("%s: %d attempts spent, reason %q; want %d, %q", name, attempts, reason, tc.attempts, tc.reason)
+		}
 	}
 	if n := count(t, pool, `
 		SELECT count(*) FROM river_job

@@ -126,8 +126,9 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 // before the time that the other party asked for.
 func (w *worker[A]) NextRetry(job *river.Job[A]) time.Time {
 	delay := time.Duration(float64(w.policy.Backoff(job.Attempt)) * (1 - jitter + 2*jitter*rand.Float64()))
-	if asked, ok := w.delays.LoadAndDelete(job.ID); ok {
-		delay = max(delay, asked.(time.Duration)) //nolint:forcetypeassert // Work stores nothing else
+	asked, _ := w.delays.LoadAndDelete(job.ID)
+	if least, ok := asked.(time.Duration); ok {
+		delay = max(delay, least)
 	}
 	return clock.System{}.Now().Add(delay)
 }

@@ -43,7 +43,7 @@ const (
 
 // binary is the one server of this test binary. It is the package's only state:
 // tests cannot hand it to each other in another way.
-var binary shared //nolint:gochecknoglobals // one server per test binary is the point
+var binary shared
 
 type shared struct {
 	mu        sync.Mutex
@@ -76,37 +76,37 @@ func Main(m *testing.M) {
 // runs once per test binary and function, on the template: a closure that does
 // different things at different times needs NewNamed. A nil migrate leaves the
 // database empty. Pool and database go away with the test.
-func New(t testing.TB, migrate func(ctx context.Context, pool *pgxpool.Pool) error) *pgxpool.Pool {
-	t.Helper()
+func New(tb testing.TB, migrate func(ctx context.Context, pool *pgxpool.Pool) error) *pgxpool.Pool {
+	tb.Helper()
 	name := "empty"
 	if migrate != nil {
 		name = runtime.FuncForPC(reflect.ValueOf(migrate).Pointer()).Name()
 	}
-	pool, _ := NewNamed(t, name, migrate)
+	pool, _ := NewNamed(tb, name, migrate)
 	return pool
 }
 
 // NewNamed is New with a name for what migrate does, unique in the test binary.
 // It also returns the database's address, for a second pool or a subprocess.
-func NewNamed(t testing.TB, name string, migrate func(ctx context.Context, pool *pgxpool.Pool) error) (*pgxpool.Pool, string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func NewNamed(tb testing.TB, name string, migrate func(ctx context.Context, pool *pgxpool.Pool) error) (*pgxpool.Pool, string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	source, err := binary.template(ctx, name, migrate)
 	if err != nil {
-		t.Fatalf("pgtest: %v", err)
+		tb.Fatalf("pgtest: %v", err)
 	}
 	database := binary.newName("test")
 	if err := binary.clone(ctx, database, source); err != nil {
-		t.Fatalf("pgtest: %v", err)
+		tb.Fatalf("pgtest: %v", err)
 	}
-	t.Cleanup(func() { drop(t, database) })
+	tb.Cleanup(func() { drop(tb, database) })
 	address := binary.url(database)
-	pool, err := pgdb.Open(ctx, address, pgdb.Options{ApplicationName: t.Name()})
+	pool, err := pgdb.Open(ctx, address, pgdb.Options{ApplicationName: tb.Name()})
 	if err != nil {
-		t.Fatalf("pgtest: %v", err)
+		tb.Fatalf("pgtest: %v", err)
 	}
-	t.Cleanup(func() { closePool(t, pool) })
+	tb.Cleanup(func() { closePool(tb, pool) })
 	return pool, address
 }
 
@@ -114,15 +114,15 @@ func NewNamed(t testing.TB, name string, migrate func(ctx context.Context, pool 
 // that need databases of their own. It fails the test under
 // DAYOF_TEST_DATABASE_URL, because that server is not ours to crash. Tests that
 // crash it must not run in parallel with others: prefer postgres.Start.
-func Server(t testing.TB) *postgres.Server {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func Server(tb testing.TB) *postgres.Server {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	if err := binary.start(ctx); err != nil {
-		t.Fatalf("pgtest: %v", err)
+		tb.Fatalf("pgtest: %v", err)
 	}
 	if binary.server == nil {
-		t.Fatal("pgtest: this test needs a server of its own: unset DAYOF_TEST_DATABASE_URL")
+		tb.Fatal("pgtest: this test needs a server of its own: unset DAYOF_TEST_DATABASE_URL")
 	}
 	return binary.server
 }
@@ -289,8 +289,8 @@ func (b *shared) url(database string) string {
 
 // closePool fails the test when connections are not given back: Close would
 // wait for them for ever.
-func closePool(t testing.TB, pool *pgxpool.Pool) {
-	t.Helper()
+func closePool(tb testing.TB, pool *pgxpool.Pool) {
+	tb.Helper()
 	closed := make(chan struct{})
 	go func() {
 		pool.Close()
@@ -299,17 +299,17 @@ func closePool(t testing.TB, pool *pgxpool.Pool) {
 	select {
 	case <-closed:
 	case <-time.After(patience):
-		t.Errorf("pgtest: %d connections of the pool were not released", pool.Stat().AcquiredConns())
+		tb.Errorf("pgtest: %d connections of the pool were not released", pool.Stat().AcquiredConns())
 	}
 }
 
 // drop removes a test's database, cutting off who is still connected.
-func drop(t testing.TB, database string) {
-	t.Helper()
+func drop(tb testing.TB, database string) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := binary.exec(ctx, "DROP DATABASE IF EXISTS "+quote(database)+" WITH (FORCE)"); err != nil {
-		t.Errorf("pgtest: %v", err)
+		tb.Errorf("pgtest: %v", err)
 	}
 }
 

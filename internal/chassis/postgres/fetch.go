@@ -47,11 +47,12 @@ func (s *Server) fetch(ctx context.Context, found []binaries) (binaries, error) 
 	defer cancel()
 	b, err := s.fetchOnce(ctx)
 	if err != nil {
-		missing := fmt.Sprintf("no PostgreSQL %d or newer found on this machine", majorMin)
-		for _, old := range found {
-			missing += fmt.Sprintf(" (%s in %s is too old)", old.version, old.dir)
+		var old strings.Builder
+		for _, b := range found {
+			fmt.Fprintf(&old, " (%s in %s is too old)", b.version, b.dir)
 		}
-		return binaries{}, fmt.Errorf("%s, and it cannot be fetched: %w. %s", missing, err, whatToDo)
+		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer found on this machine%s, and it cannot be fetched: %w. %s",
+			majorMin, old.String(), err, whatToDo)
 	}
 	return b, nil
 }

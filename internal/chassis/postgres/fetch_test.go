@@ -168,6 +168,7 @@ func TestFetch(t *testing.T) {
 		}
 		for name, tc := range cases {
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				home := t.TempDir()
 				_, err := postgres.Start(t.Context(), postgres.Options{Getenv: onlyFetched(home, tc.repository)})
 				if err == nil {

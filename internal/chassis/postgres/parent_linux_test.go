@@ -21,7 +21,7 @@ func TestKilledParent(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		h := startHelper(t, testBinary(t), dir, nil)
-		exec1(t, h.URL, "CREATE TABLE kept AS SELECT 1 AS x")
+		createKept(t, h.URL)
 		h.kill(t)
 		server := start(t, postgres.Options{DataDir: dir}) // while the old one dies
 		if got := query(t, server.URL(""), "SELECT x::text FROM kept"); got != "1" {
@@ -120,7 +120,7 @@ func TestUsers(t *testing.T) {
 				h.stop(t)
 				continue
 			}
-			exec1(t, h.URL, "CREATE TABLE kept AS SELECT 1 AS x")
+			createKept(t, h.URL)
 			h.stop(t)
 			again := startHelper(t, testBinary(t), dir, own, forbid)
 			if got := query(t, again.URL, "SELECT x::text FROM kept"); got != "1" {

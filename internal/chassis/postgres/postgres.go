@@ -188,7 +188,7 @@ func (s *Server) Restart(ctx context.Context) error {
 		return err
 	}
 	for try := 1; ; try++ {
-		port, err := s.port()
+		port, err := s.port(ctx)
 		if err != nil {
 			return err
 		}
@@ -244,19 +244,22 @@ func (s *Server) arguments(port int) []string {
 	return args
 }
 
-func (s *Server) port() (int, error) {
+func (s *Server) port(ctx context.Context) (int, error) {
 	if s.options.Port != 0 {
 		return s.options.Port, nil
 	}
 	if s.base.Port() != "" { // a restart stays where clients look for it
 		return strconv.Atoi(s.base.Port())
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	return port, listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err = errors.Join(err, listener.Close()); err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	return strconv.Atoi(port)
 }
 
 // awaitReady polls until the server answers a query, exits, or ctx ends.

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -66,7 +67,7 @@ func TestStart(t *testing.T) {
 		t.Parallel()
 		dir := filepath.Join(t.TempDir(), "a", "b")
 		server := start(t, postgres.Options{DataDir: dir})
-		exec1(t, server.URL(""), "CREATE TABLE kept AS SELECT 1 AS x")
+		createKept(t, server.URL(""))
 		_, err := postgres.Start(t.Context(), postgres.Options{DataDir: dir, Getenv: noDatabaseURL})
 		if err == nil || !strings.Contains(err.Error(), "in use by another running dayof") {
 			t.Errorf("second start: %v", err)
@@ -84,7 +85,7 @@ func TestStart(t *testing.T) {
 		settings["fsync"] = "on"
 		server := start(t, postgres.Options{Settings: settings})
 		address := server.URL("")
-		exec1(t, address, "CREATE TABLE kept AS SELECT 1 AS x")
+		createKept(t, address)
 		if err := server.Crash(); err != nil {
 			t.Fatal(err)
 		}
@@ -132,21 +133,13 @@ func TestStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = listener.Close() }()
-		port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is TCP
+		port := portOf(t, "tcp://"+listener.Addr().String())
 		_, err = postgres.Start(t.Context(), postgres.Options{Port: port, Settings: quick(), Getenv: noDatabaseURL})
-		if err == nil || !strings.Contains(err.Error(), strconv.Itoa(port)+": the port is taken") {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(port)+": the port is taken") {
 			t.Errorf("got %v", err)
 		}
 		other := start(t, postgres.Options{})
-		address, err := url.Parse(other.URL(""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		taken, err := strconv.Atoi(address.Port())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = postgres.Start(t.Context(), postgres.Options{Port: taken, Settings: quick(), Getenv: noDatabaseURL})
+		_, err = postgres.Start(t.Context(), postgres.Options{Port: portOf(t, other.URL("")), Settings: quick(), Getenv: noDatabaseURL})
 		if err == nil || !strings.Contains(err.Error(), "the port is taken") {
 			t.Errorf("by another Postgres: got %v", err)
 		}
@@ -269,6 +262,19 @@ func TestExternalServer(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
+}
+
+func portOf(t *testing.T, address string) int {
+	t.Helper()
+	parsed, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(parsed.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // binaries is the directory of the binaries that this machine's servers run.

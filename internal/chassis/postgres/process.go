@@ -45,6 +45,7 @@ type process struct {
 
 // start runs a child that dies with this process and logs its output.
 func start(who identity, logger *slog.Logger, path string, args ...string) (*process, error) {
+	//nolint:noctx // a server outlives the call that starts it; stop ends it
 	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{}), read: make(chan struct{})}
 	p.cmd.Dir = "/"
 	p.cmd.Env = childEnvironment()

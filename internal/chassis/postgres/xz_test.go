@@ -30,7 +30,7 @@ func xzStored(data []byte) []byte {
 		chunk := rest[:min(chunkMax, len(rest))]
 		rest = rest[len(chunk):]
 		out.WriteByte(control)
-		out.Write(binary.BigEndian.AppendUint16(nil, uint16(len(chunk)-1))) //nolint:gosec // below 1 << 16
+		out.Write(binary.BigEndian.AppendUint16(nil, uint16(len(chunk)-1)))
 		out.Write(chunk)
 	}
 	out.WriteByte(0)
@@ -38,7 +38,7 @@ func xzStored(data []byte) []byte {
 	pad(&out)
 
 	index := []byte{0, 1}
-	index = binary.AppendUvarint(index, uint64(unpadded)) //nolint:gosec // not negative
+	index = binary.AppendUvarint(index, uint64(unpadded))
 	index = binary.AppendUvarint(index, uint64(len(data)))
 	for len(index)%4 != 0 {
 		index = append(index, 0)
@@ -46,7 +46,7 @@ func xzStored(data []byte) []byte {
 	out.Write(index)
 	out.Write(crc(index))
 
-	footer := binary.LittleEndian.AppendUint32(nil, uint32((len(index)+4)/4-1)) //nolint:gosec // small
+	footer := binary.LittleEndian.AppendUint32(nil, uint32((len(index)+4)/4-1))
 	footer = append(footer, flags...)
 	out.Write(crc(footer))
 	out.Write(footer)
