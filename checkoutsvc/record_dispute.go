@@ -81,15 +81,14 @@ func (w *writes) applyDispute(ctx context.Context, req *checkoutv1.RecordDispute
 		return
 	}
 	w.note(ctx, "dispute_"+d.Status, 0, d.ID)
-	switch d.Status {
-	case disputeLost:
+	// Raised for whatever is seen first, so that the same facts in another order raise the same.
+	w.raise(ctx, operatorItem{
+		Kind: "dispute", Subject: d.ID, Intent: d.PaymentIntent,
+		Facts:  map[string]string{"dispute_id": d.ID, "dispute_reason": d.DisputeReason, "status": d.Status},
+		Action: "While the dispute is open, send evidence at Stripe before it is due, or accept it; the tickets are suspended meanwhile.",
+	})
+	if d.Status == disputeLost {
 		w.enqueue(postDisputeLossArgs{OrderID: o.ID, DisputeID: d.ID})
-	case disputeNeedsResponse:
-		w.raise(ctx, operatorItem{
-			Kind: "dispute_needs_response", Subject: d.ID, Intent: d.PaymentIntent,
-			Facts:  map[string]string{"dispute_id": d.ID, "dispute_reason": d.DisputeReason},
-			Action: "Send evidence at Stripe before it is due, or accept the dispute. The tickets are suspended meanwhile.",
-		})
 	}
 }
 
