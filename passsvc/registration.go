@@ -55,7 +55,7 @@ func (s *Service) register(ctx context.Context, r registering) (isNew bool, err 
 		if err != nil {
 			return fmt.Errorf("write push: %w", err)
 		}
-		if err := s.q.TakeListTag(ctx, tx, r.passType, r.device, r.serial); err != nil {
+		if err := s.q.TakeListTag(ctx, tx, r.device, r.passType, r.serial); err != nil {
 			return fmt.Errorf("take list tag: %w", err)
 		}
 		return nil
