@@ -34,6 +34,9 @@ func newParty(t *testing.T) *party {
 		if err != nil {
 			t.Errorf("handler cannot read its body: %v", err)
 		}
+		if err := r.Context().Err(); err != nil {
+			t.Errorf("the party works for a caller that is gone: %v", err)
+		}
 		p.done.Add(1)
 		p.bodies <- string(body)
 		_, _ = io.WriteString(w, answerText)

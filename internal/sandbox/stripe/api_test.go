@@ -2,8 +2,11 @@ package stripe_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	stripego "github.com/stripe/stripe-go/v76"
 
+	"github.com/dayof/dayof/internal/sandbox/fault"
 	"github.com/dayof/dayof/internal/sandbox/stripe"
 )
 
@@ -102,33 +106,38 @@ func TestIdempotencyKey(t *testing.T) {
 		}
 	})
 
-	t.Run("one of many at once runs, the others hear of it or get its answer", func(t *testing.T) {
+	t.Run("one of many at once runs, the others are told to wait or get its answer", func(t *testing.T) {
 		t.Parallel()
-		sb := newSandbox(t, func(c *stripe.Config) { c.LatencyMS = 20 })
+		sb := newSandbox(t, func(c *stripe.Config) { c.LatencyMS = 50 })
 		var mu sync.Mutex
-		bodies, conflicts := map[string]int{}, 0
-		var wg sync.WaitGroup
-		for range 16 {
-			wg.Go(func() {
-				res, body := sb.raw("POST", "/v1/payment_intents", form, key("k"))
-				mu.Lock()
-				defer mu.Unlock()
-				switch res.StatusCode {
-				case 200:
-					bodies[body]++
-				case 409:
-					conflicts++
-					if !strings.Contains(body, `"code": "idempotency_key_in_use"`) {
-						t.Errorf("conflict: %s", body)
+		answers := map[string]map[string]bool{} // by key: the distinct bodies
+		conflicts := 0
+		sb.eventually("a call meets another that is under way", func() bool {
+			k := fmt.Sprint("k", len(answers))
+			answers[k] = map[string]bool{}
+			var wg sync.WaitGroup
+			for range 16 {
+				wg.Go(func() {
+					res, body := sb.raw("POST", "/v1/payment_intents", form, key(k))
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case res.StatusCode == 200:
+						answers[k][body] = true
+					case res.StatusCode == 409 && strings.Contains(body, `"code": "idempotency_key_in_use"`):
+						conflicts++
+					default:
+						t.Errorf("status %d: %s", res.StatusCode, body)
 					}
-				default:
-					t.Errorf("status %d: %s", res.StatusCode, body)
-				}
-			})
-		}
-		wg.Wait()
-		if len(bodies) != 1 {
-			t.Fatalf("%d different intents, %d conflicts", len(bodies), conflicts)
+				})
+			}
+			wg.Wait()
+			return conflicts > 0
+		})
+		for k, bodies := range answers {
+			if len(bodies) != 1 {
+				t.Errorf("key %s made %d intents", k, len(bodies))
+			}
 		}
 	})
 
@@ -270,6 +279,41 @@ func TestAPI(t *testing.T) {
 		}
 		if res, _ := sb.raw("POST", "/v1/payment_intents/"+pi.ID, "metadata["+strings.Repeat("k", 41)+"]=1", nil); res.StatusCode != 400 {
 			t.Errorf("a long key: %d", res.StatusCode)
+		}
+	})
+
+	t.Run("a lost reply leaves an intent that the same key finds", func(t *testing.T) {
+		faults := fault.New(1)
+		sb := newSandbox(t)
+		front := httptest.NewServer(faults.Wrap(fault.Stripe, sb.Server))
+		t.Cleanup(front.Close)
+		api := newClient(t, front.URL)
+		if err := faults.Set(fault.Stripe, fault.Fault{Mode: fault.LostReply, Rate: 1, Count: 1}); err != nil {
+			t.Fatalf("set fault: %v", err)
+		}
+		params := &stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: stripego.String("eur")}
+		params.SetIdempotencyKey("order:1:pi:v1")
+		if _, err := api.PaymentIntents.New(params); err == nil {
+			t.Fatal("a lost reply was read")
+		}
+		pi, err := api.PaymentIntents.New(params)
+		if err != nil || pi.LastResponse.Header.Get("Idempotent-Replayed") != "true" {
+			t.Fatalf("the repeat: %v %+v", err, pi)
+		}
+		if err := faults.Set(fault.Stripe, fault.Fault{Mode: fault.TooMany, Rate: 1}); err != nil {
+			t.Fatalf("set fault: %v", err)
+		}
+		_, err = api.PaymentIntents.New(params)
+		refusal(t, err, 429, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodeRateLimit)
+		var made []struct {
+			Account string                  `json:"account"`
+			Object  *stripego.PaymentIntent `json:"object"`
+		}
+		if err := json.Unmarshal(sb.controlRaw("GET", "objects?kind=payment_intent", nil, 200), &made); err != nil {
+			t.Fatalf("decode objects: %v", err)
+		}
+		if len(made) != 1 || made[0].Object.ID != pi.ID || made[0].Account != "" {
+			t.Fatalf("intents: %+v, want the one whose reply was lost", made)
 		}
 	})
 

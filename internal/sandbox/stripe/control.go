@@ -1,8 +1,10 @@
 package stripe
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 )
 
 // control wraps a handler of the control API: no authentication, JSON in and out, the same journal and webhooks. The
@@ -33,6 +35,7 @@ func (s *Server) controlRoutes() {
 		"DELETE /_sandbox/requests":                        s.controlClearRequests,
 		"GET /_sandbox/deliveries":                         s.controlDeliveries,
 		"GET /_sandbox/events":                             s.controlEvents,
+		"GET /_sandbox/objects":                            s.controlObjects,
 		"PUT /_sandbox/objects/{id}":                       s.controlLoad,
 		"POST /_sandbox/payment_intents/{id}/confirm":      s.controlConfirm,
 		"POST /_sandbox/payment_intents/{id}/authenticate": s.controlAuthenticate,
@@ -179,6 +182,29 @@ func (s *Server) controlEvents(r *request) (any, *apiError) {
 		events = append(events, ev)
 	}
 	return events, nil
+}
+
+// controlObjects lists all objects of a kind over all accounts, oldest first, as they read now: ?kind=payment_intent.
+func (s *Server) controlObjects(r *request) (any, *apiError) {
+	type owned struct {
+		Account string `json:"account"`
+		Object  object `json:"object"`
+	}
+	kind := r.http.URL.Query().Get("kind")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var entries []*entry
+	for _, list := range s.store.lists {
+		if len(list) > 0 && list[0].obj.kind() == kind {
+			entries = append(entries, list...)
+		}
+	}
+	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.born, b.born) })
+	out := make([]owned, 0, len(entries))
+	for _, e := range entries {
+		out = append(out, owned{Account: e.account, Object: s.present(e.obj)})
+	}
+	return out, nil
 }
 
 // controlLoad takes an object as it is, creating or replacing it: what the story replayer loads before it posts its events.

@@ -19,6 +19,7 @@
 //	GET, DELETE requests                  API calls, newest last: time, idempotency key, status, replayed...
 //	GET  deliveries                       attempts to deliver, newest last: event, endpoint, attempt, status, outcome
 //	GET  events?payment_intent=&type=     events as they were made, newest last
+//	GET  objects?kind=payment_intent      all objects of a kind over all accounts, oldest first: [{account, object}]
 //	PUT  objects/{id}                     load an object as it is, no event; unknown balance transactions it names are made
 //	POST payment_intents/{id}/confirm     pay as the buyer would {payment_method?=pm_card_visa, iban?, challenge?=pass|fail|leave}
 //	POST payment_intents/{id}/authenticate {passed}: end an open 3-D Secure challenge

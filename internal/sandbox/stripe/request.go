@@ -47,9 +47,11 @@ func (s *Server) api(handle handler) http.Handler {
 			Time: s.clock.Now(), RequestID: r.id, Method: hr.Method, Path: hr.URL.Path,
 			IdempotencyKey: r.key, Account: hr.Header.Get("Stripe-Account"),
 		}
-		// What began is finished even when the caller hangs up, as at Stripe.
-		s.wait(context.WithoutCancel(hr.Context()))
-		answer := s.answer(r, handle)
+		answer := s.answer(r, func(r *request) (any, *apiError) {
+			// What began is finished even when the caller hangs up, as at Stripe.
+			s.wait(context.WithoutCancel(hr.Context()))
+			return handle(r)
+		})
 		line.Params, line.Status, line.Replayed = r.form, answer.status, answer.replayed
 		line.ErrorCode, line.TookMS = answer.errorCode, s.clock.Now().Sub(line.Time).Milliseconds()
 		s.log.add(line)

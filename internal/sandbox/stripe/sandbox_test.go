@@ -133,7 +133,7 @@ func newSandbox(t testing.TB, options ...option) *sandbox {
 	sb.Server = server
 	srv := httptest.NewServer(server)
 	sb.url = srv.URL
-	sb.api = newClient(srv.URL)
+	sb.api = newClient(t, srv.URL)
 	t.Cleanup(func() {
 		srv.Close()
 		_ = server.Close() // a test may have closed it already
@@ -145,10 +145,14 @@ func withJournal(dir string) option {
 	return func(c *stripe.Config) { c.JournalPath = filepath.Join(dir, "stripe.jsonl") }
 }
 
-func newClient(url string) *client.API {
+// newClient has connections of its own: on a new one Go's transport does not repeat a call whose reply was lost.
+func newClient(t testing.TB, url string) *client.API {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
 	backend := func() stripego.Backend {
 		return stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
-			URL: stripego.String(url), HTTPClient: &http.Client{Timeout: waitMax},
+			URL: stripego.String(url), HTTPClient: &http.Client{Timeout: waitMax, Transport: transport},
 			LeveledLogger:     &stripego.LeveledLogger{Level: stripego.LevelNull},
 			MaxNetworkRetries: stripego.Int64(0), EnableTelemetry: stripego.Bool(false),
 		})

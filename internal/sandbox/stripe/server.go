@@ -28,7 +28,7 @@ type Config struct {
 	WebhookEndpoints []Endpoint
 	// SecretKey is the only accepted secret key; empty accepts every sk_test_... and rk_test_... key.
 	SecretKey string
-	// LatencyMS delays every API answer by so many milliseconds, before anything is done.
+	// LatencyMS is how long every API call takes before it has its effect; its idempotency key is in use meanwhile.
 	LatencyMS int
 	Settings  *Settings // nil for DefaultSettings
 	Delivery  Delivery  // zero fields take their defaults

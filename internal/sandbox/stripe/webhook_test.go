@@ -3,8 +3,10 @@ package stripe_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +131,37 @@ func TestWebhook(t *testing.T) {
 		sb.settled()
 		wantTypes(t, sb.account, "payment_intent.created")
 		sb.control("PUT", "webhook_endpoints", []stripe.Endpoint{{URL: sb.account.url}}, 400)
+	})
+
+	t.Run("no more at the same time than allowed", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t, func(c *stripe.Config) { c.Delivery.Parallel = 3 })
+		var now, most atomic.Int64
+		arrived, leave := make(chan struct{}, 100), make(chan struct{})
+		busy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			n := now.Add(1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			arrived <- struct{}{}
+			<-leave
+			now.Add(-1)
+		}))
+		t.Cleanup(busy.Close)
+		sb.controlRaw("PUT", "webhook_endpoints", []stripe.Endpoint{{URL: busy.URL, Secret: accountSecret}}, 200)
+		for range 10 {
+			sb.newIntent()
+		}
+		for range 3 {
+			<-arrived
+		}
+		if idle := sb.control("GET", "idle", nil, 200); idle["in_flight"] != float64(3) || idle["queued"] != float64(7) || idle["idle"] != false {
+			t.Errorf("idle: %v", idle)
+		}
+		close(leave)
+		sb.settled()
+		if most.Load() != 3 {
+			t.Errorf("%d deliveries at the same time", most.Load())
+		}
 	})
 
 	t.Run("late fees come by charge.updated", func(t *testing.T) {
