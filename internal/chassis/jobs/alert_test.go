@@ -60,6 +60,10 @@ func TestAlerts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A replica that looks again much later finds nothing to send.
+	if _, err := pool.Exec(t.Context(), `UPDATE alerts SET next_send_time = now() - interval '1 hour'`); err != nil {
+		t.Fatal(err)
+	}
 	raise("o1") // the next incident
 	eventually(t, "the second incident is sent", func() bool {
 		return count(t, pool, `SELECT count(*) FROM alerts WHERE sent_time IS NOT NULL`) == 2
