@@ -27,6 +27,7 @@ const unavailableRetryAfter = time.Second
 //	*Downstream, retryable                  unavailable                       warn
 //	*Downstream, otherwise                  internal                          error
 //	SQLSTATE 40001, 40P01, 55P03            aborted                           info
+//	SQLSTATE 22021, 22P05                   invalid_argument                  debug
 //	the database is away                    unavailable                       warn
 //	context errors                          canceled, deadline_exceeded       info
 //	everything else                         internal                          error
@@ -119,6 +120,11 @@ func fromDatabase(err error) (*Problem, slog.Level, bool) {
 				Code: connect.CodeAborted, Reason: ReasonConcurrentChange,
 				Detail: "conflicting concurrent change, retry", RetryAfter: conflictRetryAfter, Err: err,
 			}, slog.LevelInfo, true
+		case pgErr.Code == "22021", pgErr.Code == "22P05":
+			// The only text of a valid message that Postgres cannot hold.
+			return &Problem{
+				Code: connect.CodeInvalidArgument, Reason: ReasonInvalidText, Detail: "a text contains the character NUL", Err: err,
+			}, slog.LevelDebug, true
 		case strings.HasPrefix(pgErr.Code, "08"), strings.HasPrefix(pgErr.Code, "53"), strings.HasPrefix(pgErr.Code, "57P"):
 			// Connection lost, out of connections or disk, shutting down or starting.
 			return databaseAway(err), slog.LevelWarn, true

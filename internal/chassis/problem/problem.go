@@ -25,6 +25,7 @@ const (
 	ReasonOverloaded             = "OVERLOADED"                // too many calls in flight; retry after the given time
 	ReasonUnauthenticated        = "UNAUTHENTICATED"           // no valid bearer token
 	ReasonPermissionDenied       = "PERMISSION_DENIED"         // the caller may not call this RPC
+	ReasonInvalidText            = "INVALID_TEXT"              // a text contains the character NUL
 	ReasonIdempotencyKeyRequired = "IDEMPOTENCY_KEY_REQUIRED"  // a mutating RPC without the header Idempotency-Key
 	ReasonIdempotencyKeyInvalid  = "IDEMPOTENCY_KEY_INVALID"   // the header is not 1 to 255 visible ASCII characters
 	ReasonIdempotencyKeyReused   = "IDEMPOTENCY_KEY_REUSED"    // the key was used for a different request
