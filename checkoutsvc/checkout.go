@@ -14,6 +14,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -26,6 +27,7 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 	if err != nil {
 		return nil, err
 	}
+	crash.At(crash.CheckoutStartWritten)
 	if err := s.linkIntents(ctx, orderID); err != nil {
 		return nil, err
 	}
@@ -205,6 +207,7 @@ func (s *Service) linkIntents(ctx context.Context, orderID string) error {
 		if err != nil {
 			return stripeProblem(fmt.Errorf("create payment intent: %w", err))
 		}
+		crash.At(crash.CheckoutStartAsked)
 		if err := s.q.LinkPaymentIntent(ctx, s.Pool, row.ID, &pi.ID, pi.ClientSecret); err != nil {
 			return fmt.Errorf("link payment intent: %w", err)
 		}

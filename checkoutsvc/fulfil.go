@@ -17,6 +17,7 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
@@ -91,11 +92,14 @@ func (s *Service) join(ctx context.Context, o *order) (*order, error) {
 func (s *Service) walk(ctx context.Context, o *order) *order {
 	ctx, cancel := context.WithTimeout(ctx, s.Config.WalkDeadline)
 	defer cancel()
+	crash.At(crash.CheckoutWalkBegun)
 	started := s.Clock.Now()
 	steps, err := s.fulfilOutside(ctx, o)
 	if err == nil {
+		crash.At(crash.CheckoutWalkFinishing)
 		var done *order
 		if done, err = s.finish(ctx, o, steps); err == nil {
+			crash.At(crash.CheckoutWalkFinished)
 			return done
 		}
 	}
@@ -135,12 +139,14 @@ func (s *Service) fulfilOutside(ctx context.Context, o *order) (*steps, error) {
 		from := s.Clock.Now()
 		st.serials, st.passErr = s.issuePasses(ctx, o)
 		st.passTook = s.Clock.Now().Sub(from)
+		crash.At(crash.CheckoutWalkIssued)
 		return st.passErr
 	})
 	g.Go(func() error {
 		from := s.Clock.Now()
 		st.saleErr = s.recordSale(ctx, o)
 		st.saleTook = s.Clock.Now().Sub(from)
+		crash.At(crash.CheckoutWalkPosted)
 		return st.saleErr
 	})
 	return st, g.Wait()
@@ -237,7 +243,11 @@ func (s *Service) finish(ctx context.Context, mine *order, st *steps) (*order, e
 		if mine.Fulfilment == fulfilmentLedgerBlocked {
 			must(jobs.ResolveAlert(ctx, &w.pipe, alertBlocked, o.ID))
 		}
-		return w.flush(ctx, tx)
+		if err := w.flush(ctx, tx); err != nil {
+			return err
+		}
+		crash.At(crash.CheckoutWalkWritten)
+		return nil
 	})
 	return o, err
 }

@@ -11,6 +11,7 @@ import (
 	stripe "github.com/stripe/stripe-go/v76"
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/internal/chassis/crash"
 )
 
 // sendRefundArgs names a refund that Stripe shall make.
@@ -58,6 +59,7 @@ func (s *Service) sendRefund(ctx context.Context, job *river.Job[sendRefundArgs]
 			return fmt.Errorf("create refund: %w", err)
 		}
 	}
+	crash.At(crash.CheckoutRefundSent)
 	return s.mergeSeenRefund(ctx, seenRefund(made, p.StripeAccount))
 }
 

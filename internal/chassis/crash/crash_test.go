@@ -1,0 +1,57 @@
+package crash_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/dayof/dayof/internal/chassis/crash"
+)
+
+// TestMain is also the process that dies.
+func TestMain(m *testing.M) {
+	if setting := os.Getenv("CRASH_TEST_SETTING"); setting != "" {
+		if err := crash.Arm(setting); err != nil {
+			os.Exit(2)
+		}
+		for range 3 {
+			crash.At(crash.CheckoutWalkBegun)
+			_, _ = os.Stdout.WriteString("alive\n")
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func TestAt(t *testing.T) {
+	tests := map[string]struct {
+		setting string
+		lines   string
+		killed  bool
+		code    int
+	}{
+		"first pass":    {crash.CheckoutWalkBegun, "", true, -1},
+		"third pass":    {crash.CheckoutWalkBegun + ":3", "alive\nalive\n", true, -1},
+		"another point": {crash.PassPushed, "alive\nalive\nalive\n", false, 0},
+		"no such point": {"checkout/nowhere", "", false, 2},
+		"no such count": {crash.CheckoutWalkBegun + ":0", "", false, 2},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), "CRASH_TEST_SETTING="+test.setting)
+			out, err := cmd.Output()
+			killed := false
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				status, _ := exit.Sys().(syscall.WaitStatus)
+				killed = status.Signaled() && status.Signal() == syscall.SIGKILL
+			}
+			if string(out) != test.lines || killed != test.killed || cmd.ProcessState.ExitCode() != test.code {
+				t.Errorf("printed %q, killed %v, exit %d; want %q, %v, %d", out, killed, cmd.ProcessState.ExitCode(), test.lines, test.killed, test.code)
+			}
+		})
+	}
+}
