@@ -31,6 +31,9 @@ type FormanceConfig struct {
 	// WritesInFlightMax is how many writes are under way at once. It must stay below the size of the ledger server's
 	// connection pool (20 by default), divided by our replicas: v2.4.12 hangs when writes fill its pool.
 	WritesInFlightMax int
+	// BulkMax is how many sales that meet in one account go in one atomic bulk; 1 posts every sale by itself. The
+	// server's own limit is 100 by default.
+	BulkMax int
 	// BreakerOpenFor is how long calls are refused after several failures in a row.
 	BreakerOpenFor time.Duration
 }
@@ -50,6 +53,8 @@ func LoadConfig(l *config.Loader) Config {
 				"longest time of one request to the ledger; its outcome is unknown after that and is read back"),
 			WritesInFlightMax: l.Int("DAYOF_FORMANCE_WRITES_IN_FLIGHT_MAX", 15,
 				"writes at the ledger at once; keep the sum over all replicas below the ledger server's connection pool"),
+			BulkMax: l.Int("DAYOF_FORMANCE_BULK_MAX", 50,
+				"most sales of one organiser that are posted together when they come faster than the ledger; 1 posts each by itself"),
 			BreakerOpenFor: l.Duration("DAYOF_FORMANCE_BREAKER_OPEN_FOR", time.Second,
 				"how long calls are refused after several failures in a row"),
 		},
@@ -72,6 +77,9 @@ func (c Config) withDefaults() Config {
 	}
 	if f.WritesInFlightMax <= 0 {
 		f.WritesInFlightMax = d.WritesInFlightMax
+	}
+	if f.BulkMax <= 0 {
+		f.BulkMax = d.BulkMax
 	}
 	if f.BreakerOpenFor <= 0 {
 		f.BreakerOpenFor = d.BreakerOpenFor

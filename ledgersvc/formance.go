@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/big"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,52 @@ func (l *ledger) post(ctx context.Context, p plan) (entry, error) {
 		return entry{}, err
 	}
 	return fromTransaction(posted)
+}
+
+// postAll creates the transactions of several plans, by reference, all or none. Only no error tells how they ended.
+func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string]entry, error) {
+	request := operations.V2CreateBulkRequest{Ledger: l.config.Ledger, Atomic: new(bool)}
+	*request.Atomic = true
+	for _, reference := range sortedKeys(plans) {
+		body, err := l.request(plans[reference])
+		if err != nil {
+			return nil, err
+		}
+		key := idempotencyKey(reference)
+		request.RequestBody = append(request.RequestBody, shared.CreateV2BulkElementCreateTransaction(
+			shared.V2BulkElementCreateTransaction{Data: &body, Ik: &key}))
+	}
+	leave, err := l.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	posted := make(map[string]entry, len(plans))
+	err = l.call(ctx, "create bulk", func(ctx context.Context, sdk *formance.Formance) error {
+		res, err := sdk.Ledger.V2.CreateBulk(ctx, request)
+		if err != nil {
+			return err
+		}
+		if res.StatusCode != http.StatusOK { // the SDK takes a failed bulk for an answer
+			return fmt.Errorf("status %d", res.StatusCode)
+		}
+		for _, element := range res.V2BulkResponse.Data {
+			created := element.V2BulkElementResultCreateTransactionSchemas
+			if created == nil {
+				return fmt.Errorf("an element of type %q", element.Type)
+			}
+			e, err := fromTransaction(created.Data)
+			if err != nil {
+				return err
+			}
+			posted[e.reference] = e
+		}
+		return nil
+	})
+	if err == nil && len(posted) != len(plans) {
+		err = fmt.Errorf("a bulk of %d is answered with %d", len(plans), len(posted))
+	}
+	return posted, err
 }
 
 // request is the body that posts p.

@@ -135,7 +135,7 @@ func (s *Service) seen(ctx context.Context, c call, reference string) (copied bo
 // attempt. So may a lack of funds: of two equal calls at once, the second is checked against what the first one left.
 func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 	for attempt := 1; ; attempt++ {
-		e, err := s.ledger.post(ctx, p)
+		e, err := s.bursts.post(ctx, p)
 		if err == nil {
 			return e, outcomePosted, nil
 		}

@@ -34,6 +34,7 @@ type Service struct {
 	clock   clock.Clock
 	logger  *slog.Logger
 	ledger  *ledger
+	bursts  *bursts
 	metrics *metrics
 	q       ledgerdb.Queries
 }
@@ -43,6 +44,7 @@ func New(c Config, d Dependencies) *Service {
 	c = c.withDefaults()
 	s := &Service{config: c, pool: d.Pool, clock: d.Clock, logger: d.Logger, metrics: newMetrics(d.Registry)}
 	s.ledger = newLedger(c.Formance, d.Logger, s.book)
+	s.bursts = newBursts(s.ledger, c.Formance.BulkMax)
 	return s
 }
 

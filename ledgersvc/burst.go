@@ -1,0 +1,161 @@
+package ledgersvc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+)
+
+// burstLanes is how many requests of one burst are under way at once: while the ledger commits one, the next waits at
+// its locks, and one that hangs does not stop the others.
+const burstLanes = 2
+
+// bursts gathers sales that meet in one account, those of an organiser whose sale has begun, into atomic bulks.
+//
+// Such sales wait for each other's row locks at the ledger anyway. So only a few requests of theirs are under way at
+// once, and what arrives meanwhile goes together in the next one, which takes the locks once. Nobody waits for a
+// timer, and a sale that meets nobody is posted by itself, at once.
+//
+// A bulk is worth something only if all of it went well; after any other answer each of its sales is posted by itself,
+// with the key that it had in the bulk. So one bad sale cannot fail its neighbours, and an unknown outcome is found out
+// for each.
+type bursts struct {
+	ledger *ledger
+	most   int // sales in one bulk; below 2 every sale is posted by itself
+
+	mu   sync.Mutex
+	open map[string]*burst // by the account where its sales meet
+}
+
+// burst is the sales that meet in one account.
+type burst struct {
+	lanes   int // requests under way
+	waiting []*gathered
+}
+
+// gathered is a sale on its way with others, for all callers who ask for the same.
+type gathered struct {
+	plan   plan
+	done   chan struct{} // closed when the request has ended
+	entry  entry         // set then
+	posted bool          // set then; false: it must be posted by itself
+	alone  bool          // set then: nobody went with it, the lane is the caller's
+}
+
+func newBursts(l *ledger, most int) *bursts {
+	return &bursts{ledger: l, most: most, open: make(map[string]*burst)}
+}
+
+// meetingPoint is the account in which an entry meets most others: for a sale its first tax, which all organisers of a
+// country share, else what the organiser is owed. Entries of other kinds are not gathered.
+func meetingPoint(p plan) (address string, meets bool) {
+	if p.kind != ledgerv1.EntryKind_ENTRY_KIND_SALE {
+		return "", false
+	}
+	for _, m := range p.moves {
+		if m.to.role == "tax" {
+			return m.to.address, true
+		}
+	}
+	return p.moves[1].to.address, true
+}
+
+// post posts p, by itself or with others. Errors are those of ledger.post.
+func (b *bursts) post(ctx context.Context, p plan) (entry, error) {
+	address, meets := meetingPoint(p)
+	if b.most < 2 || !meets {
+		return b.ledger.post(ctx, p)
+	}
+	if g := b.enter(address, p); g != nil {
+		select {
+		case <-g.done:
+		case <-ctx.Done():
+			go b.abandon(address, g)
+			return entry{}, &awayError{call: "post with others", err: ctx.Err()}
+		}
+		switch {
+		case g.posted:
+			return g.entry, nil
+		case !g.alone:
+			return b.ledger.post(ctx, p)
+		}
+	}
+	defer b.leave(address)
+	return b.ledger.post(ctx, p)
+}
+
+// abandon gives back the lane that a sale is given after its caller has gone.
+func (b *bursts) abandon(address string, g *gathered) {
+	<-g.done
+	if g.alone {
+		b.leave(address)
+	}
+}
+
+// enter takes a lane for the caller, or puts p among those who wait for one; nil means that the lane is taken.
+func (b *bursts) enter(address string, p plan) *gathered {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	meeting := b.open[address]
+	if meeting == nil {
+		meeting = new(burst)
+		b.open[address] = meeting
+	}
+	if meeting.lanes < burstLanes {
+		meeting.lanes++
+		return nil
+	}
+	g := &gathered{plan: p, done: make(chan struct{})}
+	meeting.waiting = append(meeting.waiting, g)
+	return g
+}
+
+// leave gives a lane to those who wait for it: to one of them, or to a bulk of several.
+func (b *bursts) leave(address string) {
+	b.mu.Lock()
+	meeting := b.open[address]
+	batch := meeting.waiting[:min(len(meeting.waiting), b.most)]
+	meeting.waiting = meeting.waiting[len(batch):]
+	if len(batch) == 0 {
+		meeting.lanes--
+		if meeting.lanes == 0 {
+			delete(b.open, address)
+		}
+	}
+	b.mu.Unlock()
+	switch len(batch) {
+	case 0:
+	case 1:
+		batch[0].alone = true
+		close(batch[0].done)
+	default:
+		go b.together(address, batch)
+	}
+}
+
+// together posts a bulk on a lane of its own.
+func (b *bursts) together(address string, batch []*gathered) {
+	defer b.leave(address)
+	// Callers may hang up; their sales go on with those of the others.
+	ctx, cancel := context.WithTimeout(context.Background(), b.patience())
+	defer cancel()
+	plans := make(map[string]plan, len(batch)) // equal sales are asked for once
+	for _, g := range batch {
+		if _, twice := plans[g.plan.reference]; !twice {
+			plans[g.plan.reference] = g.plan
+		}
+	}
+	entries, err := b.ledger.postAll(ctx, plans)
+	for _, g := range batch {
+		if err == nil {
+			// A reference that two of them mean differently is judged by each for itself.
+			g.entry, g.posted = entries[g.plan.reference], true
+		}
+		close(g.done)
+	}
+}
+
+// patience bounds a bulk: its wait for a place in flight and its request.
+func (b *bursts) patience() time.Duration { return 2 * b.ledger.config.AttemptTimeout }

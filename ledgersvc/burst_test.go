@@ -1,0 +1,104 @@
+package ledgersvc_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/sandbox/fault"
+	"github.com/dayof/dayof/ledgersvc"
+)
+
+// sellAtOnce records sales first..first+count-1 of one organiser at once, each asked for twice, and returns what they
+// became.
+func (w *world) sellAtOnce(first, count int) []ledgerv1.EntryKind {
+	w.t.Helper()
+	kinds := make([]ledgerv1.EntryKind, 2*count)
+	errs := make([]error, 2*count)
+	var wg sync.WaitGroup
+	for i := range kinds {
+		n := first + i/2
+		wg.Go(func() {
+			res, err := w.client.RecordSale(keyed(w.t.Context(), fmt.Sprintf("sale-%d", n)), sale(n))
+			kinds[i], errs[i] = res.GetEntry().GetKind(), err
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		w.t.Fatal(err)
+	}
+	return kinds
+}
+
+// Sales of one organiser that come faster than the ledger go together, whatever happens to a bulk.
+func TestBurst(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fault.Fault{
+		"all goes well":         {Mode: fault.Slow, LatencyMS: 20, Match: "POST "},
+		"a bulk is refused":     {Mode: fault.Refuse, Count: 1, Match: "_bulk"},
+		"a bulk's reply is cut": {Mode: fault.LostReply, Count: 3, Match: "_bulk"},
+		"half a bulk's reply":   {Mode: fault.HalfBody, Count: 1, Match: "_bulk"},
+		"a bulk hangs":          {Mode: fault.Hang, Count: 1, Match: "_bulk"},
+		"a bulk comes late":     {Mode: fault.Slow, LatencyMS: 700, Count: 1, Match: "_bulk"},
+		"an error":              {Mode: fault.ServerError, Status: 500, Count: 1, Match: "_bulk"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldOn(t, newBooks(t), impatient())
+			w.books.fail(t, f)
+			const count = 40
+			for _, kind := range w.sellAtOnce(0, count) {
+				if kind != ledgerv1.EntryKind_ENTRY_KIND_SALE {
+					t.Errorf("a sale became %v", kind)
+				}
+			}
+			if w.books.gate.count("POST /api/ledger/v2/"+w.books.ledger+"/_bulk") == 0 {
+				t.Error("nothing went together")
+			}
+			w.books.faults.ClearAll()
+			w.wantSales(count)
+		})
+	}
+}
+
+// One sale of a burst cannot be posted: its neighbours are, and it is told which entry won.
+func TestBurstWithOneBadSale(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	w, elsewhere := newWorldOn(t, b, ledgersvc.Config{}), newWorldOn(t, b, ledgersvc.Config{})
+	const count = 30
+	for n := 0; n < count; n += 10 {
+		elsewhere.capture(n, true, "") // a bare receipt, of which w has no copy
+	}
+	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 20, Match: "POST "})
+	for i, kind := range w.sellAtOnce(0, count) {
+		want := ledgerv1.EntryKind_ENTRY_KIND_SALE
+		if i/2%10 == 0 {
+			want = ledgerv1.EntryKind_ENTRY_KIND_RECEIPT
+		}
+		if kind != want {
+			t.Errorf("sale %d became %v, want %v", i/2, kind, want)
+		}
+	}
+	if len(w.entries()) != count {
+		t.Errorf("%d entries", len(w.entries()))
+	}
+	if got, want := w.balance("organizers:"+organizer+":payable", "EUR/2"), fmt.Sprint(9100*(count-3)); got != want {
+		t.Errorf("payable %s, want %s", got, want)
+	}
+}
+
+// wantSales checks that the books hold the sales 0..count-1, each once, and nothing else.
+func (w *world) wantSales(count int) {
+	w.t.Helper()
+	want := make(map[string]int64)
+	for n := range count {
+		want["capture:"+intent(n)] = 11900
+	}
+	w.checkReferences(want)
+	if got, want := w.balance("organizers:"+organizer+":payable", "EUR/2"), fmt.Sprint(9100*count); got != want {
+		w.t.Errorf("payable %s, want %s", got, want)
+	}
+}
