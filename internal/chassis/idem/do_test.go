@@ -1,6 +1,7 @@
 package idem_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -331,18 +332,30 @@ func TestDo(t *testing.T) {
 	})
 }
 
-// cutter breaks a connection to Postgres when it sends or receives a commit.
+// cutter breaks a connection to Postgres when it sends a commit.
 type cutter struct {
 	net.Conn
-	armed   *atomic.Bool
-	deliver bool // the commit arrives, its answer is lost; else the commit itself is lost
-	broken  atomic.Bool
+	armed  *atomic.Bool
+	how    cut
+	broken atomic.Bool
 }
 
+// cut says what becomes of a commit.
+type cut int
+
+const (
+	lost     cut = iota // it does not arrive
+	unheard             // it arrives, its answer does not
+	shutDown            // it arrives, and the server shuts down before it answers
+)
+
+// fatal is Postgres' last word: ErrorResponse with severity FATAL and SQLSTATE 57P01.
+const fatal = "E\x00\x00\x00\x1fSFATAL\x00VFATAL\x00C57P01\x00Mbye\x00\x00"
+
 func (c *cutter) Write(b []byte) (int, error) {
-	if contains(b, "commit") && c.armed.CompareAndSwap(true, false) {
+	if bytes.Contains(b, []byte("commit")) && c.armed.CompareAndSwap(true, false) {
 		c.broken.Store(true)
-		if !c.deliver {
+		if c.how == lost {
 			return 0, errors.Join(net.ErrClosed, c.Close())
 		}
 	}
@@ -351,25 +364,22 @@ func (c *cutter) Write(b []byte) (int, error) {
 
 func (c *cutter) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if c.broken.Load() {
-		return 0, errors.Join(io.ErrUnexpectedEOF, c.Close(), err)
+	if !c.broken.Load() {
+		return n, err
 	}
-	return n, err
-}
-
-func contains(b []byte, word string) bool {
-	for i := 0; i+len(word) <= len(b); i++ {
-		if string(b[i:i+len(word)]) == word {
-			return true
-		}
+	if err := c.Close(); err != nil {
+		return 0, err
 	}
-	return false
+	if c.how == shutDown {
+		return copy(b, fatal), nil
+	}
+	return 0, io.ErrUnexpectedEOF
 }
 
 // A commit whose answer is lost is looked up: what was committed is answered, what was not is repeated by the caller.
 func TestUnknownCommit(t *testing.T) {
 	t.Parallel()
-	for name, delivered := range map[string]bool{"committed": true, "not committed": false} {
+	for name, how := range map[string]cut{"lost": lost, "unheard": unheard, "shut down": shutDown} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pool := pgtest.New(t, migrate)
@@ -377,25 +387,25 @@ func TestUnknownCommit(t *testing.T) {
 			config := pool.Config()
 			config.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-				return &cutter{Conn: conn, armed: &armed, deliver: delivered}, err
+				return &cutter{Conn: conn, armed: &armed, how: how}, err
 			}
 			// No prepared statements: each commit goes over the wire by its name.
 			config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-			cut, err := pgxpool.NewWithConfig(t.Context(), config)
+			cutPool, err := pgxpool.NewWithConfig(t.Context(), config)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(cut.Close)
-			if err := cut.Ping(t.Context()); err != nil {
+			t.Cleanup(cutPool.Close)
+			if err := cutPool.Ping(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			ctx := idem.WithScope(t.Context(), idem.Scope{Caller: "c", Method: "/x/A", Key: "k"})
 			armed.Store(true)
-			res, err := writing(cut, nil)(ctx, &testpb.WriteRequest{Text: "hello"})
+			res, err := writing(cutPool, nil)(ctx, &testpb.WriteRequest{Text: "hello"})
 			if armed.Load() {
 				t.Fatal("the commit was not cut")
 			}
-			if delivered {
+			if how != lost {
 				if err != nil || res.GetNumber() != 1 {
 					t.Errorf("got %v, %v", res, err)
 				}
@@ -404,7 +414,7 @@ func TestUnknownCommit(t *testing.T) {
 			}
 			wantProblem(t, err, connect.CodeUnavailable, problem.ReasonUnavailable)
 			wantCounts(t, pool, 0, 0)
-			if res, err := writing(cut, nil)(ctx, &testpb.WriteRequest{Text: "hello"}); err != nil || res.GetText() != "hello" {
+			if res, err := writing(cutPool, nil)(ctx, &testpb.WriteRequest{Text: "hello"}); err != nil || res.GetText() != "hello" {
 				t.Errorf("the repeat: %v, %v", res, err)
 			}
 			wantCounts(t, pool, 1, 1)

@@ -2,8 +2,6 @@ package rpc
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -72,10 +70,11 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.metrics.inFlight.Dec()
 
 	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
+	limitBodyTime(w, e.bodyTimeout)
+	// The limit goes into a copy of the request: net/http looks at the body of its own to see whether the connection
+	// still holds unread bytes, and would take them for the next request.
 	bounded := r.WithContext(withCall(r.Context(), c))
-	if r.Body != http.NoBody {
-		bounded.Body = newTimedBody(w, http.MaxBytesReader(w, r.Body, bodyMax), e.bodyTimeout)
-	}
+	bounded.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 	e.next.ServeHTTP(out, bounded)
 	if c.answered {
 		return
@@ -226,30 +225,11 @@ func refusal(code connect.Code, message string) *problem.Problem {
 	return p
 }
 
-// timedBody ends a request whose body does not arrive in time or is too large.
-type timedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-}
-
-// newTimedBody starts the clock of a request's body. The deadline is lifted once the body is read: left alone it would
-// end the context of a long call. The result belongs into a copy of the request: net/http looks at the body of its own
-// to see whether the connection still holds unread bytes, and would take them for the next request.
-func newTimedBody(w http.ResponseWriter, body io.ReadCloser, timeout time.Duration) io.ReadCloser {
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(clock.System{}.Now().Add(timeout)); err != nil {
-		return body // a ResponseWriter without deadlines, as in a test
-	}
-	return &timedBody{ReadCloser: body, control: control}
-}
-
-// Read implements io.Reader.
-func (b *timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		_ = b.control.SetReadDeadline(time.Time{}) // it was supported a moment ago
-	}
-	return n, err
+// limitBodyTime ends a request whose body does not arrive in time. net/http lifts the deadline once the body is read,
+// so it does not end a long call.
+func limitBodyTime(w http.ResponseWriter, timeout time.Duration) {
+	// An error means a ResponseWriter without deadlines, as in a test.
+	_ = http.NewResponseController(w).SetReadDeadline(clock.System{}.Now().Add(timeout))
 }
 
 // procedures lists the full names of the methods of a service, for those that the binary knows.
@@ -271,10 +251,7 @@ func route(l limit, timeout time.Duration, logger *slog.Logger, next http.Handle
 			return
 		}
 		defer l.giveBack()
-		bounded := r.WithContext(r.Context())
-		if r.Body != http.NoBody {
-			bounded.Body = newTimedBody(w, r.Body, timeout)
-		}
-		next.ServeHTTP(w, bounded)
+		limitBodyTime(w, timeout)
+		next.ServeHTTP(w, r)
 	})
 }

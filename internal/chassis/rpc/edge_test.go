@@ -94,6 +94,9 @@ func readGRPC(t testing.TB, res *http.Response) refused {
 	if header.Get("Grpc-Status") == "" {
 		header = res.Header
 	}
+	if n := len(res.Header.Values("Grpc-Status")) + len(res.Trailer.Values("Grpc-Status")); n != 1 {
+		t.Errorf("%d statuses, headers %v, trailers %v", n, res.Header, res.Trailer)
+	}
 	bin, err := connect.DecodeBinaryHeader(header.Get("Grpc-Status-Details-Bin"))
 	if err != nil {
 		t.Fatal(err)
@@ -291,12 +294,9 @@ func TestNotAnRPC(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}
 	}
-	if _, page := get(t, s.url+"/metrics"); strings.Contains(page, "Burn") {
-		t.Error("a path from outside became a metric label")
-	}
 }
 
-// A client that never finishes its body is cut off; a long call whose body has arrived is not.
+// A client that never finishes its body is cut off, with its connection; a long call whose body has arrived is not.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	arrived, finish := make(chan struct{}), make(chan struct{})
@@ -386,6 +386,18 @@ func TestLoadIsShed(t *testing.T) {
 		if problem.RetryAfter(err) <= 0 || !wantDownstream(t, err).Retryable() {
 			t.Errorf("%s: the shed caller is not told to come back: %v", name, err)
 		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/"+testpb.NotebookServiceName+"/Burn", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := newHTTP1(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if _, page := get(t, s.url+"/metrics"); res.StatusCode != http.StatusTooManyRequests || strings.Contains(page, "Burn") {
+		t.Errorf("a path from outside became a metric label, status %d", res.StatusCode)
 	}
 	if status, _ := get(t, s.url+"/page"); status != http.StatusServiceUnavailable {
 		t.Errorf("a page over the limit: %d, want 503", status)

@@ -187,6 +187,7 @@ func TestErrorBoundary(t *testing.T) {
 		"deadlock":           {fmt.Errorf("insert: %w", &pgconn.PgError{Code: "40P01", Message: insides}), connect.CodeAborted, problem.ReasonConcurrentChange, "conflicting concurrent change, retry", "INFO"},
 		"lock timeout":       {&pgconn.PgError{Code: "55P03", Message: insides}, connect.CodeAborted, problem.ReasonConcurrentChange, "conflicting concurrent change, retry", "INFO"},
 		"database shut down": {&pgconn.PgError{Code: "57P01", Message: insides}, connect.CodeUnavailable, problem.ReasonUnavailable, "the database is unavailable, retry with the same key", "WARN"},
+		"connection failure": {&pgconn.PgError{Code: "08006", Message: insides}, connect.CodeUnavailable, problem.ReasonUnavailable, "the database is unavailable, retry with the same key", "WARN"},
 		"no connections":     {&pgconn.PgError{Code: "53300", Message: insides}, connect.CodeUnavailable, problem.ReasonUnavailable, "the database is unavailable, retry with the same key", "WARN"},
 		"constraint":         {&pgconn.PgError{Code: "23505", Message: insides}, connect.CodeInternal, problem.ReasonInternal, "internal error", "ERROR"},
 		"canceled":           {fmt.Errorf("insert: %w", ended.Err()), connect.CodeCanceled, "", "the call ended before its answer was known, retry with the same key", "INFO"},
