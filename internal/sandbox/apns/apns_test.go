@@ -23,7 +23,6 @@ import (
 
 	"github.com/sideshow/apns2"
 	apnstoken "github.com/sideshow/apns2/token"
-	"golang.org/x/net/http2"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/sandbox/apns"
@@ -72,7 +71,7 @@ func (ps *pushService) client(cert *tls.Certificate) *apns2.Client {
 	if cert != nil {
 		cfg.Certificates = []tls.Certificate{*cert}
 	}
-	transport := &http2.Transport{TLSClientConfig: cfg}
+	transport := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}
 	c.HTTPClient = &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	ps.t.Cleanup(transport.CloseIdleConnections)
 	c.Host = ps.URL()

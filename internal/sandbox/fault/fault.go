@@ -94,7 +94,7 @@ type active struct {
 // New makes a registry without faults; the seed repeats the draws.
 func New(seed uint64) *Faults {
 	return &Faults{
-		random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // repeatable by its seed
+		random: rand.New(rand.NewPCG(seed, 0)),
 		active: make(map[string]*active),
 	}
 }

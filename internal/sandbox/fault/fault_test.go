@@ -55,8 +55,15 @@ func (p *party) set(f fault.Fault) {
 	}
 }
 
-// post sends a body; it returns the answer as far as it was read.
-func (p *party) post(ctx context.Context, path string) (*http.Response, string, error) {
+// reply is an answer as far as it was read.
+type reply struct {
+	StatusCode int // 0: none came
+	Header     http.Header
+	Body       string
+}
+
+// post sends a body.
+func (p *party) post(ctx context.Context, path string) (reply, error) {
 	p.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+path, strings.NewReader("the request"))
 	if err != nil {
@@ -64,11 +71,11 @@ func (p *party) post(ctx context.Context, path string) (*http.Response, string, 
 	}
 	res, err := p.client.Do(req)
 	if err != nil {
-		return nil, "", err
+		return reply{}, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	return res, string(body), err
+	return reply{StatusCode: res.StatusCode, Header: res.Header, Body: string(body)}, err
 }
 
 func TestWrap(t *testing.T) {
@@ -93,7 +100,7 @@ func TestWrap(t *testing.T) {
 			t.Parallel()
 			p := newParty(t)
 			p.set(c.fault)
-			res, body, err := p.post(t.Context(), "/v2/ledger")
+			res, err := p.post(t.Context(), "/v2/ledger")
 			if c.status == 0 {
 				if err == nil {
 					t.Fatalf("got status %d, want no answer", res.StatusCode)
@@ -101,8 +108,8 @@ func TestWrap(t *testing.T) {
 			} else if err != nil || res.StatusCode != c.status || res.Header.Get("Retry-After") != c.retryAfter {
 				t.Fatalf("got %v %v, want status %d, Retry-After %q", res, err, c.status, c.retryAfter)
 			}
-			if c.status == 200 && body != answerText {
-				t.Fatalf("answer %q", body)
+			if c.status == 200 && res.Body != answerText {
+				t.Fatalf("answer %q", res.Body)
 			}
 			if got := p.done.Load(); got != c.done {
 				t.Fatalf("the party did it %d times, want %d", got, c.done)
@@ -118,9 +125,9 @@ func TestWrapHalfBody(t *testing.T) {
 	t.Parallel()
 	p := newParty(t)
 	p.set(fault.Fault{Mode: fault.HalfBody, Rate: 1})
-	res, body, err := p.post(t.Context(), "/")
-	if res == nil || res.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || body != answerText[:len(answerText)/2] {
-		t.Fatalf("got %v %q %v, want the first half and an unexpected EOF", res, body, err)
+	res, err := p.post(t.Context(), "/")
+	if res.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || res.Body != answerText[:len(answerText)/2] {
+		t.Fatalf("got %v %v, want the first half and an unexpected EOF", res, err)
 	}
 	if p.done.Load() != 1 {
 		t.Fatal("the party did not do it")
@@ -133,12 +140,12 @@ func TestWrapHang(t *testing.T) {
 	p.set(fault.Fault{Mode: fault.Hang, Rate: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, _, err := p.post(ctx, "/"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.post(ctx, "/"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v, want the caller's deadline", err)
 	}
 	answered := make(chan error, 1)
 	go func() {
-		_, _, err := p.post(t.Context(), "/")
+		_, err := p.post(t.Context(), "/")
 		answered <- err
 	}()
 	deadline := time.NewTimer(10 * time.Second)
@@ -159,7 +166,7 @@ func TestWrapHang(t *testing.T) {
 	if p.done.Load() != 0 {
 		t.Fatalf("a call that hung was done")
 	}
-	if res, _, err := p.post(t.Context(), "/"); err != nil || res.StatusCode != 200 {
+	if res, err := p.post(t.Context(), "/"); err != nil || res.StatusCode != 200 {
 		t.Fatalf("after the fault: %v %v", res, err)
 	}
 }
@@ -171,7 +178,7 @@ func TestWrapSlowAfterTheCallerLeft(t *testing.T) {
 	p.set(fault.Fault{Mode: fault.Slow, Rate: 1, LatencyMS: 200})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, _, err := p.post(ctx, "/"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.post(ctx, "/"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v, want the caller's deadline", err)
 	}
 	select {
@@ -202,7 +209,7 @@ func TestDraw(t *testing.T) {
 		return pattern.String()
 	}
 	half := fault.Fault{Mode: fault.Refuse, Rate: 0.5}
-	if hits(7, half) != hits(7, half) {
+	if first, second := hits(7, half), hits(7, half); first != second {
 		t.Error("the same seed draws differently")
 	}
 	if n := strings.Count(hits(7, half), "x"); n < 400 || n > 600 {

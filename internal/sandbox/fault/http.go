@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 )
@@ -126,9 +127,7 @@ func (rec *recorder) sendHalf(w http.ResponseWriter) {
 	if rec.body.Len() == 0 {
 		return
 	}
-	for name, values := range rec.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), rec.header)
 	w.Header().Set("Content-Length", strconv.Itoa(rec.body.Len()))
 	w.WriteHeader(rec.status)
 	_, _ = w.Write(rec.body.Bytes()[:rec.body.Len()/2]) // what follows is the cut

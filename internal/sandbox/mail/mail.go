@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-sasl"
@@ -79,8 +80,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) Close() error {
 	s.cancel()
 	err := s.smtp.Close()
-	<-s.served
-	return err
+	return errors.Join(err, <-s.served)
 }
 
 // refusing closes connections before they begin while the fault says so.
@@ -170,10 +170,7 @@ func (ss *session) draw() *fault.Hit {
 	if ss.server.cfg.Faults == nil {
 		return nil
 	}
-	call := "DATA " + ss.from
-	for _, to := range ss.to {
-		call += " " + to
-	}
+	call := "DATA " + ss.from + " " + strings.Join(ss.to, ",")
 	return ss.server.cfg.Faults.Draw(fault.Mail, call,
 		fault.ServerError, fault.TooMany, fault.Slow, fault.Hang, fault.LostReply, fault.HalfBody)
 }

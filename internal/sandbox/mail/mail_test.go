@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,8 +68,11 @@ func (s *sink) send(ctx context.Context) error {
 	m.Subject("Deine Karten für „Größe“")
 	m.SetBodyString(gomail.TypeTextPlain, "Viel Vergnügen!\r\n")
 	m.AddAlternativeString(gomail.TypeTextHTML, "<p>Viel Vergnügen!</p>\r\n")
-	m.AttachReader("event.ics", strings.NewReader("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"))
-	m.AttachReader("ticket.pkpass", strings.NewReader("PK\x03\x04\xff\xfe"))
+	for name, content := range map[string]string{"event.ics": "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "ticket.pkpass": "PK\x03\x04\xff\xfe"} {
+		if err := m.AttachReader(name, strings.NewReader(content)); err != nil {
+			s.t.Fatalf("attach: %v", err)
+		}
+	}
 	return client.DialAndSendWithContext(ctx, m)
 }
 
@@ -113,6 +117,7 @@ func TestMessageIsTakenApart(t *testing.T) {
 			files = append(files, p.Filename+" "+p.Encoding+" "+p.Content)
 		}
 	}
+	slices.Sort(files)
 	want := "event.ics utf-8 BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n|ticket.pkpass base64 UEsDBP/+"
 	if got := strings.Join(files, "|"); got != want {
 		t.Errorf("attachments %q, want %q", got, want)

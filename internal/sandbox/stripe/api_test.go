@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,17 +19,21 @@ import (
 	"github.com/dayof/dayof/internal/sandbox/stripe"
 )
 
+// reply is the head of an answer.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // raw calls the API without a client, to see headers and bytes.
-func (sb *sandbox) raw(method, path, body string, header http.Header) (*http.Response, string) {
+func (sb *sandbox) raw(method, path, body string, header http.Header) (head reply, text string) {
 	sb.t.Helper()
 	req, err := http.NewRequestWithContext(context.WithoutCancel(sb.t.Context()), method, sb.url+path, strings.NewReader(body))
 	if err != nil {
 		sb.t.Fatalf("make request: %v", err)
 	}
 	req.Header.Set("Authorization", "Bearer sk_test_sandbox")
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		sb.t.Fatalf("call: %v", err)
@@ -38,7 +43,7 @@ func (sb *sandbox) raw(method, path, body string, header http.Header) (*http.Res
 	if err != nil {
 		sb.t.Fatalf("read: %v", err)
 	}
-	return res, string(got)
+	return reply{StatusCode: res.StatusCode, Header: res.Header}, string(got)
 }
 
 func TestIdempotencyKey(t *testing.T) {
@@ -156,9 +161,10 @@ func TestIdempotencyKey(t *testing.T) {
 
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	sb := newSandbox(t)
 
 	t.Run("keys", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t)
 		for auth, want := range map[string]int{
 			"": 401, "Bearer ": 401, "Bearer sk_live_x": 401, "Bearer sk_test_": 401, "Bearer sk_test_any": 200, "Bearer rk_test_any": 200,
 			"Basic c2tfdGVzdF9hbnk6": 200, "Bearer pk_test_any": 403,
@@ -171,6 +177,8 @@ func TestAPI(t *testing.T) {
 	})
 
 	t.Run("a browser may read and confirm the intent whose secret it has", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t)
 		pi := sb.newIntent()
 		browser := http.Header{"Authorization": {"Bearer pk_test_any"}, "Content-Type": {"application/x-www-form-urlencoded"}}
 		for query, want := range map[string]int{"": 400, "?client_secret=wrong": 400, "?client_secret=" + pi.ClientSecret: 200} {
@@ -185,6 +193,8 @@ func TestAPI(t *testing.T) {
 	})
 
 	t.Run("errors have Stripe's shape", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t)
 		res, body := sb.raw("GET", "/v1/charges/ch_no", "", http.Header{"Stripe-Version": {"2023-10-16"}})
 		want := `{
   "error": {
@@ -208,6 +218,8 @@ func TestAPI(t *testing.T) {
 	})
 
 	t.Run("lists go through pages both ways, by time and by type", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t)
 		var ids []string
 		for range 25 {
 			ids = append(ids, sb.newIntent().ID)
@@ -252,6 +264,8 @@ func TestAPI(t *testing.T) {
 	})
 
 	t.Run("expansions", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t)
 		pi := sb.paid("pm_card_visa")
 		params := &stripego.ChargeListParams{PaymentIntent: &pi.ID}
 		params.AddExpand("data.balance_transaction")
@@ -272,6 +286,8 @@ func TestAPI(t *testing.T) {
 	})
 
 	t.Run("metadata merges", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t)
 		pi := sb.newIntent()
 		_, body := sb.raw("POST", "/v1/payment_intents/"+pi.ID, "metadata[seat]=A1&metadata[order_id]=", nil)
 		if !strings.Contains(body, "\"metadata\": {\n    \"seat\": \"A1\"\n  }") {
@@ -283,6 +299,7 @@ func TestAPI(t *testing.T) {
 	})
 
 	t.Run("a lost reply leaves an intent that the same key finds", func(t *testing.T) {
+		t.Parallel()
 		faults := fault.New(1)
 		sb := newSandbox(t)
 		front := httptest.NewServer(faults.Wrap(fault.Stripe, sb.Server))
@@ -291,7 +308,7 @@ func TestAPI(t *testing.T) {
 		if err := faults.Set(fault.Stripe, fault.Fault{Mode: fault.LostReply, Rate: 1, Count: 1}); err != nil {
 			t.Fatalf("set fault: %v", err)
 		}
-		params := &stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: stripego.String("eur")}
+		params := &stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: new("eur")}
 		params.SetIdempotencyKey("order:1:pi:v1")
 		if _, err := api.PaymentIntents.New(params); err == nil {
 			t.Fatal("a lost reply was read")
@@ -318,6 +335,8 @@ func TestAPI(t *testing.T) {
 	})
 
 	t.Run("the request log tells what was called with which key", func(t *testing.T) {
+		t.Parallel()
+		sb := newSandbox(t)
 		res, _ := sb.raw("POST", "/v1/payment_intents", "amount=777&currency=eur", http.Header{"Idempotency-Key": {"logged"}})
 		log := string(sb.controlRaw("GET", "requests", nil, 200))
 		if !strings.Contains(log, `"idempotency_key": "logged"`) || !strings.Contains(log, res.Header.Get("Request-Id")) {

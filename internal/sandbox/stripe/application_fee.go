@@ -150,7 +150,7 @@ func (c *change) feeShare(ch *Charge) []feeDetail {
 		return nil
 	}
 	return []feeDetail{{
-		Amount: *ch.ApplicationFeeAmount, Application: pointer(sandboxApplication), Currency: ch.Currency,
+		Amount: *ch.ApplicationFeeAmount, Application: new(sandboxApplication), Currency: ch.Currency,
 		Description: "application fee", Type: "application_fee",
 	}}
 }

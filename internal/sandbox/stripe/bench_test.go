@@ -25,7 +25,7 @@ func BenchmarkSale(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			pi := sb.newIntent()
-			confirm := &stripego.PaymentIntentConfirmParams{PaymentMethod: stripego.String("pm_card_visa"), ReturnURL: stripego.String("https://x.example")}
+			confirm := &stripego.PaymentIntentConfirmParams{PaymentMethod: new("pm_card_visa"), ReturnURL: new("https://x.example")}
 			if _, err := sb.api.PaymentIntents.Confirm(pi.ID, confirm); err != nil {
 				b.Errorf("confirm: %v", err)
 			}

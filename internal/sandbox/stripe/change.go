@@ -51,9 +51,9 @@ func (c *change) emit(eventType string, obj object, previous map[string]any) {
 		Object: obj, Previous: previous, intent: intentOf(obj),
 	}
 	if r := c.request; r.http != nil && r.params != nil {
-		ev.Request.ID = pointer(r.id)
+		ev.Request.ID = new(r.id)
 		if r.key != "" {
-			ev.Request.IdempotencyKey = pointer(r.key)
+			ev.Request.IdempotencyKey = new(r.key)
 		}
 	}
 	ev.delivery = c.s.deliverer.owed(ev)

@@ -107,7 +107,7 @@ func (ch *Charge) unrefunded() int64 {
 func (c *change) newCharge(pi *PaymentIntent, method *PaymentMethod, authenticated bool) *Charge {
 	return &Charge{
 		ID: c.newID("ch_"), Object: kindCharge, Amount: pi.Amount, ApplicationFeeAmount: pi.ApplicationFeeAmount,
-		BillingDetails: billingFor(pi.ReceiptEmail), CalculatedDescriptor: pointer("DEMO TICKETS"),
+		BillingDetails: billingFor(pi.ReceiptEmail), CalculatedDescriptor: new("DEMO TICKETS"),
 		Created: c.unix(), Currency: pi.Currency, Customer: pi.Customer, Description: pi.Description,
 		FraudDetails: json.RawMessage(`{}`), Metadata: pi.Metadata, Outcome: json.RawMessage(approvedOutcome),
 		PaymentIntent: refTo(pi.ID), PaymentMethod: method.ID, PaymentMethodDetails: methodDetails(method, pi.Amount, authenticated),

@@ -117,7 +117,7 @@ func (c *change) attempt(pi *PaymentIntent, method *PaymentMethod, authenticated
 func (c *change) succeed(pi *PaymentIntent, ch *Charge, in instrument) *PaymentIntent {
 	ch, pi = ch.copy(), pi.copy()
 	ch.Status, ch.Paid, ch.Captured, ch.AmountCaptured = chargeSucceeded, true, true, ch.Amount
-	ch.ReceiptURL = pointer("https://pay.stripe.example/receipts/" + c.s.randomText(24))
+	ch.ReceiptURL = new("https://pay.stripe.example/receipts/" + c.s.randomText(24))
 	pi.Status, pi.AmountReceived, pi.AmountCapturable = intentSucceeded, pi.Amount, 0
 	ch = c.book(ch, pi, in)
 	c.save(ch, pi)
@@ -131,7 +131,7 @@ func (c *change) succeed(pi *PaymentIntent, ch *Charge, in instrument) *PaymentI
 func (c *change) declineCharge(pi *PaymentIntent, ch *Charge, method *PaymentMethod, d *decline) *apiError {
 	ch, pi = ch.copy(), pi.copy()
 	ch.Status, ch.Paid, ch.Captured, ch.AmountCaptured = chargeFailed, false, false, 0
-	ch.FailureCode, ch.FailureMessage = pointer(d.code), pointer(d.message)
+	ch.FailureCode, ch.FailureMessage = new(d.code), new(d.message)
 	ch.Outcome = declinedOutcome(d)
 	pi.Status, pi.PaymentMethod, pi.Processing = intentRequiresPaymentMethod, ref{}, nil
 	pi.LastPaymentError = &paymentError{
@@ -230,7 +230,7 @@ func (c *change) capture(pi *PaymentIntent, ch *Charge, amount int64) *PaymentIn
 	in := instrumentOf(method)
 	ch = ch.copy()
 	ch.Captured, ch.AmountCaptured, ch.AmountRefunded = true, amount, ch.Amount-amount
-	ch.ReceiptURL = pointer("https://pay.stripe.example/receipts/" + c.s.randomText(24))
+	ch.ReceiptURL = new("https://pay.stripe.example/receipts/" + c.s.randomText(24))
 	pi.Status, pi.AmountReceived, pi.AmountCapturable = intentSucceeded, amount, 0
 	ch = c.book(ch, pi, in)
 	c.save(ch, pi)
@@ -267,7 +267,7 @@ func (c *change) cancel(pi *PaymentIntent, reason *string) (*PaymentIntent, *api
 	}
 	authorised := pi.Status == intentRequiresCapture
 	pi = pi.copy()
-	pi.Status, pi.CanceledAt, pi.CancellationReason = intentCanceled, pointer(c.unix()), reason
+	pi.Status, pi.CanceledAt, pi.CancellationReason = intentCanceled, new(c.unix()), reason
 	pi.AmountCapturable, pi.NextAction = 0, nil
 	if ch, ok := find[*Charge](c.store, c.account, pi.LatestCharge.id); ok && authorised {
 		released := ch.copy()

@@ -34,7 +34,7 @@ func TestConnectedAccount(t *testing.T) {
 		if txn.Fee != 159+500 || fee.Amount != 500 || fee.Account.ID != organiser {
 			t.Fatalf("fee of the charge %d, application fee %+v", txn.Fee, fee)
 		}
-		refund := &stripego.RefundParams{PaymentIntent: &pi.ID, Amount: stripego.Int64(4450), RefundApplicationFee: stripego.Bool(true)}
+		refund := &stripego.RefundParams{PaymentIntent: &pi.ID, Amount: stripego.Int64(4450), RefundApplicationFee: new(true)}
 		refund.SetStripeAccount(organiser)
 		if _, err := sb.api.Refunds.New(refund); err != nil {
 			t.Fatalf("refund: %v", err)
@@ -60,7 +60,7 @@ func TestConnectedAccount(t *testing.T) {
 		sb := newSandbox(t)
 		sb.control("PUT", "accounts/"+organiser, nil, 200)
 		pi := sb.paid("pm_card_visa", func(p *stripego.PaymentIntentParams) {
-			p.TransferData = &stripego.PaymentIntentTransferDataParams{Destination: stripego.String(organiser)}
+			p.TransferData = &stripego.PaymentIntentTransferDataParams{Destination: new(organiser)}
 			p.ApplicationFeeAmount = stripego.Int64(500)
 		})
 		tr, err := sb.api.Transfers.Get(pi.LatestCharge.Transfer.ID, nil)
@@ -72,7 +72,7 @@ func TestConnectedAccount(t *testing.T) {
 		if platform != 8900-159-8900+500 || account != 8400 {
 			t.Fatalf("pending: platform %d, account %d", platform, account)
 		}
-		refund := &stripego.RefundParams{PaymentIntent: &pi.ID, ReverseTransfer: stripego.Bool(true), RefundApplicationFee: stripego.Bool(true)}
+		refund := &stripego.RefundParams{PaymentIntent: &pi.ID, ReverseTransfer: new(true), RefundApplicationFee: new(true)}
 		re, err := sb.api.Refunds.New(refund)
 		if err != nil || re.TransferReversal == nil {
 			t.Fatalf("refund: %v %+v", err, re)
@@ -91,7 +91,7 @@ func TestConnectedAccount(t *testing.T) {
 		sb := newSandbox(t)
 		sb.control("PUT", "accounts/"+organiser, nil, 200)
 		pi := sb.paid("pm_card_visa")
-		params := &stripego.TransferParams{Amount: stripego.Int64(5000), Currency: stripego.String("eur"), Destination: stripego.String(organiser)}
+		params := &stripego.TransferParams{Amount: stripego.Int64(5000), Currency: new("eur"), Destination: new(organiser)}
 		_, err := sb.api.Transfers.New(params)
 		refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodeBalanceInsufficient)
 		params.SourceTransaction = &pi.LatestCharge.ID

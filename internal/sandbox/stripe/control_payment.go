@@ -94,7 +94,7 @@ func (s *Server) controlExpire(r *request) (any, *apiError) {
 		if pi.Status != intentRequiresCapture {
 			return nil, unexpectedState(pi, "This PaymentIntent's status is %s: there is no authorisation to expire.", pi.Status)
 		}
-		return c.cancel(pi, pointer("automatic"))
+		return c.cancel(pi, new("automatic"))
 	})
 }
 

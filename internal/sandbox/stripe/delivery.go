@@ -4,31 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
-
-// Endpoint is one webhook endpoint. Events of the platform go to those with Connect false, events of connected accounts to
-// those with Connect true.
-type Endpoint struct {
-	ID         string   `json:"id,omitempty"` // stable name; default we_account, we_connect, then numbered
-	URL        string   `json:"url"`
-	Secret     string   `json:"secret"`
-	OldSecrets []string `json:"old_secrets,omitempty"` // rolled secrets that still live: one more v1 each
-	Connect    bool     `json:"connect"`
-	// APIVersion is what events call themselves; empty is 2023-10-16. The shapes are always those of 2023-10-16.
-	APIVersion string `json:"api_version,omitempty"`
-	// EnabledEvents are the types wanted, a trailing * for a family; empty wants all.
-	EnabledEvents []string `json:"enabled_events,omitempty"`
-}
 
 // Delivery bounds how events are sent. Zero fields take their defaults. Times are real, not the injected clock's.
 type Delivery struct {
@@ -114,7 +98,7 @@ func newDeliverer(s *Server, cfg Delivery, seed uint64) *deliverer {
 	cfg.AttemptsMax = cmp.Or(cfg.AttemptsMax, 15)
 	d := &deliverer{
 		s: s, cfg: cfg, intents: make(map[string]bool),
-		random: mathrand.New(mathrand.NewPCG(seed, 1)), //nolint:gosec // jitter of a sandbox, repeatable by its seed
+		random: mathrand.New(mathrand.NewPCG(seed, 1)),
 		client: &http.Client{
 			Timeout:       cfg.Timeout,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: cfg.Parallel, MaxConnsPerHost: cfg.Parallel},
@@ -140,56 +124,6 @@ func (d *deliverer) stop() {
 	d.cancel()
 	d.wg.Wait()
 	d.client.CloseIdleConnections()
-}
-
-// setEndpoints replaces the endpoints. An endpoint without a secret is refused: an empty key would verify.
-func (d *deliverer) setEndpoints(endpoints []Endpoint) error {
-	named := slices.Clone(endpoints)
-	seen := map[string]bool{}
-	for i := range named {
-		e := &named[i]
-		if e.URL == "" || e.Secret == "" {
-			return fmt.Errorf("webhook endpoint %d needs a url and a secret", i)
-		}
-		if e.ID == "" {
-			base := "we_account"
-			if e.Connect {
-				base = "we_connect"
-			}
-			e.ID = base
-			for n := 2; seen[e.ID]; n++ {
-				e.ID = base + strconv.Itoa(n)
-			}
-		}
-		if seen[e.ID] {
-			return fmt.Errorf("two webhook endpoints are named %s", e.ID)
-		}
-		seen[e.ID] = true
-		e.APIVersion = cmp.Or(e.APIVersion, APIVersion)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.endpoints = named
-	return nil
-}
-
-func (d *deliverer) allEndpoints() []Endpoint {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.endpoints)
-}
-
-// owed lists the endpoints that get an event.
-func (d *deliverer) owed(ev *Event) *deliveryState {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	state := &deliveryState{open: map[string]string{}}
-	for _, e := range d.endpoints {
-		if e.Connect == (ev.Account != "") && (len(e.EnabledEvents) == 0 || matchesType(ev.Type, e.EnabledEvents)) {
-			state.open[e.ID] = deliveryOwed
-		}
-	}
-	return state
 }
 
 // enqueue starts the deliveries of new events, as the settings and withheld intents allow.

@@ -14,7 +14,7 @@ func TestDispute(t *testing.T) {
 		sb := newSandbox(t)
 		pi := sb.paid("pm_card_visa")
 		opened := sb.control("POST", "disputes", map[string]string{"payment_intent": pi.ID}, 200)
-		du, err := sb.api.Disputes.Get(opened["id"].(string), nil) //nolint:forcetypeassert // an object's id
+		du, err := sb.api.Disputes.Get(idOf(opened), nil)
 		if err != nil || du.Status != "needs_response" || du.Amount != 8900 || len(du.BalanceTransactions) != 1 {
 			t.Fatalf("opened: %v %+v", err, du)
 		}
@@ -23,7 +23,7 @@ func TestDispute(t *testing.T) {
 		}
 		_, err = sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: &pi.ID})
 		refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodeChargeDisputed)
-		du, err = sb.api.Disputes.Update(du.ID, &stripego.DisputeParams{Evidence: &stripego.DisputeEvidenceParams{ProductDescription: stripego.String("Two tickets")}})
+		du, err = sb.api.Disputes.Update(du.ID, &stripego.DisputeParams{Evidence: &stripego.DisputeEvidenceParams{ProductDescription: new("Two tickets")}})
 		if err != nil || du.Status != "under_review" || du.EvidenceDetails.SubmissionCount != 1 {
 			t.Fatalf("evidence: %v %+v", err, du)
 		}
@@ -40,7 +40,7 @@ func TestDispute(t *testing.T) {
 		for _, returned := range []bool{false, true} {
 			pi := sb.paid("pm_card_visa")
 			opened := sb.control("POST", "disputes", map[string]any{"charge": pi.LatestCharge.ID, "amount": 4000, "reason": "product_not_received"}, 200)
-			id := opened["id"].(string) //nolint:forcetypeassert // an object's id
+			id := idOf(opened)
 			sb.control("POST", "disputes/"+id+"/close", map[string]any{"status": "won", "return_fee": returned}, 200)
 			du, err := sb.api.Disputes.Get(id, nil)
 			if err != nil || len(du.BalanceTransactions) != 2 {
@@ -70,7 +70,7 @@ func TestDispute(t *testing.T) {
 		}
 		sb.control("POST", "disputes/"+du.ID+"/close", map[string]string{"status": "lost"}, 400)
 		got := sb.control("POST", "disputes/"+du.ID+"/escalate", nil, 200)
-		if got["status"] != "needs_response" || len(got["balance_transactions"].([]any)) != 1 { //nolint:forcetypeassert // a list by the API
+		if movements, ok := got["balance_transactions"].([]any); got["status"] != "needs_response" || !ok || len(movements) != 1 {
 			t.Fatalf("escalated: %v", got)
 		}
 		if _, err := sb.api.Disputes.Close(du.ID, nil); err != nil {

@@ -54,7 +54,7 @@ func TestJournal(t *testing.T) {
 	if _, err := second.api.PaymentIntents.Get(direct.ID, params); err != nil {
 		t.Fatalf("intent of the account: %v", err)
 	}
-	id := payout["id"].(string) //nolint:forcetypeassert // an object's id
+	id := idOf(payout)
 	count := 0
 	for it := second.api.BalanceTransactions.List(&stripego.BalanceTransactionListParams{Payout: &id}); it.Next(); {
 		count++
@@ -91,7 +91,7 @@ func TestLoad(t *testing.T) {
 	if pi := sb.intent("pi_loaded"); pi.LatestCharge.BalanceTransaction.Fee != 159 || !pi.Livemode || pi.Metadata["order_id"] != "ord_1" {
 		t.Fatalf("loaded intent: %+v", pi)
 	}
-	if re, err := sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: stripego.String("pi_loaded"), Amount: stripego.Int64(100)}); err != nil || re.Status != "succeeded" {
+	if re, err := sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: new("pi_loaded"), Amount: stripego.Int64(100)}); err != nil || re.Status != "succeeded" {
 		t.Fatalf("refund of a loaded charge: %v", err)
 	}
 	sb.controlRaw("PUT", "objects/issfr_1?account="+organiser, []byte(`{"id":"issfr_1","object":"radar.early_fraud_warning","charge":"ch_loaded"}`), 200)

@@ -186,6 +186,3 @@ func newObject(kind string) object {
 
 // emptyObject is {}.
 var emptyObject = json.RawMessage(`{}`)
-
-// pointer returns the address of a copy: optional fields are pointers.
-func pointer[T any](v T) *T { return &v }

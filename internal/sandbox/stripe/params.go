@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -148,9 +149,7 @@ func (p *params) list(name string) []string { return p.values[name+"[]"] }
 func (p *params) metadata(old map[string]string) map[string]string {
 	merged := make(map[string]string, len(old))
 	if !p.has("metadata") || p.text("metadata") != "" {
-		for k, v := range old {
-			merged[k] = v
-		}
+		maps.Copy(merged, old)
 	}
 	for key, vs := range p.values {
 		name, found := strings.CutPrefix(key, "metadata[")

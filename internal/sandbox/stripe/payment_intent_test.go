@@ -36,14 +36,14 @@ func TestPaymentIntent(t *testing.T) {
 		sb := newSandbox(t)
 		pi := sb.newIntent()
 		confirm := &stripego.PaymentIntentConfirmParams{
-			PaymentMethod: stripego.String("pm_card_visa_chargeDeclinedInsufficientFunds"), ReturnURL: stripego.String("https://shop.example.test"),
+			PaymentMethod: new("pm_card_visa_chargeDeclinedInsufficientFunds"), ReturnURL: new("https://shop.example.test"),
 		}
 		_, err := sb.api.PaymentIntents.Confirm(pi.ID, confirm)
-		se := refusal(t, err, 402, stripego.ErrorTypeCard, stripego.ErrorCodeCardDeclined)
-		if se.DeclineCode != stripego.DeclineCodeInsufficientFunds || se.ChargeID == "" || se.PaymentIntent.ID != pi.ID {
+		refusal(t, err, 402, stripego.ErrorTypeCard, stripego.ErrorCodeCardDeclined)
+		if se := stripeError(t, err); se.DeclineCode != stripego.DeclineCodeInsufficientFunds || se.ChargeID == "" || se.PaymentIntent.ID != pi.ID {
 			t.Fatalf("decline %s, charge %q, intent %v", se.DeclineCode, se.ChargeID, se.PaymentIntent)
 		}
-		confirm.PaymentMethod = stripego.String("pm_card_visa")
+		confirm.PaymentMethod = new("pm_card_visa")
 		if _, err := sb.api.PaymentIntents.Confirm(pi.ID, confirm); err != nil {
 			t.Fatalf("second card: %v", err)
 		}
@@ -101,7 +101,7 @@ func TestPaymentIntent(t *testing.T) {
 	t.Run("manual capture takes a part and releases the rest", func(t *testing.T) {
 		t.Parallel()
 		sb := newSandbox(t)
-		manual := func(p *stripego.PaymentIntentParams) { p.CaptureMethod = stripego.String("manual") }
+		manual := func(p *stripego.PaymentIntentParams) { p.CaptureMethod = new("manual") }
 		pi := sb.paid("pm_card_visa", manual)
 		if pi.Status != "requires_capture" || pi.AmountCapturable != 8900 || pi.LatestCharge.Captured || pi.LatestCharge.BalanceTransaction != nil {
 			t.Fatalf("authorised: %s, capturable %d, captured %t", pi.Status, pi.AmountCapturable, pi.LatestCharge.Captured)
@@ -132,7 +132,7 @@ func TestPaymentIntent(t *testing.T) {
 		_, err := sb.api.PaymentIntents.Cancel(paid.ID, nil)
 		refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodePaymentIntentUnexpectedState)
 		open := sb.newIntent()
-		canceled, err := sb.api.PaymentIntents.Cancel(open.ID, &stripego.PaymentIntentCancelParams{CancellationReason: stripego.String("abandoned")})
+		canceled, err := sb.api.PaymentIntents.Cancel(open.ID, &stripego.PaymentIntentCancelParams{CancellationReason: new("abandoned")})
 		if err != nil || canceled.Status != "canceled" || canceled.CancellationReason != "abandoned" {
 			t.Fatalf("cancel: %v, %v", err, canceled)
 		}
@@ -149,20 +149,19 @@ func TestPaymentIntent(t *testing.T) {
 			param  string
 			code   stripego.ErrorCode
 		}{
-			"no amount":        {stripego.PaymentIntentParams{Currency: stripego.String("eur")}, "amount", "parameter_missing"},
-			"negative amount":  {stripego.PaymentIntentParams{Amount: stripego.Int64(-5), Currency: stripego.String("eur")}, "amount", "parameter_invalid_integer"},
-			"below minimum":    {stripego.PaymentIntentParams{Amount: stripego.Int64(49), Currency: stripego.String("eur")}, "amount", "amount_too_small"},
-			"above maximum":    {stripego.PaymentIntentParams{Amount: stripego.Int64(100_000_000), Currency: stripego.String("eur")}, "amount", "amount_too_large"},
-			"unknown currency": {stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: stripego.String("xxx")}, "currency", ""},
-			"unknown method":   {stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: stripego.String("eur"), PaymentMethod: stripego.String("pm_no")}, "payment_method", "resource_missing"},
+			"no amount":        {stripego.PaymentIntentParams{Currency: new("eur")}, "amount", "parameter_missing"},
+			"negative amount":  {stripego.PaymentIntentParams{Amount: stripego.Int64(-5), Currency: new("eur")}, "amount", "parameter_invalid_integer"},
+			"below minimum":    {stripego.PaymentIntentParams{Amount: stripego.Int64(49), Currency: new("eur")}, "amount", "amount_too_small"},
+			"above maximum":    {stripego.PaymentIntentParams{Amount: stripego.Int64(100_000_000), Currency: new("eur")}, "amount", "amount_too_large"},
+			"unknown currency": {stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: new("xxx")}, "currency", ""},
+			"unknown method":   {stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: new("eur"), PaymentMethod: new("pm_no")}, "payment_method", "resource_missing"},
 		} {
 			_, err := sb.api.PaymentIntents.New(&c.params)
-			se, ok := err.(*stripego.Error) //nolint:errorlint // stripe-go returns it unwrapped
-			if !ok || se.Param != c.param || se.Code != c.code || se.Type != stripego.ErrorTypeInvalidRequest {
+			if se := stripeError(t, err); se.Param != c.param || se.Code != c.code || se.Type != stripego.ErrorTypeInvalidRequest {
 				t.Errorf("%s: got %v, want param %s, code %q", name, err, c.param, c.code)
 			}
 		}
-		unknown := &stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: stripego.String("eur")}
+		unknown := &stripego.PaymentIntentParams{Amount: stripego.Int64(500), Currency: new("eur")}
 		unknown.AddExtra("colour", "red")
 		_, err := sb.api.PaymentIntents.New(unknown)
 		refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodeParameterUnknown)

@@ -58,7 +58,6 @@ func (pm *PaymentMethod) expandable(name string) *ref {
 // is found again by the fingerprint of a stored payment method.
 type instrument struct {
 	brand, last4 string
-	fingerprint  string
 	challenge    bool     // 3-D Secure is demanded
 	decline      *decline // the attempt fails
 	async        bool     // the money comes, or not, days later

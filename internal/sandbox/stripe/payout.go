@@ -103,7 +103,7 @@ func (c *change) newPayout(amount int64, currency string) *Payout {
 // send takes the payout's amount off the balance and tells of it.
 func (c *change) send(po *Payout) {
 	t := c.move(movement{
-		kind: "payout", category: "payout", source: po.ID, currency: po.Currency, amount: -po.Amount, description: pointer("STRIPE PAYOUT"), immediate: true,
+		kind: "payout", category: "payout", source: po.ID, currency: po.Currency, amount: -po.Amount, description: new("STRIPE PAYOUT"), immediate: true,
 	})
 	if po.Automatic {
 		c.link(t.ID, po.ID)
@@ -129,7 +129,7 @@ func (c *change) sweep(currency string) (*Payout, *apiError) {
 		return nil, insufficient()
 	}
 	po := c.newPayout(amount, currency)
-	po.Automatic, po.Description, po.ReconciliationStatus = true, pointer("STRIPE PAYOUT"), "in_progress"
+	po.Automatic, po.Description, po.ReconciliationStatus = true, new("STRIPE PAYOUT"), "in_progress"
 	for _, id := range taken {
 		c.link(id, po.ID)
 	}
@@ -209,11 +209,11 @@ func (c *change) bounce(old *Payout, code string) (*Payout, *apiError) {
 		return nil, refused("", "", "Payout %s is %s: it cannot fail any more.", old.ID, old.Status)
 	}
 	po := old.copy()
-	po.Status, po.FailureCode = payoutFailed, pointer(code)
-	po.FailureMessage = pointer("The bank could not process this payout.")
+	po.Status, po.FailureCode = payoutFailed, new(code)
+	po.FailureMessage = new("The bank could not process this payout.")
 	po.FailureBalanceTransaction = refTo(c.move(movement{
 		kind: "payout_failure", category: "payout_reversal", source: po.ID, currency: po.Currency, amount: po.Amount,
-		description: pointer("PAYOUT FAILURE"), immediate: true,
+		description: new("PAYOUT FAILURE"), immediate: true,
 	}).ID)
 	c.save(po)
 	c.emit("payout.failed", po, nil)

@@ -44,7 +44,7 @@ func TestPayout(t *testing.T) {
 			t.Fatalf("balance %d available, %d pending", available, pending)
 		}
 		po := sb.control("POST", "payouts", nil, 200)
-		id := po["id"].(string) //nolint:forcetypeassert // an object's id
+		id := idOf(po)
 		if po["amount"] != float64(net) || po["automatic"] != true || po["reconciliation_status"] != "in_progress" {
 			t.Fatalf("payout: %v", po)
 		}
@@ -78,7 +78,7 @@ func TestPayout(t *testing.T) {
 		t.Parallel()
 		sb := newSandbox(t)
 		sb.paid("pm_card_bypassPending")
-		params := &stripego.PayoutParams{Amount: stripego.Int64(8742), Currency: stripego.String("eur")}
+		params := &stripego.PayoutParams{Amount: stripego.Int64(8742), Currency: new("eur")}
 		_, err := sb.api.Payouts.New(params)
 		refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodeBalanceInsufficient)
 		params.Amount = stripego.Int64(8741)

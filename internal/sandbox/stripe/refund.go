@@ -151,7 +151,7 @@ func (c *change) refund(ch *Charge, asked refundRequest) (*Refund, *apiError) {
 		re.Status = refundPending
 	}
 	re.BalanceTransaction = refTo(c.move(movement{
-		kind: kind, category: "refund", source: re.ID, currency: ch.Currency, amount: -amount, description: pointer("REFUND FOR CHARGE"),
+		kind: kind, category: "refund", source: re.ID, currency: ch.Currency, amount: -amount, description: new("REFUND FOR CHARGE"),
 		fees: c.unshare(ch, re, asked),
 	}).ID)
 	refunded := ch.copy()
@@ -196,7 +196,7 @@ func (c *change) unshare(ch *Charge, re *Refund, asked refundRequest) []feeDetai
 		return nil
 	}
 	return []feeDetail{{
-		Amount: -amount, Application: pointer(sandboxApplication), Currency: ch.Currency, Description: "application fee refund", Type: "application_fee",
+		Amount: -amount, Application: new(sandboxApplication), Currency: ch.Currency, Description: "application fee refund", Type: "application_fee",
 	}}
 }
 
@@ -321,9 +321,9 @@ func (c *change) failRefund(old *Refund, reason string) (*Refund, *apiError) {
 
 // returnRefund puts the refunded amount back on the balance and lowers what the charge shows as refunded.
 func (c *change) returnRefund(re *Refund) {
-	re.FailureBalanceTransaction = pointer(refTo(c.move(movement{
+	re.FailureBalanceTransaction = new(refTo(c.move(movement{
 		kind: "refund_failure", category: "refund_failure", source: re.ID, currency: re.Currency, amount: re.Amount,
-		description: pointer("REFUND FAILURE"),
+		description: new("REFUND FAILURE"),
 	}).ID))
 	c.save(re)
 	if ch, ok := find[*Charge](c.store, c.account, re.Charge.id); ok {

@@ -15,14 +15,15 @@ func TestRefund(t *testing.T) {
 		t.Parallel()
 		sb := newSandbox(t)
 		pi := sb.paid("pm_card_visa")
-		half := &stripego.RefundParams{PaymentIntent: &pi.ID, Amount: stripego.Int64(4450), Reason: stripego.String("requested_by_customer")}
+		half := &stripego.RefundParams{PaymentIntent: &pi.ID, Amount: stripego.Int64(4450), Reason: new("requested_by_customer")}
 		half.AddMetadata("refund_request_id", "rfr_1")
 		re, err := sb.api.Refunds.New(half)
 		if err != nil || re.Status != "succeeded" || re.Amount != 4450 || re.Metadata["refund_request_id"] != "rfr_1" || re.Charge.ID != pi.LatestCharge.ID {
 			t.Fatalf("first half: %v %+v", err, re)
 		}
 		_, err = sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: &pi.ID, Amount: stripego.Int64(4451)})
-		if se := refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, ""); se.Param != "amount" {
+		refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, "")
+		if se := stripeError(t, err); se.Param != "amount" {
 			t.Fatalf("param %s", se.Param)
 		}
 		if _, err := sb.api.Refunds.New(&stripego.RefundParams{Charge: &pi.LatestCharge.ID}); err != nil {
@@ -49,7 +50,7 @@ func TestRefund(t *testing.T) {
 		if _, err := sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: &pi.ID}); err == nil {
 			t.Fatal("an unpaid intent was refunded")
 		}
-		_, err := sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: stripego.String("pi_no")})
+		_, err := sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: new("pi_no")})
 		refusal(t, err, 404, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodeResourceMissing)
 		_, err = sb.api.Refunds.New(&stripego.RefundParams{})
 		refusal(t, err, 400, stripego.ErrorTypeInvalidRequest, stripego.ErrorCodeParameterMissing)

@@ -3,6 +3,8 @@ package stripe_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -41,11 +43,11 @@ type inbox struct {
 	calls  int
 }
 
-func newInbox(t testing.TB, secret string) *inbox {
-	t.Helper()
-	in := &inbox{t: t, secret: secret}
+func newInbox(tb testing.TB, secret string) *inbox {
+	tb.Helper()
+	in := &inbox{t: tb, secret: secret}
 	srv := httptest.NewServer(in)
-	t.Cleanup(srv.Close)
+	tb.Cleanup(srv.Close)
 	in.url = srv.URL
 	return in
 }
@@ -84,8 +86,8 @@ func (in *inbox) types() []string {
 }
 
 // event returns the newest event of a type that arrived.
-func (in *inbox) event(t testing.TB, eventType string) stripego.Event {
-	t.Helper()
+func (in *inbox) event(tb testing.TB, eventType string) stripego.Event {
+	tb.Helper()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, ev := range slices.Backward(in.events) {
@@ -93,7 +95,7 @@ func (in *inbox) event(t testing.TB, eventType string) stripego.Event {
 			return ev
 		}
 	}
-	t.Fatalf("no %s arrived", eventType)
+	tb.Fatalf("no %s arrived", eventType)
 	return stripego.Event{}
 }
 
@@ -110,11 +112,11 @@ type sandbox struct {
 
 type option func(*stripe.Config)
 
-func newSandbox(t testing.TB, options ...option) *sandbox {
-	t.Helper()
+func newSandbox(tb testing.TB, options ...option) *sandbox {
+	tb.Helper()
 	sb := &sandbox{
-		t: t, clock: clock.NewFake(time.Now()), //nolint:forbidigo // stripe-go checks signatures by the machine's clock
-		account: newInbox(t, accountSecret), connect: newInbox(t, connectSecret),
+		t: tb, clock: clock.NewFake(time.Now()), //nolint:forbidigo // stripe-go checks signatures by the machine's clock
+		account: newInbox(tb, accountSecret), connect: newInbox(tb, connectSecret),
 	}
 	cfg := stripe.Config{
 		Clock: sb.clock, Logger: slog.New(slog.DiscardHandler), Seed: 1,
@@ -128,13 +130,13 @@ func newSandbox(t testing.TB, options ...option) *sandbox {
 	}
 	server, err := stripe.New(cfg)
 	if err != nil {
-		t.Fatalf("start sandbox: %v", err)
+		tb.Fatalf("start sandbox: %v", err)
 	}
 	sb.Server = server
 	srv := httptest.NewServer(server)
 	sb.url = srv.URL
-	sb.api = newClient(t, srv.URL)
-	t.Cleanup(func() {
+	sb.api = newClient(tb, srv.URL)
+	tb.Cleanup(func() {
 		srv.Close()
 		_ = server.Close() // a test may have closed it already
 	})
@@ -146,15 +148,15 @@ func withJournal(dir string) option {
 }
 
 // newClient has connections of its own: on a new one Go's transport does not repeat a call whose reply was lost.
-func newClient(t testing.TB, url string) *client.API {
-	t.Helper()
+func newClient(tb testing.TB, url string) *client.API {
+	tb.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
-	t.Cleanup(transport.CloseIdleConnections)
+	tb.Cleanup(transport.CloseIdleConnections)
 	backend := func() stripego.Backend {
 		return stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
-			URL: stripego.String(url), HTTPClient: &http.Client{Timeout: waitMax, Transport: transport},
+			URL: new(url), HTTPClient: &http.Client{Timeout: waitMax, Transport: transport},
 			LeveledLogger:     &stripego.LeveledLogger{Level: stripego.LevelNull},
-			MaxNetworkRetries: stripego.Int64(0), EnableTelemetry: stripego.Bool(false),
+			MaxNetworkRetries: stripego.Int64(0), EnableTelemetry: new(false),
 		})
 	}
 	return client.New("sk_test_sandbox", &stripego.Backends{API: backend(), Connect: backend(), Uploads: backend()})
@@ -229,8 +231,8 @@ func (sb *sandbox) eventually(what string, done func() bool) {
 func (sb *sandbox) newIntent(change ...func(*stripego.PaymentIntentParams)) *stripego.PaymentIntent {
 	sb.t.Helper()
 	params := &stripego.PaymentIntentParams{
-		Amount: stripego.Int64(8900), Currency: stripego.String("eur"), Description: stripego.String("Tickets"),
-		ReceiptEmail: stripego.String("buyer@example.test"),
+		Amount: stripego.Int64(8900), Currency: new("eur"), Description: new("Tickets"),
+		ReceiptEmail: new("buyer@example.test"),
 	}
 	params.AddMetadata("order_id", "ord_4DFJiRdPUPa5LD93")
 	for _, f := range change {
@@ -263,24 +265,32 @@ func (sb *sandbox) intent(id string) *stripego.PaymentIntent {
 }
 
 // refusal asserts that an error is Stripe's, of a type and code.
-func refusal(t testing.TB, err error, status int, errType stripego.ErrorType, code stripego.ErrorCode) *stripego.Error {
-	t.Helper()
-	se, ok := err.(*stripego.Error) //nolint:errorlint // stripe-go returns it unwrapped
-	if !ok {
-		t.Fatalf("got %v (%T), want a Stripe error", err, err)
-	}
+func refusal(tb testing.TB, err error, status int, errType stripego.ErrorType, code stripego.ErrorCode) {
+	tb.Helper()
+	se := stripeError(tb, err)
 	if se.HTTPStatusCode != status || se.Type != errType || se.Code != code {
-		t.Fatalf("got %d %s %q (%s), want %d %s %q", se.HTTPStatusCode, se.Type, se.Code, se.Msg, status, errType, code)
+		tb.Fatalf("got %d %s %q (%s), want %d %s %q", se.HTTPStatusCode, se.Type, se.Code, se.Msg, status, errType, code)
+	}
+}
+
+func stripeError(tb testing.TB, err error) *stripego.Error {
+	tb.Helper()
+	var se *stripego.Error
+	if !errors.As(err, &se) {
+		tb.Fatalf("got %v (%T), want a Stripe error", err, err)
 	}
 	return se
 }
 
-func wantTypes(t testing.TB, in *inbox, want ...string) {
-	t.Helper()
+// idOf is the id of an object that the control API answered.
+func idOf(obj map[string]any) string { return fmt.Sprint(obj["id"]) }
+
+func wantTypes(tb testing.TB, in *inbox, want ...string) {
+	tb.Helper()
 	got := in.types()
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Fatalf("events arrived:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		tb.Fatalf("events arrived:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }

@@ -70,7 +70,7 @@ func New(cfg Config) (*Server, error) {
 		latency: time.Duration(cfg.LatencyMS) * time.Millisecond,
 		log:     newRequestLog(), idem: newIdempotencyKeys(),
 		store: newStore(), settings: DefaultSettings(),
-		random: mathrand.New(mathrand.NewPCG(seed, 0)), //nolint:gosec // ids of a sandbox, repeatable by their seed
+		random: mathrand.New(mathrand.NewPCG(seed, 0)),
 	}
 	if cfg.Settings != nil {
 		s.settings = *cfg.Settings

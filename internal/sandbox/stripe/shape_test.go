@@ -3,6 +3,7 @@ package stripe_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,7 @@ func paths(t *testing.T, raw []byte, free ...string) []string {
 				if err != nil {
 					t.Fatalf("read JSON: %v", err)
 				}
-				below := strings.TrimPrefix(at+"."+key.(string), ".") //nolint:forcetypeassert // a key is a string
+				below := strings.TrimPrefix(fmt.Sprint(at, ".", key), ".")
 				out = append(out, below)
 				walk(dec, below)
 			}
@@ -55,21 +56,21 @@ func TestEventsHaveStripesShape(t *testing.T) {
 	bought := sb.newIntent()
 	sb.control("POST", "payment_intents/"+bought.ID+"/confirm", map[string]string{"payment_method": "pm_card_threeDSecure2Required"}, 200)
 	sb.settled()
-	re, err := sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: &bought.ID, Amount: stripego.Int64(4450), Reason: stripego.String("requested_by_customer")})
+	re, err := sb.api.Refunds.New(&stripego.RefundParams{PaymentIntent: &bought.ID, Amount: stripego.Int64(4450), Reason: new("requested_by_customer")})
 	if err != nil {
 		t.Fatalf("refund: %v", err)
 	}
 	sb.control("POST", "refunds/"+re.ID+"/reference", nil, 200)
 	po := sb.control("POST", "payouts", nil, 200)
-	sb.control("POST", "payouts/"+po["id"].(string)+"/paid", nil, 200) //nolint:forcetypeassert // an object's id
+	sb.control("POST", "payouts/"+idOf(po)+"/paid", nil, 200)
 	given := sb.newIntent()
 	sb.control("POST", "payment_intents/"+given.ID+"/confirm", map[string]string{"payment_method": "pm_card_visa_chargeDeclinedInsufficientFunds"}, 402)
-	if _, err := sb.api.PaymentIntents.Cancel(given.ID, &stripego.PaymentIntentCancelParams{CancellationReason: stripego.String("abandoned")}); err != nil {
+	if _, err := sb.api.PaymentIntents.Cancel(given.ID, &stripego.PaymentIntentCancelParams{CancellationReason: new("abandoned")}); err != nil {
 		t.Fatalf("cancel: %v", err)
 	}
 	charged := sb.paid("pm_card_visa")
 	du := sb.control("POST", "disputes", map[string]string{"payment_intent": charged.ID}, 200)
-	sb.control("POST", "disputes/"+du["id"].(string)+"/close", map[string]string{"status": "lost"}, 200) //nolint:forcetypeassert // an object's id
+	sb.control("POST", "disputes/"+idOf(du)+"/close", map[string]string{"status": "lost"}, 200)
 	sb.settled()
 
 	sent := map[string][]byte{}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,13 +19,14 @@ func Sign(secret string, t time.Time, body []byte) string {
 // SignAll signs with several secrets, one v1 each, as Stripe does while a rolled secret is still alive.
 func SignAll(secrets []string, t time.Time, body []byte) string {
 	stamp := strconv.FormatInt(t.Unix(), 10)
-	header := "t=" + stamp
+	var header strings.Builder
+	header.WriteString("t=" + stamp)
 	for _, secret := range secrets {
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte(stamp))
 		mac.Write([]byte("."))
 		mac.Write(body)
-		header += ",v1=" + hex.EncodeToString(mac.Sum(nil))
+		header.WriteString(",v1=" + hex.EncodeToString(mac.Sum(nil)))
 	}
-	return header
+	return header.String()
 }

@@ -19,7 +19,7 @@ import (
 // undelivered lists the events that some endpoint did not acknowledge, as a backfill would.
 func (sb *sandbox) undelivered() []string {
 	sb.t.Helper()
-	params := &stripego.EventListParams{DeliverySuccess: stripego.Bool(false)}
+	params := &stripego.EventListParams{DeliverySuccess: new(false)}
 	var types []string
 	it := sb.api.Events.List(params)
 	for it.Next() {
@@ -201,7 +201,7 @@ func TestWebhook(t *testing.T) {
 			want   int
 		}{
 			{stripego.EventListParams{}, 3},
-			{stripego.EventListParams{Type: stripego.String("payment_intent.*")}, 2},
+			{stripego.EventListParams{Type: new("payment_intent.*")}, 2},
 			{stripego.EventListParams{Types: stripego.StringSlice([]string{"charge.succeeded", "payment_intent.created"})}, 2},
 			{stripego.EventListParams{CreatedRange: &stripego.RangeQueryParams{GreaterThan: sb.clock.Now().Unix()}}, 0},
 		} {
