@@ -35,6 +35,9 @@ type Config struct {
 	Clock    clock.Clock
 	// Getenv is the environment: DAYOF_DATABASE_URL, DAYOF_FORMANCE_URL and settings of services. nil means os.Getenv.
 	Getenv func(string) string
+	// Program is the dayof program: each replica then runs as a process of its own (`dayof serve`). Empty runs all in this
+	// process.
+	Program string
 	// Settings are settings of services that go before the environment and before what the mesh makes up.
 	Settings map[string]string
 	// PostgresSettings are settings of the embedded server, such as fsync=off for tests.
@@ -64,6 +67,7 @@ type Mesh struct {
 	secrets    secrets
 	listeners  map[string][]net.Listener
 	replicas   map[string][]*replica // by service
+	processes  map[string][]*process // instead of replicas, where Program is set
 	ledgerPool *pgxpool.Pool
 	console    *http.Server
 	failed     chan error // of a part that ended by itself
@@ -98,7 +102,8 @@ func Start(ctx context.Context, c Config) (*Mesh, error) {
 	}
 	c.Replicas = max(c.Replicas, 1)
 	m := &Mesh{
-		config: c, listeners: map[string][]net.Listener{}, replicas: map[string][]*replica{}, failed: make(chan error, 2*len(dev.Services)*c.Replicas),
+		config: c, listeners: map[string][]net.Listener{}, replicas: map[string][]*replica{}, processes: map[string][]*process{},
+		failed: make(chan error, 2*len(dev.Services)*c.Replicas),
 	}
 	if err := m.start(ctx); err != nil {
 		return nil, errors.Join(err, m.Stop(ctx))
@@ -121,8 +126,11 @@ func (m *Mesh) start(ctx context.Context) error {
 		return err
 	}
 	m.describe()
-	m.startServices(ctx)
 	m.startConsole()
+	if m.config.Program != "" {
+		return m.startProcesses(ctx)
+	}
+	m.startServices(ctx)
 	return m.awaitHealth(ctx)
 }
 
@@ -269,6 +277,17 @@ func (m *Mesh) describe() {
 
 // settings are what a replica of every service is told. Services of one replica talk to those of the same number.
 func (m *Mesh) settings(n int) func(string) string {
+	made := m.settingsOf(n)
+	return func(name string) string {
+		if value, ok := made[name]; ok {
+			return value
+		}
+		return m.config.Getenv(name)
+	}
+}
+
+// settingsOf are those settings that the mesh makes up or was given.
+func (m *Mesh) settingsOf(n int) map[string]string {
 	made := map[string]string{
 		"DAYOF_OPERATOR_TOKEN":            m.secrets.OperatorToken,
 		"DAYOF_ALERT_URL":                 m.Sandbox.AlertURL,
@@ -292,12 +311,7 @@ func (m *Mesh) settings(n int) func(string) string {
 		made[settingPrefix(service)+"URL"] = m.address(service, n)
 	}
 	maps.Copy(made, m.config.Settings)
-	return func(name string) string {
-		if value, ok := made[name]; ok {
-			return value
-		}
-		return m.config.Getenv(name)
-	}
+	return made
 }
 
 func (m *Mesh) startServices(ctx context.Context) {
@@ -382,6 +396,9 @@ func (m *Mesh) Stop(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for _, service := range []string{"webhook", "checkout", "pass", "ledger"} {
+		for _, p := range m.processes[service] {
+			errs = append(errs, p.terminate())
+		}
 		for _, r := range m.replicas[service] {
 			r.stop()
 		}
@@ -432,3 +449,6 @@ func (m *Mesh) ReplicaFile(n int) dev.File {
 	f.LedgerURL, f.WebhookURL = m.address("ledger", n), m.address("webhook", n)
 	return f
 }
+
+// Clock is the clock that all parts go by.
+func (m *Mesh) Clock() clock.Clock { return m.config.Clock }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/internal/dev"
@@ -47,6 +48,7 @@ type common struct {
 	alertURL       string
 	drainTimeout   time.Duration
 	maxInFlight    int
+	crashPoint     string
 }
 
 // member is a service once it is built, as Serve runs it.
@@ -107,6 +109,8 @@ func loadCommon(l *config.Loader, r recipe) common {
 		alertURL:    l.URL("DAYOF_ALERT_URL", "", "where alerts are posted to as JSON; empty keeps them as rows"),
 		drainTimeout: l.Duration("DAYOF_DRAIN_TIMEOUT", 10*time.Second,
 			"how long calls in flight may take to finish after SIGTERM"),
+		crashPoint: l.String("DAYOF_DEBUG_CRASH_POINT", "",
+			"for tests only: die as by kill -9 at this point, POINT or POINT:N for the N-th time; refused by production builds"),
 		maxInFlight: l.Int("DAYOF_MAX_IN_FLIGHT", 1024, "calls served at once before others are refused with resource_exhausted"),
 	}
 }
@@ -122,7 +126,7 @@ func Serve(ctx context.Context, name string, o Options) (err error) {
 	c := loadCommon(loader, r)
 	build := r.load(loader)
 	loader.Strict(withoutOthers(o.Environ, loader.Settings()))
-	if err := errors.Join(loader.Err(), c.check(r.name)); err != nil {
+	if err := errors.Join(loader.Err(), c.check(r.name), crash.Arm(c.crashPoint)); err != nil {
 		return err
 	}
 	logger := o.Logger.With(slog.String("service", name+"svc"))
