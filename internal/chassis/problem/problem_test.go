@@ -114,7 +114,7 @@ func TestDownstream(t *testing.T) {
 		if !strings.Contains(err.Error(), "/x/Y") {
 			t.Errorf("%s: the log does not say what was called: %v", name, err)
 		}
-		if again := problem.FromCall("/x/Z", err); again != error(d) {
+		if again, ok := errors.AsType[*problem.Downstream](problem.FromCall("/x/Z", err)); !ok || again != d {
 			t.Errorf("%s: wrapped twice: %v", name, again)
 		}
 	}

@@ -3,6 +3,7 @@ package rpc
 import (
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -156,9 +157,7 @@ func (a *answer) release() {
 func (a *answer) forget() {
 	h := a.Header()
 	clear(h)
-	for k, v := range a.before {
-		h[k] = v
-	}
+	maps.Copy(h, a.before)
 }
 
 // problem reads the refusal that was held back; nil if it is not an RPC's.
@@ -183,10 +182,10 @@ func (a *answer) problem() *problem.Problem {
 		Code    connect.Code `json:"code"`
 		Message string       `json:"message"`
 	}
-	if a.status < 400 || json.Unmarshal(a.body, &wire) != nil {
-		return nil
+	if a.status >= 400 && json.Unmarshal(a.body, &wire) == nil {
+		return refusal(wire.Code, wire.Message)
 	}
-	return refusal(wire.Code, wire.Message)
+	return nil
 }
 
 func first(values []string) string {

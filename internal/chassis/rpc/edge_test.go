@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,9 @@ func readGRPC(t testing.TB, res *http.Response) refused {
 		t.Fatal(err)
 	}
 	out.code, out.text = connect.Code(status.GetCode()), status.GetMessage()
+	if got := header.Get("Grpc-Status"); got != strconv.Itoa(int(status.GetCode())) {
+		t.Errorf("status is %s, its details say %d", got, status.GetCode())
+	}
 	for _, d := range status.GetDetails() {
 		out.detail(t, d)
 	}

@@ -21,12 +21,6 @@ import (
 
 func TestWhoMayCall(t *testing.T) {
 	t.Parallel()
-	var got rpc.Caller
-	var token string
-	n := &notebook{read: func(ctx context.Context, _ *testpb.ReadRequest) (*testpb.ReadResponse, error) {
-		got, token = rpc.CallerFrom(ctx), rpc.BearerToken(ctx)
-		return &testpb.ReadResponse{}, nil
-	}}
 	const nobody = rpc.Role(0)
 	cases := map[string]struct {
 		least  rpc.Role // nobody: the procedure is not in the policy
@@ -50,14 +44,19 @@ func TestWhoMayCall(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t, n, func(h *rpc.HandlerConfig, _ *rpc.Config) {
+			t.Parallel()
+			var got rpc.Caller
+			var token string
+			s := newServer(t, &notebook{read: func(ctx context.Context, _ *testpb.ReadRequest) (*testpb.ReadResponse, error) {
+				got, token = rpc.CallerFrom(ctx), rpc.BearerToken(ctx)
+				return &testpb.ReadResponse{}, nil
+			}}, func(h *rpc.HandlerConfig, _ *rpc.Config) {
 				h.Policy = rpc.Policy{}
 				if tc.least != nobody {
 					h.Policy[testpb.NotebookServiceReadProcedure] = tc.least
 				}
 				h.OperatorTokens = append(h.OperatorTokens, config.NewSecret("the-next-token"), config.NewSecret(""))
 			})
-			got, token = rpc.Caller{}, ""
 			client := newClient(t, s, func(c *rpc.DialConfig) { c.Token, c.Name = config.NewSecret(tc.token), tc.name })
 			_, err := client.Read(t.Context(), &testpb.ReadRequest{})
 			if problem.Code(err) != tc.code {
