@@ -134,3 +134,14 @@ func (s *certificateStore) signerAt(passType string, now time.Time) (*pkpass.Cer
 	}
 	return latest, latest.Validity(now)
 }
+
+// lastExpiry is when the last certificate of a pass type expires.
+func (s *certificateStore) lastExpiry(passType string) time.Time {
+	var last time.Time
+	for _, c := range (*s.all.Load())[passType] {
+		if c.NotAfter().After(last) {
+			last = c.NotAfter()
+		}
+	}
+	return last
+}

@@ -42,7 +42,6 @@ type Deps struct {
 
 // Service implements PassService and Apple's web service. Make one with New.
 type Service struct {
-	passv1connect.UnimplementedPassServiceHandler
 	Deps
 	Config Config
 	Jobs   *jobs.Registry
@@ -56,6 +55,7 @@ type Service struct {
 	google       *googleWallet
 	logLimit     logLimit
 	pusher       *pusher
+	wakeBatches  func() // makes batches go on now; never blocks
 }
 
 // New returns a Service, or what is wrong with its configuration. A service without any certificate starts: it serves
@@ -92,6 +92,8 @@ func New(c Config, d Deps) (*Service, error) {
 	s.cache = newPassCache(s)
 	s.Jobs.Sweep("read-certificates", time.Minute, s.certificates.reload)
 	s.pusher = newPusher(s)
+	s.wakeBatches = s.Jobs.Sweep("run-pass-batches", batchSweep, s.runBatches)
+	s.Jobs.Periodic("check-pass-certificates", certificateCheck, s.checkCertificates)
 	s.Jobs.Periodic("delete-old-pushes", 24*time.Hour, s.deleteOldPushes)
 	s.Jobs.Periodic("delete_old_device_logs", time.Hour, s.deleteOldLogs)
 	s.Jobs.Periodic("delete_old_idempotency_keys", time.Hour, func(ctx context.Context) error {

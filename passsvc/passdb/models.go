@@ -58,6 +58,7 @@ type PassBatch struct {
 	VisitedPassCount int64
 	ChangedPassCount int64
 	CreateTime       time.Time
+	StepTime         time.Time
 	EndTime          *time.Time
 }
 

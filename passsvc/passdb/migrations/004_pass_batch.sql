@@ -1,4 +1,4 @@
--- A change of all passes of an event. The job that works on it keeps its place here.
+-- A change of all passes of an event. The row is its own scheduler: each chunk locks it and moves its place on.
 CREATE TABLE pass_batches (
     id                 text        NOT NULL CONSTRAINT batch_has_an_id PRIMARY KEY,
     event_id           text        NOT NULL,
@@ -10,6 +10,8 @@ CREATE TABLE pass_batches (
     visited_pass_count bigint      NOT NULL DEFAULT 0,
     changed_pass_count bigint      NOT NULL DEFAULT 0,
     create_time        timestamptz NOT NULL,
+    step_time          timestamptz NOT NULL, -- of the latest chunk: batches take turns
     end_time           timestamptz,
     CONSTRAINT batch_state_is_known CHECK (state IN ('running', 'done', 'canceled'))
 );
+CREATE INDEX pass_batches_running ON pass_batches (step_time) WHERE state = 'running';

@@ -1,0 +1,64 @@
+package passsvc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/internal/chassis/jobs"
+)
+
+const (
+	day = 24 * time.Hour
+	// certificateCheck is how often expiry is looked at.
+	certificateCheck = time.Hour
+
+	alertCertificate = "pass_certificate_expires"
+)
+
+// certificateDays are the days before expiry at which somebody is told, the nearest first; 0 is the expiry itself.
+// Certificates live for about 13 months, and the ones of others have expired on the day of the event more than once
+// (specs/wallet.md a.6).
+func certificateDays() []int { return []int{0, 1, 14, 30, 60} }
+
+// checkCertificates tells of certificates that are about to expire, once per threshold, and takes it back when a newer
+// one is there.
+func (s *Service) checkCertificates(ctx context.Context) error {
+	now := s.Clock.Now()
+	for _, passType := range s.certificates.passTypes() {
+		expires := s.certificates.lastExpiry(passType)
+		if err := s.checkCertificate(ctx, passType, expires, expires.Sub(now)); err != nil {
+			return fmt.Errorf("certificate of %s: %w", passType, err)
+		}
+	}
+	return nil
+}
+
+func (s *Service) checkCertificate(ctx context.Context, passType string, expires time.Time, left time.Duration) error {
+	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		told := false
+		for _, days := range certificateDays() {
+			subject := fmt.Sprintf("%s %d days", passType, days)
+			if left > time.Duration(days)*day {
+				if err := jobs.ResolveAlert(ctx, tx, alertCertificate, subject); err != nil {
+					return err
+				}
+				continue
+			}
+			if told {
+				continue // only the nearest; farther ones were told in their time
+			}
+			told = true
+			const advice = "Make a new Pass Type ID certificate at Apple and put its bundle into DAYOF_PASS_CERTIFICATE_DIR; passes are signed with it from then on."
+			err := jobs.RaiseAlert(ctx, tx, alertCertificate, subject, map[string]any{
+				"pass_type": passType, "expire_time": expires.Format(time.RFC3339), "days_left": int(left / day), "advice": advice,
+			}, "")
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
