@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
 )
 
 const (
@@ -19,6 +20,9 @@ const (
 	deadJobAlert = "dead_job"
 	// buryBatch is how many dead jobs one statement moves.
 	buryBatch = 100
+	// retryAttemptsMin are what a job of an unknown kind gets at least: one that
+	// was cancelled at once may fail for another reason next time.
+	retryAttemptsMin = 12
 	// listMax is how many dead letters one list returns.
 	listMax = 1000
 )
@@ -95,14 +99,19 @@ func orNull(t time.Time) *time.Time {
 
 // Retry puts a dead letter's job back to work, as a new job with the same
 // arguments and all its attempts, and resolves its alert. Doing it twice is
-// ErrDeadLetterClosed and makes no second job.
+// ErrDeadLetterClosed and makes no second job. The kind need not be registered
+// here: a tool may put back what a service works on.
 func (r *Registry) Retry(ctx context.Context, id int64) error {
 	return r.closeLetter(ctx, id, func(tx pgx.Tx, letter DeadLetter) error {
-		client, err := r.river()
+		// A client without workers inserts any kind.
+		client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly), &river.Config{})
 		if err != nil {
 			return err
 		}
 		params := r.params(rawArgs{kind: letter.Kind, json: letter.Args})
+		if params.InsertOpts.MaxAttempts == 0 {
+			params.InsertOpts.MaxAttempts, params.InsertOpts.Queue = max(letter.Attempts, retryAttemptsMin), letter.Queue
+		}
 		inserted, err := client.InsertTx(ctx, tx, params.Args, params.InsertOpts)
 		if err != nil {
 			return err

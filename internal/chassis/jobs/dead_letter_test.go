@@ -94,6 +94,29 @@ func TestDeadLetters(t *testing.T) {
 		}
 	})
 
+	t.Run("a tool that knows no kinds puts a job back", func(t *testing.T) {
+		t.Parallel()
+		var broken atomic.Bool
+		broken.Store(true)
+		var told received
+		replicas, pool := newReplicas(t, 1, &broken, &told)
+		start(t, replicas[0])
+		insert(t, replicas[0], mailArgs{OrderID: "o1"})
+		eventually(t, "the job is buried", func() bool { return count(t, pool, `SELECT count(*) FROM dead_letters`) == 1 })
+		broken.Store(false)
+		tool := newRegistry(t, pool)
+		letters, err := tool.DeadLetters(t.Context(), jobs.DeadLetterFilter{})
+		if err != nil || len(letters) != 1 {
+			t.Fatalf("%d letters, %v", len(letters), err)
+		}
+		if err := tool.Retry(t.Context(), letters[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the new job is done", func() bool {
+			return count(t, pool, `SELECT count(*) FROM river_job WHERE state = 'completed'`) == 1
+		})
+	})
+
 	t.Run("a job that died with its process and had no attempts left", func(t *testing.T) {
 		t.Parallel()
 		var broken atomic.Bool
