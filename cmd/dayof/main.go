@@ -35,7 +35,7 @@ type world struct {
 func commands() []command {
 	return []command{
 		upCommand(), demoCommand(),
-		sellCommand(), orderShowCommand(), orderRefundCommand(), passSetCommand(),
+		sellCommand(), orderShowCommand(), orderRefundCommand(), passSetCommand(), passVerifyCommand(),
 		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
 		webhooksListCommand(), webhooksShowCommand(), webhooksRetryCommand(),

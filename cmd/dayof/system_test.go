@@ -1,0 +1,418 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/dev"
+)
+
+// output collects what a command prints while it still runs.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// testWorld is the machine as a test shows it: its environment, but for what extra changes.
+func testWorld(extra map[string]string) (w world, stdout, stderr *output) {
+	stdout, stderr = &output{}, &output{}
+	return world{
+		stdout: stdout, stderr: stderr, clock: clock.System{},
+		getenv: func(name string) string {
+			if value, ok := extra[name]; ok {
+				return value
+			}
+			if name == "DAYOF_DATABASE_URL" {
+				return os.Getenv("DAYOF_TEST_DATABASE_URL")
+			}
+			return os.Getenv(name)
+		},
+	}, stdout, stderr
+}
+
+// must runs a command line and returns what it prints; another exit code fails the test.
+func must(t *testing.T, want int, args ...string) string {
+	t.Helper()
+	w, stdout, stderr := testWorld(nil)
+	if got := run(t.Context(), args, w); got != want {
+		t.Fatalf("dayof %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, want, stdout, stderr)
+	}
+	return stdout.String()
+}
+
+// decode reads the one JSON value that a command prints with -json.
+func decode[T any](t *testing.T, text string) T {
+	t.Helper()
+	var value T
+	decoder := json.NewDecoder(strings.NewReader(text))
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		t.Fatalf("more than one JSON value: %s", text)
+	}
+	return value
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "out")
+	text := must(t, exitDone, "demo", "-out", dir)
+	if strings.Contains(text, "{") {
+		t.Errorf("progress for people is no JSON: %s", text)
+	}
+	archive, err := zip.OpenReader(filepath.Join(dir, "ticket.pkpass"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := archive.Close(); err != nil {
+		t.Error(err)
+	}
+	order := decode[dev.Order](t, read(t, dir, "order.json"))
+	if order.PaymentState != "paid" || order.FulfilmentState != "completed" || len(order.Tickets) != 1 || len(order.Timeline) == 0 {
+		t.Errorf("order.json: %+v", order)
+	}
+	books := decode[dev.Statement](t, read(t, dir, "ledger.json"))
+	if len(books.Postings) == 0 || len(books.TrialBalance) == 0 {
+		t.Errorf("ledger.json: %+v", books)
+	}
+	for asset, balance := range books.TrialBalance {
+		if balance.String() != "0" {
+			t.Errorf("the trial balance in %s is %s", asset, balance)
+		}
+	}
+	if !strings.Contains(must(t, exitDone, "pass", "verify", filepath.Join(dir, "ticket.pkpass")), "iOS accepts this pass") {
+		t.Error("the pass of the demo is not accepted")
+	}
+}
+
+func read(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestDemoWithoutPostgres runs the demo where no Postgres is: it says what it fetches from where, and when that fails, what
+// to set.
+func TestDemoWithoutPostgres(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]http.HandlerFunc{
+		"nothing can be fetched": http.NotFound,
+		"what is fetched is damaged": func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "this is %s", r.URL.Path)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			repository := httptest.NewServer(answer)
+			defer repository.Close()
+			w, _, stderr := testWorld(map[string]string{
+				"DAYOF_DATABASE_URL": "", "DAYOF_POSTGRES_BIN": "fetch", "DAYOF_POSTGRES_REPOSITORY": repository.URL,
+				"XDG_CACHE_HOME": t.TempDir(), "HOME": t.TempDir(),
+			})
+			if got := run(t.Context(), []string{"demo", "-out", t.TempDir()}, w); got != exitFailed {
+				t.Errorf("exit code %d", got)
+			}
+			for _, word := range []string{repository.URL, "DAYOF_DATABASE_URL", "DAYOF_POSTGRES_BIN", "DAYOF_POSTGRES_REPOSITORY"} {
+				if !strings.Contains(stderr.String(), word) {
+					t.Errorf("the message does not name %s: %s", word, stderr)
+				}
+			}
+		})
+	}
+}
+
+// running is a `dayof up` that the test started.
+type running struct {
+	devFile string
+	stop    func() int
+}
+
+// startUp runs `dayof up` on ports of its own until the test ends.
+func startUp(t *testing.T) running {
+	t.Helper()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it must outlive the test's context to drain
+	w, stdout, stderr := testWorld(nil)
+	base := freePorts(t)
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"up", "-data", dir, "-port-base", fmt.Sprint(base)}, w) }()
+	u := running{devFile: filepath.Join(dir, "dev.json")}
+	u.stop = sync.OnceValue(func() int {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() {
+		if code := u.stop(); code != exitDone {
+			t.Errorf("up ends with %d: %s", code, stderr)
+		}
+	})
+	deadline := time.After(2 * time.Minute)
+	for !strings.Contains(stdout.String(), "ready") {
+		select {
+		case code := <-ended:
+			ended <- code
+			t.Fatalf("up ends with %d: %s", code, stderr)
+		case <-deadline:
+			t.Fatalf("up is not ready: %s%s", stdout, stderr)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return u
+}
+
+// freePorts returns a port that is free together with the dozen after it. Another process may take one before they are
+// used; the range is above those that the system gives out by itself.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for base := 20000 + os.Getpid()%997*11; base < 32000; base += 17 {
+		free := true
+		for offset := range 12 {
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", base+offset))
+			if err != nil {
+				free = false
+				break
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if free {
+			return base
+		}
+	}
+	t.Fatal("no dozen of free ports")
+	return 0
+}
+
+// TestUp drives a running system by every command, as a script would.
+func TestUp(t *testing.T) {
+	t.Parallel()
+	u := startUp(t)
+	info, err := os.Stat(u.devFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("dev.json has mode %v", info.Mode())
+	}
+	assertAddresses(t, u)
+
+	sale := decode[dev.Sale](t, must(t, exitDone, "sell", "-dev", u.devFile, "-json", "-tickets", "2"))
+	if sale.PaymentState != "paid" || sale.FulfilmentState != "completed" || len(sale.Tickets) != 2 {
+		t.Fatalf("sell: %+v", sale)
+	}
+	for _, via := range []string{"ui", "webhook", "both"} {
+		if s := decode[dev.Sale](t, must(t, exitDone, "-json", "-dev", u.devFile, "sell", "-via", via)); s.FulfilmentState != "completed" {
+			t.Errorf("sell -via %s: %+v", via, s)
+		}
+	}
+	driveOrder(t, u, sale)
+	drivePass(t, u, sale)
+	driveFaults(t, u)
+	driveReplay(t, u)
+	driveLists(t, u)
+
+	check := must(t, exitDone, "check", "-dev", u.devFile)
+	for line := range strings.Lines(check) {
+		if !strings.HasPrefix(line, "ok ") {
+			t.Errorf("check: %s", line)
+		}
+	}
+	must(t, exitDone, "doctor", "-dev", u.devFile)
+	if code := u.stop(); code != exitDone {
+		t.Errorf("up ends with %d", code)
+	}
+	if _, err := os.Stat(u.devFile); err == nil {
+		t.Error("dev.json is left behind")
+	}
+	must(t, exitFailed, "sell", "-dev", u.devFile)
+}
+
+// assertAddresses checks that dev.json has every field that scripts rely on, and that its URLs answer.
+func assertAddresses(t *testing.T, u running) {
+	t.Helper()
+	file := decode[map[string]any](t, read(t, filepath.Dir(u.devFile), "dev.json"))
+	for _, name := range []string{
+		"checkout_url", "pass_url", "ledger_url", "webhook_url", "console_url", "stripe_webhook_secret",
+		"stripe_connect_webhook_secret", "operator_token", "pass_type_identifier", "team_identifier", "pass_ca_file",
+	} {
+		if text, _ := file[name].(string); text == "" {
+			t.Errorf("dev.json has no %s", name)
+		}
+	}
+	for _, name := range []string{"database_urls", "metrics_urls"} {
+		urls, _ := file[name].(map[string]any)
+		if len(urls) != len(dev.Services) {
+			t.Errorf("dev.json has %s %v", name, urls)
+		}
+	}
+	sandbox, _ := file["sandbox"].(map[string]any)
+	for _, name := range []string{"stripe_url", "formance_url", "apns_url", "apns_log_url", "mail_log_url", "alert_log_url", "faults_url"} {
+		if text, _ := sandbox[name].(string); text == "" {
+			t.Errorf("dev.json has no sandbox.%s", name)
+		}
+	}
+	f, err := dev.ReadFile(u.devFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := []string{f.ConsoleURL, f.CheckoutURL + "/healthz", f.Sandbox.FaultsURL, f.Sandbox.FormanceURL + "/_healthcheck"}
+	for _, logs := range []string{f.Sandbox.APNsLogURL, f.Sandbox.MailLogURL, f.Sandbox.AlertLogURL} {
+		decode[[]any](t, get(t, logs))
+	}
+	for _, url := range f.MetricsURLs {
+		pages = append(pages, url)
+	}
+	for _, page := range pages {
+		get(t, page)
+	}
+	if !filepath.IsAbs(f.PassCAFile) {
+		t.Errorf("pass_ca_file is %s", f.PassCAFile)
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s, %v", url, res.Status, err)
+	}
+	return string(body)
+}
+
+func driveOrder(t *testing.T, u running, sale dev.Sale) {
+	t.Helper()
+	order := decode[map[string]any](t, must(t, exitDone, "order", "show", sale.OrderID, "-json", "-dev", u.devFile))
+	for _, name := range []string{"order_id", "payment_state", "fulfilment_state", "tickets", "payment", "passes", "postings", "timeline"} {
+		if order[name] == nil {
+			t.Errorf("order show has no %s", name)
+		}
+	}
+	refunded := decode[dev.Order](t, must(t, exitDone, "order", "refund", "-ticket", sale.Tickets[0].ID, "-json", sale.OrderID, "-dev", u.devFile))
+	if refunded.PaymentState != "partially_refunded" || !slices.ContainsFunc(refunded.Tickets, func(x dev.Ticket) bool {
+		return x.ID == sale.Tickets[0].ID && x.State == "void"
+	}) {
+		t.Errorf("after the refund of a ticket the order is %s with %+v", refunded.PaymentState, refunded.Tickets)
+	}
+	less := decode[dev.Order](t, must(t, exitDone, "order", "refund", sale.OrderID, "-amount", "100", "-json", "-dev", u.devFile))
+	if less.Payment.RefundedMinorUnits != refunded.Payment.RefundedMinorUnits+100 {
+		t.Errorf("refunded %d after %d and 100 more", less.Payment.RefundedMinorUnits, refunded.Payment.RefundedMinorUnits)
+	}
+	must(t, exitFailed, "order", "refund", sale.OrderID, "-amount", "10000000", "-dev", u.devFile)
+	must(t, exitFailed, "order", "show", "nothing00000000000000", "-dev", u.devFile)
+	must(t, exitFailed, "order", "show", "?", "-dev", u.devFile)
+}
+
+func drivePass(t *testing.T, u running, sale dev.Sale) {
+	t.Helper()
+	type change struct {
+		Changed  bool  `json:"changed"`
+		Revision int64 `json:"revision"`
+	}
+	serial := sale.Tickets[1].PassSerial
+	first := decode[change](t, must(t, exitDone, "pass", "set", serial, "gate=B", "seat=12", "-json", "-dev", u.devFile))
+	again := decode[change](t, must(t, exitDone, "pass", "-json", "set", serial, "gate=B", "-dev", u.devFile))
+	if !first.Changed || first.Revision != 2 || again.Changed || again.Revision != 2 {
+		t.Errorf("pass set: first %+v, again %+v", first, again)
+	}
+	must(t, exitFailed, "pass", "set", serial, "price=0", "-dev", u.devFile)
+}
+
+func driveFaults(t *testing.T, u running) {
+	t.Helper()
+	set := must(t, exitDone, "fault", "set", "ledger", "mode=slow", "rate=0.5", "latency=20", "-json", "-dev", u.devFile)
+	if !strings.Contains(set, `"latency_ms":20`) {
+		t.Errorf("fault set: %s", set)
+	}
+	must(t, exitUsage, "fault", "set", "post", "mode=slow", "-dev", u.devFile)
+	must(t, exitDone, "sell", "-dev", u.devFile)
+	must(t, exitDone, "fault", "clear", "-dev", u.devFile)
+	if left := strings.TrimSpace(must(t, exitDone, "fault", "list", "-json", "-dev", u.devFile)); left != "{}" {
+		t.Errorf("faults after clear: %s", left)
+	}
+}
+
+func driveReplay(t *testing.T, u running) {
+	t.Helper()
+	const data = "../../internal/stories/testdata"
+	text := must(t, exitDone, "replay", "-shuffle", "7", "-events", data, "-double", "-stories", data+"/stories.json", "-dev", u.devFile)
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if last := lines[len(lines)-1]; last != "5 passed, 0 failed" {
+		t.Errorf("replay ends with %q", last)
+	}
+	wrong := filepath.Join(t.TempDir(), "stories.json")
+	story := strings.Replace(read(t, data, "stories.json"), `"order": "canceled"`, `"order": "paid"`, 1)
+	if err := os.WriteFile(wrong, []byte(story), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text = must(t, exitFailed, "replay", "-events", data, "-stories", wrong, "-at-once", "-dev", u.devFile)
+	if !strings.HasSuffix(text, "4 passed, 1 failed\n") {
+		t.Errorf("a story that expects something else: %s", text)
+	}
+}
+
+func driveLists(t *testing.T, u running) {
+	t.Helper()
+	events := decode[[]webhookEvent](t, must(t, exitDone, "webhooks", "list", "-json", "-state", "applied", "-dev", u.devFile))
+	if len(events) == 0 {
+		t.Fatal("no webhook events are listed")
+	}
+	shown := decode[webhookEvent](t, must(t, exitDone, "webhooks", "show", events[0].EventID, "-json", "-dev", u.devFile))
+	if shown.Body == "" {
+		t.Error("webhooks show has no body")
+	}
+	if again := must(t, exitDone, "webhooks", "retry", events[0].EventID, "-json", "-dev", u.devFile); strings.TrimSpace(again) != `{"event_count":1}` {
+		t.Errorf("webhooks retry: %s", again)
+	}
+	jobs := decode[[]job](t, must(t, exitDone, "jobs", "-json", "-dev", u.devFile, "-state", "completed"))
+	if len(jobs) == 0 {
+		t.Fatal("no jobs are listed")
+	}
+	must(t, exitDone, "jobs", "show", jobs[0].ID, "-dev", u.devFile)
+	must(t, exitDone, "jobs", "retry", jobs[0].ID, "-dev", u.devFile)
+	if letters := decode[[]deadLetter](t, must(t, exitDone, "dlq", "-json", "-dev", u.devFile)); len(letters) != 0 {
+		t.Errorf("dead letters: %+v", letters)
+	}
+	must(t, exitFailed, "dlq", "show", "checkout/1", "-dev", u.devFile)
+	must(t, exitFailed, "dlq", "retry", "checkout/1", "-dev", u.devFile)
+}
