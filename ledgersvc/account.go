@@ -28,7 +28,8 @@ const shards = 16
 //	platform:revenue:application_fees:{shard} + income
 //	platform:costs:{kind}                   - costs
 //
-// Money that we hold is negative, what we owe or earned is positive. Source: docs/ledger.md, "Chart of accounts".
+// Money that we hold is negative, what we owe or earned is positive. Nothing is posted against "world": it would be a
+// row that all postings wait for, and it says nothing.
 type account struct {
 	// role names the account in scripts, such as "rail".
 	role string

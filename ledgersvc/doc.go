@@ -10,7 +10,8 @@
 //	      1 round trip, no commit               1 call                1 round trip, 1 commit
 //
 // An outcome that is unknown (a lost reply, a timeout, 5xx) is read back by reference: found proves, not found proves
-// nothing, so the same call is repeated with the same key until the deadline (post.go).
+// nothing, so the same call is repeated with the same key until the deadline (post.go). Sales that come faster than the
+// ledger takes them go together (burst.go).
 //
 // Invariant: what a reference holds never changes, and the balances of each asset sum to zero.
 package ledgersvc

@@ -266,6 +266,7 @@ func fromTransaction(t shared.V2Transaction) (entry, error) {
 			paymentIntentID: t.Metadata[metaPaymentIntent], stripeAccount: t.Metadata[metaStripeAccount],
 			disputeID: t.Metadata[metaDispute],
 		},
+		fingerprint:   []byte{},
 		effectiveTime: t.Timestamp.UTC(),
 		postTime:      t.Timestamp.UTC(),
 	}

@@ -101,13 +101,13 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-// count returns how many requests begin with prefix, as in "POST /v2".
-func (g *gate) count(prefix string) int {
+// count returns how many requests there were with that method and end of the path.
+func (g *gate) count(method, end string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := 0
 	for _, r := range g.requests {
-		if strings.HasPrefix(r, prefix) {
+		if strings.HasPrefix(r, method+" ") && strings.HasSuffix(r, end) {
 			n++
 		}
 	}
@@ -200,6 +200,11 @@ func newReplica(t testing.TB, b *books, pool *pgxpool.Pool, c ledgersvc.Config) 
 	if err := w.service.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := w.service.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	token := config.NewSecret(operatorToken)
 	services := w.service.Handlers(rpc.NewHandlerOptions(rpc.HandlerConfig{
 		Logger: logger, Clock: clock.System{}, Policy: ledgersvc.Policy(), OperatorTokens: []config.Secret{token},

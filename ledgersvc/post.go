@@ -245,7 +245,7 @@ func (s *Service) posted(ctx context.Context, reference string) (entry, bool, er
 	if err != nil {
 		return entry{}, false, readProblem(err)
 	}
-	if !found {
+	if !found || e.kind == ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED { // or a stranger's
 		return entry{}, false, nil
 	}
 	return e, true, s.keep(ctx, call{}, e)

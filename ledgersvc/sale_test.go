@@ -139,7 +139,7 @@ func TestRecordSaleRefusesWhatMakesNoSense(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
-		if n := w.books.gate.count("POST /v2/" + w.books.ledger + "/transactions"); n != 0 {
+		if n := w.books.gate.count("POST", "/transactions"); n != 0 {
 			t.Errorf("%d writes reached the ledger", n)
 		}
 	})

@@ -37,6 +37,9 @@ type Service struct {
 	bursts  *bursts
 	metrics *metrics
 	q       ledgerdb.Queries
+
+	stop    context.CancelFunc // of what Start began; nil before
+	stopped chan struct{}      // closed when it has ended
 }
 
 // New returns a service that has not talked to anybody yet.
@@ -53,21 +56,40 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	return pgdb.Migrate(ctx, pool, ledgerdb.Migrations())
 }
 
-// Start finds the ledger and creates it if needed. An error means that somebody must act: it is no ledger, of another
-// version, or another one than before. A ledger that does not answer is no error: calls answer LEDGER_UNAVAILABLE and
-// look for it again.
+// Start finds the ledger and creates it if needed, and begins the background work, which Stop ends. An error means that
+// somebody must act: it is no ledger, of another version, or another one than before; nothing has begun then. A ledger
+// that does not answer is no error: calls answer LEDGER_UNAVAILABLE and look for it again.
 func (s *Service) Start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.CallTimeout)
+	prepareCtx, cancel := context.WithTimeout(ctx, s.config.CallTimeout)
 	defer cancel()
-	err := s.ledger.prepare(ctx)
-	if err == nil {
+	if err := s.ledger.prepare(prepareCtx); err != nil {
+		if wrong, ok := errors.AsType[*wrongLedgerError](err); ok {
+			return wrong
+		}
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "ledger does not answer", slog.String("error", err.Error()))
+	}
+	var background context.Context
+	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.stopped = make(chan struct{})
+	go func() {
+		defer close(s.stopped)
+		s.expireKeys(background)
+	}()
+	return nil
+}
+
+// Stop ends the background work. Calls in flight are the server's to drain, before.
+func (s *Service) Stop(ctx context.Context) error {
+	if s.stop == nil {
 		return nil
 	}
-	if wrong, ok := errors.AsType[*wrongLedgerError](err); ok {
-		return wrong
+	s.stop()
+	select {
+	case <-s.stopped:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	s.logger.LogAttrs(ctx, slog.LevelWarn, "ledger does not answer", slog.String("error", err.Error()))
-	return nil
 }
 
 // Handlers returns the handlers of both services.
