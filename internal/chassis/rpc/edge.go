@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -240,7 +241,8 @@ func procedures(service string) map[string]bool {
 	return names
 }
 
-// route bounds a plain HTTP handler as edge does an RPC: the same places, the same time for the body.
+// route bounds a plain HTTP handler as edge does an RPC: the same places, the same time for the body, and a panic is an
+// error of ours that is logged.
 func route(l limit, timeout time.Duration, logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !l.take() {
@@ -251,6 +253,18 @@ func route(l limit, timeout time.Duration, logger *slog.Logger, next http.Handle
 		}
 		defer l.giveBack()
 		limitBodyTime(w, timeout)
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+				logger.LogAttrs(r.Context(), slog.LevelError, "http handler panicked", slog.String("path", r.URL.Path),
+					slog.Any("error", v), slog.String("stack", string(debug.Stack())))
+			}
+			// What was written of the answer cannot be taken back: net/http cuts the connection.
+			panic(http.ErrAbortHandler)
+		}()
 		next.ServeHTTP(w, r)
 	})
 }

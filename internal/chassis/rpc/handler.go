@@ -100,6 +100,9 @@ func (b *boundary) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			b.ended(ctx, c, nil, slog.LevelInfo)
 			return res, nil
 		}
+		if ended := ctx.Err(); ended != nil && problem.Code(err) == connect.CodeCanceled {
+			err = fmt.Errorf("%w: %s", ended, err.Error()) // the caller hung up, so a call made for it did too: nobody is unavailable
+		}
 		p, level := problem.AtBoundary(err)
 		var extra []slog.Attr
 		if panicked, ok := errors.AsType[*panicError](err); ok {

@@ -267,6 +267,30 @@ func TestPanic(t *testing.T) {
 	}
 }
 
+func TestPanicOfARoute(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &notebook{}, func(_ *rpc.HandlerConfig, c *rpc.Config) {
+		c.Routes = map[string]http.Handler{
+			"GET /broken":  http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("the seat map is empty") }),
+			"GET /aborted": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		}
+	})
+	for _, path := range []string{"/broken", "/aborted"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := newHTTP1(t).Do(req); err == nil {
+			_ = res.Body.Close()
+			t.Errorf("%s is answered with %d", path, res.StatusCode)
+		}
+	}
+	log := s.log.String()
+	if strings.Count(log, "http handler panicked") != 1 || !strings.Contains(log, "seat map") || !strings.Contains(log, "handler_test.go") {
+		t.Errorf("log %s", log)
+	}
+}
+
 // deadlines is an interceptor that remembers the deadline of the context it was given.
 type deadlines struct{ last time.Time }
 
@@ -340,14 +364,18 @@ func TestDefaultDeadlines(t *testing.T) {
 	}
 }
 
-// A caller that hangs up ends the context of its handler; the log says so without alarm.
+// A caller that hangs up ends the context of its handler, and the calls that were made for it; no log has an alarm.
 func TestCallerHangsUp(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
-	s := newServer(t, &notebook{read: func(ctx context.Context, _ *testpb.ReadRequest) (*testpb.ReadResponse, error) {
+	inner := newServer(t, &notebook{read: func(ctx context.Context, _ *testpb.ReadRequest) (*testpb.ReadResponse, error) {
 		close(arrived)
 		<-ctx.Done()
 		return nil, fmt.Errorf("read order: %w", ctx.Err())
+	}}, nil)
+	innerClient := newClient(t, inner, nil)
+	s := newServer(t, &notebook{read: func(ctx context.Context, req *testpb.ReadRequest) (*testpb.ReadResponse, error) {
+		return innerClient.Read(ctx, req)
 	}}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -362,8 +390,10 @@ func TestCallerHangsUp(t *testing.T) {
 	if problem.Code(err) != connect.CodeCanceled || !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller sees %v", err)
 	}
-	eventually(t, "the call is logged", func() bool { return len(s.log.rpcs(t)) == 1 })
-	if line := s.log.rpcs(t)[0]; line["code"] != "canceled" || line["level"] != "INFO" {
-		t.Errorf("log %v", line)
+	for name, book := range map[string]*logBook{"outer": s.log, "inner": inner.log} {
+		eventually(t, "the call is logged", func() bool { return len(book.rpcs(t)) == 1 })
+		if line := book.rpcs(t)[0]; line["code"] != "canceled" || line["level"] != "INFO" {
+			t.Errorf("%s log %v", name, line)
+		}
 	}
 }
