@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -84,6 +83,18 @@ func (p *process) kill() error {
 	return nil
 }
 
+// lastWords is the end of the process's log.
+func (p *process) lastWords() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-lastWordsMax):])
+}
+
+// lastWordsMax is how much of a log explains an end, in bytes.
+const lastWordsMax = 2000
+
 // terminate ends the process as SIGTERM does: it drains. One that does not end is killed.
 func (p *process) terminate() error {
 	if err := errors.Join(p.signal(syscall.SIGCONT), p.signal(syscall.SIGTERM)); err != nil {
@@ -107,11 +118,15 @@ func (m *Mesh) startProcess(ctx context.Context, service string, n int, listener
 		service: service, address: address, log: m.path(fmt.Sprintf("%s-%d.log", service, n)),
 		env: []string{settingPrefix(service) + "LISTEN=" + address, "DAYOF_DRAIN_TIMEOUT=10s"},
 	}
-	for name, value := range m.settingsOf(n) {
-		if strings.HasSuffix(name, "_URL") && name == settingPrefix(service)+"URL" {
-			continue // its own address
+	made := m.settingsOf(n)
+	known, err := Settings(service, m.config.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range known {
+		if value, ok := made[s.Name]; ok {
+			p.env = append(p.env, s.Name+"="+value)
 		}
-		p.env = append(p.env, name+"="+value)
 	}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "DAYOF_LOG_LEVEL"} {
 		if value := m.config.Getenv(name); value != "" {
@@ -157,7 +172,7 @@ func (m *Mesh) awaitProcess(ctx context.Context, service string, n int) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-p.ended():
-			return fmt.Errorf("%s ended while it started, see %s", service, p.log)
+			return fmt.Errorf("%s ended while it started: %s", service, p.lastWords())
 		case <-time.After(healthPoll):
 		}
 	}

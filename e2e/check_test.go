@@ -1,0 +1,202 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/invariants"
+	"github.com/dayof/dayof/internal/mesh"
+)
+
+// planted are ways to break the system behind its back, by the invariant that must notice each. Every statement gets the id
+// of a completed order of its own as $1.
+var planted = map[string]struct{ service, sql string }{
+	"valid_ticket_has_completed_order": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
+		next_attempt_time = now() + interval '1 hour', walk_start_time = now() where id = $1`},
+	"completed_order_has_its_tickets":        {"checkout", `delete from tickets where order_id = $1`},
+	"completed_order_is_not_reserved":        {"checkout", `update tickets set state = 'reserved' where order_id = $1`},
+	"unpaid_order_has_no_tickets":            {"checkout", `update orders set fulfilment = 'none', complete_time = null where id = $1`},
+	"unfulfillable_order_has_no_live_ticket": {"checkout", `update orders set fulfilment = 'unfulfillable', complete_time = null where id = $1`},
+	"completed_order_is_paid":                {"checkout", `update payment_intents set captured_minor_units = 1 where order_id = $1`},
+	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
+	"walking_order_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
+		next_attempt_time = now() - interval '1 hour', walk_start_time = now() where id = $1`},
+	"hold_ends_in_time": {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
+	"captured_money_has_an_end": {"checkout", `with gone as (delete from tickets where order_id = $1)
+		update orders set fulfilment = 'none', complete_time = null where id = $1`},
+	"refunds_fit_captured": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'tooMuch', id, paying_intent, 1000000, currency, 'pending', 'requested', now(), 're_toomuch', now() from orders where id = $1`},
+	"requested_refund_is_under_way": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time)
+		select 'leftBehind', id, paying_intent, 1, currency, 'requested', 'requested', now() from orders where id = $1`},
+	"refund_is_booked": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'unbooked', id, paying_intent, 1, currency, 'succeeded', 'requested', now(), 're_unbooked', now() from orders where id = $1`},
+	"given_up_money_is_booked": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'ofNothing', id, 'pi_nothing', 1, currency, 'pending', 'surplus', now(), 're_ofnothing', now() from orders where id = $1`},
+	"completed_order_is_booked": {"checkout", `with p as (update payment_intents set stripe_id = 'pi_unbooked' where order_id = $1)
+		update orders set paying_intent = 'pi_unbooked' where id = $1`},
+	"stripe_fee_is_booked": {"checkout", `update payment_intents set balance_transaction_id = 'txn_unbooked' where order_id = $1`},
+	"copy_matches_ledger": {"ledger", `with p as (delete from postings where ledger_transaction_id in (
+			select ledger_transaction_id from entries where order_id = $1))
+		delete from entries where order_id = $1`},
+	"valid_ticket_has_its_pass": {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
+	"void_ticket_has_void_pass": {"checkout", `update tickets set state = 'void' where order_id = $1`},
+	"pass_has_a_ticket":         {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
+	"open_webhook_event_has_a_job": {"webhook", `update webhook_events set state = 'parked', end_time = null where id =
+		(select max(id) from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%')`},
+	"dead_webhook_event_has_an_alert": {"webhook", `update webhook_events set state = 'dead' where id =
+		(select max(id) from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%')`},
+	"dead_checkout_job_has_an_alert": {"checkout", deadLetter},
+	"dead_pass_job_has_an_alert":     {"pass", deadLetter},
+	"dead_webhook_job_has_an_alert":  {"webhook", deadLetter},
+	"paying_intent_pays_once": {"checkout", `update orders set paying_intent = (select paying_intent from orders where id = $1)
+		where id = (select max(id) from orders where id <> $1 and paying_intent is not null)`},
+}
+
+const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, created_time, dead_time)
+	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, now(), now())`
+
+// TestCheckFindsViolations breaks every invariant once and wants each to be told, and nothing before.
+func TestCheckFindsViolations(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 1, nil)
+	client := dev.NewClient(m.File)
+	variant := newVariant(t, client, 4450, 100)
+	orders := map[string]string{}
+	names := []string{"order_account_is_settled", "captured_money_is_at_stripe", "stripe_money_is_known"}
+	for name := range planted {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.AwaitFee(within(t, time.Minute), sale.OrderID); err != nil {
+			t.Fatal(err)
+		}
+		orders[name] = sale.OrderID
+	}
+	assertClean(t, m)
+	for _, service := range dev.Services { // nobody mends what is broken now
+		if err := m.StopReplica(service, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	breakDatabases(t, m, orders)
+	breakLedger(t, m, orders["order_account_is_settled"])
+	breakStripe(t, client, orders)
+
+	results, err := invariants.Run(within(t, time.Minute), m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The ledger itself refuses what would break these two.
+	unbreakable := []string{"trial_balance_is_zero", "reference_is_unique"}
+	for _, r := range results {
+		t.Logf("%s: %s", r.Name, strings.Join(r.Violations, "; "))
+		if len(r.Violations) == 0 && !strings.Contains(strings.Join(unbreakable, " "), r.Name) {
+			t.Errorf("nobody notices that %s is violated", r.Name)
+		}
+	}
+}
+
+func breakDatabases(t *testing.T, m *mesh.Mesh, orders map[string]string) {
+	t.Helper()
+	ctx := within(t, 30*time.Second)
+	conns := map[string]*pgx.Conn{}
+	for service, url := range m.File.DatabaseURLs {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := conn.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		}()
+		// Triggers keep code from some of this, and an index from more.
+		if _, err := conn.Exec(ctx, `set session_replication_role = replica`); err != nil {
+			t.Fatal(err)
+		}
+		conns[service] = conn
+	}
+	if _, err := conns["checkout"].Exec(ctx, `drop index order_of_a_paying_intent`); err != nil {
+		t.Fatal(err)
+	}
+	for name, plant := range planted {
+		tag, err := conns[plant.service].Exec(ctx, plant.sql, orders[name])
+		if err != nil {
+			t.Fatalf("plant %s: %v", name, err)
+		}
+		if tag.RowsAffected() == 0 {
+			t.Fatalf("plant %s: nothing was changed", name)
+		}
+	}
+}
+
+// breakLedger posts what no fact stands behind.
+func breakLedger(t *testing.T, m *mesh.Mesh, orderID string) {
+	t.Helper()
+	for reference, posting := range map[string]map[string]any{
+		"capture:pi_nobody": {"source": "world", "destination": "orders:" + orderID + ":payment", "asset": "EUR/2", "amount": 5},
+		"refund:re_nobody":  {"source": "organizers:poorOrganizer000001:payable", "destination": "stripe:platform:main:0", "asset": "EUR/2", "amount": 5},
+	} {
+		body, err := json.Marshal(map[string]any{"reference": reference, "postings": []any{posting}, "metadata": map[string]string{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(within(t, 10*time.Second), http.MethodPost,
+			m.File.Sandbox.FormanceURL+"/v2/dayof/transactions?force=true", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("post %s: %s", reference, res.Status)
+		}
+	}
+}
+
+// breakStripe lets Stripe have other money than our orders know.
+func breakStripe(t *testing.T, client *dev.Client, orders map[string]string) {
+	t.Helper()
+	// The services are down, so that the intents are found by what Stripe has of their orders.
+	var all struct {
+		Data []resource `json:"data"`
+	}
+	if err := client.Stripe.Get(within(t, 10*time.Second), "/v1/payment_intents?limit=100", &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all.Data {
+		metadata, _ := p["metadata"].(map[string]any)
+		switch metadata["order_id"] {
+		case orders["captured_money_is_at_stripe"]:
+			p["amount_received"] = 1
+			load(t, client, p)
+		case orders["stripe_money_is_known"]:
+			p["id"] = "pi_" + dev.NewKey()
+			load(t, client, p)
+		}
+	}
+	load(t, client, resource{
+		"id": "txn_unbooked", "object": "balance_transaction", "amount": 4450, "currency": "eur", "fee": 92, "net": 4358,
+		"created": 0, "type": "charge", "status": "available", "source": "ch_unbooked", "fee_details": []any{},
+	})
+}
