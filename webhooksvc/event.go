@@ -1,9 +1,12 @@
 package webhooksvc
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,78 +33,78 @@ type event struct {
 	account    string // connected account; empty for the platform
 	livemode   bool
 	created    time.Time // zero when the body does not say
-	objectID   string
-	data       json.RawMessage // the object that it is about; nil when the body has none
-	mixedModes bool            // the object says another mode than the event
+	objectID   string    // of the object that it is about; empty when it has none
+	mixedModes bool      // the object says another mode than the event
+	body       []byte
 }
 
-// decodeEvent reads the body of an event. It refuses only what is no event at all; what a translator cannot use is
-// found out later, when the event is stored already.
+// decodeEvent reads the body of an event. It refuses only what is no event at all: a field of another type than we
+// know counts as absent. What a translator cannot use is found out later, when the event is stored already.
 func decodeEvent(body []byte) (event, error) {
 	var wire struct {
-		ID         text            `json:"id"`
-		Object     text            `json:"object"`
-		Type       text            `json:"type"`
-		APIVersion text            `json:"api_version"`
-		Account    reference       `json:"account"`
-		Livemode   json.RawMessage `json:"livemode"`
+		ID         string          `json:"id"`
+		Object     string          `json:"object"`
+		Type       string          `json:"type"`
+		APIVersion string          `json:"api_version"`
+		Account    string          `json:"account"`
+		Livemode   bool            `json:"livemode"`
 		Created    json.RawMessage `json:"created"`
-		Data       json.RawMessage `json:"data"`
-		Related    reference       `json:"related_object"`
+		Data       struct {
+			Object struct {
+				ID       string `json:"id"`
+				Livemode *bool  `json:"livemode"`
+			} `json:"object"`
+		} `json:"data"`
+		RelatedObject struct { // of a thin event
+			ID string `json:"id"`
+		} `json:"related_object"`
 	}
-	if err := json.Unmarshal(body, &wire); err != nil {
+	// encoding/json goes on after a value of the wrong type and tells of the first one at the end.
+	err := json.Unmarshal(body, &wire)
+	if _, otherType := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !otherType {
 		return event{}, fmt.Errorf("%w: %w", errNotAnEvent, err)
 	}
-	e := event{
-		id:         string(wire.ID),
-		object:     string(wire.Object),
-		typ:        string(wire.Type),
-		apiVersion: storable(string(wire.APIVersion)),
-		account:    storable(string(wire.Account)),
-		livemode:   string(wire.Livemode) == "true",
-		created:    decodeCreated(wire.Created),
-		objectID:   storable(string(wire.Related)),
-	}
-	if e.object != objectEvent && e.object != objectThinEvent {
+	if wire.Object != objectEvent && wire.Object != objectThinEvent {
 		return event{}, fmt.Errorf("%w: its object is another", errNotAnEvent)
 	}
-	if !isEventID(e.id) || e.typ == "" || storable(e.typ) != e.typ {
+	if !isEventID(wire.ID) || wire.Type == "" || storable(wire.Type) != wire.Type {
 		return event{}, fmt.Errorf("%w: its id or type is missing or malformed", errNotAnEvent)
 	}
-	e.decodeData(wire.Data)
-	return e, nil
+	mode := wire.Data.Object.Livemode
+	return event{
+		id:         wire.ID,
+		object:     wire.Object,
+		typ:        wire.Type,
+		apiVersion: storable(wire.APIVersion),
+		account:    storable(wire.Account),
+		livemode:   wire.Livemode,
+		created:    decodeCreated(wire.Created),
+		objectID:   cmp.Or(storable(wire.Data.Object.ID), storable(wire.RelatedObject.ID)),
+		mixedModes: mode != nil && *mode != wire.Livemode,
+		body:       body,
+	}, nil
 }
 
-// decodeData finds the object of the event, if there is one: "data" may be missing, null or empty.
-func (e *event) decodeData(data json.RawMessage) {
+// decodeObject reads the object that an event is about into one of our small structs. An object that does not fit is
+// malformed: Stripe would not send it, so somebody has to look.
+func decodeObject[T any](e event) (T, error) {
 	var wire struct {
-		Object json.RawMessage `json:"object"`
+		Data struct {
+			Object T `json:"object"`
+		} `json:"data"`
 	}
-	if json.Unmarshal(data, &wire) != nil || len(wire.Object) == 0 || wire.Object[0] != '{' {
-		return
+	if err := json.Unmarshal(e.body, &wire); err != nil {
+		return wire.Data.Object, fmt.Errorf("read object of %s: %w", e.typ, err)
 	}
-	var head struct {
-		ID       text            `json:"id"`
-		Livemode json.RawMessage `json:"livemode"`
-	}
-	if json.Unmarshal(wire.Object, &head) != nil {
-		return
-	}
-	e.data = wire.Object
-	e.objectID = storable(string(head.ID))
-	mode := string(head.Livemode)
-	e.mixedModes = mode == "true" && !e.livemode || mode == "false" && e.livemode
+	return wire.Data.Object, nil
 }
 
 // decodeCreated reads Unix seconds, or the RFC 3339 text of a thin event.
 func decodeCreated(data json.RawMessage) time.Time {
-	var unix int64
-	if json.Unmarshal(data, &unix) == nil && unix > 0 && unix < 1<<40 {
+	if unix, err := strconv.ParseInt(string(data), 10, 64); err == nil && unix > 0 && unix < 1<<40 {
 		return time.Unix(unix, 0).UTC()
 	}
-	var stamp text
-	_ = stamp.UnmarshalJSON(data)
-	if t, err := time.Parse(time.RFC3339, string(stamp)); err == nil {
+	if t, err := time.Parse(time.RFC3339, strings.Trim(string(data), `"`)); err == nil {
 		return t.UTC().Truncate(time.Microsecond)
 	}
 	return time.Time{}

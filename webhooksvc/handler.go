@@ -2,8 +2,6 @@ package webhooksvc
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -74,14 +72,4 @@ func handlersByType() map[string]handler {
 		index[h.eventType] = h
 	}
 	return index
-}
-
-// decodeObject reads the object of an event into one of our small structs. An object that does not fit is malformed:
-// Stripe would not send it, so somebody has to look.
-func decodeObject[T any](e event) (T, error) {
-	var object T
-	if err := json.Unmarshal(e.data, &object); err != nil {
-		return object, fmt.Errorf("read object of %s: %w", e.typ, err)
-	}
-	return object, nil
 }

@@ -19,7 +19,7 @@ func interpret(e event, handlers map[string]handler, livemode bool) (translation
 	if !known || h.translate == nil {
 		return translation{}, nil
 	}
-	if e.data == nil {
+	if e.objectID == "" {
 		return translation{refusal: refusalNoObject, alert: fmt.Sprintf("%s came without its object", e.typ)}, nil
 	}
 	if e.created.IsZero() {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
@@ -57,7 +58,7 @@ func TestGetWebhookEvent(t *testing.T) {
 func TestListWebhookEvents(t *testing.T) {
 	t.Parallel()
 	w := newQuietWorld(t, nil)
-	seed := uint64(time.Now().UnixNano()) //nolint:forbidigo,gosec // a seed
+	seed := uint64(clock.System{}.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test
 	const events = 45
