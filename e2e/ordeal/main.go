@@ -3,6 +3,7 @@
 //
 //	go run ./e2e/ordeal [-seed N] [-runs N] [-sales 200] [-buyers 16] [-kills 20] [-faults 10] [-database-failures 2]
 //	go run ./e2e/ordeal -crash-points        every named crash point, one run each
+//	go run ./e2e/ordeal -crash-point NAME    one of them
 package main
 
 import (
@@ -39,6 +40,7 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 	seed := flags.Uint64("seed", rand.Uint64(), "of the first run")
 	runs := flags.Int("runs", 1, "runs, each with the next seed")
 	points := flags.Bool("crash-points", false, "die at every named crash point instead")
+	point := flags.String("crash-point", "", "die at this crash point instead")
 	program := flags.String("program", "", "dayof binary; built when empty")
 	c := ordeal.Config{Log: out, Settings: map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "2s"}}
 	flags.IntVar(&c.Sales, "sales", 200, "sales in a run")
@@ -62,9 +64,13 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 			return true, fmt.Errorf("build dayof: %w", err)
 		}
 	}
-	if *points {
+	dying := crash.Points()
+	if *point != "" {
+		dying = []string{*point}
+	}
+	if *points || *point != "" {
 		c.Kills, c.Faults, c.DatabaseFailures = 0, 0, 0
-		for i, point := range crash.Points() {
+		for i, point := range dying {
 			c.CrashPoint, c.Seed = point, *seed+uint64(i) //nolint:gosec // a handful
 			bad, err := once(ctx, c, out)
 			if err != nil {
