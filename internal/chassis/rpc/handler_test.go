@@ -185,6 +185,7 @@ func TestErrorBoundary(t *testing.T) {
 		"serialization":      {&pgconn.PgError{Code: "40001", Message: insides}, connect.CodeAborted, problem.ReasonConcurrentChange, "conflicting concurrent change, retry", "INFO"},
 		"deadlock":           {fmt.Errorf("insert: %w", &pgconn.PgError{Code: "40P01", Message: insides}), connect.CodeAborted, problem.ReasonConcurrentChange, "conflicting concurrent change, retry", "INFO"},
 		"lock timeout":       {&pgconn.PgError{Code: "55P03", Message: insides}, connect.CodeAborted, problem.ReasonConcurrentChange, "conflicting concurrent change, retry", "INFO"},
+		"NUL in a text":      {&pgconn.PgError{Code: "22021", Message: insides}, connect.CodeInvalidArgument, problem.ReasonInvalidText, "a text contains the character NUL", "DEBUG"},
 		"database shut down": {&pgconn.PgError{Code: "57P01", Message: insides}, connect.CodeUnavailable, problem.ReasonUnavailable, "the database is unavailable, retry with the same key", "WARN"},
 		"connection failure": {&pgconn.PgError{Code: "08006", Message: insides}, connect.CodeUnavailable, problem.ReasonUnavailable, "the database is unavailable, retry with the same key", "WARN"},
 		"no connections":     {&pgconn.PgError{Code: "53300", Message: insides}, connect.CodeUnavailable, problem.ReasonUnavailable, "the database is unavailable, retry with the same key", "WARN"},
