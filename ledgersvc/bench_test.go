@@ -33,6 +33,7 @@ func BenchmarkRecordSale(b *testing.B) {
 }
 
 func benchmarkSales(b *testing.B, hot, bulk bool, callers int) {
+	b.Helper()
 	var c ledgersvc.Config
 	c.Formance.BulkMax = 1
 	if bulk {

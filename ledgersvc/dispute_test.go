@@ -22,10 +22,10 @@ func funds(n int, txn string, amount, fee int64) *ledgerv1.RecordDisputeFundsReq
 	}
 }
 
-// loss is the end of dispute du_1 of order n.
-func loss(n int, amount, fee int64) *ledgerv1.RecordDisputeLossRequest {
+// loss is the end of dispute du_1 of order n, of which the platform bears fee.
+func loss(n int, fee int64) *ledgerv1.RecordDisputeLossRequest {
 	return &ledgerv1.RecordDisputeLossRequest{
-		DisputeId: "du_1", PaymentIntentId: intent(n), Amount: eur(amount), ApplicationFeeMinorUnits: fee,
+		DisputeId: "du_1", PaymentIntentId: intent(n), Amount: eur(11900), ApplicationFeeMinorUnits: fee,
 		CloseTime: timestamppb.New(noon.Add(3 * time.Hour)),
 	}
 }
@@ -61,7 +61,7 @@ func TestDispute(t *testing.T) {
 		"lost, the organiser bears it beyond what is owed": {
 			do: func(w *world) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
-				w.loss(loss(1, 11900, 900))
+				w.loss(loss(1, 900))
 			},
 			change: map[string]int64{
 				"organizers:organizer00000001:payable": -9100, "organizers:organizer00000001:receivable": -1900,
@@ -72,7 +72,7 @@ func TestDispute(t *testing.T) {
 			account: account,
 			do: func(w *world) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
-				w.loss(loss(1, 11900, 0))
+				w.loss(loss(1, 0))
 			},
 			change: map[string]int64{
 				"organizers:organizer00000001:connect": -11000, "organizers:organizer00000001:connect:receivable": -2400,
@@ -83,7 +83,7 @@ func TestDispute(t *testing.T) {
 			receipt: true,
 			do: func(w *world) {
 				w.funds(funds(1, "txn_1", -11900, 0))
-				w.loss(loss(1, 11900, 0))
+				w.loss(loss(1, 0))
 			},
 			change: map[string]int64{"orders:" + order(1) + ":payment": -11900, "stripe:platform:main:" + s: 11900},
 		},
@@ -92,7 +92,7 @@ func TestDispute(t *testing.T) {
 			do: func(w *world) {
 				must[*ledgerv1.RecordRefundResponse](w.t)(w.client.RecordRefund(w.fresh(), refund(1, "re_1", 11900)))
 				w.funds(funds(1, "txn_1", -11900, 0))
-				w.loss(loss(1, 11900, 0))
+				w.loss(loss(1, 0))
 			},
 			change: map[string]int64{
 				"orders:" + order(1) + ":payment": -11900, "platform:costs:dispute_losses": -11900, "stripe:platform:main:" + s: 23800,
@@ -101,7 +101,7 @@ func TestDispute(t *testing.T) {
 		"reinstated after it was lost": {
 			do: func(w *world) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
-				w.loss(loss(1, 11900, 900))
+				w.loss(loss(1, 900))
 				w.funds(funds(1, "txn_2", 11900, 0))
 				w.funds(funds(1, "txn_2", 11900, 0))
 			},
@@ -111,15 +111,15 @@ func TestDispute(t *testing.T) {
 			do: func(w *world) {
 				w.funds(funds(1, "txn_2", 11900, 0))
 				w.funds(funds(1, "txn_1", -11900, 1500))
-				w.loss(loss(1, 11900, 900))
-				w.loss(loss(1, 11900, 900))
+				w.loss(loss(1, 900))
+				w.loss(loss(1, 900))
 			},
 			change: map[string]int64{"platform:costs:dispute_fees": -1500, "stripe:platform:main:" + s: 1500},
 		},
 		"reinstated in part after it was lost": {
 			do: func(w *world) {
 				w.funds(funds(1, "txn_1", -11900, 0))
-				w.loss(loss(1, 11900, 900))
+				w.loss(loss(1, 900))
 				w.funds(funds(1, "txn_2", 9500, 0))
 			},
 			change: map[string]int64{
@@ -130,7 +130,7 @@ func TestDispute(t *testing.T) {
 			account: account,
 			do: func(w *world) {
 				w.funds(funds(1, "txn_1", -11900, 0))
-				w.loss(loss(1, 11900, 900))
+				w.loss(loss(1, 900))
 				w.funds(funds(1, "txn_2", 11900, 0))
 			},
 			change: map[string]int64{
@@ -193,7 +193,7 @@ func TestLossAndReinstatementAtOnce(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				lost := loss(n, 11900, 900)
+				lost := loss(n, 900)
 				lost.DisputeId = id
 				if _, err := w.client.RecordDisputeLoss(keyed(context.WithoutCancel(t.Context()), "lost-"+id), lost); err != nil {
 					t.Error(err)
@@ -211,15 +211,15 @@ func TestDisputeNeedsWhatItBuildsOn(t *testing.T) {
 	_, err := w.client.RecordDisputeFunds(w.fresh(), funds(1, "txn_1", -11900, 1500))
 	wantProblem(t, err, connect.CodeFailedPrecondition, "CAPTURE_NOT_POSTED")
 	w.capture(1, false, "")
-	_, err = w.client.RecordDisputeLoss(w.fresh(), loss(1, 11900, 0))
+	_, err = w.client.RecordDisputeLoss(w.fresh(), loss(1, 0))
 	wantProblem(t, err, connect.CodeFailedPrecondition, "DISPUTE_NOT_WITHDRAWN")
 	w.funds(funds(1, "txn_2", 100, 0)) // a reinstatement is no withdrawal
-	_, err = w.client.RecordDisputeLoss(w.fresh(), loss(1, 11900, 0))
+	_, err = w.client.RecordDisputeLoss(w.fresh(), loss(1, 0))
 	wantProblem(t, err, connect.CodeFailedPrecondition, "DISPUTE_NOT_WITHDRAWN")
 	for _, bad := range []*ledgerv1.RecordDisputeFundsRequest{funds(1, "txn_3", 0, 0), funds(1, "txn_3", -1<<63, 0), funds(1, "txn_3", 1, -1<<63)} {
 		_, err := w.client.RecordDisputeFunds(w.fresh(), bad)
 		wantProblem(t, err, connect.CodeInvalidArgument, problem.ReasonInvalidField)
 	}
-	_, err = w.client.RecordDisputeLoss(w.fresh(), loss(1, 11900, 11901))
+	_, err = w.client.RecordDisputeLoss(w.fresh(), loss(1, 11901))
 	wantProblem(t, err, connect.CodeInvalidArgument, problem.ReasonInvalidField)
 }

@@ -48,7 +48,7 @@ func newLedger(c FormanceConfig, logger *slog.Logger, book func(ctx context.Cont
 		scripter:  newScripter(),
 		breaker: breaker.New(breaker.Config{
 			Party: "formance", Logger: logger, OpenFor: c.BreakerOpenFor,
-			IsFailure: func(err error) bool { return isAway(err) },
+			IsFailure: isAway,
 		}),
 	}
 	l.sdk.Store(l.newSDK())

@@ -10,16 +10,16 @@ import (
 )
 
 // transactions reads all transactions of the ledger through the SDK, past the service: first amount by reference.
-func (b *books) transactions(t testing.TB) map[string]string {
-	t.Helper()
+func (b *books) transactions(tb testing.TB) map[string]string {
+	tb.Helper()
 	held := make(map[string]string)
-	b.eachTransaction(t, func(tx shared.V2Transaction) {
+	b.eachTransaction(tb, func(tx shared.V2Transaction) {
 		if tx.Reference == nil {
-			t.Errorf("transaction %v has no reference", tx.ID)
+			tb.Errorf("transaction %v has no reference", tx.ID)
 			return
 		}
 		if _, twice := held[*tx.Reference]; twice {
-			t.Errorf("reference %s is held twice", *tx.Reference)
+			tb.Errorf("reference %s is held twice", *tx.Reference)
 		}
 		held[*tx.Reference] = tx.Postings[0].Amount.String()
 	})
@@ -27,15 +27,15 @@ func (b *books) transactions(t testing.TB) map[string]string {
 }
 
 // eachTransaction calls f for all transactions of the ledger.
-func (b *books) eachTransaction(t testing.TB, f func(tx shared.V2Transaction)) {
-	t.Helper()
+func (b *books) eachTransaction(tb testing.TB, f func(tx shared.V2Transaction)) {
+	tb.Helper()
 	sdk := b.sdk()
 	size := int64(100)
 	request := operations.V2ListTransactionsRequest{Ledger: b.ledger, PageSize: &size}
 	for {
-		res, err := sdk.Ledger.V2.ListTransactions(t.Context(), request)
+		res, err := sdk.Ledger.V2.ListTransactions(tb.Context(), request)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		page := res.V2TransactionsCursorResponse.Cursor
 		for _, tx := range page.Data {
@@ -63,16 +63,16 @@ func (bare) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // balances reads the balances of all accounts through the SDK, past the service, by account and asset.
-func (b *books) balances(t testing.TB) map[string]string {
-	t.Helper()
+func (b *books) balances(tb testing.TB) map[string]string {
+	tb.Helper()
 	all := make(map[string]string)
 	sdk := b.sdk()
 	size := int64(100)
 	request := operations.V2GetVolumesWithBalancesRequest{Ledger: b.ledger, PageSize: &size}
 	for {
-		res, err := sdk.Ledger.V2.GetVolumesWithBalances(t.Context(), request)
+		res, err := sdk.Ledger.V2.GetVolumesWithBalances(tb.Context(), request)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		page := res.V2VolumesWithBalanceCursorResponse.Cursor
 		for _, v := range page.Data {

@@ -114,13 +114,13 @@ func (g *gate) count(method, end string) int {
 	return n
 }
 
-func newBooks(t testing.TB) *books {
-	t.Helper()
+func newBooks(tb testing.TB) *books {
+	tb.Helper()
 	b := &books{faults: fault.New(1), ledger: newLedgerName()}
-	b.gate = &gate{t: t, next: b.faults.Wrap(fault.Ledger, realOrSandbox(t)), bodies: make(map[string][]byte)}
+	b.gate = &gate{t: tb, next: b.faults.Wrap(fault.Ledger, realOrSandbox(tb)), bodies: make(map[string][]byte)}
 	server := httptest.NewServer(b.gate)
-	t.Cleanup(server.Close)
-	t.Cleanup(b.faults.ClearAll) // runs first: lets go of what hangs
+	tb.Cleanup(server.Close)
+	tb.Cleanup(b.faults.ClearAll) // runs first: lets go of what hangs
 	b.url = server.URL
 	return b
 }
@@ -128,22 +128,22 @@ func newBooks(t testing.TB) *books {
 // newLedgerName returns a name that no ledger has: a real server keeps those of earlier runs.
 func newLedgerName() string { return "t" + strings.ToLower(rand.Text()[:16]) }
 
-func realOrSandbox(t testing.TB) http.Handler {
-	t.Helper()
+func realOrSandbox(tb testing.TB) http.Handler {
+	tb.Helper()
 	if realLedger() {
 		target, err := url.Parse(os.Getenv("DAYOF_FORMANCE_URL"))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		proxy := httputil.NewSingleHostReverseProxy(target)
 		proxy.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 		return proxy
 	}
-	pool := pgtest.New(t, ledger.Migrate)
+	pool := pgtest.New(tb, ledger.Migrate)
 	log := &logBook{}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(log.warnings())
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Log(log.warnings())
 		}
 	})
 	return ledger.New(pool, ledger.Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
@@ -152,13 +152,13 @@ func realOrSandbox(t testing.TB) http.Handler {
 // realLedger says that the tests run against a real server.
 func realLedger() bool { return os.Getenv("DAYOF_FORMANCE_URL") != "" }
 
-func (b *books) fail(t testing.TB, f fault.Fault) {
-	t.Helper()
+func (b *books) fail(tb testing.TB, f fault.Fault) {
+	tb.Helper()
 	if f.Rate == 0 {
 		f.Rate = 1
 	}
 	if err := b.faults.Set(fault.Ledger, f); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -174,65 +174,65 @@ type world struct {
 	log        *logBook
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
-	return newWorldOn(t, newBooks(t), ledgersvc.Config{})
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
+	return newWorldOn(tb, newBooks(tb), ledgersvc.Config{})
 }
 
 // newWorldOn starts a service with a database of its own on b.
-func newWorldOn(t testing.TB, b *books, c ledgersvc.Config) *world {
-	t.Helper()
-	return newReplica(t, b, pgtest.New(t, ledgersvc.Migrate), c)
+func newWorldOn(tb testing.TB, b *books, c ledgersvc.Config) *world {
+	tb.Helper()
+	return newReplica(tb, b, pgtest.New(tb, ledgersvc.Migrate), c)
 }
 
 // newReplica starts a service on b and pool.
-func newReplica(t testing.TB, b *books, pool *pgxpool.Pool, c ledgersvc.Config) *world {
-	t.Helper()
+func newReplica(tb testing.TB, b *books, pool *pgxpool.Pool, c ledgersvc.Config) *world {
+	tb.Helper()
 	c.Formance.URL, c.Formance.Ledger = b.url, b.ledger
-	w := &world{t: t, books: b, pool: pool, log: &logBook{}}
+	w := &world{t: tb, books: b, pool: pool, log: &logBook{}}
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(w.log.warnings())
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Log(w.log.warnings())
 		}
 	})
 	w.service = ledgersvc.New(c, ledgersvc.Dependencies{Pool: pool, Clock: clock.System{}, Logger: logger})
-	if err := w.service.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := w.service.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := w.service.Stop(context.Background()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	token := config.NewSecret(operatorToken)
 	services := w.service.Handlers(rpc.NewHandlerOptions(rpc.HandlerConfig{
 		Logger: logger, Clock: clock.System{}, Policy: ledgersvc.Policy(), OperatorTokens: []config.Secret{token},
 	})...)
-	w.url = serve(t, rpc.Config{Services: services, Logger: logger})
+	w.url = serve(tb, rpc.Config{Services: services, Logger: logger})
 	client, options := rpc.Dial(rpc.DialConfig{BaseURL: w.url, Name: "test", Token: token, Timeout: patience})
-	t.Cleanup(client.CloseIdleConnections)
+	tb.Cleanup(client.CloseIdleConnections)
 	w.client = ledgerv1connect.NewLedgerServiceClient(client, w.url, options...)
 	w.statements = ledgerv1connect.NewStatementServiceClient(client, w.url, options...)
 	return w
 }
 
 // serve runs rpc.Serve on a free port until the test ends.
-func serve(t testing.TB, c rpc.Config) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func serve(tb testing.TB, c rpc.Config) string {
+	tb.Helper()
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.Listener = listener
 	c.DrainTimeout = patience
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- rpc.Serve(ctx, c) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return "http://" + listener.Addr().String()
@@ -302,22 +302,22 @@ func refund(n int, id string, amount int64) *ledgerv1.RecordRefundRequest {
 }
 
 // must fails the test unless err is nil.
-func must[T any](t testing.TB) func(T, error) T {
-	t.Helper()
+func must[T any](tb testing.TB) func(T, error) T {
+	tb.Helper()
 	return func(v T, err error) T {
-		t.Helper()
+		tb.Helper()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return v
 	}
 }
 
 // wantProblem fails the test unless err is the problem.
-func wantProblem(t testing.TB, err error, code connect.Code, reason string) {
-	t.Helper()
+func wantProblem(tb testing.TB, err error, code connect.Code, reason string) {
+	tb.Helper()
 	if problem.Code(err) != code || problem.Reason(err) != reason {
-		t.Fatalf("got %v, want %v %s", err, code, reason)
+		tb.Fatalf("got %v, want %v %s", err, code, reason)
 	}
 }
 
@@ -330,14 +330,14 @@ func lines(e *ledgerv1.Entry) string {
 	return b.String()
 }
 
-// balance returns the balance of an account at the ledger; "0" if it has none.
-func (w *world) balance(address, asset string) string {
+// balance returns the balance of an account in euro at the ledger; "0" if it has none.
+func (w *world) balance(address string) string {
 	w.t.Helper()
 	res, err := w.statements.GetAccountStatement(w.t.Context(), &ledgerv1.GetAccountStatementRequest{Account: address, PageSize: 1})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if b, ok := res.GetBalances()[asset]; ok {
+	if b, ok := res.GetBalances()["EUR/2"]; ok {
 		return b
 	}
 	return "0"
@@ -362,9 +362,9 @@ func (w *world) entries() []*ledgerv1.Entry {
 }
 
 // eventually polls until f returns nil.
-func eventually(t testing.TB, f func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func eventually(tb testing.TB, f func() error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -376,7 +376,7 @@ func eventually(t testing.TB, f func() error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal(errors.Join(errors.New("it never came true"), err))
+			tb.Fatal(errors.Join(errors.New("it never came true"), err))
 		}
 	}
 }

@@ -15,15 +15,15 @@ type pageToken struct {
 	position      int16
 }
 
-// pageTokenForm begins with a version; tokens of another form are refused.
-const pageTokenForm = "1 %d %d %s"
+// pageForm begins with a version; tokens of another form are refused.
+const pageForm = "1 %d %d %s"
 
 // String writes the token of a page of list. A digest of the list is part of it, so that a token of one list does not
 // fit another.
 func (t pageToken) String(list string) string {
 	digest := sha256.Sum256([]byte(list))
 	return base64.RawURLEncoding.EncodeToString(
-		fmt.Appendf(nil, pageTokenForm, t.transactionID, t.position, hex.EncodeToString(digest[:8])))
+		fmt.Appendf(nil, pageForm, t.transactionID, t.position, hex.EncodeToString(digest[:8])))
 }
 
 // parsePageToken reads what String wrote for the same list; the empty text is the beginning.
@@ -38,7 +38,7 @@ func parsePageToken(text, list string) (pageToken, error) {
 		t      pageToken
 		digest string
 	)
-	_, err := fmt.Sscanf(string(raw), pageTokenForm, &t.transactionID, &t.position, &digest)
+	_, err := fmt.Sscanf(string(raw), pageForm, &t.transactionID, &t.position, &digest)
 	if err != nil || t.String(list) != text {
 		return pageToken{}, problem.InvalidField("page_token", "must be the next_page_token of the same list")
 	}

@@ -91,14 +91,14 @@ func TestPayoutInAnyOrder(t *testing.T) {
 	}
 }
 
-func number(t testing.TB, text string) int64 {
-	t.Helper()
+func number(tb testing.TB, text string) int64 {
+	tb.Helper()
 	if text == "" {
 		return 0
 	}
 	var n int64
 	if _, err := fmt.Sscan(text, &n); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return n
 }

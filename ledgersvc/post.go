@@ -145,7 +145,7 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 			switch refused, isRefused := errors.AsType[*refusedError](err); {
 			case readErr == nil && found:
 				return e, outcomeReadBack, nil
-			case readErr == nil && isRefused && !(refused.mayBeKey() && attempt == 1):
+			case readErr == nil && isRefused && (!refused.mayBeKey() || attempt > 1):
 				return entry{}, outcomeRefused, refusal(p, refused)
 			case readErr != nil && !isAway(readErr):
 				return entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)

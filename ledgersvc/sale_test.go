@@ -168,7 +168,7 @@ func TestRecordSaleSameReferenceConcurrently(t *testing.T) {
 			t.Fatalf("answers differ: %s", diff)
 		}
 	}
-	if got := one.balance("organizers:"+organizer+":payable", "EUR/2"); got != "9100" {
+	if got := one.balance("organizers:" + organizer + ":payable"); got != "9100" {
 		t.Errorf("payable %s: booked more than once", got)
 	}
 	if all := one.entries(); len(all) != 1 {
@@ -212,7 +212,7 @@ func TestSaleAndReceiptRace(t *testing.T) {
 		want := map[ledgerv1.EntryKind]string{
 			ledgerv1.EntryKind_ENTRY_KIND_SALE: "0", ledgerv1.EntryKind_ENTRY_KIND_RECEIPT: "11900",
 		}[answers[0].GetKind()]
-		if got := w.balance("orders:"+order(n)+":payment", "EUR/2"); got != want {
+		if got := w.balance("orders:" + order(n) + ":payment"); got != want {
 			t.Errorf("order %d: %s waits in its account, want %s", n, got, want)
 		}
 	}
@@ -244,7 +244,7 @@ func TestReferenceWithOtherMoneyIsAConflict(t *testing.T) {
 			wantProblem(t, err, connect.CodeAlreadyExists, "LEDGER_CONFLICT")
 		}
 	}
-	if got := w.balance("organizers:"+organizer+":payable", "EUR/2"); got != "9100" {
+	if got := w.balance("organizers:" + organizer + ":payable"); got != "9100" {
 		t.Errorf("payable %s", got)
 	}
 }
