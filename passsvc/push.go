@@ -17,8 +17,9 @@ import (
 const (
 	// pushIdle is how often a replica looks for pushes of others: those of a process that died, or late ones.
 	pushIdle = time.Second
-	// pushLease is for how long claimed pushes belong to a replica: longer than a push may take.
-	pushLease = 30 * time.Second
+	// pushLease is for how long claimed pushes belong to a replica: longer than a push may take, and short enough that the
+	// devices of a replica that died do not wait long.
+	pushLease = 15 * time.Second
 	// pushClaim is how many devices are claimed at once: as many may hear twice after a crash.
 	pushClaim = 256
 	// pushSettleWait is how long after a commit became visible the first push leaves: longer than freshFor, so that

@@ -85,11 +85,11 @@ func (r *replica) pushes(t testing.TB, p *passv1.Pass) []*passv1.Push {
 // until polls a condition.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(20 * time.Second * time.Duration(factor(t)))
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("%s: not within 20 s", what)
+			t.Fatalf("%s: not in time", what)
 		case <-time.After(2 * time.Millisecond):
 		}
 	}

@@ -136,7 +136,9 @@ func (s *Service) queueRevisions(ctx context.Context, p *pgdb.Pipeline, now time
 	if err != nil {
 		return fmt.Errorf("queue revisions: %w", err)
 	}
-	err = s.q.InsertPushes(ctx, p, now, s.Config.PushCoalesce.Seconds(), b.serials, b.revisions)
+	err = s.q.InsertPushes(ctx, p, passdb.InsertPushesParams{
+		Serials: b.serials, Revisions: b.revisions, PassBatchID: why.batchID, CreateTime: now, WaitSeconds: s.Config.PushCoalesce.Seconds(),
+	})
 	if err != nil {
 		return fmt.Errorf("queue pushes: %w", err)
 	}

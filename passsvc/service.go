@@ -125,6 +125,9 @@ func (s *Service) Stop(ctx context.Context) error {
 	return errors.Join(s.pusher.halt(ctx), s.Jobs.Stop(ctx))
 }
 
+// ReloadCertificates reads the folder of certificates now instead of within a minute. After an error the old ones stay.
+func (s *Service) ReloadCertificates(ctx context.Context) error { return s.certificates.reload(ctx) }
+
 // Policy says who may call what: all of it is for our services and for staff.
 func Policy() rpc.Policy {
 	return rpc.Policy{

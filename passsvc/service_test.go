@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +30,12 @@ import (
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(workerEnv) != "" {
+		os.Exit(runWorker())
+	}
+	pgtest.Main(m)
+}
 
 // testNow is when the tests take place.
 var testNow = time.Date(2026, 11, 3, 18, 30, 0, 250_000_000, time.UTC)

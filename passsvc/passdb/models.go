@@ -80,6 +80,7 @@ type Push struct {
 	Revision     int64
 	DeviceID     string
 	PushToken    string
+	PassBatchID  string
 	State        string
 	AttemptCount int32
 	ApnsStatus   int32

@@ -22,8 +22,7 @@ update pass_batches set state = 'canceled', end_time = $2 where id = $1 and stat
 
 -- name: CountBatchPushes :one
 -- CountBatchPushes counts the devices' notifications of a batch that APNs has taken.
-select count(*) from pass_revisions r join pushes p on p.serial = r.serial and p.revision = r.revision
-where r.pass_batch_id = $1 and p.state in ('sent', 'coalesced');
+select count(*) from pushes where pass_batch_id = $1 and pass_batch_id <> '' and state in ('sent', 'coalesced');
 
 -- name: PostponeBatch :exec
 -- PostponeBatch lets others go first after a chunk that failed.

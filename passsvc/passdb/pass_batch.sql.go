@@ -50,8 +50,7 @@ func (q *Queries) CancelBatch(ctx context.Context, db DBTX, iD string, endTime *
 }
 
 const countBatchPushes = `-- name: CountBatchPushes :one
-select count(*) from pass_revisions r join pushes p on p.serial = r.serial and p.revision = r.revision
-where r.pass_batch_id = $1 and p.state in ('sent', 'coalesced')
+select count(*) from pushes where pass_batch_id = $1 and pass_batch_id <> '' and state in ('sent', 'coalesced')
 `
 
 // CountBatchPushes counts the devices' notifications of a batch that APNs has taken.

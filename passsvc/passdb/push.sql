@@ -1,7 +1,7 @@
 -- name: InsertPushes :exec
 -- InsertPushes makes a push for each device that is registered for one of the revised passes.
-insert into pushes (id, pass_type, serial, revision, device_id, push_token, create_time, due_time)
-select gen_random_uuid(), r.pass_type, r.serial, c.revision, r.device_id, r.push_token, sqlc.arg(create_time),
+insert into pushes (id, pass_type, serial, revision, device_id, push_token, pass_batch_id, create_time, due_time)
+select gen_random_uuid(), r.pass_type, r.serial, c.revision, r.device_id, r.push_token, sqlc.arg(pass_batch_id), sqlc.arg(create_time),
     clock_timestamp() + make_interval(secs => sqlc.arg(wait_seconds)::float8)
 from (select unnest(sqlc.arg(serials)::text[]) as serial, unnest(sqlc.arg(revisions)::bigint[]) as revision) c
 join registrations r on r.serial = c.serial

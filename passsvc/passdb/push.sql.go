@@ -93,27 +93,36 @@ func (q *Queries) DeleteOldPushes(ctx context.Context, db DBTX, createTime time.
 }
 
 const insertPushes = `-- name: InsertPushes :exec
-insert into pushes (id, pass_type, serial, revision, device_id, push_token, create_time, due_time)
-select gen_random_uuid(), r.pass_type, r.serial, c.revision, r.device_id, r.push_token, $1,
-    clock_timestamp() + make_interval(secs => $2::float8)
-from (select unnest($3::text[]) as serial, unnest($4::bigint[]) as revision) c
+insert into pushes (id, pass_type, serial, revision, device_id, push_token, pass_batch_id, create_time, due_time)
+select gen_random_uuid(), r.pass_type, r.serial, c.revision, r.device_id, r.push_token, $1, $2,
+    clock_timestamp() + make_interval(secs => $3::float8)
+from (select unnest($4::text[]) as serial, unnest($5::bigint[]) as revision) c
 join registrations r on r.serial = c.serial
 on conflict on constraint push_tells_a_device_once do nothing
 `
 
+type InsertPushesParams struct {
+	PassBatchID string
+	CreateTime  time.Time
+	WaitSeconds float64
+	Serials     []string
+	Revisions   []int64
+}
+
 // InsertPushes makes a push for each device that is registered for one of the revised passes.
-func (q *Queries) InsertPushes(ctx context.Context, db DBTX, createTime time.Time, waitSeconds float64, serials []string, revisions []int64) error {
+func (q *Queries) InsertPushes(ctx context.Context, db DBTX, arg InsertPushesParams) error {
 	_, err := db.Exec(ctx, insertPushes,
-		createTime,
-		waitSeconds,
-		serials,
-		revisions,
+		arg.PassBatchID,
+		arg.CreateTime,
+		arg.WaitSeconds,
+		arg.Serials,
+		arg.Revisions,
 	)
 	return err
 }
 
 const listPushes = `-- name: ListPushes :many
-select id, pass_type, serial, revision, device_id, push_token, state, attempt_count, apns_status, apns_reason, create_time, due_time, send_time from pushes where serial = $1 order by create_time desc, revision desc, device_id limit $2
+select id, pass_type, serial, revision, device_id, push_token, pass_batch_id, state, attempt_count, apns_status, apns_reason, create_time, due_time, send_time from pushes where serial = $1 order by create_time desc, revision desc, device_id limit $2
 `
 
 func (q *Queries) ListPushes(ctx context.Context, db DBTX, serial string, pushCount int32) ([]Push, error) {
@@ -132,6 +141,7 @@ func (q *Queries) ListPushes(ctx context.Context, db DBTX, serial string, pushCo
 			&i.Revision,
 			&i.DeviceID,
 			&i.PushToken,
+			&i.PassBatchID,
 			&i.State,
 			&i.AttemptCount,
 			&i.ApnsStatus,

@@ -43,7 +43,6 @@ CREATE TABLE pass_revisions (
     changes       jsonb       NOT NULL, -- [{path, old, new}] against the revision before
     CONSTRAINT revision_is_written_once PRIMARY KEY (serial, revision)
 );
-CREATE INDEX pass_revisions_by_batch ON pass_revisions (pass_batch_id) WHERE pass_batch_id <> '';
 
 -- Copied from internal/chassis/idem.
 CREATE TABLE idempotency_keys (

@@ -7,6 +7,7 @@ CREATE TABLE pushes (
     revision      bigint      NOT NULL,
     device_id     text        NOT NULL,
     push_token    text        NOT NULL,
+    pass_batch_id text        NOT NULL DEFAULT '', -- of the batch that made the revision
     state         text        NOT NULL DEFAULT 'pending',
     attempt_count integer     NOT NULL DEFAULT 0,
     apns_status   integer     NOT NULL DEFAULT 0,
@@ -19,4 +20,6 @@ CREATE TABLE pushes (
 ) WITH (fillfactor = 80);
 CREATE INDEX pushes_due ON pushes (pass_type, due_time) WHERE state = 'pending';
 CREATE INDEX pushes_pending_by_token ON pushes (pass_type, push_token) WHERE state = 'pending';
+-- To show how far a batch has come.
+CREATE INDEX pushes_told_by_batch ON pushes (pass_batch_id) WHERE pass_batch_id <> '' AND state IN ('sent', 'coalesced');
 CREATE INDEX pushes_by_time ON pushes USING brin (create_time);

@@ -1,0 +1,151 @@
+package passsvc_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+)
+
+func TestUpdatePass(t *testing.T) {
+	t.Parallel()
+
+	t.Run("the same key at once has one effect", func(t *testing.T) {
+		t.Parallel()
+		r := newService(t)
+		p := r.issue(t, 1)[0]
+		ctx := rpc.WithIdempotencyKey(t.Context(), "staff/1")
+		req := &passv1.UpdatePassRequest{PassSerial: p.GetSerial(), Fields: map[string]string{"gate": "B", "row": "4"}}
+		answers := make([]*passv1.UpdatePassResponse, 8)
+		var wait sync.WaitGroup
+		for i := range answers {
+			wait.Go(func() {
+				var err error
+				if answers[i], err = r.client.UpdatePass(ctx, req); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		for _, a := range answers {
+			if diff := cmp.Diff(answers[0], a, protocmp.Transform()); diff != "" || !a.GetChanged() || a.GetPass().GetRevision() != 2 {
+				t.Errorf("%v %s", a, diff)
+			}
+		}
+		if answers[0].GetPass().GetAuthenticationToken() != p.GetAuthenticationToken() || answers[0].GetPass().GetDownloadUrl() != p.GetDownloadUrl() {
+			t.Error("token or link changed")
+		}
+		req.Fields["gate"] = "C"
+		if _, err := r.client.UpdatePass(ctx, req); problem.Reason(err) != problem.ReasonIdempotencyKeyReused {
+			t.Errorf("same key, other request: %v", err)
+		}
+	})
+
+	t.Run("problems", func(t *testing.T) {
+		t.Parallel()
+		r := newService(t)
+		p := r.issue(t, 1)[0]
+		update := func(serial, field string) error {
+			_, err := r.client.UpdatePass(withKey(t.Context()), &passv1.UpdatePassRequest{PassSerial: serial, Fields: map[string]string{field: "x"}})
+			return err
+		}
+		if err := update(p.GetSerial(), "price"); problem.Reason(err) != problem.ReasonInvalidField || problem.Fields(err)[0].Path != `fields["price"]` {
+			t.Errorf("%v %v", err, problem.Fields(err))
+		}
+		if err := update("AAAAAAAAAAAAAAAAAAAAA", "gate"); problem.Reason(err) != "PASS_NOT_FOUND" || problem.Code(err) != connect.CodeNotFound {
+			t.Error(err)
+		}
+		if _, err := r.client.UpdatePass(t.Context(), &passv1.UpdatePassRequest{PassSerial: p.GetSerial(), Fields: map[string]string{"gate": "x"}}); problem.Reason(err) != problem.ReasonIdempotencyKeyRequired {
+			t.Error(err)
+		}
+		if n := r.count(t, "select count(*) from pass_revisions"); n != 0 {
+			t.Errorf("%d revisions", n)
+		}
+	})
+
+	t.Run("control characters do not reach the pass", func(t *testing.T) {
+		t.Parallel()
+		r := newService(t)
+		p := r.issue(t, 1)[0]
+		r.set(t, p.GetSerial(), "note", "a\x00b\nc\u007f")
+		if shown := readPass(t, r.fetch(t, p).body)["pass.json"]; !strings.Contains(shown, `"value":"a b c"`) {
+			t.Error(shown)
+		}
+	})
+}
+
+func TestVoidPass(t *testing.T) {
+	t.Parallel()
+	server, useAPNs := newAPNs(t)
+	r := newService(t, useAPNs).start(t)
+	p, d := r.issue(t, 1)[0], newDevice(1)
+	r.register(t, d, p)
+	for i, changed := range []bool{true, false} {
+		res, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: p.GetSerial(), VoidNote: "refunded"})
+		if err != nil || res.GetChanged() != changed || !res.GetPass().GetVoided() || res.GetPass().GetRevision() != 2 {
+			t.Errorf("call %d: %v, %v", i+1, res, err)
+		}
+	}
+	r.settled(t)
+	if n := len(server.Pushes()); n != 1 {
+		t.Errorf("%d pushes", n)
+	}
+	got := r.fetch(t, p)
+	shown := readPass(t, got.body)["pass.json"]
+	if got.status != 200 || !strings.Contains(shown, `"voided":true`) || strings.Contains(shown, newContent(1).GetCode()) || strings.Contains(shown, "refunded") {
+		t.Errorf("%d %s", got.status, shown)
+	}
+	if _, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: "AAAAAAAAAAAAAAAAAAAAA"}); problem.Reason(err) != "PASS_NOT_FOUND" {
+		t.Error(err)
+	}
+}
+
+func TestListPassRevisions(t *testing.T) {
+	t.Parallel()
+	r := newService(t)
+	p := r.issue(t, 1)[0]
+	first := r.fetch(t, p).header.Get("Etag")
+	r.set(t, p.GetSerial(), "gate", "B")
+	second := r.fetch(t, p).header.Get("Etag")
+	if _, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: p.GetSerial()}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := r.client.ListPassRevisions(t.Context(), &passv1.ListPassRevisionsRequest{PassSerial: p.GetSerial()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := r.fetch(t, p).header.Get("Etag")
+	want := &passv1.ListPassRevisionsResponse{Revisions: []*passv1.PassRevision{
+		{Revision: 3, Etag: third, Origin: "void", Changes: []*passv1.FieldChange{{Path: "voided", NewValue: "true"}}},
+		{Revision: 2, Etag: second, Origin: "update", Changes: []*passv1.FieldChange{{Path: "staff.gate", NewValue: "B"}}},
+		{Revision: 1, Etag: first, Origin: "issue"},
+	}}
+	if diff := cmp.Diff(want, list, protocmp.Transform(), protocmp.IgnoreFields(&passv1.PassRevision{}, "create_time")); diff != "" {
+		t.Error(diff)
+	}
+	for name, call := range map[string]func() error{
+		"revisions": func() error {
+			_, err := r.client.ListPassRevisions(t.Context(), &passv1.ListPassRevisionsRequest{PassSerial: "AAAAAAAAAAAAAAAAAAAAA"})
+			return err
+		},
+		"registrations": func() error {
+			_, err := r.client.ListRegistrations(t.Context(), &passv1.ListRegistrationsRequest{PassSerial: "AAAAAAAAAAAAAAAAAAAAA"})
+			return err
+		},
+		"pushes": func() error {
+			_, err := r.client.ListPushes(t.Context(), &passv1.ListPushesRequest{PassSerial: "AAAAAAAAAAAAAAAAAAAAA"})
+			return err
+		},
+	} {
+		if err := call(); problem.Reason(err) != "PASS_NOT_FOUND" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
