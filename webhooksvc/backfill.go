@@ -138,11 +138,11 @@ func newStripeEvents(c Config, d Deps) stripeEvents {
 	httpClient := &http.Client{Timeout: c.StripeTimeout, Transport: transport}
 	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
 		return &stripe.BackendConfig{
-			URL:               stripe.String(strings.TrimSuffix(c.StripeURL, "/")),
+			URL:               new(strings.TrimSuffix(c.StripeURL, "/")),
 			HTTPClient:        httpClient,
 			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 			MaxNetworkRetries: stripe.Int64(0),
-			EnableTelemetry:   stripe.Bool(false),
+			EnableTelemetry:   new(false),
 		}
 	}
 	return stripeEvents{
@@ -162,14 +162,14 @@ func (s stripeEvents) list(ctx context.Context, account string, types []string, 
 	for range backfillPagesMax {
 		params := &stripe.EventListParams{
 			Types:           stripe.StringSlice(types),
-			DeliverySuccess: stripe.Bool(false),
+			DeliverySuccess: new(false),
 			CreatedRange:    &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()},
 		}
 		params.Context = ctx
 		params.Single = true // one page per call
 		params.Limit = stripe.Int64(backfillPageSize)
 		if after != "" {
-			params.StartingAfter = stripe.String(after)
+			params.StartingAfter = new(after)
 		}
 		if account != "" {
 			params.SetStripeAccount(account)

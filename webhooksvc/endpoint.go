@@ -104,20 +104,20 @@ func (e *endpoint) take(w http.ResponseWriter, r *http.Request) *answer {
 	}
 	now := e.service.Clock.Now()
 	if err := verifySignature(e.secrets, r.Header.Values("Stripe-Signature"), body, now); err != nil {
-		e.log(r.Context(), slog.LevelDebug, "webhook refused", err)
+		e.service.Logger.LogAttrs(r.Context(), slog.LevelDebug, "webhook refused", e.attrs(err)...)
 		return answerSignature
 	}
 	event, err := decodeEvent(body)
 	if err != nil {
 		// It is signed, so it came from Stripe: not noise, but something that we do not understand.
-		e.log(r.Context(), slog.LevelWarn, "signed webhook refused", err)
+		e.service.Logger.LogAttrs(r.Context(), slog.LevelWarn, "signed webhook refused", e.attrs(err)...)
 		return answerNotAnEvent
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
 	stored, err := e.service.store(ctx, delivery{endpoint: e.name, source: sourceDelivery, event: event, body: body, receiveTime: now})
 	if err != nil {
-		e.log(r.Context(), slog.LevelError, "webhook not stored", err)
+		e.service.Logger.LogAttrs(r.Context(), slog.LevelError, "webhook not stored", e.attrs(err)...)
 		return answerUnavailable
 	}
 	if !stored.isNew {
@@ -134,7 +134,7 @@ func (e *endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *an
 	}
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(clock.System{}.Now().Add(e.service.Config.BodyTimeout)); err != nil {
-		e.log(r.Context(), slog.LevelError, "webhook bodies have no time limit", err)
+		e.service.Logger.LogAttrs(r.Context(), slog.LevelError, "webhook bodies have no time limit", e.attrs(err)...)
 	}
 	var body bytes.Buffer
 	body.Grow(min(int(max(r.ContentLength, 0)), bodySizeGuess) + bytes.MinRead)
@@ -150,10 +150,11 @@ func (e *endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *an
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, answerSlow
 	}
-	e.log(r.Context(), slog.LevelDebug, "webhook body broke off", err)
+	e.service.Logger.LogAttrs(r.Context(), slog.LevelDebug, "webhook body broke off", e.attrs(err)...)
 	return nil, answerBrokenBody
 }
 
-func (e *endpoint) log(ctx context.Context, level slog.Level, message string, err error) {
-	e.service.Logger.LogAttrs(ctx, level, message, slog.String("endpoint", e.name), slog.String("error", err.Error()))
+// attrs are what a log line says of a refused delivery. Nothing of its contents is among them.
+func (e *endpoint) attrs(err error) []slog.Attr {
+	return []slog.Attr{slog.String("endpoint", e.name), slog.String("error", err.Error())}
 }

@@ -53,7 +53,7 @@ func TestDelivery(t *testing.T) {
 	if jobs := w.count(t, "SELECT count(*) FROM river_job WHERE kind = 'webhook_event'"); jobs != 1 {
 		t.Errorf("%d jobs after two deliveries", jobs)
 	}
-	if got := w.row(t, endpointAccount, "evt_35mmYAGINODWUcve0mJHndxEYoS"); got.Deliveries != 2 || got.State != stateReceived {
+	if got := w.row(t, "evt_35mmYAGINODWUcve0mJHndxEYoS"); got.Deliveries != 2 || got.State != stateReceived {
 		t.Errorf("row %+v", got)
 	}
 }

@@ -20,7 +20,7 @@ func interpret(e event, handlers map[string]handler, livemode bool) (translation
 		return translation{}, nil
 	}
 	if e.objectID == "" {
-		return translation{refusal: refusalNoObject, alert: fmt.Sprintf("%s came without its object", e.typ)}, nil
+		return translation{refusal: refusalNoObject, alert: e.typ + " came without its object"}, nil
 	}
 	if e.created.IsZero() {
 		return translation{}, fmt.Errorf("read %s: it does not say when it was created", e.typ)

@@ -61,11 +61,12 @@ const (
 	errorSizeMax = 1000
 )
 
-// Kinds of alerts. The subject of the first two is "<endpoint>/<event id>", that of the last the version.
+// Kinds of alerts, and whose they are.
 const (
-	alertDead       = "webhook_event_dead"  // tries are used up or cannot help; replay it when the cause is gone
-	alertAttention  = "webhook_event_odd"   // processed, but somebody should look
-	alertAPIVersion = "webhook_api_version" // an endpoint at Stripe sends another version than it is pinned to
+	alertDead       = "webhook_event_dead"  // "<endpoint>/<event id>": no try can help now; replay it when the cause is gone
+	alertAttention  = "webhook_event_odd"   // "<endpoint>/<event id>": processed, but somebody should look
+	alertThin       = "webhook_thin_events" // "<endpoint>": it is set up for thin events at Stripe
+	alertAPIVersion = "webhook_api_version" // "<endpoint>/<version>": it sends another version than it is pinned to
 )
 
 // verdict is how one try of an event ended.
@@ -178,7 +179,7 @@ func isAway(err error) bool {
 
 // refuses tells the codes that a repeat will get again.
 func refuses(code connect.Code) bool {
-	switch code { //nolint:exhaustive // the list is the point
+	switch code {
 	case connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodePermissionDenied,
 		connect.CodeNotFound, connect.CodeFailedPrecondition, connect.CodeOutOfRange:
 		return true
@@ -196,7 +197,7 @@ func doubling(first, most time.Duration, before int32) time.Duration {
 			break
 		}
 	}
-	return time.Duration(float64(delay) * (1 - delayJitter + 2*delayJitter*rand.Float64())) //nolint:gosec // spreads load
+	return time.Duration(float64(delay) * (1 - delayJitter + 2*delayJitter*rand.Float64()))
 }
 
 // delay notes a try without success and lets the job wait. Nothing changes when another try ended the event meanwhile.
@@ -260,7 +261,11 @@ func (s *Service) queueAlerts(ctx context.Context, tx jobs.Execer, row webhookdb
 	}
 	if v.alert != "" {
 		facts["alert"] = v.alert
-		errs = append(errs, jobs.RaiseAlert(ctx, tx, alertAttention, subject, facts, link))
+		kind := alertAttention
+		if v.error == refusalThinEvent {
+			kind, subject = alertThin, row.Endpoint // one cause for all of them
+		}
+		errs = append(errs, jobs.RaiseAlert(ctx, tx, kind, subject, facts, link))
 	}
 	// The list shows events in the version of the account, so only deliveries tell what the endpoint is pinned to.
 	if row.Source == sourceDelivery && row.ApiVersion != "" && row.ApiVersion != s.Config.APIVersion {

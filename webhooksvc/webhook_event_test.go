@@ -60,7 +60,7 @@ func TestListWebhookEvents(t *testing.T) {
 	w := newQuietWorld(t, nil)
 	seed := uint64(clock.System{}.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(seed, 0))
 	const events = 45
 	for i := range events {
 		w.clock.Advance(time.Second)
@@ -217,10 +217,10 @@ func TestReplayWebhookEvents(t *testing.T) {
 		t.Fatalf("%d, %v", got, err)
 	}
 	w.awaitState(t, "evt_1", stateApplied)
-	if open := w.alerts(t, alertDead); len(open) != 2 {
+	if open := w.deadAlerts(t); len(open) != 2 {
 		t.Errorf("open alerts %v", open)
 	}
-	if got := w.row(t, endpointAccount, "evt_2"); got.State != stateDead {
+	if got := w.row(t, "evt_2"); got.State != stateDead {
 		t.Errorf("evt_2 is %s", got.State)
 	}
 	// The same key again: the same answer, no second run. The same key for another choice: refused.
