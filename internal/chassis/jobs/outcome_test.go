@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgtest"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -39,7 +41,7 @@ func TestOutcome(t *testing.T) {
 		"cancelled":                          {errs: []error{fmt.Errorf("x: %w", jobs.Cancel(errors.New("no use")))}, state: dead, attempts: 1, reason: "cancelled: x: JobCancelError: no use"},
 		"a short snooze spends nothing":      {errs: []error{jobs.Snooze(0), jobs.Snooze(0), jobs.Snooze(0), jobs.Snooze(0)}, state: done, attempts: 1},
 		"a long snooze":                      {errs: []error{jobs.Snooze(time.Hour)}, state: waiting, attempts: 0},
-		"an open breaker snoozes":            {errs: []error{fmt.Errorf("stripe: %w", breaker.ErrOpen)}, state: waiting, attempts: 0},
+		"an open breaker snoozes":            {errs: slices.Repeat([]error{fmt.Errorf("stripe: %w", breaker.ErrOpen)}, 100), state: waiting, attempts: 0},
 		"a peer that is away is tried again": {errs: []error{downstream(connect.CodeUnavailable)}, state: done, attempts: 2},
 		"a peer that broke too":              {errs: []error{downstream(connect.CodeInternal)}, state: done, attempts: 2},
 		"a peer that refuses ends it":        {errs: []error{downstream(connect.CodeAlreadyExists)}, state: dead, attempts: 1, reason: "cancelled: record sale: call ledger: already_exists: cause"},
@@ -117,7 +119,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// An attempt that ignores its timeout is not taken for lost while it returns.
+// An attempt ends at its kind's timeout, not when River takes it for lost.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, jobs.Migrate)
@@ -125,6 +127,10 @@ func TestTimeout(t *testing.T) {
 	policy := quick
 	policy.Timeout = 50 * time.Millisecond
 	jobs.Register(r, policy, func(ctx context.Context, job *river.Job[mailArgs]) error {
+		deadline, ok := ctx.Deadline()
+		if rest := deadline.Sub(clock.System{}.Now()); !ok || rest > policy.Timeout {
+			t.Errorf("%s left of %s", rest, policy.Timeout)
+		}
 		if job.Attempt == 1 {
 			<-ctx.Done()
 			return ctx.Err()

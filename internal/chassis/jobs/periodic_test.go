@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +11,18 @@ import (
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
+
+// watched is a clock that counts how often it was looked at.
+type watched struct {
+	*clock.Fake
+
+	times atomic.Int64
+}
+
+func (w *watched) Now() time.Time {
+	w.times.Add(1)
+	return w.Fake.Now()
+}
 
 func TestPeriodic(t *testing.T) {
 	t.Parallel()
@@ -19,8 +32,11 @@ func TestPeriodic(t *testing.T) {
 		pool := pgtest.New(t, jobs.Migrate)
 		now := clock.NewFake(time.Date(2026, 5, 1, 12, 30, 0, 0, time.UTC))
 		var ran received
+		var looks []*watched
 		replica := func() *jobs.Registry {
-			r := newRegistry(t, pool, func(config *jobs.Config) { config.Clock = now })
+			look := &watched{Fake: now}
+			looks = append(looks, look)
+			r := newRegistry(t, pool, func(config *jobs.Config) { config.Clock = look })
 			r.Periodic("report", time.Hour, func(context.Context) error {
 				ran.add(now.Now().Format("15:04"))
 				return nil
@@ -29,6 +45,10 @@ func TestPeriodic(t *testing.T) {
 		}
 		noticed := func(what string, ticks int) {
 			t.Helper()
+			for _, look := range looks { // the second one comes after the first is dealt with
+				seen := look.times.Load()
+				eventually(t, "every replica has looked for "+what, func() bool { return look.times.Load() >= seen+2 })
+			}
 			eventually(t, what, func() bool {
 				return count(t, pool, `SELECT count(*) FROM job_ticks`) == ticks &&
 					count(t, pool, `SELECT count(*) FROM river_job WHERE state <> 'completed'`) == 0
@@ -42,7 +62,8 @@ func TestPeriodic(t *testing.T) {
 		noticed("the tick of 13:00", 2)
 		now.Advance(10 * time.Hour) // nobody was there
 		noticed("the tick of 23:00", 3)
-		start(t, replica()) // a new one does not repeat it
+		start(t, replica())
+		noticed("nothing new", 3)
 		now.Advance(time.Hour)
 		noticed("the tick of midnight", 4)
 		got := ran.all()

@@ -34,12 +34,13 @@ func TestKilledParent(t *testing.T) {
 
 	t.Run("a temporary directory is removed by the next start", func(t *testing.T) {
 		t.Parallel()
-		h := startHelper(t, testBinary(t), "", nil)
+		binary, base := testBinary(t), "TMPDIR="+t.TempDir()
+		h := startHelper(t, binary, "", nil, base)
 		h.kill(t)
 		deadline := time.After(patience)
 		for {
 			// The first start may meet the server while it is dying.
-			stop(t, start(t, postgres.Options{}))
+			startHelper(t, binary, "", nil, base).stop(t)
 			if _, err := os.Stat(filepath.Dir(h.DataDir)); errors.Is(err, os.ErrNotExist) {
 				return
 			}
