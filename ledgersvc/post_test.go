@@ -19,6 +19,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -331,24 +332,14 @@ func TestThousandPostingsWithFaults(t *testing.T) {
 		{Mode: fault.LostReply, Rate: 0.5, Match: "GET "},
 	}
 	const callers, each = 8, 125
-	want := make(map[string]int64) // gross by reference
+	want := make(map[string]int64) // amount by reference
 	jobs := make(chan func() error, callers*each)
 	for n := range callers * each {
-		gross := random.Int64N(1<<40) + 1000
-		want["capture:"+intent(n)] = gross
-		c := capture(n)
-		c.Gross.MinorUnits = gross
-		c.OrganizerId = fmt.Sprintf("organizer%08d", n%20)
+		reference, call := w.randomFact(random, n)
+		amount := random.Int64N(1<<40) + 1000
+		want[reference] = amount
 		key := keyed(t.Context(), fmt.Sprintf("fact-%d", n))
-		bare := random.IntN(4) == 0
-		jobs <- func() error {
-			if bare {
-				_, err := w.client.RecordReceipt(key, &ledgerv1.RecordReceiptRequest{Capture: c})
-				return err
-			}
-			_, err := w.client.RecordSale(key, &ledgerv1.RecordSaleRequest{Capture: c, ApplicationFeeMinorUnits: gross / 10})
-			return err
-		}
+		jobs <- func() error { return call(key, amount) }
 	}
 	close(jobs)
 	stop := make(chan struct{})
@@ -370,7 +361,7 @@ func TestThousandPostingsWithFaults(t *testing.T) {
 	for i := range callers {
 		wg.Go(func() {
 			for job := range jobs {
-				// Twice for some: a caller whose reply was lost. Again until it is known, as our callers do.
+				// Again until it is known, as our callers do.
 				for err := job(); err != nil; err = job() {
 					if problem.Reason(err) != "LEDGER_UNAVAILABLE" {
 						t.Error(err)
@@ -392,7 +383,45 @@ func TestThousandPostingsWithFaults(t *testing.T) {
 	}
 }
 
-// checkReferences compares what the ledger holds, and our copies, with what was meant, by gross.
+// randomFact returns a fact that needs no other, with its reference.
+func (w *world) randomFact(random *rand.Rand, n int) (reference string, call func(ctx context.Context, amount int64) error) {
+	org := fmt.Sprintf("organizer%08d", random.IntN(20))
+	c := capture(n)
+	c.OrganizerId = org
+	at := timestamppb.New(noon.Add(time.Duration(n) * time.Second))
+	switch random.IntN(5) {
+	case 0:
+		return "capture:" + intent(n), func(ctx context.Context, amount int64) error {
+			c.Gross = eur(amount)
+			_, err := w.client.RecordReceipt(ctx, &ledgerv1.RecordReceiptRequest{Capture: c})
+			return err
+		}
+	case 1:
+		txn := fmt.Sprintf("txn_%d", n)
+		return "fee:" + txn, func(ctx context.Context, amount int64) error {
+			_, err := w.client.RecordStripeFee(ctx, &ledgerv1.RecordStripeFeeRequest{
+				BalanceTransactionId: txn, OrderId: c.GetOrderId(), OrganizerId: org, PaymentIntentId: intent(n), Fee: eur(amount), ChargeTime: at,
+			})
+			return err
+		}
+	case 2:
+		po := fmt.Sprintf("po_%d", n)
+		return "payout:" + po, func(ctx context.Context, amount int64) error {
+			_, err := w.client.RecordPayout(ctx, &ledgerv1.RecordPayoutRequest{
+				PayoutId: po, Status: paid, Amount: eur(amount), BankAccountId: "ba_1", PayoutTime: at,
+			})
+			return err
+		}
+	default:
+		return "capture:" + intent(n), func(ctx context.Context, amount int64) error {
+			c.Gross = eur(amount)
+			_, err := w.client.RecordSale(ctx, &ledgerv1.RecordSaleRequest{Capture: c, ApplicationFeeMinorUnits: amount / 10})
+			return err
+		}
+	}
+}
+
+// checkReferences compares what the ledger holds, and our copies, with what was meant, by their first amount.
 func (w *world) checkReferences(want map[string]int64) {
 	w.t.Helper()
 	copies := make(map[string]string)
@@ -400,8 +429,8 @@ func (w *world) checkReferences(want map[string]int64) {
 		copies[e.GetReference()] = e.GetPostings()[0].GetAmount()
 	}
 	held := w.books.transactions(w.t)
-	for reference, gross := range want {
-		if got := fmt.Sprint(gross); held[reference] != got || copies[reference] != got {
+	for reference, amount := range want {
+		if got := fmt.Sprint(amount); held[reference] != got || copies[reference] != got {
 			w.t.Errorf("%s: ledger %s, copy %s, want %s", reference, held[reference], copies[reference], got)
 		}
 	}
