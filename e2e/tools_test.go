@@ -1,0 +1,404 @@
+//go:build tools
+
+package e2e
+
+// These tests need programs that `go test ./...` does not: buf and grpcurl out of tools/, openssl and bash of the machine.
+// CI runs them with -tags tools.
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
+	"github.com/dayof/dayof/internal/dev"
+)
+
+// tool returns the path of a tool of tools/, built if need be.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	// -n prints where the built program is, which starts it faster each time.
+	build := exec.Command("go", "tool", "-modfile=tools/"+name+"/go.mod", "-n", name)
+	build.Dir = ".."
+	out, err := build.Output()
+	if err != nil {
+		t.Fatalf("build %s: %v", name, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// output runs a program and returns what it prints.
+func output(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(within(t, time.Minute), name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(name), strings.Join(args, " "), err, stdout.String(), stderr.String())
+	}
+	return stdout.Bytes()
+}
+
+// scene is what the requests of the examples are about.
+type scene struct {
+	file                            dev.File
+	event, product, variant, serial string
+	sold                            dev.Sale
+	refundable, disputable          dev.Order
+	cart, other                     dev.Cart
+	item, batch, webhookEvent       string
+}
+
+// example is one good request of an RPC. Placeholders are filled in from the scene.
+type example struct {
+	method  string
+	request func(s *scene) string
+	token   func(s *scene) string // bearer token; nil: the operator's
+	learn   func(s *scene, answer map[string]any)
+}
+
+func ask(method, format string, args ...func(s *scene) any) example {
+	return example{method: method, request: func(s *scene) string {
+		var values []any
+		for _, a := range args {
+			values = append(values, a(s))
+		}
+		return fmt.Sprintf(format, values...)
+	}}
+}
+
+func (e example) by(token func(s *scene) string) example {
+	e.token = token
+	return e
+}
+
+func (e example) learning(learn func(s *scene, answer map[string]any)) example {
+	e.learn = learn
+	return e
+}
+
+// find walks into an answer.
+func find(answer map[string]any, path ...string) string {
+	var value any = answer
+	for _, name := range path {
+		object, _ := value.(map[string]any)
+		value = object[name]
+	}
+	text, _ := value.(string)
+	return text
+}
+
+// examples has a good request for every RPC, in an order in which each finds what it needs.
+func examples() []example {
+	event := func(s *scene) any { return s.event }
+	variant := func(s *scene) any { return s.variant }
+	serial := func(s *scene) any { return s.serial }
+	order := func(s *scene) any { return s.sold.OrderID }
+	buyer := func(s *scene) string { return s.cart.AccessToken }
+	const checkout, pass, ledger, webhook = "dayof.checkout.v1.", "dayof.pass.v1.", "dayof.ledger.v1.", "dayof.webhook.v1."
+	const capture = `{"order_id":"toolsOrder0000000001","organizer_id":"toolsOrganizer000001","payment_intent_id":"pi_%s",
+		"gross":{"currency":"EUR","minor_units":"4450"},"capture_time":"2026-01-02T03:04:05Z"}`
+	return []example{
+		ask(checkout+"CatalogService/CreateEvent", `{"organizer_id":"toolsOrganizer000001","organizer_name":"Tools","name":"Tools live",
+			"venue":{"name":"Hall","time_zone":"Europe/Berlin"},"start_time":"2027-01-02T19:00:00Z","end_time":"2027-01-02T22:00:00Z"}`),
+		ask(checkout+"CatalogService/GetEvent", `{"event_id":%q}`, event),
+		ask(checkout+"CatalogService/ListEvents", `{"page_size":10}`),
+		ask(checkout+"CatalogService/CreateProduct", `{"event_id":%q,"name":"Standing"}`, event).
+			learning(func(s *scene, a map[string]any) { s.product = find(a, "product", "id") }),
+		ask(checkout+"CatalogService/CreateVariant", `{"product_id":%q,"name":"Floor","capacity_ticket_count":"10",
+			"version":{"price":{"currency":"EUR","minor_units":"4450"}}}`, func(s *scene) any { return s.product }),
+		ask(checkout+"CatalogService/CreateVariantVersion", `{"variant_id":%q,"version":{"price":{"currency":"EUR","minor_units":"4950"}}}`, variant),
+		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
+		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
+
+		ask(checkout+"CheckoutService/StartCheckout", `{"event_id":%q,"lines":[{"variant_id":%q,"quantity":1}],
+			"buyer":{"name":"Ada","email":"ada@example.test"}}`, event, variant),
+		ask(checkout+"CheckoutService/CompleteCheckout", `{"order_id":%q,"payment_intent_id":%q}`,
+			func(s *scene) any { return s.cart.OrderID }, func(s *scene) any { return s.cart.IntentID }).by(buyer),
+		ask(checkout+"CheckoutService/GetOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer),
+
+		ask(checkout+"AdmissionService/CheckTicket", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
+		ask(checkout+"AdmissionService/GetCodeKeys", `{}`),
+
+		ask(checkout+"OrderService/GetOrderDetails", `{"order_id":%q}`, order),
+		ask(checkout+"OrderService/ListOrders", `{"page_size":3}`),
+		ask(checkout+"OrderService/RefundOrder", `{"order_id":%q,"amount":{"currency":"EUR","minor_units":"100"}}`, order),
+
+		ask(checkout+"PaymentService/RecordPayment", `{"payment_intent_id":%q,"order_id":%q,"status":"PAYMENT_INTENT_STATUS_REQUIRES_ACTION",
+			"amount":{"currency":"EUR","minor_units":"4450"},"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.other.IntentID }, func(s *scene) any { return s.other.OrderID }),
+		ask(checkout+"PaymentService/RecordCharge", `{"charge_id":"ch_tools","payment_intent_id":%q,"order_id":%q,"failure_code":"card_declined",
+			"amount":{"currency":"EUR","minor_units":"4450"},"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.other.IntentID }, func(s *scene) any { return s.other.OrderID }),
+		ask(checkout+"PaymentService/RecordRefund", `{"stripe_refund_id":"re_tools","payment_intent_id":%q,"state":"REFUND_STATE_PENDING",
+			"amount":{"currency":"EUR","minor_units":"100"},"refund_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.refundable.Payment.PayingIntentID }),
+		ask(checkout+"PaymentService/RecordDispute", `{"dispute_id":"du_tools","payment_intent_id":%q,"status":"DISPUTE_STATUS_NEEDS_RESPONSE",
+			"amount":{"currency":"EUR","minor_units":"4450"},"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.disputable.Payment.PayingIntentID }),
+
+		ask(checkout+"OperationsService/ListOperatorItems", `{}`).learning(func(s *scene, a map[string]any) {
+			items, _ := a["items"].([]any)
+			if len(items) > 0 {
+				item, _ := items[0].(map[string]any)
+				s.item = find(item, "id")
+			}
+		}),
+		ask(checkout+"OperationsService/ResolveOperatorItem", `{"operator_item_id":%q,"note":"looked at"}`, func(s *scene) any { return s.item }),
+
+		ask(pass+"PassService/IssuePasses", `{"order_id":"toolsOrder0000000001","passes":[{"ticket_id":"toolsTicket000000001",
+			"ticket_change_number":"1","code":"DAYOF1.tools","organizer_name":"Tools","event":{"id":"toolsEvent0000000001","name":"Tools live",
+			"venue_name":"Hall","time_zone":"Europe/Berlin","start_time":"2027-01-02T19:00:00Z","end_time":"2027-01-02T22:00:00Z"},
+			"product_name":"Standing","variant_name":"Floor","price":{"currency":"EUR","minor_units":"4450"}}]}`),
+		ask(pass+"PassService/GetPass", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListPasses", `{"order_id":%q}`, order),
+		ask(pass+"PassService/UpdatePass", `{"pass_serial":%q,"fields":{"gate":"B"}}`, serial),
+		ask(pass+"PassService/ListPassRevisions", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListRegistrations", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListPushes", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListDeviceLogs", `{}`),
+		ask(pass+"PassService/BatchUpdatePasses", `{"event_id":"toolsEvent0000000001","fields":{"gate":"C"}}`).
+			learning(func(s *scene, a map[string]any) { s.batch = find(a, "batch", "id") }),
+		ask(pass+"PassService/GetPassBatch", `{"pass_batch_id":%q}`, func(s *scene) any { return s.batch }),
+		ask(pass+"PassService/CancelPassBatch", `{"pass_batch_id":%q}`, func(s *scene) any { return s.batch }),
+		ask(pass+"PassService/VoidPass", `{"pass_serial":%q}`, serial),
+
+		ask(ledger+"LedgerService/RecordSale", `{"capture":`+fmt.Sprintf(capture, "toolsSale")+`,"application_fee_minor_units":"250"}`),
+		ask(ledger+"LedgerService/RecordReceipt", `{"capture":`+fmt.Sprintf(capture, "toolsReceipt")+`}`),
+		ask(ledger+"LedgerService/RecordStripeFee", `{"balance_transaction_id":"txn_tools","order_id":"toolsOrder0000000001",
+			"fee":{"currency":"EUR","minor_units":"92"},"charge_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordRefund", `{"stripe_refund_id":"re_toolsLedger","payment_intent_id":"pi_toolsSale",
+			"amount":{"currency":"EUR","minor_units":"100"},"refund_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordRefundFailure", `{"stripe_refund_id":"re_toolsLedger"}`),
+		ask(ledger+"LedgerService/RecordDisputeFunds", `{"dispute_id":"du_toolsLedger","payment_intent_id":"pi_toolsSale","balance_transaction_id":"txn_toolsDispute",
+			"amount":{"currency":"EUR","minor_units":"-4450"},"fee_minor_units":"1500","funds_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordDisputeLoss", `{"dispute_id":"du_toolsLedger","payment_intent_id":"pi_toolsSale",
+			"amount":{"currency":"EUR","minor_units":"4450"},"close_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordPayout", `{"payout_id":"po_tools","status":"PAYOUT_STATUS_PAID",
+			"amount":{"currency":"EUR","minor_units":"100"},"payout_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordTransfer", `{"transfer_id":"tr_tools","stripe_account":"acct_tools","organizer_id":"toolsOrganizer000001",
+			"amount":{"currency":"EUR","minor_units":"100"},"transfer_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordTransferReversal", `{"transfer_reversal_id":"trr_tools","transfer_id":"tr_tools",
+			"amount":{"currency":"EUR","minor_units":"50"},"reverse_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"StatementService/GetEntry", `{"reference":"capture:pi_toolsSale"}`),
+		ask(ledger+"StatementService/GetOrderStatement", `{"order_id":"toolsOrder0000000001"}`),
+		ask(ledger+"StatementService/GetAccountStatement", `{"account":"organizers:toolsOrganizer000001:payable"}`),
+		ask(ledger+"StatementService/GetTrialBalance", `{}`),
+		ask(ledger+"StatementService/ListEntries", `{"page_size":3}`),
+
+		ask(webhook+"WebhookService/ListWebhookEvents", `{"page_size":3}`),
+		ask(webhook+"WebhookService/GetWebhookEvent", `{"endpoint":"account","event_id":%q}`, func(s *scene) any { return s.webhookEvent }),
+		ask(webhook+"WebhookService/ReplayWebhookEvents", `{"event_ids":[%q],"note":"tools"}`, func(s *scene) any { return s.webhookEvent }),
+		ask(webhook+"WebhookService/ListHandlers", `{}`),
+	}
+}
+
+// base is the address of the service that has a method.
+func (s *scene) base(method string) string {
+	return map[string]string{
+		"checkout": s.file.CheckoutURL, "pass": s.file.PassURL, "ledger": s.file.LedgerURL, "webhook": s.file.WebhookURL,
+	}[strings.Split(method, ".")[1]]
+}
+
+// TestEachRPCByTools calls every RPC by buf curl in three protocols and by grpcurl, found by reflection, with one key. All
+// four give the same answer: a change is made once and then replayed.
+func TestEachRPCByTools(t *testing.T) {
+	s := newScene(t)
+	buf, grpcurl := tool(t, "buf"), tool(t, "grpcurl")
+	missing := map[string]bool{}
+	for _, m := range methods(t) {
+		missing[strings.TrimPrefix(m.path(), "/")] = true
+	}
+	for _, e := range examples() {
+		delete(missing, e.method)
+		t.Run(e.method, func(t *testing.T) {
+			token := s.file.OperatorToken
+			if e.token != nil {
+				token = e.token(s)
+			}
+			headers := []string{"-H", "Authorization: Bearer " + token, "-H", "Idempotency-Key: tools/" + e.method}
+			request, base := e.request(s), s.base(e.method)
+			answers := map[string]map[string]any{}
+			for _, protocol := range []string{"connect", "grpc", "grpcweb"} {
+				args := append([]string{"curl", "--http2-prior-knowledge", "--protocol", protocol, "-d", request}, headers...)
+				answers[protocol] = object(t, output(t, buf, append(args, base+"/"+e.method)...))
+			}
+			host, err := url.Parse(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			args := append([]string{"-plaintext", "-d", request}, headers...)
+			answers["grpcurl"] = object(t, output(t, grpcurl, append(args, host.Host, e.method)...))
+			for name, answer := range answers {
+				if !reflect.DeepEqual(answer, answers["connect"]) {
+					t.Errorf("%s answers %v, connect %v", name, answer, answers["connect"])
+				}
+			}
+			if e.learn != nil {
+				e.learn(s, answers["connect"])
+			}
+		})
+	}
+	for method := range missing {
+		t.Errorf("%s has no example", method)
+	}
+}
+
+func object(t *testing.T, text []byte) map[string]any {
+	t.Helper()
+	var value map[string]any
+	if err := json.Unmarshal(text, &value); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return value
+}
+
+// newScene makes what the examples talk about.
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	m := newMesh(t, 1, nil)
+	client := dev.NewClient(m.File)
+	variant := newVariant(t, client, 4450, 100)
+	s := &scene{file: m.File, event: variant.GetEventId(), variant: variant.GetId()}
+	sell := func() dev.Sale {
+		sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sale
+	}
+	s.sold = sell()
+	s.serial = s.sold.Tickets[0].PassSerial
+	s.refundable, s.disputable = order(t, client, sell().OrderID), order(t, client, sell().OrderID)
+	s.other = start(t, client, variant, 1)
+	s.cart = start(t, client, variant, 1)
+	if err := client.Stripe.Confirm(within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, dev.CardThatPays); err != nil {
+		t.Fatal(err)
+	}
+	await(t, client, s.cart.OrderID, "completed", completed)
+	// Money that does not fit raises an item for the examples to resolve.
+	odd := start(t, client, variant, 1)
+	request := succeeded(odd, 4450)
+	request.Livemode = true
+	if _, err := client.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
+		t.Fatal(err)
+	}
+	tell(t, client, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
+	s.webhookEvent = newestEvent(t, client)
+	for {
+		if left, err := client.Left(within(t, time.Minute), s.sold.OrderID, nil); err == nil && left == "" {
+			return s
+		}
+		pause(t.Context())
+	}
+}
+
+// TestReflectionByTools finds services and health by name.
+func TestReflectionByTools(t *testing.T) {
+	grpcurl := tool(t, "grpcurl")
+	for service, base := range map[string]string{
+		"dayof.checkout.v1.CheckoutService": shared.File.CheckoutURL, "dayof.pass.v1.PassService": shared.File.PassURL,
+		"dayof.ledger.v1.LedgerService": shared.File.LedgerURL, "dayof.webhook.v1.WebhookService": shared.File.WebhookURL,
+	} {
+		host := strings.TrimPrefix(base, "http://")
+		if listed := string(output(t, grpcurl, "-plaintext", host, "list")); !strings.Contains(listed, service) || !strings.Contains(listed, "grpc.health.v1.Health") {
+			t.Errorf("%s lists %s", host, listed)
+		}
+		health := object(t, output(t, grpcurl, "-plaintext", "-d", `{"service":"`+service+`"}`, host, "grpc.health.v1.Health/Check"))
+		if health["status"] != "SERVING" {
+			t.Errorf("%s is %v", service, health)
+		}
+	}
+}
+
+// TestPassByTools lets openssl judge the signature of a pass.
+func TestPassByTools(t *testing.T) {
+	client := dev.NewClient(shared.File)
+	variant := newVariant(t, client, 4450, 10)
+	sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, _ := fetchPass(t, shared.File, sale.Tickets[0], "")
+	dir := t.TempDir()
+	for name, content := range unzip(t, archive) {
+		if name == "manifest.json" || name == "signature" {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	verify := []string{
+		"cms", "-verify", "-binary", "-inform", "DER", "-in", filepath.Join(dir, "signature"),
+		"-content", filepath.Join(dir, "manifest.json"), "-CAfile", shared.File.PassCAFile, "-out", os.DevNull,
+	}
+	output(t, "openssl", verify...)
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(`{"pass.json":"00"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.CommandContext(t.Context(), "openssl", verify...).Run(); err == nil {
+		t.Error("openssl accepts another manifest")
+	}
+}
+
+// shellBlock finds the commands of a page that a reader would type.
+var shellBlock = regexp.MustCompile("(?s)```sh calls\n(.*?)```")
+
+// TestReadmeByTools runs the calls that the README shows, against a running mesh.
+func TestReadmeByTools(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMesh(t, 1, nil)
+	client := dev.NewClient(m.File)
+	if _, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: newVariant(t, client, 4450, 10).GetId(), Tickets: 1, Via: dev.ViaBoth}); err != nil {
+		t.Fatal(err)
+	}
+	devFile := filepath.Join(t.TempDir(), "dev.json")
+	if err := dev.WriteFile(devFile, m.File); err != nil {
+		t.Fatal(err)
+	}
+	places := strings.NewReplacer(
+		".dayof/dev.json", devFile,
+		"127.0.0.1:8289", strings.TrimPrefix(m.File.CheckoutURL, "http://"), "127.0.0.1:8290", strings.TrimPrefix(m.File.PassURL, "http://"),
+		"127.0.0.1:8291", strings.TrimPrefix(m.File.LedgerURL, "http://"), "127.0.0.1:8292", strings.TrimPrefix(m.File.WebhookURL, "http://"))
+	blocks := shellBlock.FindAllStringSubmatch(string(text), -1)
+	if len(blocks) == 0 {
+		t.Fatal("the README shows no calls")
+	}
+	for _, block := range blocks {
+		cmd := exec.CommandContext(within(t, 2*time.Minute), "bash", "-euo", "pipefail", "-c", places.Replace(block[1]))
+		cmd.Dir = ".."
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s\n%v\n%s", block[1], err, out)
+		}
+	}
+}
+
+// newestEvent is the id of the newest webhook event that was stored without an effect.
+func newestEvent(t *testing.T, client *dev.Client) string {
+	t.Helper()
+	ctx := within(t, time.Minute)
+	for {
+		page, err := client.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
+			Filter: &webhookv1.WebhookEventFilter{State: webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED, Type: "product.created"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.GetEvents()) > 0 {
+			return page.GetEvents()[0].GetEventId()
+		}
+		pause(ctx)
+	}
+}
