@@ -20,9 +20,6 @@ const (
 	deadJobAlert = "dead_job"
 	// buryBatch is how many dead jobs one statement moves.
 	buryBatch = 100
-	// retryAttemptsMin are what a job of an unknown kind gets at least: one that
-	// was cancelled at once may fail for another reason next time.
-	retryAttemptsMin = 12
 	// listMax is how many dead letters one list returns.
 	listMax = 1000
 )
@@ -43,7 +40,8 @@ type DeadLetter struct {
 	Reason        string          // "exhausted" or "cancelled"
 	Error         string          // of the last attempt
 	Errors        json.RawMessage // of all attempts: a list of {at, attempt, error, trace}
-	Attempts      int
+	Attempts      int             // spent
+	MaxAttempts   int
 	CreatedTime   time.Time
 	DeadTime      time.Time
 	RetriedTime   *time.Time
@@ -64,7 +62,7 @@ type DeadLetterFilter struct {
 }
 
 // deadLetterColumns are in the order of DeadLetter's fields.
-const deadLetterColumns = `id, job_id, kind, queue, args, reason, error, errors, attempts, created_time, dead_time,
+const deadLetterColumns = `id, job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time,
 	retried_time, retried_job_id, dismissed_time, note`
 
 // DeadLetters lists dead letters in order of their ids.
@@ -98,21 +96,18 @@ func orNull(t time.Time) *time.Time {
 }
 
 // Retry puts a dead letter's job back to work, as a new job with the same
-// arguments and all its attempts, and resolves its alert. Doing it twice is
-// ErrDeadLetterClosed and makes no second job. The kind need not be registered
-// here: a tool may put back what a service works on.
+// arguments, queue and number of attempts, and resolves its alert. Doing it
+// twice is ErrDeadLetterClosed and makes no second job. The kind need not be
+// registered here: a tool may put back what a service works on.
 func (r *Registry) Retry(ctx context.Context, id int64) error {
+	// A client without workers inserts any kind.
+	client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly), &river.Config{Logger: r.config.Logger})
+	if err != nil {
+		return fmt.Errorf("dead letter %d: %w", id, err)
+	}
 	return r.closeLetter(ctx, id, func(tx pgx.Tx, letter DeadLetter) error {
-		// A client without workers inserts any kind.
-		client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly), &river.Config{})
-		if err != nil {
-			return err
-		}
-		params := r.params(rawArgs{kind: letter.Kind, json: letter.Args})
-		if params.InsertOpts.MaxAttempts == 0 {
-			params.InsertOpts.MaxAttempts, params.InsertOpts.Queue = max(letter.Attempts, retryAttemptsMin), letter.Queue
-		}
-		inserted, err := client.InsertTx(ctx, tx, params.Args, params.InsertOpts)
+		opts := &river.InsertOpts{Queue: letter.Queue, MaxAttempts: letter.MaxAttempts}
+		inserted, err := client.InsertTx(ctx, tx, rawArgs{kind: letter.Kind, json: letter.Args}, opts)
 		if err != nil {
 			return err
 		}
@@ -175,12 +170,12 @@ func (r *Registry) buryDead(ctx context.Context) error {
 					LIMIT $1 FOR UPDATE SKIP LOCKED)
 				RETURNING *
 			), letters AS (
-				INSERT INTO dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, created_time, dead_time)
+				INSERT INTO dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
 				SELECT id, kind, queue, args,
 					CASE state WHEN 'discarded' THEN 'exhausted' ELSE 'cancelled' END,
 					-- River's own prefix says what the reason says
 					regexp_replace(coalesce(errors[array_upper(errors, 1)] ->> 'error', ''), '^JobCancelError: ', ''),
-					coalesce(to_jsonb(errors), '[]'), attempt, created_at, finalized_at
+					coalesce(to_jsonb(errors), '[]'), attempt, max_attempts, created_at, finalized_at
 				FROM gone
 				ON CONFLICT (job_id) DO NOTHING
 				RETURNING id, job_id, kind, args, reason, error, attempts

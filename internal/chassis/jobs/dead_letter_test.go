@@ -113,7 +113,7 @@ func TestDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "the new job is done", func() bool {
-			return count(t, pool, `SELECT count(*) FROM river_job WHERE state = 'completed'`) == 1
+			return count(t, pool, `SELECT count(*) FROM river_job WHERE state = 'completed' AND max_attempts = 3`) == 1
 		})
 	})
 
