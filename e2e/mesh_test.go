@@ -74,7 +74,7 @@ func newMesh(t *testing.T, replicas int, settings map[string]string) *mesh.Mesh 
 		t.Fatalf("start the mesh: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := m.Stop(context.Background()); err != nil { //nolint:usetesting // the test's context has ended
+		if err := m.Stop(context.Background()); err != nil {
 			t.Errorf("stop the mesh: %v", err)
 		}
 	})

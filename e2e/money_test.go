@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -20,10 +21,7 @@ func TestSurplusIntent(t *testing.T) {
 	cart := start(t, client, newVariant(t, client, 4450, 10), 2)
 	// A second intent for the same order, such as one made in Stripe's dashboard.
 	first := intent(t, client, cart.IntentID)
-	second := resource{}
-	for key, value := range first {
-		second[key] = value
-	}
+	second := maps.Clone(first)
 	second["id"], second["client_secret"] = "pi_"+dev.NewKey(), "pi_secret_"+dev.NewKey()
 	one, oneCharge := first.paid(8900)
 	two, twoCharge := second.paid(8900)

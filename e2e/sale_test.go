@@ -83,6 +83,7 @@ func TestBothSignalsAtOnce(t *testing.T) {
 
 // raceOnce makes one sale of which both tell at once.
 func raceOnce(t *testing.T, one, two *dev.Client, variant *checkoutv1.Variant, number int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cart, err := one.Start(ctx, variant, 1)

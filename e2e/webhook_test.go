@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -31,10 +32,7 @@ func intent(t *testing.T, client *dev.Client, id string) resource {
 
 // paid turns an intent into a captured one with its charge, as Stripe would show them, and returns both.
 func (r resource) paid(received int64) (intent, charge resource) {
-	intent = resource{}
-	for key, value := range r {
-		intent[key] = value
-	}
+	intent = maps.Clone(r)
 	charge = resource{
 		"id": "ch_" + dev.NewKey(), "object": "charge", "amount": received, "amount_captured": received, "amount_refunded": 0,
 		"balance_transaction": "txn_" + dev.NewKey(), "captured": true, "created": clock.System{}.Now().Unix(),

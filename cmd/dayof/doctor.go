@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -66,7 +65,7 @@ func reportFindings(w world, findings []mesh.Finding) error {
 		}
 	}
 	if len(errs) > 0 {
-		return errors.New(fmt.Sprint(len(errs)) + " problems, see above")
+		return fmt.Errorf("%d problems, see above", len(errs))
 	}
 	return nil
 }

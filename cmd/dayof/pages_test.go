@@ -27,7 +27,7 @@ func TestGeneratedPages(t *testing.T) {
 	} {
 		path := filepath.Join("../../docs", name)
 		if *update {
-			if err := os.WriteFile(path, []byte(page), 0o644); err != nil { //nolint:gosec // a page to read
+			if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -162,7 +162,7 @@ type running struct {
 func startUp(t *testing.T) running {
 	t.Helper()
 	dir := t.TempDir()
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it must outlive the test's context to drain
+	ctx, cancel := context.WithCancel(context.Background()) // it outlives the test's context, to drain
 	w, stdout, stderr := testWorld(nil)
 	base := freePorts(t)
 	ended := make(chan int, 1)

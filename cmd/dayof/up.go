@@ -81,9 +81,16 @@ func printAddresses(w world, f dev.File, devFile, eventName string) error {
 		return w.printJSON(f)
 	}
 	for _, line := range []struct{ name, value string }{
-		{"console", f.ConsoleURL}, {"checkout", f.CheckoutURL}, {"pass", f.PassURL}, {"ledger", f.LedgerURL}, {"webhook", f.WebhookURL},
-		{"stripe", f.Sandbox.StripeURL + "  (sandbox)"}, {"formance", f.Sandbox.FormanceURL}, {"apns", f.Sandbox.APNsURL + "  (sandbox)"},
-		{"addresses", devFile}, {"on sale", eventName},
+		{"console", f.ConsoleURL},
+		{"checkout", f.CheckoutURL},
+		{"pass", f.PassURL},
+		{"ledger", f.LedgerURL},
+		{"webhook", f.WebhookURL},
+		{"stripe", f.Sandbox.StripeURL + "  (sandbox)"},
+		{"formance", f.Sandbox.FormanceURL},
+		{"apns", f.Sandbox.APNsURL + "  (sandbox)"},
+		{"addresses", devFile},
+		{"on sale", eventName},
 	} {
 		fmt.Fprintf(w.stdout, "%-10s %s\n", line.name, line.value)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dayof/dayof/internal/dev"
@@ -111,7 +112,7 @@ func fitsRecord(got EndState, want any) bool {
 		for _, count := range got.Events {
 			stored += count
 		}
-		return want.String() == fmt.Sprint(stored)
+		return want.String() == strconv.Itoa(stored)
 	}
 	return false
 }

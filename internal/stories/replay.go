@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -95,7 +96,7 @@ func (r *Result) replay(ctx context.Context, client *dev.Client, s Story, o Opti
 	if r.EndState, err = endState(ctx, client, cart.OrderID, int(s.quantity()), events); err != nil {
 		return err
 	}
-	expect, _ := mapped.value(map[string]any(s.Expect)).(map[string]any)
+	expect, _ := mapped.value(s.Expect).(map[string]any)
 	r.Differences, r.NotCompared, err = compare(r.EndState, expect)
 	return err
 }
@@ -131,7 +132,7 @@ func startOrder(ctx context.Context, client *dev.Client, s Story, now time.Time)
 }
 
 func storyVariant(ctx context.Context, client *dev.Client, eventID, currency string, price int64) (string, error) {
-	variant, err := client.CreateVariant(ctx, "stories", eventID, "Story "+currency, fmt.Sprint(price), storyCapacity,
+	variant, err := client.CreateVariant(ctx, "stories", eventID, "Story "+currency, strconv.FormatInt(price, 10), storyCapacity,
 		&checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: currency, MinorUnits: price}})
 	if err != nil {
 		return "", fmt.Errorf("create a variant of %d %s: %w", price, currency, err)
@@ -191,7 +192,7 @@ func (r *Result) deliver(ctx context.Context, client *dev.Client, events []event
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		r.Answers[fmt.Sprint(status)]++
+		r.Answers[strconv.Itoa(status)]++
 		if status >= http.StatusInternalServerError {
 			return fmt.Errorf("event %s: the endpoint answers %d", e.id, status)
 		}
