@@ -13,6 +13,7 @@ import (
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
@@ -106,9 +107,11 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan) (e entry, outcom
 			"the ledger holds another entry under this reference; an operator must look at it").Because(err)
 	}
 	if !copied {
+		crash.At(crash.LedgerPosted)
 		if err := s.keep(ctx, c, e); err != nil {
 			return entry{}, outcomeFailed, err
 		}
+		crash.At(crash.LedgerCopied)
 	}
 	return e, outcome, nil
 }

@@ -255,6 +255,7 @@ func (s *Service) store(ctx context.Context, d delivery) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
+	crash.At(crash.WebhookStored)
 	if !result.isNew && result.state == stateDead && d.source == sourceDelivery {
 		if _, err := requeue(ctx, s.Pool, s.Clock.Now(), "state = 'dead' AND endpoint = $5 AND event_id = $6", d.endpoint, d.event.id); err != nil {
 			return stored{}, err

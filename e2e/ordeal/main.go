@@ -97,8 +97,8 @@ func once(ctx context.Context, c ordeal.Config, out io.Writer) (failed bool, err
 	if err != nil {
 		return true, fmt.Errorf("seed %d %s: %w", c.Seed, c.CrashPoint, err)
 	}
-	fmt.Fprintf(out, "seed %d %s: %d paid, %d completed, %d refunded, %d killed, %d frozen, recovered in %v, %d violations\n",
-		r.Seed, c.CrashPoint, r.Paid, r.Completed, r.Refunded, r.Killed, r.Frozen, r.Recovery.Round(time.Millisecond), len(r.Violations))
+	fmt.Fprintf(out, "seed %d %s: %d paid, %d completed, %d refunded, %d killed, %d frozen, orders ended in %v, all in %v, %d violations\n",
+		r.Seed, c.CrashPoint, r.Paid, r.Completed, r.Refunded, r.Killed, r.Frozen, r.OrdersEnded.Round(100*time.Millisecond), r.Recovery.Round(100*time.Millisecond), len(r.Violations))
 	for _, v := range r.Violations {
 		fmt.Fprintln(out, "VIOLATION", v)
 	}

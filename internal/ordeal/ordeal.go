@@ -49,7 +49,9 @@ type Report struct {
 	Completed  int
 	Refunded   int
 	Violations []string
-	// Recovery is how long the last order needed after everything ran again.
+	// OrdersEnded is how long after the last sale the last paid order was completed or refunded, by the replicas that live.
+	OrdersEnded time.Duration
+	// Recovery is how long after that nothing at all was left to do.
 	Recovery time.Duration
 	Killed   int
 	Frozen   int
@@ -130,12 +132,12 @@ func (o *ordeal) run(ctx context.Context) error {
 			return err
 		}
 	}
+	o.mesh.Sandbox.Faults.ClearAll()
+	o.report.OrdersEnded = o.wait(ctx, o.openOrders)
 	if err := o.mend(ctx); err != nil {
 		return err
 	}
-	if err := o.settle(ctx); err != nil {
-		return err
-	}
+	o.report.Recovery = o.wait(ctx, func(ctx context.Context) (string, error) { return o.witness().Left(ctx, o.paid[0], nil) })
 	return o.judge(ctx)
 }
 
@@ -163,32 +165,34 @@ func (o *ordeal) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(o.log, "%s "+format+"\n", append([]any{o.mesh.Clock().Now().Format("15:04:05.000")}, args...)...)
 }
 
-// settle waits until nothing is left to do: no order walks, no webhook event is open, no refund is only requested.
-func (o *ordeal) settle(ctx context.Context) error {
+// wait polls until nothing is left and returns how long that took. What is left when time runs out is a violation.
+func (o *ordeal) wait(ctx context.Context, left func(ctx context.Context) (string, error)) time.Duration {
 	from := o.mesh.Clock().Now()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	left := ""
 	for {
-		var err error
-		if left, err = o.left(ctx); err != nil {
-			left = err.Error()
+		what, err := left(ctx)
+		if err != nil {
+			what = err.Error()
 		}
-		if left == "" {
-			o.report.Recovery = o.mesh.Clock().Now().Sub(from)
-			return nil
+		took := o.mesh.Clock().Now().Sub(from)
+		if what == "" {
+			return took
 		}
 		select {
 		case <-ctx.Done():
-			o.report.Violations = append(o.report.Violations, fmt.Sprintf("after %v there is still to do: %s", settleTimeout, left))
-			return nil
+			o.report.Violations = append(o.report.Violations, fmt.Sprintf("after %v there is still to do: %s", took.Round(time.Second), what))
+			return took
 		case <-time.After(settlePoll):
 		}
 	}
 }
 
-// left looks at every paid order, and at the rest of the system once.
-func (o *ordeal) left(ctx context.Context) (string, error) {
+// openOrders says which paid order has not ended.
+func (o *ordeal) openOrders(ctx context.Context) (string, error) {
+	if len(o.paid) == 0 {
+		return "", errors.New("nothing was paid")
+	}
 	for _, id := range o.paid {
 		details, err := o.witness().Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: id})
 		if err != nil {
@@ -199,16 +203,13 @@ func (o *ordeal) left(ctx context.Context) (string, error) {
 		case checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED:
 		case checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE:
 			if order.GetPaymentState() != checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED {
-				return "order " + id + " is not refunded yet", nil
+				return "order " + id + " is not refunded", nil
 			}
 		default:
 			return "order " + id + " is " + dev.Word(order.GetFulfilmentState()), nil
 		}
 	}
-	if len(o.paid) == 0 {
-		return "", errors.New("nothing was paid")
-	}
-	return o.witness().Left(ctx, o.paid[0], nil)
+	return "", nil
 }
 
 // witness is the replica that is asked for the truth: never the one that died for good.
