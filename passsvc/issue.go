@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/passsvc/passdb"
@@ -50,6 +51,7 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 	if err != nil {
 		return nil, err
 	}
+	crash.At(crash.PassIssued)
 	s.changed(revised...)
 	for _, p := range res.GetPasses() {
 		if err := s.openPass(p); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -92,6 +93,7 @@ func (s *Service) workEvent(ctx context.Context, job *river.Job[eventArgs]) erro
 		return nil
 	}
 	v := s.try(ctx, row)
+	crash.At(crash.WebhookCalled)
 	if ctx.Err() != nil {
 		return ctx.Err() // we were stopped or timed out; the try says nothing about the event
 	}

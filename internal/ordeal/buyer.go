@@ -78,6 +78,9 @@ func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) er
 	o.mu.Lock()
 	o.paid = append(o.paid, started.GetOrder().GetId())
 	o.mu.Unlock()
+	if o.chance(5) == 0 {
+		return o.refund(ctx, i, started.GetOrder().GetId())
+	}
 	if !tells {
 		return nil
 	}
@@ -86,6 +89,25 @@ func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) er
 		rpc.WithBearerToken(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/complete", i)), started.GetOrderAccessToken()),
 		&checkoutv1.CompleteCheckoutRequest{OrderId: started.GetOrder().GetId(), PaymentIntentId: started.GetPaymentIntentId()})
 	return nil
+}
+
+// refund sends all of an order's money back, as staff would: as soon as the payment is known, which may be in the middle of
+// the walk.
+func (o *ordeal) refund(ctx context.Context, i int, orderID string) error {
+	for {
+		err := o.insist(ctx, func(c *dev.Client) error {
+			_, err := c.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/refund", i)), &checkoutv1.RefundOrderRequest{OrderId: orderID})
+			return err
+		})
+		if problem.Reason(err) != "ORDER_NOT_PAID" {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		case <-time.After(retryPause):
+		}
+	}
 }
 
 // captured asks Stripe whether an intent has succeeded.

@@ -30,7 +30,6 @@ const (
 	LedgerPosted          = "ledger/post/posted"      // the ledger has the entry, our copy is not written
 	LedgerCopied          = "ledger/post/copied"      // our copy is written, nobody is answered
 	PassIssued            = "pass/issue/written"      // the passes are committed, nobody is answered
-	PassPushed            = "pass/push/sent"          // APNs has taken the push, its outcome is not written
 )
 
 // Points lists all points.
@@ -38,7 +37,7 @@ func Points() []string {
 	return []string{
 		CheckoutStartWritten, CheckoutStartAsked, CheckoutWalkBegun, CheckoutWalkIssued, CheckoutWalkPosted, CheckoutWalkFinishing,
 		CheckoutWalkWritten, CheckoutWalkFinished, CheckoutRefundSent, WebhookStored, WebhookCalled, LedgerPosted, LedgerCopied,
-		PassIssued, PassPushed,
+		PassIssued,
 	}
 }
 

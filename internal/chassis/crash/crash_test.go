@@ -34,7 +34,7 @@ func TestAt(t *testing.T) {
 	}{
 		"first pass":    {crash.CheckoutWalkBegun, "", true, -1},
 		"third pass":    {crash.CheckoutWalkBegun + ":3", "alive\nalive\n", true, -1},
-		"another point": {crash.PassPushed, "alive\nalive\nalive\n", false, 0},
+		"another point": {crash.PassIssued, "alive\nalive\nalive\n", false, 0},
 		"no such point": {"checkout/nowhere", "", false, 2},
 		"no such count": {crash.CheckoutWalkBegun + ":0", "", false, 2},
 	}
