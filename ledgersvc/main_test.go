@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -80,18 +81,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	g.mu.Lock()
-	g.requests = append(g.requests, r.Method+" "+r.URL.Path)
-	if key := r.Header.Get("Idempotency-Key"); key != "" {
-		if bytes.Contains(body, []byte(`"kind":"receipt"`)) {
-			key += " as a receipt" // a capture is one of two
-		}
-		if before, known := g.bodies[key]; known && !bytes.Equal(before, body) && !g.conflicts {
-			g.t.Errorf("key %s was sent with two bodies:\n%s\n%s", key, before, body)
-		}
-		g.bodies[key] = body
-	}
-	g.mu.Unlock()
+	g.note(r.Method+" "+r.URL.Path, r.Header.Get("Idempotency-Key"), body)
 	if r.Method == http.MethodPost {
 		now := g.inFlight.Add(1)
 		defer g.inFlight.Add(-1)
@@ -99,6 +89,46 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	g.next.ServeHTTP(w, r)
+}
+
+// note remembers a request and checks what its keys were sent with before. The elements of a bulk are writes like others.
+func (g *gate) note(request, key string, body []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.requests = append(g.requests, request)
+	if !strings.HasSuffix(request, "/_bulk") {
+		g.noteWrite(key, body)
+		return
+	}
+	var elements []struct {
+		Ik   string          `json:"ik"`
+		Data json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(body, &elements); err != nil {
+		g.t.Error(err)
+	}
+	for _, e := range elements {
+		if e.Ik == "" {
+			g.t.Errorf("an element of a bulk has no key: %s", e.Data)
+		}
+		g.noteWrite(e.Ik, e.Data)
+	}
+}
+
+func (g *gate) noteWrite(key string, body []byte) {
+	if key == "" {
+		return
+	}
+	if !bytes.Contains(body, []byte(`"reference":"`+key+`"`)) {
+		g.t.Errorf("key %s is not the reference of %s", key, body)
+	}
+	if bytes.Contains(body, []byte(`"kind":"receipt"`)) {
+		key += " as a receipt" // a capture is one of two
+	}
+	if before, known := g.bodies[key]; known && !bytes.Equal(before, body) && !g.conflicts {
+		g.t.Errorf("key %s was sent with two bodies:\n%s\n%s", key, before, body)
+	}
+	g.bodies[key] = bytes.Clone(body)
 }
 
 // count returns how many requests there were with that method and end of the path.
