@@ -44,7 +44,7 @@ func matchesTag(list, etag string) bool {
 			return false
 		}
 		end := strings.IndexByte(list[1:], '"')
-		if end < 0 {
+		if end < 0 || strings.ContainsFunc(list[1:end+1], func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			return false
 		}
 		if list[:end+2] == opaque {

@@ -58,8 +58,8 @@ type priceContent struct {
 func staffFields() []string { return []string{"gate", "section", "row", "seat", "note"} }
 
 // contentFrom checks and normalises what a caller wants a ticket's pass to show. path names the message in problems.
-func contentFrom(orderID string, p *passv1.PassContent, path string) (content, error) {
-	event, err := eventFrom(p.GetEvent(), path+".event")
+func contentFrom(zones *zoneCache, orderID string, p *passv1.PassContent, path string) (content, error) {
+	event, err := eventFrom(zones, p.GetEvent(), path+".event")
 	if err != nil {
 		return content{}, err
 	}
@@ -80,8 +80,8 @@ func contentFrom(orderID string, p *passv1.PassContent, path string) (content, e
 }
 
 // eventFrom checks and normalises an event.
-func eventFrom(e *passv1.PassEvent, path string) (eventContent, error) {
-	if _, err := time.LoadLocation(e.GetTimeZone()); err != nil || e.GetTimeZone() == "Local" {
+func eventFrom(zones *zoneCache, e *passv1.PassEvent, path string) (eventContent, error) {
+	if _, err := zones.load(e.GetTimeZone()); err != nil {
 		return eventContent{}, problem.InvalidField(path+".time_zone", "must be an IANA time zone such as Europe/Berlin")
 	}
 	if (e.Latitude == nil) != (e.Longitude == nil) {

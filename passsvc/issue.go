@@ -24,7 +24,7 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := wantedPasses(req)
+	wanted, err := s.wantedPasses(req)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ type wantedPass struct {
 	changeNumber int64
 }
 
-func wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, error) {
+func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, error) {
 	wanted := make([]wantedPass, 0, len(req.GetPasses()))
 	seen := map[string]bool{}
 	for i, p := range req.GetPasses() {
@@ -92,7 +92,7 @@ func wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, error) {
 			return nil, problem.InvalidField(path+".ticket_id", "must not repeat another ticket of the request")
 		}
 		seen[p.GetTicketId()] = true
-		c, err := contentFrom(req.GetOrderId(), p, path)
+		c, err := contentFrom(s.zones, req.GetOrderId(), p, path)
 		if err != nil {
 			return nil, err
 		}

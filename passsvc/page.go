@@ -194,7 +194,7 @@ func (s *Service) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
 	if err != nil {
 		return ticketModel{}, err
 	}
-	zone, err := time.LoadLocation(c.Event.TimeZone)
+	zone, err := s.zones.load(c.Event.TimeZone)
 	if err != nil {
 		return ticketModel{}, fmt.Errorf("time zone of event: %w", err)
 	}

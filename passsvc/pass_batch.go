@@ -36,7 +36,7 @@ const (
 
 // BatchUpdatePasses implements PassService. It returns at once.
 func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdatePassesRequest) (*passv1.BatchUpdatePassesResponse, error) {
-	event, err := batchEvent(req)
+	event, err := s.batchEvent(req)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdate
 }
 
 // batchEvent returns the new event of a request, nil if it leaves the event, or what is wrong with the request.
-func batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
+func (s *Service) batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
 	if req.GetEvent() == nil && len(req.GetFields()) == 0 {
 		return nil, problem.InvalidField("event", "must be given unless fields are")
 	}
@@ -91,7 +91,7 @@ func batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
 	if req.GetEvent().GetId() != req.GetEventId() {
 		return nil, problem.InvalidField("event.id", "must be event_id")
 	}
-	event, err := eventFrom(req.GetEvent(), "event")
+	event, err := eventFrom(s.zones, req.GetEvent(), "event")
 	return &event, err
 }
 

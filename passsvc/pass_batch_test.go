@@ -37,10 +37,7 @@ func (r *replica) crowd(t testing.TB, n int) []*passv1.Pass {
 	t.Helper()
 	var all []*passv1.Pass
 	for from := 0; from < n; from += 500 {
-		req := &passv1.IssuePassesRequest{OrderId: fmt.Sprintf("Order%016d", from)}
-		for i := from; i < min(from+500, n); i++ {
-			req.Passes = append(req.Passes, newContent(i+1))
-		}
+		req := issueRequest(fmt.Sprintf("Order%016d", from), from+1, min(500, n-from))
 		res, err := r.client.IssuePasses(withKey(t.Context()), req)
 		if err != nil {
 			t.Fatal(err)
@@ -54,6 +51,15 @@ func (r *replica) crowd(t testing.TB, n int) []*passv1.Pass {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// issueRequest is that of an order with count tickets, from number first on.
+func issueRequest(order string, first, count int) *passv1.IssuePassesRequest {
+	req := &passv1.IssuePassesRequest{OrderId: order}
+	for i := range count {
+		req.Passes = append(req.Passes, newContent(first+i))
+	}
+	return req
 }
 
 func (r *replica) batch(t testing.TB, id string) *passv1.PassBatch {

@@ -121,12 +121,8 @@ const (
 	styleNone   = "PKDateStyleNone"
 )
 
-// renderPass returns pass.json. Equal arguments give equal bytes.
-func renderPass(c content, id passIdentity) ([]byte, error) {
-	zone, err := time.LoadLocation(c.Event.TimeZone)
-	if err != nil {
-		return nil, fmt.Errorf("time zone of event %s: %w", c.Event.ID, err)
-	}
+// renderPass returns pass.json, with times in the venue's zone. Equal arguments give equal bytes.
+func renderPass(c content, id passIdentity, zone *time.Location) ([]byte, error) {
 	language := languageOf(c.Language)
 	at := func(t time.Time) string { return t.In(zone).Format(time.RFC3339) }
 	opens := c.Event.StartTime

@@ -32,12 +32,13 @@ type revisionState struct {
 type renderer struct {
 	keys          keyRing
 	webServiceURL string
+	zones         *zoneCache
 	design        *pkpass.Design
 	translations  map[[2]string][]byte // by language and by the language of the literals
 }
 
-func newRenderer(keys keyRing, webServiceURL string) (*renderer, error) {
-	r := &renderer{keys: keys, webServiceURL: webServiceURL, translations: map[[2]string][]byte{}}
+func newRenderer(keys keyRing, webServiceURL string, zones *zoneCache) (*renderer, error) {
+	r := &renderer{keys: keys, webServiceURL: webServiceURL, zones: zones, translations: map[[2]string][]byte{}}
 	images, err := fs.ReadDir(artwork.Images, ".")
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
@@ -84,9 +85,13 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 	if err != nil {
 		return pkpass.Archive{}, err
 	}
+	zone, err := r.zones.load(s.Content.Event.TimeZone)
+	if err != nil {
+		return pkpass.Archive{}, fmt.Errorf("time zone of event %s: %w", s.Content.Event.ID, err)
+	}
 	rendered, err := renderPass(s.Content, passIdentity{
 		PassType: s.PassType, Team: certificate.TeamIdentifier, Serial: s.Serial, Token: token, WebServiceURL: r.webServiceURL,
-	})
+	}, zone)
 	if err != nil {
 		return pkpass.Archive{}, err
 	}

@@ -49,6 +49,7 @@ type Service struct {
 	q            passdb.Queries
 	keys         keyRing
 	certificates *certificateStore
+	zones        *zoneCache
 	renderer     *renderer
 	cache        *passCache
 	pages        *pages
@@ -73,7 +74,8 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	renderer, err := newRenderer(keys, c.PublicURL)
+	zones := &zoneCache{}
+	renderer, err := newRenderer(keys, c.PublicURL, zones)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +88,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, Config: c, keys: keys, certificates: certificates, renderer: renderer, pages: pages, google: google,
+		Deps: d, Config: c, keys: keys, certificates: certificates, zones: zones, renderer: renderer, pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
 	s.cache = newPassCache(s)

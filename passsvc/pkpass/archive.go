@@ -1,7 +1,6 @@
 package pkpass
 
 import (
-	"bytes"
 	"crypto/sha1" //nolint:gosec // Apple's manifest is defined with SHA-1; the signature over it uses SHA-256
 	"encoding/binary"
 	"encoding/hex"
@@ -65,12 +64,11 @@ func (d *Design) Build(files []File, c *Certificate, signingTime time.Time) (Arc
 	if err != nil {
 		return Archive{}, err
 	}
-	z := zipWriter{offset: len(d.zip.out), entries: slices.Clone(d.zip.entries)}
-	for _, f := range files {
+	own := append(slices.Clone(files), File{manifestFile, manifest}, File{signatureFile, signature})
+	z := newZipWriter(len(d.zip.out), d.zip.entries, own)
+	for _, f := range own {
 		z.add(f)
 	}
-	z.add(File{manifestFile, manifest})
-	z.add(File{signatureFile, signature})
 	z.finish()
 	return Archive{Shared: d.zip.out, Own: z.out}, nil
 }
@@ -141,6 +139,21 @@ const (
 	zipDate     = 1<<5 | 1 // 1980-01-01, the first day there is; its time is 0
 )
 
+// newZipWriter returns a writer that goes on where one with entries ended, with room for files and the directory: what
+// it makes is kept for long, and should not be copied around nor be larger than it is.
+func newZipWriter(offset int, entries []zipEntry, files []File) zipWriter {
+	const localHeader, centralHeader, end = 30, 46, 22
+	size := end
+	for _, e := range entries {
+		size += centralHeader + len(e.name)
+	}
+	for _, f := range files {
+		size += localHeader + centralHeader + 2*len(f.Name) + len(f.Data)
+	}
+	all := make([]zipEntry, 0, len(entries)+len(files))
+	return zipWriter{offset: offset, entries: append(all, entries...), out: make([]byte, 0, size)}
+}
+
 func (z *zipWriter) add(f File) {
 	e := zipEntry{
 		name: f.Name, crc: crc32.ChecksumIEEE(f.Data), size: uint32(len(f.Data)), offset: uint32(z.offset + len(z.out)),
@@ -175,7 +188,6 @@ func (z *zipWriter) finish() {
 	z.put16(0, 0, uint16(len(z.entries)), uint16(len(z.entries)))
 	z.put32(uint32(size), uint32(start))
 	z.put16(0)
-	z.out = bytes.Clone(z.out) // exact size: it is cached
 }
 
 func (z *zipWriter) put16(values ...uint16) {

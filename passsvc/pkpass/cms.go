@@ -1,15 +1,15 @@
 package pkpass
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
-	"math/big"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Object identifiers of RFC 5652, RFC 8017 and RFC 5754.
@@ -23,50 +23,14 @@ var (
 	oidSigningTime   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
 	oidRSA           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
 	oidSHA256        = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
-	asn1Null         = asn1.RawValue{Tag: asn1.TagNull}
 )
 
-type contentInfo struct {
-	Type    asn1.ObjectIdentifier
-	Content asn1.RawValue // under the explicit tag 0
-}
-
-type signedData struct {
-	Version          int
-	DigestAlgorithms []pkix.AlgorithmIdentifier `asn1:"set"`
-	Content          detachedContent
-	Certificates     asn1.RawValue
-	Signers          []signerInfo `asn1:"set"`
-}
-
-// detachedContent names the type of what was signed and leaves it out.
-type detachedContent struct {
-	Type asn1.ObjectIdentifier
-}
-
-type signerInfo struct {
-	Version            int
-	Issuer             issuerAndSerial
-	DigestAlgorithm    pkix.AlgorithmIdentifier
-	SignedAttributes   asn1.RawValue
-	SignatureAlgorithm pkix.AlgorithmIdentifier
-	Signature          []byte
-}
-
-type issuerAndSerial struct {
-	Issuer asn1.RawValue
-	Serial *big.Int
-}
-
-type attribute struct {
-	Type   asn1.ObjectIdentifier
-	Values []any `asn1:"set"`
-}
-
-// tagged puts bytes under the context tag 0.
-func tagged(b []byte) asn1.RawValue {
-	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: b}
-}
+// Tags of ASN.1, as RFC 5652 uses them.
+const (
+	tagSet      = cbasn1.SET
+	tagSequence = cbasn1.SEQUENCE
+	tagContext0 = cbasn1.Tag(0 | 0x80 | 0x20) // [0], constructed
+)
 
 // Sign returns the detached CMS signature over content in DER: SHA-256 and RSA PKCS #1 v1.5, with content type, digest
 // and signing time as signed attributes, and with the certificates of signer and issuer.
@@ -74,43 +38,83 @@ func tagged(b []byte) asn1.RawValue {
 // Equal arguments give equal bytes: this padding has no randomness. (The library that is usual here, smallstep/pkcs7,
 // states the time of the call as signing time.) The signing time is stated in whole seconds.
 func Sign(content []byte, c *Certificate, signingTime time.Time) ([]byte, error) {
-	digest := sha256.Sum256(content)
-	attributes, err := asn1.MarshalWithParams([]attribute{
-		{Type: oidContentType, Values: []any{oidData}},
-		{Type: oidMessageDigest, Values: []any{digest[:]}},
-		{Type: oidSigningTime, Values: []any{signingTime.UTC().Truncate(time.Second)}},
-	}, "set") // sorts them, as DER demands
+	attributes, err := signedAttributes(sha256.Sum256(content), signingTime)
 	if err != nil {
-		return nil, fmt.Errorf("marshal signed attributes: %w", err)
+		return nil, err
 	}
-	toSign := sha256.Sum256(attributes)
-	signature, err := rsa.SignPKCS1v15(nil, c.Key, crypto.SHA256, toSign[:])
+	// They are signed as a SET OF and stand in the message under an implicit tag (RFC 5652, 5.4).
+	var set cryptobyte.Builder
+	set.AddASN1(tagSet, func(b *cryptobyte.Builder) { b.AddBytes(attributes) })
+	toSign, err := set.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("encode signed attributes: %w", err)
+	}
+	digest := sha256.Sum256(toSign)
+	signature, err := rsa.SignPKCS1v15(nil, c.Key, crypto.SHA256, digest[:])
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	// They are signed as a SET OF and stand in the message under an implicit tag (RFC 5652, 5.4).
-	attributes[0] = 0xA0
-	sha256Algorithm := pkix.AlgorithmIdentifier{Algorithm: oidSHA256, Parameters: asn1Null}
-	data, err := asn1.Marshal(signedData{
-		Version:          1,
-		DigestAlgorithms: []pkix.AlgorithmIdentifier{sha256Algorithm},
-		Content:          detachedContent{Type: oidData},
-		Certificates:     tagged(append(bytes.Clone(c.Leaf.Raw), c.Issuer.Raw...)),
-		Signers: []signerInfo{{
-			Version:            1,
-			Issuer:             issuerAndSerial{Issuer: asn1.RawValue{FullBytes: c.Leaf.RawIssuer}, Serial: c.Leaf.SerialNumber},
-			DigestAlgorithm:    sha256Algorithm,
-			SignedAttributes:   asn1.RawValue{FullBytes: attributes},
-			SignatureAlgorithm: pkix.AlgorithmIdentifier{Algorithm: oidRSA, Parameters: asn1Null},
-			Signature:          signature,
-		}},
+	message := cryptobyte.NewBuilder(make([]byte, 0, len(c.Leaf.Raw)+len(c.Issuer.Raw)+1024))
+	message.AddASN1(tagSequence, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oidSignedData)
+		b.AddASN1(tagContext0, func(b *cryptobyte.Builder) {
+			b.AddASN1(tagSequence, func(b *cryptobyte.Builder) { addSignedData(b, c, attributes, signature) })
+		})
 	})
+	encoded, err := message.Bytes()
 	if err != nil {
-		return nil, fmt.Errorf("marshal signed data: %w", err)
+		return nil, fmt.Errorf("encode signature: %w", err)
 	}
-	message, err := asn1.Marshal(contentInfo{Type: oidSignedData, Content: tagged(data)})
+	return encoded, nil
+}
+
+// signedAttributes returns the attributes without their enclosing tag, in the order that DER demands of a set: by their
+// bytes, here by their lengths.
+func signedAttributes(digest [sha256.Size]byte, signingTime time.Time) ([]byte, error) {
+	var b cryptobyte.Builder
+	add := func(oid asn1.ObjectIdentifier, value func(b *cryptobyte.Builder)) {
+		b.AddASN1(tagSequence, func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(oid)
+			b.AddASN1(tagSet, value)
+		})
+	}
+	add(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) })
+	add(oidSigningTime, func(b *cryptobyte.Builder) { b.AddASN1UTCTime(signingTime.UTC().Truncate(time.Second)) })
+	add(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(digest[:]) })
+	encoded, err := b.Bytes()
 	if err != nil {
-		return nil, fmt.Errorf("marshal message: %w", err)
+		return nil, fmt.Errorf("encode signed attributes: %w", err)
 	}
-	return message, nil
+	return encoded, nil
+}
+
+// addSignedData writes the fields of SignedData (RFC 5652, 5.1) with one signer and no content.
+func addSignedData(b *cryptobyte.Builder, c *Certificate, attributes, signature []byte) {
+	const version = 1 // of SignedData and of SignerInfo
+	algorithm := func(b *cryptobyte.Builder, oid asn1.ObjectIdentifier) {
+		b.AddASN1(tagSequence, func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(oid)
+			b.AddASN1NULL()
+		})
+	}
+	b.AddASN1Int64(version)
+	b.AddASN1(tagSet, func(b *cryptobyte.Builder) { algorithm(b, oidSHA256) })
+	b.AddASN1(tagSequence, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) })
+	b.AddASN1(tagContext0, func(b *cryptobyte.Builder) {
+		b.AddBytes(c.Leaf.Raw)
+		b.AddBytes(c.Issuer.Raw)
+	})
+	b.AddASN1(tagSet, func(b *cryptobyte.Builder) {
+		b.AddASN1(tagSequence, func(b *cryptobyte.Builder) {
+			b.AddASN1Int64(version)
+			b.AddASN1(tagSequence, func(b *cryptobyte.Builder) {
+				b.AddBytes(c.Leaf.RawIssuer)
+				b.AddASN1BigInt(c.Leaf.SerialNumber)
+			})
+			algorithm(b, oidSHA256)
+			b.AddASN1(tagContext0, func(b *cryptobyte.Builder) { b.AddBytes(attributes) })
+			algorithm(b, oidRSA)
+			b.AddASN1OctetString(signature)
+		})
+	})
 }

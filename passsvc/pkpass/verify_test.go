@@ -414,10 +414,30 @@ func TestOpenSSLAgrees(t *testing.T) {
 	}
 }
 
-// FuzzVerify looks for packages that make us panic.
+// FuzzVerify looks for contents that make us panic.
 func FuzzVerify(f *testing.F) {
-	f.Add(newDraft(f).build(f))
-	f.Fuzz(func(_ *testing.T, archive []byte) {
-		pkpass.Verify(archive, pkpass.VerifyOptions{Now: now})
+	d := newDraft(f)
+	var files map[string]string
+	d.after = func(all map[string]string) { files = maps.Clone(all) }
+	d.build(f)
+	f.Add(files["pass.json"], files["manifest.json"], files["signature"], files["de.lproj/pass.strings"], files["icon.png"])
+	f.Fuzz(func(t *testing.T, pass, manifest, signature, translation, icon string) {
+		var out bytes.Buffer
+		w := zip.NewWriter(&out)
+		for name, data := range map[string]string{
+			"pass.json": pass, "manifest.json": manifest, "signature": signature, "de.lproj/pass.strings": translation, "icon.png": icon,
+		} {
+			entry, err := w.CreateHeader(&zip.FileHeader{Name: name})
+			if err == nil {
+				_, err = entry.Write([]byte(data))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		pkpass.Verify(out.Bytes(), pkpass.VerifyOptions{Now: now})
 	})
 }

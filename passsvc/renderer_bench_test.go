@@ -1,0 +1,69 @@
+package passsvc
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/passsvc/pkpass"
+)
+
+// BenchmarkArchive compares fresh packages, from content to bytes, with the RSA signature that is in them. Each round
+// does both, so that a busy machine slows both alike.
+func BenchmarkArchive(b *testing.B) {
+	now := time.Date(2026, 11, 3, 18, 30, 0, 0, time.UTC)
+	chain, err := pkpass.NewThrowawayChain(now, pkpass.ThrowawayOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	certificate, err := pkpass.ParseCertificate(chain.Bundle)
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys, err := newKeyRing([]config.Secret{config.NewSecret("1:0123456789012345678901234567890123456789")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := newRenderer(keys, "https://pass.example", &zoneCache{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	state := revisionState{
+		Serial: "AAAAAAAAAAAAAAAAAAAAA", PassType: certificate.PassTypeIdentifier, Revision: 2, KeyVersion: 1, ReviseTime: now,
+		Content: content{
+			TicketID: "T", OrderID: "O", Code: "D1.code", OrganizerName: "Nachtwerk", ProductName: "Standing", VariantName: "Front",
+			Event: eventContent{
+				ID: "E", Name: "Night", VenueName: "Gasometer", TimeZone: "Europe/Berlin", StartTime: now, EndTime: now.Add(time.Hour),
+				Location: &coordinate{Latitude: 52.5},
+			},
+			Price: priceContent{Currency: "EUR", MinorUnits: 8900}, Terms: "No glass.", Staff: map[string]string{"gate": "B"},
+		},
+	}
+	sum := sha256.Sum256([]byte("manifest"))
+	var archives, signatures time.Duration
+	for b.Loop() {
+		archives += timeOf(func() {
+			if _, err := r.archive(state, certificate); err != nil {
+				b.Fatal(err)
+			}
+		})
+		signatures += timeOf(func() {
+			if _, err := certificate.Key.Sign(nil, sum[:], crypto.SHA256); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+	b.ReportMetric(float64(b.N)/archives.Seconds(), "archives/s")
+	b.ReportMetric(float64(b.N)/signatures.Seconds(), "signatures/s")
+	b.ReportMetric(signatures.Seconds()/archives.Seconds(), "of-bare-signing")
+}
+
+// timeOf measures one call.
+func timeOf(f func()) time.Duration {
+	began := clock.System{}.Now()
+	f()
+	return clock.System{}.Now().Sub(began)
+}
