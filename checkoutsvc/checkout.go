@@ -146,8 +146,8 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 		}))
 		for i, l := range q.lines {
 			must(w.q.InsertOrderLine(ctx, &w.pipe, checkoutdb.InsertOrderLineParams{
-				OrderID: id, Position: int32(i + 1), VariantID: l.variant.ID, VariantVersion: l.variant.Version, //nolint:gosec // at most 20 lines of 100 tickets
-				ProductName: l.variant.ProductName, VariantName: l.variant.Name, Quantity: int32(l.quantity), //nolint:gosec // at most 100
+				OrderID: id, Position: int32(i + 1), VariantID: l.variant.ID, VariantVersion: l.variant.Version,
+				ProductName: l.variant.ProductName, VariantName: l.variant.Name, Quantity: int32(l.quantity),
 				UnitPriceMinorUnits: l.variant.PriceMinorUnits, Snapshot: newSnapshot(q.event, l.variant),
 			}))
 		}

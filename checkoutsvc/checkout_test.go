@@ -14,6 +14,7 @@ import (
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
@@ -32,7 +33,7 @@ func TestStartCheckout(t *testing.T) {
 			t.Errorf("got hold %v and %d tickets", o.GetHoldState(), len(o.GetTickets()))
 		}
 		intent := w.api("GET", "/v1/payment_intents/"+res.GetPaymentIntentId(), "")
-		if intent["amount"] != 17800.0 || intent["currency"] != "eur" || intent["metadata"].(map[string]any)["order_id"] != o.GetId() {
+		if intent["amount"] != 17800.0 || intent["currency"] != "eur" || field(intent, "metadata", "order_id") != o.GetId() {
 			t.Errorf("Stripe has %v", intent)
 		}
 	})
@@ -94,7 +95,7 @@ func TestStartCheckoutRefuses(t *testing.T) {
 	w := newWorld(t)
 	small := w.sell(500, 3)
 	future, err := w.replicas[0].catalog.CreateVariant(w.keyed("future"), &checkoutv1.CreateVariantRequest{
-		ProductId: w.product.GetId(), Name: "Later", CapacityTicketCount: 5, SaleStartTime: timestamppb.New(time.Now().Add(time.Hour)),
+		ProductId: w.product.GetId(), Name: "Later", CapacityTicketCount: 5, SaleStartTime: timestamppb.New(clock.System{}.Now().Add(time.Hour)),
 		Version: &checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 100}},
 	})
 	if err != nil {
@@ -245,7 +246,7 @@ func TestCompleteCheckout(t *testing.T) {
 	t.Run("a claim for an intent of another amount is refused", func(t *testing.T) {
 		s := w.start("cheap", 1)
 		other := w.api("POST", "/v1/payment_intents", "amount=100&currency=eur&metadata[order_id]="+s.GetOrder().GetId()+"&automatic_payment_methods[enabled]=true")
-		intent := other["id"].(string)
+		intent := field(other, "id")
 		w.confirm(intent)
 		_, err := complete(s.GetOrderAccessToken(), s.GetOrder().GetId(), intent, "cheap")
 		wantProblem(t, err, connect.CodeFailedPrecondition, "PAYMENT_MISMATCH")

@@ -297,9 +297,8 @@ func (s *Service) backoff(attempt int32, failure error) time.Duration {
 	if attempt < 16 { // 2^16 times any lower bound is above the upper one
 		wait = min(wait, s.Config.BackoffMin<<attempt)
 	}
-	wait = s.Config.BackoffMin + rand.N(wait) //nolint:gosec // jitter
-	var d *problem.Downstream
-	if errors.As(failure, &d) {
+	wait = s.Config.BackoffMin + rand.N(wait)
+	if d, ok := errors.AsType[*problem.Downstream](failure); ok {
 		wait = max(wait, d.RetryAfter())
 	}
 	return wait
@@ -310,8 +309,7 @@ func publicError(err error) string {
 	if errors.Is(err, errReceiptWon) {
 		return errReceiptWon.Error()
 	}
-	var d *problem.Downstream
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*problem.Downstream](err); ok {
 		return strings.TrimSpace(d.Code().String() + " " + d.Reason())
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

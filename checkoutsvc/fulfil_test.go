@@ -16,6 +16,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
 // impatient shortens every wait of the walk.
@@ -178,6 +179,7 @@ func TestLedgerAwayAlertsOnceThenResumes(t *testing.T) {
 }
 
 func TestOrderIsGivenUpAndRefundedPastTheDeadline(t *testing.T) {
+	t.Parallel()
 	landed := map[string]bool{"the posting never lands": false, "the posting lands at that very moment": true}
 	for name, lands := range landed {
 		t.Run(name, func(t *testing.T) {
@@ -220,8 +222,8 @@ func TestOrderIsGivenUpAndRefundedPastTheDeadline(t *testing.T) {
 			if kind := w.ledger.has(reference); kind != want {
 				t.Errorf("the ledger has %v, want %v", kind, want)
 			}
-			if intent := w.api("GET", "/v1/payment_intents/"+s.GetPaymentIntentId()+"?expand[]=latest_charge", ""); intent["latest_charge"].(map[string]any)["refunded"] != true {
-				t.Errorf("Stripe has %v", intent["latest_charge"])
+			if intent := w.api("GET", "/v1/payment_intents/"+s.GetPaymentIntentId()+"?expand[]=latest_charge", ""); field(intent, "latest_charge", "refunded") != "true" {
+				t.Errorf("Stripe has %v", intent)
 			}
 			if n := w.count("select taken from stock where variant_id = $1", w.variant.GetId()); n != 0 {
 				t.Errorf("%d tickets are still taken", n)
@@ -229,14 +231,14 @@ func TestOrderIsGivenUpAndRefundedPastTheDeadline(t *testing.T) {
 			if items := w.items(o.GetId()); !slices.Contains(items, "order_unfulfillable") {
 				t.Errorf("operator items %v", items)
 			}
-			for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
+			for deadline := (clock.System{}).Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
 				w.passes.mu.Lock()
 				voided := len(w.passes.voided)
 				w.passes.mu.Unlock()
 				if voided == 2 && w.ledger.has("refund:"+got.GetRefunds()[0].GetStripeRefundId()) != 0 {
 					break
 				}
-				if time.Now().After(deadline) {
+				if (clock.System{}).Now().After(deadline) {
 					t.Fatalf("%d of 2 passes are void, ledger %v", voided, w.ledger.entries)
 				}
 			}

@@ -49,7 +49,7 @@ func (w *writes) giveBack(ctx context.Context, p *checkoutdb.PaymentIntent, at t
 	w.enqueue(recordFeeArgs{OrderID: o.ID, PaymentIntentRow: p.ID})
 	o.Payment = o.derivePayment()
 	must(w.q.SetUnfulfillable(ctx, &w.pipe, o.ID, o.Payment, o.PayingIntent, o.CaptureTime))
-	w.note(ctx, "unfulfillable", 0, reason)
+	w.note(ctx, "unfulfillable", reason)
 	w.raise(ctx, operatorItem{
 		Kind: "order_unfulfillable", Subject: o.ID, Intent: *p.StripeID, Facts: map[string]string{"reason": reason},
 		Action: "The money is being refunded by itself. Tell the buyer; offer other tickets if there are any.",

@@ -113,7 +113,7 @@ func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRe
 			TicketIds: o.refundTickets(req, amount), CreateTime: w.now,
 		})
 		r := o.Refunds[len(o.Refunds)-1]
-		w.note(ctx, "refund_requested", 0, r.ID)
+		w.note(ctx, "refund_requested", r.ID)
 		w.settleTickets(ctx)
 		w.enqueue(sendRefundArgs{RefundID: r.ID})
 		if err := w.flush(ctx, tx); err != nil {

@@ -80,7 +80,7 @@ func (w *writes) applyDispute(ctx context.Context, req *checkoutv1.RecordDispute
 	if d.Status == before {
 		return
 	}
-	w.note(ctx, "dispute_"+d.Status, 0, d.ID)
+	w.note(ctx, "dispute_"+d.Status, d.ID)
 	// Raised for whatever is seen first, so that the same facts in another order raise the same.
 	w.raise(ctx, operatorItem{
 		Kind: "dispute", Subject: d.ID, Intent: d.PaymentIntent,

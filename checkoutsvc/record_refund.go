@@ -164,7 +164,7 @@ func (w *writes) refundMoved(ctx context.Context, r *checkoutdb.Refund, before s
 	if r.State == before {
 		return
 	}
-	w.note(ctx, "refund_"+r.State, 0, *r.StripeRefundID)
+	w.note(ctx, "refund_"+r.State, *r.StripeRefundID)
 	if r.State == refundFailed {
 		w.raise(ctx, operatorItem{
 			Kind: "refund_failed", Subject: r.ID, Intent: r.PaymentIntent,

@@ -41,7 +41,7 @@ func (w *writes) refundUnwanted(ctx context.Context, p *checkoutdb.PaymentIntent
 		State: refundRequested, Reason: reason, CreateTime: w.now,
 	}
 	w.insertRefund(ctx, r)
-	w.note(ctx, "refund_requested", 0, reason)
+	w.note(ctx, "refund_requested", reason)
 	w.enqueue(settleReceiptArgs{RefundID: r.ID})
 }
 

@@ -91,7 +91,7 @@ func (s *Service) refuseRefund(ctx context.Context, r checkoutdb.Refund, code st
 		o.Refunds[i].State, o.Refunds[i].FailureCode = refundFailed, string(code)
 		w.setRefund(ctx, &o.Refunds[i])
 		w.setPayment(ctx)
-		w.note(ctx, "refund_refused", 0, string(code))
+		w.note(ctx, "refund_refused", string(code))
 		w.raise(ctx, operatorItem{
 			Kind: "refund_refused", Subject: r.ID, Intent: r.PaymentIntent,
 			Facts:  map[string]string{"refund_id": r.ID, "stripe_code": string(code)},

@@ -29,11 +29,11 @@ func newStripeAPI(c Config, transport http.RoundTripper, b *breaker.Breaker) str
 	httpClient := &http.Client{Timeout: c.StripeTimeout, Transport: transport}
 	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
 		return &stripe.BackendConfig{
-			URL:               stripe.String(strings.TrimSuffix(c.StripeURL, "/")),
+			URL:               new(strings.TrimSuffix(c.StripeURL, "/")),
 			HTTPClient:        httpClient,
 			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 			MaxNetworkRetries: stripe.Int64(0),
-			EnableTelemetry:   stripe.Bool(false),
+			EnableTelemetry:   new(false),
 		}
 	}
 	return stripeAPI{
@@ -91,12 +91,12 @@ func stripeProblem(err error) error {
 // createIntent makes the payment intent of a row. The key is of the row, so a repeat returns the same intent.
 func (a stripeAPI) createIntent(ctx context.Context, o createIntentOrder) (*stripe.PaymentIntent, error) {
 	params := &stripe.PaymentIntentParams{
-		Amount:   stripe.Int64(o.AmountMinorUnits),
-		Currency: stripe.String(strings.ToLower(o.Currency)),
+		Amount:   new(o.AmountMinorUnits),
+		Currency: new(strings.ToLower(o.Currency)),
 		AutomaticPaymentMethods: &stripe.PaymentIntentAutomaticPaymentMethodsParams{
-			Enabled: stripe.Bool(true),
+			Enabled: new(true),
 		},
-		Description: stripe.String("Tickets"),
+		Description: new("Tickets"),
 	}
 	params.Context = ctx
 	params.AddMetadata("order_id", o.OrderID)
@@ -139,7 +139,7 @@ func (a stripeAPI) getIntent(ctx context.Context, account, id string) (*stripe.P
 
 // cancelIntent cancels an intent. Canceling a canceled one is an error at Stripe; callers look at the intent then.
 func (a stripeAPI) cancelIntent(ctx context.Context, account, id string) (*stripe.PaymentIntent, error) {
-	params := &stripe.PaymentIntentCancelParams{CancellationReason: stripe.String("abandoned")}
+	params := &stripe.PaymentIntentCancelParams{CancellationReason: new("abandoned")}
 	params.Context = ctx
 	params.SetIdempotencyKey("cancel:" + id)
 	if account != "" {
@@ -156,7 +156,7 @@ func (a stripeAPI) cancelIntent(ctx context.Context, account, id string) (*strip
 // createRefund sends money of an intent back. The key is of the row, so a repeat within a day returns the same refund;
 // the row's id travels in the metadata, so that it is found after that, too.
 func (a stripeAPI) createRefund(ctx context.Context, account string, r checkoutdb.Refund) (*stripe.Refund, error) {
-	params := &stripe.RefundParams{PaymentIntent: stripe.String(r.PaymentIntent), Amount: stripe.Int64(r.AmountMinorUnits)}
+	params := &stripe.RefundParams{PaymentIntent: new(r.PaymentIntent), Amount: new(r.AmountMinorUnits)}
 	params.Context = ctx
 	params.AddMetadata("refund_id", r.ID)
 	params.AddMetadata("order_id", r.OrderID)
@@ -174,7 +174,7 @@ func (a stripeAPI) createRefund(ctx context.Context, account string, r checkoutd
 
 // listRefunds returns the refunds of an intent; Stripe allows some hundreds at most.
 func (a stripeAPI) listRefunds(ctx context.Context, account, intentID string) ([]*stripe.Refund, error) {
-	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intentID)}
+	params := &stripe.RefundListParams{PaymentIntent: new(intentID)}
 	params.Context = ctx
 	params.Filters.AddFilter("limit", "", "100")
 	if account != "" {

@@ -77,7 +77,7 @@ func (s *Service) newTickets(o *order, now time.Time) []checkoutdb.Ticket {
 	for _, l := range o.Lines {
 		for range l.Quantity {
 			tickets = append(tickets, checkoutdb.Ticket{
-				ID: newID(), OrderID: o.ID, Position: int32(len(tickets) + 1), EventID: o.EventID, //nolint:gosec // at most 2,000
+				ID: newID(), OrderID: o.ID, Position: int32(len(tickets) + 1), EventID: o.EventID,
 				VariantID: l.VariantID, VariantVersion: l.VariantVersion, State: ticketReserved,
 				Snapshot: l.Snapshot, SnapshotSchema: snapshotSchema,
 				CodeKeyVersion: s.codes.current(), ChangeNumber: 1, CreateTime: now,

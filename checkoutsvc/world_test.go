@@ -298,6 +298,18 @@ func (w *world) api(method, path, form string) map[string]any {
 	return out
 }
 
+// field returns a field of Stripe's answer by its path, as text.
+func field(object any, path ...string) string {
+	for _, name := range path {
+		m, ok := object.(map[string]any)
+		if !ok {
+			return fmt.Sprintf("no object above %s", name)
+		}
+		object = m[name]
+	}
+	return fmt.Sprint(object)
+}
+
 // paid is the observation that an order's first intent succeeded.
 func paid(o *checkoutv1.Order) *checkoutv1.RecordPaymentRequest {
 	return &checkoutv1.RecordPaymentRequest{
@@ -321,13 +333,13 @@ func (w *world) order(id string) *checkoutv1.Order {
 // waitFor polls until the order is as wanted.
 func (w *world) waitFor(id, what string, ok func(o *checkoutv1.Order) bool) *checkoutv1.Order {
 	w.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := (clock.System{}).Now().Add(patience)
 	for {
 		o := w.order(id)
 		if ok(o) {
 			return o
 		}
-		if time.Now().After(deadline) {
+		if (clock.System{}).Now().After(deadline) {
 			w.t.Fatalf("order %s is never %s: payment %v, fulfilment %v, hold %v, refunds %v", id, what, o.GetPaymentState(), o.GetFulfilmentState(), o.GetHoldState(), o.GetRefunds())
 		}
 		<-time.After(10 * time.Millisecond)

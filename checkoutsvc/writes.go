@@ -87,7 +87,7 @@ func (w *writes) endHold(ctx context.Context, state string) {
 	must(w.q.EndHold(ctx, &w.pipe, w.order.ID, state, &now))
 	if state != holdConsumed {
 		w.returnStock(ctx)
-		w.note(ctx, "hold_"+state, 0, "")
+		w.note(ctx, "hold_"+state, "")
 	}
 }
 
@@ -121,8 +121,8 @@ func (w *writes) startWalk(ctx context.Context, s *Service, p *checkoutdb.Paymen
 }
 
 // note adds a line to the order's timeline.
-func (w *writes) note(ctx context.Context, step string, took time.Duration, detail string) {
-	w.noteAttempt(ctx, step, took, "", detail)
+func (w *writes) note(ctx context.Context, step, detail string) {
+	w.noteAttempt(ctx, step, 0, "", detail)
 }
 
 func (w *writes) noteAttempt(ctx context.Context, step string, took time.Duration, failure, detail string) {

@@ -39,13 +39,16 @@ import (
 	"github.com/dayof/dayof/internal/mesh"
 )
 
-func main() {
+func main() { os.Exit(program()) }
+
+func program() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "checkout:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // variantCount spreads the buyers, as an event with several seat classes does: all who buy of one variant queue for its
@@ -89,7 +92,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	results := map[int][]result{}
 	var commits []float64
 	var counts []int
-	for _, text := range strings.Split(*callers, ",") {
+	for text := range strings.SplitSeq(*callers, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return fmt.Errorf("-callers: %w", err)
@@ -226,11 +229,11 @@ func (b *bench) pgbench(ctx context.Context) (float64, error) {
 	if err := os.WriteFile(script, []byte("insert into bench_commits (at) values (now());\n"), 0o600); err != nil {
 		return 0, err
 	}
-	create := exec.CommandContext(ctx, filepath.Join(filepath.Dir(program), "psql"), database.String(), "-qc", "create table if not exists bench_commits (at timestamptz)") //nolint:gosec // our own database
+	create := exec.CommandContext(ctx, filepath.Join(filepath.Dir(program), "psql"), database.String(), "-qc", "create table if not exists bench_commits (at timestamptz)")
 	if output, err := create.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%w: %s", err, output)
 	}
-	cmd := exec.CommandContext(ctx, program, "-n", "-f", script, "-c", "64", "-j", "2", "-M", "prepared", "-T", strconv.Itoa(int(b.length.Seconds())), database.String()) //nolint:gosec // our own database
+	cmd := exec.CommandContext(ctx, program, "-n", "-f", script, "-c", "64", "-j", "2", "-M", "prepared", "-T", strconv.Itoa(int(b.length.Seconds())), database.String())
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s", err, output)

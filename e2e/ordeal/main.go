@@ -23,7 +23,9 @@ import (
 	"github.com/dayof/dayof/internal/ordeal"
 )
 
-func main() {
+func main() { os.Exit(program()) }
+
+func program() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	failed, err := run(ctx, os.Args[1:], os.Stdout)
@@ -31,8 +33,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "ordeal:", err)
 	}
 	if err != nil || failed {
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (failed bool, err error) {
@@ -58,7 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 		}
 		defer os.RemoveAll(dir)
 		c.Program = filepath.Join(dir, "dayof")
-		build := exec.CommandContext(ctx, "go", "build", "-o", c.Program, "./cmd/dayof") //nolint:gosec // our own program
+		build := exec.CommandContext(ctx, "go", "build", "-o", c.Program, "./cmd/dayof")
 		build.Stdout, build.Stderr = out, out
 		if err := build.Run(); err != nil {
 			return true, fmt.Errorf("build dayof: %w", err)
@@ -71,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 	if *points || *point != "" {
 		c.Kills, c.Faults, c.DatabaseFailures = 0, 0, 0
 		for i, point := range dying {
-			c.CrashPoint, c.Seed = point, *seed+uint64(i) //nolint:gosec // a handful
+			c.CrashPoint, c.Seed = point, *seed+uint64(i)
 			bad, err := once(ctx, c, out)
 			if err != nil {
 				return true, err
@@ -81,7 +84,7 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 		return failed, nil
 	}
 	for i := range *runs {
-		c.Seed = *seed + uint64(i) //nolint:gosec // not negative
+		c.Seed = *seed + uint64(i)
 		bad, err := once(ctx, c, out)
 		if err != nil {
 			return true, err

@@ -165,10 +165,5 @@ func (o *ordeal) expectDeath(ctx context.Context) error {
 	}
 }
 
-// mend starts a replica that died at a crash point again. Until then the other one had to do its work.
-func (o *ordeal) mend(ctx context.Context) error {
-	if o.config.CrashPoint == "" {
-		return nil
-	}
-	return o.mesh.Restart(ctx, o.armed(), 0)
-}
+// mend starts the replica that died at a crash point again.
+func (o *ordeal) mend(ctx context.Context) error { return o.mesh.Restart(ctx, o.armed(), 0) }

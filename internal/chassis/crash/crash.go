@@ -5,6 +5,7 @@
 package crash
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -56,7 +57,7 @@ func Arm(setting string) error {
 		return nil
 	}
 	if !buildAllows {
-		return fmt.Errorf("this build cannot be made to crash")
+		return errors.New("this build cannot be made to crash")
 	}
 	point, count, counted := strings.Cut(setting, ":")
 	n := 1

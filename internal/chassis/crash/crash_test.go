@@ -44,8 +44,7 @@ func TestAt(t *testing.T) {
 			cmd.Env = append(os.Environ(), "CRASH_TEST_SETTING="+test.setting)
 			out, err := cmd.Output()
 			killed := false
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
+			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 				status, _ := exit.Sys().(syscall.WaitStatus)
 				killed = status.Signaled() && status.Signal() == syscall.SIGKILL
 			}
