@@ -20,9 +20,10 @@ var errNotAhead = errors.New("metadata is not read ahead")
 func (s *Server) bulkAtomic(ctx context.Context, b book, elements []BulkElement, goOn bool) ([]elementResult, error) {
 	var results []elementResult
 	err := s.run(ctx, b, func(ctx context.Context, w *work) error {
-		w.locked = make(holdingRows)
-		a := atomicBulk{work: w, server: s, goOn: goOn, ahead: make(holdingRows)}
-		a.lockAhead(ctx, elements)
+		a := atomicBulk{work: w, server: s, goOn: goOn, made: make(map[numscript.Holding]bool), sources: make(map[numscript.Holding]bool)}
+		if err := a.lookAhead(ctx, elements); err != nil {
+			return err
+		}
 		for _, e := range elements {
 			if err := a.element(ctx, e); err != nil {
 				return err
@@ -45,19 +46,33 @@ type atomicBulk struct {
 	failed  bool
 	aborted bool // the SQL transaction refuses further statements
 	results []elementResult
-	// ahead are the rows locked before the first element, sources the holdings
-	// among them whose rows stay even if nothing is posted.
-	ahead   holdingRows
-	sources map[numscript.Holding]bool
+	// made are the holdings whose rows were made by locking ahead, sources those
+	// whose rows stay even if nothing is posted.
+	made, sources map[numscript.Holding]bool
 }
 
-// lockAhead locks the holdings of all elements at once and in order, so that
-// bulks and posts wait for each other instead of deadlocking. What cannot be
-// foreseen, because a script reads metadata or is refused, is left to the
-// elements.
-func (a *atomicBulk) lockAhead(ctx context.Context, elements []BulkElement) {
+// lookAhead locks the holdings of all elements at once and in order, so that
+// bulks and posts wait for each other instead of deadlocking, and looks all
+// keys up. What cannot be foreseen, because a script reads metadata or is
+// refused, is left to the elements.
+func (a *atomicBulk) lookAhead(ctx context.Context, elements []BulkElement) error {
+	holdings := a.foresee(ctx, elements)
+	if len(holdings) > 0 {
+		a.queueLocks(slices.SortedFunc(maps.Keys(holdings), numscript.CompareHoldings), a.made)
+	}
+	a.priors = make(map[string]*prior)
+	for _, e := range elements {
+		if _, queued := a.priors[e.Key]; e.Key != "" && !queued {
+			a.priors[e.Key] = new(prior)
+			a.queueLookup(e.Key, a.priors[e.Key])
+		}
+	}
+	return a.flush(ctx)
+}
+
+// foresee returns the holdings that the elements will touch.
+func (a *atomicBulk) foresee(ctx context.Context, elements []BulkElement) map[numscript.Holding]bool {
 	all := make(map[numscript.Holding]bool)
-	a.sources = make(map[numscript.Holding]bool)
 	for _, e := range elements {
 		request, ok := e.Data.(TransactionRequest)
 		if !ok {
@@ -88,9 +103,7 @@ func (a *atomicBulk) lockAhead(ctx context.Context, elements []BulkElement) {
 			all[h] = true
 		}
 	}
-	if len(all) > 0 {
-		a.queueLocks(slices.SortedFunc(maps.Keys(all), numscript.CompareHoldings), a.ahead)
-	}
+	return all
 }
 
 // forgetUnused removes rows that were made for the lock and then not needed.
@@ -104,8 +117,8 @@ func (a *atomicBulk) forgetUnused() {
 		}
 	}
 	var unused []numscript.Holding
-	for h, row := range a.ahead {
-		if row.made && !used[h] && !a.sources[h] {
+	for h := range a.made {
+		if !used[h] && !a.sources[h] {
 			unused = append(unused, h)
 		}
 	}
@@ -146,6 +159,10 @@ func (a *atomicBulk) try(ctx context.Context, e BulkElement) (outcome, error) {
 	}
 	if a.goOn {
 		a.batch.Queue("savepoint element")
+		if err := a.flush(ctx); err != nil {
+			a.aborted = true
+			return outcome{}, err
+		}
 	}
 	out, err := write(ctx, a.work, o)
 	var refused *apiError
@@ -166,11 +183,8 @@ func (a *atomicBulk) try(ctx context.Context, e BulkElement) (outcome, error) {
 // undo takes back what a refused element did, so that the next ones see true
 // balances.
 func (a *atomicBulk) undo(ctx context.Context) error {
-	if !a.open {
-		return nil // nothing was sent
-	}
 	a.batch = newBatch()
 	a.batch.Queue("rollback to savepoint element")
-	clear(a.locked)
+	clear(a.rows)
 	return a.flush(ctx)
 }

@@ -33,15 +33,8 @@ type newTransaction struct {
 // COMPILATION_FAILED, METADATA_OVERRIDE, NO_POSTINGS, or VALIDATION for a key
 // that was used for something else.
 func (w *work) create(ctx context.Context, in newTransaction, o order) (outcome, error) {
-	c := creation{work: w, in: in, order: o, rows: make(holdingRows)}
-	if o.key != "" {
-		w.queueLookup(o.key, &c.prior)
-	}
-	if w.locked != nil { // an element must not leave traces before it is known to be new
-		if err := w.flush(ctx); err != nil {
-			return outcome{}, err
-		}
-	}
+	c := creation{work: w, in: in, order: o, made: make(map[numscript.Holding]bool)}
+	c.prior, c.looked = w.findPrior(o.key)
 	out, err := c.do(ctx)
 	if c.prior.found && (err == nil || errors.Is(err, errReplay)) {
 		out, _, err = c.prior.replay(o)
@@ -55,15 +48,18 @@ var errReplay = errors.New("replay")
 // creation is the making of one transaction.
 type creation struct {
 	*work
-	in    newTransaction
-	order order
-	prior prior
+	in     newTransaction
+	order  order
+	prior  *prior
+	looked bool // prior is filled
 
 	postings        []Posting
 	metadata        Metadata
 	accountMetadata map[string]Metadata
-	rows            holdingRows
-	forget          []numscript.Holding
+	// made are the holdings whose rows were made by a lock, forget those among
+	// them that stayed unused.
+	made   map[numscript.Holding]bool
+	forget []numscript.Holding
 }
 
 // send flushes, and stops the creation when the key turns out to be taken.
@@ -71,6 +67,7 @@ func (c *creation) send(ctx context.Context) error {
 	if err := c.flush(ctx); err != nil {
 		return err
 	}
+	c.looked = true
 	if c.prior.found {
 		return errReplay
 	}
@@ -78,13 +75,13 @@ func (c *creation) send(ctx context.Context) error {
 }
 
 func (c *creation) do(ctx context.Context) (outcome, error) {
-	if c.prior.found {
+	if c.looked && c.prior.found {
 		return outcome{}, errReplay
 	}
 	c.postings, c.metadata, c.accountMetadata = c.in.postings, maps.Clone(c.in.metadata.orEmpty()), map[string]Metadata{}
 	if c.in.script != "" || len(c.in.postings) == 0 {
 		if err := c.runScript(ctx); err != nil {
-			if c.order.key != "" { // the key is judged before the script
+			if !c.looked { // the key is judged before the script
 				if sendErr := c.send(ctx); sendErr != nil {
 					return outcome{}, sendErr
 				}
@@ -102,9 +99,15 @@ func (c *creation) do(ctx context.Context) (outcome, error) {
 		effective = c.now
 	}
 	moves := movements(c.postings)
-	c.queueVolumes(moves, effective, c.rows)
-	if err := c.send(ctx); err != nil {
-		return outcome{}, err
+	if !c.looked && c.holds(movedHoldings(moves)) { // nothing may be written before the key is known to be new
+		if err := c.send(ctx); err != nil {
+			return outcome{}, err
+		}
+	}
+	if !c.queueMoves(moves, effective) {
+		if err := c.send(ctx); err != nil {
+			return outcome{}, err
+		}
 	}
 	if c.in.script == "" && !c.in.force {
 		if err := checkFunds(c.postings, c.rows.before(moves)); err != nil {
@@ -116,7 +119,7 @@ func (c *creation) do(ctx context.Context) (outcome, error) {
 
 // record writes the transaction; the volumes are updated by now.
 func (c *creation) record(ctx context.Context, moves []movement, effective time.Time) (outcome, error) {
-	effectiveVolumes, err := c.effectiveVolumes(ctx, moves, effective, c.rows)
+	effectiveVolumes, err := c.effectiveVolumes(ctx, moves, effective)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -125,7 +128,7 @@ func (c *creation) record(ctx context.Context, moves []movement, effective time.
 		InsertedAt: c.now, UpdatedAt: c.now,
 		PostCommitVolumes: c.rows.table(moves), PostCommitEffectiveVolumes: effectiveVolumes,
 	}
-	accounts := c.accounts(moves, c.rows, c.accountMetadata, effective)
+	accounts := c.accounts(moves, c.accountMetadata, effective)
 	c.leftBehind = append(c.leftBehind, accounts...)
 	if err := c.queueAccounts(accounts); err != nil {
 		return outcome{}, err
@@ -142,10 +145,10 @@ func (c *creation) record(ctx context.Context, moves []movement, effective time.
 
 // accounts lists the accounts that may be new or used earlier than known, and
 // those that get metadata; sorted.
-func (w *work) accounts(moves []movement, rows holdingRows, metadata map[string]Metadata, effective time.Time) []accountUpsert {
+func (w *work) accounts(moves []movement, metadata map[string]Metadata, effective time.Time) []accountUpsert {
 	addresses := make(map[string]bool)
 	for _, m := range moves {
-		if rows[m.Holding].first {
+		if w.rows[m.Holding].first {
 			addresses[m.Account] = true
 		}
 	}
@@ -217,7 +220,7 @@ func (c *creation) runScript(ctx context.Context) error {
 		used[numscript.Holding{Account: p.Destination, Asset: p.Asset}] = true
 	}
 	for _, h := range needs.Others {
-		if !used[h] && c.rows[h].made {
+		if !used[h] && c.made[h] {
 			c.forget = append(c.forget, h)
 		}
 	}
@@ -228,9 +231,9 @@ func (c *creation) runScript(ctx context.Context) error {
 // balances.
 func (c *creation) lock(ctx context.Context, needs numscript.Needs) (map[numscript.Holding]*big.Int, error) {
 	all := slices.Concat(needs.Sources, needs.Others)
-	if !c.lockedAlready(all) {
+	if !c.holds(all) {
 		slices.SortFunc(all, numscript.CompareHoldings)
-		c.queueLocks(all, c.rows)
+		c.queueLocks(all, c.made)
 		if err := c.send(ctx); err != nil {
 			return nil, err
 		}
@@ -240,19 +243,6 @@ func (c *creation) lock(ctx context.Context, needs numscript.Needs) (map[numscri
 		balances[h] = c.rows[h].balance()
 	}
 	return balances, nil
-}
-
-// lockedAlready says whether the bulk holds all the rows, and takes them over.
-func (c *creation) lockedAlready(all []numscript.Holding) bool {
-	for _, h := range all {
-		row, ok := c.locked[h]
-		if !ok {
-			return false
-		}
-		row.made = false // the bulk forgets what it made
-		c.rows[h] = row
-	}
-	return true
 }
 
 // scriptMetadata answers meta() of a script.

@@ -35,7 +35,7 @@ func newAPI(t testing.TB) *api {
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	server := httptest.NewServer(ledger.New(pool, ledger.Config{Logger: logger}))
 	t.Cleanup(server.Close)
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(client.CloseIdleConnections)
 	return &api{t: t, base: server.URL, client: client, pool: pool}
 }
@@ -138,17 +138,31 @@ func (a *api) lockVolumes() (release func()) {
 	}
 }
 
-// waitForBlocked waits until n connections wait for a lock.
+// blocked counts the connections that wait for a lock.
+func (a *api) blocked() (n int) {
+	a.t.Helper()
+	err := a.pool.QueryRow(a.t.Context(), "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return n
+}
+
+// waitForBlocked waits until n connections wait for a lock, a minute at most.
 func (a *api) waitForBlocked(n int) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
-	defer cancel()
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
-	for blocked := 0; blocked < n; <-poll.C {
-		err := a.pool.QueryRow(ctx, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&blocked)
-		if err != nil {
-			a.t.Fatalf("%d connections wait for a lock, want %d: %v", blocked, n, err)
+	patience := time.After(time.Minute)
+	for {
+		blocked := a.blocked()
+		if blocked >= n {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-patience:
+			a.t.Fatalf("%d connections wait for a lock, want %d", blocked, n)
 		}
 	}
 }

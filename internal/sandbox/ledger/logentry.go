@@ -93,15 +93,28 @@ func (w *work) queueLookup(key string, p *prior) {
 
 // lookup searches at once.
 func (w *work) lookup(ctx context.Context, o order) (outcome, bool, error) {
-	var p prior
-	if o.key == "" {
-		return outcome{}, false, nil
-	}
-	w.queueLookup(o.key, &p)
-	if err := w.flush(ctx); err != nil {
-		return outcome{}, false, err
+	p, known := w.findPrior(o.key)
+	if !known {
+		if err := w.flush(ctx); err != nil {
+			return outcome{}, false, err
+		}
 	}
 	return p.replay(o)
+}
+
+// findPrior returns the earlier log entry with the key. Unless known, it is
+// filled by the next flush.
+func (w *work) findPrior(key string) (p *prior, known bool) {
+	if key == "" {
+		return new(prior), true
+	}
+	if p, known = w.priors[key]; known {
+		delete(w.priors, key) // the next element may meet this one's entry
+		return p, true
+	}
+	p = new(prior)
+	w.queueLookup(key, p)
+	return p, false
 }
 
 // replay returns the first outcome of a repeated write: the answer of that

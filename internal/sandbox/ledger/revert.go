@@ -40,21 +40,21 @@ func (w *work) revert(ctx context.Context, in reversal, o order) (outcome, error
 		made.Timestamp = original.Timestamp
 	}
 	moves := movements(made.Postings)
-	rows := make(holdingRows)
-	w.queueVolumes(moves, made.Timestamp, rows)
-	if err := w.flush(ctx); err != nil {
-		return outcome{}, err
+	if !w.queueMoves(moves, made.Timestamp) {
+		if err := w.flush(ctx); err != nil {
+			return outcome{}, err
+		}
 	}
 	for _, m := range moves {
-		if !in.force && m.isSource && m.Account != world && rows[m.Holding].balance().Sign() < 0 {
+		if !in.force && m.isSource && m.Account != world && w.rows[m.Holding].balance().Sign() < 0 {
 			return outcome{}, &apiError{http.StatusBadRequest, codeInsufficientFund, fmt.Sprintf("%sinsufficient fund for %s/%s", forging, m.Account, m.Asset)}
 		}
 	}
-	made.PostCommitVolumes = rows.table(moves)
-	if made.PostCommitEffectiveVolumes, err = w.effectiveVolumes(ctx, moves, made.Timestamp, rows); err != nil {
+	made.PostCommitVolumes = w.rows.table(moves)
+	if made.PostCommitEffectiveVolumes, err = w.effectiveVolumes(ctx, moves, made.Timestamp); err != nil {
 		return outcome{}, err
 	}
-	if err := w.queueAccounts(w.accounts(moves, rows, nil, made.Timestamp)); err != nil {
+	if err := w.queueAccounts(w.accounts(moves, nil, made.Timestamp)); err != nil {
 		return outcome{}, err
 	}
 	return w.insert(ctx, &entry{

@@ -12,18 +12,44 @@ import (
 	"github.com/dayof/dayof/internal/sandbox/ledger/numscript"
 )
 
-// holdingRow is a locked volumes row as a statement left it.
+// holdingRow is a locked volumes row as it is now.
 type holdingRow struct {
 	volumes
-	// first: no move of the row is older than the given timestamp.
+	// earliest and latest bound the timestamps of the row's moves; infinite, the
+	// wrong way round, when there are none.
+	earliest, latest pgtype.Timestamptz
+	// first: none of the moves before the last one was as early as that one, or
+	// they were of the same time.
 	first bool
-	// later: the row has moves after the given timestamp.
+	// later: some are later than the last one.
 	later bool
-	// made: the statement made the row.
-	made bool
 }
 
 type holdingRows map[numscript.Holding]holdingRow
+
+// after says whether a bound lies after t.
+func after(bound pgtype.Timestamptz, t time.Time) bool {
+	return bound.InfinityModifier == pgtype.Infinity || bound.InfinityModifier == pgtype.Finite && bound.Time.After(t)
+}
+
+// before says whether a bound lies before t.
+func before(bound pgtype.Timestamptz, t time.Time) bool {
+	return bound.InfinityModifier == pgtype.NegativeInfinity || bound.InfinityModifier == pgtype.Finite && bound.Time.Before(t)
+}
+
+// moved is the row after a movement.
+func (r holdingRow) moved(m movement, effective time.Time) holdingRow {
+	at := pgtype.Timestamptz{Time: effective, Valid: true}
+	r.volumes = volumes{new(big.Int).Add(r.input, m.input), new(big.Int).Add(r.output, m.output)}
+	r.first, r.later = after(r.earliest, effective), after(r.latest, effective)
+	if r.first {
+		r.earliest = at
+	}
+	if before(r.latest, effective) {
+		r.latest = at
+	}
+	return r
+}
 
 // addVolumesSQL adds amounts to volumes rows, makes rows that are missing, and
 // so locks each of them until the end of the transaction, in the given order.
@@ -35,52 +61,86 @@ const addVolumesSQL = `
 	set input = v.input + excluded.input,
 	    output = v.output + excluded.output,
 	    first_effective = least(v.first_effective, excluded.first_effective),
-	    last_effective = greatest(v.last_effective, excluded.last_effective)
-	returning v.account, v.asset, v.input::text, v.output::text, v.first_effective >= $6, v.last_effective > $7, v.xmax = 0`
+	    last_effective = greatest(v.last_effective, excluded.last_effective)`
 
-// queueVolumes queues the effect of the movements, effective at the given time.
-// rows is filled by the next flush.
-func (w *work) queueVolumes(moves []movement, effective time.Time, rows holdingRows) {
+const returnVolumesSQL = `
+	returning v.account, v.asset, v.input::text, v.output::text, v.first_effective, v.last_effective, v.xmax = 0`
+
+// queueMoves queues the effect of the movements, effective at the given time.
+// When all rows are locked by now, known is true and w.rows tells at once how
+// they will be; otherwise the next flush fills it.
+func (w *work) queueMoves(moves []movement, effective time.Time) (known bool) {
 	input, output := make([]string, len(moves)), make([]string, len(moves))
 	for i, m := range moves {
 		input[i], output[i] = m.input.String(), m.output.String()
 	}
 	at := pgtype.Timestamptz{Time: effective, Valid: true}
-	w.addVolumes(movedHoldings(moves), input, output, at, at, rows)
+	holdings := movedHoldings(moves)
+	if !w.holds(holdings) {
+		w.addVolumes(holdings, input, output, at, at, func(h numscript.Holding, row holdingRow, _ bool) {
+			row.first, row.later = !before(row.earliest, effective), after(row.latest, effective)
+			w.rows[h] = row
+		})
+		return false
+	}
+	for _, m := range moves {
+		w.rows[m.Holding] = w.rows[m.Holding].moved(m, effective)
+	}
+	accounts, assets := columns(holdings)
+	w.batch.Queue(addVolumesSQL, w.book.id, accounts, assets, input, output, at, at)
+	return true
 }
 
-// queueLocks queues locking the holdings without changing them.
-func (w *work) queueLocks(holdings []numscript.Holding, rows holdingRows) {
+// holds says whether the work has locked all the holdings.
+func (w *work) holds(holdings []numscript.Holding) bool {
+	for _, h := range holdings {
+		if _, ok := w.rows[h]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// queueLocks queues locking the holdings, in their order, without changing
+// them. The next flush fills w.rows, and made with the holdings whose rows had
+// to be made.
+func (w *work) queueLocks(holdings []numscript.Holding, made map[numscript.Holding]bool) {
 	zeros := make([]string, len(holdings))
 	for i := range zeros {
 		zeros[i] = "0"
 	}
 	never := pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}
 	always := pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
-	w.addVolumes(holdings, zeros, zeros, never, always, rows)
+	w.addVolumes(holdings, zeros, zeros, never, always, func(h numscript.Holding, row holdingRow, isNew bool) {
+		w.rows[h] = row
+		if isNew {
+			made[h] = true
+		}
+	})
 }
 
-func (w *work) addVolumes(holdings []numscript.Holding, input, output []string, first, last pgtype.Timestamptz, rows holdingRows) {
+func (w *work) addVolumes(
+	holdings []numscript.Holding, input, output []string, earliest, latest pgtype.Timestamptz,
+	locked func(h numscript.Holding, row holdingRow, isNew bool),
+) {
 	accounts, assets := columns(holdings)
-	w.batch.Queue(addVolumesSQL, w.book.id, accounts, assets, input, output, first, last).Query(func(found pgx.Rows) error {
+	w.batch.Queue(addVolumesSQL+returnVolumesSQL, w.book.id, accounts, assets, input, output, earliest, latest).Query(func(found pgx.Rows) error {
 		defer found.Close()
 		for found.Next() {
 			var (
 				h       numscript.Holding
 				in, out string
 				row     holdingRow
+				isNew   bool
 			)
-			if err := found.Scan(&h.Account, &h.Asset, &in, &out, &row.first, &row.later, &row.made); err != nil {
+			if err := found.Scan(&h.Account, &h.Asset, &in, &out, &row.earliest, &row.latest, &isNew); err != nil {
 				return err
 			}
 			var err error
 			if row.volumes, err = parseVolumes(in, out); err != nil {
 				return err
 			}
-			rows[h] = row
-			if w.locked != nil {
-				w.locked[h] = row
-			}
+			locked(h, row, isNew)
 		}
 		return found.Err()
 	})
@@ -142,11 +202,11 @@ func (rows holdingRows) table(moves []movement) volumeTable {
 // effectiveVolumes returns the volumes by timestamp instead of by insertion:
 // what was moved later than the given time does not count yet. Only a
 // backdated transaction has to ask the database.
-func (w *work) effectiveVolumes(ctx context.Context, moves []movement, effective time.Time, rows holdingRows) (volumeTable, error) {
-	table := rows.table(moves)
+func (w *work) effectiveVolumes(ctx context.Context, moves []movement, effective time.Time) (volumeTable, error) {
+	table := w.rows.table(moves)
 	var backdated []numscript.Holding
 	for _, m := range moves {
-		if rows[m.Holding].later {
+		if w.rows[m.Holding].later {
 			backdated = append(backdated, m.Holding)
 		}
 	}

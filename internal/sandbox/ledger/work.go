@@ -29,9 +29,11 @@ type work struct {
 	batch *pgx.Batch
 	open  bool // BEGIN was sent, COMMIT was not
 	done  bool // committed
-	// locked holds the rows locked so far, as they are now, in an atomic bulk; nil
-	// otherwise.
-	locked holdingRows
+	// rows holds the volumes rows locked so far, as they are now.
+	rows holdingRows
+	// priors holds, in an atomic bulk, what the keys of its elements stood for
+	// before it; a key is taken out when an element uses it.
+	priors map[string]*prior
 	// leftBehind is what the real ledger writes outside of the transaction;
 	// see dryRun.
 	leftBehind []accountUpsert
@@ -58,7 +60,7 @@ func (s *Server) attempt(ctx context.Context, b book, f func(ctx context.Context
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
-	w := &work{conn: conn, book: b, now: s.clock.Now(), batch: newBatch()}
+	w := &work{conn: conn, book: b, now: s.clock.Now(), batch: newBatch(), rows: make(holdingRows)}
 	w.batch.Queue("begin")
 	w.batch.Queue("select pg_advisory_xact_lock_shared($1::int, $2::int)", advisoryClass, b.id)
 	if err := f(ctx, w); err != nil {

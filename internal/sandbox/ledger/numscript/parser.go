@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// nestingMax bounds how deep sources and destinations may nest, so that a
-// hostile script cannot exhaust the stack.
+// nestingMax bounds how deep sources, destinations and monetary literals may
+// nest and how many terms a sum may have, so that a hostile script cannot
+// exhaust the stack.
 const nestingMax = 64
 
 // Parse reads and checks a script. The error is a *CompileError.
@@ -237,8 +238,11 @@ func (p *parser) expression() (expression, error) {
 	if err != nil {
 		return left, err
 	}
-	for p.at("+") || p.at("-") {
+	for terms := 1; p.at("+") || p.at("-"); terms++ {
 		op := p.take()
+		if terms == nestingMax {
+			return left, failAt(op, "more than %d terms", nestingMax)
+		}
 		right, err := p.operand()
 		if err != nil {
 			return right, err
@@ -271,6 +275,10 @@ func (p *parser) operand() (expression, error) {
 		}
 		e.literal = &value{kind: TypePortion, portion: portion}
 	case "[":
+		if err := p.descend(); err != nil {
+			return e, err
+		}
+		defer p.ascend()
 		asset, err := p.expression()
 		if err != nil {
 			return e, err
