@@ -3,7 +3,6 @@ package webhooksvc
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,17 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/pgdb"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
 
 // TestDelivery looks at what is stored: the bytes as they came, and one job.
@@ -341,157 +333,5 @@ func TestDrip(t *testing.T) {
 	}
 	if _, err := answer.ReadByte(); err == nil {
 		t.Error("the connection lives on")
-	}
-}
-
-// TestDatabaseAway asks Stripe to deliver again, and stores when the database is back.
-func TestDatabaseAway(t *testing.T) {
-	t.Parallel()
-	server := startPostgres(t)
-	pool, err := pgdb.Open(t.Context(), server.URL("postgres"), pgdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if err := Migrate(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
-	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Pool = pool })
-	w.pool = pool
-	w.deliver(t, accountPath, accountSecret, intentBody("evt_before")).must(t)
-	if err := server.Crash(); err != nil {
-		t.Fatal(err)
-	}
-	got := w.deliver(t, accountPath, accountSecret, intentBody("evt_during"))
-	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		t.Errorf("answer %d %v", got.status, got.header)
-	}
-	if err := server.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "deliveries to be stored again", func() bool {
-		return w.deliver(t, accountPath, accountSecret, intentBody("evt_during")).status == http.StatusOK
-	})
-	if rows := w.count(t, "SELECT count(*) FROM webhook_events"); rows != 2 {
-		t.Errorf("%d rows", rows)
-	}
-}
-
-// TestConcurrentDuplicates delivers each of some events at the same instant, many times over: the groups of the inbox
-// hold the same event twice, and meet each other.
-func TestConcurrentDuplicates(t *testing.T) {
-	t.Parallel()
-	w := newQuietWorld(t, nil)
-	const events, times = 10, 16
-	var posts sync.WaitGroup
-	for range times {
-		for i := range events {
-			posts.Go(func() {
-				if got := w.deliver(t, accountPath, accountSecret, intentBody(fmt.Sprintf("evt_%d", i))); got.status != 200 {
-					t.Errorf("answer %d", got.status)
-				}
-			})
-		}
-	}
-	posts.Wait()
-	if rows := w.count(t, "SELECT count(*) FROM webhook_events WHERE delivery_count = $1", times); rows != events {
-		t.Errorf("%d rows were delivered %d times, want %d", rows, times, events)
-	}
-	if jobs := w.count(t, "SELECT count(*) FROM river_job WHERE kind = 'webhook_event'"); jobs != events {
-		t.Errorf("%d jobs for %d events", jobs, events)
-	}
-}
-
-// statements counts what is sent to Postgres.
-type statements struct {
-	mu   sync.Mutex
-	sent []string
-}
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent = append(s.sent, data.SQL)
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-// TestOneStatement holds an acknowledgement to one statement outside of a transaction, which is one flush, commit
-// included.
-func TestOneStatement(t *testing.T) {
-	t.Parallel()
-	_, url := pgtest.NewNamed(t, "webhooksvc", Migrate)
-	tracer := &statements{}
-	pool, err := pgdb.Open(t.Context(), url, pgdb.Options{Tracers: []pgx.QueryTracer{tracer}, MaxConns: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Pool = pool })
-	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
-	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
-	tracer.mu.Lock()
-	defer tracer.mu.Unlock()
-	if len(tracer.sent) != 2 || tracer.sent[0] != insertSQL || tracer.sent[1] != insertSQL {
-		t.Errorf("two deliveries sent %d statements: %q", len(tracer.sent), tracer.sent)
-	}
-}
-
-// TestInboxJob holds the job row that insertSQL writes against the one that River's client writes.
-func TestInboxJob(t *testing.T) {
-	t.Parallel()
-	w := newQuietWorld(t, nil)
-	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
-	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
-		return w.Jobs.InsertTx(t.Context(), tx, eventArgs{Endpoint: endpointAccount, EventID: "evt_1"})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Everything but the id and the times must be the same.
-	const rows = `SELECT to_jsonb(j) - 'id' - 'created_at' - 'scheduled_at' FROM river_job j WHERE kind = 'webhook_event'`
-	if different := w.count(t, "SELECT count(DISTINCT row) FROM ("+rows+") AS r (row)"); different != 1 {
-		var all []string
-		found, _ := w.pool.Query(t.Context(), rows)
-		all, _ = pgx.CollectRows(found, pgx.RowTo[string])
-		t.Errorf("the rows differ:\n%s", strings.Join(all, "\n"))
-	}
-	if late := w.count(t, "SELECT count(*) FROM river_job WHERE scheduled_at > now()"); late != 0 {
-		t.Error("a job is scheduled for later")
-	}
-}
-
-func TestConfig(t *testing.T) {
-	t.Parallel()
-	good := func() Config {
-		l := config.New(func(name string) string {
-			return map[string]string{"DAYOF_WEBHOOK_ACCOUNT_SECRETS": accountSecret, "DAYOF_WEBHOOK_CONNECT_SECRETS": connectSecret}[name]
-		})
-		c := LoadConfig(l)
-		if err := l.Err(); err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	if err := good().check(); err != nil {
-		t.Fatal(err)
-	}
-	for name, spoil := range map[string]func(*Config){
-		"no secret":                     func(c *Config) { c.AccountSecrets = nil },
-		"an empty secret":               func(c *Config) { c.AccountSecrets = []config.Secret{{}} },
-		"an empty second secret":        func(c *Config) { c.AccountSecrets = append(c.AccountSecrets, config.NewSecret("")) },
-		"an empty Connect secret":       func(c *Config) { c.ConnectSecrets = []config.Secret{{}} },
-		"a short secret":                func(c *Config) { c.AccountSecrets = secretsOf("whsec_") },
-		"one secret for both endpoints": func(c *Config) { c.ConnectSecrets = c.AccountSecrets },
-		"no time for bodies":            func(c *Config) { c.BodyTimeout = 0 },
-		"no workers":                    func(c *Config) { c.Workers = 0 },
-		"a backfill every second":       func(c *Config) { c.BackfillInterval = time.Second },
-	} {
-		c := good()
-		spoil(&c)
-		if _, err := New(c, Deps{Pool: new(pgxpool.Pool)}); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
 	}
 }
