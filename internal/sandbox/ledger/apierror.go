@@ -93,8 +93,7 @@ func decodeError(err error) error {
 
 // constraint names the constraint that an SQL error violated, or is empty.
 func constraint(err error) string {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.ConstraintName
 	}
 	return ""
@@ -103,14 +102,13 @@ func constraint(err error) string {
 // retryable says whether Postgres undid the transaction for the sake of another
 // one, so that running it again is right.
 func retryable(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == "40P01" || pgErr.Code == "40001")
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == "40P01" || pgErr.Code == "40001")
 }
 
 // describe returns what the client learns of err; unexpected ones tell nothing.
 func describe(err error) *apiError {
-	var apiErr *apiError
-	if errors.As(err, &apiErr) {
+	if apiErr, ok := errors.AsType[*apiError](err); ok {
 		return apiErr
 	}
 	return &apiError{http.StatusInternalServerError, codeInternal, internalMessage}

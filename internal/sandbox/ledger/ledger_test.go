@@ -29,21 +29,21 @@ type api struct {
 	pool   *pgxpool.Pool
 }
 
-func newAPI(t testing.TB) *api {
-	t.Helper()
-	pool := pgtest.New(t, ledger.Migrate)
-	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+func newAPI(tb testing.TB) *api {
+	tb.Helper()
+	pool := pgtest.New(tb, ledger.Migrate)
+	logger := slog.New(slog.NewTextHandler(tb.Output(), nil))
 	server := httptest.NewServer(ledger.New(pool, ledger.Config{Logger: logger}))
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	t.Cleanup(client.CloseIdleConnections)
-	return &api{t: t, base: server.URL, client: client, pool: pool}
+	tb.Cleanup(client.CloseIdleConnections)
+	return &api{t: tb, base: server.URL, client: client, pool: pool}
 }
 
 // withLedger is newAPI with a ledger named l.
-func withLedger(t testing.TB) *api {
-	t.Helper()
-	a := newAPI(t)
+func withLedger(tb testing.TB) *api {
+	tb.Helper()
+	a := newAPI(tb)
 	a.want(http.StatusNoContent, a.call("POST", "/v2/l", nil))
 	return a
 }

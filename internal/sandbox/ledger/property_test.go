@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -80,9 +81,7 @@ func (l *life) drawPostings() []posting {
 // moved returns the balances after the postings, and whether they may happen.
 func moved(before map[holding]int64, all []posting, force bool) (after map[holding]int64, ok bool) {
 	after = make(map[holding]int64)
-	for h, b := range before {
-		after[h] = b
-	}
+	maps.Copy(after, before)
 	for _, p := range all {
 		from, to := holding{p.Source, p.Asset}, holding{p.Destination, p.Asset}
 		if p.Source != "world" && !force && p.Amount > 0 && after[from] < p.Amount {

@@ -145,6 +145,7 @@ func TestSDK(t *testing.T) {
 }
 
 func testSDKReads(t *testing.T, v2 *formance.V2) {
+	t.Helper()
 	for n, order := range []string{"o1", "o2", "o3"} {
 		if _, err := v2.CreateTransaction(t.Context(), operations.V2CreateTransactionRequest{
 			Ledger: "l", V2PostTransaction: shared.V2PostTransaction{
@@ -198,6 +199,7 @@ func testSDKReads(t *testing.T, v2 *formance.V2) {
 }
 
 func testSDKBulk(t *testing.T, v2 *formance.V2) {
+	t.Helper()
 	element := func(key string, postings ...shared.V2Posting) shared.V2BulkElement {
 		return shared.CreateV2BulkElementCreateTransaction(shared.V2BulkElementCreateTransaction{
 			Action: "CREATE_TRANSACTION", Ik: &key, Data: &shared.V2PostTransaction{Reference: &key, Postings: postings},

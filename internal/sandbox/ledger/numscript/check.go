@@ -1,9 +1,6 @@
 package numscript
 
-import (
-	"fmt"
-	"math/big"
-)
+import "math/big"
 
 const world = "world"
 
@@ -272,7 +269,7 @@ func (c *checker) portions(at token, shares []portion) error {
 		message = "known portions are already equal to 100%"
 	}
 	if message != "" {
-		return failAt(at, "%s", fmt.Sprint(message))
+		return failAt(at, "%s", message)
 	}
 	return nil
 }

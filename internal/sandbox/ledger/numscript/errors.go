@@ -25,10 +25,7 @@ func (e *CompileError) Error() string {
 	lines[len(lines)-1] += "\n"
 	line := []rune(lines[min(e.Line, len(lines))-1])
 	start := min(e.Column, len(line)-1)
-	end := min(start+max(e.Width, 1), len(line)-1)
-	if end < start {
-		end = start
-	}
+	end := max(start, min(start+max(e.Width, 1), len(line)-1))
 	pad := int(math.Log10(float64(e.Line))) + 1
 	bar := blue + "|" + plain
 	var b strings.Builder

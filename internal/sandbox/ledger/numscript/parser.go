@@ -16,8 +16,7 @@ const nestingMax = 64
 func Parse(text string) (*Program, error) {
 	program, err := parse(text)
 	if err != nil {
-		var compileErr *CompileError
-		if errors.As(err, &compileErr) {
+		if compileErr, ok := errors.AsType[*CompileError](err); ok {
 			compileErr.source = text
 		}
 		return nil, err

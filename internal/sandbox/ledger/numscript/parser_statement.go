@@ -193,6 +193,7 @@ func (p *parser) accountSource() (source, error) {
 			return nil, err
 		}
 		s.overdraft = &limit
+	default: // no overdraft
 	}
 	return s, nil
 }
