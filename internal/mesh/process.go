@@ -38,7 +38,7 @@ func (p *process) start(ctx context.Context, program string, extra ...string) er
 		return fmt.Errorf("open log of %s: %w", p.service, err)
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, "serve", p.service) //nolint:gosec // our own program
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, "serve", p.service)
 	cmd.Env = append(append([]string{}, p.env...), extra...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()

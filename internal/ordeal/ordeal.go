@@ -83,7 +83,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err != nil {
 		return report, fmt.Errorf("start the mesh: %w", err)
 	}
-	o := &ordeal{config: c, mesh: m, random: rand.New(rand.NewPCG(c.Seed, 1)), report: &report, log: c.Log}
+	o := &ordeal{config: c, mesh: m, random: rand.New(rand.NewPCG(c.Seed, 1)), report: &report, log: c.Log, died: make(chan struct{})}
 	for n := range c.Replicas {
 		o.clients = append(o.clients, dev.NewClient(m.ReplicaFile(n)))
 	}
@@ -102,6 +102,7 @@ type ordeal struct {
 	mu     sync.Mutex // of random and of what follows
 	random *rand.Rand
 	paid   []string // orders whose money was captured
+	died   chan struct{}
 }
 
 func (o *ordeal) run(ctx context.Context) error {
@@ -118,31 +119,27 @@ func (o *ordeal) run(ctx context.Context) error {
 	defer stopChaos()
 	var broken sync.WaitGroup
 	broken.Go(func() { o.breakThings(chaos) })
+	var supervised sync.WaitGroup
+	if o.config.CrashPoint != "" && o.armed() != "checkout" {
+		supervised.Go(func() { o.supervise(chaos) })
+	}
 	err = o.buyAll(ctx, variant)
 	if o.config.CrashPoint == "" {
 		broken.Wait() // all of its kills, also when the sales were quicker
+	} else if err == nil {
+		err = o.expectDeath(ctx)
 	}
+	supervised.Wait()
 	stopChaos()
 	broken.Wait()
 	if err != nil {
 		return err
 	}
-	if o.config.CrashPoint != "" {
-		if err := o.expectDeath(ctx); err != nil {
-			return err
-		}
-	}
 	o.mesh.Sandbox.Faults.ClearAll()
-	// A checkoutsvc that died stays dead until another replica has taken its orders up. The others have no second address
-	// here: Stripe and the callers of their number know only the one.
-	if o.config.CrashPoint != "" && o.armed() != "checkout" {
-		if err := o.mend(ctx); err != nil {
-			return err
-		}
-	}
 	o.report.OrdersEnded = o.wait(ctx, o.openOrders)
 	if o.config.CrashPoint != "" && o.armed() == "checkout" {
-		if err := o.mend(ctx); err != nil {
+		// It stayed dead until another replica had taken its orders up.
+		if err := o.mesh.Restart(ctx, o.armed(), 0); err != nil {
 			return err
 		}
 	}
@@ -179,13 +176,17 @@ func (o *ordeal) wait(ctx context.Context, left func(ctx context.Context) (strin
 	from := o.mesh.Clock().Now()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	what := ""
 	for {
-		what, err := left(ctx)
-		if err != nil {
+		now, err := left(ctx)
+		switch {
+		case err == nil:
+			what = now
+		case ctx.Err() == nil:
 			what = err.Error()
 		}
 		took := o.mesh.Clock().Now().Sub(from)
-		if what == "" {
+		if err == nil && what == "" {
 			return took
 		}
 		select {
