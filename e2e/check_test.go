@@ -62,8 +62,8 @@ var planted = map[string]struct{ service, sql string }{
 		where id = (select max(id) from orders where id <> $1 and paying_intent is not null)`},
 }
 
-const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, created_time, dead_time)
-	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, now(), now())`
+const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
+	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, 1, now(), now())`
 
 // TestCheckFindsViolations breaks every invariant once and wants each to be told, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {
