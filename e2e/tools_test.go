@@ -58,7 +58,7 @@ type scene struct {
 	item, batch, webhookEvent       string
 }
 
-// example is one good request of an RPC. Placeholders are filled in from the scene.
+// example is one good request of an RPC, with what the scene has filled in.
 type example struct {
 	method  string
 	request func(s *scene) string

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,13 +43,8 @@ type Config struct {
 	Seed uint64
 }
 
-const (
-	// healthTimeout is how long the services may take until all of them serve; migrations are part of it.
-	healthTimeout = time.Minute
-	healthPoll    = 20 * time.Millisecond
-	// stopTimeout bounds the stop of one part.
-	stopTimeout = 15 * time.Second
-)
+// stopTimeout bounds the stop of one part.
+const stopTimeout = 15 * time.Second
 
 // Mesh is a whole system that runs in this process.
 type Mesh struct {
@@ -71,21 +63,6 @@ type Mesh struct {
 	ledgerPool *pgxpool.Pool
 	console    *http.Server
 	failed     chan error // of a part that ended by itself
-}
-
-// replica is one running instance of a service.
-type replica struct {
-	url  string
-	stop context.CancelFunc
-	done chan error
-	once sync.Once
-	err  error
-}
-
-// wait returns what the replica ended with.
-func (r *replica) wait() error {
-	r.once.Do(func() { r.err = <-r.done })
-	return r.err
 }
 
 // Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the mesh by
@@ -247,148 +224,8 @@ func (m *Mesh) startSandbox(ctx context.Context) (err error) {
 	return nil
 }
 
-// describe fills in dev.json.
-func (m *Mesh) describe() {
-	address := func(name string) string { return m.address(name, 0) }
-	formance := m.Sandbox.FormanceURL
-	if formance == "" {
-		formance = m.config.Getenv("DAYOF_FORMANCE_URL")
-	}
-	m.File = dev.File{
-		CheckoutURL: address("checkout"), PassURL: address("pass"), LedgerURL: address("ledger"), WebhookURL: address("webhook"),
-		ConsoleURL:          address("console"),
-		StripeWebhookSecret: m.secrets.StripeWebhookSecret, StripeConnectWebhookSecret: m.secrets.StripeConnectSecret,
-		OperatorToken: m.secrets.OperatorToken,
-		DatabaseURLs:  map[string]string{}, MetricsURLs: map[string]string{},
-		PassTypeIdentifier: passType, TeamIdentifier: teamID, PassCAFile: m.path(rootFile),
-		Sandbox: dev.Sandbox{
-			StripeURL: m.Sandbox.StripeURL, FormanceURL: formance, APNsURL: m.Sandbox.APNsURL,
-			APNsLogURL:  m.Sandbox.ControlURL + sandbox.APNsLogPath,
-			MailLogURL:  m.Sandbox.ControlURL + sandbox.MailLogPath,
-			AlertLogURL: m.Sandbox.ControlURL + sandbox.AlertLogPath,
-			FaultsURL:   m.Sandbox.ControlURL + sandbox.FaultsPath,
-		},
-	}
-	for _, service := range dev.Services {
-		m.File.DatabaseURLs[service] = m.Postgres.URL(m.database(service))
-		m.File.MetricsURLs[service] = address(service) + "/metrics"
-	}
-}
-
-// settings are what a replica of every service is told. Services of one replica talk to those of the same number.
-func (m *Mesh) settings(n int) func(string) string {
-	made := m.settingsOf(n)
-	return func(name string) string {
-		if value, ok := made[name]; ok {
-			return value
-		}
-		return m.config.Getenv(name)
-	}
-}
-
-// settingsOf are those settings that the mesh makes up or was given.
-func (m *Mesh) settingsOf(n int) map[string]string {
-	made := map[string]string{
-		"DAYOF_OPERATOR_TOKEN":            m.secrets.OperatorToken,
-		"DAYOF_ALERT_URL":                 m.Sandbox.AlertURL,
-		"DAYOF_CONSOLE_URL":               m.File.ConsoleURL,
-		"DAYOF_STRIPE_URL":                m.Sandbox.StripeURL,
-		"DAYOF_STRIPE_KEY":                "sk_test_dayof",
-		"DAYOF_SMTP_ADDRESS":              m.Sandbox.SMTPAddress,
-		"DAYOF_FORMANCE_URL":              m.File.Sandbox.FormanceURL,
-		"DAYOF_CHECKOUT_TICKET_CODE_KEYS": m.secrets.CodeKey,
-		"DAYOF_CHECKOUT_ORDER_TOKEN_KEYS": m.secrets.OrderTokenKey,
-		"DAYOF_PASS_TOKEN_KEYS":           "1:" + m.secrets.PassTokenKey,
-		"DAYOF_PASS_CERTIFICATE":          m.secrets.PassCertificate,
-		"DAYOF_PASS_PUBLIC_URL":           m.File.PassURL,
-		"DAYOF_PASS_APNS_URL":             m.Sandbox.APNsURL,
-		"DAYOF_PASS_APNS_ROOTS_FILE":      m.path(apnsFile),
-		"DAYOF_WEBHOOK_ACCOUNT_SECRETS":   m.secrets.StripeWebhookSecret,
-		"DAYOF_WEBHOOK_CONNECT_SECRETS":   m.secrets.StripeConnectSecret,
-	}
-	for _, service := range dev.Services {
-		made[settingPrefix(service)+"DATABASE_URL"] = m.File.DatabaseURLs[service]
-		made[settingPrefix(service)+"URL"] = m.address(service, n)
-	}
-	maps.Copy(made, m.config.Settings)
-	return made
-}
-
-func (m *Mesh) startServices(ctx context.Context) {
-	// Replicas live until Stop, whatever becomes of ctx.
-	background := context.WithoutCancel(ctx)
-	for n := range m.config.Replicas {
-		getenv := m.settings(n)
-		for _, service := range dev.Services {
-			m.replicas[service] = append(m.replicas[service], m.run(background, service, getenv, m.listeners[service][n]))
-		}
-	}
-}
-
-// run starts one replica.
-func (m *Mesh) run(ctx context.Context, service string, getenv func(string) string, listener net.Listener) *replica {
-	ctx, stop := context.WithCancel(ctx)
-	r := &replica{url: "http://" + listener.Addr().String(), stop: stop, done: make(chan error, 1)}
-	go func() {
-		err := Serve(ctx, service, Options{Getenv: getenv, Listener: listener, Logger: m.config.Logger, Clock: m.config.Clock})
-		_ = listener.Close() // where Serve did not get that far
-		switch {
-		case ctx.Err() == nil:
-			m.failed <- fmt.Errorf("%ssvc ended by itself: %w", service, err)
-			err = nil // told
-		case err != nil:
-			err = fmt.Errorf("%ssvc: %w", service, err)
-		}
-		r.done <- err
-	}()
-	return r
-}
-
-// awaitHealth waits until every replica says that it serves.
-func (m *Mesh) awaitHealth(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, fmt.Errorf("not all services serve within %v", healthTimeout))
-	defer cancel()
-	for _, service := range dev.Services {
-		for _, r := range m.replicas[service] {
-			for !healthy(ctx, r.url) {
-				select {
-				case err := <-m.failed:
-					return err
-				case <-ctx.Done():
-					return fmt.Errorf("%ssvc at %s: %w", service, r.url, context.Cause(ctx))
-				case <-time.After(healthPoll):
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func healthy(ctx context.Context, url string) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)
-	if err != nil {
-		return false
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	defer res.Body.Close()
-	_, err = io.Copy(io.Discard, res.Body)
-	return err == nil && res.StatusCode == http.StatusOK
-}
-
 // Failed receives the error of a part that ended by itself.
 func (m *Mesh) Failed() <-chan error { return m.failed }
-
-// StopReplica ends one replica as SIGTERM would: it drains.
-func (m *Mesh) StopReplica(service string, n int) error {
-	r := m.replicas[service][n]
-	r.stop()
-	return r.wait()
-}
 
 // Stop drains the services, callers before those they call, then ends the sandbox and the database. All that is temporary
 // is removed. It may be called on a mesh that has only begun to start.
