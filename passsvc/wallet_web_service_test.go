@@ -153,7 +153,7 @@ func TestWalletStatuses(t *testing.T) {
 		"register with a control character":    {"POST", strings.Replace(d.path(p), d.id, "a%00b", 1), good, applePass(p), 400},
 		"register with too much":               {"POST", d.path(p), `{"pushToken":"` + strings.Repeat("a", 16<<10) + `"}`, applePass(p), 413},
 		"register with extra keys":             {"POST", d.path(p), `{"pushToken":"` + d.token + `","more":[1]}`, applePass(p), 201},
-		"Android's scheme":                     {"POST", d.path(p), good, []string{"Authorization", "AndroidPass " + p.GetAuthenticationToken()}, 200},
+		"Android's scheme":                     {"POST", newDevice(2).path(p), good, []string{"Authorization", "AndroidPass " + p.GetAuthenticationToken()}, 201},
 		"unregister without token":             {"DELETE", d.path(p), "", nil, 401},
 		"unregister with a token of another":   {"DELETE", d.path(p), "", applePass(other), 401},
 		"unregister an unknown pass":           {"DELETE", d.path(unknown), "", applePass(unknown), 401},
