@@ -62,13 +62,21 @@ func (bare) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// balances reads the balances of all accounts through the SDK, past the service, by account and asset.
-func (b *books) balances(tb testing.TB) map[string]string {
+// balances reads balances through the SDK, past the service, by account and asset: of the accounts that fit one of the
+// patterns, or of all.
+func (b *books) balances(tb testing.TB, patterns ...string) map[string]string {
 	tb.Helper()
 	all := make(map[string]string)
 	sdk := b.sdk()
 	size := int64(100)
 	request := operations.V2GetVolumesWithBalancesRequest{Ledger: b.ledger, PageSize: &size}
+	var fits []any
+	for _, pattern := range patterns {
+		fits = append(fits, map[string]any{"$match": map[string]any{"account": pattern}})
+	}
+	if len(fits) > 0 {
+		request.Query = map[string]any{"$or": fits}
+	}
 	for {
 		res, err := sdk.Ledger.V2.GetVolumesWithBalances(tb.Context(), request)
 		if err != nil {
