@@ -18,6 +18,25 @@ const (
 	verdictRefused                // we are wrong, not the token: stop sending, call somebody, keep everything
 )
 
+// String is the verdict as metrics name it.
+func (v verdict) String() string {
+	switch v {
+	case verdictSent:
+		return "sent"
+	case verdictGone:
+		return "gone"
+	case verdictBad:
+		return "bad_token"
+	case verdictRetry:
+		return "retry"
+	case verdictBusy:
+		return "busy"
+	case verdictRefused:
+		return "refused"
+	}
+	return "unknown"
+}
+
 // judge tells what a result means.
 func judge(r pushResult) verdict {
 	switch {

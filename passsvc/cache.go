@@ -156,6 +156,7 @@ func (c *passCache) build(row passdb.Pass, certificate *pkpass.Certificate) (ser
 	if err != nil {
 		return servedPass{}, fmt.Errorf("build pass %s: %w", row.Serial, err)
 	}
+	c.s.metrics.archives.Inc()
 	return servedPass{state: state, etag: c.s.renderer.etag(state, certificate), archive: archive}, nil
 }
 

@@ -129,11 +129,16 @@ func TestPassTypes(t *testing.T) {
 	both := func(c *passsvc.Config) {
 		c.Certificates = append(c.Certificates, config.NewSecret(string(other)))
 		c.PassType = passType
+		c.OrganizerPassTypes = map[string]string{"Others": "pass.org.other"}
 	}
 	r := newService(t, useAPNs, both).start(t)
-	second := newReplica(t, r.pool, r.clock, both, func(c *passsvc.Config) { c.PassType = "pass.org.other" })
-	a := r.issue(t, 1)[0]
-	b := second.issue(t, 2)[1]
+	ofOthers := newContent(2)
+	ofOthers.OrganizerName = "Others"
+	res, err := r.client.IssuePasses(withKey(t.Context()), &passv1.IssuePassesRequest{OrderId: orderID, Passes: []*passv1.PassContent{newContent(1), ofOthers}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := res.GetPasses()[0], res.GetPasses()[1]
 	if a.GetPassTypeIdentifier() != passType || b.GetPassTypeIdentifier() != "pass.org.other" {
 		t.Fatalf("%v %v", a, b)
 	}

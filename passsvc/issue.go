@@ -20,10 +20,6 @@ import (
 // IssuePasses implements PassService. It is on the way of every checkout: four round trips and one commit for an
 // order's tickets, and no signing. A ticket's pass stays the same whatever key the call has.
 func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
-	passType, err := s.issueType()
-	if err != nil {
-		return nil, err
-	}
 	wanted, err := s.wantedPasses(req)
 	if err != nil {
 		return nil, err
@@ -34,7 +30,7 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 		func(ctx context.Context, tx pgx.Tx) (*passv1.IssuePassesResponse, error) {
 			var rows []passdb.Pass
 			var err error
-			rows, revised, err = s.issue(ctx, tx, now, passType, req.GetOrderId(), wanted)
+			rows, revised, err = s.issue(ctx, tx, now, req.GetOrderId(), wanted)
 			if err != nil {
 				return nil, err
 			}
@@ -61,24 +57,26 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 	return res, nil
 }
 
-// issueType is the pass type of new passes. An expired certificate is no reason to refuse a ticket: nothing is signed
-// here.
-func (s *Service) issueType() (string, error) {
-	types := s.certificates.passTypes()
-	switch {
-	case s.Config.PassType != "":
-		if certificate, _ := s.certificates.signer(s.Config.PassType); certificate != nil {
-			return s.Config.PassType, nil
-		}
-	case len(types) == 1:
-		return types[0], nil
+// issueType is the pass type of an organiser's new passes. An expired certificate is no reason to refuse a ticket:
+// nothing is signed here.
+func (s *Service) issueType(organizer string) (string, error) {
+	passType := s.Config.OrganizerPassTypes[organizer]
+	if passType == "" {
+		passType = s.Config.PassType
 	}
-	return "", problem.New(connect.CodeFailedPrecondition, "PASS_TYPE_UNKNOWN",
-		"no certificate is set up for the pass type of new passes: see DAYOF_PASS_CERTIFICATE and DAYOF_PASS_TYPE")
+	if types := s.certificates.passTypes(); passType == "" && len(types) == 1 {
+		passType = types[0]
+	}
+	if certificate, _ := s.certificates.signer(passType); certificate == nil {
+		return "", problem.New(connect.CodeFailedPrecondition, "PASS_TYPE_UNKNOWN",
+			"no certificate is set up for the pass type of new passes: see DAYOF_PASS_CERTIFICATE and DAYOF_PASS_TYPE")
+	}
+	return passType, nil
 }
 
 // wantedPass is what one ticket's pass shall show.
 type wantedPass struct {
+	passType     string // if it has no pass yet
 	content      content
 	changeNumber int64
 }
@@ -96,7 +94,11 @@ func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, er
 		if err != nil {
 			return nil, err
 		}
-		wanted = append(wanted, wantedPass{content: c, changeNumber: p.GetTicketChangeNumber()})
+		passType, err := s.issueType(c.OrganizerName)
+		if err != nil {
+			return nil, err
+		}
+		wanted = append(wanted, wantedPass{passType: passType, content: c, changeNumber: p.GetTicketChangeNumber()})
 	}
 	return wanted, nil
 }
@@ -116,9 +118,9 @@ func issueFingerprint(orderID string, wanted []wantedPass) []byte {
 // issue inserts the passes of tickets that have none and brings the others to newer content. It returns all rows in
 // the order of wanted, and those that were revised.
 func (s *Service) issue(
-	ctx context.Context, tx pgx.Tx, now time.Time, passType, orderID string, wanted []wantedPass,
+	ctx context.Context, tx pgx.Tx, now time.Time, orderID string, wanted []wantedPass,
 ) (rows, revised []passdb.Pass, err error) {
-	byTicket, err := s.insertPasses(ctx, tx, now, passType, orderID, wanted)
+	byTicket, err := s.insertPasses(ctx, tx, now, orderID, wanted)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,23 +137,24 @@ func (s *Service) issue(
 
 // insertPasses returns the rows that it made, by ticket. Others' tickets that are being issued elsewhere are waited for.
 func (s *Service) insertPasses(
-	ctx context.Context, tx pgx.Tx, now time.Time, passType, orderID string, wanted []wantedPass,
+	ctx context.Context, tx pgx.Tx, now time.Time, orderID string, wanted []wantedPass,
 ) (map[string]passdb.Pass, error) {
 	candidates := map[string]passdb.Pass{}
-	params := passdb.InsertPassesParams{PassType: passType, OrderID: orderID, TokenKeyVersion: int32(s.keys.newest), Now: now}
+	params := passdb.InsertPassesParams{OrderID: orderID, TokenKeyVersion: int32(s.keys.newest), Now: now}
 	for _, w := range wanted {
 		encoded, err := json.Marshal(w.content)
 		if err != nil {
 			return nil, fmt.Errorf("encode content: %w", err)
 		}
 		row := passdb.Pass{
-			Serial: newID(), PassType: passType, TicketID: w.content.TicketID, OrderID: orderID, EventID: w.content.Event.ID,
+			Serial: newID(), PassType: w.passType, TicketID: w.content.TicketID, OrderID: orderID, EventID: w.content.Event.ID,
 			TicketChangeNumber: w.changeNumber, Content: encoded, ContentHash: w.content.hash(),
 			TokenKeyVersion: params.TokenKeyVersion, Revision: 1,
 			ReviseTime: now, ModifyTime: now.UTC().Truncate(time.Second), CreateTime: now,
 		}
 		candidates[row.TicketID] = row
 		params.Serials = append(params.Serials, row.Serial)
+		params.PassTypes = append(params.PassTypes, row.PassType)
 		params.TicketIds = append(params.TicketIds, row.TicketID)
 		params.EventIds = append(params.EventIds, row.EventID)
 		params.TicketChangeNumbers = append(params.TicketChangeNumbers, row.TicketChangeNumber)

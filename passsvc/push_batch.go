@@ -103,6 +103,7 @@ func (l *lane) sendAll(ctx context.Context, deliveries []*delivery) {
 				}
 				d.sentAt = l.s.Clock.Now()
 				d.result = l.client.push(ctx, d.rows[0].ID.String(), d.token(), d.sentAt)
+				l.s.metrics.pushed(judge(d.result))
 				l.health.note(d.result, l.s.Clock.Now(), l.s.Config.APNs.Pause)
 			}
 		})

@@ -21,6 +21,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
 	gonanoid "github.com/matoous/go-nanoid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -31,11 +32,13 @@ import (
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
-// Deps is what a Service stands on. All fields are required, but for SendAlert.
+// Deps is what a Service stands on. All fields are required, but for Registry and SendAlert.
 type Deps struct {
 	Pool   *pgxpool.Pool
 	Clock  clock.Clock
 	Logger *slog.Logger
+	// Registry takes the service's metrics; nil counts nothing.
+	Registry *prometheus.Registry
 	// SendAlert delivers alerts to people; nil keeps them as rows.
 	SendAlert func(ctx context.Context, alert jobs.Alert) error
 }
@@ -52,6 +55,7 @@ type Service struct {
 	zones        *zoneCache
 	renderer     *renderer
 	cache        *passCache
+	metrics      *metrics
 	pages        *pages
 	google       *googleWallet
 	logLimit     logLimit
@@ -88,7 +92,8 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, Config: c, keys: keys, certificates: certificates, zones: zones, renderer: renderer, pages: pages, google: google,
+		Deps: d, Config: c, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
+		metrics: newMetrics(d.Registry), pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
 	s.cache = newPassCache(s)

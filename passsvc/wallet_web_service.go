@@ -58,31 +58,34 @@ func unauthorized(w http.ResponseWriter) {
 func (s *Service) servePass(w http.ResponseWriter, r *http.Request) {
 	version, ok := s.deviceToken(r)
 	if !ok {
+		s.metrics.fetched(http.StatusUnauthorized)
 		unauthorized(w)
 		return
 	}
 	pass, err := s.cache.get(r.Context(), r.PathValue("type"), r.PathValue("serial"))
 	if errors.Is(err, errNoPass) || errors.Is(err, errUnknownPassType) || err == nil && pass.state.KeyVersion != version {
+		s.metrics.fetched(http.StatusUnauthorized)
 		unauthorized(w)
 		return
 	}
 	if err != nil {
+		s.metrics.fetched(http.StatusServiceUnavailable)
 		s.unavailable(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "private, no-cache")
 	w.Header().Set("Vary", "Authorization")
-	s.writePass(w, r, pass)
+	s.metrics.fetched(s.writePass(w, r, pass))
 }
 
-// writePass answers with the archive or 304.
-func (s *Service) writePass(w http.ResponseWriter, r *http.Request, pass servedPass) {
+// writePass answers with the archive or 304, and returns which.
+func (s *Service) writePass(w http.ResponseWriter, r *http.Request, pass servedPass) (status int) {
 	h := w.Header()
 	h.Set("Etag", pass.etag)
 	h.Set("Last-Modified", lastModified(pass.state.ModifyTime, s.Clock.Now()).Format(http.TimeFormat))
 	if notModified(r.Header, pass.etag, pass.state.ModifyTime) {
 		w.WriteHeader(http.StatusNotModified)
-		return
+		return http.StatusNotModified
 	}
 	h.Set("Content-Type", passMediaType)
 	h.Set("Content-Length", strconv.Itoa(pass.archive.Size()))
@@ -90,6 +93,7 @@ func (s *Service) writePass(w http.ResponseWriter, r *http.Request, pass servedP
 	if r.Method != http.MethodHead {
 		_, _ = pass.archive.WriteTo(w) // the device may be gone
 	}
+	return http.StatusOK
 }
 
 // unavailable says that the pass cannot be served for now: the database is away, or its certificate has expired.

@@ -2,7 +2,7 @@
 -- InsertPasses issues passes, in the order given, and returns the tickets that had none.
 insert into passes (serial, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash,
     issue_hash, token_key_version, revision, revise_time, modify_time, create_time)
-select unnest(sqlc.arg(serials)::text[]), sqlc.arg(pass_type), unnest(sqlc.arg(ticket_ids)::text[]), sqlc.arg(order_id),
+select unnest(sqlc.arg(serials)::text[]), unnest(sqlc.arg(pass_types)::text[]), unnest(sqlc.arg(ticket_ids)::text[]), sqlc.arg(order_id),
     unnest(sqlc.arg(event_ids)::text[]), unnest(sqlc.arg(ticket_change_numbers)::bigint[]),
     unnest(sqlc.arg(contents)::jsonb[]), unnest(sqlc.arg(content_hashes)::bytea[]),
     unnest(sqlc.arg(content_hashes)::bytea[]), sqlc.arg(token_key_version), 1,

@@ -64,7 +64,7 @@ func (q *Queries) GetUpdateTag(ctx context.Context, db DBTX, passType string) (i
 const insertPasses = `-- name: InsertPasses :many
 insert into passes (serial, pass_type, ticket_id, order_id, event_id, ticket_change_number, content, content_hash,
     issue_hash, token_key_version, revision, revise_time, modify_time, create_time)
-select unnest($1::text[]), $2, unnest($3::text[]), $4,
+select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), $4,
     unnest($5::text[]), unnest($6::bigint[]),
     unnest($7::jsonb[]), unnest($8::bytea[]),
     unnest($8::bytea[]), $9, 1,
@@ -75,7 +75,7 @@ returning ticket_id
 
 type InsertPassesParams struct {
 	Serials             []string
-	PassType            string
+	PassTypes           []string
 	TicketIds           []string
 	OrderID             string
 	EventIds            []string
@@ -90,7 +90,7 @@ type InsertPassesParams struct {
 func (q *Queries) InsertPasses(ctx context.Context, db DBTX, arg InsertPassesParams) ([]string, error) {
 	rows, err := db.Query(ctx, insertPasses,
 		arg.Serials,
-		arg.PassType,
+		arg.PassTypes,
 		arg.TicketIds,
 		arg.OrderID,
 		arg.EventIds,
