@@ -39,9 +39,10 @@ func run(m *testing.M) int {
 	return code
 }
 
-// config is a mesh of two replicas on a Postgres that need not survive a power cut.
+// config is a mesh of two replicas on a Postgres that need not survive a power cut. With DAYOF_E2E_PROGRAM, a dayof binary,
+// each replica is a process of its own, and the tests are the same.
 func config() mesh.Config {
-	return mesh.Config{Replicas: 2, PostgresSettings: pgtest.Settings(), Getenv: getenv, Logger: logger()}
+	return mesh.Config{Program: os.Getenv("DAYOF_E2E_PROGRAM"), Replicas: 2, PostgresSettings: pgtest.Settings(), Getenv: getenv, Logger: logger()}
 }
 
 // getenv runs the tests on DAYOF_TEST_DATABASE_URL, where it is set.

@@ -101,6 +101,9 @@ func healthy(ctx context.Context, url string) bool {
 
 // StopReplica ends one replica as SIGTERM would: it drains.
 func (m *Mesh) StopReplica(service string, n int) error {
+	if m.config.Program != "" {
+		return m.processes[service][n].terminate()
+	}
 	r := m.replicas[service][n]
 	r.stop()
 	return r.wait()
