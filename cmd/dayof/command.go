@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, w world) int {
 		defer cancel()
 	}
 	err = act(ctx, w, positional)
-	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil && !strings.Contains(err.Error(), context.Cause(ctx).Error()) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return report(w, "dayof "+cmd.name, err)

@@ -155,7 +155,10 @@ func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv
 		}
 		select {
 		case <-ctx.Done():
-			return last, errors.Join(context.Cause(ctx), err)
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				return last, errors.Join(context.Cause(ctx), err)
+			}
+			return last, context.Cause(ctx)
 		case <-time.After(statePoll):
 		}
 	}

@@ -85,6 +85,28 @@ func runOnce(ctx context.Context, f dev.File) (results []Result, err error) {
 	return results, nil
 }
 
+const (
+	// readTriesMax is how often a party that does not answer is asked, because checks are made while faults are on.
+	readTriesMax = 20
+	readPause    = 100 * time.Millisecond
+)
+
+// persist repeats a read until it succeeds, ctx ends, or its tries are used up. Nothing is read twice into one value: a
+// failed read leaves none.
+func persist(ctx context.Context, read func() error) error {
+	for try := 1; ; try++ {
+		err := read()
+		if err == nil || try == readTriesMax {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(readPause):
+		}
+	}
+}
+
 // query is an invariant within one database: a statement whose rows are the violations, a sentence each.
 func query(name, rule, service, sql string) invariant {
 	return invariant{name: name, rule: rule, check: func(ctx context.Context, s *snapshot) ([]string, error) {

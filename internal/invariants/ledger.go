@@ -3,7 +3,6 @@ package invariants
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -66,7 +65,7 @@ func readLedger(ctx context.Context, baseURL string) (books, error) {
 				Data    []transaction `json:"data"`
 			} `json:"cursor"`
 		}
-		if err := getJSON(ctx, base+"/transactions"+query, &page); err != nil {
+		if err := persist(ctx, func() error { return getJSON(ctx, base+"/transactions"+query, &page) }); err != nil {
 			return b, fmt.Errorf("read the ledger's transactions: %w", err)
 		}
 		for _, t := range page.Cursor.Data {
@@ -80,7 +79,7 @@ func readLedger(ctx context.Context, baseURL string) (books, error) {
 	var sums struct {
 		Data map[string]*big.Int `json:"data"`
 	}
-	if err := getJSON(ctx, base+"/aggregate/balances", &sums); err != nil {
+	if err := persist(ctx, func() error { return getJSON(ctx, base+"/aggregate/balances", &sums) }); err != nil {
 		return b, fmt.Errorf("read the ledger's balances: %w", err)
 	}
 	b.total = sums.Data
@@ -118,11 +117,14 @@ func getJSON(ctx context.Context, url string, into any) error {
 		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		body, readErr := io.ReadAll(io.LimitReader(res.Body, 1000))
-		return errors.Join(fmt.Errorf("status %s: %s", res.Status, body), readErr)
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
 	}
-	return json.NewDecoder(res.Body).Decode(into)
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %s: %s", res.Status, body)
+	}
+	return json.Unmarshal(body, into)
 }
 
 // ledgerInvariants compare the books with the orders, both ways, and the books with themselves.

@@ -93,7 +93,7 @@ func list[T any](ctx context.Context, api dev.Stripe, path string, id func(T) st
 			HasMore bool `json:"has_more"`
 			Data    []T  `json:"data"`
 		}
-		if err := api.Get(ctx, path+"?"+query.Encode(), &page); err != nil {
+		if err := persist(ctx, func() error { return api.Get(ctx, path+"?"+query.Encode(), &page) }); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Data...)
