@@ -16,7 +16,6 @@ import (
 
 	"github.com/sideshow/apns2"
 	"github.com/sideshow/apns2/token"
-	"golang.org/x/net/http2"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/passsvc/pkpass"
@@ -62,8 +61,12 @@ func newAPNsClient(c APNsConfig, certificate *pkpass.Certificate, clk clock.Cloc
 	} else {
 		tlsConfig.Certificates = []tls.Certificate{certificate.TLS()}
 	}
-	transport := &observedTransport{&http2.Transport{
-		TLSClientConfig: tlsConfig, ReadIdleTimeout: apnsIdle, StrictMaxConcurrentStreams: true,
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	transport := &observedTransport{&http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig, TLSHandshakeTimeout: c.Timeout, Protocols: &protocols,
+		MaxConnsPerHost: 1,
+		HTTP2:           &http.HTTP2Config{StrictMaxConcurrentRequests: true, SendPingTimeout: apnsIdle, PingTimeout: apnsIdle},
 	}}
 	a.client = &apns2.Client{Host: c.URL, Token: a.token, HTTPClient: &http.Client{Transport: transport}}
 	return a, nil
@@ -138,7 +141,7 @@ type observed struct{ retryAfter time.Duration }
 
 // observedTransport notes Retry-After, and gives an answer without JSON an empty one, because apns2 loses the status of
 // answers that it cannot read.
-type observedTransport struct{ *http2.Transport }
+type observedTransport struct{ *http.Transport }
 
 // RoundTrip implements http.RoundTripper.
 func (t *observedTransport) RoundTrip(req *http.Request) (*http.Response, error) {

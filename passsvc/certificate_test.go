@@ -17,11 +17,11 @@ import (
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
 
-func newBundle(t testing.TB, from time.Time, o pkpass.ThrowawayOptions) []byte {
-	t.Helper()
+func newBundle(tb testing.TB, from time.Time, o pkpass.ThrowawayOptions) []byte {
+	tb.Helper()
 	chain, err := pkpass.NewThrowawayChain(from, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return chain.Bundle
 }

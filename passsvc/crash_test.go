@@ -65,17 +65,17 @@ func work(ctx context.Context, w workerConfig) error {
 }
 
 // startWorker starts a replica in a process of its own.
-func startWorker(t testing.TB, w workerConfig) *exec.Cmd {
-	t.Helper()
+func startWorker(tb testing.TB, w workerConfig) *exec.Cmd {
+	tb.Helper()
 	encoded, err := json.Marshal(w)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0])
+	command := exec.CommandContext(tb.Context(), os.Args[0])
 	command.Env = append(os.Environ(), workerEnv+"="+string(encoded))
-	command.Stderr = testLog{t}
+	command.Stderr = testLog{tb}
 	if err := command.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return command
 }

@@ -187,21 +187,21 @@ func TestNothingAtRestOpensAPass(t *testing.T) {
 }
 
 // readPass returns the files of a package.
-func readPass(t testing.TB, archive string) map[string]string {
-	t.Helper()
+func readPass(tb testing.TB, archive string) map[string]string {
+	tb.Helper()
 	z, err := zip.NewReader(strings.NewReader(archive), int64(len(archive)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	files := map[string]string{}
 	for _, f := range z.File {
 		content, err := f.Open()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		data, err := io.ReadAll(content)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		files[f.Name] = string(data)
 	}
@@ -251,24 +251,24 @@ func TestPassJSON(t *testing.T) {
 }
 
 // golden compares with a file, or writes it under -update.
-func golden(t testing.TB, name, got string) {
-	t.Helper()
+func golden(tb testing.TB, name, got string) {
+	tb.Helper()
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	want, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("%s is missing: run with -update, read it, check it in", name)
+		tb.Fatalf("%s is missing: run with -update, read it, check it in", name)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s: %s", name, diff)
+		tb.Errorf("%s: %s", name, diff)
 	}
 }

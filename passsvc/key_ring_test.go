@@ -91,8 +91,8 @@ func TestBadConfiguration(t *testing.T) {
 }
 
 // onlyKey is the throw-away bundle without certificates.
-func onlyKey(t testing.TB) string {
-	t.Helper()
-	key, _, _ := strings.Cut(string(newChain(t).Bundle), "-----BEGIN CERTIFICATE")
+func onlyKey(tb testing.TB) string {
+	tb.Helper()
+	key, _, _ := strings.Cut(string(newChain(tb).Bundle), "-----BEGIN CERTIFICATE")
 	return key
 }

@@ -27,9 +27,9 @@ import (
 const publicURL = "https://pass.example"
 
 // browse opens a page as a browser does.
-func (r *replica) browse(t testing.TB, address string) answer {
-	t.Helper()
-	return r.do(t, http.MethodGet, strings.TrimPrefix(address, publicURL), "", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+func (r *replica) browse(tb testing.TB, address string) answer {
+	tb.Helper()
+	return r.do(tb, http.MethodGet, strings.TrimPrefix(address, publicURL), "", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 }
 
 // links returns the targets of links on a page, as a browser resolves them.
@@ -237,26 +237,26 @@ func TestGoogleWallet(t *testing.T) {
 }
 
 // openJWT verifies a token with RS256 and returns its claims.
-func openJWT(t testing.TB, token string, key *rsa.PublicKey) map[string]any {
-	t.Helper()
+func openJWT(tb testing.TB, token string, key *rsa.PublicKey) map[string]any {
+	tb.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		t.Fatalf("%d parts", len(parts))
+		tb.Fatalf("%d parts", len(parts))
 	}
 	decoded := make([][]byte, 3)
 	for i, part := range parts {
 		var err error
 		if decoded[i], err = base64.RawURLEncoding.DecodeString(part); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	if err := rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], decoded[2]); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var claims map[string]any
 	if err := json.Unmarshal(decoded[1], &claims); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return claims
 }

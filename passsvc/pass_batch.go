@@ -200,7 +200,7 @@ func (s *Service) runBatches(ctx context.Context) error {
 // tellBatchFails raises one alert per batch that cannot go on. It is tried again by the next sweep.
 func (s *Service) tellBatchFails(ctx context.Context, id string, cause error) error {
 	if id == "" || ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // there is nobody to tell, or no time to; the caller has the error
 	}
 	if err := s.q.PostponeBatch(ctx, s.Pool, id, s.Clock.Now()); err != nil {
 		return fmt.Errorf("postpone batch: %w", err)

@@ -19,36 +19,36 @@ import (
 )
 
 // factor is how much larger than by default crowds are; 40 gives the sizes of a stadium.
-func factor(t testing.TB) int {
-	t.Helper()
+func factor(tb testing.TB) int {
+	tb.Helper()
 	text := os.Getenv("DAYOF_TEST_SCALE")
 	if text == "" {
 		return 1
 	}
 	factor, err := strconv.Atoi(text)
 	if err != nil || factor < 1 {
-		t.Fatalf("DAYOF_TEST_SCALE: %q is no factor", text)
+		tb.Fatalf("DAYOF_TEST_SCALE: %q is no factor", text)
 	}
 	return factor
 }
 
 // crowd issues the passes of n tickets, with one device each, in orders of 500.
-func (r *replica) crowd(t testing.TB, n int) []*passv1.Pass {
-	t.Helper()
+func (r *replica) crowd(tb testing.TB, n int) []*passv1.Pass {
+	tb.Helper()
 	var all []*passv1.Pass
 	for from := 0; from < n; from += 500 {
 		req := issueRequest(fmt.Sprintf("Order%016d", from), from+1, min(500, n-from))
-		res, err := r.client.IssuePasses(withKey(t.Context()), req)
+		res, err := r.client.IssuePasses(withKey(tb.Context()), req)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all = append(all, res.GetPasses()...)
 	}
 	// As register does it, in one statement: the front door is for other tests.
-	_, err := r.pool.Exec(t.Context(), `insert into registrations (device_id, pass_type, serial, push_token, register_time)
+	_, err := r.pool.Exec(tb.Context(), `insert into registrations (device_id, pass_type, serial, push_token, register_time)
 		select 'device' || id, pass_type, serial, lpad(to_hex(id), 64, '0'), now() from passes`)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return all
 }
@@ -62,33 +62,33 @@ func issueRequest(order string, first, count int) *passv1.IssuePassesRequest {
 	return req
 }
 
-func (r *replica) batch(t testing.TB, id string) *passv1.PassBatch {
-	t.Helper()
-	res, err := r.client.GetPassBatch(t.Context(), &passv1.GetPassBatchRequest{PassBatchId: id})
+func (r *replica) batch(tb testing.TB, id string) *passv1.PassBatch {
+	tb.Helper()
+	res, err := r.client.GetPassBatch(tb.Context(), &passv1.GetPassBatchRequest{PassBatchId: id})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res.GetBatch()
 }
 
 // reschedule moves the event of all passes.
-func (r *replica) reschedule(ctx context.Context, t testing.TB) *passv1.PassBatch {
-	t.Helper()
+func (r *replica) reschedule(ctx context.Context, tb testing.TB) *passv1.PassBatch {
+	tb.Helper()
 	event := newContent(1).GetEvent()
 	event.StartTime, event.EndTime, event.DoorsTime = at(2027, 6, 19, 18, 0), at(2027, 6, 19, 22, 0), nil
 	res, err := r.client.BatchUpdatePasses(ctx, &passv1.BatchUpdatePassesRequest{
 		EventId: eventID, Event: event, Fields: map[string]string{"gate": "North"},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res.GetBatch()
 }
 
-func (r *replica) done(t testing.TB, id string) *passv1.PassBatch {
-	t.Helper()
-	until(t, "batch is done", func() bool { return r.batch(t, id).GetState() == passv1.PassBatchState_PASS_BATCH_STATE_DONE })
-	return r.batch(t, id)
+func (r *replica) done(tb testing.TB, id string) *passv1.PassBatch {
+	tb.Helper()
+	until(tb, "batch is done", func() bool { return r.batch(tb, id).GetState() == passv1.PassBatchState_PASS_BATCH_STATE_DONE })
+	return r.batch(tb, id)
 }
 
 func TestBatchUpdatePasses(t *testing.T) {
@@ -114,6 +114,9 @@ func TestBatchUpdatePasses(t *testing.T) {
 		t.Logf("%d devices told after %v", n, clock.System{}.Now().Sub(began))
 		if pushed := r.batch(t, batch.GetId()).GetPushedCount(); pushed != int64(n) || accepted(server) != n {
 			t.Errorf("%d pushes counted, %d accepted", pushed, accepted(server))
+		}
+		if connections := server.Connections(); connections.Total != 1 {
+			t.Errorf("%+v, want one that stays", connections)
 		}
 		if bad := r.count(t, "select count(*) from passes where revision <> 2 or content->'staff'->>'gate' <> 'North' or content->'event'->>'start_time' <> '2027-06-19T18:00:00Z'"); bad != 0 {
 			t.Errorf("%d passes are not as they should be", bad)
@@ -220,11 +223,11 @@ func TestBatchUpdatePasses(t *testing.T) {
 }
 
 // note sets the note of all passes and returns the batch's id.
-func (r *replica) note(t testing.TB, note string) string {
-	t.Helper()
-	res, err := r.client.BatchUpdatePasses(withKey(t.Context()), &passv1.BatchUpdatePassesRequest{EventId: eventID, Fields: map[string]string{"note": note}})
+func (r *replica) note(tb testing.TB, note string) string {
+	tb.Helper()
+	res, err := r.client.BatchUpdatePasses(withKey(tb.Context()), &passv1.BatchUpdatePassesRequest{EventId: eventID, Fields: map[string]string{"note": note}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res.GetBatch().GetId()
 }
@@ -245,12 +248,12 @@ func TestPushRate(t *testing.T) {
 	r.crowd(t, 120)
 	r.done(t, r.note(t, "x"))
 	r.settled(t)
-	// The first claim of 50 leaves at once, the next ones a second after the one before.
+	// Claims of at most 50 leave at once, and each is followed by the time that so many may take: all but the last.
 	pushes := server.Pushes()
 	if len(pushes) != 120 {
 		t.Fatalf("%d pushes", len(pushes))
 	}
-	if took := pushes[119].Time.Sub(pushes[0].Time); took < 1800*time.Millisecond {
+	if took := pushes[119].Time.Sub(pushes[0].Time); took < 1400*time.Millisecond {
 		t.Errorf("120 pushes within %v, at 50 a second", took)
 	}
 }

@@ -109,7 +109,7 @@ func phrasebook(language string) [phraseCount]string {
 	case "nl":
 		return [phraseCount]string{
 			"DEUREN", "AANVANG", "WANNEER", "WAAR", "TICKET", "PLAATS", "NAAM", "INGANG", "VAK", "RIJ", "STOEL", "LET OP",
-			"Bestelling", "Ticketnummer", "Prijs", "Organisator", "Adres", "Voorwaarden", "Status",
+			"Bestelling", "Ticketnummer", "Prijs", "Organisator", "Adres", "Voorwaarden", "Status", //nolint:misspell // Dutch
 			"Dit ticket is ongeldig en geeft geen toegang.",
 			"Nu: %@", "Nieuwe datum: %@", "Deuren open: %@", "Nieuwe locatie: %@", "Nieuwe plaats: %@", "Nieuwe ingang: %@",
 			"Nieuw vak: %@", "Nieuwe rij: %@", "Nieuwe stoel: %@", "%@", "%@", "Ticket voor %@",

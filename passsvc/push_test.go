@@ -17,24 +17,24 @@ import (
 )
 
 // newAPNs starts a push service and returns it with the setting that leads there.
-func newAPNs(t testing.TB, edit ...func(*apns.Config)) (*apns.Server, func(*passsvc.Config)) {
-	t.Helper()
-	c := apns.Config{Clock: clock.NewFake(testNow), Logger: newLogger(t)}
+func newAPNs(tb testing.TB, edit ...func(*apns.Config)) (*apns.Server, func(*passsvc.Config)) {
+	tb.Helper()
+	c := apns.Config{Clock: clock.NewFake(testNow), Logger: newLogger(tb)}
 	for _, e := range edit {
 		e(&c)
 	}
 	server, err := apns.Start(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := server.Close(); err != nil {
-			t.Errorf("close APNs: %v", err)
+			tb.Errorf("close APNs: %v", err)
 		}
 	})
-	roots := filepath.Join(t.TempDir(), "apns.pem")
+	roots := filepath.Join(tb.TempDir(), "apns.pem")
 	if err := os.WriteFile(roots, server.CAPEM(), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return server, func(c *passsvc.Config) {
 		c.APNs.URL, c.APNs.RootsFile = server.URL(), roots
@@ -57,55 +57,55 @@ func (d *device) path(p *passv1.Pass) string {
 }
 
 // register registers the device and returns the status.
-func (r *replica) register(t testing.TB, d *device, p *passv1.Pass) int {
-	t.Helper()
-	return r.do(t, http.MethodPost, d.path(p), `{"pushToken":"`+d.token+`"}`, applePass(p)...).status
+func (r *replica) register(tb testing.TB, d *device, p *passv1.Pass) int {
+	tb.Helper()
+	return r.do(tb, http.MethodPost, d.path(p), `{"pushToken":"`+d.token+`"}`, applePass(p)...).status
 }
 
 // registrations is how many devices a pass has.
-func (r *replica) registrations(t testing.TB, p *passv1.Pass) int {
-	t.Helper()
-	res, err := r.client.ListRegistrations(t.Context(), &passv1.ListRegistrationsRequest{PassSerial: p.GetSerial()})
+func (r *replica) registrations(tb testing.TB, p *passv1.Pass) int {
+	tb.Helper()
+	res, err := r.client.ListRegistrations(tb.Context(), &passv1.ListRegistrationsRequest{PassSerial: p.GetSerial()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return len(res.GetRegistrations())
 }
 
 // pushes lists the pushes of a pass, the newest first.
-func (r *replica) pushes(t testing.TB, p *passv1.Pass) []*passv1.Push {
-	t.Helper()
-	res, err := r.client.ListPushes(t.Context(), &passv1.ListPushesRequest{PassSerial: p.GetSerial()})
+func (r *replica) pushes(tb testing.TB, p *passv1.Pass) []*passv1.Push {
+	tb.Helper()
+	res, err := r.client.ListPushes(tb.Context(), &passv1.ListPushesRequest{PassSerial: p.GetSerial()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res.GetPushes()
 }
 
 // until polls a condition.
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second * time.Duration(factor(t)))
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	deadline := time.After(20 * time.Second * time.Duration(factor(tb)))
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("%s: not in time", what)
+			tb.Fatalf("%s: not in time", what)
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
 }
 
 // settled waits until no push is pending.
-func (r *replica) settled(t testing.TB) {
-	t.Helper()
-	until(t, "pushes settle", func() bool { return r.count(t, "select count(*) from pushes where state = 'pending'") == 0 })
+func (r *replica) settled(tb testing.TB) {
+	tb.Helper()
+	until(tb, "pushes settle", func() bool { return r.count(tb, "select count(*) from pushes where state = 'pending'") == 0 })
 }
 
-func (r *replica) count(t testing.TB, query string, args ...any) int {
-	t.Helper()
+func (r *replica) count(tb testing.TB, query string, args ...any) int {
+	tb.Helper()
 	var n int
-	if err := r.pool.QueryRow(t.Context(), query, args...).Scan(&n); err != nil {
-		t.Fatal(err)
+	if err := r.pool.QueryRow(tb.Context(), query, args...).Scan(&n); err != nil {
+		tb.Fatal(err)
 	}
 	return n
 }

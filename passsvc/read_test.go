@@ -214,12 +214,12 @@ func TestConcurrentReaders(t *testing.T) {
 	t.Logf("%d revisions seen", len(bodies))
 }
 
-func revisionOf(t testing.TB, etag string) int {
-	t.Helper()
+func revisionOf(tb testing.TB, etag string) int {
+	tb.Helper()
 	var n int
 	if etag != "" {
 		if _, err := fmt.Sscanf(etag, `"%d-`, &n); err != nil {
-			t.Errorf("%s: %v", etag, err)
+			tb.Errorf("%s: %v", etag, err)
 		}
 	}
 	return n

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/dayof/dayof/passsvc/artwork"
@@ -102,7 +103,7 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 		files = append(files, pkpass.File{
 			Name: language + ".lproj/pass.strings",
 			// The capacity is cut so that appending copies.
-			Data: descriptionString(shared[:len(shared):len(shared)], language, literal, s.Content.Event.Name),
+			Data: descriptionString(slices.Clip(shared), language, literal, s.Content.Event.Name),
 		})
 	}
 	return r.design.Build(files, certificate, certificate.SigningTime(s.ReviseTime))

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
@@ -51,11 +50,11 @@ var throwaway = sync.OnceValues(func() (*pkpass.ThrowawayChain, error) {
 	return pkpass.NewThrowawayChain(testNow, pkpass.ThrowawayOptions{})
 })
 
-func newChain(t testing.TB) *pkpass.ThrowawayChain {
-	t.Helper()
+func newChain(tb testing.TB) *pkpass.ThrowawayChain {
+	tb.Helper()
 	chain, err := throwaway()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return chain
 }
@@ -70,26 +69,26 @@ type replica struct {
 }
 
 // newService starts a replica on a database of its own.
-func newService(t testing.TB, edit ...func(*passsvc.Config)) *replica {
-	t.Helper()
-	return newReplica(t, pgtest.New(t, passsvc.Migrate), clock.NewFake(testNow), edit...)
+func newService(tb testing.TB, edit ...func(*passsvc.Config)) *replica {
+	tb.Helper()
+	return newReplica(tb, pgtest.New(tb, passsvc.Migrate), clock.NewFake(testNow), edit...)
 }
 
 // newReplica starts a replica on a database.
-func newReplica(t testing.TB, pool *pgxpool.Pool, clk *clock.Fake, edit ...func(*passsvc.Config)) *replica {
-	t.Helper()
+func newReplica(tb testing.TB, pool *pgxpool.Pool, clk *clock.Fake, edit ...func(*passsvc.Config)) *replica {
+	tb.Helper()
 	c := passsvc.LoadConfig(config.New(func(string) string { return "" }))
 	c.PublicURL = "https://pass.example"
-	c.Certificates = []config.Secret{config.NewSecret(string(newChain(t).Bundle))}
+	c.Certificates = []config.Secret{config.NewSecret(string(newChain(tb).Bundle))}
 	c.TokenKeys = []config.Secret{config.NewSecret(tokenKey)}
 	c.PushCoalesce = 20 * time.Millisecond
 	for _, e := range edit {
 		e(&c)
 	}
-	logger := newLogger(t)
+	logger := newLogger(tb)
 	s, err := passsvc.New(c, passsvc.Deps{Pool: pool, Clock: clk, Logger: logger})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	handler := rpc.NewHandler(rpc.Config{
 		Services: s.Handlers(rpc.NewHandlerOptions(rpc.HandlerConfig{
@@ -103,25 +102,25 @@ func newReplica(t testing.TB, pool *pgxpool.Pool, clk *clock.Fake, edit ...func(
 	protocols.SetUnencryptedHTTP2(true)
 	server.Config.Protocols = &protocols
 	server.Start()
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	httpClient, opts := rpc.Dial(rpc.DialConfig{BaseURL: server.URL, Token: config.NewSecret(operatorToken)})
-	t.Cleanup(httpClient.CloseIdleConnections)
+	tb.Cleanup(httpClient.CloseIdleConnections)
 	return &replica{
 		Service: s, client: passv1connect.NewPassServiceClient(httpClient, server.URL, opts...), url: server.URL, pool: pool, clock: clk,
 	}
 }
 
 // start runs background work until the end of the test.
-func (r *replica) start(t testing.TB) *replica {
-	t.Helper()
-	if err := r.Start(t.Context()); err != nil {
-		t.Fatal(err)
+func (r *replica) start(tb testing.TB) *replica {
+	tb.Helper()
+	if err := r.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*time.Second)
 		defer cancel()
 		if err := r.Stop(ctx); err != nil {
-			t.Errorf("stop: %v", err)
+			tb.Errorf("stop: %v", err)
 		}
 	})
 	return r
@@ -160,7 +159,7 @@ func newContent(n int) *passv1.PassContent {
 		OrganizerName:      "Nachtwerk",
 		Event: &passv1.PassEvent{
 			Id: eventID, Name: "Long Night of Open Air", VenueName: "Gasometer", VenueAddress: "Torgauer Str. 12, 10829 Berlin",
-			TimeZone: "Europe/Berlin", Latitude: proto.Float64(52.4828), Longitude: proto.Float64(0),
+			TimeZone: "Europe/Berlin", Latitude: new(52.4828), Longitude: new(0.0),
 			DoorsTime: at(2027, 6, 18, 17, 0), StartTime: at(2027, 6, 18, 18, 30), EndTime: at(2027, 6, 18, 22, 0),
 		},
 		ProductName: "Standing ticket",
@@ -177,27 +176,27 @@ func at(year int, month time.Month, day, hour, minute int) *timestamppb.Timestam
 }
 
 // issue issues the passes of tickets 1 to n of one order.
-func (r *replica) issue(t testing.TB, n int) []*passv1.Pass {
-	t.Helper()
+func (r *replica) issue(tb testing.TB, n int) []*passv1.Pass {
+	tb.Helper()
 	req := &passv1.IssuePassesRequest{OrderId: orderID}
 	for i := range n {
 		req.Passes = append(req.Passes, newContent(i+1))
 	}
-	res, err := r.client.IssuePasses(withKey(t.Context()), req)
+	res, err := r.client.IssuePasses(withKey(tb.Context()), req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res.GetPasses()
 }
 
 // set changes one staff field.
-func (r *replica) set(t testing.TB, serial, field, value string) *passv1.UpdatePassResponse {
-	t.Helper()
-	res, err := r.client.UpdatePass(withKey(t.Context()), &passv1.UpdatePassRequest{
+func (r *replica) set(tb testing.TB, serial, field, value string) *passv1.UpdatePassResponse {
+	tb.Helper()
+	res, err := r.client.UpdatePass(withKey(tb.Context()), &passv1.UpdatePassRequest{
 		PassSerial: serial, Fields: map[string]string{field: value},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res
 }
@@ -210,23 +209,23 @@ type answer struct {
 }
 
 // do sends a request as a device would: headers come in pairs.
-func (r *replica) do(t testing.TB, method, path, body string, headers ...string) answer {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
+func (r *replica) do(tb testing.TB, method, path, body string, headers ...string) answer {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, r.url+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return answer{status: res.StatusCode, header: res.Header, body: string(data)}
 }
@@ -241,12 +240,12 @@ func passPath(p *passv1.Pass) string {
 }
 
 // fetch fetches a pass as a device that has its token.
-func (r *replica) fetch(t testing.TB, p *passv1.Pass, headers ...string) answer {
-	t.Helper()
-	return r.do(t, http.MethodGet, passPath(p), "", append(headers, applePass(p)...)...)
+func (r *replica) fetch(tb testing.TB, p *passv1.Pass, headers ...string) answer {
+	tb.Helper()
+	return r.do(tb, http.MethodGet, passPath(p), "", append(headers, applePass(p)...)...)
 }
 
-func newLogger(t testing.TB) *slog.Logger {
-	t.Helper()
-	return slog.New(slog.NewTextHandler(testLog{t}, nil))
+func newLogger(tb testing.TB) *slog.Logger {
+	tb.Helper()
+	return slog.New(slog.NewTextHandler(testLog{tb}, nil))
 }

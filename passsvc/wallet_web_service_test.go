@@ -22,28 +22,28 @@ type listAnswer struct {
 }
 
 // list asks which passes changed since the device's tag; an empty answer for 204.
-func (r *replica) list(t testing.TB, d *device) listAnswer {
-	t.Helper()
+func (r *replica) list(tb testing.TB, d *device) listAnswer {
+	tb.Helper()
 	path := "/v1/devices/" + d.id + "/registrations/" + passType
 	if d.tag != "" {
 		path += "?passesUpdatedSince=" + url.QueryEscape(d.tag)
 	}
-	got := r.do(t, http.MethodGet, path, "")
+	got := r.do(tb, http.MethodGet, path, "")
 	var list listAnswer
 	switch got.status {
 	case http.StatusNoContent:
 		if got.body != "" {
-			t.Errorf("204 with a body: %q", got.body)
+			tb.Errorf("204 with a body: %q", got.body)
 		}
 	case http.StatusOK:
 		if err := json.Unmarshal([]byte(got.body), &list); err != nil {
-			t.Fatalf("%v: %s", err, got.body)
+			tb.Fatalf("%v: %s", err, got.body)
 		}
 		if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Content-Type") != "application/json" {
-			t.Errorf("headers %v", got.header)
+			tb.Errorf("headers %v", got.header)
 		}
 	default:
-		t.Fatalf("list: %d %s", got.status, got.body)
+		tb.Fatalf("list: %d %s", got.status, got.body)
 	}
 	return list
 }

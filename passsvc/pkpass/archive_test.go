@@ -31,15 +31,15 @@ var throwaway = sync.OnceValues(func() (*pkpass.ThrowawayChain, error) {
 	return pkpass.NewThrowawayChain(now, pkpass.ThrowawayOptions{})
 })
 
-func newChain(t testing.TB) (*pkpass.ThrowawayChain, *pkpass.Certificate) {
-	t.Helper()
+func newChain(tb testing.TB) (*pkpass.ThrowawayChain, *pkpass.Certificate) {
+	tb.Helper()
 	chain, err := throwaway()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c, err := pkpass.ParseCertificate(chain.Bundle)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return chain, c
 }
@@ -51,33 +51,33 @@ func newDesign() *pkpass.Design {
 	})
 }
 
-func build(t testing.TB, d *pkpass.Design, c *pkpass.Certificate, passJSON string) pkpass.Archive {
-	t.Helper()
+func build(tb testing.TB, d *pkpass.Design, c *pkpass.Certificate, passJSON string) pkpass.Archive {
+	tb.Helper()
 	a, err := d.Build([]pkpass.File{{Name: "pass.json", Data: []byte(passJSON)}}, c, now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return a
 }
 
-func unzip(t testing.TB, archive []byte) map[string][]byte {
-	t.Helper()
+func unzip(tb testing.TB, archive []byte) map[string][]byte {
+	tb.Helper()
 	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	files := map[string][]byte{}
 	for _, f := range r.File {
 		content, err := f.Open()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		data, err := io.ReadAll(content) // checks the CRC
 		if err != nil {
-			t.Fatalf("%s: %v", f.Name, err)
+			tb.Fatalf("%s: %v", f.Name, err)
 		}
 		if _, twice := files[f.Name]; twice {
-			t.Fatalf("%s is there twice", f.Name)
+			tb.Fatalf("%s is there twice", f.Name)
 		}
 		files[f.Name] = data
 	}
@@ -162,19 +162,19 @@ func sortedNames(files map[string][]byte) []string {
 }
 
 // opensslVerify returns what openssl says of a package's signature.
-func opensslVerify(t testing.TB, archive, root []byte) (string, error) {
-	t.Helper()
-	dir := t.TempDir()
-	files := unzip(t, archive)
+func opensslVerify(tb testing.TB, archive, root []byte) (string, error) {
+	tb.Helper()
+	dir := tb.TempDir()
+	files := unzip(tb, archive)
 	for name, data := range map[string][]byte{
 		"signature": files["signature"], "manifest.json": files["manifest.json"], "root.pem": root,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	// The chain was made for the tests' own day.
-	command := exec.CommandContext(t.Context(), "openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", "signature",
+	command := exec.CommandContext(tb.Context(), "openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", "signature",
 		"-content", "manifest.json", "-CAfile", "root.pem", "-out", os.DevNull, "-attime", "1793730600")
 	command.Dir = dir
 	output, err := command.CombinedOutput()
@@ -202,33 +202,33 @@ func TestOpenSSLAcceptsTheSignature(t *testing.T) {
 }
 
 // fixCRC rewrites a zip whose stored data was changed.
-func fixCRC(t testing.TB, archive []byte) []byte {
-	t.Helper()
+func fixCRC(tb testing.TB, archive []byte) []byte {
+	tb.Helper()
 	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
 	for _, f := range r.File {
 		raw, err := f.OpenRaw()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		data, err := io.ReadAll(raw)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		entry, err := w.Create(f.Name)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := entry.Write(data); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out.Bytes()
 }

@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/smallstep/pkcs7"
 
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
@@ -33,13 +33,13 @@ type draft struct {
 	options  func(options *pkpass.VerifyOptions)
 }
 
-func newDraft(t testing.TB) *draft {
-	t.Helper()
+func newDraft(tb testing.TB) *draft {
+	tb.Helper()
 	d := &draft{files: map[string]string{"de.lproj/pass.strings": `"GATE" = "TOR";` + "\n"}}
 	for _, name := range []string{"icon.png", "icon@2x.png", "logo.png", "logo@2x.png", "strip.png", "strip@2x.png"} {
 		data, err := artwork.Images.ReadFile(name)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		d.files[name] = string(data)
 	}
@@ -57,24 +57,28 @@ func newDraft(t testing.TB) *draft {
 				{"key": "starts", "value": "2027-03-01T20:00:00+01:00", "dateStyle": "PKDateStyleMedium"}]
 		}}`), &d.pass)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }
 
 func (d *draft) field(i int) map[string]any {
-	return d.pass["eventTicket"].(map[string]any)["auxiliaryFields"].([]any)[i].(map[string]any)
+	return d.event()["auxiliaryFields"].([]any)[i].(map[string]any) //nolint:forcetypeassert,errcheck // as written in newDraft
+}
+
+func (d *draft) event() map[string]any {
+	return d.pass["eventTicket"].(map[string]any) //nolint:forcetypeassert,errcheck // as written in newDraft
 }
 
 // build returns the archive.
-func (d *draft) build(t testing.TB) []byte {
-	t.Helper()
-	_, certificate := newChain(t)
+func (d *draft) build(tb testing.TB) []byte {
+	tb.Helper()
+	_, certificate := newChain(tb)
 	files := maps.Clone(d.files)
 	if d.pass != nil {
 		encoded, err := json.Marshal(d.pass)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		files["pass.json"] = string(encoded)
 	}
@@ -88,7 +92,7 @@ func (d *draft) build(t testing.TB) []byte {
 	}
 	manifest, err := json.Marshal(hashes)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	files["manifest.json"] = string(manifest)
 	if d.sign != nil {
@@ -96,7 +100,7 @@ func (d *draft) build(t testing.TB) []byte {
 	} else {
 		signature, err := pkpass.Sign(manifest, certificate, now)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		files["signature"] = string(signature)
 	}
@@ -108,17 +112,17 @@ func (d *draft) build(t testing.TB) []byte {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		entry, err := w.Create(name)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := entry.Write([]byte(files[name])); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if d.pack != nil {
 		d.pack(w)
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if d.archive != nil {
 		return d.archive(out.Bytes())
@@ -127,15 +131,15 @@ func (d *draft) build(t testing.TB) []byte {
 }
 
 // verify checks the archive as of the tests' day, with the throw-away root trusted.
-func (d *draft) verify(t testing.TB) *pkpass.Report {
-	t.Helper()
-	chain, _ := newChain(t)
+func (d *draft) verify(tb testing.TB) *pkpass.Report {
+	tb.Helper()
+	chain, _ := newChain(tb)
 	o := pkpass.VerifyOptions{Now: now, Roots: x509.NewCertPool()}
 	o.Roots.AppendCertsFromPEM(chain.Root)
 	if d.options != nil {
 		d.options(&o)
 	}
-	return pkpass.Verify(d.build(t), o)
+	return pkpass.Verify(d.build(tb), o)
 }
 
 // others makes signatures that we do not make, with the library that others use.
@@ -147,13 +151,13 @@ type others struct {
 	extra    *x509.Certificate
 }
 
-func (o others) sign(t testing.TB) func(manifest []byte) []byte {
-	t.Helper()
-	_, certificate := newChain(t)
+func (o others) sign(tb testing.TB) func(manifest []byte) []byte {
+	tb.Helper()
+	_, certificate := newChain(tb)
 	return func(manifest []byte) []byte {
 		data, err := pkcs7.NewSignedData(manifest)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if !o.digest {
 			data.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256)
@@ -163,7 +167,7 @@ func (o others) sign(t testing.TB) func(manifest []byte) []byte {
 			add = data.SignWithoutAttr
 		}
 		if err := add(certificate.Leaf, certificate.Key, pkcs7.SignerInfoConfig{}); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if !o.noIssuer {
 			data.AddCertificate(certificate.Issuer)
@@ -176,7 +180,7 @@ func (o others) sign(t testing.TB) func(manifest []byte) []byte {
 		}
 		signature, err := data.Finish()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return signature
 	}
@@ -197,7 +201,7 @@ func TestVerify(t *testing.T) {
 		t.Parallel()
 		d := newDraft(t)
 		d.sign = others{}.sign(t)
-		d.options = func(o *pkpass.VerifyOptions) { o.Now = time.Now() } // that library states the time of the call
+		d.options = func(o *pkpass.VerifyOptions) { o.Now = clock.System{}.Now() } // that library states the time of the call
 		if report := d.verify(t); !report.Accepted() {
 			t.Errorf("%v", report.Findings)
 		}
@@ -256,8 +260,10 @@ func TestVerify(t *testing.T) {
 		"no signing time": {signed(others{bare: true}), "does not state when it was made"},
 		"SHA-1":           {signed(others{digest: true}), "warning: signature: uses SHA-1"},
 		"no intermediate": {signed(others{noIssuer: true}), "lacks the WWDR intermediate"},
-		"other generation": {signed(others{noIssuer: true, extra: root}),
-			`contains "Throwaway Root CA", but the certificate was issued by`},
+		"other generation": {
+			signed(others{noIssuer: true, extra: root}),
+			`contains "Throwaway Root CA", but the certificate was issued by`,
+		},
 		"manifest changed after signing": {func(d *draft) {
 			d.after = func(f map[string]string) { f["manifest.json"] = strings.Replace(f["manifest.json"], "{", "{ ", 1) }
 		}, "the manifest was changed after signing"},
@@ -313,14 +319,18 @@ func TestVerify(t *testing.T) {
 		"no time zone":          {set("expirationDate", "2027-03-01T20:00:00"), "lacks the time zone"},
 		"no date":               {set("expirationDate", "1 March"), "is no date"},
 		"expired pass":          {set("expirationDate", "2020-03-01T20:00:00Z"), "warning: pass.json: expirationDate"},
-		"long interval": {set("relevantDates", []any{map[string]any{"startDate": "2027-03-01T20:00:00Z", "endDate": "2027-03-03T20:00:00Z"}}),
-			"it may last 24 hours"},
+		"long interval": {
+			set("relevantDates", []any{map[string]any{"startDate": "2027-03-01T20:00:00Z", "endDate": "2027-03-03T20:00:00Z"}}),
+			"it may last 24 hours",
+		},
 		"eleven places": {set("locations", slices.Repeat([]any{map[string]any{"latitude": 1, "longitude": 1}}, 11)), "has 11 locations"},
 		"no latitude":   {set("locations", []any{map[string]any{"longitude": 1}}), "locations[0].latitude is no number"},
 		"color":         {set("backgroundColor", "#ff0000"), "backgroundColor is"},
 		"nfc":           {set("nfc", map[string]any{"message": "x"}), "nfc needs a certificate"},
-		"barcode format": {set("barcodes", []any{map[string]any{"format": "QR", "message": "x", "messageEncoding": "utf-8"}}),
-			"barcodes[0].format is QR"},
+		"barcode format": {
+			set("barcodes", []any{map[string]any{"format": "QR", "message": "x", "messageEncoding": "utf-8"}}),
+			"barcodes[0].format is QR",
+		},
 		"empty barcode":    {set("barcode", map[string]any{"format": "PKBarcodeFormatQR", "message": "", "messageEncoding": "utf-8"}), "barcode.message must be a string that is not empty"},
 		"barcode encoding": {set("barcode", map[string]any{"format": "PKBarcodeFormatQR", "message": "票", "messageEncoding": "iso-8859-1"}), "iso-8859-1 cannot write"},
 		"no encoding":      {set("barcode", map[string]any{"format": "PKBarcodeFormatQR", "message": "x"}), "barcode lacks messageEncoding"},
@@ -336,7 +346,7 @@ func TestVerify(t *testing.T) {
 		"mixed styles":     {func(d *draft) { d.field(1)["dateStyle"] = "PKDateStyleNone" }, "mixes date, currency and number styles"},
 		"date style":       {func(d *draft) { d.field(2)["value"] = "tonight" }, `value is "tonight", which is no date`},
 		"unknown style":    {func(d *draft) { d.field(2)["dateStyle"] = "long" }, `dateStyle is "long", which iOS does not know`},
-		"fields no list":   {func(d *draft) { d.pass["eventTicket"].(map[string]any)["backFields"] = map[string]any{} }, "backFields is an object, but must be an array"},
+		"fields no list":   {func(d *draft) { d.event()["backFields"] = map[string]any{} }, "backFields is an object, but must be an array"},
 		// images and translations
 		"no icon":          {func(d *draft) { delete(d.files, "icon.png") }, "refused: icon.png: is missing"},
 		"icon is a JPEG":   {func(d *draft) { d.files["icon.png"] = "\xff\xd8\xff\xe0" }, "refused: icon.png: is not a PNG image"},
@@ -368,13 +378,13 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-func decodeCertificate(t testing.TB) *x509.Certificate {
-	t.Helper()
-	chain, _ := newChain(t)
+func decodeCertificate(tb testing.TB) *x509.Certificate {
+	tb.Helper()
+	chain, _ := newChain(tb)
 	block, _ := pem.Decode(chain.Root)
 	root, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return root
 }
