@@ -103,7 +103,7 @@ func newReplica(tb testing.TB, pool *pgxpool.Pool, clk *clock.Fake, edit ...func
 	server.Config.Protocols = &protocols
 	server.Start()
 	tb.Cleanup(server.Close)
-	httpClient, opts := rpc.Dial(rpc.DialConfig{BaseURL: server.URL, Token: config.NewSecret(operatorToken)})
+	httpClient, opts := rpc.Dial(rpc.DialConfig{BaseURL: server.URL, Token: config.NewSecret(operatorToken), Timeout: time.Minute})
 	tb.Cleanup(httpClient.CloseIdleConnections)
 	return &replica{
 		Service: s, client: passv1connect.NewPassServiceClient(httpClient, server.URL, opts...), url: server.URL, pool: pool, clock: clk,
