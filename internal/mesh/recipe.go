@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"context"
 	"time"
 
 	"connectrpc.com/connect"
@@ -92,7 +91,7 @@ func ledgerRecipe() recipe {
 				s := ledgersvc.New(c, ledgersvc.Dependencies{Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry})
 				return member{
 					policy: ledgersvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start,
-					stop: func(context.Context) error { return nil },
+					stop: s.Stop,
 				}, nil
 			}
 		},
