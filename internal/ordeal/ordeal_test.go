@@ -53,6 +53,7 @@ func TestOrdeal(t *testing.T) {
 			t.Parallel() // most of an ordeal is waiting
 			c.Program, c.Seed, c.Sales, c.Buyers = dayof, seed(t), 24, 8
 			c.PostgresSettings, c.Log = pgtest.Settings(), t.Output()
+			c.PostgresSettings["synchronous_commit"] = "on" // what was committed survives a crash of the server
 			c.Settings = map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "2s"}
 			t.Logf("seed %d; repeat with DAYOF_ORDEAL_SEED=%d", c.Seed, c.Seed)
 			r, err := ordeal.Run(t.Context(), c)
