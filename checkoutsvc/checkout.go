@@ -37,7 +37,7 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 	}
 	p := o.Intents[0]
 	return &checkoutv1.StartCheckoutResponse{
-		Order: s.orderToProto(o), OrderAccessToken: s.tokens.sign(o.ID),
+		Order: s.buyerOrder(o), OrderAccessToken: s.tokens.sign(o.ID),
 		PaymentIntentId: *p.StripeID, PaymentClientSecret: p.ClientSecret, StripeAccount: p.StripeAccount,
 	}, nil
 }
@@ -234,7 +234,7 @@ func (s *Service) CompleteCheckout(ctx context.Context, req *checkoutv1.Complete
 	if err != nil {
 		return nil, err
 	}
-	return &checkoutv1.CompleteCheckoutResponse{Order: s.orderToProto(o)}, nil
+	return &checkoutv1.CompleteCheckoutResponse{Order: s.buyerOrder(o)}, nil
 }
 
 // joinCompletion stores the key of a claim that is known to be true already, and waits for the walk if it goes on.
@@ -288,7 +288,7 @@ func (s *Service) GetOrder(ctx context.Context, req *checkoutv1.GetOrderRequest)
 	if err != nil {
 		return nil, err
 	}
-	return &checkoutv1.GetOrderResponse{Order: s.orderToProto(o)}, nil
+	return &checkoutv1.GetOrderResponse{Order: s.buyerOrder(o)}, nil
 }
 
 // writeTaxes and readTaxes move tax shares into and out of their column.

@@ -170,6 +170,16 @@ func (s *Service) orderToProto(o *order) *checkoutv1.Order {
 	return out
 }
 
+// buyerOrder is an order as its buyer sees it: without what only staff can use, and what may still arrive when the order
+// is complete, so that all who signal one payment get one answer.
+func (s *Service) buyerOrder(o *order) *checkoutv1.Order {
+	out := s.orderToProto(o)
+	for _, p := range out.GetPaymentIntents() {
+		p.ChargeId = ""
+	}
+	return out
+}
+
 func (s *Service) ticketToProto(t checkoutdb.Ticket) *checkoutv1.TicketInstance {
 	out := &checkoutv1.TicketInstance{
 		Id: t.ID, OrderId: t.OrderID, EventId: t.EventID, VariantId: t.VariantID, VariantVersion: t.VariantVersion,

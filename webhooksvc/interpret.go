@@ -1,6 +1,10 @@
 package webhooksvc
 
-import "fmt"
+import (
+	"fmt"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+)
 
 // interpret says what an event of this endpoint means for us. It is a pure function of the stored event and our mode:
 // every try comes to the same result. An error means that the body cannot be read, which no retry will change.
@@ -11,11 +15,10 @@ func interpret(e event, handlers map[string]handler, livemode bool) (translation
 			alert:   "thin event arrived; these endpoints understand snapshot events only: change the endpoint at Stripe",
 		}, nil
 	}
-	if e.livemode != livemode || e.mixedModes {
-		// A live Connect endpoint gets the test events of its accounts too: a record is enough, nobody need look.
-		return refused(refusalLivemode)
-	}
 	h, known := handlers[e.typ]
+	if e.livemode != livemode || e.mixedModes {
+		return interpretWrongMode(e, h, livemode)
+	}
 	if !known || h.translate == nil {
 		return translation{}, nil
 	}
@@ -26,4 +29,25 @@ func interpret(e event, handlers map[string]handler, livemode bool) (translation
 		return translation{}, fmt.Errorf("read %s: it does not say when it was created", e.typ)
 	}
 	return h.translate(e)
+}
+
+// interpretWrongMode says what an event of the other mode means, or one whose envelope and object disagree. A live Connect
+// endpoint gets the test events of its accounts too, so a record is enough. But captured money is told as what it is,
+// money of the wrong mode: it buys nothing, and where it names an order of ours, a person looks at it.
+func interpretWrongMode(e event, h handler, livemode bool) (translation, error) {
+	t, err := refused(refusalLivemode)
+	if err != nil || e.typ != "payment_intent.succeeded" || e.objectID == "" || e.created.IsZero() {
+		return t, err
+	}
+	told, err := h.translate(e)
+	if err != nil {
+		return t, nil //nolint:nilerr // what cannot be read is refused all the same
+	}
+	for _, c := range told.calls {
+		if r, ok := c.request.(*checkoutv1.RecordPaymentRequest); ok {
+			r.Livemode = !livemode
+			t.calls = append(t.calls, c)
+		}
+	}
+	return t, nil
 }

@@ -124,15 +124,20 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (v verdic
 	switch {
 	case err != nil:
 		return verdict{state: stateDead, error: errorText(err)}
-	case t.refusal != "":
-		return verdict{state: stateRejected, error: t.refusal, alert: t.alert}
-	case len(t.calls) == 0:
+	case t.refusal == "" && len(t.calls) == 0:
 		return verdict{state: stateIgnored}
 	}
 	for _, c := range t.calls {
-		if err := s.send(ctx, idempotencyKey(row.Endpoint, row.EventID, row.ReplayCount, c.suffix), c.request); err != nil {
+		err := s.send(ctx, idempotencyKey(row.Endpoint, row.EventID, row.ReplayCount, c.suffix), c.request)
+		if t.refusal != "" && problem.Reason(err) == "ORDER_NOT_FOUND" {
+			continue // nobody's money here
+		}
+		if err != nil {
 			return s.failed(row, err)
 		}
+	}
+	if t.refusal != "" {
+		return verdict{state: stateRejected, error: t.refusal, alert: t.alert}
 	}
 	return verdict{state: stateApplied, alert: t.alert}
 }

@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -438,4 +439,41 @@ func TestReplayDuringTry(t *testing.T) {
 		return calls[len(calls)-1].key == "webhook/account/evt_1/replay-1"
 	})
 	w.awaitState(t, "evt_1", stateApplied)
+}
+
+// TestMoneyOfTheWrongModeIsTold makes sure that captured money of the other mode reaches checkoutsvc as such, whatever of
+// envelope and object says so, and that nothing else of that mode does.
+func TestMoneyOfTheWrongModeIsTold(t *testing.T) {
+	t.Parallel()
+	envelope := func(body []byte) string {
+		return strings.Replace(string(body), `"livemode": false,
+  "type"`, `"livemode": true,
+  "type"`, 1)
+	}
+	for name, c := range map[string]struct {
+		id, body string
+		told     int
+	}{
+		"envelope": {"evt_envelope", envelope(intentBody("evt_envelope")), 1},
+		"object":   {"evt_object", strings.Replace(string(intentBody("evt_object")), `"currency": "eur", "livemode": false`, `"currency": "eur", "livemode": true`, 1), 1},
+		"no captured money": {"evt_canceled", envelope(eventBody("evt_canceled", "payment_intent.canceled", `{"id": "pi_1", "object": "payment_intent", "amount": 8900,
+    "currency": "eur", "metadata": {"order_id": "ord_4DFJiRdPUPa5LD93"}, "status": "canceled"}`)), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.deliver(t, accountPath, accountSecret, []byte(c.body)).must(t)
+			w.awaitState(t, c.id, stateRejected)
+			w.peers.mu.Lock()
+			defer w.peers.mu.Unlock()
+			if len(w.peers.calls) != c.told {
+				t.Fatalf("checkoutsvc was told %v", w.peers.calls)
+			}
+			for _, call := range w.peers.calls {
+				if r, ok := call.request.(*checkoutv1.RecordPaymentRequest); !ok || !r.GetLivemode() {
+					t.Errorf("checkoutsvc was told %v", call.request)
+				}
+			}
+		})
+	}
 }

@@ -189,7 +189,7 @@ type PaymentIntent struct {
 	CapturedMinorUnits int64 `protobuf:"varint,5,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
 	// Whether another intent bought the tickets, so that this one's money goes back.
 	Surplus bool `protobuf:"varint,6,opt,name=surplus,proto3" json:"surplus,omitempty"`
-	// Latest known charge ("ch_..."); empty when none is known.
+	// Latest known charge ("ch_..."); empty when none is known, and in answers to buyers.
 	ChargeId string `protobuf:"bytes,7,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
 	// Code of the latest failure, such as "card_declined"; empty when none is known.
 	FailureCode string `protobuf:"bytes,8,opt,name=failure_code,json=failureCode,proto3" json:"failure_code,omitempty"`
