@@ -6,7 +6,7 @@ import (
 	"github.com/sideshow/apns2"
 )
 
-// verdict is what an answer of APNs means. Source: specs/wallet.md c, from Apple's "Handling notification responses".
+// verdict is what an answer of APNs means. Source: Apple's "Handling notification responses".
 type verdict int
 
 const (

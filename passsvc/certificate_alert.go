@@ -19,8 +19,7 @@ const (
 )
 
 // certificateDays are the days before expiry at which somebody is told, the nearest first; 0 is the expiry itself.
-// Certificates live for about 13 months, and the ones of others have expired on the day of the event more than once
-// (specs/wallet.md a.6).
+// Certificates live for about 13 months, and the ones of others have expired on the day of the event more than once.
 func certificateDays() []int { return []int{0, 1, 14, 30, 60} }
 
 // checkCertificates tells of certificates that are about to expire, once per threshold, and takes it back when a newer

@@ -16,7 +16,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// googleLinkMax is the longest link that browsers and Google pass on safely (specs/wallet.md f).
+// googleLinkMax is the longest link that browsers and Google pass on safely.
 const googleLinkMax = 1800
 
 // googleWallet makes links that save a ticket to Google Wallet: a signed statement of the event (class) and the ticket

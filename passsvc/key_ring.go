@@ -14,7 +14,7 @@ import (
 
 // keyRing derives the tokens of passes and links from secret keys, so that nothing in the database opens a pass. Keys
 // have versions: a new one is added for new passes, and an old one is kept as long as phones hold passes made with it,
-// because the token of an installed pass can never change (specs/wallet.md a.1).
+// because the token of an installed pass can never change.
 type keyRing struct {
 	keys   map[int][]byte
 	newest int

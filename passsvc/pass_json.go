@@ -11,7 +11,7 @@ import (
 )
 
 // passJSON is pass.json of an event ticket. Keys are left out when there is nothing to say: Apple refuses null.
-// Source: specs/wallet.md a.1, from Apple's "Pass" reference.
+// Source: Apple's "Pass" reference.
 type passJSON struct {
 	FormatVersion       int           `json:"formatVersion"`
 	PassTypeIdentifier  string        `json:"passTypeIdentifier"`

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Apple's web service: five endpoints that devices call by themselves. Statuses and limits: specs/wallet.md b, from
+// Apple's web service: five endpoints that devices call by themselves. Statuses and limits are from
 // Apple's "PassKit Web Service Reference". A refusal has no body: nobody reads it.
 
 const (

@@ -72,7 +72,7 @@ const (
 )
 
 // Verify tells what iOS would say to a package: all reasons of which it knows, not only the first. Source:
-// specs/wallet.md e and a, from Apple's TN2302, "Wallet Passes", and reports of developers.
+// Apple's TN2302, "Wallet Passes", and reports of developers.
 func Verify(archive []byte, o VerifyOptions) *Report {
 	v := &verifier{options: o, report: &Report{}, files: map[string][]byte{}}
 	if !v.unzip(archive) {
