@@ -19,7 +19,7 @@ CREATE TABLE pushes (
     CONSTRAINT push_state_is_known CHECK (state IN ('pending', 'sent', 'coalesced', 'gone', 'failed'))
 ) WITH (fillfactor = 80);
 CREATE INDEX pushes_due ON pushes (pass_type, due_time) WHERE state = 'pending';
-CREATE INDEX pushes_pending_by_token ON pushes (pass_type, push_token) WHERE state = 'pending';
+CREATE INDEX pushes_pending_by_token ON pushes (push_token) WHERE state = 'pending';
 -- To show how far a batch has come.
 CREATE INDEX pushes_told_by_batch ON pushes (pass_batch_id) WHERE pass_batch_id <> '' AND state IN ('sent', 'coalesced');
 CREATE INDEX pushes_by_time ON pushes USING brin (create_time);
