@@ -25,7 +25,7 @@ CREATE INDEX passes_by_event ON passes (event_id, id);
 CREATE INDEX passes_by_update_tag ON passes (pass_type, update_tag) WHERE update_tag > 0;
 
 -- The number that devices echo. It is taken under this row's lock, held to the commit, so that numbers become visible
--- in their order: a device that has seen 11 has been told of 10 (wallet.md d.3).
+-- in their order: a device that has seen 11 has been told of 10.
 CREATE TABLE update_tags (
     pass_type text   NOT NULL CONSTRAINT pass_type_has_one_tag PRIMARY KEY,
     tag       bigint NOT NULL
