@@ -71,7 +71,7 @@ func passRecipe() recipe {
 			c := passsvc.LoadConfig(l)
 			return func(e environment) (member, error) {
 				s, err := passsvc.New(c, passsvc.Deps{
-					Pool: e.pool, Clock: e.clock, Logger: e.logger, SendAlert: alertSender(e.common.alertURL),
+					Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
 				})
 				if err != nil {
 					return member{}, err
