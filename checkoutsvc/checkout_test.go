@@ -253,6 +253,38 @@ func TestCompleteCheckout(t *testing.T) {
 	})
 }
 
+// TestBuyersAnswerDoesNotChangeWithLaterFacts completes an order by a signal that does not know the charge yet, then tells
+// the charge: all who signalled the payment have got, and get, one answer.
+func TestBuyersAnswerDoesNotChangeWithLaterFacts(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("later", 1)
+	o := s.GetOrder()
+	w.confirm(s.GetPaymentIntentId())
+	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("later/payment"), paid(o)); err != nil {
+		t.Fatal(err)
+	}
+	complete := func() *checkoutv1.Order {
+		ctx := rpc.WithBearerToken(w.keyed("later/complete"), s.GetOrderAccessToken())
+		res, err := w.replicas[0].checkout.CompleteCheckout(ctx, &checkoutv1.CompleteCheckoutRequest{OrderId: o.GetId(), PaymentIntentId: s.GetPaymentIntentId()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.GetOrder()
+	}
+	before := complete()
+	charged := paid(o)
+	charged.ChargeId = "ch_told_later"
+	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("later/charge"), charged); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.order(o.GetId()).GetPaymentIntents()[0].GetChargeId(); got != "ch_told_later" {
+		t.Errorf("staff see the charge %q", got)
+	}
+	if diff := cmp.Diff(before, complete(), protocmp.Transform()); diff != "" {
+		t.Errorf("the buyer's answer changed: %s", diff)
+	}
+}
+
 func TestGetOrderIsForItsToken(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.start("a", 1), w.start("b", 1)
