@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,7 @@ type Registry struct {
 	pool    *pgxpool.Pool
 	config  Config
 	workers *river.Workers
+	runner  string // what this process is called in the rows of the jobs that it runs
 
 	mu       sync.Mutex
 	policies map[string]Policy // by kind
@@ -78,8 +80,9 @@ type Registry struct {
 // New returns a registry on a database that Migrate has prepared. Register all
 // kinds before the first insert and before Start.
 func New(pool *pgxpool.Pool, config Config) *Registry {
-	r := &Registry{pool: pool, config: config, workers: river.NewWorkers(), policies: make(map[string]Policy)}
+	r := &Registry{pool: pool, config: config, workers: river.NewWorkers(), runner: rand.Text(), policies: make(map[string]Policy)}
 	r.bury = r.Sweep("bury dead jobs", sweepEvery, r.buryDead)
+	r.Sweep("take up the jobs of the dead", beatEvery, r.beat)
 	if config.SendAlert != nil {
 		r.Sweep("send alerts", sweepEvery, r.sendAlerts)
 	}
@@ -101,6 +104,11 @@ func (r *Registry) Start(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	loopCtx, stop := context.WithCancel(ctx)
 	if len(r.policies) > 0 { // River refuses to run without a kind
+		// Before the first job: who has never been seen counts as dead.
+		if err := r.beat(ctx); err != nil {
+			stop()
+			return fmt.Errorf("start jobs: %w", err)
+		}
 		ended, unsubscribe := client.Subscribe(river.EventKindJobFailed, river.EventKindJobCancelled)
 		if err := client.Start(ctx); err != nil {
 			stop()
@@ -170,6 +178,7 @@ func (r *Registry) river() (*river.Client[pgx.Tx], error) {
 		return r.client, nil
 	}
 	config := &river.Config{
+		ID:                          r.runner,
 		Workers:                     r.workers,
 		Queues:                      r.queues(),
 		Logger:                      slog.New(atLeast{level: slog.LevelWarn, Handler: r.config.Logger.Handler()}),
