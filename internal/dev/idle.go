@@ -60,7 +60,33 @@ func (c *Client) Left(ctx context.Context, orderID string, eventIDs []string) (s
 			left = append(left, fmt.Sprintf("%d %s jobs", count, service))
 		}
 	}
+	pushes, batches, err := c.countPassWork(ctx)
+	if err != nil {
+		return "", err
+	}
+	if pushes > 0 {
+		left = append(left, fmt.Sprintf("%d pushes", pushes))
+	}
+	if batches > 0 {
+		left = append(left, fmt.Sprintf("%d pass batches", batches))
+	}
 	return strings.Join(left, ", "), nil
+}
+
+// countPassWork counts what passsvc does without jobs: devices to tell soon, and events whose passes are changing.
+func (c *Client) countPassWork(ctx context.Context) (pushes, batches int64, err error) {
+	pool, err := pgdb.Open(ctx, c.File.DatabaseURLs["pass"], pgdb.Options{MaxConns: 1, ApplicationName: "dayof"})
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at the work of pass: %w", err)
+	}
+	defer pool.Close()
+	err = pool.QueryRow(ctx, `select
+		(select count(*) from pushes where state = 'pending' and due_time < clock_timestamp() + make_interval(secs => $1)),
+		(select count(*) from pass_batches where state = 'running')`, soon.Seconds()).Scan(&pushes, &batches)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at the work of pass: %w", err)
+	}
+	return pushes, batches, nil
 }
 
 func (c *Client) openEvents(ctx context.Context, ids []string) (int, error) {
