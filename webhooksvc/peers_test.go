@@ -56,7 +56,7 @@ func (p *peers) start(t *testing.T, address string) {
 			ledgerv1connect.LedgerServiceRecordTransferReversalProcedure: rpc.RoleOperator,
 		},
 	})
-	paymentPath, payment := checkoutv1connect.NewPaymentServiceHandler(paymentPeer{p}, opts...)
+	paymentPath, payment := checkoutv1connect.NewPaymentServiceHandler(paymentPeer{peers: p}, opts...)
 	ledgerPath, ledger := ledgerv1connect.NewLedgerServiceHandler(ledgerPeer{peers: p}, opts...)
 	p.url, p.stop = startServer(t, address, []rpc.Service{
 		{Name: checkoutv1connect.PaymentServiceName, Path: paymentPath, Handler: payment},
@@ -100,7 +100,10 @@ func (p *peers) take(ctx context.Context, request proto.Message) error {
 	return answer(c)
 }
 
-type paymentPeer struct{ *peers }
+type paymentPeer struct {
+	checkoutv1connect.UnimplementedPaymentServiceHandler
+	*peers
+}
 
 func (p paymentPeer) RecordPayment(ctx context.Context, r *checkoutv1.RecordPaymentRequest) (*checkoutv1.RecordPaymentResponse, error) {
 	return &checkoutv1.RecordPaymentResponse{}, p.take(ctx, r)

@@ -370,6 +370,143 @@ func (x *ResolveOperatorItemResponse) GetItem() *OperatorItem {
 	return nil
 }
 
+// RaiseOperatorItemRequest describes an item.
+type RaiseOperatorItemRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kind, a stable snake_case word.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What it is about: with the kind, what makes it one item.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Order that it is about; empty when none.
+	OrderId string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Payment intent that it is about; empty when none.
+	PaymentIntentId string `protobuf:"bytes,4,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
+	// Facts that one needs to decide; no personal data.
+	Facts map[string]string `protobuf:"bytes,5,rep,name=facts,proto3" json:"facts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What to do about it, 1 to 500 characters.
+	SuggestedAction string `protobuf:"bytes,6,opt,name=suggested_action,json=suggestedAction,proto3" json:"suggested_action,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *RaiseOperatorItemRequest) Reset() {
+	*x = RaiseOperatorItemRequest{}
+	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseOperatorItemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseOperatorItemRequest) ProtoMessage() {}
+
+func (x *RaiseOperatorItemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseOperatorItemRequest.ProtoReflect.Descriptor instead.
+func (*RaiseOperatorItemRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RaiseOperatorItemRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RaiseOperatorItemRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *RaiseOperatorItemRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *RaiseOperatorItemRequest) GetPaymentIntentId() string {
+	if x != nil {
+		return x.PaymentIntentId
+	}
+	return ""
+}
+
+func (x *RaiseOperatorItemRequest) GetFacts() map[string]string {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *RaiseOperatorItemRequest) GetSuggestedAction() string {
+	if x != nil {
+		return x.SuggestedAction
+	}
+	return ""
+}
+
+// RaiseOperatorItemResponse carries the item.
+type RaiseOperatorItemResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The item of that kind and subject.
+	Item          *OperatorItem `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseOperatorItemResponse) Reset() {
+	*x = RaiseOperatorItemResponse{}
+	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseOperatorItemResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseOperatorItemResponse) ProtoMessage() {}
+
+func (x *RaiseOperatorItemResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseOperatorItemResponse.ProtoReflect.Descriptor instead.
+func (*RaiseOperatorItemResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RaiseOperatorItemResponse) GetItem() *OperatorItem {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
 var File_dayof_checkout_v1_operations_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_operations_service_proto_rawDesc = "" +
@@ -404,10 +541,26 @@ const file_dayof_checkout_v1_operations_service_proto_rawDesc = "" +
 	"\x04note\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x04note\"R\n" +
 	"\x1bResolveOperatorItemResponse\x123\n" +
-	"\x04item\x18\x01 \x01(\v2\x1f.dayof.checkout.v1.OperatorItemR\x04item2\x83\x02\n" +
+	"\x04item\x18\x01 \x01(\v2\x1f.dayof.checkout.v1.OperatorItemR\x04item\"\xc8\x03\n" +
+	"\x18RaiseOperatorItemRequest\x121\n" +
+	"\x04kind\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04kind\x12$\n" +
+	"\asubject\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\asubject\x12:\n" +
+	"\border_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aorderId\x12N\n" +
+	"\x11payment_intent_id\x18\x04 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(pi_[A-Za-z0-9_]{1,250})?$R\x0fpaymentIntentId\x12V\n" +
+	"\x05facts\x18\x05 \x03(\v26.dayof.checkout.v1.RaiseOperatorItemRequest.FactsEntryB\b\xbaH\x05\x9a\x01\x02\x10\x14R\x05facts\x125\n" +
+	"\x10suggested_action\x18\x06 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x0fsuggestedAction\x1a8\n" +
+	"\n" +
+	"FactsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\x19RaiseOperatorItemResponse\x123\n" +
+	"\x04item\x18\x01 \x01(\v2\x1f.dayof.checkout.v1.OperatorItemR\x04item2\xf8\x02\n" +
 	"\x11OperationsService\x12s\n" +
 	"\x11ListOperatorItems\x12+.dayof.checkout.v1.ListOperatorItemsRequest\x1a,.dayof.checkout.v1.ListOperatorItemsResponse\"\x03\x90\x02\x01\x12y\n" +
-	"\x13ResolveOperatorItem\x12-.dayof.checkout.v1.ResolveOperatorItemRequest\x1a..dayof.checkout.v1.ResolveOperatorItemResponse\"\x03\x90\x02\x02B\xce\x01\n" +
+	"\x13ResolveOperatorItem\x12-.dayof.checkout.v1.ResolveOperatorItemRequest\x1a..dayof.checkout.v1.ResolveOperatorItemResponse\"\x03\x90\x02\x02\x12s\n" +
+	"\x11RaiseOperatorItem\x12+.dayof.checkout.v1.RaiseOperatorItemRequest\x1a,.dayof.checkout.v1.RaiseOperatorItemResponse\"\x03\x90\x02\x02B\xce\x01\n" +
 	"\x15com.dayof.checkout.v1B\x16OperationsServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -422,31 +575,38 @@ func file_dayof_checkout_v1_operations_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_operations_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_dayof_checkout_v1_operations_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_dayof_checkout_v1_operations_service_proto_goTypes = []any{
 	(*OperatorItem)(nil),                // 0: dayof.checkout.v1.OperatorItem
 	(*ListOperatorItemsRequest)(nil),    // 1: dayof.checkout.v1.ListOperatorItemsRequest
 	(*ListOperatorItemsResponse)(nil),   // 2: dayof.checkout.v1.ListOperatorItemsResponse
 	(*ResolveOperatorItemRequest)(nil),  // 3: dayof.checkout.v1.ResolveOperatorItemRequest
 	(*ResolveOperatorItemResponse)(nil), // 4: dayof.checkout.v1.ResolveOperatorItemResponse
-	nil,                                 // 5: dayof.checkout.v1.OperatorItem.FactsEntry
-	(*timestamppb.Timestamp)(nil),       // 6: google.protobuf.Timestamp
+	(*RaiseOperatorItemRequest)(nil),    // 5: dayof.checkout.v1.RaiseOperatorItemRequest
+	(*RaiseOperatorItemResponse)(nil),   // 6: dayof.checkout.v1.RaiseOperatorItemResponse
+	nil,                                 // 7: dayof.checkout.v1.OperatorItem.FactsEntry
+	nil,                                 // 8: dayof.checkout.v1.RaiseOperatorItemRequest.FactsEntry
+	(*timestamppb.Timestamp)(nil),       // 9: google.protobuf.Timestamp
 }
 var file_dayof_checkout_v1_operations_service_proto_depIdxs = []int32{
-	5, // 0: dayof.checkout.v1.OperatorItem.facts:type_name -> dayof.checkout.v1.OperatorItem.FactsEntry
-	6, // 1: dayof.checkout.v1.OperatorItem.create_time:type_name -> google.protobuf.Timestamp
-	6, // 2: dayof.checkout.v1.OperatorItem.resolve_time:type_name -> google.protobuf.Timestamp
-	0, // 3: dayof.checkout.v1.ListOperatorItemsResponse.items:type_name -> dayof.checkout.v1.OperatorItem
-	0, // 4: dayof.checkout.v1.ResolveOperatorItemResponse.item:type_name -> dayof.checkout.v1.OperatorItem
-	1, // 5: dayof.checkout.v1.OperationsService.ListOperatorItems:input_type -> dayof.checkout.v1.ListOperatorItemsRequest
-	3, // 6: dayof.checkout.v1.OperationsService.ResolveOperatorItem:input_type -> dayof.checkout.v1.ResolveOperatorItemRequest
-	2, // 7: dayof.checkout.v1.OperationsService.ListOperatorItems:output_type -> dayof.checkout.v1.ListOperatorItemsResponse
-	4, // 8: dayof.checkout.v1.OperationsService.ResolveOperatorItem:output_type -> dayof.checkout.v1.ResolveOperatorItemResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	7,  // 0: dayof.checkout.v1.OperatorItem.facts:type_name -> dayof.checkout.v1.OperatorItem.FactsEntry
+	9,  // 1: dayof.checkout.v1.OperatorItem.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 2: dayof.checkout.v1.OperatorItem.resolve_time:type_name -> google.protobuf.Timestamp
+	0,  // 3: dayof.checkout.v1.ListOperatorItemsResponse.items:type_name -> dayof.checkout.v1.OperatorItem
+	0,  // 4: dayof.checkout.v1.ResolveOperatorItemResponse.item:type_name -> dayof.checkout.v1.OperatorItem
+	8,  // 5: dayof.checkout.v1.RaiseOperatorItemRequest.facts:type_name -> dayof.checkout.v1.RaiseOperatorItemRequest.FactsEntry
+	0,  // 6: dayof.checkout.v1.RaiseOperatorItemResponse.item:type_name -> dayof.checkout.v1.OperatorItem
+	1,  // 7: dayof.checkout.v1.OperationsService.ListOperatorItems:input_type -> dayof.checkout.v1.ListOperatorItemsRequest
+	3,  // 8: dayof.checkout.v1.OperationsService.ResolveOperatorItem:input_type -> dayof.checkout.v1.ResolveOperatorItemRequest
+	5,  // 9: dayof.checkout.v1.OperationsService.RaiseOperatorItem:input_type -> dayof.checkout.v1.RaiseOperatorItemRequest
+	2,  // 10: dayof.checkout.v1.OperationsService.ListOperatorItems:output_type -> dayof.checkout.v1.ListOperatorItemsResponse
+	4,  // 11: dayof.checkout.v1.OperationsService.ResolveOperatorItem:output_type -> dayof.checkout.v1.ResolveOperatorItemResponse
+	6,  // 12: dayof.checkout.v1.OperationsService.RaiseOperatorItem:output_type -> dayof.checkout.v1.RaiseOperatorItemResponse
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_operations_service_proto_init() }
@@ -460,7 +620,7 @@ func file_dayof_checkout_v1_operations_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_operations_service_proto_rawDesc), len(file_dayof_checkout_v1_operations_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

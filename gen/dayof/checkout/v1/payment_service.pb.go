@@ -652,7 +652,9 @@ type DisputeFunds struct {
 	// Stripe's fee in minor units; negative when it is given back.
 	FeeMinorUnits int64 `protobuf:"varint,3,opt,name=fee_minor_units,json=feeMinorUnits,proto3" json:"fee_minor_units,omitempty"`
 	// When it happened.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// Currency of the amounts, which is that of the balance; empty means the dispute's.
+	Currency      string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -713,6 +715,13 @@ func (x *DisputeFunds) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *DisputeFunds) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
 }
 
 // RecordDisputeRequest is an observation of a dispute.
@@ -901,7 +910,7 @@ var File_dayof_checkout_v1_payment_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_payment_service_proto_rawDesc = "" +
 	"\n" +
-	"'dayof/checkout/v1/payment_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x04\n" +
+	"'dayof/checkout/v1/payment_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1cdayof/checkout/v1/risk.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x04\n" +
 	"\x14RecordPaymentRequest\x12/\n" +
 	"\x0estripe_account\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\rstripeAccount\x12K\n" +
 	"\x11payment_intent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\x12#\n" +
@@ -957,14 +966,15 @@ const file_dayof_checkout_v1_payment_service_proto_rawDesc = "" +
 	"\x14RecordRefundResponse\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12D\n" +
 	"\rpayment_state\x18\x02 \x01(\x0e2\x1f.dayof.checkout.v1.PaymentStateR\fpaymentState\x12\x1b\n" +
-	"\trefund_id\x18\x03 \x01(\tR\brefundId\"\xd1\x01\n" +
+	"\trefund_id\x18\x03 \x01(\tR\brefundId\"\x83\x02\n" +
 	"\fDisputeFunds\x12@\n" +
 	"\x16balance_transaction_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x14balanceTransactionId\x12\x1f\n" +
 	"\vminor_units\x18\x02 \x01(\x03R\n" +
 	"minorUnits\x12&\n" +
 	"\x0ffee_minor_units\x18\x03 \x01(\x03R\rfeeMinorUnits\x126\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x04time\"\x83\x05\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x04time\x120\n" +
+	"\bcurrency\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f2\r^([A-Z]{3})?$R\bcurrency\"\x83\x05\n" +
 	"\x14RecordDisputeRequest\x12/\n" +
 	"\x0estripe_account\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\rstripeAccount\x12C\n" +
 	"\n" +
@@ -981,12 +991,15 @@ const file_dayof_checkout_v1_payment_service_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\fobservedTime\"x\n" +
 	"\x15RecordDisputeResponse\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12D\n" +
-	"\rpayment_state\x18\x02 \x01(\x0e2\x1f.dayof.checkout.v1.PaymentStateR\fpaymentState2\xae\x03\n" +
+	"\rpayment_state\x18\x02 \x01(\x0e2\x1f.dayof.checkout.v1.PaymentStateR\fpaymentState2\xfe\x05\n" +
 	"\x0ePaymentService\x12g\n" +
 	"\rRecordPayment\x12'.dayof.checkout.v1.RecordPaymentRequest\x1a(.dayof.checkout.v1.RecordPaymentResponse\"\x03\x90\x02\x02\x12d\n" +
 	"\fRecordCharge\x12&.dayof.checkout.v1.RecordChargeRequest\x1a'.dayof.checkout.v1.RecordChargeResponse\"\x03\x90\x02\x02\x12d\n" +
 	"\fRecordRefund\x12&.dayof.checkout.v1.RecordRefundRequest\x1a'.dayof.checkout.v1.RecordRefundResponse\"\x03\x90\x02\x02\x12g\n" +
-	"\rRecordDispute\x12'.dayof.checkout.v1.RecordDisputeRequest\x1a(.dayof.checkout.v1.RecordDisputeResponse\"\x03\x90\x02\x02B\xcb\x01\n" +
+	"\rRecordDispute\x12'.dayof.checkout.v1.RecordDisputeRequest\x1a(.dayof.checkout.v1.RecordDisputeResponse\"\x03\x90\x02\x02\x12v\n" +
+	"\x12RecordFraudWarning\x12,.dayof.checkout.v1.RecordFraudWarningRequest\x1a-.dayof.checkout.v1.RecordFraudWarningResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\fRecordReview\x12&.dayof.checkout.v1.RecordReviewRequest\x1a'.dayof.checkout.v1.RecordReviewResponse\"\x03\x90\x02\x02\x12p\n" +
+	"\x10RecordSessionEnd\x12*.dayof.checkout.v1.RecordSessionEndRequest\x1a+.dayof.checkout.v1.RecordSessionEndResponse\"\x03\x90\x02\x02B\xcb\x01\n" +
 	"\x15com.dayof.checkout.v1B\x13PaymentServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -1003,22 +1016,28 @@ func file_dayof_checkout_v1_payment_service_proto_rawDescGZIP() []byte {
 
 var file_dayof_checkout_v1_payment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_dayof_checkout_v1_payment_service_proto_goTypes = []any{
-	(*RecordPaymentRequest)(nil),  // 0: dayof.checkout.v1.RecordPaymentRequest
-	(*RecordPaymentResponse)(nil), // 1: dayof.checkout.v1.RecordPaymentResponse
-	(*RecordChargeRequest)(nil),   // 2: dayof.checkout.v1.RecordChargeRequest
-	(*RecordChargeResponse)(nil),  // 3: dayof.checkout.v1.RecordChargeResponse
-	(*RecordRefundRequest)(nil),   // 4: dayof.checkout.v1.RecordRefundRequest
-	(*RecordRefundResponse)(nil),  // 5: dayof.checkout.v1.RecordRefundResponse
-	(*DisputeFunds)(nil),          // 6: dayof.checkout.v1.DisputeFunds
-	(*RecordDisputeRequest)(nil),  // 7: dayof.checkout.v1.RecordDisputeRequest
-	(*RecordDisputeResponse)(nil), // 8: dayof.checkout.v1.RecordDisputeResponse
-	(PaymentIntentStatus)(0),      // 9: dayof.checkout.v1.PaymentIntentStatus
-	(*v1.Money)(nil),              // 10: dayof.money.v1.Money
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(PaymentState)(0),             // 12: dayof.checkout.v1.PaymentState
-	(FulfilmentState)(0),          // 13: dayof.checkout.v1.FulfilmentState
-	(RefundState)(0),              // 14: dayof.checkout.v1.RefundState
-	(DisputeStatus)(0),            // 15: dayof.checkout.v1.DisputeStatus
+	(*RecordPaymentRequest)(nil),       // 0: dayof.checkout.v1.RecordPaymentRequest
+	(*RecordPaymentResponse)(nil),      // 1: dayof.checkout.v1.RecordPaymentResponse
+	(*RecordChargeRequest)(nil),        // 2: dayof.checkout.v1.RecordChargeRequest
+	(*RecordChargeResponse)(nil),       // 3: dayof.checkout.v1.RecordChargeResponse
+	(*RecordRefundRequest)(nil),        // 4: dayof.checkout.v1.RecordRefundRequest
+	(*RecordRefundResponse)(nil),       // 5: dayof.checkout.v1.RecordRefundResponse
+	(*DisputeFunds)(nil),               // 6: dayof.checkout.v1.DisputeFunds
+	(*RecordDisputeRequest)(nil),       // 7: dayof.checkout.v1.RecordDisputeRequest
+	(*RecordDisputeResponse)(nil),      // 8: dayof.checkout.v1.RecordDisputeResponse
+	(PaymentIntentStatus)(0),           // 9: dayof.checkout.v1.PaymentIntentStatus
+	(*v1.Money)(nil),                   // 10: dayof.money.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 11: google.protobuf.Timestamp
+	(PaymentState)(0),                  // 12: dayof.checkout.v1.PaymentState
+	(FulfilmentState)(0),               // 13: dayof.checkout.v1.FulfilmentState
+	(RefundState)(0),                   // 14: dayof.checkout.v1.RefundState
+	(DisputeStatus)(0),                 // 15: dayof.checkout.v1.DisputeStatus
+	(*RecordFraudWarningRequest)(nil),  // 16: dayof.checkout.v1.RecordFraudWarningRequest
+	(*RecordReviewRequest)(nil),        // 17: dayof.checkout.v1.RecordReviewRequest
+	(*RecordSessionEndRequest)(nil),    // 18: dayof.checkout.v1.RecordSessionEndRequest
+	(*RecordFraudWarningResponse)(nil), // 19: dayof.checkout.v1.RecordFraudWarningResponse
+	(*RecordReviewResponse)(nil),       // 20: dayof.checkout.v1.RecordReviewResponse
+	(*RecordSessionEndResponse)(nil),   // 21: dayof.checkout.v1.RecordSessionEndResponse
 }
 var file_dayof_checkout_v1_payment_service_proto_depIdxs = []int32{
 	9,  // 0: dayof.checkout.v1.RecordPaymentRequest.status:type_name -> dayof.checkout.v1.PaymentIntentStatus
@@ -1045,12 +1064,18 @@ var file_dayof_checkout_v1_payment_service_proto_depIdxs = []int32{
 	2,  // 21: dayof.checkout.v1.PaymentService.RecordCharge:input_type -> dayof.checkout.v1.RecordChargeRequest
 	4,  // 22: dayof.checkout.v1.PaymentService.RecordRefund:input_type -> dayof.checkout.v1.RecordRefundRequest
 	7,  // 23: dayof.checkout.v1.PaymentService.RecordDispute:input_type -> dayof.checkout.v1.RecordDisputeRequest
-	1,  // 24: dayof.checkout.v1.PaymentService.RecordPayment:output_type -> dayof.checkout.v1.RecordPaymentResponse
-	3,  // 25: dayof.checkout.v1.PaymentService.RecordCharge:output_type -> dayof.checkout.v1.RecordChargeResponse
-	5,  // 26: dayof.checkout.v1.PaymentService.RecordRefund:output_type -> dayof.checkout.v1.RecordRefundResponse
-	8,  // 27: dayof.checkout.v1.PaymentService.RecordDispute:output_type -> dayof.checkout.v1.RecordDisputeResponse
-	24, // [24:28] is the sub-list for method output_type
-	20, // [20:24] is the sub-list for method input_type
+	16, // 24: dayof.checkout.v1.PaymentService.RecordFraudWarning:input_type -> dayof.checkout.v1.RecordFraudWarningRequest
+	17, // 25: dayof.checkout.v1.PaymentService.RecordReview:input_type -> dayof.checkout.v1.RecordReviewRequest
+	18, // 26: dayof.checkout.v1.PaymentService.RecordSessionEnd:input_type -> dayof.checkout.v1.RecordSessionEndRequest
+	1,  // 27: dayof.checkout.v1.PaymentService.RecordPayment:output_type -> dayof.checkout.v1.RecordPaymentResponse
+	3,  // 28: dayof.checkout.v1.PaymentService.RecordCharge:output_type -> dayof.checkout.v1.RecordChargeResponse
+	5,  // 29: dayof.checkout.v1.PaymentService.RecordRefund:output_type -> dayof.checkout.v1.RecordRefundResponse
+	8,  // 30: dayof.checkout.v1.PaymentService.RecordDispute:output_type -> dayof.checkout.v1.RecordDisputeResponse
+	19, // 31: dayof.checkout.v1.PaymentService.RecordFraudWarning:output_type -> dayof.checkout.v1.RecordFraudWarningResponse
+	20, // 32: dayof.checkout.v1.PaymentService.RecordReview:output_type -> dayof.checkout.v1.RecordReviewResponse
+	21, // 33: dayof.checkout.v1.PaymentService.RecordSessionEnd:output_type -> dayof.checkout.v1.RecordSessionEndResponse
+	27, // [27:34] is the sub-list for method output_type
+	20, // [20:27] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -1064,6 +1089,7 @@ func file_dayof_checkout_v1_payment_service_proto_init() {
 	file_dayof_checkout_v1_order_proto_init()
 	file_dayof_checkout_v1_payment_proto_init()
 	file_dayof_checkout_v1_refund_proto_init()
+	file_dayof_checkout_v1_risk_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -120,8 +120,10 @@ type Variant struct {
 	OrderTicketLimit int32 `protobuf:"varint,9,opt,name=order_ticket_limit,json=orderTicketLimit,proto3" json:"order_ticket_limit,omitempty"`
 	// The version that is sold now.
 	CurrentVersion *VariantVersion `protobuf:"bytes,10,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether sales are closed because the organiser cannot take money at Stripe; nothing can be bought then.
+	OrganizerCannotSell bool `protobuf:"varint,11,opt,name=organizer_cannot_sell,json=organizerCannotSell,proto3" json:"organizer_cannot_sell,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Variant) Reset() {
@@ -222,6 +224,13 @@ func (x *Variant) GetCurrentVersion() *VariantVersion {
 		return x.CurrentVersion
 	}
 	return nil
+}
+
+func (x *Variant) GetOrganizerCannotSell() bool {
+	if x != nil {
+		return x.OrganizerCannotSell
+	}
+	return false
 }
 
 // VariantVersion is an immutable, numbered snapshot of what a variant costs and promises. Order lines and tickets point
@@ -344,7 +353,7 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xcf\x03\n" +
+	"createTime\"\x83\x04\n" +
 	"\aVariant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -357,7 +366,8 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\rsale_end_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vsaleEndTime\x12,\n" +
 	"\x12order_ticket_limit\x18\t \x01(\x05R\x10orderTicketLimit\x12J\n" +
 	"\x0fcurrent_version\x18\n" +
-	" \x01(\v2!.dayof.checkout.v1.VariantVersionR\x0ecurrentVersion\"\xa9\x03\n" +
+	" \x01(\v2!.dayof.checkout.v1.VariantVersionR\x0ecurrentVersion\x122\n" +
+	"\x15organizer_cannot_sell\x18\v \x01(\bR\x13organizerCannotSell\"\xa9\x03\n" +
 	"\x0eVariantVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x05R\aversion\x123\n" +
 	"\x05price\x18\x02 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12F\n" +

@@ -54,6 +54,14 @@ const (
 	EntryKind_ENTRY_KIND_TRANSFER_REVERSAL EntryKind = 12
 	// Money of a connected account set aside for a payout.
 	EntryKind_ENTRY_KIND_PAYOUT_CREATED EntryKind = 13
+	// The platform's fee of a charge, taken at Stripe apart from the sale.
+	EntryKind_ENTRY_KIND_APPLICATION_FEE EntryKind = 14
+	// A part of such a fee that went back.
+	EntryKind_ENTRY_KIND_APPLICATION_FEE_REFUND EntryKind = 15
+	// An advance to an organiser, recovered from what is owed.
+	EntryKind_ENTRY_KIND_RECOVERY EntryKind = 16
+	// Money that Stripe changed into another currency.
+	EntryKind_ENTRY_KIND_CONVERSION EntryKind = 17
 )
 
 // Enum value maps for EntryKind.
@@ -73,22 +81,30 @@ var (
 		11: "ENTRY_KIND_TRANSFER",
 		12: "ENTRY_KIND_TRANSFER_REVERSAL",
 		13: "ENTRY_KIND_PAYOUT_CREATED",
+		14: "ENTRY_KIND_APPLICATION_FEE",
+		15: "ENTRY_KIND_APPLICATION_FEE_REFUND",
+		16: "ENTRY_KIND_RECOVERY",
+		17: "ENTRY_KIND_CONVERSION",
 	}
 	EntryKind_value = map[string]int32{
-		"ENTRY_KIND_UNSPECIFIED":           0,
-		"ENTRY_KIND_SALE":                  1,
-		"ENTRY_KIND_RECEIPT":               2,
-		"ENTRY_KIND_STRIPE_FEE":            3,
-		"ENTRY_KIND_REFUND":                4,
-		"ENTRY_KIND_REFUND_FAILURE":        5,
-		"ENTRY_KIND_DISPUTE_WITHDRAWAL":    6,
-		"ENTRY_KIND_DISPUTE_REINSTATEMENT": 7,
-		"ENTRY_KIND_DISPUTE_LOSS":          8,
-		"ENTRY_KIND_PAYOUT":                9,
-		"ENTRY_KIND_PAYOUT_FAILURE":        10,
-		"ENTRY_KIND_TRANSFER":              11,
-		"ENTRY_KIND_TRANSFER_REVERSAL":     12,
-		"ENTRY_KIND_PAYOUT_CREATED":        13,
+		"ENTRY_KIND_UNSPECIFIED":            0,
+		"ENTRY_KIND_SALE":                   1,
+		"ENTRY_KIND_RECEIPT":                2,
+		"ENTRY_KIND_STRIPE_FEE":             3,
+		"ENTRY_KIND_REFUND":                 4,
+		"ENTRY_KIND_REFUND_FAILURE":         5,
+		"ENTRY_KIND_DISPUTE_WITHDRAWAL":     6,
+		"ENTRY_KIND_DISPUTE_REINSTATEMENT":  7,
+		"ENTRY_KIND_DISPUTE_LOSS":           8,
+		"ENTRY_KIND_PAYOUT":                 9,
+		"ENTRY_KIND_PAYOUT_FAILURE":         10,
+		"ENTRY_KIND_TRANSFER":               11,
+		"ENTRY_KIND_TRANSFER_REVERSAL":      12,
+		"ENTRY_KIND_PAYOUT_CREATED":         13,
+		"ENTRY_KIND_APPLICATION_FEE":        14,
+		"ENTRY_KIND_APPLICATION_FEE_REFUND": 15,
+		"ENTRY_KIND_RECOVERY":               16,
+		"ENTRY_KIND_CONVERSION":             17,
 	}
 )
 
@@ -319,7 +335,7 @@ const file_dayof_ledger_v1_entry_proto_rawDesc = "" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x14\n" +
 	"\x05asset\x18\x03 \x01(\tR\x05asset\x12\x16\n" +
 	"\x06amount\x18\x04 \x01(\tR\x06amount\x12\x1c\n" +
-	"\treference\x18\x05 \x01(\tR\treference*\x9b\x03\n" +
+	"\treference\x18\x05 \x01(\tR\treference*\x96\x04\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fENTRY_KIND_SALE\x10\x01\x12\x16\n" +
@@ -335,7 +351,11 @@ const file_dayof_ledger_v1_entry_proto_rawDesc = "" +
 	"\x12\x17\n" +
 	"\x13ENTRY_KIND_TRANSFER\x10\v\x12 \n" +
 	"\x1cENTRY_KIND_TRANSFER_REVERSAL\x10\f\x12\x1d\n" +
-	"\x19ENTRY_KIND_PAYOUT_CREATED\x10\rB\xb4\x01\n" +
+	"\x19ENTRY_KIND_PAYOUT_CREATED\x10\r\x12\x1e\n" +
+	"\x1aENTRY_KIND_APPLICATION_FEE\x10\x0e\x12%\n" +
+	"!ENTRY_KIND_APPLICATION_FEE_REFUND\x10\x0f\x12\x17\n" +
+	"\x13ENTRY_KIND_RECOVERY\x10\x10\x12\x19\n" +
+	"\x15ENTRY_KIND_CONVERSION\x10\x11B\xb4\x01\n" +
 	"\x13com.dayof.ledger.v1B\n" +
 	"EntryProtoP\x01Z3github.com/dayof/dayof/gen/dayof/ledger/v1;ledgerv1\xa2\x02\x03DLX\xaa\x02\x0fDayof.Ledger.V1\xca\x02\x0fDayof\\Ledger\\V1\xe2\x02\x1bDayof\\Ledger\\V1\\GPBMetadata\xea\x02\x11Dayof::Ledger::V1b\x06proto3"
 

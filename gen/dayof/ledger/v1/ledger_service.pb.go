@@ -835,7 +835,9 @@ type RecordDisputeFundsRequest struct {
 	// Stripe's fee in minor units; negative when it is given back.
 	FeeMinorUnits int64 `protobuf:"varint,5,opt,name=fee_minor_units,json=feeMinorUnits,proto3" json:"fee_minor_units,omitempty"`
 	// When it happened.
-	FundsTime     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=funds_time,json=fundsTime,proto3" json:"funds_time,omitempty"`
+	FundsTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=funds_time,json=fundsTime,proto3" json:"funds_time,omitempty"`
+	// Currency of the fee where it is another than the amount's; empty means the same.
+	FeeCurrency   string `protobuf:"bytes,7,opt,name=fee_currency,json=feeCurrency,proto3" json:"fee_currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -910,6 +912,13 @@ func (x *RecordDisputeFundsRequest) GetFundsTime() *timestamppb.Timestamp {
 		return x.FundsTime
 	}
 	return nil
+}
+
+func (x *RecordDisputeFundsRequest) GetFeeCurrency() string {
+	if x != nil {
+		return x.FeeCurrency
+	}
+	return ""
 }
 
 // RecordDisputeFundsResponse carries the entry.
@@ -1492,7 +1501,7 @@ var File_dayof_ledger_v1_ledger_service_proto protoreflect.FileDescriptor
 
 const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
-	"$dayof/ledger/v1/ledger_service.proto\x12\x0fdayof.ledger.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bdayof/ledger/v1/entry.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x03\n" +
+	"$dayof/ledger/v1/ledger_service.proto\x12\x0fdayof.ledger.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/ledger/v1/application_fee.proto\x1a dayof/ledger/v1/conversion.proto\x1a\x1bdayof/ledger/v1/entry.proto\x1a)dayof/ledger/v1/payout_transactions.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x03\n" +
 	"\aCapture\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12?\n" +
 	"\forganizer_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12K\n" +
@@ -1540,7 +1549,7 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\x1aRecordRefundFailureRequest\x12O\n" +
 	"\x10stripe_refund_id\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^(re|pyr)_[A-Za-z0-9_]{1,250}$R\x0estripeRefundId\"K\n" +
 	"\x1bRecordRefundFailureResponse\x12,\n" +
-	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xa7\x03\n" +
+	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xe0\x03\n" +
 	"\x19RecordDisputeFundsRequest\x12C\n" +
 	"\n" +
 	"dispute_id\x18\x01 \x01(\tB$\xbaH!r\x1f2\x1d^(du|dp)_[A-Za-z0-9_]{1,250}$R\tdisputeId\x12K\n" +
@@ -1549,7 +1558,8 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\x06amount\x18\x04 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06amount\x12&\n" +
 	"\x0ffee_minor_units\x18\x05 \x01(\x03R\rfeeMinorUnits\x12A\n" +
 	"\n" +
-	"funds_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tfundsTime\"J\n" +
+	"funds_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tfundsTime\x127\n" +
+	"\ffee_currency\x18\a \x01(\tB\x14\xbaH\x11r\x0f2\r^([A-Z]{3})?$R\vfeeCurrency\"J\n" +
 	"\x1aRecordDisputeFundsResponse\x12,\n" +
 	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xee\x02\n" +
 	"\x18RecordDisputeLossRequest\x12C\n" +
@@ -1598,7 +1608,7 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\x18PAYOUT_STATUS_IN_TRANSIT\x10\x02\x12\x16\n" +
 	"\x12PAYOUT_STATUS_PAID\x10\x03\x12\x18\n" +
 	"\x14PAYOUT_STATUS_FAILED\x10\x04\x12\x1a\n" +
-	"\x16PAYOUT_STATUS_CANCELED\x10\x052\xc3\b\n" +
+	"\x16PAYOUT_STATUS_CANCELED\x10\x052\x9a\f\n" +
 	"\rLedgerService\x12Z\n" +
 	"\n" +
 	"RecordSale\x12\".dayof.ledger.v1.RecordSaleRequest\x1a#.dayof.ledger.v1.RecordSaleResponse\"\x03\x90\x02\x02\x12c\n" +
@@ -1610,7 +1620,11 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\x11RecordDisputeLoss\x12).dayof.ledger.v1.RecordDisputeLossRequest\x1a*.dayof.ledger.v1.RecordDisputeLossResponse\"\x03\x90\x02\x02\x12`\n" +
 	"\fRecordPayout\x12$.dayof.ledger.v1.RecordPayoutRequest\x1a%.dayof.ledger.v1.RecordPayoutResponse\"\x03\x90\x02\x02\x12f\n" +
 	"\x0eRecordTransfer\x12&.dayof.ledger.v1.RecordTransferRequest\x1a'.dayof.ledger.v1.RecordTransferResponse\"\x03\x90\x02\x02\x12~\n" +
-	"\x16RecordTransferReversal\x12..dayof.ledger.v1.RecordTransferReversalRequest\x1a/.dayof.ledger.v1.RecordTransferReversalResponse\"\x03\x90\x02\x02B\xbc\x01\n" +
+	"\x16RecordTransferReversal\x12..dayof.ledger.v1.RecordTransferReversalRequest\x1a/.dayof.ledger.v1.RecordTransferReversalResponse\"\x03\x90\x02\x02\x12x\n" +
+	"\x14RecordApplicationFee\x12,.dayof.ledger.v1.RecordApplicationFeeRequest\x1a-.dayof.ledger.v1.RecordApplicationFeeResponse\"\x03\x90\x02\x02\x12f\n" +
+	"\x0eRecordRecovery\x12&.dayof.ledger.v1.RecordRecoveryRequest\x1a'.dayof.ledger.v1.RecordRecoveryResponse\"\x03\x90\x02\x02\x12l\n" +
+	"\x10RecordConversion\x12(.dayof.ledger.v1.RecordConversionRequest\x1a).dayof.ledger.v1.RecordConversionResponse\"\x03\x90\x02\x02\x12\x84\x01\n" +
+	"\x18RecordPayoutTransactions\x120.dayof.ledger.v1.RecordPayoutTransactionsRequest\x1a1.dayof.ledger.v1.RecordPayoutTransactionsResponse\"\x03\x90\x02\x02B\xbc\x01\n" +
 	"\x13com.dayof.ledger.v1B\x12LedgerServiceProtoP\x01Z3github.com/dayof/dayof/gen/dayof/ledger/v1;ledgerv1\xa2\x02\x03DLX\xaa\x02\x0fDayof.Ledger.V1\xca\x02\x0fDayof\\Ledger\\V1\xe2\x02\x1bDayof\\Ledger\\V1\\GPBMetadata\xea\x02\x11Dayof::Ledger::V1b\x06proto3"
 
 var (
@@ -1628,32 +1642,40 @@ func file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP() []byte {
 var file_dayof_ledger_v1_ledger_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_dayof_ledger_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_dayof_ledger_v1_ledger_service_proto_goTypes = []any{
-	(PayoutStatus)(0),                      // 0: dayof.ledger.v1.PayoutStatus
-	(*Capture)(nil),                        // 1: dayof.ledger.v1.Capture
-	(*RecordSaleRequest)(nil),              // 2: dayof.ledger.v1.RecordSaleRequest
-	(*TaxShare)(nil),                       // 3: dayof.ledger.v1.TaxShare
-	(*RecordSaleResponse)(nil),             // 4: dayof.ledger.v1.RecordSaleResponse
-	(*RecordReceiptRequest)(nil),           // 5: dayof.ledger.v1.RecordReceiptRequest
-	(*RecordReceiptResponse)(nil),          // 6: dayof.ledger.v1.RecordReceiptResponse
-	(*RecordStripeFeeRequest)(nil),         // 7: dayof.ledger.v1.RecordStripeFeeRequest
-	(*RecordStripeFeeResponse)(nil),        // 8: dayof.ledger.v1.RecordStripeFeeResponse
-	(*RecordRefundRequest)(nil),            // 9: dayof.ledger.v1.RecordRefundRequest
-	(*RecordRefundResponse)(nil),           // 10: dayof.ledger.v1.RecordRefundResponse
-	(*RecordRefundFailureRequest)(nil),     // 11: dayof.ledger.v1.RecordRefundFailureRequest
-	(*RecordRefundFailureResponse)(nil),    // 12: dayof.ledger.v1.RecordRefundFailureResponse
-	(*RecordDisputeFundsRequest)(nil),      // 13: dayof.ledger.v1.RecordDisputeFundsRequest
-	(*RecordDisputeFundsResponse)(nil),     // 14: dayof.ledger.v1.RecordDisputeFundsResponse
-	(*RecordDisputeLossRequest)(nil),       // 15: dayof.ledger.v1.RecordDisputeLossRequest
-	(*RecordDisputeLossResponse)(nil),      // 16: dayof.ledger.v1.RecordDisputeLossResponse
-	(*RecordPayoutRequest)(nil),            // 17: dayof.ledger.v1.RecordPayoutRequest
-	(*RecordPayoutResponse)(nil),           // 18: dayof.ledger.v1.RecordPayoutResponse
-	(*RecordTransferRequest)(nil),          // 19: dayof.ledger.v1.RecordTransferRequest
-	(*RecordTransferResponse)(nil),         // 20: dayof.ledger.v1.RecordTransferResponse
-	(*RecordTransferReversalRequest)(nil),  // 21: dayof.ledger.v1.RecordTransferReversalRequest
-	(*RecordTransferReversalResponse)(nil), // 22: dayof.ledger.v1.RecordTransferReversalResponse
-	(*v1.Money)(nil),                       // 23: dayof.money.v1.Money
-	(*timestamppb.Timestamp)(nil),          // 24: google.protobuf.Timestamp
-	(*Entry)(nil),                          // 25: dayof.ledger.v1.Entry
+	(PayoutStatus)(0),                        // 0: dayof.ledger.v1.PayoutStatus
+	(*Capture)(nil),                          // 1: dayof.ledger.v1.Capture
+	(*RecordSaleRequest)(nil),                // 2: dayof.ledger.v1.RecordSaleRequest
+	(*TaxShare)(nil),                         // 3: dayof.ledger.v1.TaxShare
+	(*RecordSaleResponse)(nil),               // 4: dayof.ledger.v1.RecordSaleResponse
+	(*RecordReceiptRequest)(nil),             // 5: dayof.ledger.v1.RecordReceiptRequest
+	(*RecordReceiptResponse)(nil),            // 6: dayof.ledger.v1.RecordReceiptResponse
+	(*RecordStripeFeeRequest)(nil),           // 7: dayof.ledger.v1.RecordStripeFeeRequest
+	(*RecordStripeFeeResponse)(nil),          // 8: dayof.ledger.v1.RecordStripeFeeResponse
+	(*RecordRefundRequest)(nil),              // 9: dayof.ledger.v1.RecordRefundRequest
+	(*RecordRefundResponse)(nil),             // 10: dayof.ledger.v1.RecordRefundResponse
+	(*RecordRefundFailureRequest)(nil),       // 11: dayof.ledger.v1.RecordRefundFailureRequest
+	(*RecordRefundFailureResponse)(nil),      // 12: dayof.ledger.v1.RecordRefundFailureResponse
+	(*RecordDisputeFundsRequest)(nil),        // 13: dayof.ledger.v1.RecordDisputeFundsRequest
+	(*RecordDisputeFundsResponse)(nil),       // 14: dayof.ledger.v1.RecordDisputeFundsResponse
+	(*RecordDisputeLossRequest)(nil),         // 15: dayof.ledger.v1.RecordDisputeLossRequest
+	(*RecordDisputeLossResponse)(nil),        // 16: dayof.ledger.v1.RecordDisputeLossResponse
+	(*RecordPayoutRequest)(nil),              // 17: dayof.ledger.v1.RecordPayoutRequest
+	(*RecordPayoutResponse)(nil),             // 18: dayof.ledger.v1.RecordPayoutResponse
+	(*RecordTransferRequest)(nil),            // 19: dayof.ledger.v1.RecordTransferRequest
+	(*RecordTransferResponse)(nil),           // 20: dayof.ledger.v1.RecordTransferResponse
+	(*RecordTransferReversalRequest)(nil),    // 21: dayof.ledger.v1.RecordTransferReversalRequest
+	(*RecordTransferReversalResponse)(nil),   // 22: dayof.ledger.v1.RecordTransferReversalResponse
+	(*v1.Money)(nil),                         // 23: dayof.money.v1.Money
+	(*timestamppb.Timestamp)(nil),            // 24: google.protobuf.Timestamp
+	(*Entry)(nil),                            // 25: dayof.ledger.v1.Entry
+	(*RecordApplicationFeeRequest)(nil),      // 26: dayof.ledger.v1.RecordApplicationFeeRequest
+	(*RecordRecoveryRequest)(nil),            // 27: dayof.ledger.v1.RecordRecoveryRequest
+	(*RecordConversionRequest)(nil),          // 28: dayof.ledger.v1.RecordConversionRequest
+	(*RecordPayoutTransactionsRequest)(nil),  // 29: dayof.ledger.v1.RecordPayoutTransactionsRequest
+	(*RecordApplicationFeeResponse)(nil),     // 30: dayof.ledger.v1.RecordApplicationFeeResponse
+	(*RecordRecoveryResponse)(nil),           // 31: dayof.ledger.v1.RecordRecoveryResponse
+	(*RecordConversionResponse)(nil),         // 32: dayof.ledger.v1.RecordConversionResponse
+	(*RecordPayoutTransactionsResponse)(nil), // 33: dayof.ledger.v1.RecordPayoutTransactionsResponse
 }
 var file_dayof_ledger_v1_ledger_service_proto_depIdxs = []int32{
 	23, // 0: dayof.ledger.v1.Capture.gross:type_name -> dayof.money.v1.Money
@@ -1698,18 +1720,26 @@ var file_dayof_ledger_v1_ledger_service_proto_depIdxs = []int32{
 	17, // 39: dayof.ledger.v1.LedgerService.RecordPayout:input_type -> dayof.ledger.v1.RecordPayoutRequest
 	19, // 40: dayof.ledger.v1.LedgerService.RecordTransfer:input_type -> dayof.ledger.v1.RecordTransferRequest
 	21, // 41: dayof.ledger.v1.LedgerService.RecordTransferReversal:input_type -> dayof.ledger.v1.RecordTransferReversalRequest
-	4,  // 42: dayof.ledger.v1.LedgerService.RecordSale:output_type -> dayof.ledger.v1.RecordSaleResponse
-	6,  // 43: dayof.ledger.v1.LedgerService.RecordReceipt:output_type -> dayof.ledger.v1.RecordReceiptResponse
-	8,  // 44: dayof.ledger.v1.LedgerService.RecordStripeFee:output_type -> dayof.ledger.v1.RecordStripeFeeResponse
-	10, // 45: dayof.ledger.v1.LedgerService.RecordRefund:output_type -> dayof.ledger.v1.RecordRefundResponse
-	12, // 46: dayof.ledger.v1.LedgerService.RecordRefundFailure:output_type -> dayof.ledger.v1.RecordRefundFailureResponse
-	14, // 47: dayof.ledger.v1.LedgerService.RecordDisputeFunds:output_type -> dayof.ledger.v1.RecordDisputeFundsResponse
-	16, // 48: dayof.ledger.v1.LedgerService.RecordDisputeLoss:output_type -> dayof.ledger.v1.RecordDisputeLossResponse
-	18, // 49: dayof.ledger.v1.LedgerService.RecordPayout:output_type -> dayof.ledger.v1.RecordPayoutResponse
-	20, // 50: dayof.ledger.v1.LedgerService.RecordTransfer:output_type -> dayof.ledger.v1.RecordTransferResponse
-	22, // 51: dayof.ledger.v1.LedgerService.RecordTransferReversal:output_type -> dayof.ledger.v1.RecordTransferReversalResponse
-	42, // [42:52] is the sub-list for method output_type
-	32, // [32:42] is the sub-list for method input_type
+	26, // 42: dayof.ledger.v1.LedgerService.RecordApplicationFee:input_type -> dayof.ledger.v1.RecordApplicationFeeRequest
+	27, // 43: dayof.ledger.v1.LedgerService.RecordRecovery:input_type -> dayof.ledger.v1.RecordRecoveryRequest
+	28, // 44: dayof.ledger.v1.LedgerService.RecordConversion:input_type -> dayof.ledger.v1.RecordConversionRequest
+	29, // 45: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:input_type -> dayof.ledger.v1.RecordPayoutTransactionsRequest
+	4,  // 46: dayof.ledger.v1.LedgerService.RecordSale:output_type -> dayof.ledger.v1.RecordSaleResponse
+	6,  // 47: dayof.ledger.v1.LedgerService.RecordReceipt:output_type -> dayof.ledger.v1.RecordReceiptResponse
+	8,  // 48: dayof.ledger.v1.LedgerService.RecordStripeFee:output_type -> dayof.ledger.v1.RecordStripeFeeResponse
+	10, // 49: dayof.ledger.v1.LedgerService.RecordRefund:output_type -> dayof.ledger.v1.RecordRefundResponse
+	12, // 50: dayof.ledger.v1.LedgerService.RecordRefundFailure:output_type -> dayof.ledger.v1.RecordRefundFailureResponse
+	14, // 51: dayof.ledger.v1.LedgerService.RecordDisputeFunds:output_type -> dayof.ledger.v1.RecordDisputeFundsResponse
+	16, // 52: dayof.ledger.v1.LedgerService.RecordDisputeLoss:output_type -> dayof.ledger.v1.RecordDisputeLossResponse
+	18, // 53: dayof.ledger.v1.LedgerService.RecordPayout:output_type -> dayof.ledger.v1.RecordPayoutResponse
+	20, // 54: dayof.ledger.v1.LedgerService.RecordTransfer:output_type -> dayof.ledger.v1.RecordTransferResponse
+	22, // 55: dayof.ledger.v1.LedgerService.RecordTransferReversal:output_type -> dayof.ledger.v1.RecordTransferReversalResponse
+	30, // 56: dayof.ledger.v1.LedgerService.RecordApplicationFee:output_type -> dayof.ledger.v1.RecordApplicationFeeResponse
+	31, // 57: dayof.ledger.v1.LedgerService.RecordRecovery:output_type -> dayof.ledger.v1.RecordRecoveryResponse
+	32, // 58: dayof.ledger.v1.LedgerService.RecordConversion:output_type -> dayof.ledger.v1.RecordConversionResponse
+	33, // 59: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:output_type -> dayof.ledger.v1.RecordPayoutTransactionsResponse
+	46, // [46:60] is the sub-list for method output_type
+	32, // [32:46] is the sub-list for method input_type
 	32, // [32:32] is the sub-list for extension type_name
 	32, // [32:32] is the sub-list for extension extendee
 	0,  // [0:32] is the sub-list for field type_name
@@ -1720,7 +1750,10 @@ func file_dayof_ledger_v1_ledger_service_proto_init() {
 	if File_dayof_ledger_v1_ledger_service_proto != nil {
 		return
 	}
+	file_dayof_ledger_v1_application_fee_proto_init()
+	file_dayof_ledger_v1_conversion_proto_init()
 	file_dayof_ledger_v1_entry_proto_init()
+	file_dayof_ledger_v1_payout_transactions_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -49,6 +49,7 @@ type CheckoutServiceClient interface {
 	// StartCheckout holds stock and makes a payment intent for the current versions' prices.
 	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), SALE_NOT_OPEN (failed_precondition),
+	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
 	// SOLD_OUT, ORDER_TICKET_LIMIT (resource_exhausted), TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key).
@@ -139,6 +140,7 @@ type CheckoutServiceHandler interface {
 	// StartCheckout holds stock and makes a payment intent for the current versions' prices.
 	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), SALE_NOT_OPEN (failed_precondition),
+	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
 	// SOLD_OUT, ORDER_TICKET_LIMIT (resource_exhausted), TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key).

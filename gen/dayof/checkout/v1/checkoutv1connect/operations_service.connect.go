@@ -39,6 +39,9 @@ const (
 	// OperationsServiceResolveOperatorItemProcedure is the fully-qualified name of the
 	// OperationsService's ResolveOperatorItem RPC.
 	OperationsServiceResolveOperatorItemProcedure = "/dayof.checkout.v1.OperationsService/ResolveOperatorItem"
+	// OperationsServiceRaiseOperatorItemProcedure is the fully-qualified name of the
+	// OperationsService's RaiseOperatorItem RPC.
+	OperationsServiceRaiseOperatorItemProcedure = "/dayof.checkout.v1.OperationsService/RaiseOperatorItem"
 )
 
 // OperationsServiceClient is a client for the dayof.checkout.v1.OperationsService service.
@@ -50,6 +53,9 @@ type OperationsServiceClient interface {
 	// ResolveOperatorItem closes an item with a note. Problems: OPERATOR_ITEM_NOT_FOUND (not_found). Resolving a resolved
 	// item succeeds and changes nothing.
 	ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error)
+	// RaiseOperatorItem raises an item once per kind and subject, for what another service cannot decide. Repeats return the
+	// item that is there, resolved or not.
+	RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error)
 }
 
 // NewOperationsServiceClient constructs a client for the dayof.checkout.v1.OperationsService
@@ -77,6 +83,13 @@ func NewOperationsServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		raiseOperatorItem: connect.NewClient[v1.RaiseOperatorItemRequest, v1.RaiseOperatorItemResponse](
+			httpClient,
+			baseURL+OperationsServiceRaiseOperatorItemProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("RaiseOperatorItem")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -84,6 +97,7 @@ func NewOperationsServiceClient(httpClient connect.HTTPClient, baseURL string, o
 type operationsServiceClient struct {
 	listOperatorItems   *connect.Client[v1.ListOperatorItemsRequest, v1.ListOperatorItemsResponse]
 	resolveOperatorItem *connect.Client[v1.ResolveOperatorItemRequest, v1.ResolveOperatorItemResponse]
+	raiseOperatorItem   *connect.Client[v1.RaiseOperatorItemRequest, v1.RaiseOperatorItemResponse]
 }
 
 // ListOperatorItems calls dayof.checkout.v1.OperationsService.ListOperatorItems.
@@ -104,6 +118,15 @@ func (c *operationsServiceClient) ResolveOperatorItem(ctx context.Context, req *
 	return nil, err
 }
 
+// RaiseOperatorItem calls dayof.checkout.v1.OperationsService.RaiseOperatorItem.
+func (c *operationsServiceClient) RaiseOperatorItem(ctx context.Context, req *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error) {
+	response, err := c.raiseOperatorItem.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // OperationsServiceHandler is an implementation of the dayof.checkout.v1.OperationsService service.
 type OperationsServiceHandler interface {
 	// ListOperatorItems returns items, the newest first.
@@ -113,6 +136,9 @@ type OperationsServiceHandler interface {
 	// ResolveOperatorItem closes an item with a note. Problems: OPERATOR_ITEM_NOT_FOUND (not_found). Resolving a resolved
 	// item succeeds and changes nothing.
 	ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error)
+	// RaiseOperatorItem raises an item once per kind and subject, for what another service cannot decide. Repeats return the
+	// item that is there, resolved or not.
+	RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error)
 }
 
 // NewOperationsServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -136,12 +162,21 @@ func NewOperationsServiceHandler(svc OperationsServiceHandler, opts ...connect.H
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	operationsServiceRaiseOperatorItemHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceRaiseOperatorItemProcedure,
+		svc.RaiseOperatorItem,
+		connect.WithSchema(operationsServiceMethods.ByName("RaiseOperatorItem")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.checkout.v1.OperationsService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case OperationsServiceListOperatorItemsProcedure:
 			operationsServiceListOperatorItemsHandler.ServeHTTP(w, r)
 		case OperationsServiceResolveOperatorItemProcedure:
 			operationsServiceResolveOperatorItemHandler.ServeHTTP(w, r)
+		case OperationsServiceRaiseOperatorItemProcedure:
+			operationsServiceRaiseOperatorItemHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -157,4 +192,8 @@ func (UnimplementedOperationsServiceHandler) ListOperatorItems(context.Context, 
 
 func (UnimplementedOperationsServiceHandler) ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.ResolveOperatorItem is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.RaiseOperatorItem is not implemented"))
 }

@@ -45,6 +45,15 @@ const (
 	// PaymentServiceRecordDisputeProcedure is the fully-qualified name of the PaymentService's
 	// RecordDispute RPC.
 	PaymentServiceRecordDisputeProcedure = "/dayof.checkout.v1.PaymentService/RecordDispute"
+	// PaymentServiceRecordFraudWarningProcedure is the fully-qualified name of the PaymentService's
+	// RecordFraudWarning RPC.
+	PaymentServiceRecordFraudWarningProcedure = "/dayof.checkout.v1.PaymentService/RecordFraudWarning"
+	// PaymentServiceRecordReviewProcedure is the fully-qualified name of the PaymentService's
+	// RecordReview RPC.
+	PaymentServiceRecordReviewProcedure = "/dayof.checkout.v1.PaymentService/RecordReview"
+	// PaymentServiceRecordSessionEndProcedure is the fully-qualified name of the PaymentService's
+	// RecordSessionEnd RPC.
+	PaymentServiceRecordSessionEndProcedure = "/dayof.checkout.v1.PaymentService/RecordSessionEnd"
 )
 
 // PaymentServiceClient is a client for the dayof.checkout.v1.PaymentService service.
@@ -60,6 +69,14 @@ type PaymentServiceClient interface {
 	RecordRefund(context.Context, *v1.RecordRefundRequest) (*v1.RecordRefundResponse, error)
 	// RecordDispute stores what is known of a dispute by its rank, and its balance transactions.
 	RecordDispute(context.Context, *v1.RecordDisputeRequest) (*v1.RecordDisputeResponse, error)
+	// RecordFraudWarning stores an issuer's suspicion and raises an operator item. Where the setting says so, an actionable
+	// warning refunds what is not used yet, before the event begins.
+	RecordFraudWarning(context.Context, *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error)
+	// RecordReview stores a manual review. Where the setting says so, tickets are held back while one is open, and after one
+	// that ended in a refund until that refund is told.
+	RecordReview(context.Context, *v1.RecordReviewRequest) (*v1.RecordReviewResponse, error)
+	// RecordSessionEnd ends the hold of an order whose payment page lapsed or failed, unless money came or is on its way.
+	RecordSessionEnd(context.Context, *v1.RecordSessionEndRequest) (*v1.RecordSessionEndResponse, error)
 }
 
 // NewPaymentServiceClient constructs a client for the dayof.checkout.v1.PaymentService service. By
@@ -101,15 +118,39 @@ func NewPaymentServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		recordFraudWarning: connect.NewClient[v1.RecordFraudWarningRequest, v1.RecordFraudWarningResponse](
+			httpClient,
+			baseURL+PaymentServiceRecordFraudWarningProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("RecordFraudWarning")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		recordReview: connect.NewClient[v1.RecordReviewRequest, v1.RecordReviewResponse](
+			httpClient,
+			baseURL+PaymentServiceRecordReviewProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("RecordReview")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		recordSessionEnd: connect.NewClient[v1.RecordSessionEndRequest, v1.RecordSessionEndResponse](
+			httpClient,
+			baseURL+PaymentServiceRecordSessionEndProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("RecordSessionEnd")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // paymentServiceClient implements PaymentServiceClient.
 type paymentServiceClient struct {
-	recordPayment *connect.Client[v1.RecordPaymentRequest, v1.RecordPaymentResponse]
-	recordCharge  *connect.Client[v1.RecordChargeRequest, v1.RecordChargeResponse]
-	recordRefund  *connect.Client[v1.RecordRefundRequest, v1.RecordRefundResponse]
-	recordDispute *connect.Client[v1.RecordDisputeRequest, v1.RecordDisputeResponse]
+	recordPayment      *connect.Client[v1.RecordPaymentRequest, v1.RecordPaymentResponse]
+	recordCharge       *connect.Client[v1.RecordChargeRequest, v1.RecordChargeResponse]
+	recordRefund       *connect.Client[v1.RecordRefundRequest, v1.RecordRefundResponse]
+	recordDispute      *connect.Client[v1.RecordDisputeRequest, v1.RecordDisputeResponse]
+	recordFraudWarning *connect.Client[v1.RecordFraudWarningRequest, v1.RecordFraudWarningResponse]
+	recordReview       *connect.Client[v1.RecordReviewRequest, v1.RecordReviewResponse]
+	recordSessionEnd   *connect.Client[v1.RecordSessionEndRequest, v1.RecordSessionEndResponse]
 }
 
 // RecordPayment calls dayof.checkout.v1.PaymentService.RecordPayment.
@@ -148,6 +189,33 @@ func (c *paymentServiceClient) RecordDispute(ctx context.Context, req *v1.Record
 	return nil, err
 }
 
+// RecordFraudWarning calls dayof.checkout.v1.PaymentService.RecordFraudWarning.
+func (c *paymentServiceClient) RecordFraudWarning(ctx context.Context, req *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error) {
+	response, err := c.recordFraudWarning.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RecordReview calls dayof.checkout.v1.PaymentService.RecordReview.
+func (c *paymentServiceClient) RecordReview(ctx context.Context, req *v1.RecordReviewRequest) (*v1.RecordReviewResponse, error) {
+	response, err := c.recordReview.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RecordSessionEnd calls dayof.checkout.v1.PaymentService.RecordSessionEnd.
+func (c *paymentServiceClient) RecordSessionEnd(ctx context.Context, req *v1.RecordSessionEndRequest) (*v1.RecordSessionEndResponse, error) {
+	response, err := c.recordSessionEnd.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // PaymentServiceHandler is an implementation of the dayof.checkout.v1.PaymentService service.
 type PaymentServiceHandler interface {
 	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's walk; the
@@ -161,6 +229,14 @@ type PaymentServiceHandler interface {
 	RecordRefund(context.Context, *v1.RecordRefundRequest) (*v1.RecordRefundResponse, error)
 	// RecordDispute stores what is known of a dispute by its rank, and its balance transactions.
 	RecordDispute(context.Context, *v1.RecordDisputeRequest) (*v1.RecordDisputeResponse, error)
+	// RecordFraudWarning stores an issuer's suspicion and raises an operator item. Where the setting says so, an actionable
+	// warning refunds what is not used yet, before the event begins.
+	RecordFraudWarning(context.Context, *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error)
+	// RecordReview stores a manual review. Where the setting says so, tickets are held back while one is open, and after one
+	// that ended in a refund until that refund is told.
+	RecordReview(context.Context, *v1.RecordReviewRequest) (*v1.RecordReviewResponse, error)
+	// RecordSessionEnd ends the hold of an order whose payment page lapsed or failed, unless money came or is on its way.
+	RecordSessionEnd(context.Context, *v1.RecordSessionEndRequest) (*v1.RecordSessionEndResponse, error)
 }
 
 // NewPaymentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -198,6 +274,27 @@ func NewPaymentServiceHandler(svc PaymentServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	paymentServiceRecordFraudWarningHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceRecordFraudWarningProcedure,
+		svc.RecordFraudWarning,
+		connect.WithSchema(paymentServiceMethods.ByName("RecordFraudWarning")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	paymentServiceRecordReviewHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceRecordReviewProcedure,
+		svc.RecordReview,
+		connect.WithSchema(paymentServiceMethods.ByName("RecordReview")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	paymentServiceRecordSessionEndHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceRecordSessionEndProcedure,
+		svc.RecordSessionEnd,
+		connect.WithSchema(paymentServiceMethods.ByName("RecordSessionEnd")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.checkout.v1.PaymentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case PaymentServiceRecordPaymentProcedure:
@@ -208,6 +305,12 @@ func NewPaymentServiceHandler(svc PaymentServiceHandler, opts ...connect.Handler
 			paymentServiceRecordRefundHandler.ServeHTTP(w, r)
 		case PaymentServiceRecordDisputeProcedure:
 			paymentServiceRecordDisputeHandler.ServeHTTP(w, r)
+		case PaymentServiceRecordFraudWarningProcedure:
+			paymentServiceRecordFraudWarningHandler.ServeHTTP(w, r)
+		case PaymentServiceRecordReviewProcedure:
+			paymentServiceRecordReviewHandler.ServeHTTP(w, r)
+		case PaymentServiceRecordSessionEndProcedure:
+			paymentServiceRecordSessionEndHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -231,4 +334,16 @@ func (UnimplementedPaymentServiceHandler) RecordRefund(context.Context, *v1.Reco
 
 func (UnimplementedPaymentServiceHandler) RecordDispute(context.Context, *v1.RecordDisputeRequest) (*v1.RecordDisputeResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.PaymentService.RecordDispute is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) RecordFraudWarning(context.Context, *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.PaymentService.RecordFraudWarning is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) RecordReview(context.Context, *v1.RecordReviewRequest) (*v1.RecordReviewResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.PaymentService.RecordReview is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) RecordSessionEnd(context.Context, *v1.RecordSessionEndRequest) (*v1.RecordSessionEndResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.PaymentService.RecordSessionEnd is not implemented"))
 }

@@ -63,6 +63,18 @@ const (
 	// LedgerServiceRecordTransferReversalProcedure is the fully-qualified name of the LedgerService's
 	// RecordTransferReversal RPC.
 	LedgerServiceRecordTransferReversalProcedure = "/dayof.ledger.v1.LedgerService/RecordTransferReversal"
+	// LedgerServiceRecordApplicationFeeProcedure is the fully-qualified name of the LedgerService's
+	// RecordApplicationFee RPC.
+	LedgerServiceRecordApplicationFeeProcedure = "/dayof.ledger.v1.LedgerService/RecordApplicationFee"
+	// LedgerServiceRecordRecoveryProcedure is the fully-qualified name of the LedgerService's
+	// RecordRecovery RPC.
+	LedgerServiceRecordRecoveryProcedure = "/dayof.ledger.v1.LedgerService/RecordRecovery"
+	// LedgerServiceRecordConversionProcedure is the fully-qualified name of the LedgerService's
+	// RecordConversion RPC.
+	LedgerServiceRecordConversionProcedure = "/dayof.ledger.v1.LedgerService/RecordConversion"
+	// LedgerServiceRecordPayoutTransactionsProcedure is the fully-qualified name of the LedgerService's
+	// RecordPayoutTransactions RPC.
+	LedgerServiceRecordPayoutTransactionsProcedure = "/dayof.ledger.v1.LedgerService/RecordPayoutTransactions"
 )
 
 // LedgerServiceClient is a client for the dayof.ledger.v1.LedgerService service.
@@ -99,6 +111,19 @@ type LedgerServiceClient interface {
 	//
 	// Problems: TRANSFER_NOT_POSTED (failed_precondition): the transfer is not in the ledger yet; try again later.
 	RecordTransferReversal(context.Context, *v1.RecordTransferReversalRequest) (*v1.RecordTransferReversalResponse, error)
+	// RecordApplicationFee stores what is known of the platform's fee of a charge and posts what its capture does not hold
+	// yet: appfee:<fee>, and appfee-ref:<fee>:<cumulative> for what went back. The refunded sum merges by its maximum.
+	//
+	// Problems: CAPTURE_NOT_POSTED (failed_precondition): the capture is not in the ledger yet; try again later.
+	// LEDGER_CONFLICT (already_exists) when the fee was told with another account, organiser or amount before.
+	RecordApplicationFee(context.Context, *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error)
+	// RecordRecovery posts that an advance to an organiser was recovered from what is owed, under recovery:<id>.
+	RecordRecovery(context.Context, *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error)
+	// RecordConversion posts money that Stripe changed into another currency under fx:<txn>.
+	RecordConversion(context.Context, *v1.RecordConversionRequest) (*v1.RecordConversionResponse, error)
+	// RecordPayoutTransactions stores the sum of the balance transactions that a payout consists of and compares it with the
+	// payout. Nothing is posted: each of them is booked by its own fact.
+	RecordPayoutTransactions(context.Context, *v1.RecordPayoutTransactionsRequest) (*v1.RecordPayoutTransactionsResponse, error)
 }
 
 // NewLedgerServiceClient constructs a client for the dayof.ledger.v1.LedgerService service. By
@@ -182,21 +207,53 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		recordApplicationFee: connect.NewClient[v1.RecordApplicationFeeRequest, v1.RecordApplicationFeeResponse](
+			httpClient,
+			baseURL+LedgerServiceRecordApplicationFeeProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("RecordApplicationFee")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		recordRecovery: connect.NewClient[v1.RecordRecoveryRequest, v1.RecordRecoveryResponse](
+			httpClient,
+			baseURL+LedgerServiceRecordRecoveryProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("RecordRecovery")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		recordConversion: connect.NewClient[v1.RecordConversionRequest, v1.RecordConversionResponse](
+			httpClient,
+			baseURL+LedgerServiceRecordConversionProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("RecordConversion")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		recordPayoutTransactions: connect.NewClient[v1.RecordPayoutTransactionsRequest, v1.RecordPayoutTransactionsResponse](
+			httpClient,
+			baseURL+LedgerServiceRecordPayoutTransactionsProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("RecordPayoutTransactions")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // ledgerServiceClient implements LedgerServiceClient.
 type ledgerServiceClient struct {
-	recordSale             *connect.Client[v1.RecordSaleRequest, v1.RecordSaleResponse]
-	recordReceipt          *connect.Client[v1.RecordReceiptRequest, v1.RecordReceiptResponse]
-	recordStripeFee        *connect.Client[v1.RecordStripeFeeRequest, v1.RecordStripeFeeResponse]
-	recordRefund           *connect.Client[v1.RecordRefundRequest, v1.RecordRefundResponse]
-	recordRefundFailure    *connect.Client[v1.RecordRefundFailureRequest, v1.RecordRefundFailureResponse]
-	recordDisputeFunds     *connect.Client[v1.RecordDisputeFundsRequest, v1.RecordDisputeFundsResponse]
-	recordDisputeLoss      *connect.Client[v1.RecordDisputeLossRequest, v1.RecordDisputeLossResponse]
-	recordPayout           *connect.Client[v1.RecordPayoutRequest, v1.RecordPayoutResponse]
-	recordTransfer         *connect.Client[v1.RecordTransferRequest, v1.RecordTransferResponse]
-	recordTransferReversal *connect.Client[v1.RecordTransferReversalRequest, v1.RecordTransferReversalResponse]
+	recordSale               *connect.Client[v1.RecordSaleRequest, v1.RecordSaleResponse]
+	recordReceipt            *connect.Client[v1.RecordReceiptRequest, v1.RecordReceiptResponse]
+	recordStripeFee          *connect.Client[v1.RecordStripeFeeRequest, v1.RecordStripeFeeResponse]
+	recordRefund             *connect.Client[v1.RecordRefundRequest, v1.RecordRefundResponse]
+	recordRefundFailure      *connect.Client[v1.RecordRefundFailureRequest, v1.RecordRefundFailureResponse]
+	recordDisputeFunds       *connect.Client[v1.RecordDisputeFundsRequest, v1.RecordDisputeFundsResponse]
+	recordDisputeLoss        *connect.Client[v1.RecordDisputeLossRequest, v1.RecordDisputeLossResponse]
+	recordPayout             *connect.Client[v1.RecordPayoutRequest, v1.RecordPayoutResponse]
+	recordTransfer           *connect.Client[v1.RecordTransferRequest, v1.RecordTransferResponse]
+	recordTransferReversal   *connect.Client[v1.RecordTransferReversalRequest, v1.RecordTransferReversalResponse]
+	recordApplicationFee     *connect.Client[v1.RecordApplicationFeeRequest, v1.RecordApplicationFeeResponse]
+	recordRecovery           *connect.Client[v1.RecordRecoveryRequest, v1.RecordRecoveryResponse]
+	recordConversion         *connect.Client[v1.RecordConversionRequest, v1.RecordConversionResponse]
+	recordPayoutTransactions *connect.Client[v1.RecordPayoutTransactionsRequest, v1.RecordPayoutTransactionsResponse]
 }
 
 // RecordSale calls dayof.ledger.v1.LedgerService.RecordSale.
@@ -289,6 +346,42 @@ func (c *ledgerServiceClient) RecordTransferReversal(ctx context.Context, req *v
 	return nil, err
 }
 
+// RecordApplicationFee calls dayof.ledger.v1.LedgerService.RecordApplicationFee.
+func (c *ledgerServiceClient) RecordApplicationFee(ctx context.Context, req *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error) {
+	response, err := c.recordApplicationFee.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RecordRecovery calls dayof.ledger.v1.LedgerService.RecordRecovery.
+func (c *ledgerServiceClient) RecordRecovery(ctx context.Context, req *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error) {
+	response, err := c.recordRecovery.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RecordConversion calls dayof.ledger.v1.LedgerService.RecordConversion.
+func (c *ledgerServiceClient) RecordConversion(ctx context.Context, req *v1.RecordConversionRequest) (*v1.RecordConversionResponse, error) {
+	response, err := c.recordConversion.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RecordPayoutTransactions calls dayof.ledger.v1.LedgerService.RecordPayoutTransactions.
+func (c *ledgerServiceClient) RecordPayoutTransactions(ctx context.Context, req *v1.RecordPayoutTransactionsRequest) (*v1.RecordPayoutTransactionsResponse, error) {
+	response, err := c.recordPayoutTransactions.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // LedgerServiceHandler is an implementation of the dayof.ledger.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	// RecordSale posts captured money as a sale under capture:<intent>. When the bare receipt was posted first, the answer
@@ -323,6 +416,19 @@ type LedgerServiceHandler interface {
 	//
 	// Problems: TRANSFER_NOT_POSTED (failed_precondition): the transfer is not in the ledger yet; try again later.
 	RecordTransferReversal(context.Context, *v1.RecordTransferReversalRequest) (*v1.RecordTransferReversalResponse, error)
+	// RecordApplicationFee stores what is known of the platform's fee of a charge and posts what its capture does not hold
+	// yet: appfee:<fee>, and appfee-ref:<fee>:<cumulative> for what went back. The refunded sum merges by its maximum.
+	//
+	// Problems: CAPTURE_NOT_POSTED (failed_precondition): the capture is not in the ledger yet; try again later.
+	// LEDGER_CONFLICT (already_exists) when the fee was told with another account, organiser or amount before.
+	RecordApplicationFee(context.Context, *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error)
+	// RecordRecovery posts that an advance to an organiser was recovered from what is owed, under recovery:<id>.
+	RecordRecovery(context.Context, *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error)
+	// RecordConversion posts money that Stripe changed into another currency under fx:<txn>.
+	RecordConversion(context.Context, *v1.RecordConversionRequest) (*v1.RecordConversionResponse, error)
+	// RecordPayoutTransactions stores the sum of the balance transactions that a payout consists of and compares it with the
+	// payout. Nothing is posted: each of them is booked by its own fact.
+	RecordPayoutTransactions(context.Context, *v1.RecordPayoutTransactionsRequest) (*v1.RecordPayoutTransactionsResponse, error)
 }
 
 // NewLedgerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -402,6 +508,34 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceRecordApplicationFeeHandler := connect.NewUnaryHandlerSimple(
+		LedgerServiceRecordApplicationFeeProcedure,
+		svc.RecordApplicationFee,
+		connect.WithSchema(ledgerServiceMethods.ByName("RecordApplicationFee")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceRecordRecoveryHandler := connect.NewUnaryHandlerSimple(
+		LedgerServiceRecordRecoveryProcedure,
+		svc.RecordRecovery,
+		connect.WithSchema(ledgerServiceMethods.ByName("RecordRecovery")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceRecordConversionHandler := connect.NewUnaryHandlerSimple(
+		LedgerServiceRecordConversionProcedure,
+		svc.RecordConversion,
+		connect.WithSchema(ledgerServiceMethods.ByName("RecordConversion")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceRecordPayoutTransactionsHandler := connect.NewUnaryHandlerSimple(
+		LedgerServiceRecordPayoutTransactionsProcedure,
+		svc.RecordPayoutTransactions,
+		connect.WithSchema(ledgerServiceMethods.ByName("RecordPayoutTransactions")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.ledger.v1.LedgerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LedgerServiceRecordSaleProcedure:
@@ -424,6 +558,14 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceRecordTransferHandler.ServeHTTP(w, r)
 		case LedgerServiceRecordTransferReversalProcedure:
 			ledgerServiceRecordTransferReversalHandler.ServeHTTP(w, r)
+		case LedgerServiceRecordApplicationFeeProcedure:
+			ledgerServiceRecordApplicationFeeHandler.ServeHTTP(w, r)
+		case LedgerServiceRecordRecoveryProcedure:
+			ledgerServiceRecordRecoveryHandler.ServeHTTP(w, r)
+		case LedgerServiceRecordConversionProcedure:
+			ledgerServiceRecordConversionHandler.ServeHTTP(w, r)
+		case LedgerServiceRecordPayoutTransactionsProcedure:
+			ledgerServiceRecordPayoutTransactionsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -471,4 +613,20 @@ func (UnimplementedLedgerServiceHandler) RecordTransfer(context.Context, *v1.Rec
 
 func (UnimplementedLedgerServiceHandler) RecordTransferReversal(context.Context, *v1.RecordTransferReversalRequest) (*v1.RecordTransferReversalResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.LedgerService.RecordTransferReversal is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) RecordApplicationFee(context.Context, *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.LedgerService.RecordApplicationFee is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) RecordRecovery(context.Context, *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.LedgerService.RecordRecovery is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) RecordConversion(context.Context, *v1.RecordConversionRequest) (*v1.RecordConversionResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.LedgerService.RecordConversion is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) RecordPayoutTransactions(context.Context, *v1.RecordPayoutTransactionsRequest) (*v1.RecordPayoutTransactionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.LedgerService.RecordPayoutTransactions is not implemented"))
 }
