@@ -162,6 +162,7 @@ func examples() []example {
 		ask(pass+"PassService/GetPass", `{"pass_serial":%q}`, serial),
 		ask(pass+"PassService/ListPasses", `{"order_id":%q}`, order),
 		ask(pass+"PassService/UpdatePass", `{"pass_serial":%q,"fields":{"gate":"B"}}`, serial),
+		ask(pass+"PassService/SetPassSuspended", `{"pass_serial":%q,"suspended":true,"ticket_change_number":7}`, serial),
 		ask(pass+"PassService/ListPassRevisions", `{"pass_serial":%q}`, serial),
 		ask(pass+"PassService/ListRegistrations", `{"pass_serial":%q}`, serial),
 		ask(pass+"PassService/ListPushes", `{"pass_serial":%q}`, serial),

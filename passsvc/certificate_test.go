@@ -129,11 +129,11 @@ func TestPassTypes(t *testing.T) {
 	both := func(c *passsvc.Config) {
 		c.Certificates = append(c.Certificates, config.NewSecret(string(other)))
 		c.PassType = passType
-		c.OrganizerPassTypes = map[string]string{"Others": "pass.org.other"}
+		c.OrganizerPassTypes = map[string]string{"OrganizerOfOthers001": "pass.org.other"}
 	}
 	r := newService(t, useAPNs, both).start(t)
 	ofOthers := newContent(2)
-	ofOthers.OrganizerName = "Others"
+	ofOthers.OrganizerId = "OrganizerOfOthers001"
 	res, err := r.client.IssuePasses(withKey(t.Context()), &passv1.IssuePassesRequest{OrderId: orderID, Passes: []*passv1.PassContent{newContent(1), ofOthers}})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ type Config struct {
 	PublicURL string
 	// PassType is the pass type of new passes; empty is the only one there is a certificate for.
 	PassType string
-	// OrganizerPassTypes are the pass types of organisers that have their own, by the organiser's name.
+	// OrganizerPassTypes are the pass types of organisers that have their own, by the organiser's id.
 	OrganizerPassTypes map[string]string
 	// Certificates are PEM bundles: key, Pass Type ID certificate, WWDR intermediate. Several of one pass type may
 	// overlap; the newest valid one signs.
@@ -111,20 +111,19 @@ func LoadConfig(l *config.Loader) Config {
 			"folder with Apple's Add to Apple Wallet badges by language (en.svg); empty shows a plain button, because the badge is Apple's to give"),
 	}
 	c.OrganizerPassTypes = passTypesByOrganizer(l.String("DAYOF_PASS_ORGANIZER_TYPES", "",
-		"organisers with a pass type of their own, by name: Nachtwerk=pass.org.nachtwerk; Other=pass.org.other"))
+		"organisers with a pass type of their own, by id: OrganizerOfNachtwerk=pass.org.nachtwerk,OrganizerOfOthers001=pass.org.other"))
 	if bundle := l.Secret("DAYOF_PASS_CERTIFICATE", "one PEM bundle: key, pass certificate, WWDR intermediate"); bundle.IsSet() {
 		c.Certificates = append(c.Certificates, bundle)
 	}
 	return c
 }
 
-// passTypesByOrganizer reads "name=pass type" pairs, separated by semicolons.
+// passTypesByOrganizer reads "id=pass type" pairs, separated by commas.
 func passTypesByOrganizer(text string) map[string]string {
 	types := map[string]string{}
-	for pair := range strings.SplitSeq(text, ";") {
-		// Names may hold an =, pass types do not.
-		if i := strings.LastIndexByte(pair, '='); i > 0 {
-			types[strings.TrimSpace(pair[:i])] = strings.TrimSpace(pair[i+1:])
+	for pair := range strings.SplitSeq(text, ",") {
+		if id, passType, ok := strings.Cut(pair, "="); ok {
+			types[strings.TrimSpace(id)] = strings.TrimSpace(passType)
 		}
 	}
 	return types

@@ -28,6 +28,7 @@ type content struct {
 	Price         priceContent      `json:"price"`
 	Terms         string            `json:"terms,omitempty"`
 	Language      string            `json:"language,omitempty"`
+	Suspended     bool              `json:"suspended,omitempty"`
 	Voided        bool              `json:"voided,omitempty"`
 	Staff         map[string]string `json:"staff,omitempty"` // by staffFields
 }
@@ -148,6 +149,9 @@ func (c content) withStaff(fields map[string]string) content {
 	return c
 }
 
+// onHold tells whether the pass is shown as on hold: void is more than that.
+func (c content) onHold() bool { return c.Suspended && !c.Voided }
+
 // checkStaffFields refuses fields that a pass does not have.
 func checkStaffFields(fields map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -181,6 +185,9 @@ func (c content) facts() []fact {
 	add("price", c.Price.Currency+" "+strconv.FormatInt(c.Price.MinorUnits, 10))
 	add("terms", c.Terms)
 	add("language", c.Language)
+	if c.onHold() {
+		add("suspended", "true")
+	}
 	if c.Voided {
 		add("voided", "true")
 	}

@@ -38,6 +38,7 @@ func (s *Service) sealedPass(row passdb.Pass) (*passv1.Pass, error) {
 		Revision:            row.Revision,
 		ModifyTime:          timestamppb.New(row.ModifyTime),
 		Voided:              state.Content.Voided,
+		Suspended:           state.Content.onHold(),
 		AuthenticationToken: strconv.Itoa(int(row.TokenKeyVersion)),
 	}
 	// An expired certificate does not change which archive this is.

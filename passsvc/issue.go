@@ -49,6 +49,9 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 	}
 	crash.At(crash.PassIssued)
 	s.changed(revised...)
+	if res.OrderDownloadUrl, err = s.OrderURL(req.GetOrderId()); err != nil {
+		return nil, err
+	}
 	for _, p := range res.GetPasses() {
 		if err := s.openPass(p); err != nil {
 			return nil, err
@@ -59,8 +62,8 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 
 // issueType is the pass type of an organiser's new passes. An expired certificate is no reason to refuse a ticket:
 // nothing is signed here.
-func (s *Service) issueType(organizer string) (string, error) {
-	passType := s.Config.OrganizerPassTypes[organizer]
+func (s *Service) issueType(organizerID string) (string, error) {
+	passType := s.Config.OrganizerPassTypes[organizerID]
 	if passType == "" {
 		passType = s.Config.PassType
 	}
@@ -94,7 +97,7 @@ func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, er
 		if err != nil {
 			return nil, err
 		}
-		passType, err := s.issueType(c.OrganizerName)
+		passType, err := s.issueType(p.GetOrganizerId())
 		if err != nil {
 			return nil, err
 		}
@@ -103,6 +106,7 @@ func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, er
 	return wanted, nil
 }
 
+// issueFingerprint leaves the pass type out: it is of no account for tickets that have a pass.
 func issueFingerprint(orderID string, wanted []wantedPass) []byte {
 	parts := []any{orderID}
 	for _, w := range wanted {
@@ -173,7 +177,7 @@ func (s *Service) insertPasses(
 }
 
 // refresh adds to byTicket the passes that were there before, and gives newer content to those whose ticket changed
-// since. What staff set stays, and a void pass stays void.
+// since. What staff set stays, a suspended pass stays suspended, and a void one void.
 func (s *Service) refresh(
 	ctx context.Context, tx pgx.Tx, now time.Time, byTicket map[string]passdb.Pass, wanted []wantedPass,
 ) (revised []passdb.Pass, err error) {
@@ -201,7 +205,7 @@ func (s *Service) refresh(
 			return nil, err
 		}
 		next := w.content
-		next.Staff, next.Voided = before.Staff, before.Voided || next.Voided
+		next.Staff, next.Suspended, next.Voided = before.Staff, before.Suspended, before.Voided || next.Voided
 		row.TicketChangeNumber, row.OrderID, row.EventID = w.changeNumber, next.OrderID, next.Event.ID
 		byTicket[row.TicketID] = row
 		r, isMaterial, err := material(row, next)

@@ -230,7 +230,9 @@ func TestPassJSON(t *testing.T) {
 	if _, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: void.GetSerial()}); err != nil {
 		t.Fatal(err)
 	}
-	for name, p := range map[string]*passv1.Pass{"plain": plain, "full": fullPass, "void": void} {
+	onHold := r.issue(t, 4)[3]
+	r.suspend(t, onHold, true, 2)
+	for name, p := range map[string]*passv1.Pass{"plain": plain, "full": fullPass, "void": void, "hold": onHold} {
 		got := r.fetch(t, p)
 		if got.status != http.StatusOK {
 			t.Fatalf("%s: %d", name, got.status)

@@ -101,7 +101,7 @@ func (s *Service) revisionMessage(pass passdb.Pass, row passdb.PassRevision) (*p
 	if err := json.Unmarshal(row.Changes, &changes); err != nil {
 		return nil, fmt.Errorf("decode changes of pass %s: %w", pass.Serial, err)
 	}
-	r := &passv1.PassRevision{Revision: row.Revision, CreateTime: timestamppb.New(row.ReviseTime), Origin: row.Origin}
+	r := &passv1.PassRevision{Revision: row.Revision, CreateTime: timestamppb.New(row.ReviseTime), Origin: row.Origin, Note: row.Note}
 	if certificate, _ := s.certificates.signer(pass.PassType); certificate != nil {
 		r.Etag = s.renderer.etag(revisionState{
 			Serial: pass.Serial, PassType: pass.PassType, Revision: row.Revision, ContentHash: row.ContentHash,

@@ -107,6 +107,71 @@ func TestVoidPass(t *testing.T) {
 	}
 }
 
+// suspend says whether the ticket of a pass is suspended, by a change number of the ticket.
+func (r *replica) suspend(tb testing.TB, p *passv1.Pass, suspended bool, changeNumber int64) *passv1.SetPassSuspendedResponse {
+	tb.Helper()
+	res, err := r.client.SetPassSuspended(withKey(tb.Context()), &passv1.SetPassSuspendedRequest{
+		PassSerial: p.GetSerial(), Suspended: suspended, TicketChangeNumber: changeNumber,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return res
+}
+
+func TestSetPassSuspended(t *testing.T) {
+	t.Parallel()
+	server, useAPNs := newAPNs(t)
+	r := newService(t, useAPNs).start(t)
+	p, d := r.issue(t, 1)[0], newDevice(1)
+	r.register(t, d, p)
+	// Suspended by change 4, lifted by 5; 3 and 4 arrive late and again.
+	for i, step := range []struct {
+		suspended    bool
+		changeNumber int64
+		changed      bool
+		want         bool
+		revision     int64
+	}{
+		{true, 4, true, true, 2}, {false, 3, false, true, 2}, {false, 5, true, false, 3}, {true, 4, false, false, 3}, {false, 6, false, false, 3}, {true, 5, false, false, 3},
+	} {
+		res := r.suspend(t, p, step.suspended, step.changeNumber)
+		if res.GetChanged() != step.changed || res.GetPass().GetSuspended() != step.want || res.GetPass().GetRevision() != step.revision {
+			t.Errorf("step %d: %v", i, res)
+		}
+		r.settled(t)
+	}
+	if n := len(server.Pushes()); n != 2 {
+		t.Errorf("%d pushes", n)
+	}
+	r.suspend(t, p, true, 7)
+	shown := readPass(t, r.fetch(t, p).body)["pass.json"]
+	if !strings.Contains(shown, "On hold") || !strings.Contains(shown, newContent(1).GetCode()) {
+		t.Errorf("on hold: %s", shown)
+	}
+	if page := r.browse(t, p.GetDownloadUrl()); !strings.Contains(page.body, "on hold") {
+		t.Error("the page does not say that the ticket is on hold")
+	}
+	// A ticket that changed otherwise stays on hold, and void is more than on hold.
+	c := newContent(1)
+	c.TicketChangeNumber, c.HolderName = 8, "Grace Hopper"
+	if res, err := r.client.IssuePasses(withKey(t.Context()), &passv1.IssuePassesRequest{OrderId: orderID, Passes: []*passv1.PassContent{c}}); err != nil || !res.GetPasses()[0].GetSuspended() {
+		t.Errorf("%v, %v", res, err)
+	}
+	if _, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: p.GetSerial()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, suspended := range []bool{false, true} {
+		if res := r.suspend(t, p, suspended, 9); res.GetChanged() || !res.GetPass().GetVoided() || res.GetPass().GetSuspended() {
+			t.Errorf("a void pass: %v", res)
+		}
+	}
+	_, err := r.client.SetPassSuspended(withKey(t.Context()), &passv1.SetPassSuspendedRequest{PassSerial: "AAAAAAAAAAAAAAAAAAAAA", TicketChangeNumber: 1})
+	if problem.Reason(err) != "PASS_NOT_FOUND" {
+		t.Error(err)
+	}
+}
+
 func TestListPassRevisions(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
@@ -114,7 +179,7 @@ func TestListPassRevisions(t *testing.T) {
 	first := r.fetch(t, p).header.Get("Etag")
 	r.set(t, p.GetSerial(), "gate", "B")
 	second := r.fetch(t, p).header.Get("Etag")
-	if _, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: p.GetSerial()}); err != nil {
+	if _, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: p.GetSerial(), VoidNote: "refunded"}); err != nil {
 		t.Fatal(err)
 	}
 	list, err := r.client.ListPassRevisions(t.Context(), &passv1.ListPassRevisionsRequest{PassSerial: p.GetSerial()})
@@ -123,7 +188,7 @@ func TestListPassRevisions(t *testing.T) {
 	}
 	third := r.fetch(t, p).header.Get("Etag")
 	want := &passv1.ListPassRevisionsResponse{Revisions: []*passv1.PassRevision{
-		{Revision: 3, Etag: third, Origin: "void", Changes: []*passv1.FieldChange{{Path: "voided", NewValue: "true"}}},
+		{Revision: 3, Etag: third, Origin: "void", Note: "refunded", Changes: []*passv1.FieldChange{{Path: "voided", NewValue: "true"}}},
 		{Revision: 2, Etag: second, Origin: "update", Changes: []*passv1.FieldChange{{Path: "staff.gate", NewValue: "B"}}},
 		{Revision: 1, Etag: first, Origin: "issue"},
 	}}

@@ -84,6 +84,7 @@ type ticketModel struct {
 	TicketID, EventName     string
 	Strip                   template.URL
 	Void                    string // why it does not admit; empty: it may
+	OnHold                  string // why it does not admit for now; empty: it may
 	Facts                   []factModel
 	Code                    template.HTML // the QR code as SVG
 	Badge                   template.URL
@@ -225,6 +226,10 @@ func (s *Service) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
 	}
 	if t.Code, err = qrSVG(c.Code); err != nil {
 		return ticketModel{}, err
+	}
+	if c.onHold() {
+		t.OnHold = say(language, phraseSuspended)
+		return t, nil
 	}
 	if t.GoogleHref, err = s.google.saveLink(row.Serial, c); err != nil {
 		return ticketModel{}, err

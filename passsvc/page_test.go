@@ -119,6 +119,10 @@ func TestOrderPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := r.client.ListPasses(t.Context(), &passv1.ListPassesRequest{OrderId: orderID})
+	if err != nil || list.GetOrderDownloadUrl() != address {
+		t.Errorf("link %q, %v, want %q", list.GetOrderDownloadUrl(), err, address)
+	}
 	page := r.browse(t, address)
 	if page.status != http.StatusOK || strings.Count(page.body, "<article") != 23 || strings.Count(page.body, "<svg ") != 22 {
 		t.Fatalf("%d, %d tickets", page.status, strings.Count(page.body, "<article"))

@@ -54,6 +54,11 @@ func (s *Service) ListPasses(ctx context.Context, req *passv1.ListPassesRequest)
 		}
 		res.Passes = append(res.Passes, p)
 	}
+	if len(rows) > 0 {
+		if res.OrderDownloadUrl, err = s.OrderURL(req.GetOrderId()); err != nil {
+			return nil, err
+		}
+	}
 	return res, nil
 }
 
@@ -69,8 +74,9 @@ func (s *Service) UpdatePass(ctx context.Context, req *passv1.UpdatePassRequest)
 	changed := s.newChangedPass()
 	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), idem.Fingerprint(1, parts...),
 		func(ctx context.Context, tx pgx.Tx) (*passv1.UpdatePassResponse, error) {
-			err := changed.write(ctx, tx, req.GetPassSerial(), cause{origin: originUpdate},
-				func(c content) content { return c.withStaff(req.GetFields()) })
+			err := changed.write(ctx, tx, req.GetPassSerial(), passEdit{
+				why: cause{origin: originUpdate}, apply: func(c content) content { return c.withStaff(req.GetFields()) },
+			})
 			return &passv1.UpdatePassResponse{Pass: changed.sealed, Changed: changed.isMaterial}, err
 		})
 	if err != nil {
@@ -85,12 +91,36 @@ func (s *Service) VoidPass(ctx context.Context, req *passv1.VoidPassRequest) (*p
 	changed := s.newChangedPass()
 	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), idem.Fingerprint(1, req.GetPassSerial(), req.GetVoidNote()),
 		func(ctx context.Context, tx pgx.Tx) (*passv1.VoidPassResponse, error) {
-			err := changed.write(ctx, tx, req.GetPassSerial(), cause{origin: originVoid, note: req.GetVoidNote()},
-				func(c content) content {
+			err := changed.write(ctx, tx, req.GetPassSerial(), passEdit{
+				why: cause{origin: originVoid, note: req.GetVoidNote()},
+				apply: func(c content) content {
 					c.Voided = true
 					return c
-				})
+				},
+			})
 			return &passv1.VoidPassResponse{Pass: changed.sealed, Changed: changed.isMaterial}, err
+		})
+	if err != nil {
+		return nil, err
+	}
+	changed.tell()
+	return res, s.openPass(res.GetPass())
+}
+
+// SetPassSuspended implements PassService.
+func (s *Service) SetPassSuspended(ctx context.Context, req *passv1.SetPassSuspendedRequest) (*passv1.SetPassSuspendedResponse, error) {
+	changed := s.newChangedPass()
+	fingerprint := idem.Fingerprint(1, req.GetPassSerial(), req.GetSuspended(), req.GetTicketChangeNumber())
+	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), fingerprint,
+		func(ctx context.Context, tx pgx.Tx) (*passv1.SetPassSuspendedResponse, error) {
+			err := changed.write(ctx, tx, req.GetPassSerial(), passEdit{
+				why: cause{origin: originSuspend}, changeNumber: req.GetTicketChangeNumber(),
+				apply: func(c content) content {
+					c.Suspended = req.GetSuspended()
+					return c
+				},
+			})
+			return &passv1.SetPassSuspendedResponse{Pass: changed.sealed, Changed: changed.isMaterial}, err
 		})
 	if err != nil {
 		return nil, err
@@ -109,31 +139,54 @@ type changedPass struct {
 
 func (s *Service) newChangedPass() *changedPass { return &changedPass{s: s} }
 
-// write locks the pass and makes it show what edit returns. Nothing is written when that is what it shows already.
-func (c *changedPass) write(ctx context.Context, tx pgx.Tx, serial string, why cause, edit func(content) content) error {
+// passEdit is what one call does to a pass.
+type passEdit struct {
+	why          cause
+	changeNumber int64 // of the ticket; an edit that is not above the stored one does nothing. 0: it counts none
+	apply        func(content) content
+}
+
+// write locks the pass and makes it show what the edit says. No revision is written when that is what it shows already.
+func (c *changedPass) write(ctx context.Context, tx pgx.Tx, serial string, edit passEdit) error {
 	row, err := c.s.q.LockPass(ctx, tx, serial)
 	if err != nil {
 		return passNotFound(err)
 	}
-	before, err := decodeContent(row)
-	if err != nil {
-		return err
-	}
-	r, isMaterial, err := material(row, edit(before))
-	if err != nil {
-		return err
-	}
-	if isMaterial {
-		// The time is read under the lock, so that it does not run backwards between revisions of one pass.
-		rows, err := c.s.revise(ctx, tx, c.s.Clock.Now(), why, []revision{r})
-		if err != nil {
+	if edit.changeNumber == 0 || edit.changeNumber > row.TicketChangeNumber {
+		if row, err = c.apply(ctx, tx, row, edit); err != nil {
 			return err
 		}
-		row = rows[0]
 	}
-	c.row, c.isMaterial = row, isMaterial
+	c.row = row
 	c.sealed, err = c.s.sealedPass(row)
 	return err
+}
+
+// apply returns the locked row as it is after the edit.
+func (c *changedPass) apply(ctx context.Context, tx pgx.Tx, row passdb.Pass, edit passEdit) (passdb.Pass, error) {
+	before, err := decodeContent(row)
+	if err != nil {
+		return row, err
+	}
+	row.TicketChangeNumber = max(row.TicketChangeNumber, edit.changeNumber)
+	r, isMaterial, err := material(row, edit.apply(before))
+	switch {
+	case err != nil:
+		return row, err
+	case isMaterial:
+		c.isMaterial = true
+		// The time is read under the lock, so that it does not run backwards between revisions of one pass.
+		rows, err := c.s.revise(ctx, tx, c.s.Clock.Now(), edit.why, []revision{r})
+		if err != nil {
+			return row, err
+		}
+		return rows[0], nil
+	case edit.changeNumber != 0:
+		if err := c.s.q.SetTicketChangeNumber(ctx, tx, row.Serial, row.TicketChangeNumber); err != nil {
+			return row, fmt.Errorf("note ticket change: %w", err)
+		}
+	}
+	return row, nil
 }
 
 // tell is called after the commit.

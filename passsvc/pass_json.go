@@ -205,8 +205,12 @@ func fields(c content, language string, at func(time.Time) string) ticketFields 
 		text("section", phraseSection, c.Staff["section"], phraseSectionChanged),
 		text("row", phraseRow, c.Staff["row"], phraseRowChanged),
 		text("seat", phraseSeat, c.Staff["seat"], phraseSeatChanged))
+	headers := []field{header}
+	if c.onHold() { // headers are all that one sees of a pass in a stack
+		headers = append([]field{text("state", phraseState, say(language, phraseOnHold), 0)}, headers...)
+	}
 	return ticketFields{
-		HeaderFields:    []field{header},
+		HeaderFields:    headers,
 		PrimaryFields:   []field{{Key: "event", Value: c.Event.Name, ChangeMessage: say(language, phraseNameChanged)}},
 		SecondaryFields: []field{text("venue", phraseVenue, c.Event.VenueName, phraseVenueChanged), starts},
 		AuxiliaryFields: append(upper, lower...),
@@ -219,8 +223,11 @@ func backFields(c content, language string, text func(string, phrase, string, ph
 	price := money.Money{Currency: c.Price.Currency, MinorUnits: c.Price.MinorUnits}
 	amount, _, _ := strings.Cut(price.Format(), " ")
 	status := text("status", phraseStatus, "", phraseStatusChanged)
-	if c.Voided {
+	switch {
+	case c.Voided:
 		status.Value = say(language, phraseVoid)
+	case c.onHold():
+		status.Value = say(language, phraseSuspended)
 	}
 	all := []field{
 		status,

@@ -31,6 +31,9 @@ const (
 	phraseTerms
 	phraseStatus
 	phraseVoid
+	phraseSuspended
+	phraseState
+	phraseOnHold
 	phraseNameChanged
 	phraseDateChanged
 	phraseDoorsChanged
@@ -75,6 +78,8 @@ func phrasebook(language string) [phraseCount]string {
 			"EINLASS", "BEGINN", "WANN", "WO", "TICKET", "PLATZ", "NAME", "EINGANG", "BLOCK", "REIHE", "SITZ", "HINWEIS",
 			"Bestellung", "Ticketnummer", "Preis", "Veranstalter", "Adresse", "Bedingungen", "Status",
 			"Dieses Ticket ist ungültig und berechtigt nicht zum Eintritt.",
+			"Die Zahlung wird bestritten. Bis das geklärt ist, ist dieses Ticket gesperrt: Bitte wende dich an die Abendkasse.",
+			"STATUS", "Gesperrt",
 			"Jetzt: %@", "Neuer Termin: %@", "Neuer Einlass: %@", "Neuer Ort: %@", "Neuer Platz: %@", "Neuer Eingang: %@",
 			"Neuer Block: %@", "Neue Reihe: %@", "Neuer Sitz: %@", "%@", "%@", "Ticket für %@",
 			"Zu Apple Wallet hinzufügen", "Alle zu Apple Wallet hinzufügen", "Zu Google Wallet hinzufügen",
@@ -84,6 +89,8 @@ func phrasebook(language string) [phraseCount]string {
 			"PUERTAS", "INICIO", "CUÁNDO", "DÓNDE", "ENTRADA", "LUGAR", "NOMBRE", "ACCESO", "SECTOR", "FILA", "ASIENTO", "AVISO",
 			"Pedido", "Número de entrada", "Precio", "Organizador", "Dirección", "Condiciones", "Estado",
 			"Esta entrada está anulada y no da acceso.",
+			"El pago está en disputa. Hasta que se resuelva, esta entrada está retenida: acude a la taquilla.",
+			"ESTADO", "Retenida",
 			"Ahora: %@", "Nueva fecha: %@", "Nueva apertura de puertas: %@", "Nuevo recinto: %@", "Nuevo lugar: %@", "Nuevo acceso: %@",
 			"Nuevo sector: %@", "Nueva fila: %@", "Nuevo asiento: %@", "%@", "%@", "Entrada para %@",
 			"Añadir a Apple Wallet", "Añadir todas a Apple Wallet", "Añadir a Google Wallet",
@@ -93,6 +100,8 @@ func phrasebook(language string) [phraseCount]string {
 			"PORTES", "DÉBUT", "QUAND", "OÙ", "BILLET", "PLACE", "NOM", "ENTRÉE", "BLOC", "RANG", "SIÈGE", "AVIS",
 			"Commande", "Numéro du billet", "Prix", "Organisateur", "Adresse", "Conditions", "Statut",
 			"Ce billet est annulé et ne donne pas accès.",
+			"Le paiement est contesté. Dans l'attente d'une décision, ce billet est suspendu : adressez-vous à la billetterie.",
+			"STATUT", "Suspendu",
 			"Désormais : %@", "Nouvelle date : %@", "Nouvelle ouverture des portes : %@", "Nouveau lieu : %@", "Nouvelle place : %@",
 			"Nouvelle entrée : %@", "Nouveau bloc : %@", "Nouveau rang : %@", "Nouveau siège : %@", "%@", "%@", "Billet pour %@",
 			"Ajouter à Apple Wallet", "Tout ajouter à Apple Wallet", "Ajouter à Google Wallet",
@@ -102,6 +111,8 @@ func phrasebook(language string) [phraseCount]string {
 			"PORTE", "INIZIO", "QUANDO", "DOVE", "BIGLIETTO", "POSTO", "NOME", "INGRESSO", "SETTORE", "FILA", "SEDILE", "AVVISO",
 			"Ordine", "Numero del biglietto", "Prezzo", "Organizzatore", "Indirizzo", "Condizioni", "Stato",
 			"Questo biglietto è annullato e non dà diritto all'ingresso.",
+			"Il pagamento è contestato. Finché non è risolto, questo biglietto è sospeso: rivolgiti alla biglietteria.",
+			"STATO", "Sospeso",
 			"Ora: %@", "Nuova data: %@", "Nuovo orario porte: %@", "Nuovo luogo: %@", "Nuovo posto: %@", "Nuovo ingresso: %@",
 			"Nuovo settore: %@", "Nuova fila: %@", "Nuovo sedile: %@", "%@", "%@", "Biglietto per %@",
 			"Aggiungi a Apple Wallet", "Aggiungi tutti a Apple Wallet", "Aggiungi a Google Wallet",
@@ -111,6 +122,8 @@ func phrasebook(language string) [phraseCount]string {
 			"DEUREN", "AANVANG", "WANNEER", "WAAR", "TICKET", "PLAATS", "NAAM", "INGANG", "VAK", "RIJ", "STOEL", "LET OP",
 			"Bestelling", "Ticketnummer", "Prijs", "Organisator", "Adres", "Voorwaarden", "Status", //nolint:misspell // Dutch
 			"Dit ticket is ongeldig en geeft geen toegang.",
+			"De betaling wordt betwist. Tot dat is opgelost, is dit ticket geblokkeerd: meld je bij de kassa.",
+			"STATUS", "Geblokkeerd",
 			"Nu: %@", "Nieuwe datum: %@", "Deuren open: %@", "Nieuwe locatie: %@", "Nieuwe plaats: %@", "Nieuwe ingang: %@",
 			"Nieuw vak: %@", "Nieuwe rij: %@", "Nieuwe stoel: %@", "%@", "%@", "Ticket voor %@",
 			"Voeg toe aan Apple Wallet", "Voeg alles toe aan Apple Wallet", "Voeg toe aan Google Wallet",
@@ -120,6 +133,8 @@ func phrasebook(language string) [phraseCount]string {
 			"DOORS", "STARTS", "WHEN", "WHERE", "TICKET", "PLACE", "NAME", "GATE", "SECTION", "ROW", "SEAT", "NOTE",
 			"Order", "Ticket number", "Price", "Organiser", "Address", "Terms", "Status",
 			"This ticket is void and does not admit.",
+			"The payment is disputed. Until that is settled, this ticket is on hold: please go to the box office.",
+			"STATUS", "On hold",
 			"Now: %@", "New date: %@", "Doors now open at %@", "New venue: %@", "New place: %@", "New gate: %@",
 			"New section: %@", "New row: %@", "New seat: %@", "%@", "%@", "Ticket for %@",
 			"Add to Apple Wallet", "Add all to Apple Wallet", "Add to Google Wallet",

@@ -15,7 +15,7 @@ import (
 
 // templateVersion is part of every entity tag. Raise it when the same content is to be shown in another way, so that
 // old and new replicas never give different bytes the same tag.
-const templateVersion = 1
+const templateVersion = 2
 
 // revisionState is all that an archive is made from, besides the certificate and this release.
 type revisionState struct {

@@ -16,10 +16,11 @@ import (
 
 // Where a revision came from.
 const (
-	originIssue  = "issue"
-	originUpdate = "update"
-	originVoid   = "void"
-	originBatch  = "batch"
+	originIssue   = "issue"
+	originUpdate  = "update"
+	originSuspend = "suspend"
+	originVoid    = "void"
+	originBatch   = "batch"
 )
 
 // revision is a material change of one locked pass.

@@ -143,6 +143,7 @@ func Policy() rpc.Policy {
 		passv1connect.PassServiceListPassesProcedure:        rpc.RoleOperator,
 		passv1connect.PassServiceUpdatePassProcedure:        rpc.RoleOperator,
 		passv1connect.PassServiceVoidPassProcedure:          rpc.RoleOperator,
+		passv1connect.PassServiceSetPassSuspendedProcedure:  rpc.RoleOperator,
 		passv1connect.PassServiceBatchUpdatePassesProcedure: rpc.RoleOperator,
 		passv1connect.PassServiceGetPassBatchProcedure:      rpc.RoleOperator,
 		passv1connect.PassServiceCancelPassBatchProcedure:   rpc.RoleOperator,

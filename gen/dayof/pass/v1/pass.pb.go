@@ -48,7 +48,9 @@ type Pass struct {
 	// Token with which devices fetch and register the pass. Keep it like a password.
 	AuthenticationToken string `protobuf:"bytes,10,opt,name=authentication_token,json=authenticationToken,proto3" json:"authentication_token,omitempty"`
 	// Signed link to the pass for its holder.
-	DownloadUrl   string `protobuf:"bytes,11,opt,name=download_url,json=downloadUrl,proto3" json:"download_url,omitempty"`
+	DownloadUrl string `protobuf:"bytes,11,opt,name=download_url,json=downloadUrl,proto3" json:"download_url,omitempty"`
+	// Whether the pass is shown as on hold; a void pass is not.
+	Suspended     bool `protobuf:"varint,12,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -160,6 +162,13 @@ func (x *Pass) GetDownloadUrl() string {
 	return ""
 }
 
+func (x *Pass) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
 // PassContent is what a ticket's pass shows.
 type PassContent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -186,7 +195,10 @@ type PassContent struct {
 	// BCP 47 language of the holder; empty means "en".
 	Language string `protobuf:"bytes,11,opt,name=language,proto3" json:"language,omitempty"`
 	// Whether the ticket is void.
-	Voided        bool `protobuf:"varint,12,opt,name=voided,proto3" json:"voided,omitempty"`
+	Voided bool `protobuf:"varint,12,opt,name=voided,proto3" json:"voided,omitempty"`
+	// Organiser of the event: those with a certificate of their own have a pass type of their own. It decides when the pass
+	// is made and is not shown. Empty means the pass type of everybody else.
+	OrganizerId   string `protobuf:"bytes,13,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,6 +315,13 @@ func (x *PassContent) GetVoided() bool {
 		return x.Voided
 	}
 	return false
+}
+
+func (x *PassContent) GetOrganizerId() string {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return ""
 }
 
 // PassEvent is the event as a pass shows it.
@@ -436,7 +455,7 @@ var File_dayof_pass_v1_pass_proto protoreflect.FileDescriptor
 
 const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	"\n" +
-	"\x18dayof/pass/v1/pass.proto\x12\rdayof.pass.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x02\n" +
+	"\x18dayof/pass/v1/pass.proto\x12\rdayof.pass.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x03\n" +
 	"\x04Pass\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x120\n" +
 	"\x14pass_type_identifier\x18\x02 \x01(\tR\x12passTypeIdentifier\x12\x1b\n" +
@@ -450,7 +469,8 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	"\x06voided\x18\t \x01(\bR\x06voided\x121\n" +
 	"\x14authentication_token\x18\n" +
 	" \x01(\tR\x13authenticationToken\x12!\n" +
-	"\fdownload_url\x18\v \x01(\tR\vdownloadUrl\"\xa5\x04\n" +
+	"\fdownload_url\x18\v \x01(\tR\vdownloadUrl\x12\x1c\n" +
+	"\tsuspended\x18\f \x01(\bR\tsuspended\"\xe9\x04\n" +
 	"\vPassContent\x129\n" +
 	"\tticket_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bticketId\x129\n" +
 	"\x14ticket_change_number\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\x12\x1e\n" +
@@ -466,7 +486,8 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	"\x05terms\x18\n" +
 	" \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\x05terms\x12#\n" +
 	"\blanguage\x18\v \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x12\x16\n" +
-	"\x06voided\x18\f \x01(\bR\x06voided\"\xa7\x04\n" +
+	"\x06voided\x18\f \x01(\bR\x06voided\x12B\n" +
+	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\"\xa7\x04\n" +
 	"\tPassEvent\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\x02id\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12(\n" +

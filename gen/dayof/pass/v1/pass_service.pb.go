@@ -139,9 +139,11 @@ func (x *IssuePassesRequest) GetPasses() []*PassContent {
 type IssuePassesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Passes as stored.
-	Passes        []*Pass `protobuf:"bytes,1,rep,name=passes,proto3" json:"passes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Passes []*Pass `protobuf:"bytes,1,rep,name=passes,proto3" json:"passes,omitempty"`
+	// Signed link to the page of all tickets of the order.
+	OrderDownloadUrl string `protobuf:"bytes,2,opt,name=order_download_url,json=orderDownloadUrl,proto3" json:"order_download_url,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *IssuePassesResponse) Reset() {
@@ -179,6 +181,13 @@ func (x *IssuePassesResponse) GetPasses() []*Pass {
 		return x.Passes
 	}
 	return nil
+}
+
+func (x *IssuePassesResponse) GetOrderDownloadUrl() string {
+	if x != nil {
+		return x.OrderDownloadUrl
+	}
+	return ""
 }
 
 // GetPassRequest names a pass.
@@ -323,9 +332,11 @@ func (x *ListPassesRequest) GetOrderId() string {
 type ListPassesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Passes in the order of their issue.
-	Passes        []*Pass `protobuf:"bytes,1,rep,name=passes,proto3" json:"passes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Passes []*Pass `protobuf:"bytes,1,rep,name=passes,proto3" json:"passes,omitempty"`
+	// Signed link to the page of all tickets of the order; empty when it has none.
+	OrderDownloadUrl string `protobuf:"bytes,2,opt,name=order_download_url,json=orderDownloadUrl,proto3" json:"order_download_url,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ListPassesResponse) Reset() {
@@ -363,6 +374,13 @@ func (x *ListPassesResponse) GetPasses() []*Pass {
 		return x.Passes
 	}
 	return nil
+}
+
+func (x *ListPassesResponse) GetOrderDownloadUrl() string {
+	if x != nil {
+		return x.OrderDownloadUrl
+	}
+	return ""
 }
 
 // UpdatePassRequest changes staff fields of a pass.
@@ -585,6 +603,125 @@ func (x *VoidPassResponse) GetChanged() bool {
 	return false
 }
 
+// SetPassSuspendedRequest says whether a ticket is suspended.
+type SetPassSuspendedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Serial of the pass.
+	PassSerial string `protobuf:"bytes,1,opt,name=pass_serial,json=passSerial,proto3" json:"pass_serial,omitempty"`
+	// Whether the pass is shown as on hold.
+	Suspended bool `protobuf:"varint,2,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// Number of the change of the ticket that this follows from, as in PassContent.
+	TicketChangeNumber int64 `protobuf:"varint,3,opt,name=ticket_change_number,json=ticketChangeNumber,proto3" json:"ticket_change_number,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *SetPassSuspendedRequest) Reset() {
+	*x = SetPassSuspendedRequest{}
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPassSuspendedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPassSuspendedRequest) ProtoMessage() {}
+
+func (x *SetPassSuspendedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPassSuspendedRequest.ProtoReflect.Descriptor instead.
+func (*SetPassSuspendedRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetPassSuspendedRequest) GetPassSerial() string {
+	if x != nil {
+		return x.PassSerial
+	}
+	return ""
+}
+
+func (x *SetPassSuspendedRequest) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+func (x *SetPassSuspendedRequest) GetTicketChangeNumber() int64 {
+	if x != nil {
+		return x.TicketChangeNumber
+	}
+	return 0
+}
+
+// SetPassSuspendedResponse carries the pass after the change.
+type SetPassSuspendedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pass.
+	Pass *Pass `protobuf:"bytes,1,opt,name=pass,proto3" json:"pass,omitempty"`
+	// Whether anything changed that a holder can see.
+	Changed       bool `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPassSuspendedResponse) Reset() {
+	*x = SetPassSuspendedResponse{}
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPassSuspendedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPassSuspendedResponse) ProtoMessage() {}
+
+func (x *SetPassSuspendedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPassSuspendedResponse.ProtoReflect.Descriptor instead.
+func (*SetPassSuspendedResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetPassSuspendedResponse) GetPass() *Pass {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
+func (x *SetPassSuspendedResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
 // PassBatch is a change of all passes of an event.
 type PassBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -612,7 +749,7 @@ type PassBatch struct {
 
 func (x *PassBatch) Reset() {
 	*x = PassBatch{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[10]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +761,7 @@ func (x *PassBatch) String() string {
 func (*PassBatch) ProtoMessage() {}
 
 func (x *PassBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[10]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +774,7 @@ func (x *PassBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassBatch.ProtoReflect.Descriptor instead.
 func (*PassBatch) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{10}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PassBatch) GetId() string {
@@ -718,7 +855,7 @@ type BatchUpdatePassesRequest struct {
 
 func (x *BatchUpdatePassesRequest) Reset() {
 	*x = BatchUpdatePassesRequest{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[11]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +867,7 @@ func (x *BatchUpdatePassesRequest) String() string {
 func (*BatchUpdatePassesRequest) ProtoMessage() {}
 
 func (x *BatchUpdatePassesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[11]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +880,7 @@ func (x *BatchUpdatePassesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchUpdatePassesRequest.ProtoReflect.Descriptor instead.
 func (*BatchUpdatePassesRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{11}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BatchUpdatePassesRequest) GetEventId() string {
@@ -778,7 +915,7 @@ type BatchUpdatePassesResponse struct {
 
 func (x *BatchUpdatePassesResponse) Reset() {
 	*x = BatchUpdatePassesResponse{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[12]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +927,7 @@ func (x *BatchUpdatePassesResponse) String() string {
 func (*BatchUpdatePassesResponse) ProtoMessage() {}
 
 func (x *BatchUpdatePassesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[12]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +940,7 @@ func (x *BatchUpdatePassesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchUpdatePassesResponse.ProtoReflect.Descriptor instead.
 func (*BatchUpdatePassesResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{12}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BatchUpdatePassesResponse) GetBatch() *PassBatch {
@@ -824,7 +961,7 @@ type GetPassBatchRequest struct {
 
 func (x *GetPassBatchRequest) Reset() {
 	*x = GetPassBatchRequest{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[13]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +973,7 @@ func (x *GetPassBatchRequest) String() string {
 func (*GetPassBatchRequest) ProtoMessage() {}
 
 func (x *GetPassBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[13]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +986,7 @@ func (x *GetPassBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPassBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetPassBatchRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{13}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetPassBatchRequest) GetPassBatchId() string {
@@ -870,7 +1007,7 @@ type GetPassBatchResponse struct {
 
 func (x *GetPassBatchResponse) Reset() {
 	*x = GetPassBatchResponse{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[14]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1019,7 @@ func (x *GetPassBatchResponse) String() string {
 func (*GetPassBatchResponse) ProtoMessage() {}
 
 func (x *GetPassBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[14]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1032,7 @@ func (x *GetPassBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPassBatchResponse.ProtoReflect.Descriptor instead.
 func (*GetPassBatchResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{14}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetPassBatchResponse) GetBatch() *PassBatch {
@@ -916,7 +1053,7 @@ type CancelPassBatchRequest struct {
 
 func (x *CancelPassBatchRequest) Reset() {
 	*x = CancelPassBatchRequest{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[15]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1065,7 @@ func (x *CancelPassBatchRequest) String() string {
 func (*CancelPassBatchRequest) ProtoMessage() {}
 
 func (x *CancelPassBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[15]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1078,7 @@ func (x *CancelPassBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPassBatchRequest.ProtoReflect.Descriptor instead.
 func (*CancelPassBatchRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{15}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelPassBatchRequest) GetPassBatchId() string {
@@ -962,7 +1099,7 @@ type CancelPassBatchResponse struct {
 
 func (x *CancelPassBatchResponse) Reset() {
 	*x = CancelPassBatchResponse{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[16]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1111,7 @@ func (x *CancelPassBatchResponse) String() string {
 func (*CancelPassBatchResponse) ProtoMessage() {}
 
 func (x *CancelPassBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[16]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1124,7 @@ func (x *CancelPassBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPassBatchResponse.ProtoReflect.Descriptor instead.
 func (*CancelPassBatchResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{16}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelPassBatchResponse) GetBatch() *PassBatch {
@@ -1008,7 +1145,7 @@ type ListPassRevisionsRequest struct {
 
 func (x *ListPassRevisionsRequest) Reset() {
 	*x = ListPassRevisionsRequest{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[17]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1157,7 @@ func (x *ListPassRevisionsRequest) String() string {
 func (*ListPassRevisionsRequest) ProtoMessage() {}
 
 func (x *ListPassRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[17]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1170,7 @@ func (x *ListPassRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPassRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPassRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{17}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListPassRevisionsRequest) GetPassSerial() string {
@@ -1054,7 +1191,7 @@ type ListPassRevisionsResponse struct {
 
 func (x *ListPassRevisionsResponse) Reset() {
 	*x = ListPassRevisionsResponse{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[18]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1203,7 @@ func (x *ListPassRevisionsResponse) String() string {
 func (*ListPassRevisionsResponse) ProtoMessage() {}
 
 func (x *ListPassRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[18]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1216,7 @@ func (x *ListPassRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPassRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPassRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{18}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListPassRevisionsResponse) GetRevisions() []*PassRevision {
@@ -1098,17 +1235,19 @@ type PassRevision struct {
 	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	// When it was written.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// Who or what changed it, such as "issue", "update", "void", "batch".
+	// Who or what changed it: "issue", "update", "suspend", "void" or "batch".
 	Origin string `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
 	// What changed against the revision before; empty for the first.
-	Changes       []*FieldChange `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	Changes []*FieldChange `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Why, as VoidPass was told; empty otherwise.
+	Note          string `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PassRevision) Reset() {
 	*x = PassRevision{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[19]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1259,7 @@ func (x *PassRevision) String() string {
 func (*PassRevision) ProtoMessage() {}
 
 func (x *PassRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[19]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1272,7 @@ func (x *PassRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassRevision.ProtoReflect.Descriptor instead.
 func (*PassRevision) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{19}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PassRevision) GetRevision() int64 {
@@ -1171,6 +1310,13 @@ func (x *PassRevision) GetChanges() []*FieldChange {
 	return nil
 }
 
+func (x *PassRevision) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 // FieldChange is one difference between two revisions.
 type FieldChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1186,7 +1332,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[20]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1344,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[20]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1357,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{20}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FieldChange) GetPath() string {
@@ -1246,7 +1392,7 @@ type ListRegistrationsRequest struct {
 
 func (x *ListRegistrationsRequest) Reset() {
 	*x = ListRegistrationsRequest{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[21]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1404,7 @@ func (x *ListRegistrationsRequest) String() string {
 func (*ListRegistrationsRequest) ProtoMessage() {}
 
 func (x *ListRegistrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[21]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1417,7 @@ func (x *ListRegistrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistrationsRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{21}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListRegistrationsRequest) GetPassSerial() string {
@@ -1292,7 +1438,7 @@ type ListRegistrationsResponse struct {
 
 func (x *ListRegistrationsResponse) Reset() {
 	*x = ListRegistrationsResponse{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[22]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1450,7 @@ func (x *ListRegistrationsResponse) String() string {
 func (*ListRegistrationsResponse) ProtoMessage() {}
 
 func (x *ListRegistrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[22]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1463,7 @@ func (x *ListRegistrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistrationsResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{22}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListRegistrationsResponse) GetRegistrations() []*Registration {
@@ -1340,7 +1486,7 @@ type Registration struct {
 
 func (x *Registration) Reset() {
 	*x = Registration{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[23]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1498,7 @@ func (x *Registration) String() string {
 func (*Registration) ProtoMessage() {}
 
 func (x *Registration) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[23]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1511,7 @@ func (x *Registration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registration.ProtoReflect.Descriptor instead.
 func (*Registration) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{23}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Registration) GetDeviceSuffix() string {
@@ -1393,7 +1539,7 @@ type ListPushesRequest struct {
 
 func (x *ListPushesRequest) Reset() {
 	*x = ListPushesRequest{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[24]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1551,7 @@ func (x *ListPushesRequest) String() string {
 func (*ListPushesRequest) ProtoMessage() {}
 
 func (x *ListPushesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[24]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1564,7 @@ func (x *ListPushesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPushesRequest.ProtoReflect.Descriptor instead.
 func (*ListPushesRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{24}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListPushesRequest) GetPassSerial() string {
@@ -1439,7 +1585,7 @@ type ListPushesResponse struct {
 
 func (x *ListPushesResponse) Reset() {
 	*x = ListPushesResponse{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[25]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1597,7 @@ func (x *ListPushesResponse) String() string {
 func (*ListPushesResponse) ProtoMessage() {}
 
 func (x *ListPushesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[25]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1610,7 @@ func (x *ListPushesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPushesResponse.ProtoReflect.Descriptor instead.
 func (*ListPushesResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{25}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListPushesResponse) GetPushes() []*Push {
@@ -1499,7 +1645,7 @@ type Push struct {
 
 func (x *Push) Reset() {
 	*x = Push{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[26]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1657,7 @@ func (x *Push) String() string {
 func (*Push) ProtoMessage() {}
 
 func (x *Push) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[26]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1670,7 @@ func (x *Push) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Push.ProtoReflect.Descriptor instead.
 func (*Push) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{26}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Push) GetRevision() int64 {
@@ -1594,7 +1740,7 @@ type ListDeviceLogsRequest struct {
 
 func (x *ListDeviceLogsRequest) Reset() {
 	*x = ListDeviceLogsRequest{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[27]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1752,7 @@ func (x *ListDeviceLogsRequest) String() string {
 func (*ListDeviceLogsRequest) ProtoMessage() {}
 
 func (x *ListDeviceLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[27]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1765,7 @@ func (x *ListDeviceLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeviceLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListDeviceLogsRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{27}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListDeviceLogsRequest) GetPassSerial() string {
@@ -1640,7 +1786,7 @@ type ListDeviceLogsResponse struct {
 
 func (x *ListDeviceLogsResponse) Reset() {
 	*x = ListDeviceLogsResponse{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[28]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1798,7 @@ func (x *ListDeviceLogsResponse) String() string {
 func (*ListDeviceLogsResponse) ProtoMessage() {}
 
 func (x *ListDeviceLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[28]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1811,7 @@ func (x *ListDeviceLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeviceLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListDeviceLogsResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{28}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListDeviceLogsResponse) GetLogs() []*DeviceLog {
@@ -1688,7 +1834,7 @@ type DeviceLog struct {
 
 func (x *DeviceLog) Reset() {
 	*x = DeviceLog{}
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[29]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1846,7 @@ func (x *DeviceLog) String() string {
 func (*DeviceLog) ProtoMessage() {}
 
 func (x *DeviceLog) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[29]
+	mi := &file_dayof_pass_v1_pass_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1859,7 @@ func (x *DeviceLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceLog.ProtoReflect.Descriptor instead.
 func (*DeviceLog) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{29}
+	return file_dayof_pass_v1_pass_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeviceLog) GetTime() *timestamppb.Timestamp {
@@ -1737,18 +1883,20 @@ const file_dayof_pass_v1_pass_service_proto_rawDesc = "" +
 	" dayof/pass/v1/pass_service.proto\x12\rdayof.pass.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18dayof/pass/v1/pass.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x01\n" +
 	"\x12IssuePassesRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12?\n" +
-	"\x06passes\x18\x02 \x03(\v2\x1a.dayof.pass.v1.PassContentB\v\xbaH\b\x92\x01\x05\b\x01\x10\xf4\x03R\x06passes\"B\n" +
+	"\x06passes\x18\x02 \x03(\v2\x1a.dayof.pass.v1.PassContentB\v\xbaH\b\x92\x01\x05\b\x01\x10\xf4\x03R\x06passes\"p\n" +
 	"\x13IssuePassesResponse\x12+\n" +
-	"\x06passes\x18\x01 \x03(\v2\x13.dayof.pass.v1.PassR\x06passes\"O\n" +
+	"\x06passes\x18\x01 \x03(\v2\x13.dayof.pass.v1.PassR\x06passes\x12,\n" +
+	"\x12order_download_url\x18\x02 \x01(\tR\x10orderDownloadUrl\"O\n" +
 	"\x0eGetPassRequest\x12=\n" +
 	"\vpass_serial\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\n" +
 	"passSerial\":\n" +
 	"\x0fGetPassResponse\x12'\n" +
 	"\x04pass\x18\x01 \x01(\v2\x13.dayof.pass.v1.PassR\x04pass\"L\n" +
 	"\x11ListPassesRequest\x127\n" +
-	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"A\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"o\n" +
 	"\x12ListPassesResponse\x12+\n" +
-	"\x06passes\x18\x01 \x03(\v2\x13.dayof.pass.v1.PassR\x06passes\"\xee\x01\n" +
+	"\x06passes\x18\x01 \x03(\v2\x13.dayof.pass.v1.PassR\x06passes\x12,\n" +
+	"\x12order_download_url\x18\x02 \x01(\tR\x10orderDownloadUrl\"\xee\x01\n" +
 	"\x11UpdatePassRequest\x12=\n" +
 	"\vpass_serial\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\n" +
 	"passSerial\x12_\n" +
@@ -1765,6 +1913,14 @@ const file_dayof_pass_v1_pass_service_proto_rawDesc = "" +
 	"passSerial\x12%\n" +
 	"\tvoid_note\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bvoidNote\"U\n" +
 	"\x10VoidPassResponse\x12'\n" +
+	"\x04pass\x18\x01 \x01(\v2\x13.dayof.pass.v1.PassR\x04pass\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\"\xb1\x01\n" +
+	"\x17SetPassSuspendedRequest\x12=\n" +
+	"\vpass_serial\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\n" +
+	"passSerial\x12\x1c\n" +
+	"\tsuspended\x18\x02 \x01(\bR\tsuspended\x129\n" +
+	"\x14ticket_change_number\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\"]\n" +
+	"\x18SetPassSuspendedResponse\x12'\n" +
 	"\x04pass\x18\x01 \x01(\v2\x13.dayof.pass.v1.PassR\x04pass\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\"\x88\x03\n" +
 	"\tPassBatch\x12\x0e\n" +
@@ -1800,14 +1956,15 @@ const file_dayof_pass_v1_pass_service_proto_rawDesc = "" +
 	"\vpass_serial\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\n" +
 	"passSerial\"V\n" +
 	"\x19ListPassRevisionsResponse\x129\n" +
-	"\trevisions\x18\x01 \x03(\v2\x1b.dayof.pass.v1.PassRevisionR\trevisions\"\xc9\x01\n" +
+	"\trevisions\x18\x01 \x03(\v2\x1b.dayof.pass.v1.PassRevisionR\trevisions\"\xdd\x01\n" +
 	"\fPassRevision\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12;\n" +
 	"\vcreate_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
 	"\x06origin\x18\x04 \x01(\tR\x06origin\x124\n" +
-	"\achanges\x18\x05 \x03(\v2\x1a.dayof.pass.v1.FieldChangeR\achanges\"[\n" +
+	"\achanges\x18\x05 \x03(\v2\x1a.dayof.pass.v1.FieldChangeR\achanges\x12\x12\n" +
+	"\x04note\x18\x06 \x01(\tR\x04note\"[\n" +
 	"\vFieldChange\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\told_value\x18\x02 \x01(\tR\boldValue\x12\x1b\n" +
@@ -1849,7 +2006,7 @@ const file_dayof_pass_v1_pass_service_proto_rawDesc = "" +
 	"\x1cPASS_BATCH_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18PASS_BATCH_STATE_RUNNING\x10\x01\x12\x19\n" +
 	"\x15PASS_BATCH_STATE_DONE\x10\x02\x12\x1d\n" +
-	"\x19PASS_BATCH_STATE_CANCELED\x10\x032\x81\t\n" +
+	"\x19PASS_BATCH_STATE_CANCELED\x10\x032\xeb\t\n" +
 	"\vPassService\x12Y\n" +
 	"\vIssuePasses\x12!.dayof.pass.v1.IssuePassesRequest\x1a\".dayof.pass.v1.IssuePassesResponse\"\x03\x90\x02\x02\x12M\n" +
 	"\aGetPass\x12\x1d.dayof.pass.v1.GetPassRequest\x1a\x1e.dayof.pass.v1.GetPassResponse\"\x03\x90\x02\x01\x12V\n" +
@@ -1857,7 +2014,8 @@ const file_dayof_pass_v1_pass_service_proto_rawDesc = "" +
 	"ListPasses\x12 .dayof.pass.v1.ListPassesRequest\x1a!.dayof.pass.v1.ListPassesResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\n" +
 	"UpdatePass\x12 .dayof.pass.v1.UpdatePassRequest\x1a!.dayof.pass.v1.UpdatePassResponse\"\x03\x90\x02\x02\x12P\n" +
-	"\bVoidPass\x12\x1e.dayof.pass.v1.VoidPassRequest\x1a\x1f.dayof.pass.v1.VoidPassResponse\"\x03\x90\x02\x02\x12k\n" +
+	"\bVoidPass\x12\x1e.dayof.pass.v1.VoidPassRequest\x1a\x1f.dayof.pass.v1.VoidPassResponse\"\x03\x90\x02\x02\x12h\n" +
+	"\x10SetPassSuspended\x12&.dayof.pass.v1.SetPassSuspendedRequest\x1a'.dayof.pass.v1.SetPassSuspendedResponse\"\x03\x90\x02\x02\x12k\n" +
 	"\x11BatchUpdatePasses\x12'.dayof.pass.v1.BatchUpdatePassesRequest\x1a(.dayof.pass.v1.BatchUpdatePassesResponse\"\x03\x90\x02\x02\x12\\\n" +
 	"\fGetPassBatch\x12\".dayof.pass.v1.GetPassBatchRequest\x1a#.dayof.pass.v1.GetPassBatchResponse\"\x03\x90\x02\x01\x12e\n" +
 	"\x0fCancelPassBatch\x12%.dayof.pass.v1.CancelPassBatchRequest\x1a&.dayof.pass.v1.CancelPassBatchResponse\"\x03\x90\x02\x02\x12k\n" +
@@ -1881,7 +2039,7 @@ func file_dayof_pass_v1_pass_service_proto_rawDescGZIP() []byte {
 }
 
 var file_dayof_pass_v1_pass_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dayof_pass_v1_pass_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_dayof_pass_v1_pass_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_dayof_pass_v1_pass_service_proto_goTypes = []any{
 	(PassBatchState)(0),               // 0: dayof.pass.v1.PassBatchState
 	(*IssuePassesRequest)(nil),        // 1: dayof.pass.v1.IssuePassesRequest
@@ -1894,88 +2052,93 @@ var file_dayof_pass_v1_pass_service_proto_goTypes = []any{
 	(*UpdatePassResponse)(nil),        // 8: dayof.pass.v1.UpdatePassResponse
 	(*VoidPassRequest)(nil),           // 9: dayof.pass.v1.VoidPassRequest
 	(*VoidPassResponse)(nil),          // 10: dayof.pass.v1.VoidPassResponse
-	(*PassBatch)(nil),                 // 11: dayof.pass.v1.PassBatch
-	(*BatchUpdatePassesRequest)(nil),  // 12: dayof.pass.v1.BatchUpdatePassesRequest
-	(*BatchUpdatePassesResponse)(nil), // 13: dayof.pass.v1.BatchUpdatePassesResponse
-	(*GetPassBatchRequest)(nil),       // 14: dayof.pass.v1.GetPassBatchRequest
-	(*GetPassBatchResponse)(nil),      // 15: dayof.pass.v1.GetPassBatchResponse
-	(*CancelPassBatchRequest)(nil),    // 16: dayof.pass.v1.CancelPassBatchRequest
-	(*CancelPassBatchResponse)(nil),   // 17: dayof.pass.v1.CancelPassBatchResponse
-	(*ListPassRevisionsRequest)(nil),  // 18: dayof.pass.v1.ListPassRevisionsRequest
-	(*ListPassRevisionsResponse)(nil), // 19: dayof.pass.v1.ListPassRevisionsResponse
-	(*PassRevision)(nil),              // 20: dayof.pass.v1.PassRevision
-	(*FieldChange)(nil),               // 21: dayof.pass.v1.FieldChange
-	(*ListRegistrationsRequest)(nil),  // 22: dayof.pass.v1.ListRegistrationsRequest
-	(*ListRegistrationsResponse)(nil), // 23: dayof.pass.v1.ListRegistrationsResponse
-	(*Registration)(nil),              // 24: dayof.pass.v1.Registration
-	(*ListPushesRequest)(nil),         // 25: dayof.pass.v1.ListPushesRequest
-	(*ListPushesResponse)(nil),        // 26: dayof.pass.v1.ListPushesResponse
-	(*Push)(nil),                      // 27: dayof.pass.v1.Push
-	(*ListDeviceLogsRequest)(nil),     // 28: dayof.pass.v1.ListDeviceLogsRequest
-	(*ListDeviceLogsResponse)(nil),    // 29: dayof.pass.v1.ListDeviceLogsResponse
-	(*DeviceLog)(nil),                 // 30: dayof.pass.v1.DeviceLog
-	nil,                               // 31: dayof.pass.v1.UpdatePassRequest.FieldsEntry
-	nil,                               // 32: dayof.pass.v1.BatchUpdatePassesRequest.FieldsEntry
-	(*PassContent)(nil),               // 33: dayof.pass.v1.PassContent
-	(*Pass)(nil),                      // 34: dayof.pass.v1.Pass
-	(*timestamppb.Timestamp)(nil),     // 35: google.protobuf.Timestamp
-	(*PassEvent)(nil),                 // 36: dayof.pass.v1.PassEvent
+	(*SetPassSuspendedRequest)(nil),   // 11: dayof.pass.v1.SetPassSuspendedRequest
+	(*SetPassSuspendedResponse)(nil),  // 12: dayof.pass.v1.SetPassSuspendedResponse
+	(*PassBatch)(nil),                 // 13: dayof.pass.v1.PassBatch
+	(*BatchUpdatePassesRequest)(nil),  // 14: dayof.pass.v1.BatchUpdatePassesRequest
+	(*BatchUpdatePassesResponse)(nil), // 15: dayof.pass.v1.BatchUpdatePassesResponse
+	(*GetPassBatchRequest)(nil),       // 16: dayof.pass.v1.GetPassBatchRequest
+	(*GetPassBatchResponse)(nil),      // 17: dayof.pass.v1.GetPassBatchResponse
+	(*CancelPassBatchRequest)(nil),    // 18: dayof.pass.v1.CancelPassBatchRequest
+	(*CancelPassBatchResponse)(nil),   // 19: dayof.pass.v1.CancelPassBatchResponse
+	(*ListPassRevisionsRequest)(nil),  // 20: dayof.pass.v1.ListPassRevisionsRequest
+	(*ListPassRevisionsResponse)(nil), // 21: dayof.pass.v1.ListPassRevisionsResponse
+	(*PassRevision)(nil),              // 22: dayof.pass.v1.PassRevision
+	(*FieldChange)(nil),               // 23: dayof.pass.v1.FieldChange
+	(*ListRegistrationsRequest)(nil),  // 24: dayof.pass.v1.ListRegistrationsRequest
+	(*ListRegistrationsResponse)(nil), // 25: dayof.pass.v1.ListRegistrationsResponse
+	(*Registration)(nil),              // 26: dayof.pass.v1.Registration
+	(*ListPushesRequest)(nil),         // 27: dayof.pass.v1.ListPushesRequest
+	(*ListPushesResponse)(nil),        // 28: dayof.pass.v1.ListPushesResponse
+	(*Push)(nil),                      // 29: dayof.pass.v1.Push
+	(*ListDeviceLogsRequest)(nil),     // 30: dayof.pass.v1.ListDeviceLogsRequest
+	(*ListDeviceLogsResponse)(nil),    // 31: dayof.pass.v1.ListDeviceLogsResponse
+	(*DeviceLog)(nil),                 // 32: dayof.pass.v1.DeviceLog
+	nil,                               // 33: dayof.pass.v1.UpdatePassRequest.FieldsEntry
+	nil,                               // 34: dayof.pass.v1.BatchUpdatePassesRequest.FieldsEntry
+	(*PassContent)(nil),               // 35: dayof.pass.v1.PassContent
+	(*Pass)(nil),                      // 36: dayof.pass.v1.Pass
+	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
+	(*PassEvent)(nil),                 // 38: dayof.pass.v1.PassEvent
 }
 var file_dayof_pass_v1_pass_service_proto_depIdxs = []int32{
-	33, // 0: dayof.pass.v1.IssuePassesRequest.passes:type_name -> dayof.pass.v1.PassContent
-	34, // 1: dayof.pass.v1.IssuePassesResponse.passes:type_name -> dayof.pass.v1.Pass
-	34, // 2: dayof.pass.v1.GetPassResponse.pass:type_name -> dayof.pass.v1.Pass
-	34, // 3: dayof.pass.v1.ListPassesResponse.passes:type_name -> dayof.pass.v1.Pass
-	31, // 4: dayof.pass.v1.UpdatePassRequest.fields:type_name -> dayof.pass.v1.UpdatePassRequest.FieldsEntry
-	34, // 5: dayof.pass.v1.UpdatePassResponse.pass:type_name -> dayof.pass.v1.Pass
-	34, // 6: dayof.pass.v1.VoidPassResponse.pass:type_name -> dayof.pass.v1.Pass
-	0,  // 7: dayof.pass.v1.PassBatch.state:type_name -> dayof.pass.v1.PassBatchState
-	35, // 8: dayof.pass.v1.PassBatch.create_time:type_name -> google.protobuf.Timestamp
-	35, // 9: dayof.pass.v1.PassBatch.end_time:type_name -> google.protobuf.Timestamp
-	36, // 10: dayof.pass.v1.BatchUpdatePassesRequest.event:type_name -> dayof.pass.v1.PassEvent
-	32, // 11: dayof.pass.v1.BatchUpdatePassesRequest.fields:type_name -> dayof.pass.v1.BatchUpdatePassesRequest.FieldsEntry
-	11, // 12: dayof.pass.v1.BatchUpdatePassesResponse.batch:type_name -> dayof.pass.v1.PassBatch
-	11, // 13: dayof.pass.v1.GetPassBatchResponse.batch:type_name -> dayof.pass.v1.PassBatch
-	11, // 14: dayof.pass.v1.CancelPassBatchResponse.batch:type_name -> dayof.pass.v1.PassBatch
-	20, // 15: dayof.pass.v1.ListPassRevisionsResponse.revisions:type_name -> dayof.pass.v1.PassRevision
-	35, // 16: dayof.pass.v1.PassRevision.create_time:type_name -> google.protobuf.Timestamp
-	21, // 17: dayof.pass.v1.PassRevision.changes:type_name -> dayof.pass.v1.FieldChange
-	24, // 18: dayof.pass.v1.ListRegistrationsResponse.registrations:type_name -> dayof.pass.v1.Registration
-	35, // 19: dayof.pass.v1.Registration.register_time:type_name -> google.protobuf.Timestamp
-	27, // 20: dayof.pass.v1.ListPushesResponse.pushes:type_name -> dayof.pass.v1.Push
-	35, // 21: dayof.pass.v1.Push.create_time:type_name -> google.protobuf.Timestamp
-	35, // 22: dayof.pass.v1.Push.send_time:type_name -> google.protobuf.Timestamp
-	30, // 23: dayof.pass.v1.ListDeviceLogsResponse.logs:type_name -> dayof.pass.v1.DeviceLog
-	35, // 24: dayof.pass.v1.DeviceLog.time:type_name -> google.protobuf.Timestamp
-	1,  // 25: dayof.pass.v1.PassService.IssuePasses:input_type -> dayof.pass.v1.IssuePassesRequest
-	3,  // 26: dayof.pass.v1.PassService.GetPass:input_type -> dayof.pass.v1.GetPassRequest
-	5,  // 27: dayof.pass.v1.PassService.ListPasses:input_type -> dayof.pass.v1.ListPassesRequest
-	7,  // 28: dayof.pass.v1.PassService.UpdatePass:input_type -> dayof.pass.v1.UpdatePassRequest
-	9,  // 29: dayof.pass.v1.PassService.VoidPass:input_type -> dayof.pass.v1.VoidPassRequest
-	12, // 30: dayof.pass.v1.PassService.BatchUpdatePasses:input_type -> dayof.pass.v1.BatchUpdatePassesRequest
-	14, // 31: dayof.pass.v1.PassService.GetPassBatch:input_type -> dayof.pass.v1.GetPassBatchRequest
-	16, // 32: dayof.pass.v1.PassService.CancelPassBatch:input_type -> dayof.pass.v1.CancelPassBatchRequest
-	18, // 33: dayof.pass.v1.PassService.ListPassRevisions:input_type -> dayof.pass.v1.ListPassRevisionsRequest
-	22, // 34: dayof.pass.v1.PassService.ListRegistrations:input_type -> dayof.pass.v1.ListRegistrationsRequest
-	25, // 35: dayof.pass.v1.PassService.ListPushes:input_type -> dayof.pass.v1.ListPushesRequest
-	28, // 36: dayof.pass.v1.PassService.ListDeviceLogs:input_type -> dayof.pass.v1.ListDeviceLogsRequest
-	2,  // 37: dayof.pass.v1.PassService.IssuePasses:output_type -> dayof.pass.v1.IssuePassesResponse
-	4,  // 38: dayof.pass.v1.PassService.GetPass:output_type -> dayof.pass.v1.GetPassResponse
-	6,  // 39: dayof.pass.v1.PassService.ListPasses:output_type -> dayof.pass.v1.ListPassesResponse
-	8,  // 40: dayof.pass.v1.PassService.UpdatePass:output_type -> dayof.pass.v1.UpdatePassResponse
-	10, // 41: dayof.pass.v1.PassService.VoidPass:output_type -> dayof.pass.v1.VoidPassResponse
-	13, // 42: dayof.pass.v1.PassService.BatchUpdatePasses:output_type -> dayof.pass.v1.BatchUpdatePassesResponse
-	15, // 43: dayof.pass.v1.PassService.GetPassBatch:output_type -> dayof.pass.v1.GetPassBatchResponse
-	17, // 44: dayof.pass.v1.PassService.CancelPassBatch:output_type -> dayof.pass.v1.CancelPassBatchResponse
-	19, // 45: dayof.pass.v1.PassService.ListPassRevisions:output_type -> dayof.pass.v1.ListPassRevisionsResponse
-	23, // 46: dayof.pass.v1.PassService.ListRegistrations:output_type -> dayof.pass.v1.ListRegistrationsResponse
-	26, // 47: dayof.pass.v1.PassService.ListPushes:output_type -> dayof.pass.v1.ListPushesResponse
-	29, // 48: dayof.pass.v1.PassService.ListDeviceLogs:output_type -> dayof.pass.v1.ListDeviceLogsResponse
-	37, // [37:49] is the sub-list for method output_type
-	25, // [25:37] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	35, // 0: dayof.pass.v1.IssuePassesRequest.passes:type_name -> dayof.pass.v1.PassContent
+	36, // 1: dayof.pass.v1.IssuePassesResponse.passes:type_name -> dayof.pass.v1.Pass
+	36, // 2: dayof.pass.v1.GetPassResponse.pass:type_name -> dayof.pass.v1.Pass
+	36, // 3: dayof.pass.v1.ListPassesResponse.passes:type_name -> dayof.pass.v1.Pass
+	33, // 4: dayof.pass.v1.UpdatePassRequest.fields:type_name -> dayof.pass.v1.UpdatePassRequest.FieldsEntry
+	36, // 5: dayof.pass.v1.UpdatePassResponse.pass:type_name -> dayof.pass.v1.Pass
+	36, // 6: dayof.pass.v1.VoidPassResponse.pass:type_name -> dayof.pass.v1.Pass
+	36, // 7: dayof.pass.v1.SetPassSuspendedResponse.pass:type_name -> dayof.pass.v1.Pass
+	0,  // 8: dayof.pass.v1.PassBatch.state:type_name -> dayof.pass.v1.PassBatchState
+	37, // 9: dayof.pass.v1.PassBatch.create_time:type_name -> google.protobuf.Timestamp
+	37, // 10: dayof.pass.v1.PassBatch.end_time:type_name -> google.protobuf.Timestamp
+	38, // 11: dayof.pass.v1.BatchUpdatePassesRequest.event:type_name -> dayof.pass.v1.PassEvent
+	34, // 12: dayof.pass.v1.BatchUpdatePassesRequest.fields:type_name -> dayof.pass.v1.BatchUpdatePassesRequest.FieldsEntry
+	13, // 13: dayof.pass.v1.BatchUpdatePassesResponse.batch:type_name -> dayof.pass.v1.PassBatch
+	13, // 14: dayof.pass.v1.GetPassBatchResponse.batch:type_name -> dayof.pass.v1.PassBatch
+	13, // 15: dayof.pass.v1.CancelPassBatchResponse.batch:type_name -> dayof.pass.v1.PassBatch
+	22, // 16: dayof.pass.v1.ListPassRevisionsResponse.revisions:type_name -> dayof.pass.v1.PassRevision
+	37, // 17: dayof.pass.v1.PassRevision.create_time:type_name -> google.protobuf.Timestamp
+	23, // 18: dayof.pass.v1.PassRevision.changes:type_name -> dayof.pass.v1.FieldChange
+	26, // 19: dayof.pass.v1.ListRegistrationsResponse.registrations:type_name -> dayof.pass.v1.Registration
+	37, // 20: dayof.pass.v1.Registration.register_time:type_name -> google.protobuf.Timestamp
+	29, // 21: dayof.pass.v1.ListPushesResponse.pushes:type_name -> dayof.pass.v1.Push
+	37, // 22: dayof.pass.v1.Push.create_time:type_name -> google.protobuf.Timestamp
+	37, // 23: dayof.pass.v1.Push.send_time:type_name -> google.protobuf.Timestamp
+	32, // 24: dayof.pass.v1.ListDeviceLogsResponse.logs:type_name -> dayof.pass.v1.DeviceLog
+	37, // 25: dayof.pass.v1.DeviceLog.time:type_name -> google.protobuf.Timestamp
+	1,  // 26: dayof.pass.v1.PassService.IssuePasses:input_type -> dayof.pass.v1.IssuePassesRequest
+	3,  // 27: dayof.pass.v1.PassService.GetPass:input_type -> dayof.pass.v1.GetPassRequest
+	5,  // 28: dayof.pass.v1.PassService.ListPasses:input_type -> dayof.pass.v1.ListPassesRequest
+	7,  // 29: dayof.pass.v1.PassService.UpdatePass:input_type -> dayof.pass.v1.UpdatePassRequest
+	9,  // 30: dayof.pass.v1.PassService.VoidPass:input_type -> dayof.pass.v1.VoidPassRequest
+	11, // 31: dayof.pass.v1.PassService.SetPassSuspended:input_type -> dayof.pass.v1.SetPassSuspendedRequest
+	14, // 32: dayof.pass.v1.PassService.BatchUpdatePasses:input_type -> dayof.pass.v1.BatchUpdatePassesRequest
+	16, // 33: dayof.pass.v1.PassService.GetPassBatch:input_type -> dayof.pass.v1.GetPassBatchRequest
+	18, // 34: dayof.pass.v1.PassService.CancelPassBatch:input_type -> dayof.pass.v1.CancelPassBatchRequest
+	20, // 35: dayof.pass.v1.PassService.ListPassRevisions:input_type -> dayof.pass.v1.ListPassRevisionsRequest
+	24, // 36: dayof.pass.v1.PassService.ListRegistrations:input_type -> dayof.pass.v1.ListRegistrationsRequest
+	27, // 37: dayof.pass.v1.PassService.ListPushes:input_type -> dayof.pass.v1.ListPushesRequest
+	30, // 38: dayof.pass.v1.PassService.ListDeviceLogs:input_type -> dayof.pass.v1.ListDeviceLogsRequest
+	2,  // 39: dayof.pass.v1.PassService.IssuePasses:output_type -> dayof.pass.v1.IssuePassesResponse
+	4,  // 40: dayof.pass.v1.PassService.GetPass:output_type -> dayof.pass.v1.GetPassResponse
+	6,  // 41: dayof.pass.v1.PassService.ListPasses:output_type -> dayof.pass.v1.ListPassesResponse
+	8,  // 42: dayof.pass.v1.PassService.UpdatePass:output_type -> dayof.pass.v1.UpdatePassResponse
+	10, // 43: dayof.pass.v1.PassService.VoidPass:output_type -> dayof.pass.v1.VoidPassResponse
+	12, // 44: dayof.pass.v1.PassService.SetPassSuspended:output_type -> dayof.pass.v1.SetPassSuspendedResponse
+	15, // 45: dayof.pass.v1.PassService.BatchUpdatePasses:output_type -> dayof.pass.v1.BatchUpdatePassesResponse
+	17, // 46: dayof.pass.v1.PassService.GetPassBatch:output_type -> dayof.pass.v1.GetPassBatchResponse
+	19, // 47: dayof.pass.v1.PassService.CancelPassBatch:output_type -> dayof.pass.v1.CancelPassBatchResponse
+	21, // 48: dayof.pass.v1.PassService.ListPassRevisions:output_type -> dayof.pass.v1.ListPassRevisionsResponse
+	25, // 49: dayof.pass.v1.PassService.ListRegistrations:output_type -> dayof.pass.v1.ListRegistrationsResponse
+	28, // 50: dayof.pass.v1.PassService.ListPushes:output_type -> dayof.pass.v1.ListPushesResponse
+	31, // 51: dayof.pass.v1.PassService.ListDeviceLogs:output_type -> dayof.pass.v1.ListDeviceLogsResponse
+	39, // [39:52] is the sub-list for method output_type
+	26, // [26:39] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_dayof_pass_v1_pass_service_proto_init() }
@@ -1990,7 +2153,7 @@ func file_dayof_pass_v1_pass_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_pass_v1_pass_service_proto_rawDesc), len(file_dayof_pass_v1_pass_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

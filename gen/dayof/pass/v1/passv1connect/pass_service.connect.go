@@ -43,6 +43,9 @@ const (
 	PassServiceUpdatePassProcedure = "/dayof.pass.v1.PassService/UpdatePass"
 	// PassServiceVoidPassProcedure is the fully-qualified name of the PassService's VoidPass RPC.
 	PassServiceVoidPassProcedure = "/dayof.pass.v1.PassService/VoidPass"
+	// PassServiceSetPassSuspendedProcedure is the fully-qualified name of the PassService's
+	// SetPassSuspended RPC.
+	PassServiceSetPassSuspendedProcedure = "/dayof.pass.v1.PassService/SetPassSuspended"
 	// PassServiceBatchUpdatePassesProcedure is the fully-qualified name of the PassService's
 	// BatchUpdatePasses RPC.
 	PassServiceBatchUpdatePassesProcedure = "/dayof.pass.v1.PassService/BatchUpdatePasses"
@@ -85,6 +88,11 @@ type PassServiceClient interface {
 	//
 	// Voiding a voided pass succeeds and changes nothing. Problems: PASS_NOT_FOUND (not_found).
 	VoidPass(context.Context, *v1.VoidPassRequest) (*v1.VoidPassResponse, error)
+	// SetPassSuspended shows a pass as on hold while its ticket is suspended, or lifts that, and notifies its registrations.
+	//
+	// Calls may arrive in any order: one with a change number that is not above the stored one changes nothing.
+	// A void pass stays void. Problems: PASS_NOT_FOUND (not_found).
+	SetPassSuspended(context.Context, *v1.SetPassSuspendedRequest) (*v1.SetPassSuspendedResponse, error)
 	// BatchUpdatePasses changes all passes of an event in the background, in chunks, one revision per changed pass.
 	//
 	// Problems: EVENT_HAS_NO_PASSES (failed_precondition). A retry with the same key returns the same batch.
@@ -153,6 +161,13 @@ func NewPassServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		setPassSuspended: connect.NewClient[v1.SetPassSuspendedRequest, v1.SetPassSuspendedResponse](
+			httpClient,
+			baseURL+PassServiceSetPassSuspendedProcedure,
+			connect.WithSchema(passServiceMethods.ByName("SetPassSuspended")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		batchUpdatePasses: connect.NewClient[v1.BatchUpdatePassesRequest, v1.BatchUpdatePassesResponse](
 			httpClient,
 			baseURL+PassServiceBatchUpdatePassesProcedure,
@@ -212,6 +227,7 @@ type passServiceClient struct {
 	listPasses        *connect.Client[v1.ListPassesRequest, v1.ListPassesResponse]
 	updatePass        *connect.Client[v1.UpdatePassRequest, v1.UpdatePassResponse]
 	voidPass          *connect.Client[v1.VoidPassRequest, v1.VoidPassResponse]
+	setPassSuspended  *connect.Client[v1.SetPassSuspendedRequest, v1.SetPassSuspendedResponse]
 	batchUpdatePasses *connect.Client[v1.BatchUpdatePassesRequest, v1.BatchUpdatePassesResponse]
 	getPassBatch      *connect.Client[v1.GetPassBatchRequest, v1.GetPassBatchResponse]
 	cancelPassBatch   *connect.Client[v1.CancelPassBatchRequest, v1.CancelPassBatchResponse]
@@ -260,6 +276,15 @@ func (c *passServiceClient) UpdatePass(ctx context.Context, req *v1.UpdatePassRe
 // VoidPass calls dayof.pass.v1.PassService.VoidPass.
 func (c *passServiceClient) VoidPass(ctx context.Context, req *v1.VoidPassRequest) (*v1.VoidPassResponse, error) {
 	response, err := c.voidPass.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetPassSuspended calls dayof.pass.v1.PassService.SetPassSuspended.
+func (c *passServiceClient) SetPassSuspended(ctx context.Context, req *v1.SetPassSuspendedRequest) (*v1.SetPassSuspendedResponse, error) {
+	response, err := c.setPassSuspended.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -349,6 +374,11 @@ type PassServiceHandler interface {
 	//
 	// Voiding a voided pass succeeds and changes nothing. Problems: PASS_NOT_FOUND (not_found).
 	VoidPass(context.Context, *v1.VoidPassRequest) (*v1.VoidPassResponse, error)
+	// SetPassSuspended shows a pass as on hold while its ticket is suspended, or lifts that, and notifies its registrations.
+	//
+	// Calls may arrive in any order: one with a change number that is not above the stored one changes nothing.
+	// A void pass stays void. Problems: PASS_NOT_FOUND (not_found).
+	SetPassSuspended(context.Context, *v1.SetPassSuspendedRequest) (*v1.SetPassSuspendedResponse, error)
 	// BatchUpdatePasses changes all passes of an event in the background, in chunks, one revision per changed pass.
 	//
 	// Problems: EVENT_HAS_NO_PASSES (failed_precondition). A retry with the same key returns the same batch.
@@ -413,6 +443,13 @@ func NewPassServiceHandler(svc PassServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	passServiceSetPassSuspendedHandler := connect.NewUnaryHandlerSimple(
+		PassServiceSetPassSuspendedProcedure,
+		svc.SetPassSuspended,
+		connect.WithSchema(passServiceMethods.ByName("SetPassSuspended")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	passServiceBatchUpdatePassesHandler := connect.NewUnaryHandlerSimple(
 		PassServiceBatchUpdatePassesProcedure,
 		svc.BatchUpdatePasses,
@@ -474,6 +511,8 @@ func NewPassServiceHandler(svc PassServiceHandler, opts ...connect.HandlerOption
 			passServiceUpdatePassHandler.ServeHTTP(w, r)
 		case PassServiceVoidPassProcedure:
 			passServiceVoidPassHandler.ServeHTTP(w, r)
+		case PassServiceSetPassSuspendedProcedure:
+			passServiceSetPassSuspendedHandler.ServeHTTP(w, r)
 		case PassServiceBatchUpdatePassesProcedure:
 			passServiceBatchUpdatePassesHandler.ServeHTTP(w, r)
 		case PassServiceGetPassBatchProcedure:
@@ -515,6 +554,10 @@ func (UnimplementedPassServiceHandler) UpdatePass(context.Context, *v1.UpdatePas
 
 func (UnimplementedPassServiceHandler) VoidPass(context.Context, *v1.VoidPassRequest) (*v1.VoidPassResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.pass.v1.PassService.VoidPass is not implemented"))
+}
+
+func (UnimplementedPassServiceHandler) SetPassSuspended(context.Context, *v1.SetPassSuspendedRequest) (*v1.SetPassSuspendedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.pass.v1.PassService.SetPassSuspended is not implemented"))
 }
 
 func (UnimplementedPassServiceHandler) BatchUpdatePasses(context.Context, *v1.BatchUpdatePassesRequest) (*v1.BatchUpdatePassesResponse, error) {
