@@ -24,5 +24,6 @@ func (s *Service) registerJobs() {
 	jobs.Register(s.Jobs, money, s.postDisputeLoss)
 	jobs.Register(s.Jobs, money, s.cancelIntents)
 	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, s.voidPass)
+	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, s.suspendPass)
 	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}, s.sendReceipt)
 }

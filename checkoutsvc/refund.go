@@ -76,6 +76,8 @@ func (w *writes) setTicketState(ctx context.Context, t *checkoutdb.Ticket, state
 	}
 	if state == ticketVoid {
 		w.enqueue(voidPassArgs{TicketID: t.ID})
+	} else if state == ticketSuspended || t.State == ticketSuspended {
+		w.enqueue(suspendPassArgs{TicketID: t.ID})
 	}
 	if state != ticketValid || t.State != ticketReserved { // becoming valid is what the pass shows from the start
 		t.ChangeNumber++

@@ -45,7 +45,8 @@ type receipt struct {
 	VenueAddress, When   string
 	Lines                []receiptLine
 	Total                string
-	Links                []string
+	OrderLink            string   // to all tickets at once; empty when there is one
+	Links                []string // to each ticket
 }
 
 type receiptLine struct {
@@ -71,7 +72,7 @@ func (s *Service) sendReceipt(ctx context.Context, job *river.Job[sendReceiptArg
 	if err != nil {
 		return fmt.Errorf("list passes: %w", err)
 	}
-	message, err := s.receiptMessage(o, passes.GetPasses())
+	message, err := s.receiptMessage(o, passes)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (s *Service) sendReceipt(ctx context.Context, job *river.Job[sendReceiptArg
 	return nil
 }
 
-func (s *Service) receiptMessage(o *order, passes []*passv1.Pass) (*mail.Msg, error) {
+func (s *Service) receiptMessage(o *order, passes *passv1.ListPassesResponse) (*mail.Msg, error) {
 	snap, err := readSnapshot(o.Tickets[0])
 	if err != nil {
 		return nil, err
@@ -105,7 +106,10 @@ func (s *Service) receiptMessage(o *order, passes []*passv1.Pass) (*mail.Msg, er
 			Price: money.Money{Currency: o.Currency, MinorUnits: l.UnitPriceMinorUnits}.Format(),
 		})
 	}
-	for _, p := range passes {
+	if len(passes.GetPasses()) > 1 {
+		r.OrderLink = passes.GetOrderDownloadUrl()
+	}
+	for _, p := range passes.GetPasses() {
 		r.Links = append(r.Links, p.GetDownloadUrl())
 	}
 	var text, html bytes.Buffer

@@ -122,7 +122,7 @@ func (s *Service) passContent(o *order, t checkoutdb.Ticket) (*passv1.PassConten
 	}
 	c := &passv1.PassContent{
 		TicketId: t.ID, TicketChangeNumber: 1, Code: s.codes.sign(t.ID, t.EventID, t.CodeKeyVersion),
-		OrganizerName: snap.OrganizerName,
+		OrganizerId: o.OrganizerID, OrganizerName: snap.OrganizerName,
 		Event: &passv1.PassEvent{
 			Id: t.EventID, Name: snap.EventName, VenueName: snap.VenueName, VenueAddress: snap.VenueAddress,
 			TimeZone: snap.TimeZone, Latitude: snap.Latitude, Longitude: snap.Longitude,

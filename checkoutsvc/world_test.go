@@ -105,7 +105,7 @@ func newWorldAlone(t *testing.T, opts ...option) *world {
 	w.peers[0] = serveRPC(t, passv1connect.PassServiceName, func() (string, http.Handler) {
 		return passv1connect.NewPassServiceHandler(w.passes, handlerOptions(w.logger(), rpc.Policy{
 			passv1connect.PassServiceIssuePassesProcedure: rpc.RoleOperator, passv1connect.PassServiceVoidPassProcedure: rpc.RoleOperator,
-			passv1connect.PassServiceListPassesProcedure: rpc.RoleOperator,
+			passv1connect.PassServiceListPassesProcedure: rpc.RoleOperator, passv1connect.PassServiceSetPassSuspendedProcedure: rpc.RoleOperator,
 		})...)
 	})
 	w.peers[1] = serveRPC(t, ledgerv1connect.LedgerServiceName, func() (string, http.Handler) {
@@ -393,14 +393,16 @@ func handlerOptions(logger *slog.Logger, policy rpc.Policy) []connect.HandlerOpt
 // passKeeper is a passsvc that remembers one serial per ticket.
 type passKeeper struct {
 	passv1connect.UnimplementedPassServiceHandler
-	mu      sync.Mutex
-	serials map[string]string
-	voided  map[string]bool
-	before  func(ctx context.Context) error // runs first, may fail or wait
+	mu        sync.Mutex
+	serials   map[string]string
+	voided    map[string]bool
+	suspended map[string]bool
+	changes   map[string]int64                // latest number of SetPassSuspended by serial
+	before    func(ctx context.Context) error // runs first, may fail or wait
 }
 
 func newPassKeeper() *passKeeper {
-	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}}
+	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, changes: map[string]int64{}}
 }
 
 func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
@@ -432,6 +434,22 @@ func (k *passKeeper) VoidPass(_ context.Context, req *passv1.VoidPassRequest) (*
 	defer k.mu.Unlock()
 	k.voided[req.GetPassSerial()] = true
 	return &passv1.VoidPassResponse{}, nil
+}
+
+func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSuspendedRequest) (*passv1.SetPassSuspendedResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if req.GetTicketChangeNumber() > k.changes[req.GetPassSerial()] {
+		k.changes[req.GetPassSerial()], k.suspended[req.GetPassSerial()] = req.GetTicketChangeNumber(), req.GetSuspended()
+	}
+	return &passv1.SetPassSuspendedResponse{}, nil
+}
+
+// isSuspended tells what the pass of a ticket shows.
+func (k *passKeeper) isSuspended(ticketID string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.suspended[k.serials[ticketID]]
 }
 
 // bookKeeper is a ledgersvc that keeps one entry per reference; capture:<intent> is a sale or a receipt, whichever was
