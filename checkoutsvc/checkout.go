@@ -92,6 +92,9 @@ func (s *Service) quote(ctx context.Context, tx pgx.Tx, req *checkoutv1.StartChe
 			return nil, problem.InvalidField(fmt.Sprintf("lines[%d].variant_id", i), "the variant is in another line already, add to its quantity")
 		case v.SaleStartTime != nil && now.Before(*v.SaleStartTime), v.SaleEndTime != nil && !now.Before(*v.SaleEndTime):
 			return nil, problem.New(connect.CodeFailedPrecondition, "SALE_NOT_OPEN", "this variant is not on sale now, see its sale times")
+		case v.OrganizerCannotSell:
+			return nil, problem.New(connect.CodeFailedPrecondition, "ORGANIZER_CANNOT_SELL",
+				"the organiser cannot take money now, try again later with a new key")
 		case quantity > int64(v.OrderTicketLimit):
 			return nil, problem.New(connect.CodeResourceExhausted, "ORDER_TICKET_LIMIT",
 				fmt.Sprintf("lines[%d]: one order may have at most %d tickets of this variant", i, v.OrderTicketLimit))

@@ -13,6 +13,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -63,6 +64,9 @@ func (s *Service) ResolveOperatorItem(
 		}
 		if err != nil {
 			return nil, fmt.Errorf("get operator item: %w", err)
+		}
+		if err := jobs.ResolveAlert(ctx, tx, item.Kind, item.Subject); err != nil { // of the kinds that have one too
+			return nil, err
 		}
 		out, err := operatorItemToProto(item)
 		return &checkoutv1.ResolveOperatorItemResponse{Item: out}, err

@@ -93,7 +93,7 @@ var (
 	orderColumns = `id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
 		application_fee_minor_units, taxes, payment, fulfilment, paying_intent, capture_time, attempt, next_attempt_time,
 		walk_start_time, last_error, create_time, complete_time,
-		issue_passes_ms, record_sale_ms, receipt_sent_time`
+		issue_passes_ms, record_sale_ms, receipt_sent_time, review`
 	selectOrder = `select ` + orderColumns + ` from orders where id = ` + orderIDSQL
 	lockOrder   = selectOrder + ` for update`
 	selectLines = `select order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
@@ -108,7 +108,7 @@ var (
 		currency, state, reason, note, ticket_ids, failure_code, refund_time, create_time from refunds where order_id = ` + orderIDSQL + ` order by create_time, id`
 	selectDisputes = `select id, order_id, payment_intent, status, amount_minor_units, currency, dispute_reason, evidence_due_time,
 		close_time, create_time from disputes where order_id = ` + orderIDSQL + ` order by create_time, id`
-	selectFunds = `select balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time
+	selectFunds = `select balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time, currency
 		from dispute_funds where order_id = ` + orderIDSQL + ` order by funds_time, balance_transaction_id`
 )
 

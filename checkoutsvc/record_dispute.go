@@ -101,6 +101,7 @@ func (w *writes) addDisputeFunds(ctx context.Context, d *checkoutdb.Dispute, fun
 		row := checkoutdb.DisputeFund{
 			BalanceTransactionID: f.GetBalanceTransactionId(), DisputeID: d.ID, OrderID: d.OrderID,
 			MinorUnits: f.GetMinorUnits(), FeeMinorUnits: f.GetFeeMinorUnits(), FundsTime: f.GetTime().AsTime(),
+			Currency: f.GetCurrency(),
 		}
 		w.order.Funds = append(w.order.Funds, row)
 		must(w.q.InsertDisputeFunds(ctx, &w.pipe, checkoutdb.InsertDisputeFundsParams(row)))

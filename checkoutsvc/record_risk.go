@@ -20,7 +20,3 @@ func (s *Service) RecordReview(context.Context, *checkoutv1.RecordReviewRequest)
 func (s *Service) RecordSessionEnd(context.Context, *checkoutv1.RecordSessionEndRequest) (*checkoutv1.RecordSessionEndResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New(""))
 }
-
-func (s *Service) RaiseOperatorItem(context.Context, *checkoutv1.RaiseOperatorItemRequest) (*checkoutv1.RaiseOperatorItemResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New(""))
-}

@@ -56,8 +56,8 @@ type Deps struct {
 	SendAlert func(ctx context.Context, alert jobs.Alert) error
 }
 
-// Service implements CheckoutService, CatalogService, OrderService, PaymentService, AdmissionService and
-// OperationsService. Make one with New.
+// Service implements CheckoutService, CatalogService, OrderService, PaymentService, AccountService, AdmissionService
+// and OperationsService. Make one with New.
 type Service struct {
 	Deps
 	Config Config
@@ -149,16 +149,24 @@ func Policy() rpc.Policy {
 		checkoutv1connect.CatalogServiceCreateVariantProcedure:          rpc.RoleOperator,
 		checkoutv1connect.CatalogServiceCreateVariantVersionProcedure:   rpc.RoleOperator,
 		checkoutv1connect.OrderServiceGetOrderDetailsProcedure:          rpc.RoleOperator,
+		checkoutv1connect.SettlementServiceListOrderMoneyProcedure:      rpc.RoleOperator,
 		checkoutv1connect.OrderServiceListOrdersProcedure:               rpc.RoleOperator,
 		checkoutv1connect.OrderServiceRefundOrderProcedure:              rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordPaymentProcedure:          rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordChargeProcedure:           rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordRefundProcedure:           rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordDisputeProcedure:          rpc.RoleOperator,
+		checkoutv1connect.PaymentServiceRecordFraudWarningProcedure:     rpc.RoleOperator,
+		checkoutv1connect.PaymentServiceRecordReviewProcedure:           rpc.RoleOperator,
+		checkoutv1connect.PaymentServiceRecordSessionEndProcedure:       rpc.RoleOperator,
+		checkoutv1connect.AccountServiceRecordAccountProcedure:          rpc.RoleOperator,
+		checkoutv1connect.AccountServiceGetAccountProcedure:             rpc.RoleOperator,
+		checkoutv1connect.AccountServiceListAccountsProcedure:           rpc.RoleOperator,
 		checkoutv1connect.AdmissionServiceCheckTicketProcedure:          rpc.RoleOperator,
 		checkoutv1connect.AdmissionServiceGetCodeKeysProcedure:          rpc.RoleOperator,
 		checkoutv1connect.OperationsServiceListOperatorItemsProcedure:   rpc.RoleOperator,
 		checkoutv1connect.OperationsServiceResolveOperatorItemProcedure: rpc.RoleOperator,
+		checkoutv1connect.OperationsServiceRaiseOperatorItemProcedure:   rpc.RoleOperator,
 	}
 }
 
@@ -174,7 +182,9 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	add(checkoutv1connect.CatalogServiceName)(checkoutv1connect.NewCatalogServiceHandler(s, opts...))
 	add(checkoutv1connect.OrderServiceName)(checkoutv1connect.NewOrderServiceHandler(s, opts...))
 	add(checkoutv1connect.PaymentServiceName)(checkoutv1connect.NewPaymentServiceHandler(s, opts...))
+	add(checkoutv1connect.AccountServiceName)(checkoutv1connect.NewAccountServiceHandler(s, opts...))
 	add(checkoutv1connect.AdmissionServiceName)(checkoutv1connect.NewAdmissionServiceHandler(s, opts...))
+	add(checkoutv1connect.SettlementServiceName)(checkoutv1connect.NewSettlementServiceHandler(s, opts...))
 	add(checkoutv1connect.OperationsServiceName)(checkoutv1connect.NewOperationsServiceHandler(s, opts...))
 	return services
 }

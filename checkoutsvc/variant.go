@@ -206,6 +206,7 @@ func variantToProto(v checkoutdb.ListVariantsRow) *checkoutv1.Variant {
 		Id: v.ID, ProductId: v.ProductID, EventId: v.EventID, Name: v.Name,
 		CapacityTicketCount: v.Capacity, AvailableTicketCount: v.Capacity - v.Taken,
 		SaleStartTime: toTimestamp(v.SaleStartTime), SaleEndTime: toTimestamp(v.SaleEndTime), OrderTicketLimit: v.OrderTicketLimit,
+		OrganizerCannotSell: v.OrganizerCannotSell,
 		CurrentVersion: &checkoutv1.VariantVersion{
 			Version: v.Version, Price: toMoney(v.Currency, v.PriceMinorUnits), ApplicationFeeMinorUnits: v.ApplicationFeeMinorUnits,
 			TaxMinorUnits: v.TaxMinorUnits, TaxCountry: v.TaxCountry, TaxKind: v.TaxKind, Terms: v.Terms,

@@ -7,6 +7,6 @@ on conflict (id) do update set status = excluded.status, amount_minor_units = ex
     close_time = coalesce(disputes.close_time, excluded.close_time);
 
 -- name: InsertDisputeFunds :exec
-insert into dispute_funds (balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time)
-values ($1, $2, $3, $4, $5, $6)
+insert into dispute_funds (balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time, currency)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict do nothing;

@@ -11,8 +11,8 @@ import (
 )
 
 const insertDisputeFunds = `-- name: InsertDisputeFunds :exec
-insert into dispute_funds (balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time)
-values ($1, $2, $3, $4, $5, $6)
+insert into dispute_funds (balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time, currency)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict do nothing
 `
 
@@ -23,6 +23,7 @@ type InsertDisputeFundsParams struct {
 	MinorUnits           int64
 	FeeMinorUnits        int64
 	FundsTime            time.Time
+	Currency             string
 }
 
 func (q *Queries) InsertDisputeFunds(ctx context.Context, db DBTX, arg InsertDisputeFundsParams) error {
@@ -33,6 +34,7 @@ func (q *Queries) InsertDisputeFunds(ctx context.Context, db DBTX, arg InsertDis
 		arg.MinorUnits,
 		arg.FeeMinorUnits,
 		arg.FundsTime,
+		arg.Currency,
 	)
 	return err
 }

@@ -29,6 +29,13 @@ type DisputeFund struct {
 	MinorUnits           int64
 	FeeMinorUnits        int64
 	FundsTime            time.Time
+	Currency             string
+}
+
+type DisputeReminder struct {
+	DisputeID     string
+	SecondsBefore int64
+	RaiseTime     time.Time
 }
 
 type Event struct {
@@ -44,6 +51,16 @@ type Event struct {
 	DoorsTime     *time.Time
 	StartTime     time.Time
 	EndTime       time.Time
+	CreateTime    time.Time
+}
+
+type FraudWarning struct {
+	ID            string
+	OrderID       string
+	PaymentIntent string
+	ChargeID      string
+	FraudType     string
+	Actionable    bool
 	CreateTime    time.Time
 }
 
@@ -102,6 +119,7 @@ type Order struct {
 	IssuePassesMs            int64
 	RecordSaleMs             int64
 	ReceiptSentTime          *time.Time
+	Review                   string
 }
 
 type OrderLine struct {
@@ -163,10 +181,33 @@ type Refund struct {
 	CreateTime               time.Time
 }
 
+type Review struct {
+	ID            string
+	OrderID       string
+	PaymentIntent string
+	Open          bool
+	ClosedReason  string
+	CreateTime    time.Time
+}
+
 type Stock struct {
 	VariantID string
 	Capacity  int64
 	Taken     int64
+}
+
+type StripeAccount struct {
+	ID             string
+	OrganizerID    string
+	LinkedByHand   bool
+	ChargesEnabled bool
+	PayoutsEnabled bool
+	Disconnected   bool
+	DisabledReason string
+	LooksBegun     int64
+	LookSeen       int64
+	FetchTime      *time.Time
+	CreateTime     time.Time
 }
 
 type Ticket struct {

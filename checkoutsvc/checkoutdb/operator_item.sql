@@ -19,3 +19,13 @@ update operator_items set resolve_time = $2, resolve_note = $3 where id = $1 and
 -- name: GetOperatorItem :one
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
 from operator_items where id = $1;
+
+-- name: RaiseOperatorItem :execrows
+-- RaiseOperatorItem is InsertOperatorItem that tells whether the item is new.
+insert into operator_items (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (kind, subject) do nothing;
+
+-- name: FindOperatorItem :one
+select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
+from operator_items where kind = $1 and subject = $2;

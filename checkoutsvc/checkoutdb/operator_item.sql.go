@@ -11,6 +11,29 @@ import (
 	"time"
 )
 
+const findOperatorItem = `-- name: FindOperatorItem :one
+select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
+from operator_items where kind = $1 and subject = $2
+`
+
+func (q *Queries) FindOperatorItem(ctx context.Context, db DBTX, kind string, subject string) (OperatorItem, error) {
+	row := db.QueryRow(ctx, findOperatorItem, kind, subject)
+	var i OperatorItem
+	err := row.Scan(
+		&i.ID,
+		&i.Kind,
+		&i.Subject,
+		&i.OrderID,
+		&i.PaymentIntent,
+		&i.Facts,
+		&i.SuggestedAction,
+		&i.CreateTime,
+		&i.ResolveTime,
+		&i.ResolveNote,
+	)
+	return i, err
+}
+
 const getOperatorItem = `-- name: GetOperatorItem :one
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
 from operator_items where id = $1
@@ -119,6 +142,41 @@ func (q *Queries) ListOperatorItems(ctx context.Context, db DBTX, arg ListOperat
 		return nil, err
 	}
 	return items, nil
+}
+
+const raiseOperatorItem = `-- name: RaiseOperatorItem :execrows
+insert into operator_items (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (kind, subject) do nothing
+`
+
+type RaiseOperatorItemParams struct {
+	ID              string
+	Kind            string
+	Subject         string
+	OrderID         string
+	PaymentIntent   string
+	Facts           json.RawMessage
+	SuggestedAction string
+	CreateTime      time.Time
+}
+
+// RaiseOperatorItem is InsertOperatorItem that tells whether the item is new.
+func (q *Queries) RaiseOperatorItem(ctx context.Context, db DBTX, arg RaiseOperatorItemParams) (int64, error) {
+	result, err := db.Exec(ctx, raiseOperatorItem,
+		arg.ID,
+		arg.Kind,
+		arg.Subject,
+		arg.OrderID,
+		arg.PaymentIntent,
+		arg.Facts,
+		arg.SuggestedAction,
+		arg.CreateTime,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const resolveOperatorItem = `-- name: ResolveOperatorItem :exec

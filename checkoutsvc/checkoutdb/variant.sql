@@ -27,12 +27,16 @@ where v.id = $1 for update of v;
 update variants set current_version = $2 where id = $1;
 
 -- name: ListVariants :many
--- ListVariants returns variants with their stock and current version: those of an event, or one by its id.
+-- ListVariants returns variants with their stock and current version: those of an event, or one by its id. An organiser
+-- cannot sell who has accounts at Stripe of which none may take money.
 select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_time, v.order_ticket_limit, v.create_time,
     s.capacity, s.taken, p.name as product_name,
     vv.version, vv.currency, vv.price_minor_units, vv.application_fee_minor_units, vv.tax_minor_units, vv.tax_country,
-    vv.tax_kind, vv.terms, vv.create_time as version_create_time
+    vv.tax_kind, vv.terms, vv.create_time as version_create_time,
+    coalesce((select not bool_or(a.charges_enabled and not a.disconnected)
+        from stripe_accounts a where a.organizer_id = e.organizer_id and a.look_seen > 0), false)::boolean as organizer_cannot_sell
 from variants v
+join events e on e.id = v.event_id
 join products p on p.id = v.product_id
 join stock s on s.variant_id = v.id
 join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version

@@ -1,0 +1,28 @@
+-- name: FindIntentOfCharge :one
+-- FindIntentOfCharge returns the intent of a charge that is known.
+select stripe_id from payment_intents
+where charge_id = sqlc.arg(charge_id)::text and charge_id <> '' and stripe_account = sqlc.arg(stripe_account)::text
+    and stripe_id is not null
+limit 1;
+
+-- name: MergeFraudWarning :exec
+-- MergeFraudWarning keeps a warning; one that could once no longer be acted on stays so.
+insert into fraud_warnings (id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (id) do update set actionable = fraud_warnings.actionable and excluded.actionable;
+
+-- name: GetFraudWarning :one
+select id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time from fraud_warnings where id = $1;
+
+-- name: ListReviews :many
+select id, order_id, payment_intent, open, closed_reason, create_time from reviews where order_id = $1 order by id;
+
+-- name: MergeReview :exec
+-- MergeReview keeps a review; closed stays closed, with the reason that was told.
+insert into reviews (id, order_id, payment_intent, open, closed_reason, create_time)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (id) do update set open = reviews.open and excluded.open,
+    closed_reason = case when excluded.closed_reason <> '' then excluded.closed_reason else reviews.closed_reason end;
+
+-- name: SetReview :exec
+update orders set review = $2 where id = $1;
