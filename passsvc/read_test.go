@@ -3,8 +3,12 @@ package passsvc_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,29 +90,104 @@ func TestPhonesThatFetchAtOnceSeeTheChange(t *testing.T) {
 	t.Logf("%d pushes for %d changes", len(pushes), rounds*phones)
 }
 
-// TestEachPushShowsItsRevision changes one pass again and again, waiting for each push: what the phone fetches at that
-// instant must be the change.
+// TestEachPushShowsItsRevision changes passes again and again, waiting for each push. At the instant of the push the
+// phone does what phones do, with the tag and the date of its last visit, and at another replica than the one that made
+// the change: it must be given exactly the change. DAYOF_TEST_SCALE=250 makes 10,000 changes.
 func TestEachPushShowsItsRevision(t *testing.T) {
 	t.Parallel()
 	server, useAPNs := newAPNs(t)
 	r := newService(t, useAPNs, func(c *passsvc.Config) { c.PushCoalesce = 0 }).start(t)
 	reader := newReplica(t, r.pool, r.clock)
-	p, d := r.issue(t, 1)[0], newDevice(1)
-	err := server.SetScript(d.token, apns.Script{
-		OnPushURL: reader.url + passPath(p), OnPushHeaders: map[string]string{"Authorization": "ApplePass " + p.GetAuthenticationToken()},
+	const phones = 10
+	changes := 4 * factor(t) // of each pass
+	var seen atomic.Int64
+	var wait sync.WaitGroup
+	passes := r.issue(t, phones)
+	// Somebody else reads all the time, so that the other replica has it all in memory as it was a moment ago.
+	ended := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-ended:
+				return
+			case <-time.After(time.Millisecond):
+				reader.fetch(t, passes[n%phones])
+			}
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
+	for i, p := range passes {
+		phone := newPhone(t, reader, p, i)
+		if err := server.SetScript(phone.token, apns.Script{OnPushURL: phone.url}); err != nil {
+			t.Fatal(err)
+		}
+		r.register(t, phone.device, p)
+		phone.visit(t)
+		wait.Go(func() {
+			for n := range changes {
+				want := r.set(t, p.GetSerial(), "gate", strconv.Itoa(n)).GetPass().GetEtag()
+				select {
+				case got := <-phone.saw:
+					if got != want {
+						t.Errorf("phone %d, change %d: it got %q instead of %s", i, n, got, want)
+						return
+					}
+				case <-time.After(20 * time.Second * time.Duration(factor(t))):
+					t.Errorf("phone %d, change %d: no push", i, n)
+					return
+				}
+				seen.Add(1)
+			}
+		})
 	}
-	r.register(t, d, p)
-	for i := range 40 * factor(t) {
-		reader.fetch(t, p)
-		want := r.set(t, p.GetSerial(), "gate", fmt.Sprint(i)).GetPass().GetEtag()
-		until(t, "push", func() bool { return len(server.Pushes()) == i+1 })
-		if got := server.Pushes()[i].OnPush.Headers["Etag"]; got != want {
-			t.Fatalf("change %d: the phone got %s, not %s", i, got, want)
+	wait.Wait()
+	close(ended)
+	others.Wait()
+	r.settled(t)
+	for _, push := range server.Pushes() {
+		if push.OnPush == nil || push.OnPush.Status != http.StatusOK {
+			t.Fatalf("%+v", push)
 		}
 	}
+	if n := len(server.Pushes()); n != phones*changes {
+		t.Errorf("%d pushes for %d changes", n, phones*changes)
+	}
+	t.Logf("%d of %d changes were there at the instant of their push", seen.Load(), phones*changes)
+}
+
+// phone is a device that looks for changes whenever its URL is called, which the sandbox does when it takes a push.
+type phone struct {
+	*device
+	url    string
+	reader *replica
+	pass   *passv1.Pass
+	since  string      // Last-Modified of its latest visit
+	saw    chan string // entity tag of what each push brought; empty: nothing
+}
+
+func newPhone(tb testing.TB, reader *replica, p *passv1.Pass, number int) *phone {
+	tb.Helper()
+	phone := &phone{device: newDevice(number), reader: reader, pass: p, saw: make(chan string, 1)}
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { phone.saw <- phone.visit(tb) }))
+	tb.Cleanup(server.Close)
+	phone.url = server.URL
+	return phone
+}
+
+// visit asks which passes changed and fetches its own if it is one of them. It returns the entity tag that it was given.
+func (p *phone) visit(tb testing.TB) string {
+	tb.Helper()
+	list := p.reader.list(tb, p.device)
+	if !slices.Equal(list.SerialNumbers, []string{p.pass.GetSerial()}) {
+		return ""
+	}
+	p.tag = list.LastUpdated
+	got := p.reader.fetch(tb, p.pass, "If-Modified-Since", p.since)
+	if got.status != http.StatusOK {
+		return ""
+	}
+	p.since = got.header.Get("Last-Modified")
+	return got.header.Get("Etag")
 }
 
 // TestReplicasGiveEqualBytes compares archives of two replicas, of which one has just started.
