@@ -32,6 +32,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -61,13 +63,18 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	seconds := flags.Int("seconds", 5, "length of one measurement")
 	rounds := flags.Int("rounds", 3, "interleaved rounds, of which the median counts")
 	replicas := flags.Int("replicas", 1, "replicas of each service, in this process")
+	statements := flags.Int("statements", 0, "also print the so many statements that cost Postgres most (needs pg_stat_statements)")
 	profile := flags.String("cpuprofile", "", "file for a CPU profile of the measurements")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	b := &bench{clock: clock.System{}, length: time.Duration(*seconds) * time.Second}
+	settings := map[string]string{}
+	if *statements > 0 {
+		settings["shared_preload_libraries"] = "pg_stat_statements"
+	}
 	var err error
-	if b.mesh, err = mesh.Start(ctx, mesh.Config{Replicas: *replicas, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
+	if b.mesh, err = mesh.Start(ctx, mesh.Config{Replicas: *replicas, PostgresSettings: settings, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
 		return fmt.Errorf("start the mesh: %w", err)
 	}
 	defer func() { _ = b.mesh.Stop(context.WithoutCancel(ctx)) }()
@@ -89,6 +96,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	if *statements > 0 {
+		if err := b.forgetStatements(ctx); err != nil {
+			return err
+		}
+	}
 	results := map[int][]result{}
 	var commits []float64
 	var counts []int
@@ -106,6 +118,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 				return err
 			}
 			results[n] = append(results[n], r)
+			b.sales += r.sales
 		}
 		if tps, err := b.pgbench(ctx); err == nil {
 			commits = append(commits, tps)
@@ -113,7 +126,13 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 			fmt.Fprintln(errOut, "pgbench not measured:", err)
 		}
 	}
-	return b.print(out, counts, results, commits)
+	if err := b.print(out, counts, results, commits); err != nil {
+		return err
+	}
+	if *statements > 0 {
+		return b.printStatements(ctx, out, *statements)
+	}
+	return nil
 }
 
 type bench struct {
@@ -122,6 +141,7 @@ type bench struct {
 	clock    clock.Clock
 	length   time.Duration
 	variants []*checkoutv1.Variant
+	sales    int // since the warm-up
 }
 
 // result is one measurement.
@@ -132,6 +152,9 @@ type result struct {
 	complete  []time.Duration
 	scannable []time.Duration // from the payment at Stripe to valid tickets
 	busy      float64         // cores that this process used
+	postgres  float64         // cores that Postgres used
+	commits   float64         // per sale, in all databases, sandbox and background included
+	wal       float64         // kilobytes per sale, likewise
 }
 
 func (b *bench) sell(ctx context.Context) error {
@@ -157,6 +180,10 @@ func (b *bench) measure(ctx context.Context, n int) (result, error) {
 	var mu sync.Mutex
 	var failure error
 	var next atomic.Int64
+	before, err := b.postgres(ctx)
+	if err != nil {
+		return r, err
+	}
 	from, used := b.clock.Now(), cpuTime()
 	until := from.Add(b.length)
 	var wg sync.WaitGroup
@@ -180,7 +207,64 @@ func (b *bench) measure(ctx context.Context, n int) (result, error) {
 	took := b.clock.Now().Sub(from)
 	r.rate = float64(r.sales) / took.Seconds()
 	r.busy = (cpuTime() - used).Seconds() / took.Seconds()
+	after, err := b.postgres(ctx)
+	if err != nil {
+		return r, errors.Join(failure, err)
+	}
+	r.postgres = (after.cpu - before.cpu).Seconds() / took.Seconds()
+	r.commits = float64(after.commits-before.commits) / float64(r.sales)
+	r.wal = float64(after.wal-before.wal) / 1000 / float64(r.sales)
 	return r, failure
+}
+
+// server is what Postgres has done so far.
+type server struct {
+	cpu     time.Duration
+	commits int64
+	wal     int64
+}
+
+// clockTicks is the unit of /proc/PID/stat, 100 a second on every Linux that Go runs on.
+const clockTicks = 100
+
+// postgres reads the counters of the server; backends that have ended do not count.
+func (b *bench) postgres(ctx context.Context) (server, error) {
+	var s server
+	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
+	if err != nil {
+		return s, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var backend int
+	if err := conn.QueryRow(ctx, `select pg_backend_pid(), (select sum(xact_commit)::bigint from pg_stat_database),
+		pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint`).Scan(&backend, &s.commits, &s.wal); err != nil {
+		return s, err
+	}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return s, err
+	}
+	type process struct{ parent, ticks int }
+	processes := map[int]process{}
+	for _, path := range stats {
+		text, err := os.ReadFile(filepath.Clean(path))
+		if err != nil {
+			continue // it has ended
+		}
+		name := strings.LastIndexByte(string(text), ')')
+		fields := strings.Fields(string(text[name+1:]))
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		parent, _ := strconv.Atoi(fields[1])
+		user, _ := strconv.Atoi(fields[11])
+		system, _ := strconv.Atoi(fields[12])
+		processes[pid] = process{parent: parent, ticks: user + system}
+	}
+	for _, p := range processes {
+		if p.parent == processes[backend].parent && p.parent > 1 {
+			s.cpu += time.Duration(p.ticks) * time.Second / clockTicks
+		}
+	}
+	return s, nil
 }
 
 // sale is one sale; it ends when the ticket is valid.
@@ -252,13 +336,16 @@ func (b *bench) print(out io.Writer, counts []int, results map[int][]result, com
 	}
 	fmt.Fprintf(out, "%d cores, load of the machine %s", runtime.NumCPU(), load)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "callers\tsales/s\tstart p50\tp99\tcomplete p50\tp99\tpaid to scannable p95\tcores used\t")
+	fmt.Fprintln(w, "callers\tsales/s\tstart p50\tp99\tcomplete p50\tp99\tpaid to scannable p95\tcores used\tby Postgres\tCPU ms/sale\tcommits/sale\tWAL kB/sale\t")
 	for _, n := range counts {
 		r := results[n]
-		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.2f\t\n", n, median(r, func(r result) float64 { return r.rate }),
+		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.1f\t%.1f\t%.1f\t\n", n, median(r, func(r result) float64 { return r.rate }),
 			quantile(r, 0.5, func(r result) []time.Duration { return r.start }), quantile(r, 0.99, func(r result) []time.Duration { return r.start }),
 			quantile(r, 0.5, func(r result) []time.Duration { return r.complete }), quantile(r, 0.99, func(r result) []time.Duration { return r.complete }),
-			quantile(r, 0.95, func(r result) []time.Duration { return r.scannable }), median(r, func(r result) float64 { return r.busy }))
+			quantile(r, 0.95, func(r result) []time.Duration { return r.scannable }), median(r, func(r result) float64 { return r.busy }),
+			median(r, func(r result) float64 { return r.postgres }), median(r, func(r result) float64 { return 1000 * (r.busy + r.postgres) / r.rate }),
+			median(r, func(r result) float64 { return r.commits }),
+			median(r, func(r result) float64 { return r.wal }))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -300,4 +387,43 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func (b *bench) forgetStatements(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, `create extension if not exists pg_stat_statements; select pg_stat_statements_reset()`)
+	return err
+}
+
+// printStatements prints where the time of Postgres went since the warm-up, per sale.
+func (b *bench) printStatements(ctx context.Context, out io.Writer, n int) error {
+	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, `
+		select d.datname, s.calls, s.total_exec_time, left(regexp_replace(s.query, '\s+', ' ', 'g'), 110)
+		from pg_stat_statements s join pg_database d on d.oid = s.dbid
+		order by s.total_exec_time desc limit $1`, n)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "database\tcalls/sale\tms/sale\tstatement")
+	var database, query string
+	var calls int64
+	var took float64
+	_, err = pgx.ForEachRow(rows, []any{&database, &calls, &took, &query}, func() error {
+		_, err := fmt.Fprintf(w, "%s\t%.2f\t%.3f\t%s\n", database, float64(calls)/float64(b.sales), took/float64(b.sales), query)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.Flush()
 }

@@ -123,15 +123,15 @@ where id = $1
 `
 
 type SetAccountParams struct {
-	ID             string
-	OrganizerID    string
-	LinkedByHand   bool
-	ChargesEnabled bool
-	PayoutsEnabled bool
-	Disconnected   bool
-	DisabledReason string
-	LookSeen       int64
-	FetchTime      *time.Time
+	ID             string     `json:"id"`
+	OrganizerID    string     `json:"organizer_id"`
+	LinkedByHand   bool       `json:"linked_by_hand"`
+	ChargesEnabled bool       `json:"charges_enabled"`
+	PayoutsEnabled bool       `json:"payouts_enabled"`
+	Disconnected   bool       `json:"disconnected"`
+	DisabledReason string     `json:"disabled_reason"`
+	LookSeen       int64      `json:"look_seen"`
+	FetchTime      *time.Time `json:"fetch_time"`
 }
 
 func (q *Queries) SetAccount(ctx context.Context, db DBTX, arg SetAccountParams) error {

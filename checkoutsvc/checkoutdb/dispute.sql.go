@@ -17,13 +17,13 @@ on conflict do nothing
 `
 
 type InsertDisputeFundsParams struct {
-	BalanceTransactionID string
-	DisputeID            string
-	OrderID              string
-	MinorUnits           int64
-	FeeMinorUnits        int64
-	FundsTime            time.Time
-	Currency             string
+	BalanceTransactionID string    `json:"balance_transaction_id"`
+	DisputeID            string    `json:"dispute_id"`
+	OrderID              string    `json:"order_id"`
+	MinorUnits           int64     `json:"minor_units"`
+	FeeMinorUnits        int64     `json:"fee_minor_units"`
+	FundsTime            time.Time `json:"funds_time"`
+	Currency             string    `json:"currency"`
 }
 
 func (q *Queries) InsertDisputeFunds(ctx context.Context, db DBTX, arg InsertDisputeFundsParams) error {
@@ -49,16 +49,16 @@ on conflict (id) do update set status = excluded.status, amount_minor_units = ex
 `
 
 type UpsertDisputeParams struct {
-	ID               string
-	OrderID          string
-	PaymentIntent    string
-	Status           string
-	AmountMinorUnits int64
-	Currency         string
-	DisputeReason    string
-	EvidenceDueTime  *time.Time
-	CloseTime        *time.Time
-	CreateTime       time.Time
+	ID               string     `json:"id"`
+	OrderID          string     `json:"order_id"`
+	PaymentIntent    string     `json:"payment_intent"`
+	Status           string     `json:"status"`
+	AmountMinorUnits int64      `json:"amount_minor_units"`
+	Currency         string     `json:"currency"`
+	DisputeReason    string     `json:"dispute_reason"`
+	EvidenceDueTime  *time.Time `json:"evidence_due_time"`
+	CloseTime        *time.Time `json:"close_time"`
+	CreateTime       time.Time  `json:"create_time"`
 }
 
 func (q *Queries) UpsertDispute(ctx context.Context, db DBTX, arg UpsertDisputeParams) error {

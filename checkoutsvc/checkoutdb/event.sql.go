@@ -44,19 +44,19 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 `
 
 type InsertEventParams struct {
-	ID            string
-	OrganizerID   string
-	OrganizerName string
-	Name          string
-	VenueName     string
-	VenueAddress  string
-	TimeZone      string
-	Latitude      *float64
-	Longitude     *float64
-	DoorsTime     *time.Time
-	StartTime     time.Time
-	EndTime       time.Time
-	CreateTime    time.Time
+	ID            string     `json:"id"`
+	OrganizerID   string     `json:"organizer_id"`
+	OrganizerName string     `json:"organizer_name"`
+	Name          string     `json:"name"`
+	VenueName     string     `json:"venue_name"`
+	VenueAddress  string     `json:"venue_address"`
+	TimeZone      string     `json:"time_zone"`
+	Latitude      *float64   `json:"latitude"`
+	Longitude     *float64   `json:"longitude"`
+	DoorsTime     *time.Time `json:"doors_time"`
+	StartTime     time.Time  `json:"start_time"`
+	EndTime       time.Time  `json:"end_time"`
+	CreateTime    time.Time  `json:"create_time"`
 }
 
 func (q *Queries) InsertEvent(ctx context.Context, db DBTX, arg InsertEventParams) error {

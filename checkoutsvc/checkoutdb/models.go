@@ -10,255 +10,255 @@ import (
 )
 
 type Dispute struct {
-	ID               string
-	OrderID          string
-	PaymentIntent    string
-	Status           string
-	AmountMinorUnits int64
-	Currency         string
-	DisputeReason    string
-	EvidenceDueTime  *time.Time
-	CloseTime        *time.Time
-	CreateTime       time.Time
+	ID               string     `json:"id"`
+	OrderID          string     `json:"order_id"`
+	PaymentIntent    string     `json:"payment_intent"`
+	Status           string     `json:"status"`
+	AmountMinorUnits int64      `json:"amount_minor_units"`
+	Currency         string     `json:"currency"`
+	DisputeReason    string     `json:"dispute_reason"`
+	EvidenceDueTime  *time.Time `json:"evidence_due_time"`
+	CloseTime        *time.Time `json:"close_time"`
+	CreateTime       time.Time  `json:"create_time"`
 }
 
 type DisputeFund struct {
-	BalanceTransactionID string
-	DisputeID            string
-	OrderID              string
-	MinorUnits           int64
-	FeeMinorUnits        int64
-	FundsTime            time.Time
-	Currency             string
+	BalanceTransactionID string    `json:"balance_transaction_id"`
+	DisputeID            string    `json:"dispute_id"`
+	OrderID              string    `json:"order_id"`
+	MinorUnits           int64     `json:"minor_units"`
+	FeeMinorUnits        int64     `json:"fee_minor_units"`
+	FundsTime            time.Time `json:"funds_time"`
+	Currency             string    `json:"currency"`
 }
 
 type DisputeReminder struct {
-	DisputeID     string
-	SecondsBefore int64
-	RaiseTime     time.Time
+	DisputeID     string    `json:"dispute_id"`
+	SecondsBefore int64     `json:"seconds_before"`
+	RaiseTime     time.Time `json:"raise_time"`
 }
 
 type Event struct {
-	ID            string
-	OrganizerID   string
-	OrganizerName string
-	Name          string
-	VenueName     string
-	VenueAddress  string
-	TimeZone      string
-	Latitude      *float64
-	Longitude     *float64
-	DoorsTime     *time.Time
-	StartTime     time.Time
-	EndTime       time.Time
-	CreateTime    time.Time
+	ID            string     `json:"id"`
+	OrganizerID   string     `json:"organizer_id"`
+	OrganizerName string     `json:"organizer_name"`
+	Name          string     `json:"name"`
+	VenueName     string     `json:"venue_name"`
+	VenueAddress  string     `json:"venue_address"`
+	TimeZone      string     `json:"time_zone"`
+	Latitude      *float64   `json:"latitude"`
+	Longitude     *float64   `json:"longitude"`
+	DoorsTime     *time.Time `json:"doors_time"`
+	StartTime     time.Time  `json:"start_time"`
+	EndTime       time.Time  `json:"end_time"`
+	CreateTime    time.Time  `json:"create_time"`
 }
 
 type FraudWarning struct {
-	ID            string
-	OrderID       string
-	PaymentIntent string
-	ChargeID      string
-	FraudType     string
-	Actionable    bool
-	CreateTime    time.Time
+	ID            string    `json:"id"`
+	OrderID       string    `json:"order_id"`
+	PaymentIntent string    `json:"payment_intent"`
+	ChargeID      string    `json:"charge_id"`
+	FraudType     string    `json:"fraud_type"`
+	Actionable    bool      `json:"actionable"`
+	CreateTime    time.Time `json:"create_time"`
 }
 
 type Hold struct {
-	OrderID    string
-	State      string
-	ExpireTime time.Time
-	EndTime    *time.Time
+	OrderID    string     `json:"order_id"`
+	State      string     `json:"state"`
+	ExpireTime time.Time  `json:"expire_time"`
+	EndTime    *time.Time `json:"end_time"`
 }
 
 type IdempotencyKey struct {
-	Caller       string
-	Method       string
-	Key          string
-	Fingerprint  []byte
-	Subject      string
-	ResponseType string
-	Response     []byte
-	CreatedTime  time.Time
+	Caller       string    `json:"caller"`
+	Method       string    `json:"method"`
+	Key          string    `json:"key"`
+	Fingerprint  []byte    `json:"fingerprint"`
+	Subject      string    `json:"subject"`
+	ResponseType string    `json:"response_type"`
+	Response     []byte    `json:"response"`
+	CreatedTime  time.Time `json:"created_time"`
 }
 
 type OperatorItem struct {
-	ID              string
-	Kind            string
-	Subject         string
-	OrderID         string
-	PaymentIntent   string
-	Facts           json.RawMessage
-	SuggestedAction string
-	CreateTime      time.Time
-	ResolveTime     *time.Time
-	ResolveNote     string
+	ID              string          `json:"id"`
+	Kind            string          `json:"kind"`
+	Subject         string          `json:"subject"`
+	OrderID         string          `json:"order_id"`
+	PaymentIntent   string          `json:"payment_intent"`
+	Facts           json.RawMessage `json:"facts"`
+	SuggestedAction string          `json:"suggested_action"`
+	CreateTime      time.Time       `json:"create_time"`
+	ResolveTime     *time.Time      `json:"resolve_time"`
+	ResolveNote     string          `json:"resolve_note"`
 }
 
 type Order struct {
-	ID                       string
-	OrganizerID              string
-	EventID                  string
-	BuyerName                string
-	BuyerEmail               string
-	Language                 string
-	Currency                 string
-	TotalMinorUnits          int64
-	ApplicationFeeMinorUnits int64
-	Taxes                    json.RawMessage
-	Payment                  string
-	Fulfilment               string
-	PayingIntent             *string
-	CaptureTime              *time.Time
-	Attempt                  int32
-	NextAttemptTime          *time.Time
-	WalkStartTime            *time.Time
-	LastError                string
-	CreateTime               time.Time
-	CompleteTime             *time.Time
-	IssuePassesMs            int64
-	RecordSaleMs             int64
-	ReceiptSentTime          *time.Time
-	Review                   string
+	ID                       string          `json:"id"`
+	OrganizerID              string          `json:"organizer_id"`
+	EventID                  string          `json:"event_id"`
+	BuyerName                string          `json:"buyer_name"`
+	BuyerEmail               string          `json:"buyer_email"`
+	Language                 string          `json:"language"`
+	Currency                 string          `json:"currency"`
+	TotalMinorUnits          int64           `json:"total_minor_units"`
+	ApplicationFeeMinorUnits int64           `json:"application_fee_minor_units"`
+	Taxes                    json.RawMessage `json:"taxes"`
+	Payment                  string          `json:"payment"`
+	Fulfilment               string          `json:"fulfilment"`
+	PayingIntent             *string         `json:"paying_intent"`
+	CaptureTime              *time.Time      `json:"capture_time"`
+	Attempt                  int32           `json:"attempt"`
+	NextAttemptTime          *time.Time      `json:"next_attempt_time"`
+	WalkStartTime            *time.Time      `json:"walk_start_time"`
+	LastError                string          `json:"last_error"`
+	CreateTime               time.Time       `json:"create_time"`
+	CompleteTime             *time.Time      `json:"complete_time"`
+	IssuePassesMs            int64           `json:"issue_passes_ms"`
+	RecordSaleMs             int64           `json:"record_sale_ms"`
+	ReceiptSentTime          *time.Time      `json:"receipt_sent_time"`
+	Review                   string          `json:"review"`
 }
 
 type OrderLine struct {
-	OrderID             string
-	Position            int32
-	VariantID           string
-	VariantVersion      int32
-	ProductName         string
-	VariantName         string
-	Quantity            int32
-	UnitPriceMinorUnits int64
-	Snapshot            json.RawMessage
+	OrderID             string          `json:"order_id"`
+	Position            int32           `json:"position"`
+	VariantID           string          `json:"variant_id"`
+	VariantVersion      int32           `json:"variant_version"`
+	ProductName         string          `json:"product_name"`
+	VariantName         string          `json:"variant_name"`
+	Quantity            int32           `json:"quantity"`
+	UnitPriceMinorUnits int64           `json:"unit_price_minor_units"`
+	Snapshot            json.RawMessage `json:"snapshot"`
 }
 
 type PaymentIntent struct {
-	ID                   string
-	OrderID              string
-	Number               int32
-	StripeAccount        string
-	StripeID             *string
-	ClientSecret         string
-	Currency             string
-	AmountMinorUnits     int64
-	Status               string
-	StatusTime           time.Time
-	CapturedMinorUnits   int64
-	Succeeded            bool
-	Canceled             bool
-	ChargeID             string
-	BalanceTransactionID string
-	FailureCode          string
-	Surplus              bool
-	Mismatch             string
-	CreateTime           time.Time
+	ID                   string    `json:"id"`
+	OrderID              string    `json:"order_id"`
+	Number               int32     `json:"number"`
+	StripeAccount        string    `json:"stripe_account"`
+	StripeID             *string   `json:"stripe_id"`
+	ClientSecret         string    `json:"client_secret"`
+	Currency             string    `json:"currency"`
+	AmountMinorUnits     int64     `json:"amount_minor_units"`
+	Status               string    `json:"status"`
+	StatusTime           time.Time `json:"status_time"`
+	CapturedMinorUnits   int64     `json:"captured_minor_units"`
+	Succeeded            bool      `json:"succeeded"`
+	Canceled             bool      `json:"canceled"`
+	ChargeID             string    `json:"charge_id"`
+	BalanceTransactionID string    `json:"balance_transaction_id"`
+	FailureCode          string    `json:"failure_code"`
+	Surplus              bool      `json:"surplus"`
+	Mismatch             string    `json:"mismatch"`
+	CreateTime           time.Time `json:"create_time"`
 }
 
 type Product struct {
-	ID         string
-	EventID    string
-	Name       string
-	CreateTime time.Time
+	ID         string    `json:"id"`
+	EventID    string    `json:"event_id"`
+	Name       string    `json:"name"`
+	CreateTime time.Time `json:"create_time"`
 }
 
 type Refund struct {
-	ID                       string
-	OrderID                  string
-	PaymentIntent            string
-	StripeRefundID           *string
-	AmountMinorUnits         int64
-	ApplicationFeeMinorUnits int64
-	Taxes                    json.RawMessage
-	Currency                 string
-	State                    string
-	Reason                   string
-	Note                     string
-	TicketIds                []string
-	FailureCode              string
-	RefundTime               *time.Time
-	CreateTime               time.Time
+	ID                       string          `json:"id"`
+	OrderID                  string          `json:"order_id"`
+	PaymentIntent            string          `json:"payment_intent"`
+	StripeRefundID           *string         `json:"stripe_refund_id"`
+	AmountMinorUnits         int64           `json:"amount_minor_units"`
+	ApplicationFeeMinorUnits int64           `json:"application_fee_minor_units"`
+	Taxes                    json.RawMessage `json:"taxes"`
+	Currency                 string          `json:"currency"`
+	State                    string          `json:"state"`
+	Reason                   string          `json:"reason"`
+	Note                     string          `json:"note"`
+	TicketIds                []string        `json:"ticket_ids"`
+	FailureCode              string          `json:"failure_code"`
+	RefundTime               *time.Time      `json:"refund_time"`
+	CreateTime               time.Time       `json:"create_time"`
 }
 
 type Review struct {
-	ID            string
-	OrderID       string
-	PaymentIntent string
-	Open          bool
-	ClosedReason  string
-	CreateTime    time.Time
+	ID            string    `json:"id"`
+	OrderID       string    `json:"order_id"`
+	PaymentIntent string    `json:"payment_intent"`
+	Open          bool      `json:"open"`
+	ClosedReason  string    `json:"closed_reason"`
+	CreateTime    time.Time `json:"create_time"`
 }
 
 type Stock struct {
-	VariantID string
-	Capacity  int64
-	Taken     int64
+	VariantID string `json:"variant_id"`
+	Capacity  int64  `json:"capacity"`
+	Taken     int64  `json:"taken"`
 }
 
 type StripeAccount struct {
-	ID             string
-	OrganizerID    string
-	LinkedByHand   bool
-	ChargesEnabled bool
-	PayoutsEnabled bool
-	Disconnected   bool
-	DisabledReason string
-	LooksBegun     int64
-	LookSeen       int64
-	FetchTime      *time.Time
-	CreateTime     time.Time
+	ID             string     `json:"id"`
+	OrganizerID    string     `json:"organizer_id"`
+	LinkedByHand   bool       `json:"linked_by_hand"`
+	ChargesEnabled bool       `json:"charges_enabled"`
+	PayoutsEnabled bool       `json:"payouts_enabled"`
+	Disconnected   bool       `json:"disconnected"`
+	DisabledReason string     `json:"disabled_reason"`
+	LooksBegun     int64      `json:"looks_begun"`
+	LookSeen       int64      `json:"look_seen"`
+	FetchTime      *time.Time `json:"fetch_time"`
+	CreateTime     time.Time  `json:"create_time"`
 }
 
 type Ticket struct {
-	ID             string
-	OrderID        string
-	Position       int32
-	EventID        string
-	VariantID      string
-	VariantVersion int32
-	CodeKeyVersion int32
-	CreateTime     time.Time
-	SnapshotSchema int32
-	Snapshot       json.RawMessage
-	State          string
-	PassSerial     string
-	ChangeNumber   int64
-	ValidTime      *time.Time
+	ID             string          `json:"id"`
+	OrderID        string          `json:"order_id"`
+	Position       int32           `json:"position"`
+	EventID        string          `json:"event_id"`
+	VariantID      string          `json:"variant_id"`
+	VariantVersion int32           `json:"variant_version"`
+	CodeKeyVersion int32           `json:"code_key_version"`
+	CreateTime     time.Time       `json:"create_time"`
+	SnapshotSchema int32           `json:"snapshot_schema"`
+	Snapshot       json.RawMessage `json:"snapshot"`
+	State          string          `json:"state"`
+	PassSerial     string          `json:"pass_serial"`
+	ChangeNumber   int64           `json:"change_number"`
+	ValidTime      *time.Time      `json:"valid_time"`
 }
 
 type Timeline struct {
-	OrderID string
-	Number  int64
-	Time    time.Time
-	Step    string
-	Attempt int32
-	TookMs  int64
-	Error   string
-	Detail  string
+	OrderID string    `json:"order_id"`
+	Number  int64     `json:"number"`
+	Time    time.Time `json:"time"`
+	Step    string    `json:"step"`
+	Attempt int32     `json:"attempt"`
+	TookMs  int64     `json:"took_ms"`
+	Error   string    `json:"error"`
+	Detail  string    `json:"detail"`
 }
 
 type Variant struct {
-	ID               string
-	ProductID        string
-	EventID          string
-	Name             string
-	SaleStartTime    *time.Time
-	SaleEndTime      *time.Time
-	OrderTicketLimit int32
-	CurrentVersion   int32
-	CreateTime       time.Time
+	ID               string     `json:"id"`
+	ProductID        string     `json:"product_id"`
+	EventID          string     `json:"event_id"`
+	Name             string     `json:"name"`
+	SaleStartTime    *time.Time `json:"sale_start_time"`
+	SaleEndTime      *time.Time `json:"sale_end_time"`
+	OrderTicketLimit int32      `json:"order_ticket_limit"`
+	CurrentVersion   int32      `json:"current_version"`
+	CreateTime       time.Time  `json:"create_time"`
 }
 
 type VariantVersion struct {
-	VariantID                string
-	Version                  int32
-	Currency                 string
-	PriceMinorUnits          int64
-	ApplicationFeeMinorUnits int64
-	TaxMinorUnits            int64
-	TaxCountry               string
-	TaxKind                  string
-	Terms                    string
-	CreateTime               time.Time
+	VariantID                string    `json:"variant_id"`
+	Version                  int32     `json:"version"`
+	Currency                 string    `json:"currency"`
+	PriceMinorUnits          int64     `json:"price_minor_units"`
+	ApplicationFeeMinorUnits int64     `json:"application_fee_minor_units"`
+	TaxMinorUnits            int64     `json:"tax_minor_units"`
+	TaxCountry               string    `json:"tax_country"`
+	TaxKind                  string    `json:"tax_kind"`
+	Terms                    string    `json:"terms"`
+	CreateTime               time.Time `json:"create_time"`
 }

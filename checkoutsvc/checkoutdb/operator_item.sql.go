@@ -64,14 +64,14 @@ on conflict (kind, subject) do nothing
 `
 
 type InsertOperatorItemParams struct {
-	ID              string
-	Kind            string
-	Subject         string
-	OrderID         string
-	PaymentIntent   string
-	Facts           json.RawMessage
-	SuggestedAction string
-	CreateTime      time.Time
+	ID              string          `json:"id"`
+	Kind            string          `json:"kind"`
+	Subject         string          `json:"subject"`
+	OrderID         string          `json:"order_id"`
+	PaymentIntent   string          `json:"payment_intent"`
+	Facts           json.RawMessage `json:"facts"`
+	SuggestedAction string          `json:"suggested_action"`
+	CreateTime      time.Time       `json:"create_time"`
 }
 
 // InsertOperatorItem raises an item once per kind and subject.
@@ -100,11 +100,11 @@ limit $5
 `
 
 type ListOperatorItemsParams struct {
-	BeforeTime      time.Time
-	BeforeID        string
-	OrderID         string
-	IncludeResolved bool
-	PageSize        int32
+	BeforeTime      time.Time `json:"before_time"`
+	BeforeID        string    `json:"before_id"`
+	OrderID         string    `json:"order_id"`
+	IncludeResolved bool      `json:"include_resolved"`
+	PageSize        int32     `json:"page_size"`
 }
 
 func (q *Queries) ListOperatorItems(ctx context.Context, db DBTX, arg ListOperatorItemsParams) ([]OperatorItem, error) {
@@ -151,14 +151,14 @@ on conflict (kind, subject) do nothing
 `
 
 type RaiseOperatorItemParams struct {
-	ID              string
-	Kind            string
-	Subject         string
-	OrderID         string
-	PaymentIntent   string
-	Facts           json.RawMessage
-	SuggestedAction string
-	CreateTime      time.Time
+	ID              string          `json:"id"`
+	Kind            string          `json:"kind"`
+	Subject         string          `json:"subject"`
+	OrderID         string          `json:"order_id"`
+	PaymentIntent   string          `json:"payment_intent"`
+	Facts           json.RawMessage `json:"facts"`
+	SuggestedAction string          `json:"suggested_action"`
+	CreateTime      time.Time       `json:"create_time"`
 }
 
 // RaiseOperatorItem is InsertOperatorItem that tells whether the item is new.

@@ -24,8 +24,8 @@ returning id, attempt
 `
 
 type ClaimDueOrdersRow struct {
-	ID      string
-	Attempt int32
+	ID      string `json:"id"`
+	Attempt int32  `json:"attempt"`
 }
 
 // ClaimDueOrders leases orders whose next attempt is due to this replica.
@@ -56,12 +56,12 @@ where id = $1 and attempt = $6 and fulfilment in ('in_progress', 'ledger_blocked
 `
 
 type CompleteOrderParams struct {
-	ID            string
-	Payment       string
-	CompleteTime  *time.Time
-	IssuePassesMs int64
-	RecordSaleMs  int64
-	Attempt       int32
+	ID            string     `json:"id"`
+	Payment       string     `json:"payment"`
+	CompleteTime  *time.Time `json:"complete_time"`
+	IssuePassesMs int64      `json:"issue_passes_ms"`
+	RecordSaleMs  int64      `json:"record_sale_ms"`
+	Attempt       int32      `json:"attempt"`
 }
 
 // CompleteOrder ends a walk. The caller holds the row lock and has checked the attempt.
@@ -82,10 +82,10 @@ select id, payment, fulfilment, attempt from orders where id = $1
 `
 
 type GetOrderStatesRow struct {
-	ID         string
-	Payment    string
-	Fulfilment string
-	Attempt    int32
+	ID         string `json:"id"`
+	Payment    string `json:"payment"`
+	Fulfilment string `json:"fulfilment"`
+	Attempt    int32  `json:"attempt"`
 }
 
 func (q *Queries) GetOrderStates(ctx context.Context, db DBTX, id string) (GetOrderStatesRow, error) {
@@ -107,8 +107,8 @@ where id = $1 and attempt = $2::integer and fulfilment in ('in_progress', 'ledge
 `
 
 type GetWalkAgeRow struct {
-	WalkedSeconds float64
-	Fulfilment    string
+	WalkedSeconds float64 `json:"walked_seconds"`
+	Fulfilment    string  `json:"fulfilment"`
 }
 
 // GetWalkAge returns for how many seconds an order has been walked, by the database's clock. No row: not in this walk.
@@ -126,17 +126,17 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertOrderParams struct {
-	ID                       string
-	OrganizerID              string
-	EventID                  string
-	BuyerName                string
-	BuyerEmail               string
-	Language                 string
-	Currency                 string
-	TotalMinorUnits          int64
-	ApplicationFeeMinorUnits int64
-	Taxes                    json.RawMessage
-	CreateTime               time.Time
+	ID                       string          `json:"id"`
+	OrganizerID              string          `json:"organizer_id"`
+	EventID                  string          `json:"event_id"`
+	BuyerName                string          `json:"buyer_name"`
+	BuyerEmail               string          `json:"buyer_email"`
+	Language                 string          `json:"language"`
+	Currency                 string          `json:"currency"`
+	TotalMinorUnits          int64           `json:"total_minor_units"`
+	ApplicationFeeMinorUnits int64           `json:"application_fee_minor_units"`
+	Taxes                    json.RawMessage `json:"taxes"`
+	CreateTime               time.Time       `json:"create_time"`
 }
 
 func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParams) error {
@@ -163,15 +163,15 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 `
 
 type InsertOrderLineParams struct {
-	OrderID             string
-	Position            int32
-	VariantID           string
-	VariantVersion      int32
-	ProductName         string
-	VariantName         string
-	Quantity            int32
-	UnitPriceMinorUnits int64
-	Snapshot            json.RawMessage
+	OrderID             string          `json:"order_id"`
+	Position            int32           `json:"position"`
+	VariantID           string          `json:"variant_id"`
+	VariantVersion      int32           `json:"variant_version"`
+	ProductName         string          `json:"product_name"`
+	VariantName         string          `json:"variant_name"`
+	Quantity            int32           `json:"quantity"`
+	UnitPriceMinorUnits int64           `json:"unit_price_minor_units"`
+	Snapshot            json.RawMessage `json:"snapshot"`
 }
 
 func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderLineParams) error {
@@ -199,16 +199,16 @@ limit $5
 `
 
 type ListOrdersParams struct {
-	BeforeTime time.Time
-	BeforeID   string
-	EventID    string
-	Fulfilment string
-	PageSize   int32
+	BeforeTime time.Time `json:"before_time"`
+	BeforeID   string    `json:"before_id"`
+	EventID    string    `json:"event_id"`
+	Fulfilment string    `json:"fulfilment"`
+	PageSize   int32     `json:"page_size"`
 }
 
 type ListOrdersRow struct {
-	ID         string
-	CreateTime time.Time
+	ID         string    `json:"id"`
+	CreateTime time.Time `json:"create_time"`
 }
 
 func (q *Queries) ListOrders(ctx context.Context, db DBTX, arg ListOrdersParams) ([]ListOrdersRow, error) {
@@ -254,11 +254,11 @@ returning id
 `
 
 type PostponeOrderParams struct {
-	ID             string
-	Fulfilment     string
-	LastError      string
-	BackoffSeconds float64
-	Attempt        int32
+	ID             string  `json:"id"`
+	Fulfilment     string  `json:"fulfilment"`
+	LastError      string  `json:"last_error"`
+	BackoffSeconds float64 `json:"backoff_seconds"`
+	Attempt        int32   `json:"attempt"`
 }
 
 // PostponeOrder writes down a failed attempt and when to try again. No row: the walker was fenced off.
@@ -308,11 +308,11 @@ where id = $1
 `
 
 type StartWalkParams struct {
-	ID           string
-	Payment      string
-	PayingIntent *string
-	CaptureTime  *time.Time
-	LeaseSeconds float64
+	ID           string     `json:"id"`
+	Payment      string     `json:"payment"`
+	PayingIntent *string    `json:"paying_intent"`
+	CaptureTime  *time.Time `json:"capture_time"`
+	LeaseSeconds float64    `json:"lease_seconds"`
 }
 
 // StartWalk gives the order to its first walker: attempt 1 with a lease.

@@ -37,7 +37,8 @@ from (
     order by coalesce(r.refund_time, r.create_time), coalesce(r.stripe_refund_id, r.id)
     limit sqlc.arg(page_size)::integer)
     union all
-    (select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units, d.currency,
+    (select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units,
+        coalesce(nullif(f.currency, ''), d.currency),
         f.funds_time, '', '', false, '', false, f.dispute_id
     from dispute_funds f join disputes d on d.id = f.dispute_id
     left join payment_intents p on p.stripe_id = d.payment_intent and p.order_id = f.order_id
@@ -79,7 +80,8 @@ from (
     from refunds r left join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     where r.stripe_refund_id = any (sqlc.arg(ids)::text[]) or r.id = any (sqlc.arg(ids)::text[])
     union all
-    select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units, d.currency,
+    select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units,
+        coalesce(nullif(f.currency, ''), d.currency),
         f.funds_time, '', '', false, '', false, f.dispute_id
     from dispute_funds f join disputes d on d.id = f.dispute_id
     left join payment_intents p on p.stripe_id = d.payment_intent and p.order_id = f.order_id

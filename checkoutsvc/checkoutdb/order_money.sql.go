@@ -28,7 +28,8 @@ from (
     from refunds r left join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     where r.stripe_refund_id = any ($1::text[]) or r.id = any ($1::text[])
     union all
-    select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units, d.currency,
+    select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units,
+        coalesce(nullif(f.currency, ''), d.currency),
         f.funds_time, '', '', false, '', false, f.dispute_id
     from dispute_funds f join disputes d on d.id = f.dispute_id
     left join payment_intents p on p.stripe_id = d.payment_intent and p.order_id = f.order_id
@@ -44,22 +45,22 @@ order by line.time, line.id
 `
 
 type FindOrderMoneyRow struct {
-	Kind           int32
-	ID             string
-	OrderID        string
-	OrganizerID    string
-	Fulfilment     string
-	PaymentIntent  string
-	StripeAccount  string
-	MinorUnits     int64
-	Currency       string
-	Time           time.Time
-	ChargeID       string
-	Mismatch       string
-	Paying         bool
-	RefundState    string
-	RefundAtStripe bool
-	DisputeID      string
+	Kind           int32     `json:"kind"`
+	ID             string    `json:"id"`
+	OrderID        string    `json:"order_id"`
+	OrganizerID    string    `json:"organizer_id"`
+	Fulfilment     string    `json:"fulfilment"`
+	PaymentIntent  string    `json:"payment_intent"`
+	StripeAccount  string    `json:"stripe_account"`
+	MinorUnits     int64     `json:"minor_units"`
+	Currency       string    `json:"currency"`
+	Time           time.Time `json:"time"`
+	ChargeID       string    `json:"charge_id"`
+	Mismatch       string    `json:"mismatch"`
+	Paying         bool      `json:"paying"`
+	RefundState    string    `json:"refund_state"`
+	RefundAtStripe bool      `json:"refund_at_stripe"`
+	DisputeID      string    `json:"dispute_id"`
 }
 
 // FindOrderMoney returns the lines of given ids: payment intents, refunds by Stripe's id or ours, balance transactions of
@@ -163,7 +164,8 @@ from (
     order by coalesce(r.refund_time, r.create_time), coalesce(r.stripe_refund_id, r.id)
     limit $5::integer)
     union all
-    (select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units, d.currency,
+    (select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units,
+        coalesce(nullif(f.currency, ''), d.currency),
         f.funds_time, '', '', false, '', false, f.dispute_id
     from dispute_funds f join disputes d on d.id = f.dispute_id
     left join payment_intents p on p.stripe_id = d.payment_intent and p.order_id = f.order_id
@@ -187,30 +189,30 @@ limit $5::integer
 `
 
 type ListOrderMoneyParams struct {
-	FromTime  time.Time
-	UntilTime time.Time
-	AfterTime time.Time
-	AfterID   string
-	PageSize  int32
+	FromTime  time.Time `json:"from_time"`
+	UntilTime time.Time `json:"until_time"`
+	AfterTime time.Time `json:"after_time"`
+	AfterID   string    `json:"after_id"`
+	PageSize  int32     `json:"page_size"`
 }
 
 type ListOrderMoneyRow struct {
-	Kind           int32
-	ID             string
-	OrderID        string
-	OrganizerID    string
-	Fulfilment     string
-	PaymentIntent  string
-	StripeAccount  string
-	MinorUnits     int64
-	Currency       string
-	Time           time.Time
-	ChargeID       string
-	Mismatch       string
-	Paying         bool
-	RefundState    string
-	RefundAtStripe bool
-	DisputeID      string
+	Kind           int32     `json:"kind"`
+	ID             string    `json:"id"`
+	OrderID        string    `json:"order_id"`
+	OrganizerID    string    `json:"organizer_id"`
+	Fulfilment     string    `json:"fulfilment"`
+	PaymentIntent  string    `json:"payment_intent"`
+	StripeAccount  string    `json:"stripe_account"`
+	MinorUnits     int64     `json:"minor_units"`
+	Currency       string    `json:"currency"`
+	Time           time.Time `json:"time"`
+	ChargeID       string    `json:"charge_id"`
+	Mismatch       string    `json:"mismatch"`
+	Paying         bool      `json:"paying"`
+	RefundState    string    `json:"refund_state"`
+	RefundAtStripe bool      `json:"refund_at_stripe"`
+	DisputeID      string    `json:"dispute_id"`
 }
 
 // ListOrderMoney returns what orders know of money in a span of time, after the cursor (time, id). Each branch walks an

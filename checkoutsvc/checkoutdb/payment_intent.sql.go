@@ -18,16 +18,16 @@ on conflict do nothing
 `
 
 type InsertPaymentIntentParams struct {
-	ID               string
-	OrderID          string
-	Number           int32
-	StripeAccount    string
-	StripeID         *string
-	Currency         string
-	AmountMinorUnits int64
-	Status           string
-	StatusTime       time.Time
-	CreateTime       time.Time
+	ID               string    `json:"id"`
+	OrderID          string    `json:"order_id"`
+	Number           int32     `json:"number"`
+	StripeAccount    string    `json:"stripe_account"`
+	StripeID         *string   `json:"stripe_id"`
+	Currency         string    `json:"currency"`
+	AmountMinorUnits int64     `json:"amount_minor_units"`
+	Status           string    `json:"status"`
+	StatusTime       time.Time `json:"status_time"`
+	CreateTime       time.Time `json:"create_time"`
 }
 
 func (q *Queries) InsertPaymentIntent(ctx context.Context, db DBTX, arg InsertPaymentIntentParams) error {
@@ -62,12 +62,12 @@ where order_id = $1 and stripe_id is null
 `
 
 type ListUnansweredPaymentIntentsRow struct {
-	ID               string
-	OrderID          string
-	Number           int32
-	StripeAccount    string
-	Currency         string
-	AmountMinorUnits int64
+	ID               string `json:"id"`
+	OrderID          string `json:"order_id"`
+	Number           int32  `json:"number"`
+	StripeAccount    string `json:"stripe_account"`
+	Currency         string `json:"currency"`
+	AmountMinorUnits int64  `json:"amount_minor_units"`
 }
 
 // ListUnansweredPaymentIntents returns our create calls of an order whose answer is not known.
@@ -105,17 +105,17 @@ where id = $1
 `
 
 type SetPaymentIntentFactsParams struct {
-	ID                   string
-	Status               string
-	StatusTime           time.Time
-	CapturedMinorUnits   int64
-	Succeeded            bool
-	Canceled             bool
-	ChargeID             string
-	BalanceTransactionID string
-	FailureCode          string
-	Surplus              bool
-	Mismatch             string
+	ID                   string    `json:"id"`
+	Status               string    `json:"status"`
+	StatusTime           time.Time `json:"status_time"`
+	CapturedMinorUnits   int64     `json:"captured_minor_units"`
+	Succeeded            bool      `json:"succeeded"`
+	Canceled             bool      `json:"canceled"`
+	ChargeID             string    `json:"charge_id"`
+	BalanceTransactionID string    `json:"balance_transaction_id"`
+	FailureCode          string    `json:"failure_code"`
+	Surplus              bool      `json:"surplus"`
+	Mismatch             string    `json:"mismatch"`
 }
 
 func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPaymentIntentFactsParams) error {

@@ -59,20 +59,20 @@ on conflict do nothing
 `
 
 type InsertRefundParams struct {
-	ID                       string
-	OrderID                  string
-	PaymentIntent            string
-	StripeRefundID           *string
-	AmountMinorUnits         int64
-	ApplicationFeeMinorUnits int64
-	Taxes                    json.RawMessage
-	Currency                 string
-	State                    string
-	Reason                   string
-	Note                     string
-	TicketIds                []string
-	RefundTime               *time.Time
-	CreateTime               time.Time
+	ID                       string          `json:"id"`
+	OrderID                  string          `json:"order_id"`
+	PaymentIntent            string          `json:"payment_intent"`
+	StripeRefundID           *string         `json:"stripe_refund_id"`
+	AmountMinorUnits         int64           `json:"amount_minor_units"`
+	ApplicationFeeMinorUnits int64           `json:"application_fee_minor_units"`
+	Taxes                    json.RawMessage `json:"taxes"`
+	Currency                 string          `json:"currency"`
+	State                    string          `json:"state"`
+	Reason                   string          `json:"reason"`
+	Note                     string          `json:"note"`
+	TicketIds                []string        `json:"ticket_ids"`
+	RefundTime               *time.Time      `json:"refund_time"`
+	CreateTime               time.Time       `json:"create_time"`
 }
 
 func (q *Queries) InsertRefund(ctx context.Context, db DBTX, arg InsertRefundParams) error {
@@ -100,12 +100,12 @@ update refunds set state = $2, stripe_refund_id = $3, refund_time = $4, failure_
 `
 
 type SetRefundFactsParams struct {
-	ID             string
-	State          string
-	StripeRefundID *string
-	RefundTime     *time.Time
-	FailureCode    string
-	TicketIds      []string
+	ID             string     `json:"id"`
+	State          string     `json:"state"`
+	StripeRefundID *string    `json:"stripe_refund_id"`
+	RefundTime     *time.Time `json:"refund_time"`
+	FailureCode    string     `json:"failure_code"`
+	TicketIds      []string   `json:"ticket_ids"`
 }
 
 func (q *Queries) SetRefundFacts(ctx context.Context, db DBTX, arg SetRefundFactsParams) error {

@@ -82,13 +82,13 @@ on conflict (id) do update set actionable = fraud_warnings.actionable and exclud
 `
 
 type MergeFraudWarningParams struct {
-	ID            string
-	OrderID       string
-	PaymentIntent string
-	ChargeID      string
-	FraudType     string
-	Actionable    bool
-	CreateTime    time.Time
+	ID            string    `json:"id"`
+	OrderID       string    `json:"order_id"`
+	PaymentIntent string    `json:"payment_intent"`
+	ChargeID      string    `json:"charge_id"`
+	FraudType     string    `json:"fraud_type"`
+	Actionable    bool      `json:"actionable"`
+	CreateTime    time.Time `json:"create_time"`
 }
 
 // MergeFraudWarning keeps a warning; one that could once no longer be acted on stays so.
@@ -113,12 +113,12 @@ on conflict (id) do update set open = reviews.open and excluded.open,
 `
 
 type MergeReviewParams struct {
-	ID            string
-	OrderID       string
-	PaymentIntent string
-	Open          bool
-	ClosedReason  string
-	CreateTime    time.Time
+	ID            string    `json:"id"`
+	OrderID       string    `json:"order_id"`
+	PaymentIntent string    `json:"payment_intent"`
+	Open          bool      `json:"open"`
+	ClosedReason  string    `json:"closed_reason"`
+	CreateTime    time.Time `json:"create_time"`
 }
 
 // MergeReview keeps a review; closed stays closed, with the reason that was told.

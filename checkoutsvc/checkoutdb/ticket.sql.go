@@ -46,16 +46,16 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
 type InsertTicketParams struct {
-	ID             string
-	OrderID        string
-	Position       int32
-	EventID        string
-	VariantID      string
-	VariantVersion int32
-	Snapshot       json.RawMessage
-	SnapshotSchema int32
-	CodeKeyVersion int32
-	CreateTime     time.Time
+	ID             string          `json:"id"`
+	OrderID        string          `json:"order_id"`
+	Position       int32           `json:"position"`
+	EventID        string          `json:"event_id"`
+	VariantID      string          `json:"variant_id"`
+	VariantVersion int32           `json:"variant_version"`
+	Snapshot       json.RawMessage `json:"snapshot"`
+	SnapshotSchema int32           `json:"snapshot_schema"`
+	CodeKeyVersion int32           `json:"code_key_version"`
+	CreateTime     time.Time       `json:"create_time"`
 }
 
 func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketParams) error {
@@ -79,11 +79,11 @@ update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number 
 `
 
 type SetTicketStateParams struct {
-	ID           string
-	State        string
-	PassSerial   string
-	ValidTime    *time.Time
-	ChangeNumber int64
+	ID           string     `json:"id"`
+	State        string     `json:"state"`
+	PassSerial   string     `json:"pass_serial"`
+	ValidTime    *time.Time `json:"valid_time"`
+	ChangeNumber int64      `json:"change_number"`
 }
 
 func (q *Queries) SetTicketState(ctx context.Context, db DBTX, arg SetTicketStateParams) error {

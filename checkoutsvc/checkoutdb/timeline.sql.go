@@ -15,13 +15,13 @@ insert into timeline (order_id, time, step, attempt, took_ms, error, detail) val
 `
 
 type InsertTimelineParams struct {
-	OrderID string
-	Time    time.Time
-	Step    string
-	Attempt int32
-	TookMs  int64
-	Error   string
-	Detail  string
+	OrderID string    `json:"order_id"`
+	Time    time.Time `json:"time"`
+	Step    string    `json:"step"`
+	Attempt int32     `json:"attempt"`
+	TookMs  int64     `json:"took_ms"`
+	Error   string    `json:"error"`
+	Detail  string    `json:"detail"`
 }
 
 func (q *Queries) InsertTimeline(ctx context.Context, db DBTX, arg InsertTimelineParams) error {

@@ -56,14 +56,14 @@ values ($1, $2, $3, $4, $5, $6, $7, 1, $8)
 `
 
 type InsertVariantParams struct {
-	ID               string
-	ProductID        string
-	EventID          string
-	Name             string
-	SaleStartTime    *time.Time
-	SaleEndTime      *time.Time
-	OrderTicketLimit int32
-	CreateTime       time.Time
+	ID               string     `json:"id"`
+	ProductID        string     `json:"product_id"`
+	EventID          string     `json:"event_id"`
+	Name             string     `json:"name"`
+	SaleStartTime    *time.Time `json:"sale_start_time"`
+	SaleEndTime      *time.Time `json:"sale_end_time"`
+	OrderTicketLimit int32      `json:"order_ticket_limit"`
+	CreateTime       time.Time  `json:"create_time"`
 }
 
 func (q *Queries) InsertVariant(ctx context.Context, db DBTX, arg InsertVariantParams) error {
@@ -87,16 +87,16 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
 type InsertVariantVersionParams struct {
-	VariantID                string
-	Version                  int32
-	Currency                 string
-	PriceMinorUnits          int64
-	ApplicationFeeMinorUnits int64
-	TaxMinorUnits            int64
-	TaxCountry               string
-	TaxKind                  string
-	Terms                    string
-	CreateTime               time.Time
+	VariantID                string    `json:"variant_id"`
+	Version                  int32     `json:"version"`
+	Currency                 string    `json:"currency"`
+	PriceMinorUnits          int64     `json:"price_minor_units"`
+	ApplicationFeeMinorUnits int64     `json:"application_fee_minor_units"`
+	TaxMinorUnits            int64     `json:"tax_minor_units"`
+	TaxCountry               string    `json:"tax_country"`
+	TaxKind                  string    `json:"tax_kind"`
+	Terms                    string    `json:"terms"`
+	CreateTime               time.Time `json:"create_time"`
 }
 
 func (q *Queries) InsertVariantVersion(ctx context.Context, db DBTX, arg InsertVariantVersionParams) error {
@@ -133,27 +133,27 @@ limit 500
 `
 
 type ListVariantsRow struct {
-	ID                       string
-	ProductID                string
-	EventID                  string
-	Name                     string
-	SaleStartTime            *time.Time
-	SaleEndTime              *time.Time
-	OrderTicketLimit         int32
-	CreateTime               time.Time
-	Capacity                 int64
-	Taken                    int64
-	ProductName              string
-	Version                  int32
-	Currency                 string
-	PriceMinorUnits          int64
-	ApplicationFeeMinorUnits int64
-	TaxMinorUnits            int64
-	TaxCountry               string
-	TaxKind                  string
-	Terms                    string
-	VersionCreateTime        time.Time
-	OrganizerCannotSell      bool
+	ID                       string     `json:"id"`
+	ProductID                string     `json:"product_id"`
+	EventID                  string     `json:"event_id"`
+	Name                     string     `json:"name"`
+	SaleStartTime            *time.Time `json:"sale_start_time"`
+	SaleEndTime              *time.Time `json:"sale_end_time"`
+	OrderTicketLimit         int32      `json:"order_ticket_limit"`
+	CreateTime               time.Time  `json:"create_time"`
+	Capacity                 int64      `json:"capacity"`
+	Taken                    int64      `json:"taken"`
+	ProductName              string     `json:"product_name"`
+	Version                  int32      `json:"version"`
+	Currency                 string     `json:"currency"`
+	PriceMinorUnits          int64      `json:"price_minor_units"`
+	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
+	TaxMinorUnits            int64      `json:"tax_minor_units"`
+	TaxCountry               string     `json:"tax_country"`
+	TaxKind                  string     `json:"tax_kind"`
+	Terms                    string     `json:"terms"`
+	VersionCreateTime        time.Time  `json:"version_create_time"`
+	OrganizerCannotSell      bool       `json:"organizer_cannot_sell"`
 }
 
 // ListVariants returns variants with their stock and current version: those of an event, or one by its id. An organiser
@@ -207,8 +207,8 @@ where v.id = $1 for update of v
 `
 
 type LockVariantRow struct {
-	CurrentVersion int32
-	Currency       string
+	CurrentVersion int32  `json:"current_version"`
+	Currency       string `json:"currency"`
 }
 
 // LockVariant returns the number and the currency of the version that is on sale, and keeps others from adding one.
