@@ -16,6 +16,7 @@ import (
 	"github.com/wneessen/go-mail"
 
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/money"
 )
 
@@ -79,6 +80,7 @@ func (s *Service) sendReceipt(ctx context.Context, job *river.Job[sendReceiptArg
 	if err := s.mail.Do(ctx, func(ctx context.Context) error { return s.deliver(ctx, message) }); err != nil {
 		return fmt.Errorf("send receipt: %w", err)
 	}
+	crash.At(crash.CheckoutReceiptSent)
 	now := s.Clock.Now()
 	if err := s.q.MarkReceiptSent(ctx, s.Pool, o.ID, &now); err != nil {
 		return fmt.Errorf("mark receipt sent: %w", err)

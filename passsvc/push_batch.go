@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
@@ -53,6 +54,7 @@ func (l *lane) sendBatch(ctx context.Context) (int, error) {
 	time.Sleep(pushSettleWait)
 	began := l.s.Clock.Now()
 	l.sendAll(ctx, deliveries)
+	crash.At(crash.PassPushed)
 	if err := l.settle(ctx, deliveries); err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
@@ -80,6 +81,7 @@ func (s *Service) revise(ctx context.Context, tx pgx.Tx, now time.Time, why caus
 	if err := pipeline.Flush(ctx, tx); err != nil {
 		return nil, fmt.Errorf("write revisions: %w", err)
 	}
+	crash.At(crash.PassRevised)
 	return rows, nil
 }
 

@@ -1,9 +1,11 @@
 // Command ordeal sells tickets through two replicas of each service as processes while it kills, freezes and starves them,
 // then checks every invariant. The seed that it prints brings the same blows about again.
 //
-//	go run ./e2e/ordeal [-seed N] [-runs N] [-sales 200] [-buyers 16] [-kills 20] [-faults 10] [-database-failures 2]
-//	go run ./e2e/ordeal -crash-points        every named crash point, one run each
-//	go run ./e2e/ordeal -crash-point NAME    one of them
+//	go run ./e2e/ordeal [-seed N] [-runs N] [-sales 200] [-kills 20] [-freezes 5] [-faults 10] [-database-failures 3]
+//	go run ./e2e/ordeal -crash-points        die at every named crash point, one run each
+//	go run ./e2e/ordeal -stop-points         stop for 20 s at every one instead
+//	go run ./e2e/ordeal -crash-point NAME    one of them; also -stop-point NAME
+//	go run ./e2e/ordeal -planted             plants bugs and wants each to be caught, three times of three
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,53 +41,67 @@ func program() int {
 	return 0
 }
 
-func run(ctx context.Context, args []string, out io.Writer) (failed bool, err error) {
+// stopTime is how long a replica is stopped at a point: longer than any lease.
+const stopTime = 20 * time.Second
+
+// options are what the command line says.
+type options struct {
+	config              ordeal.Config
+	runs                int
+	crashPoints         bool
+	stopPoints, planted bool
+	crashPoint          string
+	stopPoint           string
+	only                string
+}
+
+func parse(args []string, out io.Writer) (options, error) {
+	o := options{config: ordeal.Config{
+		Log: out, Replicas: 2, StopFor: stopTime, Settings: map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "2s"},
+	}}
 	flags := flag.NewFlagSet("ordeal", flag.ContinueOnError)
-	seed := flags.Uint64("seed", rand.Uint64(), "of the first run")
-	runs := flags.Int("runs", 1, "runs, each with the next seed")
-	points := flags.Bool("crash-points", false, "die at every named crash point instead")
-	point := flags.String("crash-point", "", "die at this crash point instead")
-	program := flags.String("program", "", "dayof binary; built when empty")
-	c := ordeal.Config{Log: out, Settings: map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "2s"}}
-	flags.IntVar(&c.Sales, "sales", 200, "sales in a run")
-	flags.IntVar(&c.Buyers, "buyers", 16, "buyers at once")
-	flags.IntVar(&c.Kills, "kills", 20, "kills and freezes per service")
-	flags.IntVar(&c.Faults, "faults", 10, "times that an outside party fails")
-	flags.IntVar(&c.DatabaseFailures, "database-failures", 2, "times that Postgres fails")
-	if err := flags.Parse(args); err != nil {
+	flags.Uint64Var(&o.config.Seed, "seed", rand.Uint64(), "of the first run")
+	flags.IntVar(&o.runs, "runs", 1, "runs, each with the next seed; of each planted bug 3 unless set")
+	flags.BoolVar(&o.crashPoints, "crash-points", false, "die at every named crash point instead")
+	flags.StringVar(&o.crashPoint, "crash-point", "", "die at this crash point instead")
+	flags.BoolVar(&o.stopPoints, "stop-points", false, "stop at every named crash point instead")
+	flags.StringVar(&o.stopPoint, "stop-point", "", "stop at this crash point instead")
+	flags.BoolVar(&o.planted, "planted", false, "plant bugs instead, each of which must be caught")
+	flags.StringVar(&o.only, "only", "", "plant only the bug of this name")
+	flags.StringVar(&o.config.Program, "program", "", "dayof binary; built when empty")
+	flags.IntVar(&o.config.Sales, "sales", 200, "sales in a run")
+	flags.IntVar(&o.config.Buyers, "buyers", 200, "buyers at once")
+	flags.IntVar(&o.config.Kills, "kills", 20, "kills per service")
+	flags.IntVar(&o.config.Freezes, "freezes", 5, "freezes per service")
+	flags.IntVar(&o.config.Faults, "faults", 10, "times that an outside party fails")
+	flags.IntVar(&o.config.DatabaseFailures, "database-failures", 3, "times that Postgres fails")
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("%q is no flag", flags.Arg(0))
+	}
+	return o, err
+}
+
+func run(ctx context.Context, args []string, out io.Writer) (failed bool, err error) {
+	o, err := parse(args, out)
+	if err != nil {
 		return true, err
 	}
-	if c.Program = *program; c.Program == "" {
+	if o.planted {
+		return plantAll(ctx, o, out)
+	}
+	if o.config.Program == "" {
 		dir, err := os.MkdirTemp("", "dayof-ordeal-*")
 		if err != nil {
 			return true, err
 		}
 		defer os.RemoveAll(dir)
-		c.Program = filepath.Join(dir, "dayof")
-		build := exec.CommandContext(ctx, "go", "build", "-o", c.Program, "./cmd/dayof")
-		build.Stdout, build.Stderr = out, out
-		if err := build.Run(); err != nil {
-			return true, fmt.Errorf("build dayof: %w", err)
+		o.config.Program = filepath.Join(dir, "dayof")
+		if err := build(ctx, "", o.config.Program, out); err != nil {
+			return true, err
 		}
 	}
-	dying := crash.Points()
-	if *point != "" {
-		dying = []string{*point}
-	}
-	if *points || *point != "" {
-		c.Kills, c.Faults, c.DatabaseFailures = 0, 0, 0
-		for i, point := range dying {
-			c.CrashPoint, c.Seed = point, *seed+uint64(i)
-			bad, err := once(ctx, c, out)
-			if err != nil {
-				return true, err
-			}
-			failed = failed || bad
-		}
-		return failed, nil
-	}
-	for i := range *runs {
-		c.Seed = *seed + uint64(i)
+	for _, c := range o.configs() {
 		bad, err := once(ctx, c, out)
 		if err != nil {
 			return true, err
@@ -94,16 +111,78 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 	return failed, nil
 }
 
+// build makes the dayof binary from the tree in dir.
+func build(ctx context.Context, dir, program string, out io.Writer) error {
+	command := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/dayof")
+	command.Dir, command.Stdout, command.Stderr = dir, out, out
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("build dayof: %w", err)
+	}
+	return nil
+}
+
+// configs are the runs that were asked for, each with the next seed.
+func (o options) configs() []ordeal.Config {
+	var all []ordeal.Config
+	add := func(c ordeal.Config) {
+		c.Seed += uint64(len(all))
+		all = append(all, c)
+	}
+	aimed := o.config
+	aimed.Kills, aimed.Freezes, aimed.Faults, aimed.DatabaseFailures = 0, 0, 0, 0
+	for _, point := range chosen(o.crashPoints, o.crashPoint) {
+		aimed.CrashPoint, aimed.StopPoint = point, ""
+		add(aimed)
+	}
+	for _, point := range chosen(o.stopPoints, o.stopPoint) {
+		aimed.CrashPoint, aimed.StopPoint = "", point
+		add(aimed)
+	}
+	if len(all) == 0 {
+		for range o.runs {
+			add(o.config)
+		}
+	}
+	return all
+}
+
+// chosen are all points, or the one that was named.
+func chosen(all bool, one string) []string {
+	switch {
+	case all:
+		return crash.Points()
+	case one != "":
+		return []string{one}
+	}
+	return nil
+}
+
 // once holds one ordeal and tells what came of it.
 func once(ctx context.Context, c ordeal.Config, out io.Writer) (failed bool, err error) {
-	r, err := ordeal.Run(ctx, c)
+	r, took, err := hold(ctx, c)
 	if err != nil {
-		return true, fmt.Errorf("seed %d %s: %w", c.Seed, c.CrashPoint, err)
+		return true, fmt.Errorf("seed %d %s: %w", c.Seed, c.CrashPoint+c.StopPoint, err)
 	}
-	fmt.Fprintf(out, "seed %d %s: %d paid, %d completed, %d refunded, %d killed, %d frozen, orders ended in %v, all in %v, %d violations\n",
-		r.Seed, c.CrashPoint, r.Paid, r.Completed, r.Refunded, r.Killed, r.Frozen, r.OrdersEnded.Round(100*time.Millisecond), r.Recovery.Round(100*time.Millisecond), len(r.Violations))
+	fmt.Fprintf(out, "seed %d %s: %s, in %v\n", r.Seed, c.CrashPoint+c.StopPoint, describe(r), took)
 	for _, v := range r.Violations {
 		fmt.Fprintln(out, "VIOLATION", v)
 	}
 	return len(r.Violations) > 0, nil
+}
+
+func hold(ctx context.Context, c ordeal.Config) (ordeal.Report, time.Duration, error) {
+	began := clockNow()
+	r, err := ordeal.Run(ctx, c)
+	return r, clockNow().Sub(began).Round(time.Second), err
+}
+
+func describe(r ordeal.Report) string {
+	return strings.Join([]string{
+		fmt.Sprintf("%d paid", r.Paid), fmt.Sprintf("%d completed", r.Completed), fmt.Sprintf("%d given up", r.Refunded),
+		fmt.Sprintf("%d killed", r.Killed), fmt.Sprintf("%d frozen", r.Frozen),
+		fmt.Sprintf("%d orphans taken up within %v", r.Orphans, r.OrphanWaitMax.Round(100*time.Millisecond)),
+		fmt.Sprintf("%d pushes to %d phones", r.Pushes, r.Phones),
+		fmt.Sprintf("orders ended in %v, all in %v", r.OrdersEnded.Round(100*time.Millisecond), r.Recovery.Round(100*time.Millisecond)),
+		fmt.Sprintf("%d violations", len(r.Violations)),
+	}, ", ")
 }

@@ -149,6 +149,14 @@ func (m *Mesh) Thaw(service string, n int) error {
 	return m.processes[service][n].signal(syscall.SIGCONT)
 }
 
+// Stopped tells whether a replica that is a process is frozen, by Freeze or by itself.
+func (m *Mesh) Stopped(service string, n int) (bool, error) {
+	p := m.processes[service][n]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return isStopped(p.cmd.Process.Pid)
+}
+
 // Ended is closed when a replica that is a process has ended, by itself or not.
 func (m *Mesh) Ended(service string, n int) <-chan struct{} { return m.processes[service][n].ended() }
 

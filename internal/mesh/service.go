@@ -110,7 +110,7 @@ func loadCommon(l *config.Loader, r recipe) common {
 		drainTimeout: l.Duration("DAYOF_DRAIN_TIMEOUT", 10*time.Second,
 			"how long calls in flight may take to finish after SIGTERM"),
 		crashPoint: l.String("DAYOF_DEBUG_CRASH_POINT", "",
-			"for tests only: die as by kill -9 at this point, POINT or POINT:N for the N-th time; refused by production builds"),
+			"for tests only: die as by kill -9 at this point, POINT or POINT:N for the N-th time, or stop there with stop@ before it; refused by production builds"),
 		maxInFlight: l.Int("DAYOF_MAX_IN_FLIGHT", 1024, "calls served at once before others are refused with resource_exhausted"),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ const buyerPatience = 90 * time.Second
 // retryPause is between a buyer's tries.
 const retryPause = 100 * time.Millisecond
 
-// buyAll lets all sales happen, some at once.
+// buyAll lets all sales happen: half of them at once, as when a sale opens, and the others one by one while things break.
 func (o *ordeal) buyAll(ctx context.Context, variant *checkoutv1.Variant) error {
 	work := make(chan int)
 	var mu sync.Mutex
@@ -30,6 +31,7 @@ func (o *ordeal) buyAll(ctx context.Context, variant *checkoutv1.Variant) error 
 	for range max(o.config.Buyers, 1) {
 		wg.Go(func() {
 			for i := range work {
+				o.awaitTurn(ctx, i)
 				if err := o.buy(ctx, variant, i); err != nil {
 					mu.Lock()
 					failure = errors.Join(failure, fmt.Errorf("sale %d: %w", i, err))
@@ -46,28 +48,56 @@ func (o *ordeal) buyAll(ctx context.Context, variant *checkoutv1.Variant) error 
 	return failure
 }
 
+// awaitTurn waits until so many blows were dealt that the sale is in proportion.
+func (o *ordeal) awaitTurn(ctx context.Context, i int) {
+	rush := o.config.Sales / 2
+	for i >= rush && int(o.dealt.Load())*(o.config.Sales-rush) < (i-rush)*len(o.plan) && ctx.Err() == nil {
+		rest(ctx, retryPause)
+	}
+}
+
+// buyer draws from a source of its own, so that what it does depends on the seed and not on others.
+type buyer struct {
+	mu      sync.Mutex
+	random  *rand.Rand
+	clients []*dev.Client
+}
+
+func (o *ordeal) newBuyer(number int) *buyer {
+	return &buyer{random: rand.New(rand.NewPCG(o.config.Seed, uint64(2+number))), clients: o.clients}
+}
+
+func (b *buyer) chance(n int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.random.IntN(n)
+}
+
+func (b *buyer) anyone() *dev.Client { return b.clients[b.chance(len(b.clients))] }
+
 // buy is one buyer: starts a checkout, pays, and half of the time tells so; the other half closes the browser. The click
-// is repeated on any replica, with one key, until it is answered.
+// is repeated on any replica, with one key, until it is answered. Some have a phone, some get their money back.
 func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, buyerPatience)
 	defer cancel()
+	b := o.newBuyer(i)
+	tickets, tells, hasPhone, refunds := int32(1+b.chance(2)), b.chance(2) == 0, b.chance(4) == 0, b.chance(4) == 0
 	req := &checkoutv1.StartCheckoutRequest{
 		EventId: variant.GetEventId(),
-		Lines:   []*checkoutv1.CartLine{{VariantId: variant.GetId(), Quantity: int32(1 + o.chance(2))}},
-		Buyer:   &checkoutv1.Buyer{Name: "Ada Beispiel", Email: "ada@example.test", Language: "en"},
+		Lines:   []*checkoutv1.CartLine{{VariantId: variant.GetId(), Quantity: tickets}},
+		Buyer:   &checkoutv1.Buyer{Name: "Ada Beispiel", Email: fmt.Sprintf("ada+%d@example.test", i), Language: "en"},
 	}
 	var started *checkoutv1.StartCheckoutResponse
-	err := o.insist(ctx, func(c *dev.Client) (err error) {
+	err := b.insist(ctx, func(c *dev.Client) (err error) {
 		started, err = c.Checkout.StartCheckout(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/start", i)), req)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("start checkout: %w", err)
 	}
-	tells := o.chance(2) == 0
-	err = o.insist(ctx, func(c *dev.Client) error {
+	err = b.insist(ctx, func(c *dev.Client) error {
 		err := c.Stripe.Confirm(ctx, started.GetPaymentIntentId(), started.GetPaymentClientSecret(), dev.CardThatPays)
-		if err != nil && o.captured(ctx, c, started.GetPaymentIntentId()) {
+		if err != nil && captured(ctx, c, started.GetPaymentIntentId()) {
 			return nil // it was done, only the reply was lost
 		}
 		return err
@@ -75,27 +105,32 @@ func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) er
 	if err != nil {
 		return fmt.Errorf("pay: %w", err)
 	}
+	orderID := started.GetOrder().GetId()
 	o.mu.Lock()
-	o.paid = append(o.paid, started.GetOrder().GetId())
+	o.paid = append(o.paid, orderID)
 	o.mu.Unlock()
-	if o.chance(5) == 0 {
-		return o.refund(ctx, i, started.GetOrder().GetId())
+	if tells {
+		// What the browser says may get lost: nothing may depend on it.
+		_, _ = b.anyone().Checkout.CompleteCheckout(
+			rpc.WithBearerToken(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/complete", i)), started.GetOrderAccessToken()),
+			&checkoutv1.CompleteCheckoutRequest{OrderId: orderID, PaymentIntentId: started.GetPaymentIntentId()})
 	}
-	if !tells {
-		return nil
+	if hasPhone {
+		if err := o.getPhone(ctx, b, i, orderID); err != nil {
+			return fmt.Errorf("phone: %w", err)
+		}
 	}
-	// What the browser says may get lost: nothing may depend on it.
-	_, _ = o.anyone().Checkout.CompleteCheckout(
-		rpc.WithBearerToken(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/complete", i)), started.GetOrderAccessToken()),
-		&checkoutv1.CompleteCheckoutRequest{OrderId: started.GetOrder().GetId(), PaymentIntentId: started.GetPaymentIntentId()})
+	if refunds || hasPhone && i%2 == 0 {
+		return b.refund(ctx, i, orderID)
+	}
 	return nil
 }
 
 // refund sends all of an order's money back, as staff would: as soon as the payment is known, which may be in the middle of
 // the walk.
-func (o *ordeal) refund(ctx context.Context, i int, orderID string) error {
+func (b *buyer) refund(ctx context.Context, i int, orderID string) error {
 	for {
-		err := o.insist(ctx, func(c *dev.Client) error {
+		err := b.insist(ctx, func(c *dev.Client) error {
 			_, err := c.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/refund", i)), &checkoutv1.RefundOrderRequest{OrderId: orderID})
 			return err
 		})
@@ -111,24 +146,22 @@ func (o *ordeal) refund(ctx context.Context, i int, orderID string) error {
 }
 
 // captured asks Stripe whether an intent has succeeded.
-func (o *ordeal) captured(ctx context.Context, c *dev.Client, intentID string) bool {
+func captured(ctx context.Context, c *dev.Client, intentID string) bool {
 	var intent struct {
 		Status string `json:"status"`
 	}
 	return c.Stripe.Get(ctx, "/v1/payment_intents/"+intentID, &intent) == nil && intent.Status == "succeeded"
 }
 
-func (o *ordeal) anyone() *dev.Client { return o.clients[o.chance(len(o.clients))] }
-
 // insist repeats a call on any replica until it is answered. A refusal that a repeat cannot change ends it.
-func (o *ordeal) insist(ctx context.Context, call func(c *dev.Client) error) error {
+func (b *buyer) insist(ctx context.Context, call func(c *dev.Client) error) error {
 	for {
-		err := call(o.anyone())
+		err := call(b.anyone())
 		if err == nil {
 			return nil
 		}
 		switch problem.Code(err) { //nolint:exhaustive // the rest may pass
-		case connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodeNotFound, connect.CodeFailedPrecondition, connect.CodeResourceExhausted:
+		case connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodeNotFound, connect.CodeFailedPrecondition:
 			return err
 		}
 		select {

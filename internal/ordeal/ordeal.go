@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -27,14 +27,17 @@ type Config struct {
 	Replicas int // of each service; 0 means 2
 	Sales    int // in all
 	Buyers   int // at once
-	// Kills is how many random kill -9 each service suffers while the sales run; one in four is a freeze instead.
-	Kills int
+	// Kills is how many random kill -9 each service suffers while the sales run, and Freezes how many times it is stopped for
+	// a while.
+	Kills, Freezes int
 	// Faults is how many times a party of the outside world fails for a while.
 	Faults int
-	// DatabaseFailures is how many times Postgres loses its backends or is restarted at once (immediate).
+	// DatabaseFailures is how many times Postgres is restarted at once (immediate), loses its backends, or has no connection
+	// left, in turn.
 	DatabaseFailures int
-	// CrashPoint arms the first replica of its service to die at a named point.
-	CrashPoint string
+	// CrashPoint arms the first replica of its service to die at a named point, and StopPoint to stop there for StopFor.
+	CrashPoint, StopPoint string
+	StopFor               time.Duration
 	// Settings are settings of the services, such as shortened times.
 	Settings map[string]string
 	// PostgresSettings are settings of the server; its data must survive a crash of the server, not of the machine.
@@ -47,7 +50,7 @@ type Report struct {
 	Seed       uint64
 	Paid       int // sales whose money was captured
 	Completed  int
-	Refunded   int
+	Refunded   int // of those that were given up
 	Violations []string
 	// OrdersEnded is how long after the last sale the last paid order was completed or refunded, by the replicas that live.
 	OrdersEnded time.Duration
@@ -55,16 +58,17 @@ type Report struct {
 	Recovery time.Duration
 	Killed   int
 	Frozen   int
+	// Orphans are walks whose walker fell, and OrphanWaitMax is the longest that one waited for the next walker.
+	Orphans       int
+	OrphanWaitMax time.Duration
+	Phones        int
+	Pushes        int // that reached a phone
 }
 
 const (
 	// settleTimeout is how long everything may take to come to an end once nothing is broken any more.
 	settleTimeout = 2 * time.Minute
 	settlePoll    = 200 * time.Millisecond
-	// downTime is the longest that a killed replica stays away.
-	downTime = 700 * time.Millisecond
-	// faultTime is the longest that a fault lasts.
-	faultTime = 1500 * time.Millisecond
 )
 
 // Run starts a system, lets it suffer, and reports. An error means that the ordeal itself could not be held.
@@ -83,7 +87,10 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err != nil {
 		return report, fmt.Errorf("start the mesh: %w", err)
 	}
-	o := &ordeal{config: c, mesh: m, random: rand.New(rand.NewPCG(c.Seed, 1)), report: &report, log: c.Log, died: make(chan struct{})}
+	o := &ordeal{
+		config: c, mesh: m, plan: newPlan(c), report: &report, fallen: make(chan struct{}),
+		phones: phones{all: map[string]*phone{}},
+	}
 	for n := range c.Replicas {
 		o.clients = append(o.clients, dev.NewClient(m.ReplicaFile(n)))
 	}
@@ -95,14 +102,16 @@ func Run(ctx context.Context, c Config) (Report, error) {
 type ordeal struct {
 	config  Config
 	mesh    *mesh.Mesh
+	plan    []blow
 	clients []*dev.Client // by replica
 	report  *Report
-	log     io.Writer
+	phones  phones
+	dealt   atomic.Int64 // blows
+	fallen  chan struct{}
 
-	mu     sync.Mutex // of random and of what follows
-	random *rand.Rand
-	paid   []string // orders whose money was captured
-	died   chan struct{}
+	mu    sync.Mutex  // of the log and of what follows
+	paid  []string    // orders whose money was captured
+	falls []time.Time // of replicas of checkoutsvc
 }
 
 func (o *ordeal) run(ctx context.Context) error {
@@ -110,29 +119,15 @@ func (o *ordeal) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.config.CrashPoint != "" {
-		if err := o.arm(ctx); err != nil {
-			return err
-		}
+	if err := o.keepHistory(ctx); err != nil {
+		return fmt.Errorf("keep history: %w", err)
 	}
-	chaos, stopChaos := context.WithCancel(ctx)
-	defer stopChaos()
-	var broken sync.WaitGroup
-	broken.Go(func() { o.breakThings(chaos) })
-	var supervised sync.WaitGroup
-	if o.config.CrashPoint != "" && o.armed() != "checkout" {
-		supervised.Go(func() { o.supervise(chaos) })
-	}
-	err = o.buyAll(ctx, variant)
-	if o.config.CrashPoint == "" {
-		broken.Wait() // all of its kills, also when the sales were quicker
-	} else if err == nil {
-		err = o.expectDeath(ctx)
-	}
-	supervised.Wait()
-	stopChaos()
-	broken.Wait()
-	if err != nil {
+	ringing, hangUp := context.WithCancel(ctx)
+	var ring sync.WaitGroup
+	ring.Go(func() { o.ring(ringing) })
+	defer ring.Wait()
+	defer hangUp()
+	if err := o.suffer(ctx, variant); err != nil {
 		return err
 	}
 	o.mesh.Sandbox.Faults.ClearAll()
@@ -147,6 +142,31 @@ func (o *ordeal) run(ctx context.Context) error {
 	return o.judge(ctx)
 }
 
+// suffer makes all sales while things break.
+func (o *ordeal) suffer(ctx context.Context, variant *checkoutv1.Variant) error {
+	if o.config.aims() {
+		if err := o.arm(ctx); err != nil {
+			return err
+		}
+	}
+	chaos, stopChaos := context.WithCancel(ctx)
+	defer stopChaos()
+	var broken sync.WaitGroup
+	broken.Go(func() { o.breakThings(chaos) })
+	if o.config.aims() {
+		broken.Go(func() { o.supervise(chaos) })
+	}
+	err := o.buyAll(ctx, variant)
+	if err == nil && o.config.aims() {
+		err = o.expectFall(ctx)
+	}
+	if err != nil {
+		stopChaos()
+	}
+	broken.Wait() // all of its blows, also when the sales were quicker
+	return err
+}
+
 // sell puts one variant on sale, with a ticket for everybody.
 func (o *ordeal) sell(ctx context.Context) (*checkoutv1.Variant, error) {
 	event, err := o.clients[0].Seed(ctx, o.mesh.Clock().Now())
@@ -158,17 +178,10 @@ func (o *ordeal) sell(ctx context.Context) (*checkoutv1.Variant, error) {
 	})
 }
 
-// chance draws under the lock, so that the order of draws is the order of events.
-func (o *ordeal) chance(n int) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.random.IntN(n)
-}
-
 func (o *ordeal) say(format string, args ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, _ = fmt.Fprintf(o.log, "%s "+format+"\n", append([]any{o.mesh.Clock().Now().Format("15:04:05.000")}, args...)...)
+	_, _ = fmt.Fprintf(o.config.Log, "%s "+format+"\n", append([]any{o.mesh.Clock().Now().Format("15:04:05.000")}, args...)...)
 }
 
 // wait polls until nothing is left and returns how long that took. What is left when time runs out is a violation.
@@ -191,7 +204,7 @@ func (o *ordeal) wait(ctx context.Context, left func(ctx context.Context) (strin
 		}
 		select {
 		case <-ctx.Done():
-			o.report.Violations = append(o.report.Violations, fmt.Sprintf("after %v there is still to do: %s", took.Round(time.Second), what))
+			o.violated("everything_ends", fmt.Sprintf("after %v there is still to do: %s", took.Round(time.Second), what))
 			return took
 		case <-time.After(settlePoll):
 		}
@@ -239,7 +252,7 @@ func (o *ordeal) judge(ctx context.Context) error {
 		case checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE:
 			o.report.Refunded++
 		default:
-			o.report.Violations = append(o.report.Violations, "order "+id+" was paid and is "+dev.Word(details.GetOrder().GetFulfilmentState()))
+			o.violated("paid_order_ends", "order "+id+" was paid and is "+dev.Word(details.GetOrder().GetFulfilmentState()))
 		}
 	}
 	results, err := invariants.Run(ctx, o.mesh.ReplicaFile(o.config.Replicas-1))
@@ -247,9 +260,14 @@ func (o *ordeal) judge(ctx context.Context) error {
 		return fmt.Errorf("check invariants: %w", err)
 	}
 	for _, r := range results {
-		for _, v := range r.Violations {
-			o.report.Violations = append(o.report.Violations, r.Name+": "+v)
-		}
+		o.violated(r.Name, r.Violations...)
 	}
-	return nil
+	return errors.Join(o.judgeHistory(ctx), o.judgeOrder(ctx), o.judgePhones(ctx))
+}
+
+// violated notes what broke a rule.
+func (o *ordeal) violated(rule string, sentences ...string) {
+	for _, sentence := range sentences {
+		o.report.Violations = append(o.report.Violations, rule+": "+sentence)
+	}
 }

@@ -43,8 +43,8 @@ func TestOrdeal(t *testing.T) {
 	t.Parallel()
 	dayof := program(t)
 	ordeals := map[string]ordeal.Config{
-		"kills, freezes and faults": {Kills: 4, Faults: 4},
-		"Postgres fails":            {DatabaseFailures: 2},
+		"kills, freezes and faults": {Kills: 3, Freezes: 1, Faults: 4},
+		"Postgres fails":            {DatabaseFailures: 3},
 		"die before tx 2":           {CrashPoint: crash.CheckoutWalkFinishing + ":3"},
 		"die after the posting":     {CrashPoint: crash.LedgerPosted + ":3"},
 	}

@@ -2,6 +2,7 @@ package crash_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -23,6 +24,41 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// TestStop stops a process at its second pass and lets it go on: nothing is lost, and it stops only once.
+func TestStop(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "CRASH_TEST_SETTING=stop@"+crash.CheckoutWalkBegun+":2")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !status.Stopped() {
+		t.Fatalf("the process did not stop: %v", status)
+	}
+	before := make([]byte, 100)
+	n, err := out.Read(before)
+	if err != nil || string(before[:n]) != "alive\n" {
+		t.Errorf("before it stopped it printed %q, %v", before[:n], err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	after, err := io.ReadAll(out)
+	if err != nil || string(after) != "alive\nalive\n" {
+		t.Errorf("when it went on it printed %q, %v", after, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAt(t *testing.T) {
