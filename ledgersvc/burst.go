@@ -12,30 +12,31 @@ import (
 // its locks, and one that hangs does not stop the others.
 const burstLanes = 2
 
-// bursts gathers sales that meet in one account, those of an organiser whose sale has begun, into atomic bulks.
+// bursts gathers entries that meet in one account, such as the sales of an organiser whose sale has begun, into atomic
+// bulks.
 //
-// Such sales wait for each other's row locks at the ledger anyway. So only a few requests of theirs are under way at
+// Such entries wait for each other's row locks at the ledger anyway. So only a few requests of theirs are under way at
 // once, and what arrives meanwhile goes together in the next one, which takes the locks once. Nobody waits for a
-// timer, and a sale that meets nobody is posted by itself, at once.
+// timer, and an entry that meets nobody is posted by itself, at once.
 //
-// A bulk is worth something only if all of it went well; after any other answer each of its sales is posted by itself,
-// with the key that it had in the bulk. So one bad sale cannot fail its neighbours, and an unknown outcome is found out
+// A bulk is worth something only if all of it went well; after any other answer each of its entries is posted by
+// itself, with the key that it had in the bulk. So one bad entry cannot fail its neighbours, and an unknown outcome is found out
 // for each.
 type bursts struct {
 	ledger *ledger
-	most   int // sales in one bulk; below 2 every sale is posted by itself
+	most   int // entries in one bulk; below 2 every entry is posted by itself
 
 	mu   sync.Mutex
-	open map[string]*burst // by the account where its sales meet
+	open map[string]*burst // by the account where its entries meet
 }
 
-// burst is the sales that meet in one account.
+// burst is the entries that meet in one account.
 type burst struct {
 	lanes   int // requests under way
 	waiting []*gathered
 }
 
-// gathered is a sale on its way with others, for all callers who ask for the same.
+// gathered is an entry on its way with others, for all callers who ask for the same.
 type gathered struct {
 	plan   plan
 	done   chan struct{} // closed when the request has ended
@@ -49,17 +50,22 @@ func newBursts(l *ledger, most int) *bursts {
 }
 
 // meetingPoint is the account in which an entry meets most others: for a sale its first tax, which all organisers of a
-// country share, else what the organiser is owed. Entries of other kinds are not gathered.
+// country share, else what the organiser is owed; for Stripe's fee what we paid in fees so far, or the organiser who
+// pays it. Entries of other kinds are too rare to meet.
 func meetingPoint(p plan) (address string, meets bool) {
-	if p.kind != ledgerv1.EntryKind_ENTRY_KIND_SALE {
+	switch p.kind {
+	case ledgerv1.EntryKind_ENTRY_KIND_SALE:
+		for _, m := range p.moves {
+			if m.to.role == "tax" {
+				return m.to.address, true
+			}
+		}
+		return p.moves[1].to.address, true
+	case ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE:
+		return p.moves[0].from[0].address, true
+	default:
 		return "", false
 	}
-	for _, m := range p.moves {
-		if m.to.role == "tax" {
-			return m.to.address, true
-		}
-	}
-	return p.moves[1].to.address, true
 }
 
 // post posts p, by itself or with others. Errors are those of ledger.post.
@@ -86,7 +92,7 @@ func (b *bursts) post(ctx context.Context, p plan) (entry, error) {
 	return b.ledger.post(ctx, p)
 }
 
-// abandon gives back the lane that a sale is given after its caller has gone.
+// abandon gives back the lane that an entry is given after its caller has gone.
 func (b *bursts) abandon(address string, g *gathered) {
 	<-g.done
 	if g.alone {
@@ -138,10 +144,10 @@ func (b *bursts) leave(address string) {
 // together posts a bulk on a lane of its own.
 func (b *bursts) together(address string, batch []*gathered) {
 	defer b.leave(address)
-	// Callers may hang up; their sales go on with those of the others.
+	// Callers may hang up; their entries go on with those of the others.
 	ctx, cancel := context.WithTimeout(context.Background(), b.patience())
 	defer cancel()
-	plans := make(map[string]plan, len(batch)) // equal sales are asked for once
+	plans := make(map[string]plan, len(batch)) // equal entries are asked for once
 	for _, g := range batch {
 		if _, twice := plans[g.plan.reference]; !twice {
 			plans[g.plan.reference] = g.plan

@@ -6,7 +6,10 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/sandbox/fault"
 	"github.com/dayof/dayof/ledgersvc"
 )
@@ -21,8 +24,12 @@ func (w *world) sellAtOnce(first, count int) []ledgerv1.EntryKind {
 	for i := range kinds {
 		n := first + i/2
 		wg.Go(func() {
-			res, err := w.client.RecordSale(keyed(w.t.Context(), fmt.Sprintf("sale-%d", n)), sale(n))
-			kinds[i], errs[i] = res.GetEntry().GetKind(), err
+			for {
+				res, err := w.client.RecordSale(keyed(w.t.Context(), fmt.Sprintf("sale-%d", n)), sale(n))
+				if kinds[i], errs[i] = res.GetEntry().GetKind(), err; problem.Reason(err) != "LEDGER_UNAVAILABLE" {
+					return // otherwise: repeat the same request, as every caller does
+				}
+			}
 		})
 	}
 	wg.Wait()
@@ -60,6 +67,38 @@ func TestBurst(t *testing.T) {
 			w.books.faults.ClearAll()
 			w.wantSales(count)
 		})
+	}
+}
+
+// Sales and Stripe's fees of the same payments share rails, and both go together.
+func TestBurstOfSalesAndFees(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 20, Match: "POST "})
+	const count = 40
+	var wg sync.WaitGroup
+	errs := make([]error, count)
+	wg.Go(func() { w.sellAtOnce(0, count) })
+	for n := range count {
+		wg.Go(func() {
+			_, errs[n] = w.client.RecordStripeFee(keyed(t.Context(), fmt.Sprintf("fee-%d", n)), &ledgerv1.RecordStripeFeeRequest{
+				BalanceTransactionId: fmt.Sprintf("txn_%d", n), OrderId: order(n), OrganizerId: organizer, PaymentIntentId: intent(n), Fee: eur(349),
+				ChargeTime: timestamppb.New(noon),
+			})
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	if singles := w.books.gate.count("POST", "/transactions"); singles > count {
+		t.Errorf("%d of %d entries went by themselves", singles, 2*count)
+	}
+	if got, want := w.balance("platform:costs:stripe_fees"), fmt.Sprint(-349*count); got != want {
+		t.Errorf("fees %s, want %s", got, want)
+	}
+	if got, want := w.balance("organizers:"+organizer+":payable"), fmt.Sprint(9100*count); got != want {
+		t.Errorf("payable %s, want %s", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ledgersvc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"math/big"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -89,12 +91,16 @@ func (l *ledger) post(ctx context.Context, p plan) (entry, error) {
 func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string]entry, error) {
 	request := operations.V2CreateBulkRequest{Ledger: l.config.Ledger, Atomic: new(bool)}
 	*request.Atomic = true
-	for _, reference := range sortedKeys(plans) {
-		body, err := l.request(plans[reference])
+	// The ledger locks the accounts of one after the other. In the order of rails, two bulks that share some wait for
+	// each other but never in a circle.
+	for _, p := range slices.SortedFunc(maps.Values(plans), func(a, b plan) int {
+		return cmp.Or(strings.Compare(a.rail(), b.rail()), strings.Compare(a.reference, b.reference))
+	}) {
+		body, err := l.request(p)
 		if err != nil {
 			return nil, err
 		}
-		key := idempotencyKey(reference)
+		key := idempotencyKey(p.reference)
 		request.RequestBody = append(request.RequestBody, shared.CreateV2BulkElementCreateTransaction(
 			shared.V2BulkElementCreateTransaction{Data: &body, Ik: &key}))
 	}
@@ -129,6 +135,18 @@ func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string
 		err = fmt.Errorf("a bulk of %d is answered with %d", len(plans), len(posted))
 	}
 	return posted, err
+}
+
+// rail is the account at Stripe that p moves money to or from; "" if it moves none there.
+func (p plan) rail() string {
+	for _, m := range p.moves {
+		for _, a := range append([]account{m.to}, m.from...) {
+			if a.role == "rail" {
+				return a.address
+			}
+		}
+	}
+	return ""
 }
 
 // request is the body that posts p.
