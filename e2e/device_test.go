@@ -1,0 +1,506 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dayof/dayof/e2e/phone"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/dev"
+)
+
+// TestDevice lives the life of a phone with a pass: at two replicas, which are processes of their own where the others
+// are, and at a `dayof up`, which is a process here as it is on a developer's machine.
+func TestDevice(t *testing.T) {
+	t.Parallel()
+	t.Run("two replicas", func(t *testing.T) {
+		t.Parallel()
+		newDeviceLife(t, shared.File).run()
+	})
+	t.Run("dayof up", func(t *testing.T) {
+		t.Parallel()
+		newDeviceLife(t, startUp(t)).run()
+	})
+}
+
+// program returns the dayof program: that of the setting, else one built now.
+func program(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("DAYOF_E2E_PROGRAM"); path != "" {
+		return path
+	}
+	path := filepath.Join(t.TempDir(), "dayof")
+	if out, err := exec.CommandContext(within(t, 5*time.Minute), "go", "build", "-o", path, "../cmd/dayof").CombinedOutput(); err != nil {
+		t.Fatalf("build dayof: %v\n%s", err, out)
+	}
+	return path
+}
+
+// startUp runs `dayof up` as a process until the end of the test, and returns its dev.json.
+func startUp(t *testing.T) dev.File {
+	t.Helper()
+	dir := t.TempDir()
+	var output bytes.Buffer
+	up := exec.Command(program(t), "up", "-data", dir, "-port-base", strconv.Itoa(freePorts(t)))
+	up.Env = append(os.Environ(), "DAYOF_DATABASE_URL="+os.Getenv("DAYOF_TEST_DATABASE_URL"))
+	up.Stdout, up.Stderr = &output, &output
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- up.Wait() }()
+	t.Cleanup(func() {
+		if err := up.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("up: %v\n%s", err, output.String())
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("up does not stop: %v", up.Process.Kill())
+		}
+	})
+	ctx := within(t, 2*time.Minute)
+	for {
+		if file, err := dev.ReadFile(filepath.Join(dir, "dev.json")); err == nil {
+			return file
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("up: %v\n%s", err, output.String())
+		case <-ctx.Done():
+			t.Fatal("up is not ready")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// freePorts returns a port that is free together with the two dozen after it, below those that the system gives out by
+// itself. Another process may take one before it is used.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for base := 12000 + os.Getpid()%797*9; base < 20000; base += 29 {
+		free := true
+		for port := base; port < base+24 && free; port++ {
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if free = err == nil; free {
+				free = l.Close() == nil
+			}
+		}
+		if free {
+			return base
+		}
+	}
+	t.Fatal("no two dozen of free ports")
+	return 0
+}
+
+// deviceLife is a phone, the two tickets that its owner bought, and the system that they come from.
+type deviceLife struct {
+	t      *testing.T
+	ctx    context.Context //nolint:containedctx // of the whole test
+	client *dev.Client
+	phone  *phone.Phone
+	sale   dev.Sale
+	pass   *phone.Pass
+	other  *phone.Pass
+	pushes int // that the phone has got
+}
+
+// newDeviceLife buys two tickets and installs their passes from their links.
+func newDeviceLife(t *testing.T, file dev.File) *deviceLife {
+	t.Helper()
+	d := &deviceLife{t: t, ctx: within(t, 5*time.Minute), client: dev.NewClient(file), phone: phone.New()}
+	t.Cleanup(d.phone.Close)
+	variant := newOwnVariant(d.ctx, t, d.client)
+	var err error
+	if d.sale, err = d.client.Sell(d.ctx, dev.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: dev.ViaBoth}); err != nil {
+		t.Fatal(err)
+	}
+	for i, into := range []**phone.Pass{&d.pass, &d.other} {
+		if *into, err = d.phone.Download(d.ctx, d.sale.Tickets[i].DownloadURL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d.pass.SerialNumber != d.sale.Tickets[0].PassSerial {
+		t.Fatalf("the link leads to pass %s", d.pass.SerialNumber)
+	}
+	return d
+}
+
+// newOwnVariant puts tickets of an event on sale that no other test knows, so that it can be rescheduled.
+func newOwnVariant(ctx context.Context, t *testing.T, client *dev.Client) *checkoutv1.Variant {
+	t.Helper()
+	now := clock.System{}.Now()
+	if _, err := client.Seed(ctx, now); err != nil { // others take the first event that there is
+		t.Fatal(err)
+	}
+	event, err := client.Catalog.CreateEvent(keyed(ctx), &checkoutv1.CreateEventRequest{
+		OrganizerId: "deviceOrganizer00001", OrganizerName: "Spätschicht", Name: "Winternacht \"am\" Fluss",
+		Venue:     &checkoutv1.Venue{Name: "Kulturhafen", Address: "Am Kai 7, 10115 Berlin", TimeZone: "Europe/Berlin"},
+		StartTime: timestamppb.New(now.AddDate(2, 0, 0)), EndTime: timestamppb.New(now.AddDate(2, 0, 0).Add(3 * time.Hour)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	variant, err := client.CreateVariant(ctx, "device/"+dev.NewKey(), event.GetEvent().GetId(), "Standing", "Floor", 10, &checkoutv1.VariantVersion{
+		Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 4450}, TaxMinorUnits: 120, TaxCountry: "DE", TaxKind: "vat", Terms: "No returns.",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return variant
+}
+
+func (d *deviceLife) run() {
+	d.registers()
+	d.readsCarefully()
+	d.opensNothingWithAnotherToken()
+	d.hearsOfChanges()
+	d.missesNothingWithinASecond()
+	d.hearsOfAReschedule()
+	d.hearsOfARefund()
+	d.leaves()
+}
+
+// registers: 201, then 200; everything is listed without a tag, nothing with the tag that came with it.
+func (d *deviceLife) registers() {
+	d.t.Helper()
+	for i, want := range []int{http.StatusCreated, http.StatusOK} {
+		answer, err := d.phone.Register(d.ctx, d.pass)
+		if err != nil || answer.Status != want {
+			d.t.Fatalf("register %d: %d, %v", i+1, answer.Status, err)
+		}
+	}
+	if got := d.list(); !slices.Equal(got, []string{d.pass.SerialNumber}) {
+		d.t.Errorf("list without tag: %v", got)
+	}
+	if got := d.list(); len(got) != 0 {
+		d.t.Errorf("list with the latest tag: %v", got)
+	}
+	before := d.pass.Archive
+	if !d.fetch() || !bytes.Equal(before, d.pass.Archive) {
+		d.t.Error("the first fetch is not what the link led to")
+	}
+	if d.fetch() {
+		d.t.Error("nothing has changed, and the pass is sent again")
+	}
+}
+
+// readsCarefully: HEAD, percent-encoded serial numbers, conditional requests and strange tags.
+func (d *deviceLife) readsCarefully() {
+	d.t.Helper()
+	full := d.do(http.MethodGet, phone.PassPath(d.pass), d.pass.AuthenticationToken)
+	head := d.do(http.MethodHead, phone.PassPath(d.pass), d.pass.AuthenticationToken)
+	if head.Status != http.StatusOK || len(head.Body) > 0 || head.Header.Get("Content-Length") != strconv.Itoa(len(full.Body)) {
+		d.t.Errorf("HEAD: %d, %d bytes, %v", head.Status, len(head.Body), head.Header)
+	}
+	for _, name := range []string{"Etag", "Last-Modified", "Content-Type", "Cache-Control"} {
+		if full.Header.Get(name) == "" || full.Header.Get(name) != head.Header.Get(name) {
+			d.t.Errorf("%s is %q for GET and %q for HEAD", name, full.Header.Get(name), head.Header.Get(name))
+		}
+	}
+	encoded := d.do(http.MethodGet, "/v1/passes/"+phone.Percent(d.pass.PassTypeIdentifier)+"/"+phone.Percent(d.pass.SerialNumber), d.pass.AuthenticationToken)
+	if encoded.Status != http.StatusOK || !bytes.Equal(encoded.Body, full.Body) {
+		d.t.Errorf("a percent-encoded serial number: %d", encoded.Status)
+	}
+	for name, headers := range map[string][]string{
+		"the entity tag": {"If-None-Match", full.Header.Get("Etag")}, "the date": {"If-Modified-Since", full.Header.Get("Last-Modified")},
+	} {
+		if got := d.do(http.MethodGet, phone.PassPath(d.pass), d.pass.AuthenticationToken, headers...); got.Status != http.StatusNotModified || len(got.Body) > 0 {
+			d.t.Errorf("fetch with %s: %d", name, got.Status)
+		}
+	}
+	for _, tag := range []string{"no-tag-of-ours", "2026-01-01T00:00:00+00:00", "-1", "99999999999999999999"} {
+		d.phone.PassesUpdatedSince[d.pass.PassTypeIdentifier] = tag
+		if got := d.list(); !slices.Equal(got, []string{d.pass.SerialNumber}) {
+			d.t.Errorf("list with tag %s: %v", tag, got)
+		}
+	}
+	if answer, err := d.phone.Log(d.ctx, d.pass, "Get pass task (serial "+d.pass.SerialNumber+") encountered error: none"); err != nil || answer.Status != http.StatusOK {
+		d.t.Errorf("log: %d, %v", answer.Status, err)
+	}
+	logs, err := d.client.Passes.ListDeviceLogs(d.ctx, &passv1.ListDeviceLogsRequest{PassSerial: d.pass.SerialNumber})
+	if err != nil || len(logs.GetLogs()) != 1 {
+		d.t.Errorf("staff see %v, %v", logs, err)
+	}
+}
+
+// opensNothingWithAnotherToken: 401 for a token that is good for another pass only, as for none and for an unknown pass.
+func (d *deviceLife) opensNothingWithAnotherToken() {
+	d.t.Helper()
+	registration := "/v1/devices/" + d.phone.DeviceLibraryIdentifier + "/registrations/" + d.pass.PassTypeIdentifier + "/" + d.pass.SerialNumber
+	unknown := "/v1/passes/" + d.pass.PassTypeIdentifier + "/AAAAAAAAAAAAAAAAAAAAA"
+	for _, tc := range []struct{ method, path, token string }{
+		{http.MethodGet, phone.PassPath(d.pass), d.other.AuthenticationToken},
+		{http.MethodHead, phone.PassPath(d.pass), d.other.AuthenticationToken},
+		{http.MethodDelete, registration, d.other.AuthenticationToken},
+		{http.MethodPost, registration, d.other.AuthenticationToken},
+		{http.MethodGet, phone.PassPath(d.pass), ""},
+		{http.MethodGet, unknown, d.pass.AuthenticationToken},
+	} {
+		if got := d.do(tc.method, tc.path, tc.token); got.Status != http.StatusUnauthorized || len(got.Body) > 0 {
+			d.t.Errorf("%s %s: %d %q", tc.method, tc.path, got.Status, got.Body)
+		}
+	}
+	res, err := d.client.Passes.ListRegistrations(d.ctx, &passv1.ListRegistrationsRequest{PassSerial: d.pass.SerialNumber})
+	if err != nil || len(res.GetRegistrations()) != 1 {
+		d.t.Errorf("registrations are %v, %v", res, err)
+	}
+}
+
+// hearsOfChanges: update, push, list, 200, 304; a change that changes nothing is no push.
+func (d *deviceLife) hearsOfChanges() {
+	d.t.Helper()
+	d.set("gate", "B")
+	d.updates("New gate: %@", `"value":"B"`)
+	d.set("gate", "B")
+	d.set("gate", "") // A, B, A
+	d.updates()
+	if strings.Contains(d.pass.JSON, `"value":"B"`) {
+		d.t.Error("the gate is still there")
+	}
+}
+
+// missesNothingWithinASecond: two updates within one second of the clock, with a fetch between them.
+func (d *deviceLife) missesNothingWithinASecond() {
+	d.t.Helper()
+	second := func() int64 { return clock.System{}.Now().Unix() }
+	for try := range 20 {
+		began := second()
+		first, last := fmt.Sprintf("%d first", try), fmt.Sprintf("%d last", try)
+		d.set("seat", first)
+		if !d.fetch() || !strings.Contains(d.pass.JSON, first) {
+			d.t.Fatal("the first change is not there")
+		}
+		d.set("seat", last)
+		within := began == second()
+		if !d.fetch() || !strings.Contains(d.pass.JSON, last) {
+			d.t.Fatalf("the second change is not there; within a second: %v", within)
+		}
+		d.awaitPush()
+		if within {
+			return
+		}
+	}
+	d.t.Error("this machine never made two updates within a second")
+}
+
+// hearsOfAReschedule: the event of all passes moves by a day.
+func (d *deviceLife) hearsOfAReschedule() {
+	d.t.Helper()
+	found, err := d.client.Catalog.GetEvent(d.ctx, &checkoutv1.GetEventRequest{EventId: order(d.t, d.client, d.sale.OrderID).EventID})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	event := found.GetEvent()
+	start := event.GetStartTime().AsTime().AddDate(0, 0, 1)
+	batch, err := d.client.Passes.BatchUpdatePasses(keyed(d.ctx), &passv1.BatchUpdatePassesRequest{
+		EventId: event.GetId(),
+		Event: &passv1.PassEvent{
+			Id: event.GetId(), Name: event.GetName(), VenueName: event.GetVenue().GetName(), VenueAddress: event.GetVenue().GetAddress(),
+			TimeZone: "UTC", StartTime: timestamppb.New(start), EndTime: timestamppb.New(start.Add(2 * time.Hour)),
+		},
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for batch.GetBatch().GetState() == passv1.PassBatchState_PASS_BATCH_STATE_RUNNING {
+		pause(d.ctx)
+		got, err := d.client.Passes.GetPassBatch(d.ctx, &passv1.GetPassBatchRequest{PassBatchId: batch.GetBatch().GetId()})
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		batch.Batch = got.GetBatch()
+	}
+	d.updates(start.UTC().Format(time.RFC3339))
+}
+
+// hearsOfARefund: the ticket's money goes back; its pass is void, and still served.
+func (d *deviceLife) hearsOfARefund() {
+	d.t.Helper()
+	_, err := d.client.Orders.RefundOrder(keyed(d.ctx), &checkoutv1.RefundOrderRequest{
+		OrderId: d.sale.OrderID, TicketIds: []string{d.sale.Tickets[0].ID}, Note: "device test",
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.updates()
+	if !d.pass.Voided || strings.Contains(d.pass.JSON, d.sale.Tickets[0].Code) {
+		d.t.Errorf("the pass of a refunded ticket: %s", d.pass.JSON)
+	}
+}
+
+// leaves: it hears no more after it unregistered, and may fetch all the same.
+func (d *deviceLife) leaves() {
+	d.t.Helper()
+	for range 2 {
+		if answer, err := d.phone.Unregister(d.ctx, d.pass); err != nil || answer.Status != http.StatusOK {
+			d.t.Errorf("unregister: %d, %v", answer.Status, err)
+		}
+	}
+	d.phone.PassesUpdatedSince = map[string]string{}
+	if got := d.list(); len(got) != 0 {
+		d.t.Errorf("list after unregistering: %v", got)
+	}
+	d.set("note", "For those who look by themselves")
+	if !d.fetch() || !strings.Contains(d.pass.JSON, "For those who look by themselves") {
+		d.t.Error("a fetch without registration does not bring the change")
+	}
+	for left := "unknown"; left != ""; pause(d.ctx) {
+		var err error
+		if left, err = d.client.Left(d.ctx, d.sale.OrderID, nil); err != nil {
+			d.t.Fatalf("%s is left to do: %v", left, err)
+		}
+	}
+	if got := d.received(); got != d.pushes {
+		d.t.Errorf("%d pushes after unregistering", got-d.pushes)
+	}
+}
+
+// updates waits for a push and does what phones do then. The pass must hold each of want afterwards.
+func (d *deviceLife) updates(want ...string) {
+	d.t.Helper()
+	d.awaitPush()
+	if got := d.list(); !slices.Equal(got, []string{d.pass.SerialNumber}) {
+		d.t.Fatalf("list after a push: %v", got)
+	}
+	if !d.fetch() {
+		d.t.Fatal("the pass is called unchanged after a push")
+	}
+	for _, text := range want {
+		if !strings.Contains(d.pass.JSON, text) {
+			d.t.Errorf("the pass does not show %q: %s", text, d.pass.JSON)
+		}
+	}
+	if got := d.list(); len(got) != 0 {
+		d.t.Errorf("list after the update: %v", got)
+	}
+	d.hasTheLatest()
+}
+
+// hasTheLatest fetches until the answer is 304. Dates have whole seconds: after changes within a second the same pass may
+// be sent again, until the clock has passed them all. Entity tags know it at once.
+func (d *deviceLife) hasTheLatest() {
+	d.t.Helper()
+	latest := d.do(http.MethodHead, phone.PassPath(d.pass), d.pass.AuthenticationToken).Header.Get("Etag")
+	if got := d.do(http.MethodGet, phone.PassPath(d.pass), d.pass.AuthenticationToken, "If-None-Match", latest); got.Status != http.StatusNotModified {
+		d.t.Errorf("fetch with the latest entity tag: %d", got.Status)
+	}
+	for before := d.pass.Archive; d.fetch(); pause(d.ctx) {
+		if !bytes.Equal(before, d.pass.Archive) {
+			d.t.Fatal("another pass is sent without a change")
+		}
+	}
+}
+
+// awaitPush waits until the phone has got a push more, and none but those is on its way.
+func (d *deviceLife) awaitPush() {
+	d.t.Helper()
+	for d.received() <= d.pushes {
+		if d.ctx.Err() != nil {
+			d.t.Fatal("no push")
+		}
+		pause(d.ctx)
+	}
+	for settled := false; !settled; pause(d.ctx) {
+		res, err := d.client.Passes.ListPushes(d.ctx, &passv1.ListPushesRequest{PassSerial: d.pass.SerialNumber})
+		if err != nil {
+			d.t.Fatalf("pushes are not settled: %v", err)
+		}
+		settled = !slices.ContainsFunc(res.GetPushes(), func(p *passv1.Push) bool { return p.GetState() == "pending" })
+	}
+	d.pushes = d.received()
+}
+
+// received counts the phone's pushes at sandbox APNs, and checks each.
+func (d *deviceLife) received() int {
+	d.t.Helper()
+	res, err := d.client.HTTP.Get(d.client.File.Sandbox.APNsLogURL) //nolint:noctx // the client has a time limit
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var all []struct {
+		DeviceToken string          `json:"device_token"`
+		Topic       string          `json:"topic"`
+		Payload     json.RawMessage `json:"payload"`
+		PushType    string          `json:"push_type"`
+		Priority    string          `json:"priority"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&all); err != nil {
+		d.t.Fatal(err)
+	}
+	count := 0
+	for _, p := range all {
+		if p.DeviceToken != d.phone.PushToken {
+			continue
+		}
+		count++
+		if p.Topic != d.pass.PassTypeIdentifier || string(p.Payload) != "{}" || p.PushType != "background" || p.Priority != "5" {
+			d.t.Errorf("push %+v", p)
+		}
+	}
+	return count
+}
+
+func (d *deviceLife) list() []string {
+	d.t.Helper()
+	serials, err := d.phone.List(d.ctx, d.pass)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return serials
+}
+
+func (d *deviceLife) fetch() bool {
+	d.t.Helper()
+	changed, err := d.phone.Fetch(d.ctx, d.pass)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return changed
+}
+
+func (d *deviceLife) do(method, path, token string, headers ...string) phone.Answer {
+	d.t.Helper()
+	body := ""
+	if method == http.MethodPost {
+		body = `{"pushToken":"` + strings.Repeat("0", 64) + `"}`
+	}
+	answer, err := d.phone.Do(d.ctx, method, d.pass.WebServiceURL, path, token, body, headers...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return answer
+}
+
+// set changes a field of the pass, as `dayof pass set` does.
+func (d *deviceLife) set(field, value string) {
+	d.t.Helper()
+	_, err := d.client.Passes.UpdatePass(keyed(d.ctx), &passv1.UpdatePassRequest{PassSerial: d.pass.SerialNumber, Fields: map[string]string{field: value}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
