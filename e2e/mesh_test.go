@@ -3,6 +3,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,7 +33,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
-	if err := shared.Stop(ctx); err != nil {
+	if err := errors.Join(recordStripeCalls(ctx, shared), shared.Stop(ctx)); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the mesh:", err)
 		return 1
 	}
@@ -75,7 +76,8 @@ func newMesh(t *testing.T, replicas int, settings map[string]string) *mesh.Mesh 
 		t.Fatalf("start the mesh: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := m.Stop(context.Background()); err != nil {
+		ctx := context.Background()
+		if err := errors.Join(recordStripeCalls(ctx, m), m.Stop(ctx)); err != nil {
 			t.Errorf("stop the mesh: %v", err)
 		}
 	})

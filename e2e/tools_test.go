@@ -2,8 +2,8 @@
 
 package e2e
 
-// These tests need programs that `go test ./...` does not: buf and grpcurl out of tools/, openssl and bash of the machine.
-// CI runs them with -tags tools.
+// These tests need programs that `go test ./...` does not: buf, grpcurl and stripe-mock out of tools/, openssl and bash of the
+// machine. CI runs them with -tags tools.
 
 import (
 	"bytes"

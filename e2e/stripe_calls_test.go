@@ -1,0 +1,58 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/mesh"
+)
+
+// stripeCall is one call of Stripe's API, as the sandbox's log of requests has it.
+type stripeCall struct {
+	Method  string     `json:"method"`
+	Path    string     `json:"path"`
+	Params  url.Values `json:"params"` // of query and form
+	Account string     `json:"account,omitempty"`
+}
+
+// stripeCalls are all calls that a mesh has made so far. Those of a buyer's browser are among them.
+func stripeCalls(ctx context.Context, m *mesh.Mesh) ([]stripeCall, error) {
+	body, err := dev.NewClient(m.File).Stripe.Control(ctx, http.MethodGet, "/_sandbox/requests", nil)
+	if err != nil {
+		return nil, err
+	}
+	var calls []stripeCall
+	if err := json.Unmarshal(body, &calls); err != nil {
+		return nil, fmt.Errorf("read the sandbox's log of requests: %w", err)
+	}
+	return calls, nil
+}
+
+// recordStripeCalls appends the calls of a mesh to the file that DAYOF_E2E_STRIPE_CALLS names, one JSON object a line, for
+// TestStripeCallsByTools to judge.
+func recordStripeCalls(ctx context.Context, m *mesh.Mesh) error {
+	name := os.Getenv("DAYOF_E2E_STRIPE_CALLS")
+	if name == "" {
+		return nil
+	}
+	calls, err := stripeCalls(ctx, m)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Clean(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	lines := json.NewEncoder(file)
+	for _, c := range calls {
+		err = errors.Join(err, lines.Encode(c))
+	}
+	return errors.Join(err, file.Close())
+}
