@@ -27,6 +27,7 @@ const shards = 16
 //	taxes:{country}:{kind}                  + collected, to remit
 //	platform:revenue:application_fees:{shard} + income
 //	platform:costs:{kind}                   - costs
+//	fx:stripe:{balance transaction}         any: the two legs of a conversion
 //
 // Money that we hold is negative, what we owe or earned is positive. Nothing is posted against "world": it would be a
 // row that all postings wait for, and it says nothing.
@@ -150,6 +151,7 @@ var chart = []struct {
 }{
 	{regexp.MustCompile(`^stripe:`), "rail", true},
 	{regexp.MustCompile(`^bank:`), "bank", true},
+	{regexp.MustCompile(`^fx:`), "exchange", true},
 	{regexp.MustCompile(`^platform:costs:`), "cost", true},
 	{regexp.MustCompile(`^platform:revenue:`), "revenue", false},
 	{regexp.MustCompile(`^taxes:`), "tax", false},

@@ -26,7 +26,8 @@ const (
 //	withdrawn:  orders:o:disputes:dp -> rail D;  platform:costs:dispute_fees -> rail F
 //	reinstated: rail -> orders:o:disputes:dp D;  rail -> platform:costs:dispute_fees F, if the fee comes back
 //
-// On a connected account the fee is the organiser's: organizers:g:connect (then :receivable). Money that is reinstated
+// Where the balance is kept in another currency than the dispute's, the fee is in that, and RecordConversion tells what
+// Stripe changed. On a connected account the fee is the organiser's: organizers:g:connect (then :receivable). Money that is reinstated
 // although the dispute was lost goes back to who bore the loss; see returnLoss.
 func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest) (*ledgerv1.RecordDisputeFundsResponse, error) {
 	amount, fee := req.GetAmount().GetMinorUnits(), req.GetFeeMinorUnits()
@@ -44,11 +45,19 @@ func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDi
 	if err != nil {
 		return nil, err
 	}
+	feeAsset := ""
+	if req.GetFeeCurrency() != "" && req.GetFeeCurrency() != m.Currency {
+		charged, err := money.New(req.GetFeeCurrency(), fee)
+		if err != nil {
+			return nil, problem.InvalidField("fee_currency", "must be an ISO 4217 code such as EUR")
+		}
+		feeAsset = charged.FormanceAsset()
+	}
 	capture, err := s.capture(ctx, req.GetPaymentIntentId())
 	if err != nil {
 		return nil, err
 	}
-	p := disputeFundsPlan(capture.facts, req, m, happened)
+	p := disputeFundsPlan(capture.facts, req, m, feeAsset, happened)
 	c, err := newCall(ctx, p.fingerprint())
 	if err != nil {
 		return nil, err
@@ -63,7 +72,7 @@ func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDi
 	return &ledgerv1.RecordDisputeFundsResponse{Entry: e.toProto()}, nil
 }
 
-func disputeFundsPlan(f facts, req *ledgerv1.RecordDisputeFundsRequest, m money.Money, happened time.Time) plan {
+func disputeFundsPlan(f facts, req *ledgerv1.RecordDisputeFundsRequest, m money.Money, feeAsset string, happened time.Time) plan {
 	f.disputeID = req.GetDisputeId()
 	at, dispute := placeOf(f.stripeAccount, f.organizerID, f.paymentIntentID), orderDispute(f.orderID, f.disputeID)
 	kind, reference := ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL, withdrawalPrefix+req.GetBalanceTransactionId()
@@ -80,6 +89,7 @@ func disputeFundsPlan(f facts, req *ledgerv1.RecordDisputeFundsRequest, m money.
 	if fee.amount < 0 {
 		fee = send(at.rail, bearer[0], -fee.amount)
 	}
+	fee.asset = feeAsset
 	return newPlan(kind, reference, happened, m.FormanceAsset(), f, funds, fee)
 }
 

@@ -18,12 +18,21 @@ const fingerprintVersion = 1
 type move struct {
 	from   []account
 	to     account
-	amount int64 // minor units
+	amount int64  // minor units
+	asset  string // where it is another than the entry's, else empty
 }
 
 // send is a move from one account.
 func send(from, to account, amount int64) move {
 	return move{from: []account{from}, to: to, amount: amount}
+}
+
+// assetOr is the asset that is moved.
+func (m move) assetOr(entry string) string {
+	if m.asset != "" {
+		return m.asset
+	}
+	return entry
 }
 
 // facts name what an entry is about. They travel as metadata of the ledger's transaction, so that a copy can be made
@@ -67,6 +76,9 @@ func (p plan) fingerprint() []byte {
 			from[i] = a.address
 		}
 		parts = append(parts, from, m.to.address, m.amount)
+		if m.asset != "" {
+			parts = append(parts, m.asset)
+		}
 	}
 	for _, name := range sortedKeys(p.notes) {
 		parts = append(parts, name, p.notes[name])
@@ -104,19 +116,23 @@ func (p plan) metadata() map[string]string {
 
 // kindNames are the words for kinds at the ledger and in our tables. They never change.
 var kindNames = map[ledgerv1.EntryKind]string{
-	ledgerv1.EntryKind_ENTRY_KIND_SALE:                  "sale",
-	ledgerv1.EntryKind_ENTRY_KIND_RECEIPT:               "receipt",
-	ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE:            "stripe_fee",
-	ledgerv1.EntryKind_ENTRY_KIND_REFUND:                "refund",
-	ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE:        "refund_failure",
-	ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL:    "dispute_withdrawal",
-	ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT: "dispute_reinstatement",
-	ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS:          "dispute_loss",
-	ledgerv1.EntryKind_ENTRY_KIND_PAYOUT:                "payout",
-	ledgerv1.EntryKind_ENTRY_KIND_PAYOUT_FAILURE:        "payout_failure",
-	ledgerv1.EntryKind_ENTRY_KIND_TRANSFER:              "transfer",
-	ledgerv1.EntryKind_ENTRY_KIND_TRANSFER_REVERSAL:     "transfer_reversal",
-	ledgerv1.EntryKind_ENTRY_KIND_PAYOUT_CREATED:        "payout_created",
+	ledgerv1.EntryKind_ENTRY_KIND_SALE:                   "sale",
+	ledgerv1.EntryKind_ENTRY_KIND_RECEIPT:                "receipt",
+	ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE:             "stripe_fee",
+	ledgerv1.EntryKind_ENTRY_KIND_REFUND:                 "refund",
+	ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE:         "refund_failure",
+	ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL:     "dispute_withdrawal",
+	ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT:  "dispute_reinstatement",
+	ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS:           "dispute_loss",
+	ledgerv1.EntryKind_ENTRY_KIND_PAYOUT:                 "payout",
+	ledgerv1.EntryKind_ENTRY_KIND_PAYOUT_FAILURE:         "payout_failure",
+	ledgerv1.EntryKind_ENTRY_KIND_TRANSFER:               "transfer",
+	ledgerv1.EntryKind_ENTRY_KIND_TRANSFER_REVERSAL:      "transfer_reversal",
+	ledgerv1.EntryKind_ENTRY_KIND_PAYOUT_CREATED:         "payout_created",
+	ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE:        "application_fee",
+	ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE_REFUND: "application_fee_refund",
+	ledgerv1.EntryKind_ENTRY_KIND_RECOVERY:               "recovery",
+	ledgerv1.EntryKind_ENTRY_KIND_CONVERSION:             "conversion",
 }
 
 // kindOf is the way back; unspecified for a word that is not ours.
@@ -172,7 +188,7 @@ func (p plan) matches(postings []posting) error {
 			for len(from) > 0 && from[0].address != next.source {
 				from = from[1:]
 			}
-			if len(from) == 0 || next.destination != m.to.address || next.asset != p.asset || next.amount > missing {
+			if len(from) == 0 || next.destination != m.to.address || next.asset != m.assetOr(p.asset) || next.amount > missing {
 				return fmt.Errorf("move %d is answered with %s -> %s %d %s", i+1, next.source, next.destination, next.amount, next.asset)
 			}
 			missing -= next.amount

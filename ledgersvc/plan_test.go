@@ -66,7 +66,7 @@ func goldenPlans(t *testing.T) map[string]plan {
 	funds := func(capture plan, amount, fee int64) plan {
 		return disputeFundsPlan(capture.facts, &ledgerv1.RecordDisputeFundsRequest{
 			DisputeId: "du_1", BalanceTransactionId: "txn_2", FeeMinorUnits: fee,
-		}, money.Money{Currency: "EUR", MinorUnits: amount}, noon)
+		}, money.Money{Currency: "EUR", MinorUnits: amount}, "", noon)
 	}
 	loss := func(capture plan) plan {
 		f := capture.facts
@@ -83,6 +83,20 @@ func goldenPlans(t *testing.T) map[string]plan {
 		return plans[len(plans)-1]
 	}
 	returned, _ := returnPlan(postedAs(loss(sale(""))), postedAs(funds(sale(""), 6000, 0)), "dispute-back:txn_2")
+	appFee := func(source string, booked int64, n int) plan {
+		intent := "pi_1"
+		if source == feeOfChargeElsewhere {
+			intent = ""
+		}
+		return applicationFeePlans(ledgerdb.ApplicationFee{
+			FeeID: "fee_1", StripeAccount: "acct_1", OrganizerID: "organizer00000001", PaymentIntentID: intent, Source: source, Booked: booked,
+			Currency: "EUR", Amount: 900, Refunded: 400, FeeTime: noon,
+		}, []ledgerdb.ApplicationFeeRefund{{FeeID: "fee_1", Cumulative: 400, Amount: 400}})[n]
+	}
+	conversion := must(conversionPlan(&ledgerv1.RecordConversionRequest{
+		BalanceTransactionId: "txn_1", OrderId: "order000000000001", OrganizerId: "organizer00000001", PaymentIntentId: "pi_1",
+		From: &moneyv1.Money{Currency: "USD", MinorUnits: 12000}, To: eur(11900), ConversionTime: timestamppb.New(noon),
+	}))
 	const failed = int16(ledgerv1.PayoutStatus_PAYOUT_STATUS_FAILED)
 	return map[string]plan{
 		"sale":                               sale(""),
@@ -103,6 +117,13 @@ func goldenPlans(t *testing.T) map[string]plan {
 		"dispute_loss_direct":                loss(sale("acct_1")),
 		"dispute_loss_of_receipt":            loss(receipt),
 		"dispute_return":                     returned,
+		"application_fee_direct":             appFee(feeOfDirectCharge, 800, 0),
+		"application_fee_direct_less":        appFee(feeOfDirectCharge, 1000, 0),
+		"application_fee_destination":        appFee(feeOfDestinationCharge, 0, 0),
+		"application_fee_destination_back":   appFee(feeOfDestinationCharge, 0, 1),
+		"application_fee_elsewhere":          appFee(feeOfChargeElsewhere, 0, 0),
+		"application_fee_elsewhere_back":     appFee(feeOfChargeElsewhere, 0, 1),
+		"conversion":                         conversion,
 		"payout_paid":                        payout(ledgerdb.Payout{Paid: true, BankAccountID: "ba_1", Status: 3}),
 		"payout_failed_after_paid":           payout(ledgerdb.Payout{Paid: true, Status: failed}),
 		"payout_created_connected":           payout(ledgerdb.Payout{StripeAccount: "acct_1", Status: 1}),
@@ -116,7 +137,7 @@ func goldenPlans(t *testing.T) map[string]plan {
 func postedAs(p plan) entry {
 	e := entry{reference: p.reference, kind: p.kind, facts: p.facts, fingerprint: p.fingerprint(), effectiveTime: p.effectiveTime}
 	for _, m := range p.moves {
-		e.postings = append(e.postings, posting{m.from[0].address, m.to.address, p.asset, m.amount})
+		e.postings = append(e.postings, posting{m.from[0].address, m.to.address, m.assetOr(p.asset), m.amount})
 	}
 	return e
 }

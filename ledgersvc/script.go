@@ -69,7 +69,7 @@ func (s scripter) write(asset string, moves []move) (script, error) {
 			sm.From = append(sm.From, name(a))
 		}
 		sm.To = name(m.to)
-		vars[sm.Amount] = asset + " " + strconv.FormatInt(m.amount, 10)
+		vars[sm.Amount] = m.assetOr(asset) + " " + strconv.FormatInt(m.amount, 10)
 		data.Moves = append(data.Moves, sm)
 	}
 	var text strings.Builder

@@ -8,6 +8,26 @@ import (
 	"time"
 )
 
+type ApplicationFee struct {
+	FeeID           string
+	StripeAccount   string
+	OrganizerID     string
+	OrderID         string
+	PaymentIntentID string
+	Source          string
+	Booked          int64
+	Currency        string
+	Amount          int64
+	Refunded        int64
+	FeeTime         time.Time
+}
+
+type ApplicationFeeRefund struct {
+	FeeID      string
+	Cumulative int64
+	Amount     int64
+}
+
 type Book struct {
 	OnlyRow   bool
 	Ledger    string
@@ -51,6 +71,16 @@ type Payout struct {
 	PayoutTime    time.Time
 }
 
+type PayoutTransaction struct {
+	PayoutID         string
+	StripeAccount    string
+	Currency         string
+	Amount           int64
+	TransactionCount int64
+	Net              int64
+	CompleteTime     time.Time
+}
+
 type Posting struct {
 	LedgerTransactionID int64
 	Position            int16
@@ -58,4 +88,77 @@ type Posting struct {
 	Destination         string
 	Asset               string
 	Amount              int64
+}
+
+type ReconcileDifference struct {
+	ID               string
+	Kind             int16
+	Subject          string
+	Digest           string
+	State            int16
+	OrderID          string
+	OrganizerID      string
+	PaymentIntentID  string
+	StripeAccount    string
+	ExpectedCurrency string
+	ExpectedAmount   int64
+	FoundCurrency    string
+	FoundAmount      int64
+	Sides            string
+	Cause            string
+	FirstRunID       string
+	FirstSeenTime    time.Time
+	LastSeenTime     time.Time
+	ResolveTime      *time.Time
+	ResolvedBy       string
+	ResolveReason    string
+}
+
+type ReconcileProgress struct {
+	OnlyRow             bool
+	UntilTime           time.Time
+	LedgerTransactionID int64
+}
+
+type ReconcileRun struct {
+	ID                 string
+	Kind               int16
+	State              int16
+	FromTime           time.Time
+	UntilTime          time.Time
+	CreateTime         time.Time
+	EndTime            *time.Time
+	OrderLines         int64
+	LedgerTransactions int64
+	StripeTransactions int64
+	Differences        int64
+	Opened             int64
+	Closed             int64
+	InFlight           int64
+	Truncated          bool
+	Error              string
+}
+
+type ReconcileSighting struct {
+	RunID         string
+	Side          string
+	Subject       string
+	Reference     string
+	ChargeID      string
+	StripeAccount string
+	Asset         string
+	Amount        int64
+}
+
+type ReconcileSuspect struct {
+	RunID         string
+	Subject       string
+	StripeAccount string
+}
+
+type ReconcileWatch struct {
+	Subject       string
+	StripeAccount string
+	Reason        string
+	FirstSeenTime time.Time
 }

@@ -1,0 +1,60 @@
+package ledgersvc
+
+import (
+	"context"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// RecordConversion implements LedgerService: money leaves the balance in one currency and comes in another, and
+// fx:stripe:<txn> holds both legs. No posting mixes currencies.
+//
+//	fx:stripe:txn -> rail X (what left);  rail -> fx:stripe:txn Y (what came)
+func (s *Service) RecordConversion(ctx context.Context, req *ledgerv1.RecordConversionRequest) (*ledgerv1.RecordConversionResponse, error) {
+	p, err := conversionPlan(req)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.postFor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RecordConversionResponse{Entry: e.toProto()}, nil
+}
+
+func conversionPlan(req *ledgerv1.RecordConversionRequest) (plan, error) {
+	from, err := positive("from", req.GetFrom())
+	if err != nil {
+		return plan{}, err
+	}
+	to, err := positive("to", req.GetTo())
+	if err != nil {
+		return plan{}, err
+	}
+	if from.Currency == to.Currency {
+		return plan{}, problem.InvalidField("to.currency", "must be another currency than what left")
+	}
+	converted, err := instant("conversion_time", req.GetConversionTime())
+	if err != nil {
+		return plan{}, err
+	}
+	if err := organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId()); err != nil {
+		return plan{}, err
+	}
+	near := req.GetPaymentIntentId()
+	if near == "" {
+		near = req.GetBalanceTransactionId()
+	}
+	rail, exchange := placeOf(req.GetStripeAccount(), req.GetOrganizerId(), near).rail, exchangeOf(req.GetBalanceTransactionId())
+	came := send(rail, exchange, to.MinorUnits)
+	came.asset = to.FormanceAsset()
+	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_CONVERSION, "fx:"+req.GetBalanceTransactionId(), converted, from.FormanceAsset(), facts{
+		orderID: req.GetOrderId(), organizerID: req.GetOrganizerId(), paymentIntentID: req.GetPaymentIntentId(), stripeAccount: req.GetStripeAccount(),
+	}, send(exchange, rail, from.MinorUnits), came), nil
+}
+
+// exchangeOf holds the two legs of a conversion; one of them is negative by nature.
+func exchangeOf(balanceTransactionID string) account {
+	return account{role: "exchange", address: "fx:stripe:" + balanceTransactionID, debit: true}
+}
