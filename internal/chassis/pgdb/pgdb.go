@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,12 @@ import (
 // maxConnsDefault is a pool's size when nobody says: four services with two
 // replicas each then use about half of the embedded server's 300 connections.
 const maxConnsDefault = 16
+
+// idleTransactionMax is how long a transaction may keep its locks while its
+// process says nothing: below any lease, so that the work of a frozen process
+// can be taken up. None of ours waits for anything but the database, so a living
+// one is idle for milliseconds; one that is cut off is rolled back.
+const idleTransactionMax = 5 * time.Second
 
 // Options are the settings of a pool; the zero value is fine.
 type Options struct {
@@ -48,6 +55,7 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = o.ApplicationName
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idleTransactionMax.Milliseconds(), 10)
 	if len(o.Tracers) > 0 {
 		config.ConnConfig.Tracer = multitracer.New(o.Tracers...)
 	}

@@ -57,6 +57,32 @@ func TestOpen(t *testing.T) {
 		}
 	})
 
+	t.Run("a silent transaction loses its locks", func(t *testing.T) {
+		t.Parallel()
+		pool, err := pgdb.Open(t.Context(), address, pgdb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		lock := func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock(1)`)
+			return err
+		}
+		frozen, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lock(frozen); err != nil {
+			t.Fatal(err)
+		}
+		if err := pgx.BeginFunc(t.Context(), pool, lock); err != nil { // waits until the other one was cut off
+			t.Errorf("the lock is not to be had: %v", err)
+		}
+		if err := frozen.Commit(t.Context()); err == nil {
+			t.Error("the silent transaction was committed after it lost its lock")
+		}
+	})
+
 	t.Run("an error says nothing of the password", func(t *testing.T) {
 		t.Parallel()
 		for _, url := range []string{
