@@ -20,8 +20,8 @@ import (
 // orderTicketLimitDefault is the most tickets of a variant in one order when its maker does not say.
 const orderTicketLimitDefault = 10
 
-// priceMax keeps the total of any order far from the end of int64: 2,000 tickets of this price fit 4,000 times.
-const priceMax = 1_000_000_000_000
+// priceMax keeps the total of any order below the end of int64: an order has at most 2,000 tickets, 20 lines of 100.
+const priceMax = 4_000_000_000_000_000
 
 var errNoVariant = problem.New(connect.CodeNotFound, "VARIANT_NOT_FOUND", "there is no such variant")
 

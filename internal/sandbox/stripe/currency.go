@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// amountMax is the largest amount of one payment, in minor units: eight digits.
-const amountMax = 99_999_999
-
 var (
 	zeroDecimalCurrencies = []string{
 		"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf",
@@ -40,15 +37,15 @@ func checkCurrency(code string) (string, *apiError) {
 	return "", invalid("currency", "", "Invalid currency: %s. See https://stripe.com/docs/currencies for the supported ones.", code)
 }
 
-// checkAmount refuses what cannot be charged in the currency.
-func checkAmount(amount int64, currency string) *apiError {
+// checkAmount refuses what cannot be charged in the currency. largest is the most that one payment may be.
+func checkAmount(amount int64, currency string, largest int64) *apiError {
 	switch minimum := amountMin[currency]; {
 	case amount < 1:
 		return invalid("amount", "parameter_invalid_integer", "This value must be greater than or equal to 1.")
 	case amount < minimum:
 		return invalid("amount", "amount_too_small", "Amount must be at least %s %s", formatAmount(minimum, currency), currency)
-	case amount > amountMax:
-		return invalid("amount", "amount_too_large", "Amount must be no more than %s", formatAmount(amountMax, currency))
+	case amount > largest:
+		return invalid("amount", "amount_too_large", "Amount must be no more than %s", formatAmount(largest, currency))
 	case slices.Contains(threeDecimalCurrencies, currency) && amount%10 != 0,
 		slices.Contains(wholeUnitCurrencies, currency) && amount%100 != 0:
 		return invalid("amount", "", "Invalid amount for %s: the last digits must be zero.", strings.ToUpper(currency))

@@ -149,7 +149,7 @@ func (s *Server) createPaymentIntent(r *request) (any, *apiError) {
 		ApplicationFeeAmount: p.positive("application_fee_amount"),
 	}
 	if p.err == nil {
-		p.fail(checkAmount(pi.Amount, currency))
+		p.fail(checkAmount(pi.Amount, currency, s.amountMax()))
 	}
 	chooseMethods(p, pi)
 	readTransferData(p, pi)
@@ -318,7 +318,7 @@ func (c *change) applyUpdate(p *params, pi *PaymentIntent) *apiError {
 		pi.Amount = p.integer("amount")
 	}
 	if p.has("amount") || p.has("currency") {
-		if e := checkAmount(pi.Amount, pi.Currency); p.err == nil && e != nil {
+		if e := checkAmount(pi.Amount, pi.Currency, c.s.settings.AmountMaxMinorUnits); p.err == nil && e != nil {
 			return e
 		}
 	}

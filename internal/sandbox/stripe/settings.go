@@ -5,6 +5,8 @@ type Settings struct {
 	// FeeBasisPoints and FeeFixedMinorUnits make Stripe's fee: amount * bp / 10000, rounded half up, plus the fixed part.
 	FeeBasisPoints     int64 `json:"fee_basis_points"`
 	FeeFixedMinorUnits int64 `json:"fee_fixed_minor_units"`
+	// AmountMaxMinorUnits is the largest amount of one payment: eight digits, and more where Stripe has agreed to it.
+	AmountMaxMinorUnits int64 `json:"amount_max_minor_units"`
 	// DisputeFeeMinorUnits is taken with the disputed amount.
 	DisputeFeeMinorUnits int64 `json:"dispute_fee_minor_units"`
 	// AsyncFees leaves a charge's balance_transaction null at first; it comes with charge.updated after AsyncFeesDelayMS,
@@ -28,7 +30,7 @@ type Settings struct {
 // without interference.
 func DefaultSettings() Settings {
 	return Settings{
-		FeeBasisPoints: 150, FeeFixedMinorUnits: 25, DisputeFeeMinorUnits: 1500,
+		FeeBasisPoints: 150, FeeFixedMinorUnits: 25, DisputeFeeMinorUnits: 1500, AmountMaxMinorUnits: 99_999_999,
 		AsyncFeesDelayMS: 20, AvailableDelaySeconds: 2 * 24 * 60 * 60,
 	}
 }
@@ -36,4 +38,11 @@ func DefaultSettings() Settings {
 // fee is Stripe's share of a captured amount.
 func (st Settings) fee(amount int64) int64 {
 	return (amount*st.FeeBasisPoints+5000)/10000 + st.FeeFixedMinorUnits
+}
+
+// amountMax is the largest amount of one payment now.
+func (s *Server) amountMax() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settings.AmountMaxMinorUnits
 }
