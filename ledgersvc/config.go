@@ -12,6 +12,7 @@ type Config struct {
 	// CallTimeout is how long one call of ours may work on an entry, its repeats and reads at the ledger included. A
 	// caller's earlier deadline goes first.
 	CallTimeout time.Duration
+	Reconcile   ReconcileConfig
 }
 
 // FormanceConfig says where the ledger is and how to treat it.
@@ -59,6 +60,7 @@ func LoadConfig(l *config.Loader) Config {
 				"how long calls are refused after several failures in a row"),
 		},
 		CallTimeout: l.Duration("DAYOF_LEDGER_CALL_TIMEOUT", 5*time.Second, "longest time to post one entry, repeats included"),
+		Reconcile:   loadReconcileConfig(l),
 	}
 }
 
@@ -87,5 +89,6 @@ func (c Config) withDefaults() Config {
 	if c.CallTimeout <= 0 {
 		c.CallTimeout = defaults.CallTimeout
 	}
+	c.Reconcile = c.Reconcile.withDefaults(defaults.Reconcile)
 	return c
 }

@@ -12,8 +12,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
+	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
@@ -25,9 +28,12 @@ type Dependencies struct {
 	Clock    clock.Clock
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // nil: nothing is counted
+	// Orders is checkoutsvc, for the reconciliation; nil reconciles nothing.
+	Orders    checkoutv1connect.SettlementServiceClient
+	SendAlert func(ctx context.Context, alert jobs.Alert) error // nil keeps alerts as rows
 }
 
-// Service implements LedgerService and StatementService.
+// Service implements LedgerService, StatementService and ReconciliationService.
 type Service struct {
 	config  Config
 	pool    *pgxpool.Pool
@@ -37,6 +43,11 @@ type Service struct {
 	bursts  *bursts
 	metrics *metrics
 	q       ledgerdb.Queries
+
+	jobs   *jobs.Registry
+	orders checkoutv1connect.SettlementServiceClient
+	stripe *stripeBooks // nil without a key
+	mail   *breaker.Breaker
 
 	stop    context.CancelFunc // of what Start began; nil before
 	stopped chan struct{}      // closed when it has ended
@@ -48,12 +59,23 @@ func New(c Config, d Dependencies) *Service {
 	s := &Service{config: c, pool: d.Pool, clock: d.Clock, logger: d.Logger, metrics: newMetrics(d.Registry)}
 	s.ledger = newLedger(c.Formance, d.Logger, s.book)
 	s.bursts = newBursts(s.ledger, c.Formance.BulkMax)
+	s.orders = d.Orders
+	s.stripe = newStripeBooks(c.Reconcile, breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger, IsFailure: stripeAway}))
+	s.mail = breaker.New(breaker.Config{Party: "mail", Logger: d.Logger})
+	s.jobs = jobs.New(d.Pool, jobs.Config{
+		Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, Queues: map[string]int{"reconcile": 1},
+		DeadLetterURL: c.Reconcile.ConsoleURL + "/dlq/ledger/",
+	})
+	s.registerReconciliation()
 	return s
 }
 
 // Migrate brings the service's database up to date.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	return pgdb.Migrate(ctx, pool, ledgerdb.Migrations())
+	if err := pgdb.Migrate(ctx, pool, ledgerdb.Migrations()); err != nil {
+		return err
+	}
+	return jobs.Migrate(ctx, pool)
 }
 
 // Start finds the ledger and creates it if needed, and begins the background work, which Stop ends. An error means that
@@ -67,6 +89,9 @@ func (s *Service) Start(ctx context.Context) error {
 			return wrong
 		}
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "ledger does not answer", slog.String("error", err.Error()))
+	}
+	if err := s.jobs.Start(ctx); err != nil {
+		return err
 	}
 	var background context.Context
 	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -84,21 +109,24 @@ func (s *Service) Stop(ctx context.Context) error {
 		return nil
 	}
 	s.stop()
+	err := s.jobs.Stop(ctx)
 	select {
 	case <-s.stopped:
-		return nil
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Handlers returns the handlers of both services.
+// Handlers returns the handlers of all services.
 func (s *Service) Handlers(options ...connect.HandlerOption) []rpc.Service {
 	ledgerPath, ledgerHandler := ledgerv1connect.NewLedgerServiceHandler(s, options...)
 	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(s, options...)
+	reconcilePath, reconcileHandler := ledgerv1connect.NewReconciliationServiceHandler(s, options...)
 	return []rpc.Service{
 		{Name: ledgerv1connect.LedgerServiceName, Path: ledgerPath, Handler: ledgerHandler, Health: s.pool.Ping},
 		{Name: ledgerv1connect.StatementServiceName, Path: statementPath, Handler: statementHandler, Health: s.pool.Ping},
+		{Name: ledgerv1connect.ReconciliationServiceName, Path: reconcilePath, Handler: reconcileHandler, Health: s.pool.Ping},
 	}
 }
 
@@ -128,6 +156,12 @@ func Policy() rpc.Policy {
 		ledgerv1connect.StatementServiceGetAccountStatementProcedure,
 		ledgerv1connect.StatementServiceGetTrialBalanceProcedure,
 		ledgerv1connect.StatementServiceListEntriesProcedure,
+		ledgerv1connect.ReconciliationServiceStartReconciliationProcedure,
+		ledgerv1connect.ReconciliationServiceGetReconciliationRunProcedure,
+		ledgerv1connect.ReconciliationServiceListReconciliationRunsProcedure,
+		ledgerv1connect.ReconciliationServiceListDifferencesProcedure,
+		ledgerv1connect.ReconciliationServiceExportDifferencesProcedure,
+		ledgerv1connect.ReconciliationServiceResolveDifferenceProcedure,
 	} {
 		policy[procedure] = rpc.RoleOperator
 	}

@@ -32,6 +32,7 @@ type Client struct {
 	Passes     passv1connect.PassServiceClient
 	Ledger     ledgerv1connect.LedgerServiceClient
 	Statements ledgerv1connect.StatementServiceClient
+	Books      ledgerv1connect.ReconciliationServiceClient
 	Webhooks   webhookv1connect.WebhookServiceClient
 
 	Stripe Stripe
@@ -54,6 +55,7 @@ func NewClient(f File) *Client {
 		Passes:     dial(f.PassURL, f, passv1connect.NewPassServiceClient),
 		Ledger:     dial(f.LedgerURL, f, ledgerv1connect.NewLedgerServiceClient),
 		Statements: dial(f.LedgerURL, f, ledgerv1connect.NewStatementServiceClient),
+		Books:      dial(f.LedgerURL, f, ledgerv1connect.NewReconciliationServiceClient),
 		Webhooks:   dial(f.WebhookURL, f, webhookv1connect.NewWebhookServiceClient),
 		Stripe:     Stripe{BaseURL: f.Sandbox.StripeURL, HTTP: plain},
 		HTTP:       plain,

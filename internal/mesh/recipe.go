@@ -33,6 +33,9 @@ func peer(l *config.Loader, name, def string) string {
 // peerTimeout bounds a call of checkoutsvc that has no deadline of its own; a walk has one.
 const peerTimeout = 6 * time.Second
 
+// settlementTimeout bounds a page of what orders know of money.
+const settlementTimeout = 30 * time.Second
+
 // dialPeer returns a client for another service, which knows us by our name and token.
 func dialPeer[C any](e environment, self, baseURL string, timeout time.Duration, newClient func(connect.HTTPClient, string, ...connect.ClientOption) C) C {
 	client, options := rpc.Dial(rpc.DialConfig{
@@ -87,8 +90,12 @@ func ledgerRecipe() recipe {
 		name: "ledger", port: ledgerPort, migrate: ledgersvc.Migrate,
 		load: func(l *config.Loader) func(environment) (member, error) {
 			c := ledgersvc.LoadConfig(l)
+			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			return func(e environment) (member, error) {
-				s := ledgersvc.New(c, ledgersvc.Dependencies{Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry})
+				s := ledgersvc.New(c, ledgersvc.Dependencies{
+					Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
+					Orders: dialPeer(e, "ledgersvc", checkoutURL, settlementTimeout, checkoutv1connect.NewSettlementServiceClient),
+				})
 				return member{
 					policy: ledgersvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start,
 					stop: s.Stop,
@@ -109,6 +116,8 @@ func webhookRecipe() recipe {
 				s, err := webhooksvc.New(c, webhooksvc.Deps{
 					Pool:     e.pool,
 					Payments: dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewPaymentServiceClient),
+					Accounts: dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewAccountServiceClient),
+					Desk:     dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewOperationsServiceClient),
 					Ledger:   dialPeer(e, "webhooksvc", ledgerURL, webhooksvc.CallTimeout, ledgerv1connect.NewLedgerServiceClient),
 					Clock:    e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
 				})

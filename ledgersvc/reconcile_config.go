@@ -1,0 +1,82 @@
+package ledgersvc
+
+import (
+	"strings"
+	"time"
+
+	"github.com/dayof/dayof/internal/chassis/config"
+)
+
+// ReconcileConfig says how the books are compared and who hears of it.
+type ReconcileConfig struct {
+	// StripeURL and StripeKey reach Stripe's API; without a key nothing is compared.
+	StripeURL string
+	StripeKey config.Secret
+	// StripeTimeout ends one call to Stripe.
+	StripeTimeout time.Duration
+	// Interval is how often the books are compared over what happened since the last time; 0 compares on demand and daily
+	// only.
+	Interval time.Duration
+	// Settle is how old things are before the continuous and the daily reconciliation look at them: until then they may
+	// be in flight.
+	Settle time.Duration
+	// SecondLook is how long after a suspicion about something younger than Settle it is looked at again.
+	SecondLook time.Duration
+	// ReportTo are the addresses that get the daily report; none sends none.
+	ReportTo []string
+	// SMTPAddress is the host and port of the mail server; empty sends no mail.
+	SMTPAddress string
+	// SMTPUser and SMTPPassword log in there; empty logs in as nobody.
+	SMTPUser     string
+	SMTPPassword config.Secret
+	// MailFrom is the sender of reports.
+	MailFrom string
+	// ConsoleURL is where links in alerts and reports lead.
+	ConsoleURL string
+}
+
+func loadReconcileConfig(l *config.Loader) ReconcileConfig {
+	c := ReconcileConfig{
+		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
+		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account; without it the books are not compared with Stripe's"),
+		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
+		Interval: l.Duration("DAYOF_LEDGER_RECONCILE_INTERVAL", 5*time.Minute,
+			"how often orders, ledger and Stripe are compared over what happened since the last time; 0s compares on demand and daily only"),
+		Settle: l.Duration("DAYOF_LEDGER_RECONCILE_SETTLE", 15*time.Minute,
+			"how old things are before they are compared without being asked for: until then they may be in flight"),
+		SecondLook: l.Duration("DAYOF_LEDGER_RECONCILE_SECOND_LOOK", 5*time.Second,
+			"how long after a suspicion about something younger than that it is looked at again"),
+		SMTPAddress:  l.String("DAYOF_SMTP_ADDRESS", "", "host:port of the mail server; empty sends no mail"),
+		SMTPUser:     l.String("DAYOF_SMTP_USER", "", "user at the mail server; empty logs in as nobody"),
+		SMTPPassword: l.Secret("DAYOF_SMTP_PASSWORD", "password at the mail server"),
+		MailFrom:     l.String("DAYOF_LEDGER_RECONCILE_MAIL_FROM", "books@dayof.example", "sender of the daily report"),
+		ConsoleURL:   l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+	}
+	for address := range strings.SplitSeq(l.String("DAYOF_LEDGER_RECONCILE_REPORT_TO", "",
+		"addresses that get the daily report, comma separated; empty sends none"), ",") {
+		if address = strings.TrimSpace(address); address != "" {
+			c.ReportTo = append(c.ReportTo, address)
+		}
+	}
+	return c
+}
+
+// withDefaults fills in what is absent. An interval of 0 is a choice.
+func (c ReconcileConfig) withDefaults(d ReconcileConfig) ReconcileConfig {
+	if c.StripeURL == "" {
+		c.StripeURL = d.StripeURL
+	}
+	if c.StripeTimeout <= 0 {
+		c.StripeTimeout = d.StripeTimeout
+	}
+	if c.Settle <= 0 {
+		c.Settle = d.Settle
+	}
+	if c.SecondLook <= 0 {
+		c.SecondLook = d.SecondLook
+	}
+	if c.MailFrom == "" {
+		c.MailFrom = d.MailFrom
+	}
+	return c
+}

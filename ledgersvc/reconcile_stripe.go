@@ -1,0 +1,328 @@
+package ledgersvc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	stripe "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
+
+	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/internal/money"
+)
+
+// stripePage is the size of a page of Stripe's lists; it is their largest.
+const stripePage = 100
+
+// stripeBooks is Stripe as the reconciliation reads it: without global state, behind a breaker. It never writes.
+type stripeBooks struct {
+	client  *client.API
+	breaker *breaker.Breaker
+}
+
+// newStripeBooks returns nil when there is no key: then there is nothing to compare with.
+func newStripeBooks(c ReconcileConfig, b *breaker.Breaker) *stripeBooks {
+	if c.StripeKey.Reveal() == "" {
+		return nil
+	}
+	httpClient := &http.Client{Timeout: c.StripeTimeout, Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second,
+	}}
+	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
+		return &stripe.BackendConfig{
+			URL:               new(strings.TrimSuffix(c.StripeURL, "/")),
+			HTTPClient:        httpClient,
+			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+			MaxNetworkRetries: stripe.Int64(0),
+			EnableTelemetry:   new(false),
+		}
+	}
+	return &stripeBooks{breaker: b, client: client.New(c.StripeKey.Reveal(), &stripe.Backends{
+		API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
+		Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
+		Uploads: stripe.GetBackendWithConfig(stripe.UploadsBackend, backend()),
+	})}
+}
+
+// stripeMove is a change of a balance at Stripe, or the part of one that a subject is compared by.
+type stripeMove struct {
+	subject string // complete, or a prefix that the charge's intent completes
+	charge  string // empty when the subject is complete
+	txn     string
+	kind    stripe.BalanceTransactionType
+	source  string
+	account string
+	asset   string
+	amount  int64 // signed: negative left the balance
+	time    time.Time
+}
+
+// movesOf says what a balance transaction is compared by. Money of direct charges and the platform's fees of them are
+// left out; see doc.go, "reconciliation".
+func movesOf(t *stripe.BalanceTransaction, account string) []stripeMove {
+	m := stripeMove{
+		txn: t.ID, kind: t.Type, account: account, asset: money.Money{Currency: strings.ToUpper(string(t.Currency))}.FormanceAsset(),
+		amount: t.Amount, time: time.Unix(t.Created, 0).UTC(),
+	}
+	if t.Source != nil {
+		m.source = t.Source.ID
+	}
+	var moves []stripeMove
+	fee := m
+	fee.subject, fee.amount = "fee:"+t.ID, -t.Fee
+	prefix, _, _ := strings.Cut(m.source, "_")
+	switch {
+	case t.Type == stripe.BalanceTransactionTypeApplicationFee || t.Type == stripe.BalanceTransactionTypeApplicationFeeRefund:
+		return nil
+	case account != "" && prefix != "po":
+		return nil
+	case prefix == "ch" || prefix == "py":
+		m.subject, m.charge = "capture:", m.source
+	case prefix == "re" || prefix == "pyr":
+		m.subject = "refund:" + m.source
+	case prefix == "du" || prefix == "dp":
+		m.subject, fee.amount = withdrawalPrefix+t.ID, 0
+		if t.Amount > 0 {
+			m.subject = reinstatementPrefix + t.ID
+		}
+		m.amount = t.Amount - t.Fee
+	case prefix == "po":
+		m.subject = "payout:" + m.source
+	case prefix == "tr":
+		m.subject = "transfer:" + m.source
+	case prefix == "trr":
+		m.subject = "transfer-rev:" + m.source
+	default:
+		m.subject, m.amount, fee.amount = "txn:"+t.ID, t.Net, 0
+	}
+	if m.amount != 0 {
+		moves = append(moves, m)
+	}
+	if fee.amount != 0 {
+		moves = append(moves, fee)
+	}
+	return moves
+}
+
+// list gives f every balance transaction of an account in a span of time, the newest first, a page in memory at a time.
+// An empty kind means all.
+func (b *stripeBooks) list(ctx context.Context, account, kind string, from, until time.Time, f func(*stripe.BalanceTransaction) error) error {
+	params := &stripe.BalanceTransactionListParams{CreatedRange: &stripe.RangeQueryParams{
+		GreaterThanOrEqual: from.Unix(), LesserThan: until.Add(time.Second - time.Nanosecond).Unix(),
+	}}
+	if kind != "" {
+		params.Type = new(kind)
+	}
+	return b.each(ctx, account, params, f)
+}
+
+func (b *stripeBooks) each(ctx context.Context, account string, params *stripe.BalanceTransactionListParams, f func(*stripe.BalanceTransaction) error) error {
+	params.Context = ctx
+	params.Limit = stripe.Int64(stripePage)
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return b.call(ctx, func() error {
+		list := b.client.BalanceTransactions.List(params)
+		for list.Next() {
+			if err := f(list.BalanceTransaction()); err != nil {
+				return err
+			}
+		}
+		return list.Err()
+	})
+}
+
+// found is what Stripe says of one subject.
+type found struct {
+	moves   []stripeMove
+	waiting string // why money may be missing for a while; empty when nothing is under way
+}
+
+func (f *found) add(t *stripe.BalanceTransaction, account, subject string) {
+	if t == nil || t.Currency == "" { // not expanded: Stripe has none
+		return
+	}
+	for _, m := range movesOf(t, account) {
+		if m.charge != "" {
+			m.subject = subject
+		}
+		if m.subject == subject {
+			f.moves = append(f.moves, m)
+		}
+	}
+}
+
+// find looks up what Stripe says of a subject. Nothing found is no error.
+func (b *stripeBooks) find(ctx context.Context, account, subject string) (f found, err error) {
+	kind, id, _ := strings.Cut(subject, ":")
+	switch kind {
+	case "capture":
+		err = b.findCharges(ctx, account, subject, id, &f)
+	case "refund":
+		err = b.findRefund(ctx, account, subject, id, &f)
+	case "payout":
+		err = b.findPayout(ctx, account, subject, id, &f)
+	case "transfer", "transfer-rev":
+		err = b.bySource(ctx, account, id, func(t *stripe.BalanceTransaction) { f.add(t, account, subject) })
+	case "fee", "txn", "dispute-w", "dispute-r":
+		var t *stripe.BalanceTransaction
+		if t, err = b.transaction(ctx, account, id); t != nil {
+			f.add(t, account, subject)
+		}
+	case "charge":
+		var charge *stripe.Charge
+		if charge, err = b.charge(ctx, account, id); charge != nil {
+			f.add(charge.BalanceTransaction, account, subject)
+		}
+	}
+	return f, err
+}
+
+func (b *stripeBooks) findCharges(ctx context.Context, account, subject, intentID string, f *found) error {
+	if !strings.HasPrefix(intentID, "pi_") {
+		return nil
+	}
+	params := &stripe.ChargeListParams{PaymentIntent: new(intentID)}
+	params.Context = ctx
+	params.Limit = stripe.Int64(stripePage)
+	params.AddExpand("data.balance_transaction")
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return b.call(ctx, func() error {
+		*f = found{}
+		list := b.client.Charges.List(params)
+		for list.Next() {
+			charge := list.Charge()
+			if charge.Status != stripe.ChargeStatusSucceeded || !charge.Captured {
+				continue
+			}
+			if charge.BalanceTransaction == nil {
+				f.waiting = "Stripe has no balance transaction for the charge yet"
+				continue
+			}
+			f.add(charge.BalanceTransaction, account, subject)
+		}
+		return list.Err()
+	})
+}
+
+func (b *stripeBooks) findRefund(ctx context.Context, account, subject, id string, f *found) error {
+	params := &stripe.RefundParams{}
+	params.Context = ctx
+	params.AddExpand("balance_transaction")
+	params.AddExpand("failure_balance_transaction")
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return b.call(ctx, func() error {
+		*f = found{}
+		refund, err := b.client.Refunds.Get(id, params)
+		if err != nil {
+			return err
+		}
+		f.add(refund.BalanceTransaction, account, subject)
+		f.add(refund.FailureBalanceTransaction, account, subject)
+		if len(f.moves) == 0 && (refund.Status == stripe.RefundStatusPending || refund.Status == stripe.RefundStatusRequiresAction) {
+			f.waiting = "the refund is still " + string(refund.Status) + " at Stripe"
+		}
+		return nil
+	})
+}
+
+func (b *stripeBooks) findPayout(ctx context.Context, account, subject, id string, f *found) error {
+	params := &stripe.PayoutParams{}
+	params.Context = ctx
+	params.AddExpand("balance_transaction")
+	params.AddExpand("failure_balance_transaction")
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	var payout *stripe.Payout
+	err := b.call(ctx, func() (err error) {
+		payout, err = b.client.Payouts.Get(id, params)
+		return err
+	})
+	if err != nil || payout == nil || payout.ID == "" {
+		return err
+	}
+	seen := map[string]bool{}
+	add := func(t *stripe.BalanceTransaction) {
+		if t != nil && !seen[t.ID] {
+			seen[t.ID] = true
+			f.add(t, account, subject)
+		}
+	}
+	add(payout.BalanceTransaction)
+	add(payout.FailureBalanceTransaction)
+	if payout.Status == stripe.PayoutStatusPending || payout.Status == stripe.PayoutStatusInTransit {
+		f.waiting = "the payout is still " + string(payout.Status) + " at Stripe"
+	}
+	return b.bySource(ctx, account, id, add) // a canceled payout names its second transaction nowhere
+}
+
+func (b *stripeBooks) bySource(ctx context.Context, account, id string, f func(*stripe.BalanceTransaction)) error {
+	return b.each(ctx, account, &stripe.BalanceTransactionListParams{Source: new(id)}, func(t *stripe.BalanceTransaction) error {
+		f(t)
+		return nil
+	})
+}
+
+// transaction returns a balance transaction; nil when Stripe has none.
+func (b *stripeBooks) transaction(ctx context.Context, account, id string) (t *stripe.BalanceTransaction, err error) {
+	params := &stripe.BalanceTransactionParams{}
+	params.Context = ctx
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	err = b.call(ctx, func() (err error) {
+		got, err := b.client.BalanceTransactions.Get(id, params)
+		if err == nil {
+			t = got
+		}
+		return err
+	})
+	return t, err
+}
+
+// charge returns a charge with its balance transaction; nil when Stripe has none.
+func (b *stripeBooks) charge(ctx context.Context, account, id string) (charge *stripe.Charge, err error) {
+	params := &stripe.ChargeParams{}
+	params.Context = ctx
+	params.AddExpand("balance_transaction")
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	err = b.call(ctx, func() (err error) {
+		got, err := b.client.Charges.Get(id, params)
+		if err == nil {
+			charge = got
+		}
+		return err
+	})
+	return charge, err
+}
+
+// call runs f behind the breaker. That Stripe knows no such object is an answer, and no error.
+func (b *stripeBooks) call(ctx context.Context, f func() error) error {
+	return b.breaker.Do(ctx, func(context.Context) error {
+		err := f()
+		if e, ok := errors.AsType[*stripe.Error](err); ok && e.HTTPStatusCode == http.StatusNotFound {
+			return nil
+		}
+		return err
+	})
+}
+
+// stripeAway says whether an error tells of Stripe's trouble and not of ours.
+func stripeAway(err error) bool {
+	if err == nil {
+		return false
+	}
+	e, ok := errors.AsType[*stripe.Error](err)
+	return !ok || e.HTTPStatusCode >= http.StatusInternalServerError || e.HTTPStatusCode == http.StatusTooManyRequests
+}
