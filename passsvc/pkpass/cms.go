@@ -30,6 +30,7 @@ const (
 	tagSet      = cbasn1.SET
 	tagSequence = cbasn1.SEQUENCE
 	tagContext0 = cbasn1.Tag(0 | 0x80 | 0x20) // [0], constructed
+	tagContext1 = cbasn1.Tag(1 | 0x80 | 0x20)
 )
 
 // Sign returns the detached CMS signature over content in DER: SHA-256 and RSA PKCS #1 v1.5, with content type, digest

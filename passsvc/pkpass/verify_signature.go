@@ -5,11 +5,12 @@ import (
 	"crypto/sha1" //nolint:gosec // what old signers use; it is warned of
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"strings"
 	"time"
 
 	"github.com/smallstep/pkcs7"
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // signature checks the CMS message, who signed it, and whether that fits pass.json. Each part is looked at even when
@@ -47,7 +48,7 @@ func (v *verifier) signature() {
 		return
 	}
 	message.Content = v.files[manifestFile]
-	if err := leaf.CheckSignature(signatureAlgorithm(message), signedBytes(message), message.Signers[0].EncryptedDigest); err != nil {
+	if err := leaf.CheckSignature(signatureAlgorithm(message), signedBytes(data), message.Signers[0].EncryptedDigest); err != nil {
 		v.refuse(signatureFile, "was not made by the key of its certificate, or was changed afterwards")
 	}
 	v.identity(leaf)
@@ -95,21 +96,34 @@ func (v *verifier) signingTime(message *pkcs7.PKCS7) time.Time {
 	return signed
 }
 
-// signedBytes are the signed attributes as a SET OF, which is what was signed (RFC 5652, 5.4).
-func signedBytes(message *pkcs7.PKCS7) []byte {
-	type attribute struct {
-		Type  asn1.ObjectIdentifier
-		Value asn1.RawValue `asn1:"set"`
+// signedBytes returns the signed attributes of a message in DER as a SET OF, which is what was signed (RFC 5652, 5.4), nil
+// if there are none. They stay in the order in which they are: node-forge does not sort them, and neither iOS nor openssl
+// mind.
+func signedBytes(message []byte) []byte {
+	der := cryptobyte.String(message)
+	var contentInfo, wrapped, signedData, signers, signer, attributes cryptobyte.String
+	var there bool
+	ok := der.ReadASN1(&contentInfo, tagSequence) &&
+		contentInfo.SkipASN1(cbasn1.OBJECT_IDENTIFIER) &&
+		contentInfo.ReadASN1(&wrapped, tagContext0) &&
+		wrapped.ReadASN1(&signedData, tagSequence) &&
+		signedData.SkipASN1(cbasn1.INTEGER) && // version
+		signedData.SkipASN1(tagSet) && // digest algorithms
+		signedData.SkipASN1(tagSequence) && // content
+		signedData.SkipOptionalASN1(tagContext0) && // certificates
+		signedData.SkipOptionalASN1(tagContext1) && // revocation lists
+		signedData.ReadASN1(&signers, tagSet) &&
+		signers.ReadASN1(&signer, tagSequence) &&
+		signer.SkipASN1(cbasn1.INTEGER) && // version
+		signer.ReadAnyASN1(new(cryptobyte.String), new(cbasn1.Tag)) && // name of the signer
+		signer.SkipASN1(tagSequence) && // digest algorithm
+		signer.ReadOptionalASN1(&attributes, &there, tagContext0)
+	if !ok || !there {
+		return nil
 	}
-	var attributes []attribute
-	for _, a := range message.Signers[0].AuthenticatedAttributes {
-		attributes = append(attributes, attribute{a.Type, a.Value})
-	}
-	encoded, err := asn1.MarshalWithParams(attributes, "set")
-	if err != nil {
-		return nil // no signature is of nothing
-	}
-	return encoded
+	var set cryptobyte.Builder
+	set.AddASN1(tagSet, func(b *cryptobyte.Builder) { b.AddBytes(attributes) })
+	return set.BytesOrPanic()
 }
 
 func signatureAlgorithm(message *pkcs7.PKCS7) x509.SignatureAlgorithm {
