@@ -1,0 +1,138 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/mesh"
+)
+
+// TestLostWebhooks loses every tenth webhook, and all of one order whose buyer closed the browser. The next start asks Stripe
+// for what it could not deliver: no event is missing then, and every order is complete.
+func TestLostWebhooks(t *testing.T) {
+	t.Parallel()
+	const sales = 20
+	c := config()
+	c.Replicas, c.DataDir = 1, t.TempDir()
+	m := startKept(t, c)
+	t.Cleanup(func() {
+		if err := m.Stop(context.Background()); err != nil {
+			t.Errorf("stop the mesh: %v", err)
+		}
+	})
+	client := dev.NewClient(m.File)
+	variant := newVariant(t, client, 4450, 100)
+	set := func(dropRate float64) {
+		t.Helper()
+		if _, err := client.Stripe.Control(within(t, 10*time.Second), http.MethodPatch, "/_sandbox/settings", map[string]float64{"drop_rate": dropRate}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(0.1)
+	lost := start(t, client, variant, 1)
+	if err := client.Stripe.Withhold(within(t, 10*time.Second), lost.IntentID); err != nil {
+		t.Fatal(err)
+	}
+	orders := []string{lost.OrderID}
+	carts := []dev.Cart{lost}
+	for range sales {
+		cart := start(t, client, variant, 1)
+		orders, carts = append(orders, cart.OrderID), append(carts, cart)
+	}
+	var buyers sync.WaitGroup
+	for _, cart := range carts {
+		buyers.Go(func() {
+			if err := client.Pay(within(t, time.Minute), cart, dev.ViaWebhook); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	buyers.Wait()
+	if _, err := client.Stripe.Control(within(t, 10*time.Second), http.MethodPost, "/_sandbox/webhooks/release",
+		map[string]any{"payment_intent": lost.IntentID, "drop": true}); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := within(t, time.Minute); ; {
+		idle, err := client.Stripe.Idle(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if idle {
+			break
+		}
+		pause(ctx)
+	}
+	set(0)
+	if order(t, client, lost.OrderID).FulfilmentState == "completed" {
+		t.Error("the order whose webhooks were lost is complete: nothing was lost")
+	}
+	before := missingEvents(t, client)
+	t.Logf("%d events are missing", len(before))
+	if len(before) == 0 {
+		t.Error("no event is missing")
+	}
+	if err := m.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m = startKept(t, c)
+	client = dev.NewClient(m.File)
+	for _, id := range orders {
+		await(t, client, id, "completed", completed)
+	}
+	for ctx := within(t, time.Minute); len(missingEvents(t, client)) > 0; {
+		if ctx.Err() != nil {
+			t.Fatalf("still missing: %v", missingEvents(t, client))
+		}
+		pause(ctx)
+	}
+	assertClean(t, m)
+	if err := recordStripeCalls(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+}
+
+// startKept starts a mesh whose data outlive it.
+func startKept(t *testing.T, c mesh.Config) *mesh.Mesh {
+	t.Helper()
+	m, err := mesh.Start(t.Context(), c)
+	if err != nil {
+		t.Fatalf("start the mesh: %v", err)
+	}
+	return m
+}
+
+// missingEvents are the events about captured money that Stripe has and the inbox has not.
+func missingEvents(t *testing.T, client *dev.Client) []string {
+	t.Helper()
+	ctx := within(t, time.Minute)
+	var missing []string
+	for _, eventType := range []string{"payment_intent.succeeded", "charge.succeeded"} {
+		body, err := client.Stripe.Control(ctx, http.MethodGet, "/_sandbox/events?type="+eventType, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var events []struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(body, &events); err != nil || len(events) == 0 {
+			t.Fatalf("%d events of type %s, %v", len(events), eventType, err)
+		}
+		for _, e := range events {
+			_, err := client.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: "account", EventId: e.ID})
+			switch {
+			case problem.Reason(err) == "WEBHOOK_EVENT_NOT_FOUND":
+				missing = append(missing, e.ID)
+			case err != nil:
+				t.Fatal(err)
+			}
+		}
+	}
+	return missing
+}
