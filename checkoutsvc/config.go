@@ -28,6 +28,13 @@ type Config struct {
 	BlockedAfter time.Duration
 	// RefundApplicationFee says whether the platform gives its fee back with a refund.
 	RefundApplicationFee bool
+	// FraudWarningRefunds says whether an early fraud warning refunds what is not used before the event begins; else it
+	// is an operator item only.
+	FraudWarningRefunds bool
+	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
+	ReviewHoldsDelivery bool
+	// DisputeReminders are how long before the end of the time for evidence people are told, comma separated.
+	DisputeReminders string
 	// GiveUpAfter is how long a walk may fail before the order is given up and refunded.
 	GiveUpAfter time.Duration
 
@@ -69,7 +76,12 @@ func LoadConfig(l *config.Loader) Config {
 		BackoffMax:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MAX", 30*time.Second, "longest wait after a failed attempt"),
 		BlockedAfter:         l.Duration("DAYOF_CHECKOUT_BLOCKED_AFTER", time.Minute, "how long fulfilment may fail before an operator is alerted"),
 		RefundApplicationFee: l.Bool("DAYOF_CHECKOUT_REFUND_APPLICATION_FEE", false, "whether the platform gives its fee back with a refund"),
-		GiveUpAfter:          l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
+		FraudWarningRefunds: l.Bool("DAYOF_CHECKOUT_FRAUD_WARNING_REFUNDS", false,
+			"whether an early fraud warning refunds tickets that are not used, before the event; else it is an operator item only"),
+		ReviewHoldsDelivery: l.Bool("DAYOF_CHECKOUT_REVIEW_HOLDS_DELIVERY", false, "whether tickets are held back while Stripe reviews the payment"),
+		DisputeReminders: l.String("DAYOF_CHECKOUT_DISPUTE_REMINDERS", "72h,24h",
+			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),
+		GiveUpAfter: l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
 		CodeKeys: l.SecretList("DAYOF_CHECKOUT_TICKET_CODE_KEYS",
 			"seeds of the Ed25519 keys of ticket codes, base64 of 32 bytes each, comma separated; the last one signs. Required"),
 		OrderTokenKeys: l.SecretList("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",

@@ -71,6 +71,7 @@ var refundReasonToProto = map[string]checkoutv1.RefundReason{
 	refundLate:      checkoutv1.RefundReason_REFUND_REASON_LATE,
 	refundGivenUp:   checkoutv1.RefundReason_REFUND_REASON_GIVEN_UP,
 	refundExternal:  checkoutv1.RefundReason_REFUND_REASON_EXTERNAL,
+	refundFraud:     checkoutv1.RefundReason_REFUND_REASON_FRAUD,
 }
 
 var disputeStatusFromProto = map[checkoutv1.DisputeStatus]string{

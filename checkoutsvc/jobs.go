@@ -23,6 +23,8 @@ func (s *Service) registerJobs() {
 	jobs.Register(s.Jobs, money, s.postDisputeFunds)
 	jobs.Register(s.Jobs, money, s.postDisputeLoss)
 	jobs.Register(s.Jobs, money, s.cancelIntents)
+	jobs.Register(s.Jobs, money, s.refundFraud)
+	s.Jobs.Periodic("remind_of_disputes", reminderInterval, s.remindOfDisputes)
 	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, s.voidPass)
 	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, s.suspendPass)
 	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}, s.sendReceipt)

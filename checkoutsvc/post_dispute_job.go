@@ -51,12 +51,17 @@ func (s *Service) postDisputeFunds(ctx context.Context, job *river.Job[postDispu
 	if err != nil {
 		return err
 	}
-	_, err = s.Ledger.RecordDisputeFunds(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-dispute-funds/"+f.BalanceTransactionID),
-		&ledgerv1.RecordDisputeFundsRequest{
-			DisputeId: d.ID, PaymentIntentId: d.PaymentIntent, BalanceTransactionId: f.BalanceTransactionID,
-			Amount:        &moneyv1.Money{Currency: d.Currency, MinorUnits: f.MinorUnits},
-			FeeMinorUnits: f.FeeMinorUnits, FundsTime: timestamppb.New(f.FundsTime),
-		})
+	req := &ledgerv1.RecordDisputeFundsRequest{
+		DisputeId: d.ID, PaymentIntentId: d.PaymentIntent, BalanceTransactionId: f.BalanceTransactionID,
+		Amount:        &moneyv1.Money{Currency: d.Currency, MinorUnits: f.MinorUnits},
+		FeeMinorUnits: f.FeeMinorUnits, FundsTime: timestamppb.New(f.FundsTime),
+	}
+	if f.Currency != "" && f.Currency != d.Currency {
+		if err := s.convertDisputeFunds(ctx, o, d, f, req); err != nil {
+			return err
+		}
+	}
+	_, err = s.Ledger.RecordDisputeFunds(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-dispute-funds/"+f.BalanceTransactionID), req)
 	return s.waitForEntry(err, job.CreatedAt, "record dispute funds")
 }
 
@@ -97,4 +102,48 @@ func (o *order) dispute(id string) (checkoutdb.Dispute, error) {
 		return checkoutdb.Dispute{}, jobs.Cancel(errors.New("the order has no such dispute"))
 	}
 	return o.Disputes[i], nil
+}
+
+// convertDisputeFunds posts that Stripe moved the disputed amount in the balance's currency, and has the funds posted in
+// the dispute's own, so that its account returns to zero: all of a disputed amount moves at once. The fee stays in the
+// balance's currency. Twice: the same entry.
+func (s *Service) convertDisputeFunds(
+	ctx context.Context, o *order, d checkoutdb.Dispute, f checkoutdb.DisputeFund, req *ledgerv1.RecordDisputeFundsRequest,
+) error {
+	balance := &moneyv1.Money{Currency: f.Currency, MinorUnits: f.MinorUnits}
+	disputed := &moneyv1.Money{Currency: d.Currency, MinorUnits: d.AmountMinorUnits}
+	from, to := disputed, balance // reinstated
+	if f.MinorUnits < 0 {
+		balance.MinorUnits = -f.MinorUnits
+		from, to = balance, disputed
+		req.Amount = &moneyv1.Money{Currency: d.Currency, MinorUnits: -d.AmountMinorUnits}
+	} else {
+		req.Amount = disputed
+	}
+	req.FeeCurrency = f.Currency
+	account := ""
+	if p := o.intentOf(d.PaymentIntent); p != nil {
+		account = p.StripeAccount
+	}
+	return s.recordConversion(ctx, o, f.BalanceTransactionID, &ledgerv1.RecordConversionRequest{
+		BalanceTransactionId: f.BalanceTransactionID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: d.PaymentIntent,
+		StripeAccount: account, From: from, To: to, ConversionTime: timestamppb.New(f.FundsTime),
+	})
+}
+
+// recordConversion posts a conversion. Twice: the same entry.
+func (s *Service) recordConversion(ctx context.Context, o *order, transactionID string, req *ledgerv1.RecordConversionRequest) error {
+	if _, err := s.Ledger.RecordConversion(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-conversion/"+transactionID), req); err != nil {
+		return fmt.Errorf("record conversion: %w", err)
+	}
+	return nil
+}
+
+// intentOf returns the intent of that id at Stripe, on whichever account; nil if the order has none.
+func (o *order) intentOf(stripeID string) *checkoutdb.PaymentIntent {
+	i := slices.IndexFunc(o.Intents, func(p checkoutdb.PaymentIntent) bool { return deref(p.StripeID) == stripeID })
+	if i < 0 {
+		return nil
+	}
+	return &o.Intents[i]
 }

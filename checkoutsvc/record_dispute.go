@@ -9,6 +9,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
 // RecordDispute implements PaymentService.
@@ -81,6 +82,9 @@ func (w *writes) applyDispute(ctx context.Context, req *checkoutv1.RecordDispute
 		return
 	}
 	w.note(ctx, "dispute_"+d.Status, d.ID)
+	if d.Status != disputeNeedsResponse && d.Status != disputeWarningNeedsResponse {
+		must(jobs.ResolveAlert(ctx, &w.pipe, alertEvidenceDue, d.ID))
+	}
 	// Raised for whatever is seen first, so that the same facts in another order raise the same.
 	w.raise(ctx, operatorItem{
 		Kind: "dispute", Subject: d.ID, Intent: d.PaymentIntent,

@@ -34,7 +34,8 @@ const (
 	feeWaitMax = 2 * time.Minute
 )
 
-// recordFee fetches what Stripe kept of a captured intent and posts it. The fee's balance transaction is missing at
+// recordFee fetches what Stripe kept of a captured intent and posts it, and what Stripe changed into the balance's
+// currency. The fee's balance transaction is missing at
 // first with asynchronous capture; charge.updated brings it and this job again. Twice: the same entry.
 func (s *Service) recordFee(ctx context.Context, job *river.Job[recordFeeArgs]) error {
 	o, err := readOrder(ctx, s.Pool, orderKey{ID: job.Args.OrderID})
@@ -71,5 +72,13 @@ func (s *Service) recordFee(ctx context.Context, job *river.Job[recordFeeArgs]) 
 	if err != nil {
 		return fmt.Errorf("record stripe fee: %w", err)
 	}
-	return nil
+	balance := &moneyv1.Money{Currency: strings.ToUpper(string(bt.Currency)), MinorUnits: bt.Amount}
+	if balance.GetCurrency() == p.Currency || balance.GetMinorUnits() <= 0 {
+		return nil
+	}
+	return s.recordConversion(ctx, o, bt.ID, &ledgerv1.RecordConversionRequest{
+		BalanceTransactionId: bt.ID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: *p.StripeID, StripeAccount: p.StripeAccount,
+		From: &moneyv1.Money{Currency: p.Currency, MinorUnits: p.CapturedMinorUnits}, To: balance,
+		ConversionTime: timestamppb.New(time.Unix(bt.Created, 0)),
+	})
 }

@@ -21,6 +21,7 @@ const (
 	refundLate      = "late"
 	refundGivenUp   = "given_up"
 	refundExternal  = "external"
+	refundFraud     = "fraud" // an early fraud warning, by policy
 )
 
 // refundRank orders the states of a refund: the higher one wins whatever arrives first. Failed and canceled are both

@@ -17,6 +17,7 @@ import (
 
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/money"
 )
 
@@ -56,6 +57,9 @@ type receiptLine struct {
 	Price            string
 }
 
+// receiptHeldWait is the pause before a receipt is looked at again whose payment is reviewed.
+const receiptHeldWait = time.Minute
+
 // sendReceipt mails the receipt with the links to the passes, once per order but for a crash between the mail server's
 // yes and our note of it. It changes nothing about the purchase.
 func (s *Service) sendReceipt(ctx context.Context, job *river.Job[sendReceiptArgs]) error {
@@ -68,6 +72,9 @@ func (s *Service) sendReceipt(ctx context.Context, job *river.Job[sendReceiptArg
 	}
 	if o.ReceiptSentTime != nil || o.Fulfilment != fulfilmentCompleted {
 		return nil
+	}
+	if o.deliveryHeld() {
+		return jobs.Snooze(receiptHeldWait)
 	}
 	passes, err := s.Passes.ListPasses(ctx, &passv1.ListPassesRequest{OrderId: o.ID})
 	if err != nil {

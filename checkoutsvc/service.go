@@ -67,8 +67,10 @@ type Service struct {
 	stripe stripeAPI
 	mail   *breaker.Breaker
 	codes  codes
-	tokens orderTokens
-	walks  sync.WaitGroup // walks that outlive their callers
+	// reminders are how long before the end of the time for evidence people are told, the longest first.
+	reminders []time.Duration
+	tokens    orderTokens
+	walks     sync.WaitGroup // walks that outlive their callers
 }
 
 // New returns a Service, or what is wrong with its configuration.
@@ -77,6 +79,10 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("DAYOF_CHECKOUT_WALK_DEADLINE (%s) must be below DAYOF_CHECKOUT_WALK_LEASE (%s)", c.WalkDeadline, c.WalkLease)
 	}
 	if err := requireStripeKey(c.StripeKey); err != nil {
+		return nil, err
+	}
+	reminders, err := parseReminders(c.DisputeReminders)
+	if err != nil {
 		return nil, err
 	}
 	codes, err := newCodes(c.CodeKeys)
@@ -93,7 +99,7 @@ func New(c Config, d Deps) (*Service, error) {
 		}
 	}
 	s := &Service{
-		Deps: d, Config: c, codes: codes, tokens: tokens,
+		Deps: d, Config: c, codes: codes, tokens: tokens, reminders: reminders,
 		stripe: newStripeAPI(c, d.StripeTransport, breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger, IsFailure: stripeAway})),
 		mail:   breaker.New(breaker.Config{Party: "mail", Logger: d.Logger}),
 		Jobs: jobs.New(d.Pool, jobs.Config{

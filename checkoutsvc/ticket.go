@@ -94,7 +94,7 @@ func (o *order) ticketState(t checkoutdb.Ticket) string {
 		return ticketVoid
 	case t.State == ticketUsed:
 		return ticketUsed
-	case o.disputeOpen():
+	case o.disputeOpen(), o.deliveryHeld():
 		return ticketSuspended
 	case o.Fulfilment == fulfilmentCompleted:
 		return ticketValid

@@ -114,7 +114,7 @@ func newWorldAlone(t *testing.T, opts ...option) *world {
 			ledgerv1connect.LedgerServiceRecordSaleProcedure, ledgerv1connect.LedgerServiceRecordReceiptProcedure,
 			ledgerv1connect.LedgerServiceRecordStripeFeeProcedure, ledgerv1connect.LedgerServiceRecordRefundProcedure,
 			ledgerv1connect.LedgerServiceRecordRefundFailureProcedure, ledgerv1connect.LedgerServiceRecordDisputeFundsProcedure,
-			ledgerv1connect.LedgerServiceRecordDisputeLossProcedure,
+			ledgerv1connect.LedgerServiceRecordDisputeLossProcedure, ledgerv1connect.LedgerServiceRecordConversionProcedure,
 		} {
 			policy[p] = rpc.RoleOperator
 		}
@@ -459,12 +459,15 @@ type bookKeeper struct {
 	mu      sync.Mutex
 	entries map[string]ledgerv1.EntryKind
 	calls   map[string]int
+	funds   map[string]*ledgerv1.RecordDisputeFundsRequest    // by balance transaction
 	before  func(ctx context.Context, reference string) error // runs first, may fail or wait
 	after   func(reference string) error                      // runs when the entry is there: a lost reply
 }
 
 func newBookKeeper() *bookKeeper {
-	return &bookKeeper{entries: map[string]ledgerv1.EntryKind{}, calls: map[string]int{}}
+	return &bookKeeper{
+		entries: map[string]ledgerv1.EntryKind{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
+	}
 }
 
 func (k *bookKeeper) post(ctx context.Context, reference string, kind ledgerv1.EntryKind) (*ledgerv1.Entry, error) {
@@ -532,6 +535,9 @@ func (k *bookKeeper) RecordRefundFailure(
 func (k *bookKeeper) RecordDisputeFunds(
 	ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest,
 ) (*ledgerv1.RecordDisputeFundsResponse, error) {
+	k.mu.Lock()
+	k.funds[req.GetBalanceTransactionId()] = req
+	k.mu.Unlock()
 	e, err := k.post(ctx, "dispute-w:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL)
 	return &ledgerv1.RecordDisputeFundsResponse{Entry: e}, err
 }
@@ -541,4 +547,11 @@ func (k *bookKeeper) RecordDisputeLoss(
 ) (*ledgerv1.RecordDisputeLossResponse, error) {
 	e, err := k.post(ctx, "dispute-lost:"+req.GetDisputeId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS)
 	return &ledgerv1.RecordDisputeLossResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordConversion(
+	ctx context.Context, req *ledgerv1.RecordConversionRequest,
+) (*ledgerv1.RecordConversionResponse, error) {
+	e, err := k.post(ctx, "fx:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_CONVERSION)
+	return &ledgerv1.RecordConversionResponse{Entry: e}, err
 }
