@@ -153,12 +153,19 @@ func (a stripeAPI) cancelIntent(ctx context.Context, account, id string) (*strip
 	return pi, err
 }
 
+// metadataValueMax is the longest value that Stripe keeps. Source: Stripe API reference, "Metadata".
+const metadataValueMax = 500
+
 // createRefund sends money of an intent back. The key is of the row, so a repeat within a day returns the same refund;
 // the row's id travels in the metadata, so that it is found after that, too.
 func (a stripeAPI) createRefund(ctx context.Context, account string, r checkoutdb.Refund) (*stripe.Refund, error) {
 	params := &stripe.RefundParams{PaymentIntent: new(r.PaymentIntent), Amount: new(r.AmountMinorUnits)}
 	params.Context = ctx
 	params.AddMetadata("refund_id", r.ID)
+	params.AddMetadata("refund_request_id", r.ID) // the name that people look for in Stripe's dashboard
+	if tickets := strings.Join(r.TicketIds, ","); tickets != "" && len(tickets) <= metadataValueMax {
+		params.AddMetadata("ticket_ids", tickets)
+	}
 	params.AddMetadata("order_id", r.OrderID)
 	params.SetIdempotencyKey("refund:" + r.ID)
 	if account != "" {
