@@ -28,7 +28,11 @@ var planted = map[string]struct{ service, sql string }{
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
 	"walking_order_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() - interval '1 hour', walk_start_time = now() where id = $1`},
-	"hold_ends_in_time": {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
+	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,
+		next_attempt_time = now() + interval '1 hour', walk_start_time = now() where id = $1`},
+	"ended_order_has_no_alert":        {"checkout", `insert into alerts (kind, subject, facts, link) values ('order_blocked', $1::text, '{}', '')`},
+	"completed_order_has_its_receipt": {"checkout", `update orders set receipt_sent_time = null where id = $1`},
+	"hold_ends_in_time":               {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
 	"captured_money_has_an_end": {"checkout", `with gone as (delete from tickets where order_id = $1)
 		update orders set fulfilment = 'none', complete_time = null where id = $1`},
 	"refunds_fit_captured": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
@@ -51,6 +55,12 @@ var planted = map[string]struct{ service, sql string }{
 	"valid_ticket_has_its_pass": {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
 	"void_ticket_has_void_pass": {"checkout", `update tickets set state = 'void' where order_id = $1`},
 	"pass_has_a_ticket":         {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
+	"revision_has_its_pushes": {"pass", `with device as (insert into registrations (device_id, pass_type, serial, push_token, register_time)
+			select 'deaf', pass_type, serial, 'f00d', revise_time from passes where order_id = $1)
+		update passes set revision = 2, revise_time = revise_time + interval '1 minute' where order_id = $1`},
+	"push_has_its_revision": {"pass", `insert into pushes (id, pass_type, serial, revision, device_id, push_token, state, create_time, due_time)
+		select gen_random_uuid(), pass_type, serial, 7, 'early', 'f00d', 'sent', now(), now() from passes where order_id = $1`},
+	"acknowledged_event_is_stored": {"webhook", `delete from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%'`},
 	"open_webhook_event_has_a_job": {"webhook", `update webhook_events set state = 'parked', end_time = null where id =
 		(select max(id) from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%')`},
 	"dead_webhook_event_has_an_alert": {"webhook", `update webhook_events set state = 'dead' where id =
@@ -72,7 +82,10 @@ func TestCheckFindsViolations(t *testing.T) {
 	client := dev.NewClient(m.File)
 	variant := newVariant(t, client, 4450, 100)
 	orders := map[string]string{}
-	names := []string{"order_account_is_settled", "captured_money_is_at_stripe", "stripe_money_is_known"}
+	names := []string{
+		"order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
+		"refund_at_stripe_has_its_row",
+	}
 	for name := range planted {
 		names = append(names, name)
 	}
@@ -93,7 +106,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		}
 	}
 	breakDatabases(t, m, orders)
-	breakLedger(t, m, orders["order_account_is_settled"])
+	breakLedger(t, m, orders)
 	breakStripe(t, client, orders)
 
 	results, err := invariants.Run(within(t, time.Minute), m.File)
@@ -145,13 +158,19 @@ func breakDatabases(t *testing.T, m *mesh.Mesh, orders map[string]string) {
 }
 
 // breakLedger posts what no fact stands behind.
-func breakLedger(t *testing.T, m *mesh.Mesh, orderID string) {
+func breakLedger(t *testing.T, m *mesh.Mesh, orders map[string]string) {
 	t.Helper()
+	transit := func(name string) string { return "orders:" + orders[name] + ":payment" }
 	for reference, posting := range map[string]map[string]any{
-		"capture:pi_nobody": {"source": "world", "destination": "orders:" + orderID + ":payment", "asset": "EUR/2", "amount": 5},
+		"capture:pi_nobody": {"source": "world", "destination": transit("order_account_is_settled"), "asset": "EUR/2", "amount": 5},
 		"refund:re_nobody":  {"source": "organizers:poorOrganizer000001:payable", "destination": "stripe:platform:main:0", "asset": "EUR/2", "amount": 5},
+		"":                  {"source": "world", "destination": transit("capture_is_booked_once"), "asset": "EUR/2", "amount": 4450},
 	} {
-		body, err := json.Marshal(map[string]any{"reference": reference, "postings": []any{posting}, "metadata": map[string]string{}})
+		request := map[string]any{"postings": []any{posting}, "metadata": map[string]string{}}
+		if reference != "" {
+			request["reference"] = reference
+		}
+		body, err := json.Marshal(request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,6 +214,10 @@ func breakStripe(t *testing.T, client *dev.Client, orders map[string]string) {
 			load(t, client, p)
 		}
 	}
+	load(t, client, resource{
+		"id": "re_unwritten", "object": "refund", "amount": 1, "currency": "eur", "created": 0, "status": "succeeded",
+		"metadata": map[string]any{"order_id": orders["refund_at_stripe_has_its_row"], "refund_id": "rowOfNobody"},
+	})
 	load(t, client, resource{
 		"id": "txn_unbooked", "object": "balance_transaction", "amount": 4450, "currency": "eur", "fee": 92, "net": 4358,
 		"created": 0, "type": "charge", "status": "available", "source": "ch_unbooked", "fee_details": []any{},

@@ -137,6 +137,8 @@ func ledgerInvariants() []invariant {
 		{name: "refund_entry_has_a_refund", rule: "the ledger has no refund that no order knows", check: knownRefunds},
 		{name: "stripe_fee_is_booked", rule: "the fee of a completed order's charge is in the ledger", check: bookedFees},
 		{name: "copy_matches_ledger", rule: "ledgersvc's copies are the ledger's transactions, and all of them", check: matchingCopies},
+		{name: "transaction_has_a_reference", rule: "every transaction of the ledger names its business fact", check: namedTransactions},
+		{name: "capture_is_booked_once", rule: "an order's transit account received no more than was captured", check: bookedOnce},
 		{name: "reference_is_unique", rule: "one transaction per business fact", check: uniqueReferences},
 		{name: "trial_balance_is_zero", rule: "all balances of an asset sum to zero", check: trialBalance},
 		{name: "order_account_is_settled", rule: "an order's transit accounts are empty once nothing is under way", check: settledAccounts},
@@ -296,6 +298,45 @@ func uniqueReferences(_ context.Context, s *snapshot) ([]string, error) {
 			violations = append(violations, "the ledger has "+t.Reference+" twice")
 		}
 		seen[t.Reference] = true
+	}
+	return violations, nil
+}
+
+func namedTransactions(_ context.Context, s *snapshot) ([]string, error) {
+	var violations []string
+	for _, t := range s.ledger.all {
+		if t.Reference == "" {
+			violations = append(violations, fmt.Sprintf("transaction %d of the ledger has no reference", t.ID))
+		}
+	}
+	return violations, nil
+}
+
+// bookedOnce sums what came into each order's transit account from outside, whatever the references say.
+func bookedOnce(_ context.Context, s *snapshot) ([]string, error) {
+	received := map[string]*big.Int{}
+	for _, t := range s.ledger.all {
+		for _, p := range t.Postings {
+			parts := strings.Split(p.Destination, ":")
+			if len(parts) != 3 || parts[0] != "orders" || parts[2] != "payment" || strings.HasPrefix(p.Source, "orders:") ||
+				!strings.HasPrefix(t.Reference, "capture:") && t.Reference != "" {
+				continue // not a capture
+			}
+			if received[parts[1]] == nil {
+				received[parts[1]] = new(big.Int)
+			}
+			received[parts[1]].Add(received[parts[1]], p.Amount)
+		}
+	}
+	captured := map[string]int64{}
+	for _, p := range s.intents {
+		captured[p.orderID] += p.captured
+	}
+	var violations []string
+	for orderID, sum := range received {
+		if sum.Cmp(big.NewInt(captured[orderID])) > 0 {
+			violations = append(violations, fmt.Sprintf("order %s captured %d, and %s was booked as captured", orderID, captured[orderID], sum))
+		}
 	}
 	return violations, nil
 }

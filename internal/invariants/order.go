@@ -1,5 +1,10 @@
 package invariants
 
+import (
+	"context"
+	"fmt"
+)
+
 // orderInvariants are about orders, tickets and stock, all within checkoutsvc's database.
 func orderInvariants() []invariant {
 	const checkout = "checkout"
@@ -57,8 +62,38 @@ func orderInvariants() []invariant {
 			from orders where fulfilment in ('in_progress', 'ledger_blocked')
 				and (next_attempt_time is null or next_attempt_time < now() - interval '1 minute')`),
 
+		query("blocked_order_has_an_alert", "somebody was told of every order that the ledger keeps waiting", checkout, `
+			select format('order %s is ledger_blocked since %s and has no alert', o.id, o.walk_start_time) from orders o
+			where o.fulfilment = 'ledger_blocked' and not exists (
+				select from alerts a where a.kind = 'order_blocked' and a.subject = o.id and a.resolved_time is null)`),
+
+		query("ended_order_has_no_alert", "an order that has ended waits for nobody", checkout, `
+			select format('order %s is %s and has an open alert', o.id, o.fulfilment) from orders o
+			join alerts a on a.kind = 'order_blocked' and a.subject = o.id and a.resolved_time is null
+			where o.fulfilment in ('completed', 'unfulfillable')`),
+
+		{name: "completed_order_has_its_receipt", rule: "the buyer of a completed order was sent a receipt, or it is under way", check: sentReceipts},
+
 		query("hold_ends_in_time", "a hold does not outlive its expire time", checkout, `
 			select format('the hold of order %s should have ended at %s', order_id, expire_time)
 			from holds where state = 'active' and expire_time < now() - interval '2 minutes'`),
 	}
+}
+
+// sentReceipts is about systems that send mail.
+func sentReceipts(ctx context.Context, s *snapshot) ([]string, error) {
+	if !s.sendsMail {
+		return nil, nil
+	}
+	var unsent []string
+	var id string
+	err := each(ctx, s.pools["checkout"], `select id from orders where fulfilment = 'completed' and receipt_sent_time is null`, []any{&id},
+		func() { unsent = append(unsent, id) })
+	var violations []string
+	for _, id := range unsent {
+		if !s.pending.mentions(id) {
+			violations = append(violations, fmt.Sprintf("order %s is completed, and no job sends its receipt", id))
+		}
+	}
+	return violations, err
 }

@@ -22,6 +22,8 @@ type snapshot struct {
 	ledger  books
 	copies  map[string]int64 // ledgersvc's own copy: number at the ledger by reference
 	stripe  stripeState
+	// sendsMail tells whether there is a mail server.
+	sendsMail bool
 	// pending is what somebody or something has yet to deal with.
 	pending pending
 }
@@ -61,7 +63,7 @@ func (s *snapshot) refundedOf(intentID string) int64 {
 
 // takeSnapshot reads everything. Connections refuse to write.
 func takeSnapshot(ctx context.Context, f dev.File) (*snapshot, error) {
-	s := &snapshot{pools: map[string]*pgxpool.Pool{}}
+	s := &snapshot{pools: map[string]*pgxpool.Pool{}, sendsMail: f.Sandbox.MailLogURL != ""}
 	if err := s.read(ctx, f); err != nil {
 		s.close()
 		return nil, err

@@ -16,6 +16,8 @@ type stripeState struct {
 	intents map[string]stripeIntent
 	refunds map[string]stripeRefund
 	fees    map[string]int64 // of balance transactions, by id
+	// acknowledged are the ids of events that all endpoints have acknowledged.
+	acknowledged []string
 	// undelivered are the bodies of events that no endpoint has acknowledged: we cannot know yet what they tell.
 	undelivered pending
 }
@@ -29,10 +31,11 @@ type stripeIntent struct {
 }
 
 type stripeRefund struct {
-	ID            string `json:"id"`
-	Status        string `json:"status"`
-	Amount        int64  `json:"amount"`
-	PaymentIntent string `json:"payment_intent"`
+	ID            string            `json:"id"`
+	Status        string            `json:"status"`
+	Amount        int64             `json:"amount"`
+	PaymentIntent string            `json:"payment_intent"`
+	Metadata      map[string]string `json:"metadata"`
 }
 
 type stripeEvent struct {
@@ -68,6 +71,13 @@ func readStripe(ctx context.Context, f dev.File) (stripeState, error) {
 	}
 	for _, t := range txns {
 		out.fees[t.ID] = t.Fee
+	}
+	told, err := list(ctx, api, "/v1/events?delivery_success=true", func(e stripeEvent) string { return e.ID })
+	if err != nil {
+		return out, err
+	}
+	for _, e := range told {
+		out.acknowledged = append(out.acknowledged, e.ID)
 	}
 	events, err := list(ctx, api, "/v1/events?delivery_success=false", func(e stripeEvent) string { return e.ID })
 	if err != nil {
@@ -110,6 +120,8 @@ func stripeInvariants() []invariant {
 		{name: "captured_money_is_at_stripe", rule: "what an order captured, Stripe captured", check: capturedAtStripe},
 		{name: "stripe_money_is_known", rule: "what Stripe captured for an order, the order knows", check: knownAtOrder},
 		{name: "refund_is_at_stripe", rule: "what an order refunded, Stripe refunded", check: refundedAtStripe},
+		{name: "refund_at_stripe_has_its_row", rule: "a refund that Stripe made for us was written down before", check: writtenRefunds},
+		{name: "acknowledged_event_is_stored", rule: "an event that Stripe was thanked for is in the inbox", check: storedEvents},
 	}
 }
 
@@ -158,4 +170,33 @@ func refundedAtStripe(_ context.Context, s *snapshot) ([]string, error) {
 		}
 	}
 	return violations, nil
+}
+
+// writtenRefunds looks for refunds that were sent from here: they carry the id of the row that must have been there first.
+func writtenRefunds(_ context.Context, s *snapshot) ([]string, error) {
+	written := map[string]bool{}
+	for _, r := range s.refunds {
+		written[r.id] = true
+	}
+	var violations []string
+	for _, at := range s.stripe.refunds {
+		id := at.Metadata["refund_id"]
+		if _, ours := s.orders[at.Metadata["order_id"]]; ours && id != "" && !written[id] {
+			violations = append(violations, fmt.Sprintf("Stripe made %s of order %s for our refund %s, which does not exist", at.ID, at.Metadata["order_id"], id))
+		}
+	}
+	return violations, nil
+}
+
+func storedEvents(ctx context.Context, s *snapshot) ([]string, error) {
+	stored := map[string]bool{}
+	var id string
+	err := each(ctx, s.pools["webhook"], `select event_id from webhook_events`, []any{&id}, func() { stored[id] = true })
+	var violations []string
+	for _, id := range s.stripe.acknowledged {
+		if !stored[id] {
+			violations = append(violations, fmt.Sprintf("Stripe was thanked for event %s, which is not in the inbox", id))
+		}
+	}
+	return violations, err
 }
