@@ -61,6 +61,11 @@ func (s *Service) postDisputeFunds(ctx context.Context, job *river.Job[postDispu
 			return err
 		}
 	}
+	if p := o.intent("", d.PaymentIntent); p != nil {
+		if err := s.bookMisfit(ctx, o, p, d.Currency); err != nil {
+			return err
+		}
+	}
 	_, err = s.Ledger.RecordDisputeFunds(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-dispute-funds/"+f.BalanceTransactionID), req)
 	return s.waitForEntry(err, job.CreatedAt, "record dispute funds")
 }

@@ -39,6 +39,9 @@ func (s *Service) postRefund(ctx context.Context, job *river.Job[postRefundArgs]
 	if r.StripeRefundID == nil {
 		return nil // Stripe never made it
 	}
+	if err := s.bookMisfit(ctx, o, p, r.Currency); err != nil {
+		return err
+	}
 	taxes, err := readTaxes(r.Taxes)
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ var watched = map[string][]string{
 	"checkout": {`
 		select 'orders ' || fulfilment, count(*) from orders where fulfilment in ('in_progress', 'ledger_blocked') group by fulfilment
 		union all select 'refunds requested', count(*) from refunds where state = 'requested' having count(*) > 0`},
-	"pass":    {`select 'pass batches', count(*) from pass_batches where state = 'running' having count(*) > 0`},
+	"pass": {`select 'pass batches', count(*) from pass_batches where state = 'running' having count(*) > 0`},
 	"webhook": {`
 		select concat_ws(' ', 'events', type, state, error), count(*) from webhook_events
 		where state in ('received', 'parked') group by type, state, error`},
