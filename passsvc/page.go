@@ -199,7 +199,7 @@ func (s *Service) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
 	if err != nil {
 		return ticketModel{}, fmt.Errorf("time zone of event: %w", err)
 	}
-	at := func(t time.Time) string { return t.In(zone).Format(timeLayout(language)) }
+	at := func(t time.Time) string { return t.In(zone).Format(dateLayout(language) + ", " + timeOfDay) }
 	t := ticketModel{
 		TicketID: c.TicketID, EventName: c.Event.Name, Strip: s.pages.strip, Badge: s.pages.badges[language],
 		AppleHref: "../t/" + link + "/ticket.pkpass", AppleLabel: say(language, phraseAddToApple),
@@ -211,7 +211,11 @@ func (s *Service) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
 	}
 	add(phraseDate, at(c.Event.StartTime))
 	if c.Event.DoorsTime != nil {
-		add(phraseDoors, at(*c.Event.DoorsTime))
+		doors := at(*c.Event.DoorsTime)
+		if isSameDay(c.Event.DoorsTime.In(zone), c.Event.StartTime.In(zone)) {
+			doors = c.Event.DoorsTime.In(zone).Format(timeOfDay)
+		}
+		add(phraseDoors, doors)
 	}
 	add(phraseVenue, strings.Trim(c.Event.VenueName+", "+c.Event.VenueAddress, ", "))
 	add(phraseTicket, c.ProductName)
@@ -238,18 +242,25 @@ func (s *Service) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
 	return t, nil
 }
 
-// timeLayout writes a date and a time of day in numbers, as people who read language do.
-func timeLayout(language string) string {
+const timeOfDay = "15:04"
+
+// dateLayout writes a date in numbers, as people who read language do.
+func dateLayout(language string) string {
 	switch language {
 	case "de":
-		return "02.01.2006, 15:04"
+		return "02.01.2006"
 	case "es", "fr", "it":
-		return "02/01/2006, 15:04"
+		return "02/01/2006"
 	case "nl":
-		return "02-01-2006, 15:04"
+		return "02-01-2006"
 	default:
-		return "2 Jan 2006, 15:04"
+		return "2 Jan 2006"
 	}
+}
+
+// isSameDay compares days of one time zone.
+func isSameDay(a, b time.Time) bool {
+	return a.Year() == b.Year() && a.YearDay() == b.YearDay()
 }
 
 // qrSVG draws text as a QR code, one path of unit squares with the quiet zone that scanners need.

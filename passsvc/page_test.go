@@ -64,7 +64,7 @@ func TestTicketPage(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		`<html lang="de">`, "Night &amp; &#34;Day&#34;", "18.06.2027, 20:30", "Zu Apple Wallet hinzufügen", "&lt;script&gt;", "<svg ", ticketID(1),
+		`<html lang="de">`, "Night &amp; &#34;Day&#34;", "18.06.2027, 20:30", "<dd>19:00</dd>", "Zu Apple Wallet hinzufügen", "&lt;script&gt;", "<svg ", ticketID(1),
 	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the page lacks %s", want)
@@ -103,7 +103,7 @@ func TestTicketPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	void := r.browse(t, p.GetDownloadUrl())
-	if void.status != http.StatusOK || !strings.Contains(void.body, "ungültig") || strings.Contains(void.body, "<svg ") {
+	if void.status != http.StatusOK || !strings.Contains(void.body, "ungültig") || strings.Contains(void.body, "<svg ") || len(links(void)) > 0 {
 		t.Errorf("a void ticket: %d", void.status)
 	}
 }
