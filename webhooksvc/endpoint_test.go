@@ -3,6 +3,7 @@ package webhooksvc
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
@@ -54,7 +57,8 @@ func TestDelivery(t *testing.T) {
 // answers to a wrong signature and to a wrong body are the same bytes.
 func TestForged(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	registry := prometheus.NewRegistry()
+	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Registry = registry })
 	body := intentBody("evt_forged")
 	good := sign(storyTime, body, accountSecret)
 	mac := strings.TrimPrefix(good, fmt.Sprintf("t=%d,v1=", storyTime.Unix()))
@@ -157,6 +161,17 @@ func TestForged(t *testing.T) {
 			header: http.Header{"Stripe-Signature": {good}, "Content-Encoding": {encoding}}, want: http.StatusUnsupportedMediaType,
 		}
 	}
+	for _, contentType := range []string{"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "application/json; charset=utf-16"} {
+		forged["content type "+contentType] = request{
+			header: http.Header{"Stripe-Signature": {sign(storyTime, body, connectSecret)}, "Content-Type": {contentType}}, want: http.StatusBadRequest,
+		}
+	}
+	for name, header := range map[string]http.Header{
+		"gzip that does not say so":         signed(zipped(t, body)),
+		"gzip, signed before it was zipped": signed(body),
+	} {
+		forged[name] = request{header: header, body: zipped(t, body), want: http.StatusBadRequest}
+	}
 	forged["one byte too large"] = request{header: signed(large), body: large, want: http.StatusRequestEntityTooLarge}
 	forged["unknown path below"] = request{path: accountPath + "/other", header: http.Header{"Stripe-Signature": {good}}, want: http.StatusNotFound}
 	forged["trailing slash"] = request{path: accountPath + "/", header: http.Header{"Stripe-Signature": {good}}, want: http.StatusNotFound}
@@ -166,6 +181,7 @@ func TestForged(t *testing.T) {
 		t.Fatalf("only %d requests", len(forged))
 	}
 	bad := make(map[string]bool)
+	counted := 0 // requests that get as far as an endpoint
 	for name, r := range forged {
 		if r.method == "" {
 			r.method = http.MethodPost
@@ -183,9 +199,20 @@ func TestForged(t *testing.T) {
 		if got.status == http.StatusBadRequest {
 			bad[got.body] = true
 		}
+		if got.status != http.StatusNotFound {
+			counted++
+		}
 		if got.status == http.StatusMethodNotAllowed && got.header.Get("Allow") != "POST" {
 			t.Errorf("%s: Allow %q", name, got.header.Get("Allow"))
 		}
+	}
+	// Without an announced size, too.
+	got := w.request(t, http.MethodPost, accountPath, struct{ io.Reader }{bytes.NewReader(body)}, http.Header{"Stripe-Signature": {stamp + ",v0=" + mac}})
+	if counted++; got.status != http.StatusBadRequest {
+		t.Errorf("chunked: answer %d %s", got.status, got.body)
+	}
+	if got := sum(t, registry, "webhook_deliveries_total"); got != counted {
+		t.Errorf("%d requests are counted, want %d", got, counted)
 	}
 	if len(bad) != 1 {
 		t.Errorf("the answers tell which check failed: %v", bad)
@@ -194,6 +221,38 @@ func TestForged(t *testing.T) {
 		t.Errorf("%d rows were stored", rows)
 	}
 	t.Logf("%d forged or odd requests", len(forged))
+}
+
+func zipped(t *testing.T, body []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// sum adds up a counter over its labels.
+func sum(t *testing.T, registry *prometheus.Registry, name string) int {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := 0.0
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			total += metric.GetCounter().GetValue()
+		}
+	}
+	return int(total)
 }
 
 func flip(mac string) string {
@@ -215,6 +274,7 @@ func TestOddButGood(t *testing.T) {
 	}{
 		"identity encoding": {body("evt_identity"), http.Header{"Content-Encoding": {"identity"}}},
 		"no content type":   {body("evt_untyped"), http.Header{"Content-Type": nil}},
+		"a form's type":     {body("evt_form"), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}},
 		"largest body":      {full, nil},
 	} {
 		header := c.header.Clone()
@@ -225,6 +285,11 @@ func TestOddButGood(t *testing.T) {
 		if got := w.post(t, accountPath, c.body, header); got.status != http.StatusOK {
 			t.Errorf("%s: answer %d %s", name, got.status, got.body)
 		}
+	}
+	// At the very edge of the tolerance, either way.
+	for _, age := range []time.Duration{-signatureTolerance, signatureTolerance} {
+		edge := body(fmt.Sprintf("evt_edge_%d", max(age, 0)))
+		w.post(t, accountPath, edge, http.Header{"Stripe-Signature": {sign(storyTime.Add(age), edge, accountSecret)}}).must(t)
 	}
 	// Chunked: the size is not announced.
 	chunked := body("evt_chunked")
