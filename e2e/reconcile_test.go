@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -123,5 +127,104 @@ func TestReconcileAgrees(t *testing.T) {
 	run := assertAgree(t, client)
 	if run.GetOrderLineCount() < 17 || run.GetLedgerTransactionCount() < 25 || run.GetStripeTransactionCount() < 17 {
 		t.Errorf("too little was read: %v", run)
+	}
+}
+
+// TestReconcileFindsMistakes plants mistakes of each kind. Each is told once, with its cause, and nothing else is; it
+// closes when it is mended, and stays closed when somebody has resolved it.
+func TestReconcileFindsMistakes(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 2, onDemand)
+	p := newPlant(t, m)
+	sell := func() dev.Order { return sellIn(t, p.client, "EUR", 4450) }
+	sellIn(t, p.client, "JPY", 5000) // stays as it is
+	assertAgree(t, p.client)
+	mistakes := append([]mistake{
+		p.postingMissing(sell()), p.postingExtra(sell()), p.capturedTwice(sell()), p.amountWrong(sell()), p.currencyWrong(sell()),
+		p.orderWithoutPosting(sell()), p.postingWithoutOrder(), p.feeMissing(sell()),
+		p.refundMissingInLedger(refundPart(t, p.client, sell(), "EUR", 500)), p.stripeUnknown(), p.orderMoreThanStripe(sell()),
+		p.orderWrong(sell()), p.copyDiffers(sell()), p.copyMissing(sell()),
+	}, p.refundMissingAtStripe(refundPart(t, p.client, sell(), "EUR", 700))...)
+	_, open := reconcile(t, p.client)
+	assertMistakes(t, open, mistakes)
+	run, again := reconcile(t, p.client)
+	if len(again) != len(open) || run.GetOpenedCount() != 0 || run.GetDifferenceCount() != int64(len(mistakes)) {
+		t.Errorf("a second run opened %d and counts %d of %d", run.GetOpenedCount(), run.GetDifferenceCount(), len(mistakes))
+	}
+	assertAlerts(t, p.copies, len(mistakes), 0)
+	resolved := open[0]
+	resolveDifference(t, p.client, resolved)
+	for _, x := range mistakes {
+		if x.subject != resolved.GetSubject() {
+			x.mend()
+		}
+	}
+	run, open = reconcile(t, p.client)
+	for _, d := range open {
+		t.Errorf("still open after it was mended: %s", shown(d))
+	}
+	if run.GetClosedCount() != int64(len(mistakes)-1) {
+		t.Errorf("%d differences closed by themselves, want %d", run.GetClosedCount(), len(mistakes)-1)
+	}
+	assertAlerts(t, p.copies, 0, len(mistakes))
+}
+
+func assertMistakes(t *testing.T, open []*ledgerv1.Difference, mistakes []mistake) {
+	t.Helper()
+	amount := func(m *moneyv1.Money) string {
+		if m == nil {
+			return ""
+		}
+		return fmt.Sprintf("%d %s", m.GetMinorUnits(), m.GetCurrency())
+	}
+	for _, x := range mistakes {
+		i := slices.IndexFunc(open, func(d *ledgerv1.Difference) bool { return d.GetSubject() == x.subject })
+		if i < 0 {
+			t.Errorf("%v %s was not found", x.kind, x.subject)
+			continue
+		}
+		d := open[i]
+		if d.GetKind() != x.kind || amount(d.GetExpected()) != x.expected || amount(d.GetFound()) != x.found || !strings.Contains(d.GetSuggestedCause(), x.cause) {
+			t.Errorf("want %v %s, expected %q, found %q, because %q; got %s", x.kind, x.subject, x.expected, x.found, x.cause, shown(d))
+		}
+	}
+	for _, d := range open {
+		if !slices.ContainsFunc(mistakes, func(x mistake) bool { return x.subject == d.GetSubject() }) {
+			t.Errorf("false alarm: %s", shown(d))
+		}
+	}
+	if len(open) != len(mistakes) {
+		t.Errorf("%d differences for %d mistakes", len(open), len(mistakes))
+	}
+}
+
+// assertAlerts counts alerts of differences that are open and those that are closed.
+func assertAlerts(t *testing.T, conn *pgx.Conn, open, closed int) {
+	t.Helper()
+	var gotOpen, gotClosed int
+	err := conn.QueryRow(within(t, time.Minute), `select count(*) filter (where resolved_time is null), count(resolved_time)
+		from alerts where kind = 'reconcile_difference'`).Scan(&gotOpen, &gotClosed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gotOpen != open || gotClosed != closed {
+		t.Errorf("%d alerts are open and %d closed, want %d and %d", gotOpen, gotClosed, open, closed)
+	}
+}
+
+// resolveDifference closes a difference by hand, twice with one key.
+func resolveDifference(t *testing.T, client *dev.Client, d *ledgerv1.Difference) {
+	t.Helper()
+	ctx := rpc.WithIdempotencyKey(within(t, time.Minute), dev.NewKey())
+	for range 2 {
+		res, err := client.Books.ResolveDifference(ctx, &ledgerv1.ResolveDifferenceRequest{DifferenceId: d.GetId(), Reason: "agreed with the bank"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := res.GetDifference()
+		if got.GetState() != ledgerv1.DifferenceState_DIFFERENCE_STATE_RESOLVED || got.GetResolvedBy() == "" || got.GetResolveReason() != "agreed with the bank" ||
+			got.GetResolveTime() == nil {
+			t.Errorf("after resolving: %v", got)
+		}
 	}
 }

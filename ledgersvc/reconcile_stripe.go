@@ -142,12 +142,14 @@ type found struct {
 	waiting string // why money may be missing for a while; empty when nothing is under way
 }
 
+// add keeps what a balance transaction means for the subject.
 func (f *found) add(t *stripe.BalanceTransaction, account, subject string) {
 	if t == nil || t.Currency == "" { // not expanded: Stripe has none
 		return
 	}
+	ofCharge := strings.HasPrefix(subject, "capture:") || strings.HasPrefix(subject, "charge:")
 	for _, m := range movesOf(t, account) {
-		if m.charge != "" {
+		if m.charge != "" && ofCharge {
 			m.subject = subject
 		}
 		if m.subject == subject {

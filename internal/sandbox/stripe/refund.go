@@ -50,6 +50,9 @@ func (re *Refund) expandable(name string) *ref {
 	case "balance_transaction":
 		return &re.BalanceTransaction
 	case "failure_balance_transaction":
+		if re.FailureBalanceTransaction == nil {
+			return &ref{} // may be asked for before there is one
+		}
 		return re.FailureBalanceTransaction
 	case "transfer_reversal":
 		return &re.TransferReversal

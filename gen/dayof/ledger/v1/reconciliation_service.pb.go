@@ -486,9 +486,9 @@ type Difference struct {
 	PaymentIntentId string `protobuf:"bytes,6,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
 	// Connected account whose money it is; empty for the platform's.
 	StripeAccount string `protobuf:"bytes,7,opt,name=stripe_account,json=stripeAccount,proto3" json:"stripe_account,omitempty"`
-	// Amount that it should be; absent where there should be nothing.
+	// Amount that it should be, as it changes what we hold: negative left us. Absent where there should be nothing.
 	Expected *v1.Money `protobuf:"bytes,8,opt,name=expected,proto3" json:"expected,omitempty"`
-	// Amount that it is; absent where there is nothing.
+	// Amount that it is, in the same sense; absent where there is nothing.
 	Found *v1.Money `protobuf:"bytes,9,opt,name=found,proto3" json:"found,omitempty"`
 	// Which side says what, for people, such as "order 119.00 EUR, ledger nothing, Stripe 119.00 EUR".
 	Sides string `protobuf:"bytes,10,opt,name=sides,proto3" json:"sides,omitempty"`
