@@ -19,10 +19,7 @@ func (cancelIntentsArgs) Kind() string { return "cancel_intents" }
 // payment: it is late money. Twice: Stripe refuses, and the intent is looked at.
 func (s *Service) cancelIntents(ctx context.Context, job *river.Job[cancelIntentsArgs]) error {
 	// An intent whose id we never learned may exist: ask for it with its key, to cancel it.
-	if err := s.linkIntents(ctx, job.Args.OrderID); err != nil {
-		return err
-	}
-	o, err := readOrder(ctx, s.Pool, orderKey{ID: job.Args.OrderID})
+	o, err := s.linkIntents(ctx, job.Args.OrderID)
 	if err != nil {
 		return err
 	}

@@ -28,10 +28,7 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 		return nil, err
 	}
 	crash.At(crash.CheckoutStartWritten)
-	if err := s.linkIntents(ctx, orderID); err != nil {
-		return nil, err
-	}
-	o, err := readOrder(ctx, s.Pool, orderKey{ID: orderID})
+	o, err := s.linkIntents(ctx, orderID)
 	if err != nil {
 		return nil, err
 	}
@@ -194,28 +191,33 @@ func (w *writes) takeStock(lines []quoteLine) {
 const takeStockSQL = `update stock set taken = taken + $2 where variant_id = $1 and taken + $2 <= capacity`
 
 // linkIntents asks Stripe for the intents of an order whose id is not known yet and writes the answers down. Asking
-// twice, or at once, returns the same intent: the key is of the row.
+// twice, or at once, returns the same intent: the key is of the row. It returns the order with all its intents known.
 //
-// Problems: PAYMENT_PROVIDER_UNAVAILABLE.
-func (s *Service) linkIntents(ctx context.Context, orderID string) error {
-	rows, err := s.q.ListUnansweredPaymentIntents(ctx, s.Pool, orderID)
+// Problems: ORDER_NOT_FOUND, PAYMENT_PROVIDER_UNAVAILABLE.
+func (s *Service) linkIntents(ctx context.Context, orderID string) (*order, error) {
+	o, err := readOrder(ctx, s.Pool, orderKey{ID: orderID})
 	if err != nil {
-		return fmt.Errorf("list intents: %w", err)
+		return nil, err
 	}
-	for _, row := range rows {
+	for i := range o.Intents {
+		p := &o.Intents[i]
+		if p.StripeID != nil {
+			continue
+		}
 		pi, err := s.stripe.createIntent(ctx, createIntentOrder{
-			OrderID: row.OrderID, Number: row.Number, StripeAccount: row.StripeAccount,
-			Currency: row.Currency, AmountMinorUnits: row.AmountMinorUnits,
+			OrderID: p.OrderID, Number: p.Number, StripeAccount: p.StripeAccount,
+			Currency: p.Currency, AmountMinorUnits: p.AmountMinorUnits,
 		})
 		if err != nil {
-			return stripeProblem(fmt.Errorf("create payment intent: %w", err))
+			return nil, stripeProblem(fmt.Errorf("create payment intent: %w", err))
 		}
 		crash.At(crash.CheckoutStartAsked)
-		if err := s.q.LinkPaymentIntent(ctx, s.Pool, row.ID, &pi.ID, pi.ClientSecret); err != nil {
-			return fmt.Errorf("link payment intent: %w", err)
+		if err := s.q.LinkPaymentIntent(ctx, s.Pool, p.ID, &pi.ID, pi.ClientSecret); err != nil {
+			return nil, fmt.Errorf("link payment intent: %w", err)
 		}
+		p.StripeID, p.ClientSecret = &pi.ID, pi.ClientSecret
 	}
-	return nil
+	return o, nil
 }
 
 // CompleteCheckout implements CheckoutService. The browser's claim starts nothing by itself: the intent is fetched from

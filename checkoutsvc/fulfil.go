@@ -31,19 +31,28 @@ func (s *Service) walkOrJoin(ctx context.Context, o *order, started bool) (*orde
 	if !started {
 		return s.join(ctx, o)
 	}
-	done := make(chan *order, 1)
+	w := &walking{done: make(chan struct{})}
+	s.walking.Store(o.ID, w)
 	s.walks.Go(func() {
-		done <- s.walk(context.WithoutCancel(ctx), o)
+		defer close(w.done)
+		defer s.walking.Delete(o.ID)
+		w.order = s.walk(context.WithoutCancel(ctx), o)
 	})
 	select {
-	case walked := <-done:
-		if walked != nil {
-			return walked, nil
+	case <-w.done:
+		if w.order != nil {
+			return w.order, nil
 		}
 		return s.reread(ctx, o)
 	case <-ctx.Done():
 		return o, nil
 	}
+}
+
+// walking is a walk of this process that callers wait for. Others than its walker only read the order.
+type walking struct {
+	done  chan struct{} // closed when the attempt has ended
+	order *order        // set then; nil when the attempt did not get there
 }
 
 // reread returns the order as it is now; when even that fails, as it was when it was last seen, which is true as well:
@@ -62,11 +71,21 @@ const (
 	joinPollMax = 250 * time.Millisecond
 )
 
-// join waits until the walk of somebody else has ended, or the caller's patience. It holds no connection while it
-// waits.
+// join waits until the walk of somebody else has ended, or the caller's patience: at its end when it is on its way in
+// this process, else by polling. It holds no connection while it waits.
 func (s *Service) join(ctx context.Context, o *order) (*order, error) {
 	wait := joinPollMin
 	for {
+		if w, here := s.walking.Load(o.ID); here {
+			select {
+			case <-ctx.Done():
+				return o, nil
+			case <-w.(*walking).done:
+				if walked := w.(*walking).order; walked != nil {
+					return walked, nil
+				}
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return o, nil

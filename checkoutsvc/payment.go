@@ -150,7 +150,7 @@ func (s *Service) observe(ctx context.Context, ob observation, fingerprint []byt
 	o, started, err := s.record(ctx, ob, fingerprint)
 	if errors.Is(err, errUnknownIntent) {
 		// Our create call's answer may have been lost: ask for it again, then look once more.
-		if err = s.linkIntents(ctx, ob.OrderID); err == nil {
+		if _, err = s.linkIntents(ctx, ob.OrderID); err == nil {
 			ob.adopt = true
 			o, started, err = s.record(ctx, ob, fingerprint)
 		}

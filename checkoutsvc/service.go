@@ -71,6 +71,7 @@ type Service struct {
 	reminders []time.Duration
 	tokens    orderTokens
 	walks     sync.WaitGroup // walks that outlive their callers
+	walking   sync.Map       // *walking by order id
 }
 
 // New returns a Service, or what is wrong with its configuration.

@@ -12,8 +12,3 @@ update payment_intents set stripe_id = $2, client_secret = $3 where id = $1 and 
 update payment_intents set status = $2, status_time = $3, captured_minor_units = $4, succeeded = $5, canceled = $6,
     charge_id = $7, balance_transaction_id = $8, failure_code = $9, surplus = $10, mismatch = $11
 where id = $1;
-
--- name: ListUnansweredPaymentIntents :many
--- ListUnansweredPaymentIntents returns our create calls of an order whose answer is not known.
-select id, order_id, number, stripe_account, currency, amount_minor_units from payment_intents
-where order_id = $1 and stripe_id is null;

@@ -56,48 +56,6 @@ func (q *Queries) LinkPaymentIntent(ctx context.Context, db DBTX, iD string, str
 	return err
 }
 
-const listUnansweredPaymentIntents = `-- name: ListUnansweredPaymentIntents :many
-select id, order_id, number, stripe_account, currency, amount_minor_units from payment_intents
-where order_id = $1 and stripe_id is null
-`
-
-type ListUnansweredPaymentIntentsRow struct {
-	ID               string `json:"id"`
-	OrderID          string `json:"order_id"`
-	Number           int32  `json:"number"`
-	StripeAccount    string `json:"stripe_account"`
-	Currency         string `json:"currency"`
-	AmountMinorUnits int64  `json:"amount_minor_units"`
-}
-
-// ListUnansweredPaymentIntents returns our create calls of an order whose answer is not known.
-func (q *Queries) ListUnansweredPaymentIntents(ctx context.Context, db DBTX, orderID string) ([]ListUnansweredPaymentIntentsRow, error) {
-	rows, err := db.Query(ctx, listUnansweredPaymentIntents, orderID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ListUnansweredPaymentIntentsRow
-	for rows.Next() {
-		var i ListUnansweredPaymentIntentsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrderID,
-			&i.Number,
-			&i.StripeAccount,
-			&i.Currency,
-			&i.AmountMinorUnits,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const setPaymentIntentFacts = `-- name: SetPaymentIntentFacts :exec
 update payment_intents set status = $2, status_time = $3, captured_minor_units = $4, succeeded = $5, canceled = $6,
     charge_id = $7, balance_transaction_id = $8, failure_code = $9, surplus = $10, mismatch = $11
