@@ -122,10 +122,11 @@ func (s *Service) handledTypes() []string {
 	return types
 }
 
-// stripeEvents is Stripe's event list.
+// stripeEvents is Stripe as webhooksvc asks it: its event list, and what events leave open.
 type stripeEvents struct {
 	client  *client.API
 	breaker *breaker.Breaker
+	hasKey  bool
 }
 
 // newStripeEvents makes a client without global state and without retries of its own, which would sleep through the
@@ -146,7 +147,8 @@ func newStripeEvents(c Config, d Deps) stripeEvents {
 		}
 	}
 	return stripeEvents{
-		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger}),
+		hasKey:  c.StripeKey.IsSet(),
+		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger, IsFailure: speaksAgainstStripe}),
 		client: client.New(c.StripeKey.Reveal(), &stripe.Backends{
 			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
 			Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),

@@ -3,6 +3,7 @@ package webhooksvc
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -38,14 +39,46 @@ func (s *Service) send(ctx context.Context, key string, request proto.Message) e
 		_, err = s.Payments.RecordRefund(ctx, r)
 	case *checkoutv1.RecordDisputeRequest:
 		_, err = s.Payments.RecordDispute(ctx, r)
+	case *checkoutv1.RecordFraudWarningRequest:
+		_, err = s.Payments.RecordFraudWarning(ctx, r)
+	case *checkoutv1.RecordReviewRequest:
+		_, err = s.Payments.RecordReview(ctx, r)
+	case *checkoutv1.RecordSessionEndRequest:
+		_, err = s.Payments.RecordSessionEnd(ctx, r)
+	case *checkoutv1.RecordAccountRequest:
+		_, err = s.Accounts.RecordAccount(ctx, r)
 	case *ledgerv1.RecordPayoutRequest:
 		_, err = s.Ledger.RecordPayout(ctx, r)
 	case *ledgerv1.RecordTransferRequest:
 		_, err = s.Ledger.RecordTransfer(ctx, r)
 	case *ledgerv1.RecordTransferReversalRequest:
 		_, err = s.Ledger.RecordTransferReversal(ctx, r)
+	case *ledgerv1.RecordApplicationFeeRequest:
+		_, err = s.Ledger.RecordApplicationFee(ctx, r)
+	case *ledgerv1.RecordPayoutTransactionsRequest:
+		err = s.sendPayoutTransactions(ctx, key, r)
 	default:
 		panic(fmt.Sprintf("webhooksvc: no RPC takes a %T", request))
 	}
+	return err
+}
+
+// sendPayoutTransactions tells the ledger what a payout consists of, and a person when that is not the payout.
+func (s *Service) sendPayoutTransactions(ctx context.Context, key string, r *ledgerv1.RecordPayoutTransactionsRequest) error {
+	compared, err := s.Ledger.RecordPayoutTransactions(ctx, r)
+	if err != nil || compared.GetDifferenceMinorUnits() == 0 {
+		return err
+	}
+	_, err = s.Desk.RaiseOperatorItem(rpc.WithIdempotencyKey(ctx, key+"/item"), &checkoutv1.RaiseOperatorItemRequest{
+		Kind: "payout_differs", Subject: r.GetPayoutId(),
+		Facts: map[string]string{
+			"payout_id": r.GetPayoutId(), "stripe_account": r.GetStripeAccount(), "currency": r.GetAmount().GetCurrency(),
+			"payout_minor_units":     strconv.FormatInt(r.GetAmount().GetMinorUnits(), 10),
+			"net_minor_units":        strconv.FormatInt(r.GetNetMinorUnits(), 10),
+			"difference_minor_units": strconv.FormatInt(compared.GetDifferenceMinorUnits(), 10),
+			"transaction_count":      strconv.FormatInt(r.GetTransactionCount(), 10),
+		},
+		SuggestedAction: "Compare the payout's balance transactions at Stripe with its amount; ask Stripe's support about the difference.",
+	})
 	return err
 }

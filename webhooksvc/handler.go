@@ -2,6 +2,7 @@ package webhooksvc
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,8 @@ type translation struct {
 type call struct {
 	suffix  string // tells the calls of one event apart; empty when it is the only one
 	request proto.Message
+	// prepare fills in what the event leaves open, before the call is made; nil when it leaves nothing open.
+	prepare func(ctx context.Context, l lookups) error
 }
 
 // translated is the translation into one call.
@@ -48,7 +51,8 @@ const (
 	refusalNoIntent      = "no_payment_intent"
 	refusalNoCharge      = "no_charge"
 	refusalNotPaid       = "not_paid"
-	refusalNoOrganizer   = "no_organizer_id"
+	refusalNoAccount     = "no_account"
+	refusalNoFee         = "no_application_fee"
 	refusalUnknownStatus = "unknown_status"
 )
 
@@ -56,7 +60,7 @@ const (
 func allHandlers() []handler {
 	handlers := slices.Concat(
 		paymentHandlers(), chargeHandlers(), refundHandlers(), disputeHandlers(),
-		payoutHandlers(), transferHandlers(), sessionHandlers(), storedHandlers(),
+		payoutHandlers(), transferHandlers(), sessionHandlers(), accountHandlers(), feeHandlers(), riskHandlers(), storedHandlers(),
 	)
 	slices.SortFunc(handlers, func(a, b handler) int { return cmp.Compare(a.eventType, b.eventType) })
 	return handlers

@@ -36,8 +36,10 @@ import (
 // Deps is what a Service stands on. All fields are required, but for the last three.
 type Deps struct {
 	Pool     *pgxpool.Pool
-	Payments checkoutv1connect.PaymentServiceClient // takes payments, charges, refunds and disputes; dial with CallTimeout
-	Ledger   ledgerv1connect.LedgerServiceClient    // takes payouts and transfers; dial with CallTimeout
+	Payments checkoutv1connect.PaymentServiceClient    // takes payments, charges, refunds and disputes; dial with CallTimeout
+	Accounts checkoutv1connect.AccountServiceClient    // takes connected accounts and knows whose they are; dial with CallTimeout
+	Desk     checkoutv1connect.OperationsServiceClient // takes what a person must decide; dial with CallTimeout
+	Ledger   ledgerv1connect.LedgerServiceClient       // takes payouts, transfers and fees; dial with CallTimeout
 	Clock    clock.Clock
 	Logger   *slog.Logger
 	// Registry collects metrics; nil counts nowhere.

@@ -75,7 +75,7 @@ func newQuietWorld(t *testing.T, change func(*Config, *Deps)) *world {
 		BackfillInterval: time.Hour, ConsoleURL: "http://console.test",
 	}
 	d := Deps{
-		Pool: w.pool, Payments: w.peers.payments(), Ledger: w.peers.ledger(), Clock: w.clock,
+		Pool: w.pool, Payments: w.peers.payments(), Accounts: w.peers.accounts(), Desk: w.peers.desk(), Ledger: w.peers.ledger(), Clock: w.clock,
 		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
 	if change != nil {

@@ -78,19 +78,18 @@ func translateDispute(e event) (translation, error) {
 		EvidenceDueTime: d.EvidenceDetails.DueBy.timestamp(),
 		ObservedTime:    timestamppb.New(e.created),
 	}
-	result := translation{calls: []call{{request: request}}}
+	result := translation{calls: []call{{request: request, prepare: intentOfCharge(e.account, d.Charge, &request.PaymentIntentId)}}}
 	for _, txn := range d.BalanceTransactions.items {
-		if !strings.EqualFold(string(txn.Currency), string(d.Currency)) {
-			// Disputed in one currency, withdrawn in that of the balance: the amounts cannot share a posting.
-			result.alert = "dispute moved money in another currency; book the balance transaction by hand"
-			continue
-		}
-		request.Funds = append(request.Funds, &checkoutv1.DisputeFunds{
+		funds := &checkoutv1.DisputeFunds{
 			BalanceTransactionId: txn.ID,
 			MinorUnits:           txn.Amount,
 			FeeMinorUnits:        txn.Fee,
 			Time:                 txn.Created.timestamp(),
-		})
+		}
+		if !strings.EqualFold(string(txn.Currency), string(d.Currency)) {
+			funds.Currency = strings.ToUpper(string(txn.Currency)) // disputed in one currency, withdrawn in that of the balance
+		}
+		request.Funds = append(request.Funds, funds)
 	}
 	return result, nil
 }

@@ -1,6 +1,10 @@
 package webhooksvc
 
 import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 )
 
@@ -38,6 +42,11 @@ func payoutHandlers() []handler {
 			"payout.canceled", "Withdrawn before it was sent.",
 			action + "reverses it if it was posted.", "(payout, canceled)", translatePayout,
 		},
+		{
+			"payout.reconciliation_completed", "The list of the payout's balance transactions is complete.",
+			"RecordPayoutTransactions: they are fetched and summed; a difference from the payout is an operator item.",
+			"(payout, reconciled)", translatePayoutComplete,
+		},
 	}
 }
 
@@ -50,7 +59,7 @@ func translatePayout(e event) (translation, error) {
 	if !known {
 		return translation{refusal: refusalUnknownStatus, alert: "payout has an unknown status"}, nil
 	}
-	return translated(&ledgerv1.RecordPayoutRequest{
+	request := &ledgerv1.RecordPayoutRequest{
 		PayoutId:      p.ID,
 		StripeAccount: e.account,
 		OrganizerId:   string(p.Metadata["organizer_id"]),
@@ -58,7 +67,37 @@ func translatePayout(e event) (translation, error) {
 		Amount:        money(p.Amount, p.Currency),
 		BankAccountId: string(p.Destination),
 		PayoutTime:    p.Created.timestamp(),
-	})
+	}
+	return translation{calls: []call{{request: request, prepare: organizerOf(e.account, &request.OrganizerId)}}}, nil
+}
+
+// organizerOf finds the organiser of a connected account where the metadata does not name one, as with the payouts that
+// Stripe makes by itself.
+func organizerOf(account string, organizerID *string) func(ctx context.Context, l lookups) error {
+	if account == "" || *organizerID != "" {
+		return nil
+	}
+	return func(ctx context.Context, l lookups) (err error) {
+		*organizerID, err = l.organizer(ctx, account)
+		return err
+	}
+}
+
+func translatePayoutComplete(e event) (translation, error) {
+	p, err := decodeObject[payout](e)
+	if err != nil {
+		return translation{}, err
+	}
+	request := &ledgerv1.RecordPayoutTransactionsRequest{
+		PayoutId:      p.ID,
+		StripeAccount: e.account,
+		Amount:        money(p.Amount, p.Currency),
+		CompleteTime:  timestamppb.New(e.created),
+	}
+	return translation{calls: []call{{request: request, prepare: func(ctx context.Context, l lookups) (err error) {
+		request.TransactionCount, request.NetMinorUnits, err = l.payoutSum(ctx, e.account, p.ID)
+		return err
+	}}}}, nil
 }
 
 // payoutStatus lets the event's type decide where it names a status.

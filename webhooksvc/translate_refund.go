@@ -71,7 +71,7 @@ func translateRefund(e event) (translation, error) {
 	if state == checkoutv1.RefundState_REFUND_STATE_FAILED {
 		request.FailureCode = string(r.FailureReason)
 	}
-	return translated(request)
+	return translation{calls: []call{{request: request, prepare: intentOfCharge(e.account, r.Charge, &request.PaymentIntentId)}}}, nil
 }
 
 // refundState reads Stripe's status. A buyer who must act, as for a refund by bank transfer, has no money yet.

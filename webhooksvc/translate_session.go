@@ -8,6 +8,7 @@ import (
 
 // checkoutSession is what we read of Stripe's Checkout Session, the page that Stripe hosts.
 type checkoutSession struct {
+	ID                string    `json:"id"`
 	AmountTotal       int64     `json:"amount_total"`
 	ClientReferenceID text      `json:"client_reference_id"`
 	Currency          text      `json:"currency"`
@@ -29,11 +30,12 @@ func sessionHandlers() []handler {
 		},
 		{
 			"checkout.session.async_payment_failed", "The money of a finished page did not come.",
-			"RecordPayment: the same fact as payment_intent.payment_failed.", "(intent, failed)", translateSession,
+			"RecordPayment as payment_intent.payment_failed, and RecordSessionEnd: the hold ends unless money came.",
+			"(intent, failed), session", translateSession,
 		},
 		{
 			"checkout.session.expired", "The page lapsed without payment.",
-			"Stored only: the hold ends by its own expiry.", "event", nil,
+			"RecordSessionEnd: the hold ends unless money came or is on its way.", "session", translateSession,
 		},
 	}
 }
@@ -43,23 +45,36 @@ func translateSession(e event) (translation, error) {
 	if err != nil {
 		return translation{}, err
 	}
+	ended := &checkoutv1.RecordSessionEndRequest{
+		StripeAccount:   e.account,
+		SessionId:       session.ID,
+		PaymentIntentId: string(session.PaymentIntent),
+		OrderId:         session.orderID(),
+		ObservedTime:    timestamppb.New(e.created),
+	}
+	failed := e.typ == "checkout.session.async_payment_failed"
+	if e.typ == "checkout.session.expired" || failed && session.PaymentIntent == "" {
+		if ended.GetOrderId() == "" && ended.GetPaymentIntentId() == "" {
+			return refused(refusalNoIntent) // somebody else's page
+		}
+		return translated(ended)
+	}
 	if session.PaymentIntent == "" {
 		return refused(refusalNoIntent) // nothing to pay, or a subscription
 	}
 	request := &checkoutv1.RecordPaymentRequest{
 		StripeAccount:   e.account,
 		PaymentIntentId: string(session.PaymentIntent),
-		OrderId:         session.Metadata.orderID(),
+		OrderId:         session.orderID(),
 		Amount:          money(session.AmountTotal, session.Currency),
 		Livemode:        e.livemode,
 		ObservedTime:    timestamppb.New(e.created),
 	}
-	if request.GetOrderId() == "" {
-		request.OrderId = string(session.ClientReferenceID)
-	}
 	switch {
-	case e.typ == "checkout.session.async_payment_failed":
+	case failed:
 		request.Status = checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_FAILED
+		request.FailureCode = failureAsync
+		return translation{calls: []call{{suffix: "payment", request: request}, {suffix: "session", request: ended}}}, nil
 	case e.typ == "checkout.session.async_payment_succeeded", session.PaymentStatus == "paid":
 		request.Status = checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_SUCCEEDED
 		request.ReceivedMinorUnits = session.AmountTotal
@@ -69,4 +84,15 @@ func translateSession(e event) (translation, error) {
 		return refused(refusalNotPaid)
 	}
 	return translated(request)
+}
+
+// failureAsync is the failure that is told of a page whose money did not come; Stripe gives no code for it.
+const failureAsync = "async_payment_failed"
+
+// orderID is the order that the page was made for.
+func (s checkoutSession) orderID() string {
+	if id := s.Metadata.orderID(); id != "" {
+		return id
+	}
+	return string(s.ClientReferenceID)
 }

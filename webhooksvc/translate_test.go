@@ -2,6 +2,7 @@ package webhooksvc
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"os"
@@ -78,6 +79,13 @@ func describe(t *testing.T, out *bytes.Buffer, body []byte) {
 		out.WriteString("alert: " + result.alert + "\n")
 	}
 	for _, c := range result.calls {
+		if c.prepare != nil {
+			if err := c.prepare(t.Context(), knownLookups()); err != nil {
+				out.WriteString("not prepared: " + err.Error() + "\n")
+				continue
+			}
+			out.WriteString("looked up\n")
+		}
 		if err := protovalidate.Validate(c.request); err != nil {
 			t.Errorf("%s: the receiver would refuse it: %v", e.id, err)
 		}
@@ -91,6 +99,36 @@ func describe(t *testing.T, out *bytes.Buffer, body []byte) {
 			t.Fatal(err)
 		}
 		out.WriteString("\n")
+	}
+}
+
+// knownLookups answer as if everything were known, but for ids that say "unknown".
+func knownLookups() lookups {
+	return lookups{
+		organizer: func(_ context.Context, account string) (string, error) {
+			if strings.Contains(account, "unknown") {
+				return "", errNoOrganizer
+			}
+			return "organizer0000lookedup", nil
+		},
+		charge: func(_ context.Context, account, id string) (charge, error) {
+			switch {
+			case strings.Contains(id, "unknown"):
+				return charge{}, errNotAtStripe
+			case strings.Contains(id, "foreign"):
+				return charge{ID: id, PaymentIntent: "pi_foreign"}, nil
+			}
+			return charge{ID: id, PaymentIntent: reference("pi_of_" + account + "_" + id), Metadata: metadata{"order_id": "ord_4DFJiRdPUPa5LD93"}}, nil
+		},
+		applicationFee: func(_ context.Context, id string) (applicationFee, error) {
+			return applicationFee{ID: id, Account: "acct_1lookedup", Amount: 250, AmountRefunded: 100, Charge: "ch_1", Created: 1764000000, Currency: "eur"}, nil
+		},
+		payoutSum: func(_ context.Context, _, payoutID string) (count, net int64, err error) {
+			if strings.Contains(payoutID, "large") {
+				return 0, 0, errPayoutLarge
+			}
+			return 3, 12345, nil
+		},
 	}
 }
 

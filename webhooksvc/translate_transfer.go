@@ -25,7 +25,7 @@ type transferReversal struct {
 }
 
 func transferHandlers() []handler {
-	const action = "RecordTransfer, then RecordTransferReversal for each reversal in the body; "
+	const action = "RecordTransfer for the organiser of the metadata, else of the destination, then RecordTransferReversal for each reversal in the body; "
 	return []handler{
 		{
 			"transfer.created", "Money moved from the platform to a connected account.",
@@ -48,22 +48,18 @@ func translateTransfer(e event) (translation, error) {
 	if err != nil {
 		return translation{}, err
 	}
-	organizer := string(t.Metadata["organizer_id"])
-	if organizer == "" {
-		return translation{
-			refusal: refusalNoOrganizer,
-			alert:   "transfer names no organizer_id in its metadata, so it was not made by us; book it by hand",
-		}, nil
+	if t.Destination == "" {
+		return refused(refusalNoAccount)
+	}
+	request := &ledgerv1.RecordTransferRequest{
+		TransferId:    t.ID,
+		StripeAccount: string(t.Destination),
+		OrganizerId:   string(t.Metadata["organizer_id"]),
+		Amount:        money(t.Amount, t.Currency),
+		TransferTime:  t.Created.timestamp(),
 	}
 	result := translation{calls: []call{{
-		suffix: "transfer",
-		request: &ledgerv1.RecordTransferRequest{
-			TransferId:    t.ID,
-			StripeAccount: string(t.Destination),
-			OrganizerId:   organizer,
-			Amount:        money(t.Amount, t.Currency),
-			TransferTime:  t.Created.timestamp(),
-		},
+		suffix: "transfer", request: request, prepare: organizerOf(string(t.Destination), &request.OrganizerId),
 	}}}
 	var listed int64
 	for _, reversal := range t.Reversals.items {

@@ -128,7 +128,13 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (v verdic
 		return verdict{state: stateIgnored}
 	}
 	for _, c := range t.calls {
-		err := s.send(ctx, idempotencyKey(row.Endpoint, row.EventID, row.ReplayCount, c.suffix), c.request)
+		key := idempotencyKey(row.Endpoint, row.EventID, row.ReplayCount, c.suffix)
+		if c.prepare != nil {
+			if err := c.prepare(ctx, s.lookupsFor(key)); err != nil {
+				return s.failed(row, err)
+			}
+		}
+		err := s.send(ctx, key, c.request)
 		if t.refusal != "" && problem.Reason(err) == "ORDER_NOT_FOUND" {
 			continue // nobody's money here
 		}
@@ -144,7 +150,8 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (v verdic
 
 // failed decides what an error of a call means for its event:
 //
-//	not_found ORDER_NOT_FOUND, failed_precondition ..._NOT_POSTED   parked: what it follows from is on its way
+//	not_found ORDER_NOT_FOUND, failed_precondition ..._NOT_POSTED,
+//	an account that is nobody's                                     parked: what it follows from is on its way
 //	unavailable, aborted, timed out, shed                           tried again for as long as Stripe would
 //	invalid_argument, already_exists (the key was used for another
 //	request), permission_denied, other not_found and
@@ -154,7 +161,10 @@ func (s *Service) failed(row webhookdb.WebhookEvent, err error) verdict {
 	v := verdict{state: stateReceived, error: errorText(err), parks: row.ParkCount, failures: row.FailureCount}
 	code, reason := problem.Code(err), problem.Reason(err)
 	switch {
-	case code == connect.CodeNotFound && reason == "ORDER_NOT_FOUND",
+	case errors.Is(err, errNotAtStripe), errors.Is(err, errNoStripeKey), errors.Is(err, errPayoutLarge):
+		v.state = stateDead
+	case errors.Is(err, errNoOrganizer),
+		code == connect.CodeNotFound && reason == "ORDER_NOT_FOUND",
 		code == connect.CodeFailedPrecondition && strings.HasSuffix(reason, "_NOT_POSTED"):
 		v.state = stateParked
 		v.delay = doubling(parkDelayMin, parkDelayMax, v.parks)
@@ -180,6 +190,9 @@ func (s *Service) failed(row webhookdb.WebhookEvent, err error) verdict {
 
 // isAway says that the call may succeed as it is, later.
 func isAway(err error) bool {
+	if _, stripeAway := errors.AsType[*stripeAwayError](err); stripeAway {
+		return true
+	}
 	d, ok := errors.AsType[*problem.Downstream](err)
 	return ok && d.Retryable()
 }
