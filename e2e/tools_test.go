@@ -146,6 +146,17 @@ func examples() []example {
 			"amount":{"currency":"EUR","minor_units":"4450"},"observed_time":"2026-01-02T03:04:05Z"}`,
 			func(s *scene) any { return s.disputable.Payment.PayingIntentID }),
 
+		ask(checkout+"PaymentService/RecordFraudWarning", `{"fraud_warning_id":"issfr_tools","payment_intent_id":%q,"fraud_type":"card_never_received",
+			"observed_time":"2026-01-02T03:04:05Z"}`, func(s *scene) any { return s.refundable.Payment.PayingIntentID }),
+		ask(checkout+"PaymentService/RecordReview", `{"review_id":"prv_tools","payment_intent_id":%q,"closed_reason":"approved",
+			"observed_time":"2026-01-02T03:04:05Z"}`, func(s *scene) any { return s.refundable.Payment.PayingIntentID }),
+		ask(checkout+"PaymentService/RecordSessionEnd", `{"session_id":"cs_tools","order_id":%q,"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.other.OrderID }),
+		ask(checkout+"AccountService/RecordAccount", `{"stripe_account":"acct_tools","organizer_id":"toolsOrganizer000002"}`),
+		ask(checkout+"AccountService/GetAccount", `{"stripe_account":"acct_tools"}`),
+		ask(checkout+"AccountService/ListAccounts", `{"page_size":3}`),
+		ask(checkout+"OperationsService/RaiseOperatorItem", `{"kind":"tools","subject":"tools","suggested_action":"Look at it."}`),
+
 		ask(checkout+"OperationsService/ListOperatorItems", `{}`).learning(func(s *scene, a map[string]any) {
 			items, _ := a["items"].([]any)
 			if len(items) > 0 {
@@ -190,6 +201,14 @@ func examples() []example {
 			"amount":{"currency":"EUR","minor_units":"100"},"transfer_time":"2026-01-02T03:04:05Z"}`),
 		ask(ledger+"LedgerService/RecordTransferReversal", `{"transfer_reversal_id":"trr_tools","transfer_id":"tr_tools",
 			"amount":{"currency":"EUR","minor_units":"50"},"reverse_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordApplicationFee", `{"application_fee_id":"fee_tools","stripe_account":"acct_tools","organizer_id":"toolsOrganizer000001",
+			"amount":{"currency":"EUR","minor_units":"100"},"refunded_minor_units":"40","fee_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordRecovery", `{"recovery_id":"toolsRecovery0000001","organizer_id":"toolsOrganizer000001",
+			"amount":{"currency":"EUR","minor_units":"10"},"recovery_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordConversion", `{"balance_transaction_id":"txn_toolsFx","from":{"currency":"USD","minor_units":"110"},
+			"to":{"currency":"EUR","minor_units":"100"},"conversion_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordPayoutTransactions", `{"payout_id":"po_tools","amount":{"currency":"EUR","minor_units":"100"},
+			"transaction_count":"1","net_minor_units":"100","complete_time":"2026-01-02T03:04:05Z"}`),
 		ask(ledger+"StatementService/GetEntry", `{"reference":"capture:pi_toolsSale"}`),
 		ask(ledger+"StatementService/GetOrderStatement", `{"order_id":"toolsOrder0000000001"}`),
 		ask(ledger+"StatementService/GetAccountStatement", `{"account":"organizers:toolsOrganizer000001:payable"}`),
