@@ -85,6 +85,12 @@ func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.
 	return ctx
 }
 
+func (s *statements) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sent)
+}
+
 func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // TestOneStatement holds an acknowledgement to one statement outside of a transaction, which is one flush, commit
@@ -105,6 +111,57 @@ func TestOneStatement(t *testing.T) {
 	defer tracer.mu.Unlock()
 	if len(tracer.sent) != 2 || tracer.sent[0] != insertSQL || tracer.sent[1] != insertSQL {
 		t.Errorf("two deliveries sent %d statements: %q", len(tracer.sent), tracer.sent)
+	}
+}
+
+// TestGroupsShareAStatement holds the database still while deliveries arrive: those that find both writers busy share one
+// statement, and with it one commit.
+func TestGroupsShareAStatement(t *testing.T) {
+	t.Parallel()
+	_, url := pgtest.NewNamed(t, "webhooksvc", Migrate)
+	tracer := &statements{}
+	pool, err := pgdb.Open(t.Context(), url, pgdb.Options{Tracers: []pgx.QueryTracer{tracer}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Pool = pool })
+	blocker, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blocker.Close(t.Context())
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE webhook_events IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func() int {
+		w.inbox.mu.Lock()
+		defer w.inbox.mu.Unlock()
+		return len(w.inbox.pending)
+	}
+	var senders sync.WaitGroup
+	send := func(id string) {
+		senders.Go(func() {
+			d := delivery{endpoint: endpointAccount, source: sourceDelivery, event: event{id: id, typ: "moon.landed"}, body: []byte("{}"), receiveTime: storyTime}
+			if got, err := w.inbox.store(t.Context(), d); err != nil || !got.isNew {
+				t.Errorf("%s: %+v, %v", id, got, err)
+			}
+		})
+	}
+	for n := range inboxWritersMax { // one statement each
+		send(fmt.Sprintf("evt_first_%d", n))
+		await(t, "a writer to take it", func() bool { return waiting() == 0 && tracer.count() == n+1 })
+	}
+	for n := range inboxGroupMax {
+		send(fmt.Sprintf("evt_%d", n))
+	}
+	await(t, "the others to wait", func() bool { return waiting() == inboxGroupMax })
+	if _, err := blocker.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	senders.Wait()
+	if got := tracer.count(); got != inboxWritersMax+1 {
+		t.Errorf("%d deliveries took %d statements, want %d", inboxWritersMax+inboxGroupMax, got, inboxWritersMax+1)
 	}
 }
 
