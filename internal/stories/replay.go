@@ -19,6 +19,7 @@ import (
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/dev"
 )
@@ -69,31 +70,49 @@ func Replay(ctx context.Context, client *dev.Client, s Story, o Options) Result 
 }
 
 func (r *Result) replay(ctx context.Context, client *dev.Client, s Story, o Options) error {
-	bodies, err := s.bodies(o.Events)
-	if err != nil {
-		return err
-	}
-	cart, err := startOrder(ctx, client, s, o.Clock.Now())
-	if err != nil {
-		return err
-	}
-	r.OrderID = cart.OrderID
-	suffix := dev.NewKey()[:suffixLength]
-	mapped, err := newNames(bodies, s, cart.OrderID, cart.IntentID, suffix)
-	if err != nil {
-		return err
-	}
-	events, err := prepare(ctx, client, bodies, mapped)
+	events, mapped, err := r.begin(ctx, client, s, o)
 	if err != nil {
 		return err
 	}
 	if err := r.deliver(ctx, client, arrange(events, o), o); err != nil {
 		return err
 	}
-	if r.Left, err = awaitRest(ctx, client, cart.OrderID, eventIDs(events)); err != nil {
+	if r.Left, err = awaitRest(ctx, client, r.OrderID, eventIDs(events)); err != nil {
 		return err
 	}
-	if r.EndState, err = endState(ctx, client, cart.OrderID, int(s.quantity()), events); err != nil {
+	return r.end(ctx, client, s, events, mapped)
+}
+
+// begin starts the story's order and makes Stripe what it is in the end.
+func (r *Result) begin(ctx context.Context, client *dev.Client, s Story, o Options) ([]event, names, error) {
+	bodies, err := s.bodies(o.Events)
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, err := s.read(o.Events, s.Objects)
+	if err != nil {
+		return nil, nil, err
+	}
+	cart, err := startOrder(ctx, client, s, o.Clock.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	r.OrderID = cart.OrderID
+	suffix := dev.NewKey()[:suffixLength]
+	mapped, err := newNames(append(slices.Clone(bodies), objects...), s, cart.OrderID, cart.IntentID, suffix)
+	if err != nil {
+		return nil, nil, err
+	}
+	events, err := prepare(ctx, client, bodies, mapped)
+	if err != nil {
+		return nil, nil, err
+	}
+	return events, mapped, loadObjects(ctx, client, objects, mapped)
+}
+
+// end compares where the story ended with what it expects.
+func (r *Result) end(ctx context.Context, client *dev.Client, s Story, events []event, mapped names) (err error) {
+	if r.EndState, err = endState(ctx, client, r.OrderID, int(s.quantity()), events); err != nil {
 		return err
 	}
 	expect, _ := mapped.value(s.Expect).(map[string]any)
@@ -122,17 +141,57 @@ func startOrder(ctx context.Context, client *dev.Client, s Story, now time.Time)
 		if count == 0 {
 			continue
 		}
-		variant, err := storyVariant(ctx, client, event.GetId(), strings.ToUpper(s.Currency), each)
+		key, capacity := "stories", int64(storyCapacity)
+		if s.SoldOut {
+			key, capacity = "stories/"+dev.NewKey(), count // its own, so that they can be gone
+		}
+		variant, err := storyVariant(ctx, client, key, event.GetId(), strings.ToUpper(s.Currency), each, capacity)
 		if err != nil {
 			return dev.Cart{}, err
 		}
 		lines = append(lines, &checkoutv1.CartLine{VariantId: variant, Quantity: int32(count)})
 	}
-	return client.StartLines(ctx, event.GetId(), lines)
+	cart, err := client.StartLines(ctx, event.GetId(), lines)
+	if err != nil || !s.HoldEnds {
+		return cart, err
+	}
+	if err := endHold(ctx, client, cart); err != nil {
+		return cart, err
+	}
+	if s.SoldOut {
+		_, err = client.StartLines(ctx, event.GetId(), lines)
+	}
+	return cart, err
 }
 
-func storyVariant(ctx context.Context, client *dev.Client, eventID, currency string, price int64) (string, error) {
-	variant, err := client.CreateVariant(ctx, "stories", eventID, "Story "+currency, strconv.FormatInt(price, 10), storyCapacity,
+// endHold lets the time of an order's hold pass, and waits until it has ended and its intent is canceled.
+func endHold(ctx context.Context, client *dev.Client, cart dev.Cart) error {
+	pool, err := pgdb.Open(ctx, client.File.DatabaseURLs["checkout"], pgdb.Options{MaxConns: 1, ApplicationName: "dayof"})
+	if err != nil {
+		return fmt.Errorf("let the hold end: %w", err)
+	}
+	defer pool.Close()
+	if _, err := pool.Exec(ctx, `update holds set expire_time = now() - interval '1 second' where order_id = $1`, cart.OrderID); err != nil {
+		return fmt.Errorf("let the hold end: %w", err)
+	}
+	for {
+		var intent struct {
+			Status string `json:"status"`
+		}
+		err := client.Stripe.Get(ctx, "/v1/payment_intents/"+cart.IntentID, &intent)
+		if err == nil && intent.Status == "canceled" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("let the hold end: %w", context.Cause(ctx)), err)
+		case <-time.After(idlePoll):
+		}
+	}
+}
+
+func storyVariant(ctx context.Context, client *dev.Client, key, eventID, currency string, price, capacity int64) (string, error) {
+	variant, err := client.CreateVariant(ctx, key, eventID, "Story "+currency, strconv.FormatInt(price, 10), capacity,
 		&checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: currency, MinorUnits: price}})
 	if err != nil {
 		return "", fmt.Errorf("create a variant of %d %s: %w", price, currency, err)
@@ -164,6 +223,24 @@ func prepare(ctx context.Context, client *dev.Client, bodies [][]byte, mapped na
 		}
 	}
 	return events, nil
+}
+
+// loadObjects loads the resources that a story has besides those in its events.
+func loadObjects(ctx context.Context, client *dev.Client, bodies [][]byte, mapped names) error {
+	replacer := mapped.replacer()
+	for _, body := range bodies {
+		text := []byte(replacer.Replace(string(body)))
+		var resource struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(text, &resource); err != nil {
+			return fmt.Errorf("read resource: %w", err)
+		}
+		if err := client.Stripe.Load(ctx, resource.ID, "", text); err != nil {
+			return fmt.Errorf("load %s: %w", resource.ID, err)
+		}
+	}
+	return nil
 }
 
 // arrange puts the events into the order of delivery.

@@ -16,17 +16,22 @@ import (
 
 // Story is one entry of a stories file.
 type Story struct {
-	Key           string         `json:"key"`
-	Dir           string         `json:"dir"` // folder of its files below the folder of events
-	Title         string         `json:"title"`
-	OrderID       string         `json:"order_id"` // as the bodies name it in metadata.order_id
-	PaymentIntent string         `json:"payment_intent"`
-	Charge        string         `json:"charge"`
-	Currency      string         `json:"currency"` // lower case, as Stripe writes it
-	Amount        int64          `json:"amount"`   // minor units
-	Files         []string       `json:"files"`    // in the order of delivery
-	Expect        map[string]any `json:"expect"`
-	Note          string         `json:"note"`
+	Key           string   `json:"key"`
+	Dir           string   `json:"dir"` // folder of its files below the folder of events
+	Title         string   `json:"title"`
+	OrderID       string   `json:"order_id"` // as the bodies name it in metadata.order_id
+	PaymentIntent string   `json:"payment_intent"`
+	Charge        string   `json:"charge"`
+	Currency      string   `json:"currency"` // lower case, as Stripe writes it
+	Amount        int64    `json:"amount"`   // minor units
+	Files         []string `json:"files"`    // in the order of delivery
+	// Objects are files of resources that Stripe has besides those in the events.
+	Objects []string `json:"objects"`
+	// HoldEnds lets the hold of the order expire before the first event, and SoldOut lets somebody else take its tickets.
+	HoldEnds bool           `json:"hold_ends"`
+	SoldOut  bool           `json:"sold_out"`
+	Expect   map[string]any `json:"expect"`
+	Note     string         `json:"note"`
 }
 
 // Load reads a stories file. Numbers stay exact.
@@ -56,9 +61,11 @@ func Load(path string) ([]Story, error) {
 }
 
 // bodies reads the files of a story, each from the folder of events itself or from the story's folder below it.
-func (s Story) bodies(events string) ([][]byte, error) {
+func (s Story) bodies(events string) ([][]byte, error) { return s.read(events, s.Files) }
+
+func (s Story) read(events string, names []string) ([][]byte, error) {
 	var out [][]byte
-	for _, name := range s.Files {
+	for _, name := range names {
 		body, err := os.ReadFile(filepath.Join(events, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			body, err = os.ReadFile(filepath.Join(events, s.Dir, name))

@@ -1,0 +1,175 @@
+// Command permutations tells each story of a payment in every order, doubled, and all at once, over several replicas of a
+// whole dayof, and wants each to end the same. Of stories with more orders than -count it takes that many, made from the
+// seed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/pgtest"
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/invariants"
+	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/internal/stories"
+)
+
+// errFailed ends the command when a run of a story did not end as it must.
+var errFailed = errors.New("not every story ended as it must")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "permutations:", err)
+		os.Exit(1)
+	}
+}
+
+// plan says which stories are told, and in how many orders.
+type plan struct {
+	events, only                     string
+	count, parallel, batch, replicas int
+	seed                             uint64
+	clock                            clock.Clock
+	out                              io.Writer
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("permutations", flag.ContinueOnError)
+	p := plan{clock: clock.System{}, out: out}
+	flags.StringVar(&p.events, "events", "internal/stories/testdata", "`DIR` of stories files (*.json) and their folders of events")
+	flags.StringVar(&p.only, "only", "", "`KEYS` of the stories to tell, separated by commas; default: all")
+	flags.IntVar(&p.count, "count", 500, "how many `orders` of a story that has more")
+	flags.Uint64Var(&p.seed, "seed", rand.Uint64(), "`SEED` of the orders")
+	flags.IntVar(&p.parallel, "parallel", 8, "how many `runs` are served at the same time")
+	flags.IntVar(&p.batch, "batch", 250, "`runs` that are told in step")
+	flags.IntVar(&p.replicas, "replicas", 2, "`replicas` of each service")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	return p.run(ctx)
+}
+
+// load reads all stories, those of the command line only.
+func (p plan) load() ([]stories.Story, error) {
+	files, err := filepath.Glob(filepath.Join(p.events, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	var all []stories.Story
+	for _, file := range files {
+		some, err := stories.Load(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	if p.only != "" {
+		keys := strings.Split(p.only, ",")
+		all = slices.DeleteFunc(all, func(s stories.Story) bool { return !slices.Contains(keys, s.Key) })
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no stories in %s", p.events)
+	}
+	return all, nil
+}
+
+func (p plan) run(ctx context.Context) (err error) {
+	all, err := p.load()
+	if err != nil {
+		return err
+	}
+	m, err := mesh.Start(ctx, mesh.Config{
+		Replicas: p.replicas, PostgresSettings: pgtest.Settings(), Clock: p.clock,
+		Settings: map[string]string{"DAYOF_CHECKOUT_SWEEP_INTERVAL": "200ms"},
+	})
+	if err != nil {
+		return fmt.Errorf("start the system: %w", err)
+	}
+	defer func() { err = errors.Join(err, m.Stop(context.WithoutCancel(ctx))) }()
+	var clients []*dev.Client
+	for n := range p.replicas {
+		clients = append(clients, dev.NewClient(m.ReplicaFile(n)))
+	}
+	began := p.clock.Now()
+	fmt.Fprintf(p.out, "seed %d\n", p.seed)
+	runs, failed := 0, 0
+	for _, story := range all {
+		told, bad, err := p.tell(ctx, clients, story)
+		runs, failed = runs+told, failed+bad
+		if err != nil {
+			return fmt.Errorf("story %s: %w", story.Key, err)
+		}
+	}
+	violations, err := p.check(ctx, m.File)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%d stories, %d runs, %d failed, %d violations, seed %d, %v\n",
+		len(all), runs, failed, violations, p.seed, p.clock.Now().Sub(began).Round(time.Second))
+	if failed > 0 || violations > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+// batchTimeout is how long a batch may take: seconds on an idle machine.
+const batchTimeout = 10 * time.Minute
+
+// tell plays one story in all its ways.
+func (p plan) tell(ctx context.Context, clients []*dev.Client, story stories.Story) (told, failed int, err error) {
+	watch, err := stories.NewWatch(ctx, clients[0])
+	if err != nil {
+		return 0, 0, err
+	}
+	defer watch.Close()
+	began := p.clock.Now()
+	runs := stories.Runs(story, p.count, p.seed)
+	for batch := range slices.Chunk(runs, p.batch) {
+		ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+		results, err := stories.ReplayAll(ctx, clients, watch, batch, stories.Options{Events: p.events, Clock: p.clock}, p.parallel)
+		cancel()
+		if err != nil {
+			return told, failed, err
+		}
+		for i, r := range results {
+			told++
+			if r.Passed {
+				continue
+			}
+			failed++
+			fmt.Fprintf(p.out, "FAILED %s, %s, order %s: %s %+v\n", story.Key, batch[i].Way, r.OrderID, r.Error, r.Differences)
+		}
+	}
+	fmt.Fprintf(p.out, "%s: %d runs, %d failed, %v\n", story.Key, told, failed, p.clock.Now().Sub(began).Round(100*time.Millisecond))
+	return told, failed, nil
+}
+
+// check looks at all invariants once more, over all that was told.
+func (p plan) check(ctx context.Context, file dev.File) (violations int, err error) {
+	results, err := invariants.Run(ctx, file)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range results {
+		for _, v := range r.Violations {
+			violations++
+			fmt.Fprintf(p.out, "VIOLATION %s: %s\n", r.Name, v)
+		}
+	}
+	return violations, nil
+}
