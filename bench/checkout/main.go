@@ -1,7 +1,7 @@
 // Command checkout measures sales through a whole system on this machine: Postgres with fsync on, the sandbox at 0 ms and
 // the four services, all beside each other on the same cores.
 //
-//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-cpuprofile FILE]
+//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-statements 30] [-cpuprofile FILE]
 //
 // A sale is StartCheckout, the payment at the sandbox, and CompleteCheckout beside Stripe's signed webhooks. Rounds of all
 // numbers of callers are interleaved with pgbench (single-row commits on the same Postgres), and medians are printed, since
@@ -15,12 +15,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"runtime/pprof"
 	"slices"
@@ -31,8 +29,6 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
@@ -62,7 +58,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	callers := flags.String("callers", "1,8,64", "numbers of concurrent buyers")
 	seconds := flags.Int("seconds", 5, "length of one measurement")
 	rounds := flags.Int("rounds", 3, "interleaved rounds, of which the median counts")
-	replicas := flags.Int("replicas", 1, "replicas of each service, in this process")
+	replicas := flags.Int("replicas", 1, "replicas of each service")
+	processes := flags.Bool("processes", false, "run each replica as a process of its own")
+	rate := flags.Int("rate", 0, "instead of callers: so many sales begin per second, however long they take")
 	statements := flags.Int("statements", 0, "also print the so many statements that cost Postgres most (needs pg_stat_statements)")
 	profile := flags.String("cpuprofile", "", "file for a CPU profile of the measurements")
 	if err := flags.Parse(args); err != nil {
@@ -74,7 +72,19 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		settings["shared_preload_libraries"] = "pg_stat_statements"
 	}
 	var err error
-	if b.mesh, err = mesh.Start(ctx, mesh.Config{Replicas: *replicas, PostgresSettings: settings, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
+	program := ""
+	if *processes {
+		dir, err := os.MkdirTemp("", "dayof-bench-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "dayof")
+		if output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/dayof/dayof/cmd/dayof").CombinedOutput(); err != nil {
+			return fmt.Errorf("build dayof: %w\n%s", err, output)
+		}
+	}
+	if b.mesh, err = mesh.Start(ctx, mesh.Config{Replicas: *replicas, Program: program, PostgresSettings: settings, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
 		return fmt.Errorf("start the mesh: %w", err)
 	}
 	defer func() { _ = b.mesh.Stop(context.WithoutCancel(ctx)) }()
@@ -111,9 +121,16 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		}
 		counts = append(counts, n)
 	}
+	if *rate > 0 {
+		counts = []int{*rate}
+	}
 	for range *rounds {
 		for _, n := range counts {
-			r, err := b.measure(ctx, n)
+			measure := b.measure
+			if *rate > 0 {
+				measure = b.measureRate
+			}
+			r, err := measure(ctx, n)
 			if err != nil {
 				return err
 			}
@@ -151,7 +168,7 @@ type result struct {
 	start     []time.Duration
 	complete  []time.Duration
 	scannable []time.Duration // from the payment at Stripe to valid tickets
-	busy      float64         // cores that this process used
+	busy      float64         // cores that this process and the services used
 	postgres  float64         // cores that Postgres used
 	commits   float64         // per sale, in all databases, sandbox and background included
 	wal       float64         // kilobytes per sale, likewise
@@ -176,95 +193,66 @@ func (b *bench) sell(ctx context.Context) error {
 
 // measure lets n buyers buy one ticket after the other for the length of a measurement.
 func (b *bench) measure(ctx context.Context, n int) (result, error) {
+	return b.metered(ctx, func(until time.Time, buy func() error) {
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				for b.clock.Now().Before(until) && ctx.Err() == nil && buy() == nil {
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// measureRate lets n sales begin each second, evenly, however long they take.
+func (b *bench) measureRate(ctx context.Context, n int) (result, error) {
+	return b.metered(ctx, func(until time.Time, buy func() error) {
+		begin := time.NewTicker(time.Second / time.Duration(n))
+		defer begin.Stop()
+		var wg sync.WaitGroup
+		for b.clock.Now().Before(until) && ctx.Err() == nil {
+			wg.Go(func() { _ = buy() })
+			<-begin.C
+		}
+		wg.Wait()
+	})
+}
+
+// metered counts what sales take and cost.
+func (b *bench) metered(ctx context.Context, sell func(until time.Time, buy func() error)) (result, error) {
 	var r result
 	var mu sync.Mutex
 	var failure error
 	var next atomic.Int64
-	before, err := b.postgres(ctx)
+	before, err := b.usage(ctx)
 	if err != nil {
 		return r, err
 	}
-	from, used := b.clock.Now(), cpuTime()
-	until := from.Add(b.length)
-	var wg sync.WaitGroup
-	for range n {
-		wg.Go(func() {
-			for b.clock.Now().Before(until) && ctx.Err() == nil {
-				start, complete, scannable, err := b.sale(ctx, b.variants[int(next.Add(1))%variantCount])
-				mu.Lock()
-				if err != nil {
-					failure = errors.Join(failure, err)
-					mu.Unlock()
-					return
-				}
-				r.sales++
-				r.start, r.complete, r.scannable = append(r.start, start), append(r.complete, complete), append(r.scannable, scannable)
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
+	from := b.clock.Now()
+	sell(from.Add(b.length), func() error {
+		start, complete, scannable, err := b.sale(ctx, b.variants[int(next.Add(1))%variantCount])
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failure = errors.Join(failure, err)
+			return err
+		}
+		r.sales++
+		r.start, r.complete, r.scannable = append(r.start, start), append(r.complete, complete), append(r.scannable, scannable)
+		return nil
+	})
 	took := b.clock.Now().Sub(from)
-	r.rate = float64(r.sales) / took.Seconds()
-	r.busy = (cpuTime() - used).Seconds() / took.Seconds()
-	after, err := b.postgres(ctx)
-	if err != nil {
-		return r, errors.Join(failure, err)
+	after, err := b.usage(ctx)
+	if err = errors.Join(failure, err); err != nil {
+		return r, err
 	}
-	r.postgres = (after.cpu - before.cpu).Seconds() / took.Seconds()
+	r.rate = float64(r.sales) / took.Seconds()
+	r.busy = (after.programs - before.programs).Seconds() / took.Seconds()
+	r.postgres = (after.postgres - before.postgres).Seconds() / took.Seconds()
 	r.commits = float64(after.commits-before.commits) / float64(r.sales)
 	r.wal = float64(after.wal-before.wal) / 1000 / float64(r.sales)
-	return r, failure
-}
-
-// server is what Postgres has done so far.
-type server struct {
-	cpu     time.Duration
-	commits int64
-	wal     int64
-}
-
-// clockTicks is the unit of /proc/PID/stat, 100 a second on every Linux that Go runs on.
-const clockTicks = 100
-
-// postgres reads the counters of the server; backends that have ended do not count.
-func (b *bench) postgres(ctx context.Context) (server, error) {
-	var s server
-	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
-	if err != nil {
-		return s, err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	var backend int
-	if err := conn.QueryRow(ctx, `select pg_backend_pid(), (select sum(xact_commit)::bigint from pg_stat_database),
-		pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint`).Scan(&backend, &s.commits, &s.wal); err != nil {
-		return s, err
-	}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return s, err
-	}
-	type process struct{ parent, ticks int }
-	processes := map[int]process{}
-	for _, path := range stats {
-		text, err := os.ReadFile(filepath.Clean(path))
-		if err != nil {
-			continue // it has ended
-		}
-		name := strings.LastIndexByte(string(text), ')')
-		fields := strings.Fields(string(text[name+1:]))
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		parent, _ := strconv.Atoi(fields[1])
-		user, _ := strconv.Atoi(fields[11])
-		system, _ := strconv.Atoi(fields[12])
-		processes[pid] = process{parent: parent, ticks: user + system}
-	}
-	for _, p := range processes {
-		if p.parent == processes[backend].parent && p.parent > 1 {
-			s.cpu += time.Duration(p.ticks) * time.Second / clockTicks
-		}
-	}
-	return s, nil
+	return r, nil
 }
 
 // sale is one sale; it ends when the ticket is valid.
@@ -288,45 +276,6 @@ func (b *bench) sale(ctx context.Context, variant *checkoutv1.Variant) (start, c
 		return 0, 0, 0, fmt.Errorf("order %s is %v", o.GetId(), o.GetFulfilmentState())
 	}
 	return start, b.clock.Now().Sub(t2), b.clock.Now().Sub(t1), nil
-}
-
-// pgbench measures single-row commits of 64 clients on the same Postgres.
-func (b *bench) pgbench(ctx context.Context) (float64, error) {
-	program, err := exec.LookPath("pgbench")
-	if err != nil {
-		found, globErr := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench")
-		if globErr != nil || len(found) == 0 {
-			return 0, err
-		}
-		program = found[0]
-	}
-	database, err := url.Parse(b.mesh.File.DatabaseURLs["checkout"])
-	if err != nil {
-		return 0, err
-	}
-	dir, err := os.MkdirTemp("", "dayof-bench-*")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	script := filepath.Join(dir, "commit.sql")
-	if err := os.WriteFile(script, []byte("insert into bench_commits (at) values (now());\n"), 0o600); err != nil {
-		return 0, err
-	}
-	create := exec.CommandContext(ctx, filepath.Join(filepath.Dir(program), "psql"), database.String(), "-qc", "create table if not exists bench_commits (at timestamptz)")
-	if output, err := create.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("%w: %s", err, output)
-	}
-	cmd := exec.CommandContext(ctx, program, "-n", "-f", script, "-c", "64", "-j", "2", "-M", "prepared", "-T", strconv.Itoa(int(b.length.Seconds())), database.String())
-	output, err := cmd.CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("%w: %s", err, output)
-	}
-	match := regexp.MustCompile(`tps = ([0-9.]+)`).FindSubmatch(output)
-	if match == nil {
-		return 0, fmt.Errorf("pgbench printed no tps: %s", output)
-	}
-	return strconv.ParseFloat(string(match[1]), 64)
 }
 
 func (b *bench) print(out io.Writer, counts []int, results map[int][]result, commits []float64) error {
@@ -378,52 +327,4 @@ func quantile(results []result, q float64, of func(result) []time.Duration) time
 	}
 	slices.Sort(all)
 	return all[len(all)/2].Round(100 * time.Microsecond)
-}
-
-// cpuTime is what this process has used of the cores.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func (b *bench) forgetStatements(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	_, err = conn.Exec(ctx, `create extension if not exists pg_stat_statements; select pg_stat_statements_reset()`)
-	return err
-}
-
-// printStatements prints where the time of Postgres went since the warm-up, per sale.
-func (b *bench) printStatements(ctx context.Context, out io.Writer, n int) error {
-	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	rows, err := conn.Query(ctx, `
-		select d.datname, s.calls, s.total_exec_time, left(regexp_replace(s.query, '\s+', ' ', 'g'), 110)
-		from pg_stat_statements s join pg_database d on d.oid = s.dbid
-		order by s.total_exec_time desc limit $1`, n)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "database\tcalls/sale\tms/sale\tstatement")
-	var database, query string
-	var calls int64
-	var took float64
-	_, err = pgx.ForEachRow(rows, []any{&database, &calls, &took, &query}, func() error {
-		_, err := fmt.Fprintf(w, "%s\t%.2f\t%.3f\t%s\n", database, float64(calls)/float64(b.sales), took/float64(b.sales), query)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return w.Flush()
 }
