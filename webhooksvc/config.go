@@ -37,6 +37,12 @@ type Config struct {
 	// BackfillInterval is how often Stripe is asked for events that it could not deliver; also at start.
 	BackfillInterval time.Duration
 
+	// Retention is how long events that ended are kept. Above what Stripe lists: an event that is deleted while Stripe
+	// still lists it would come back by the backfill.
+	Retention time.Duration
+	// RejectionAlert is how many deliveries with a bad signature within five minutes raise an alert.
+	RejectionAlert int
+
 	// ConsoleURL is where links in alerts lead.
 	ConsoleURL string
 }
@@ -58,6 +64,9 @@ func LoadConfig(l *config.Loader) Config {
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		BackfillInterval: l.Duration("DAYOF_WEBHOOK_BACKFILL_INTERVAL", time.Hour,
 			"how often Stripe is asked for events that it could not deliver"),
+		Retention: l.Duration("DAYOF_WEBHOOK_RETENTION", 90*24*time.Hour,
+			"how long events that ended are kept; at least 31 days, because Stripe lists events for 30"),
+		RejectionAlert: l.Int("DAYOF_WEBHOOK_REJECTION_ALERT", 20, "how many deliveries with a bad signature within five minutes raise an alert"),
 		ConsoleURL: l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
 	}
 }
@@ -86,8 +95,14 @@ func (c Config) check() error {
 	if c.BodyTimeout <= 0 || c.Workers <= 0 || c.StripeTimeout <= 0 || c.BackfillInterval < backfillIntervalMin {
 		return fmt.Errorf("DAYOF_WEBHOOK_BODY_TIMEOUT, DAYOF_WEBHOOK_WORKERS and DAYOF_STRIPE_TIMEOUT must be above zero, DAYOF_WEBHOOK_BACKFILL_INTERVAL at least %s", backfillIntervalMin)
 	}
+	if c.Retention < retentionMin || c.RejectionAlert <= 0 {
+		return fmt.Errorf("DAYOF_WEBHOOK_RETENTION must be at least %s, DAYOF_WEBHOOK_REJECTION_ALERT above zero", retentionMin)
+	}
 	return nil
 }
+
+// retentionMin is a day more than Stripe lists events for.
+const retentionMin = backfillReach + 24*time.Hour
 
 // signingSecretSizeMin refuses secrets that were cut off or made up; Stripe's have 38 characters.
 const signingSecretSizeMin = 16

@@ -33,6 +33,8 @@ func TestConfig(t *testing.T) {
 		"one secret for both endpoints": func(c *Config) { c.ConnectSecrets = c.AccountSecrets },
 		"no time for bodies":            func(c *Config) { c.BodyTimeout = 0 },
 		"no workers":                    func(c *Config) { c.Workers = 0 },
+		"retention below Stripe's list": func(c *Config) { c.Retention = 30 * 24 * time.Hour },
+		"an alert for nothing":          func(c *Config) { c.RejectionAlert = 0 },
 		"a backfill every second":       func(c *Config) { c.BackfillInterval = time.Second },
 	} {
 		c := good()

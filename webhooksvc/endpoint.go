@@ -105,6 +105,7 @@ func (e *endpoint) take(w http.ResponseWriter, r *http.Request) *answer {
 	now := e.service.Clock.Now()
 	if err := verifySignature(e.secrets, r.Header.Values("Stripe-Signature"), body, now); err != nil {
 		e.service.Logger.LogAttrs(r.Context(), slog.LevelDebug, "webhook refused", e.attrs(err)...)
+		e.service.rejected.add(e.name, 1)
 		return answerSignature
 	}
 	event, err := decodeEvent(body)

@@ -61,6 +61,7 @@ type Service struct {
 	handlers map[string]handler
 	stripe   stripeEvents
 	metrics  *metrics
+	rejected rejections
 }
 
 // New returns a Service, or what is wrong with its configuration. Nothing runs before Start; the endpoints accept
@@ -83,6 +84,8 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	jobs.Register(s.Jobs, eventPolicy, s.workEvent)
 	s.Jobs.Sweep("count open webhook events", countInterval, s.countOpen)
+	s.Jobs.Sweep("watch refused deliveries", countInterval, s.watchRejections)
+	s.Jobs.Periodic("delete_old_webhook_events", time.Hour, s.purge)
 	if c.StripeKey.IsSet() {
 		jobs.Register(s.Jobs, backfillPolicy, s.workBackfill)
 		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, s.backfill)

@@ -72,7 +72,7 @@ func newQuietWorld(t *testing.T, change func(*Config, *Deps)) *world {
 	c := Config{
 		AccountSecrets: secretsOf(accountSecret), ConnectSecrets: secretsOf(connectSecret), APIVersion: "2023-10-16",
 		BodyTimeout: patience, Workers: 8, StripeURL: "http://127.0.0.1:1", StripeTimeout: time.Second,
-		BackfillInterval: time.Hour, ConsoleURL: "http://console.test",
+		BackfillInterval: time.Hour, Retention: 90 * 24 * time.Hour, RejectionAlert: 5, ConsoleURL: "http://console.test",
 	}
 	d := Deps{
 		Pool: w.pool, Payments: w.peers.payments(), Accounts: w.peers.accounts(), Desk: w.peers.desk(), Ledger: w.peers.ledger(), Clock: w.clock,

@@ -49,6 +49,12 @@ type WebhookEvent struct {
 	Body          []byte
 }
 
+type WebhookRejection struct {
+	Endpoint string
+	Minute   time.Time
+	Count    int64
+}
+
 type WebhookReplay struct {
 	ID         int64
 	ReplayTime time.Time

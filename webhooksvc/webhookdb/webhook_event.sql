@@ -49,3 +49,14 @@ INSERT INTO webhook_backfills AS b (stripe_account, complete_until)
 VALUES (@stripe_account, @complete_until)
 ON CONFLICT ON CONSTRAINT webhook_backfill_once_per_account
 DO UPDATE SET complete_until = greatest(b.complete_until, excluded.complete_until);
+
+-- name: DeleteOldWebhookEvents :execrows
+-- DeleteOldWebhookEvents deletes some of the events that were received and ended before a time. What is still to do, or
+-- needs a person, stays however old it is. In no order, so that the BRIN index of the time finds them.
+DELETE FROM webhook_events
+WHERE id IN (
+    SELECT e.id FROM webhook_events e
+    WHERE e.state IN ('applied', 'ignored', 'rejected') AND e.receive_time < @before AND e.end_time < @before
+    LIMIT @event_count
+    FOR UPDATE SKIP LOCKED
+);

@@ -68,6 +68,26 @@ func (q *Queries) DelayWebhookEvent(ctx context.Context, db DBTX, arg DelayWebho
 	return result.RowsAffected(), nil
 }
 
+const deleteOldWebhookEvents = `-- name: DeleteOldWebhookEvents :execrows
+DELETE FROM webhook_events
+WHERE id IN (
+    SELECT e.id FROM webhook_events e
+    WHERE e.state IN ('applied', 'ignored', 'rejected') AND e.receive_time < $1 AND e.end_time < $1
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+`
+
+// DeleteOldWebhookEvents deletes some of the events that were received and ended before a time. What is still to do, or
+// needs a person, stays however old it is. In no order, so that the BRIN index of the time finds them.
+func (q *Queries) DeleteOldWebhookEvents(ctx context.Context, db DBTX, before time.Time, eventCount int32) (int64, error) {
+	result, err := db.Exec(ctx, deleteOldWebhookEvents, before, eventCount)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const endWebhookEvent = `-- name: EndWebhookEvent :execrows
 UPDATE webhook_events
 SET state = $1, error = $2, end_time = $3::timestamptz, attempt_count = attempt_count + 1

@@ -1,0 +1,109 @@
+package webhooksvc
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dayof/dayof/internal/chassis/jobs")
+
+const (
+	// rejectionWindow is the time over which refused deliveries are counted for an alert.
+	rejectionWindow = 5 * time.Minute
+	// rejectionQuiet is for how long nothing may be refused before the incident is over.
+	rejectionQuiet = 15 * time.Minute
+	// alertRejected is the alert about deliveries with bad signatures; its subject is the endpoint. Somebody knocks, or
+	// Stripe signs with a secret that we do not have: then its events are lost after three days.
+	alertRejected = "webhook_signatures_refused"
+)
+
+// rejections counts refused deliveries in memory until the next look, so that a flood of forged ones costs no writes of
+// its own.
+type rejections struct {
+	mu     sync.Mutex
+	counts map[string]int64 // by endpoint
+}
+
+func (r *rejections) add(endpoint string, count int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[string]int64{}
+	}
+	r.counts[endpoint] += count
+}
+
+// take returns what was counted since the last time.
+func (r *rejections) take() map[string]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := r.counts
+	r.counts = nil
+	return counts
+}
+
+// watchRejections writes down what this process refused, and raises one alert per endpoint and incident over all
+// replicas: it is open from too many refused deliveries within the window until a quiet time is over. What was refused by
+// a process that dies before its next look is not counted.
+func (s *Service) watchRejections(ctx context.Context) error {
+	now := s.Clock.Now()
+	for endpoint, count := range s.rejected.take() {
+		if err := s.q.AddRejections(ctx, s.Pool, endpoint, now.Truncate(time.Minute), count); err != nil {
+			s.rejected.add(endpoint, count) // for the next look
+			return fmt.Errorf("add rejections: %w", err)
+		}
+	}
+	for _, endpoint := range []string{endpointAccount, endpointConnect} {
+		if err := s.judgeRejections(ctx, endpoint, now); err != nil {
+			return err
+		}
+	}
+	if err := s.q.DeleteOldRejections(ctx, s.Pool, now.Add(-24*time.Hour)); err != nil {
+		return fmt.Errorf("delete old rejections: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) judgeRejections(ctx context.Context, endpoint string, now time.Time) error {
+	since := now.Add(-rejectionWindow)
+	recent, err := s.q.CountRejections(ctx, s.Pool, endpoint, since)
+	if err != nil {
+		return fmt.Errorf("count rejections: %w", err)
+	}
+	if recent >= int64(s.Config.RejectionAlert) {
+		return jobs.RaiseAlert(ctx, s.Pool, alertRejected, endpoint, map[string]any{
+			"endpoint": endpoint, "refused": recent, "within_minutes": int(rejectionWindow / time.Minute),
+		}, s.Config.ConsoleURL+"/webhooks")
+	}
+	if recent > 0 {
+		return nil
+	}
+	quiet, err := s.q.CountRejections(ctx, s.Pool, endpoint, now.Add(-rejectionQuiet))
+	if err != nil || quiet > 0 {
+		return err
+	}
+	return jobs.ResolveAlert(ctx, s.Pool, alertRejected, endpoint)
+}
+
+const (
+	// purgeBatch is how many events one statement deletes, so that no lock is held for long.
+	purgeBatch = 1000
+	// purgeBatchesMax bounds one run; the next one goes on.
+	purgeBatchesMax = 1000
+)
+
+// purge deletes events that ended long ago. Twice, or on two replicas at once: each row goes once.
+func (s *Service) purge(ctx context.Context) error {
+	before := s.Clock.Now().Add(-s.Config.Retention)
+	for range purgeBatchesMax {
+		deleted, err := s.q.DeleteOldWebhookEvents(ctx, s.Pool, before, purgeBatch)
+		if err != nil {
+			return fmt.Errorf("delete old webhook events: %w", err)
+		}
+		if deleted < purgeBatch {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package webhooksvc
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestRejectionAlert has two replicas refuse forged deliveries: one alert for the incident, a new one for the next.
+func TestRejectionAlert(t *testing.T) {
+	t.Parallel()
+	w := newQuietWorld(t, nil)
+	other, err := New(w.Config, w.Deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := &world{Service: other, pool: w.pool, clock: w.clock, peers: w.peers}
+	second.url = second.serve(t)
+	forge := func(count int) {
+		t.Helper()
+		for i := range count {
+			for _, replica := range []*world{w, second} {
+				if answer := replica.deliver(t, "/webhooks/stripe", "whsec_somebody_elses_secret", intentBody(fmt.Sprintf("evt_%d", i))); answer.status != http.StatusBadRequest {
+					t.Fatalf("a forged delivery is answered %d", answer.status)
+				}
+			}
+		}
+		for range 2 {
+			for _, replica := range []*world{w, second} {
+				if err := replica.watchRejections(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	alerts := func(want, wantOpen int) {
+		t.Helper()
+		all := w.count(t, "SELECT count(*) FROM alerts WHERE kind = 'webhook_signatures_refused' AND subject = 'account'")
+		open := w.count(t, "SELECT count(*) FROM alerts WHERE kind = 'webhook_signatures_refused' AND resolved_time IS NULL")
+		if all != want || open != wantOpen {
+			t.Fatalf("%d alerts, %d open; want %d and %d", all, open, want, wantOpen)
+		}
+	}
+	forge(2) // 4 of 5
+	alerts(0, 0)
+	forge(1)
+	alerts(1, 1)
+	forge(3)
+	alerts(1, 1)
+	w.clock.Advance(rejectionWindow + time.Minute) // fewer come, but it is not over
+	forge(1)
+	alerts(1, 1)
+	w.clock.Advance(rejectionQuiet + time.Minute)
+	forge(0)
+	alerts(1, 0)
+	forge(3)
+	alerts(2, 1)
+	if n := w.count(t, "SELECT count(*) FROM webhook_events"); n != 0 {
+		t.Errorf("%d forged events are stored", n)
+	}
+}
+
+// TestPurge deletes what ended long ago, and nothing that is still to do or needs a person.
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	w := newQuietWorld(t, nil)
+	old, young := storyTime.Add(-w.Config.Retention-time.Hour), storyTime.Add(-w.Config.Retention+time.Hour)
+	insert := func(id, state string, received, ended time.Time) {
+		t.Helper()
+		var end *time.Time
+		if state != stateReceived && state != stateParked {
+			end = &ended
+		}
+		w.exec(t, `INSERT INTO webhook_events (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
+			receive_time, delivery_count, state, end_time, queue_time, body) VALUES ('account', $1, 'delivery', 't', '', false, '', '', $2, 1, $3, $4, $2, '')`,
+			id, received, state, end)
+	}
+	for _, state := range []string{stateReceived, stateParked, stateApplied, stateIgnored, stateRejected, stateDead} {
+		insert("evt_old_"+state, state, old, old)
+		insert("evt_late_"+state, state, old, young) // came long ago, was replayed lately
+		insert("evt_young_"+state, state, young, young)
+	}
+	for range 2 {
+		if err := w.purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.count(t, "SELECT count(*) FROM webhook_events"); n != 15 {
+		t.Errorf("%d events are left of 18, want 15", n)
+	}
+	if n := w.count(t, "SELECT count(*) FROM webhook_events WHERE event_id IN ('evt_old_applied', 'evt_old_ignored', 'evt_old_rejected')"); n != 0 {
+		t.Errorf("%d old events are left", n)
+	}
+}
