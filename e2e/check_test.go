@@ -68,6 +68,23 @@ var planted = map[string]struct{ service, sql string }{
 	"dead_checkout_job_has_an_alert": {"checkout", deadLetter},
 	"dead_pass_job_has_an_alert":     {"pass", deadLetter},
 	"dead_webhook_job_has_an_alert":  {"webhook", deadLetter},
+	"closed_organizer_sells_nothing": {"checkout", `with account as (
+			insert into stripe_accounts (id, organizer_id, looks_begun, look_seen, fetch_time, create_time)
+			select 'acct_closed', organizer_id, 1, 1, now(), now() from orders where id = $1)
+		insert into alerts (kind, subject, facts, link, opened_time) values ('account_cannot_sell', 'acct_closed', '{}', '', now() - interval '1 day')`},
+	"closed_account_has_an_alert": {"checkout", `insert into stripe_accounts (id, organizer_id, looks_begun, look_seen, fetch_time, create_time)
+		values ('acct_untold', $1, 1, 1, now(), now())`},
+	"held_ticket_is_not_valid": {"checkout", `update orders set review = 'open' where id = $1`},
+	"fraud_warning_has_an_item": {"checkout", `insert into fraud_warnings (id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time)
+		values ('issfr_untold', $1, '', '', '', true, now())`},
+	"dispute_reminder_has_an_alert": {"checkout", `with dispute as (
+			insert into disputes (id, order_id, payment_intent, status, amount_minor_units, currency, dispute_reason, create_time)
+			values ('du_silent', $1, '', 'needs_response', 1, 'EUR', '', now()))
+		insert into dispute_reminders (dispute_id, seconds_before, raise_time) values ('du_silent', 1, now())`},
+	"application_fee_refunds_add_up": {"ledger", `insert into application_fees (fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source,
+			booked, currency, amount, refunded, fee_time) values ('fee_astray', '', '', $1, '', 'direct', 10, 'EUR', 10, 5, now())`},
+	"application_fee_is_booked": {"ledger", `insert into application_fees (fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source,
+			booked, currency, amount, fee_time) values ('fee_unbooked', '', '', $1, '', 'elsewhere', 0, 'EUR', 10, now())`},
 	"paying_intent_pays_once": {"checkout", `update orders set paying_intent = (select paying_intent from orders where id = $1)
 		where id = (select max(id) from orders where id <> $1 and paying_intent is not null)`},
 }
