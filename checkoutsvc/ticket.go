@@ -104,10 +104,15 @@ func (o *order) ticketState(t checkoutdb.Ticket) string {
 }
 
 // ticketRefunded says whether the money of a ticket went back or is on its way: the ticket is named by a refund, or all
-// of the order's money is refunded.
+// of the order's money is refunded. A refund that Stripe made counts also when it failed later: the ticket was void by then,
+// void is final, and the failure may be told first.
 func (o *order) ticketRefunded(id string) bool {
 	for _, r := range o.Refunds {
-		if slices.Contains(r.TicketIds, id) && r.State != refundFailed && r.State != refundCanceled {
+		if r.StripeRefundID == nil && (r.State == refundFailed || r.State == refundCanceled) {
+			continue // Stripe never made it
+		}
+		whole := o.captured() > 0 && r.PaymentIntent == *o.PayingIntent && r.AmountMinorUnits >= o.captured()
+		if whole && r.StripeRefundID != nil || slices.Contains(r.TicketIds, id) {
 			return true
 		}
 	}

@@ -107,13 +107,9 @@ func (p plan) run(ctx context.Context) (err error) {
 	}
 	began := p.clock.Now()
 	fmt.Fprintf(p.out, "seed %d\n", p.seed)
-	runs, failed := 0, 0
-	for _, story := range all {
-		told, bad, err := p.tell(ctx, clients, story)
-		runs, failed = runs+told, failed+bad
-		if err != nil {
-			return fmt.Errorf("story %s: %w", story.Key, err)
-		}
+	runs, failed, err := p.tell(ctx, clients, all)
+	if err != nil {
+		return err
 	}
 	violations, err := p.check(ctx, m.File)
 	if err != nil {
@@ -130,32 +126,38 @@ func (p plan) run(ctx context.Context) (err error) {
 // batchTimeout is how long a batch may take: seconds on an idle machine.
 const batchTimeout = 10 * time.Minute
 
-// tell plays one story in all its ways.
-func (p plan) tell(ctx context.Context, clients []*dev.Client, story stories.Story) (told, failed int, err error) {
+// tell plays all stories in all their ways, so many runs in step.
+func (p plan) tell(ctx context.Context, clients []*dev.Client, all []stories.Story) (told, failed int, err error) {
 	watch, err := stories.NewWatch(ctx, clients[0])
 	if err != nil {
 		return 0, 0, err
 	}
 	defer watch.Close()
-	began := p.clock.Now()
-	runs := stories.Runs(story, p.count, p.seed)
+	var runs []stories.Run
+	for _, story := range all {
+		some := stories.Runs(story, p.count, p.seed)
+		fmt.Fprintf(p.out, "%s: %d runs of %d events\n", story.Key, len(some), len(story.Files))
+		runs = append(runs, some...)
+	}
 	for batch := range slices.Chunk(runs, p.batch) {
+		began := p.clock.Now()
 		ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 		results, err := stories.ReplayAll(ctx, clients, watch, batch, stories.Options{Events: p.events, Clock: p.clock}, p.parallel)
 		cancel()
 		if err != nil {
 			return told, failed, err
 		}
+		bad := 0
 		for i, r := range results {
-			told++
-			if r.Passed {
-				continue
+			if !r.Passed {
+				bad++
+				fmt.Fprintf(p.out, "FAILED %s, %s, order %s: %s %+v\n", r.Key, batch[i].Way, r.OrderID, r.Error, r.Differences)
 			}
-			failed++
-			fmt.Fprintf(p.out, "FAILED %s, %s, order %s: %s %+v\n", story.Key, batch[i].Way, r.OrderID, r.Error, r.Differences)
 		}
+		told, failed = told+len(results), failed+bad
+		fmt.Fprintf(p.out, "%d of %d runs, %s to %s: %d failed, %v\n", told, len(runs), batch[0].Story.Key, batch[len(batch)-1].Story.Key, bad,
+			p.clock.Now().Sub(began).Round(100*time.Millisecond))
 	}
-	fmt.Fprintf(p.out, "%s: %d runs, %d failed, %v\n", story.Key, told, failed, p.clock.Now().Sub(began).Round(100*time.Millisecond))
 	return told, failed, nil
 }
 
