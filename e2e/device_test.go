@@ -437,7 +437,7 @@ func (d *deviceLife) awaitPush() {
 // received counts the phone's pushes at sandbox APNs, and checks each.
 func (d *deviceLife) received() int {
 	d.t.Helper()
-	res, err := d.client.HTTP.Get(d.client.File.Sandbox.APNsLogURL) //nolint:noctx // the client has a time limit
+	res, err := d.client.HTTP.Get(d.client.File.Sandbox.APNsLogURL)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ const (
 	lookTimeout = 5 * time.Second
 	// changedMax is how many changed passes are looked up at once; when there are more, all of their type are dropped.
 	changedMax = 1000
-	// entryOverhead is about what an entry takes besides its archive: content, strings, list and map.
+	// entryOverhead is about what an entry takes besides its archive: content, headers, strings, list and map.
 	entryOverhead = 4 << 10
 )
 
@@ -35,6 +36,9 @@ type servedPass struct {
 	state   revisionState
 	etag    string
 	archive pkpass.Archive
+	// header is what every answer about it says, and bodyHeader what one with the archive says besides. Answers share
+	// them: they are never changed.
+	header, bodyHeader http.Header
 }
 
 // passCache keeps built archives in memory, within a limit.
@@ -157,7 +161,14 @@ func (c *passCache) build(row passdb.Pass, certificate *pkpass.Certificate) (ser
 		return servedPass{}, fmt.Errorf("build pass %s: %w", row.Serial, err)
 	}
 	c.s.metrics.archives.Inc()
-	return servedPass{state: state, etag: c.s.renderer.etag(state, certificate), archive: archive}, nil
+	etag := c.s.renderer.etag(state, certificate)
+	return servedPass{
+		state: state, etag: etag, archive: archive,
+		header: http.Header{"Etag": {etag}, "Last-Modified": {state.ModifyTime.UTC().Format(http.TimeFormat)}},
+		bodyHeader: http.Header{
+			"Content-Type": {passMediaType}, "Content-Length": {strconv.Itoa(archive.Size())},
+		},
+	}, nil
 }
 
 // refresh drops passes that have changed, unless it did so within freshFor, and returns what is known then.

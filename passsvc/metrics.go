@@ -1,6 +1,7 @@
 package passsvc
 
 import (
+	"net/http"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,16 +9,17 @@ import (
 
 // metrics are what an operator watches. A nil registry counts for nobody.
 type metrics struct {
-	fetches  *prometheus.CounterVec
+	fetches  map[int]prometheus.Counter // by the statuses that servePass answers with
 	archives prometheus.Counter
 	pushes   *prometheus.CounterVec
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
+	fetches := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pass_fetches_total", Help: "Answers to devices that fetch a pass, by status.",
+	}, []string{"status"})
 	m := &metrics{
-		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pass_fetches_total", Help: "Answers to devices that fetch a pass, by status.",
-		}, []string{"status"}),
+		fetches: map[int]prometheus.Counter{},
 		archives: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pass_archives_built_total", Help: "Packages that were built and signed; the rest came from memory.",
 		}),
@@ -25,12 +27,15 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "pass_pushes_total", Help: "Answers of APNs to pushes, by what they mean.",
 		}, []string{"outcome"}),
 	}
+	for _, status := range []int{http.StatusOK, http.StatusNotModified, http.StatusUnauthorized, http.StatusServiceUnavailable} {
+		m.fetches[status] = fetches.WithLabelValues(strconv.Itoa(status))
+	}
 	if registry != nil {
-		registry.MustRegister(m.fetches, m.archives, m.pushes)
+		registry.MustRegister(fetches, m.archives, m.pushes)
 	}
 	return m
 }
 
-func (m *metrics) fetched(status int) { m.fetches.WithLabelValues(strconv.Itoa(status)).Inc() }
+func (m *metrics) fetched(status int) { m.fetches[status].Inc() }
 
 func (m *metrics) pushed(v verdict) { m.pushes.WithLabelValues(v.String()).Inc() }

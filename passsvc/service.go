@@ -97,11 +97,11 @@ func New(c Config, d Deps) (*Service, error) {
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
 	s.cache = newPassCache(s)
-	s.Jobs.Sweep("read-certificates", time.Minute, s.certificates.reload)
+	s.Jobs.Sweep("read_certificates", time.Minute, s.certificates.reload)
 	s.pusher = newPusher(s)
-	s.wakeBatches = s.Jobs.Sweep("run-pass-batches", batchSweep, s.runBatches)
-	s.Jobs.Periodic("check-pass-certificates", certificateCheck, s.checkCertificates)
-	s.Jobs.Periodic("delete-old-pushes", 24*time.Hour, s.deleteOldPushes)
+	s.wakeBatches = s.Jobs.Sweep("run_pass_batches", batchSweep, s.runBatches)
+	s.Jobs.Periodic("check_pass_certificates", certificateCheck, s.checkCertificates)
+	s.Jobs.Periodic("delete_old_pushes", 24*time.Hour, s.deleteOldPushes)
 	s.Jobs.Periodic("delete_old_device_logs", time.Hour, s.deleteOldLogs)
 	s.Jobs.Periodic("delete_old_idempotency_keys", time.Hour, func(ctx context.Context) error {
 		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())

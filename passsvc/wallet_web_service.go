@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -81,14 +82,15 @@ func (s *Service) servePass(w http.ResponseWriter, r *http.Request) {
 // writePass answers with the archive or 304, and returns which.
 func (s *Service) writePass(w http.ResponseWriter, r *http.Request, pass servedPass) (status int) {
 	h := w.Header()
-	h.Set("Etag", pass.etag)
-	h.Set("Last-Modified", lastModified(pass.state.ModifyTime, s.Clock.Now()).Format(http.TimeFormat))
+	maps.Copy(h, pass.header)
+	if told := lastModified(pass.state.ModifyTime, s.Clock.Now()); !told.Equal(pass.state.ModifyTime) {
+		h.Set("Last-Modified", told.Format(http.TimeFormat))
+	}
 	if notModified(r.Header, pass.etag, pass.state.ModifyTime) {
 		w.WriteHeader(http.StatusNotModified)
 		return http.StatusNotModified
 	}
-	h.Set("Content-Type", passMediaType)
-	h.Set("Content-Length", strconv.Itoa(pass.archive.Size()))
+	maps.Copy(h, pass.bodyHeader)
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
 		_, _ = pass.archive.WriteTo(w) // the device may be gone

@@ -5,9 +5,9 @@
 //	go run ./bench/passes [-core 1] [-rounds 5] [-seconds 2] [-crowd 10000]
 //
 // It needs npm and node (Debian: nodejs npm) and taskset. Ours are the benchmarks of the tests of passsvc, built once. What is
-// compared runs on one core, taken by both in turn, and medians over the rounds are printed, since a shared machine makes
-// every single figure doubtful; ratios are medians of the rounds' ratios. Clients and Postgres take their part of the core
-// from what they measure. Pushes and crowds have all cores.
+// compared runs on one core, taken by both in turn, and is counted per second of the core's time, which others on a busy
+// machine do not share; clients take their part of it. Pushes and crowds have all cores and are counted by the clock.
+// Medians over the rounds are printed, and ratios are medians of the rounds' ratios.
 package main
 
 import (
@@ -178,7 +178,7 @@ func (b *bench) ratio(name, of string) float64 {
 func (b *bench) print(out io.Writer, rounds int, before string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%d cores, %s, load before %s, after %s; medians of %d interleaved rounds\n\n", runtime.NumCPU(), runtime.Version(), before, loadAverage(), rounds)
-	fmt.Fprintf(w, "on core %s\tpasssvc\tbeside\tratio\twanted\n", b.core)
+	fmt.Fprintf(w, "per second of core %s\tpasssvc\tbeside\tratio\twanted\n", b.core)
 	row := func(title string, ours, theirs, ratio, wanted float64, beside string) {
 		fmt.Fprintf(w, "%s\t%.0f\t%.0f %s\t%.2f\t%.2g\n", title, ours, theirs, beside, ratio, wanted)
 	}

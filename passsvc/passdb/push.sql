@@ -63,8 +63,5 @@ where p.id = u.id and p.push_token = u.push_token and p.state = 'pending';
 select coalesce(extract(epoch from min(due_time) - clock_timestamp()), 3600)::float8 as wait_seconds
 from pushes where pass_type = $1 and state = 'pending';
 
--- name: CountPendingPushes :one
-select count(*) from pushes where state = 'pending';
-
 -- name: DeleteOldPushes :execrows
 delete from pushes where create_time < $1 and state <> 'pending';

@@ -73,17 +73,6 @@ func (q *Queries) ClaimPushes(ctx context.Context, db DBTX, leaseSeconds float64
 	return items, nil
 }
 
-const countPendingPushes = `-- name: CountPendingPushes :one
-select count(*) from pushes where state = 'pending'
-`
-
-func (q *Queries) CountPendingPushes(ctx context.Context, db DBTX) (int64, error) {
-	row := db.QueryRow(ctx, countPendingPushes)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const deleteOldPushes = `-- name: DeleteOldPushes :execrows
 delete from pushes where create_time < $1 and state <> 'pending'
 `

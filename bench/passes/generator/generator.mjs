@@ -4,7 +4,7 @@
 //	node generator.mjs DIR SECONDS
 //
 // DIR holds the files of an unpacked pass of ours, key.pem, certificate.pem and wwdr.pem. It writes one pass to
-// DIR/theirs.pkpass and prints passes per second and bytes of a pass, as one line of JSON.
+// DIR/theirs.pkpass and prints passes per second of a core and bytes of a pass, as one line of JSON.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PKPass } from "passkit-generator";
@@ -43,6 +43,8 @@ writeFileSync(join(dir, "theirs.pkpass"), sample);
 const warm = performance.now() + 1000;
 for (let i = 0; performance.now() < warm; i++) make(i);
 const began = performance.now();
+const used = process.cpuUsage();
 let made = 0;
 while (performance.now() - began < seconds * 1000) make(made++);
-console.log(JSON.stringify({ passes_per_second: made / ((performance.now() - began) / 1000), bytes: sample.length }));
+const { user, system } = process.cpuUsage(used); // microseconds
+console.log(JSON.stringify({ passes_per_second: made / ((user + system) / 1e6), bytes: sample.length }));
