@@ -118,11 +118,13 @@ func LoadConfig(l *config.Loader) Config {
 	return c
 }
 
-// passTypesByOrganizer reads "id=pass type" pairs, separated by commas.
+// passTypesByOrganizer reads "id=pass type" pairs, separated by commas. What is no pair has an empty pass type, which New
+// refuses.
 func passTypesByOrganizer(text string) map[string]string {
 	types := map[string]string{}
 	for pair := range strings.SplitSeq(text, ",") {
-		if id, passType, ok := strings.Cut(pair, "="); ok {
+		id, passType, _ := strings.Cut(pair, "=")
+		if pair = strings.TrimSpace(pair); pair != "" {
 			types[strings.TrimSpace(id)] = strings.TrimSpace(passType)
 		}
 	}

@@ -77,6 +77,8 @@ func TestBadConfiguration(t *testing.T) {
 		"key version twice":    {withKeys(tokenKey, tokenKey), "is there twice"},
 		"/v1":                  {func(c *passsvc.Config) { c.PublicURL = "https://pass.example/v1/" }, "must not end in /v1"},
 		"no certificate":       {func(c *passsvc.Config) { c.Certificates = []config.Secret{config.NewSecret("x")} }, "no private key"},
+		"organiser's type":     {withSetting("DAYOF_PASS_ORGANIZER_TYPES", "OrganizerOfOthers001"), "write each as organizer id=pass type"},
+		"type of nobody":       {withSetting("DAYOF_PASS_ORGANIZER_TYPES", "a=pass.a, =pass.b"), "write each as organizer id=pass type"},
 		"google without key":   {func(c *passsvc.Config) { c.Google.ServiceAccount = config.NewSecret("{}") }, "google wallet"},
 		"certificates missing": {func(c *passsvc.Config) { c.Certificates = []config.Secret{config.NewSecret(onlyKey(t))} }, "no certificate in the bundle"},
 	} {
@@ -87,6 +89,18 @@ func TestBadConfiguration(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// withSetting takes the pass types of organisers from the environment, as LoadConfig reads them.
+func withSetting(name, value string) func(c *passsvc.Config) {
+	return func(c *passsvc.Config) {
+		c.OrganizerPassTypes = passsvc.LoadConfig(config.New(func(asked string) string {
+			if asked == name {
+				return value
+			}
+			return ""
+		})).OrganizerPassTypes
 	}
 }
 

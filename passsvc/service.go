@@ -74,6 +74,11 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DAYOF_PASS_TOKEN_KEYS: %w", err)
 	}
+	for id, passType := range c.OrganizerPassTypes {
+		if id == "" || passType == "" {
+			return nil, errors.New("DAYOF_PASS_ORGANIZER_TYPES: write each as organizer id=pass type, separated by commas")
+		}
+	}
 	certificates, err := newCertificateStore(c, d.Clock, d.Logger)
 	if err != nil {
 		return nil, err
