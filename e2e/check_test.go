@@ -68,6 +68,10 @@ var planted = map[string]struct{ service, sql string }{
 	"dead_checkout_job_has_an_alert": {"checkout", deadLetter},
 	"dead_pass_job_has_an_alert":     {"pass", deadLetter},
 	"dead_webhook_job_has_an_alert":  {"webhook", deadLetter},
+	"dead_ledger_job_has_an_alert":   {"ledger", deadLetter},
+	"difference_is_resolved": {"ledger", `insert into reconcile_differences (id, kind, subject, digest, order_id, organizer_id, payment_intent_id,
+			stripe_account, expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time)
+		values ('found', 1, 'capture:pi_lost', '', $1, '', '', '', 'EUR', 1, '', 0, '', '', '', now(), now())`},
 	"closed_organizer_sells_nothing": {"checkout", `with account as (
 			insert into stripe_accounts (id, organizer_id, looks_begun, look_seen, fetch_time, create_time)
 			select 'acct_closed', organizer_id, 1, 1, now(), now() from orders where id = $1)

@@ -25,7 +25,7 @@ var onDemand = map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "0s", "DAYOF
 // reconcile compares everything until now and returns what is open.
 func reconcile(t *testing.T, client *dev.Client) (*ledgerv1.Run, []*ledgerv1.Difference) {
 	t.Helper()
-	run, open, err := client.Reconcile(within(t, 2*time.Minute), &ledgerv1.StartReconciliationRequest{})
+	run, open, err := client.Reconcile(within(t, 3*time.Minute), time.Unix(0, 0), clock.System{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

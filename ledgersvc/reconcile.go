@@ -90,20 +90,13 @@ func (s *Service) beginRun(ctx context.Context, tx pgx.Tx, kind ledgerv1.RunKind
 // StartReconciliation implements ReconciliationService.
 func (s *Service) StartReconciliation(ctx context.Context, req *ledgerv1.StartReconciliationRequest) (*ledgerv1.StartReconciliationResponse, error) {
 	now := s.clock.Now()
-	from, until := time.Unix(0, 0).UTC(), now
-	for _, bound := range []struct {
-		path string
-		time *timestamppb.Timestamp
-		into *time.Time
-	}{{"from_time", req.GetFromTime(), &from}, {"until_time", req.GetUntilTime(), &until}} {
-		if bound.time == nil {
-			continue
-		}
-		t, err := instant(bound.path, bound.time)
-		if err != nil {
-			return nil, err
-		}
-		*bound.into = t
+	from, err := instant("from_time", req.GetFromTime())
+	if err != nil {
+		return nil, err
+	}
+	until, err := instant("until_time", req.GetUntilTime())
+	if err != nil {
+		return nil, err
 	}
 	if !from.Before(until) {
 		return nil, problem.InvalidField("until_time", "must be later than from_time")
@@ -112,7 +105,7 @@ func (s *Service) StartReconciliation(ctx context.Context, req *ledgerv1.StartRe
 		return nil, problem.New(connect.CodeFailedPrecondition, "RECONCILIATION_NOT_CONFIGURED",
 			"ledgersvc was not told of Stripe or checkoutsvc; set DAYOF_STRIPE_KEY and DAYOF_CHECKOUT_URL")
 	}
-	fingerprint := idem.Fingerprint(fingerprintVersion, req.GetFromTime() != nil, req.GetFromTime().AsTime(), req.GetUntilTime() != nil, req.GetUntilTime().AsTime())
+	fingerprint := idem.Fingerprint(fingerprintVersion, from, until)
 	return idem.Do(ctx, s.pool, now, fingerprint, func(ctx context.Context, tx pgx.Tx) (*ledgerv1.StartReconciliationResponse, error) {
 		id, err := s.beginRun(ctx, tx, ledgerv1.RunKind_RUN_KIND_ON_DEMAND, from, until, now)
 		if err != nil {

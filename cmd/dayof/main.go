@@ -36,7 +36,7 @@ func commands() []command {
 	return []command{
 		upCommand(), demoCommand(),
 		sellCommand(), orderShowCommand(), orderRefundCommand(), passSetCommand(), passVerifyCommand(),
-		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(),
+		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(), reconcileCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
 		webhooksListCommand(), webhooksShowCommand(), webhooksRetryCommand(),
 		dlqListCommand(), dlqShowCommand(), dlqRetryCommand(),

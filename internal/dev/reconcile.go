@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
@@ -13,10 +15,12 @@ import (
 // reconcilePoll is how often a run is asked for its end.
 const reconcilePoll = 50 * time.Millisecond
 
-// Reconcile compares orders, ledger and Stripe over a span of time and waits for the end; zero times mean all until now.
-// It returns the run and all differences that are open then, the oldest last.
-func (c *Client) Reconcile(ctx context.Context, req *ledgerv1.StartReconciliationRequest) (*ledgerv1.Run, []*ledgerv1.Difference, error) {
-	started, err := c.Books.StartReconciliation(rpc.WithIdempotencyKey(ctx, "reconcile/"+NewKey()), req)
+// Reconcile compares orders, ledger and Stripe over a span of time and waits for the end. It returns the run and all
+// differences that are open then, the oldest last.
+func (c *Client) Reconcile(ctx context.Context, from, until time.Time) (*ledgerv1.Run, []*ledgerv1.Difference, error) {
+	started, err := c.Books.StartReconciliation(rpc.WithIdempotencyKey(ctx, "reconcile/"+NewKey()), &ledgerv1.StartReconciliationRequest{
+		FromTime: timestamppb.New(from), UntilTime: timestamppb.New(until),
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("start reconciliation: %w", err)
 	}

@@ -18,7 +18,7 @@ func inboxInvariants() []invariant {
 			where e.state = 'dead' and not exists (
 				select from alerts a where a.kind = 'webhook_event_dead' and a.subject = e.endpoint || '/' || e.event_id)`),
 	}
-	for _, service := range []string{"checkout", "pass", "webhook"} {
+	for _, service := range []string{"checkout", "pass", "ledger", "webhook"} {
 		out = append(out, query("dead_"+service+"_job_has_an_alert", "somebody was told of every job whose tries are used up", service, `
 			select format('dead letter %s (%s) has no alert', d.id, d.kind)
 			from dead_letters d

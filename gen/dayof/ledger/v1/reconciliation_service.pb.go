@@ -671,9 +671,9 @@ func (x *Difference) GetFirstRunId() string {
 // StartReconciliationRequest says what shall be compared.
 type StartReconciliationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Begin of the span; absent means all since the beginning.
+	// Begin of the span.
 	FromTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"`
-	// End of the span, itself not part of it; absent means now.
+	// End of the span, itself not part of it; later than its begin.
 	UntilTime     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1430,11 +1430,11 @@ const file_dayof_ledger_v1_reconciliation_service_proto_rawDesc = "" +
 	"resolvedBy\x12%\n" +
 	"\x0eresolve_reason\x18\x11 \x01(\tR\rresolveReason\x12 \n" +
 	"\ffirst_run_id\x18\x12 \x01(\tR\n" +
-	"firstRunId\"\x90\x01\n" +
-	"\x1aStartReconciliationRequest\x127\n" +
-	"\tfrom_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bfromTime\x129\n" +
+	"firstRunId\"\xa0\x01\n" +
+	"\x1aStartReconciliationRequest\x12?\n" +
+	"\tfrom_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\bfromTime\x12A\n" +
 	"\n" +
-	"until_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\"E\n" +
+	"until_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tuntilTime\"E\n" +
 	"\x1bStartReconciliationResponse\x12&\n" +
 	"\x03run\x18\x01 \x01(\v2\x14.dayof.ledger.v1.RunR\x03run\"R\n" +
 	"\x1bGetReconciliationRunRequest\x123\n" +

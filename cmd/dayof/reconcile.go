@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"time"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/money"
+)
+
+// reconcileTimeout is how long a comparison may take; a hundred thousand orders take minutes.
+const reconcileTimeout = 15 * time.Minute
+
+// foundDifference is an open difference, as scripts and people read it. Amounts are absent where there is nothing.
+type foundDifference struct {
+	ID             string       `json:"id"`
+	Kind           string       `json:"kind"`
+	Subject        string       `json:"subject"`
+	OrderID        string       `json:"order_id"`
+	Expected       *shownAmount `json:"expected,omitempty"`
+	Found          *shownAmount `json:"found,omitempty"`
+	Sides          string       `json:"sides"`
+	SuggestedCause string       `json:"suggested_cause"`
+	FirstSeenTime  string       `json:"first_seen_time"`
+}
+
+type shownAmount struct {
+	Currency   string `json:"currency"`
+	MinorUnits int64  `json:"minor_units"`
+}
+
+func reconcileCommand() command {
+	return command{
+		name: "reconcile", args: "[-day YYYY-MM-DD]", about: "compare orders, ledger and Stripe now; tell what is different",
+		driving: true, timeout: reconcileTimeout,
+		build: func(flags *flag.FlagSet) action {
+			day := flags.String("day", "", "only this `DAY` in UTC; default: everything until now")
+			return func(ctx context.Context, w world, args []string) error {
+				if err := wantArgs(args); err != nil {
+					return err
+				}
+				from, until := time.Unix(0, 0), w.clock.Now()
+				if *day != "" {
+					var err error
+					if from, err = time.Parse(time.DateOnly, *day); err != nil {
+						return usagef("-day is YYYY-MM-DD")
+					}
+					until = from.AddDate(0, 0, 1)
+				}
+				client, err := w.client()
+				if err != nil {
+					return err
+				}
+				run, open, err := client.Reconcile(ctx, from, until)
+				if err != nil {
+					return err
+				}
+				return reportReconciliation(w, run, open)
+			}
+		},
+	}
+}
+
+// reportReconciliation prints a line per open difference, and at last ok or how many there are.
+func reportReconciliation(w world, run *ledgerv1.Run, open []*ledgerv1.Difference) error {
+	found := make([]foundDifference, 0, len(open))
+	for _, d := range open {
+		found = append(found, foundDifference{
+			ID: d.GetId(), Kind: dev.Word(d.GetKind()), Subject: d.GetSubject(), OrderID: d.GetOrderId(), Expected: newShownAmount(d.GetExpected()),
+			Found: newShownAmount(d.GetFound()), Sides: d.GetSides(), SuggestedCause: d.GetSuggestedCause(),
+			FirstSeenTime: d.GetFirstSeenTime().AsTime().Format(time.RFC3339Nano),
+		})
+	}
+	if w.json {
+		if err := w.printJSON(struct {
+			OK          bool              `json:"ok"`
+			RunID       string            `json:"run_id"`
+			OrderLines  int64             `json:"order_lines"`
+			Ledger      int64             `json:"ledger_transactions"`
+			Stripe      int64             `json:"stripe_transactions"`
+			InFlight    int64             `json:"in_flight"`
+			Differences []foundDifference `json:"differences"`
+		}{len(found) == 0, run.GetId(), run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(), run.GetInFlightCount(), found}); err != nil {
+			return err
+		}
+	} else {
+		for _, d := range found {
+			fmt.Fprintf(w.stdout, "DIFFERENCE %s %s order %s: %s\n  %s\n", d.Kind, d.Subject, orNone(d.OrderID), d.Sides, d.SuggestedCause)
+		}
+		compared := fmt.Sprintf("%d lines of orders, %d ledger transactions, %d balance transactions of Stripe, %d in flight",
+			run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(), run.GetInFlightCount())
+		if len(found) == 0 {
+			fmt.Fprintln(w.stdout, "ok", compared)
+		} else {
+			fmt.Fprintf(w.stdout, "%d differences; %s\n", len(found), compared)
+		}
+	}
+	if len(found) > 0 {
+		return errReported
+	}
+	return nil
+}
+
+func newShownAmount(m *moneyv1.Money) *shownAmount {
+	if m == nil {
+		return nil
+	}
+	amount := money.Money{Currency: m.GetCurrency(), MinorUnits: m.GetMinorUnits()}
+	return &shownAmount{Currency: amount.Currency, MinorUnits: amount.MinorUnits}
+}
+
+func orNone(id string) string {
+	if id == "" {
+		return "none"
+	}
+	return id
+}
