@@ -5,7 +5,10 @@ import (
 	"net/http"
 )
 
-const kindAccount = "account"
+const (
+	kindAccount    = "account"
+	kindCapability = "capability"
+)
 
 // Account is the v1 resource of a connected account, with the fields of version 2023-10-16 that a platform reads.
 type Account struct {

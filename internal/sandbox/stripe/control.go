@@ -221,7 +221,13 @@ func (s *Server) controlLoad(r *request) (any, *apiError) {
 	if obj.objectID() != r.http.PathValue("id") {
 		return nil, invalid("id", "", "The object calls itself %s, the path %s.", obj.objectID(), r.http.PathValue("id"))
 	}
+	if obj.kind() == kindCapability {
+		return raw, nil // its id is no name of its own: every account has a "card_payments"
+	}
 	_, e := s.change(r, func(c *change) (object, *apiError) {
+		if obj.kind() == kindAccount {
+			c = c.on("") // an account is the platform's to see, also where its own events show it
+		}
 		if e := c.entries[obj.objectID()]; e != nil && (e.account != c.account || e.obj.kind() != obj.kind()) {
 			return nil, invalid("id", "", "%s exists as a %s of another account.", obj.objectID(), e.obj.kind())
 		}
@@ -250,6 +256,14 @@ func (c *change) load(obj object, raw json.RawMessage) {
 	case *Payout:
 		c.loadMovement(o.BalanceTransaction.id, movement{kind: "payout", category: "payout", source: o.ID, currency: o.Currency, amount: -o.Amount, immediate: true})
 		c.loadMovement(o.FailureBalanceTransaction.id, movement{kind: "payout_failure", category: "payout_reversal", source: o.ID, currency: o.Currency, amount: o.Amount, immediate: true})
+	case *Transfer:
+		c.loadMovement(o.BalanceTransaction.id, movement{kind: "transfer", category: "transfer", source: o.ID, currency: o.Currency, amount: -o.Amount})
+	case *ApplicationFee:
+		c.loadMovement(o.BalanceTransaction.id, movement{kind: "application_fee", category: "platform_earning", source: o.ID, currency: o.Currency, amount: o.Amount})
+	case *FeeRefund:
+		c.loadMovement(o.BalanceTransaction.id, movement{
+			kind: "application_fee_refund", category: "platform_earning_refund", source: o.ID, currency: o.Currency, amount: -o.Amount,
+		})
 	case *Dispute:
 		for _, t := range o.BalanceTransactions {
 			if t.ID != "" {
