@@ -73,13 +73,13 @@ func writeCSV(head []string, lines [][]string) (string, error) {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
 	w.UseCRLF = true
-	if head != nil {
-		lines = append([][]string{head}, lines...)
-	}
 	for _, line := range lines {
 		for i := range line {
 			line[i] = harmless(line[i])
 		}
+	}
+	if head != nil {
+		lines = append([][]string{head}, lines...)
 	}
 	if err := w.WriteAll(lines); err != nil {
 		return "", fmt.Errorf("write csv: %w", err)

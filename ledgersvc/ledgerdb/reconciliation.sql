@@ -173,3 +173,22 @@ SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_i
        fingerprint, effective_time, post_time
 FROM entries
 WHERE reference = ANY (@reference_list::text[]);
+
+-- EntriesOfOrganizerAfter returns a page of an organiser's entries in the order of their numbers.
+-- name: EntriesOfOrganizerAfter :many
+SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+FROM entries
+WHERE organizer_id = @organizer_id AND organizer_id <> '' AND ledger_transaction_id > @after_id
+ORDER BY ledger_transaction_id
+LIMIT @page_size;
+
+-- EntriesBetweenAfter returns a page of the entries of a span of time, by time and number.
+-- name: EntriesBetweenAfter :many
+SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+FROM entries
+WHERE effective_time >= @from_time AND effective_time < @until_time
+  AND (effective_time, ledger_transaction_id) > (@after_time::timestamptz, @after_id::bigint)
+ORDER BY effective_time, ledger_transaction_id
+LIMIT @page_size;

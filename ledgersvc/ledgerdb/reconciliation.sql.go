@@ -204,6 +204,63 @@ func (q *Queries) DifferencesBefore(ctx context.Context, db DBTX, arg Difference
 	return items, nil
 }
 
+const entriesBetweenAfter = `-- name: EntriesBetweenAfter :many
+SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+FROM entries
+WHERE effective_time >= $1 AND effective_time < $2
+  AND (effective_time, ledger_transaction_id) > ($3::timestamptz, $4::bigint)
+ORDER BY effective_time, ledger_transaction_id
+LIMIT $5
+`
+
+type EntriesBetweenAfterParams struct {
+	FromTime  time.Time
+	UntilTime time.Time
+	AfterTime time.Time
+	AfterID   int64
+	PageSize  int32
+}
+
+// EntriesBetweenAfter returns a page of the entries of a span of time, by time and number.
+func (q *Queries) EntriesBetweenAfter(ctx context.Context, db DBTX, arg EntriesBetweenAfterParams) ([]Entry, error) {
+	rows, err := db.Query(ctx, entriesBetweenAfter,
+		arg.FromTime,
+		arg.UntilTime,
+		arg.AfterTime,
+		arg.AfterID,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Entry
+	for rows.Next() {
+		var i Entry
+		if err := rows.Scan(
+			&i.LedgerTransactionID,
+			&i.Reference,
+			&i.Kind,
+			&i.OrderID,
+			&i.OrganizerID,
+			&i.PaymentIntentID,
+			&i.StripeAccount,
+			&i.DisputeID,
+			&i.Fingerprint,
+			&i.EffectiveTime,
+			&i.PostTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const entriesByReferences = `-- name: EntriesByReferences :many
 SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
@@ -213,6 +270,48 @@ WHERE reference = ANY ($1::text[])
 
 func (q *Queries) EntriesByReferences(ctx context.Context, db DBTX, referenceList []string) ([]Entry, error) {
 	rows, err := db.Query(ctx, entriesByReferences, referenceList)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Entry
+	for rows.Next() {
+		var i Entry
+		if err := rows.Scan(
+			&i.LedgerTransactionID,
+			&i.Reference,
+			&i.Kind,
+			&i.OrderID,
+			&i.OrganizerID,
+			&i.PaymentIntentID,
+			&i.StripeAccount,
+			&i.DisputeID,
+			&i.Fingerprint,
+			&i.EffectiveTime,
+			&i.PostTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const entriesOfOrganizerAfter = `-- name: EntriesOfOrganizerAfter :many
+SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+FROM entries
+WHERE organizer_id = $1 AND organizer_id <> '' AND ledger_transaction_id > $2
+ORDER BY ledger_transaction_id
+LIMIT $3
+`
+
+// EntriesOfOrganizerAfter returns a page of an organiser's entries in the order of their numbers.
+func (q *Queries) EntriesOfOrganizerAfter(ctx context.Context, db DBTX, organizerID string, afterID int64, pageSize int32) ([]Entry, error) {
+	rows, err := db.Query(ctx, entriesOfOrganizerAfter, organizerID, afterID, pageSize)
 	if err != nil {
 		return nil, err
 	}

@@ -592,6 +592,438 @@ func (x *ListEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// GetOrganizerStatementRequest names an organiser.
+type GetOrganizerStatementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the organiser.
+	OrganizerId string `protobuf:"bytes,1,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	// Most entries to return, 1 to 500; 0 means 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrganizerStatementRequest) Reset() {
+	*x = GetOrganizerStatementRequest{}
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrganizerStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrganizerStatementRequest) ProtoMessage() {}
+
+func (x *GetOrganizerStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrganizerStatementRequest.ProtoReflect.Descriptor instead.
+func (*GetOrganizerStatementRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_ledger_v1_statement_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetOrganizerStatementRequest) GetOrganizerId() string {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return ""
+}
+
+func (x *GetOrganizerStatementRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetOrganizerStatementRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// GetOrganizerStatementResponse carries a page of an organiser's entries.
+type GetOrganizerStatementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries, oldest first.
+	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrganizerStatementResponse) Reset() {
+	*x = GetOrganizerStatementResponse{}
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrganizerStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrganizerStatementResponse) ProtoMessage() {}
+
+func (x *GetOrganizerStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrganizerStatementResponse.ProtoReflect.Descriptor instead.
+func (*GetOrganizerStatementResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_ledger_v1_statement_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetOrganizerStatementResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *GetOrganizerStatementResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetDayStatementRequest names a day.
+type GetDayStatementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Day in UTC, such as 2026-05-01.
+	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	// Most entries to return, 1 to 500; 0 means 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDayStatementRequest) Reset() {
+	*x = GetDayStatementRequest{}
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDayStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDayStatementRequest) ProtoMessage() {}
+
+func (x *GetDayStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDayStatementRequest.ProtoReflect.Descriptor instead.
+func (*GetDayStatementRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_ledger_v1_statement_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetDayStatementRequest) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *GetDayStatementRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetDayStatementRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// GetDayStatementResponse carries a page of a day's entries.
+type GetDayStatementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries, by when the facts happened.
+	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDayStatementResponse) Reset() {
+	*x = GetDayStatementResponse{}
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDayStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDayStatementResponse) ProtoMessage() {}
+
+func (x *GetDayStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDayStatementResponse.ProtoReflect.Descriptor instead.
+func (*GetDayStatementResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_ledger_v1_statement_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetDayStatementResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *GetDayStatementResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ExportStatementRequest says of what a statement is wanted.
+type ExportStatementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of what.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*ExportStatementRequest_OrderId
+	//	*ExportStatementRequest_Account
+	//	*ExportStatementRequest_OrganizerId
+	//	*ExportStatementRequest_Day
+	Subject isExportStatementRequest_Subject `protobuf_oneof:"subject"`
+	// Most entries (of an account: postings) on a page, 1 to 5000; 0 means 1000. An order is one page.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportStatementRequest) Reset() {
+	*x = ExportStatementRequest{}
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportStatementRequest) ProtoMessage() {}
+
+func (x *ExportStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportStatementRequest.ProtoReflect.Descriptor instead.
+func (*ExportStatementRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_ledger_v1_statement_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExportStatementRequest) GetSubject() isExportStatementRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *ExportStatementRequest) GetOrderId() string {
+	if x != nil {
+		if x, ok := x.Subject.(*ExportStatementRequest_OrderId); ok {
+			return x.OrderId
+		}
+	}
+	return ""
+}
+
+func (x *ExportStatementRequest) GetAccount() string {
+	if x != nil {
+		if x, ok := x.Subject.(*ExportStatementRequest_Account); ok {
+			return x.Account
+		}
+	}
+	return ""
+}
+
+func (x *ExportStatementRequest) GetOrganizerId() string {
+	if x != nil {
+		if x, ok := x.Subject.(*ExportStatementRequest_OrganizerId); ok {
+			return x.OrganizerId
+		}
+	}
+	return ""
+}
+
+func (x *ExportStatementRequest) GetDay() string {
+	if x != nil {
+		if x, ok := x.Subject.(*ExportStatementRequest_Day); ok {
+			return x.Day
+		}
+	}
+	return ""
+}
+
+func (x *ExportStatementRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ExportStatementRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type isExportStatementRequest_Subject interface {
+	isExportStatementRequest_Subject()
+}
+
+type ExportStatementRequest_OrderId struct {
+	// An order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3,oneof"`
+}
+
+type ExportStatementRequest_Account struct {
+	// An account of the ledger.
+	Account string `protobuf:"bytes,2,opt,name=account,proto3,oneof"`
+}
+
+type ExportStatementRequest_OrganizerId struct {
+	// An organiser.
+	OrganizerId string `protobuf:"bytes,3,opt,name=organizer_id,json=organizerId,proto3,oneof"`
+}
+
+type ExportStatementRequest_Day struct {
+	// A day in UTC, such as 2026-05-01.
+	Day string `protobuf:"bytes,4,opt,name=day,proto3,oneof"`
+}
+
+func (*ExportStatementRequest_OrderId) isExportStatementRequest_Subject() {}
+
+func (*ExportStatementRequest_Account) isExportStatementRequest_Subject() {}
+
+func (*ExportStatementRequest_OrganizerId) isExportStatementRequest_Subject() {}
+
+func (*ExportStatementRequest_Day) isExportStatementRequest_Subject() {}
+
+// ExportStatementResponse carries a page of CSV.
+type ExportStatementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lines as RFC 4180 has them, in UTF-8.
+	Csv string `protobuf:"bytes,1,opt,name=csv,proto3" json:"csv,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportStatementResponse) Reset() {
+	*x = ExportStatementResponse{}
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportStatementResponse) ProtoMessage() {}
+
+func (x *ExportStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_ledger_v1_statement_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportStatementResponse.ProtoReflect.Descriptor instead.
+func (*ExportStatementResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_ledger_v1_statement_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExportStatementResponse) GetCsv() string {
+	if x != nil {
+		return x.Csv
+	}
+	return ""
+}
+
+func (x *ExportStatementResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_dayof_ledger_v1_statement_service_proto protoreflect.FileDescriptor
 
 const file_dayof_ledger_v1_statement_service_proto_rawDesc = "" +
@@ -636,13 +1068,47 @@ const file_dayof_ledger_v1_statement_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"o\n" +
 	"\x13ListEntriesResponse\x120\n" +
 	"\aentries\x18\x01 \x03(\v2\x16.dayof.ledger.v1.EntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x9a\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb1\x01\n" +
+	"\x1cGetOrganizerStatementRequest\x12?\n" +
+	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"y\n" +
+	"\x1dGetOrganizerStatementResponse\x120\n" +
+	"\aentries\x18\x01 \x03(\v2\x16.dayof.ledger.v1.EntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x01\n" +
+	"\x16GetDayStatementRequest\x125\n" +
+	"\x03day\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\x03day\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"s\n" +
+	"\x17GetDayStatementResponse\x120\n" +
+	"\aentries\x18\x01 \x03(\v2\x16.dayof.ledger.v1.EntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfd\x02\n" +
+	"\x16ExportStatementRequest\x129\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$H\x00R\aorderId\x12H\n" +
+	"\aaccount\x18\x02 \x01(\tB,\xbaH)r'\x18\xf4\x032\"^[a-zA-Z0-9_-]+(:[a-zA-Z0-9_-]+)*$H\x00R\aaccount\x12A\n" +
+	"\forganizer_id\x18\x03 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$H\x00R\vorganizerId\x127\n" +
+	"\x03day\x18\x04 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$H\x00R\x03day\x12'\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x88'(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageTokenB\x10\n" +
+	"\asubject\x12\x05\xbaH\x02\b\x01\"S\n" +
+	"\x17ExportStatementResponse\x12\x10\n" +
+	"\x03csv\x18\x01 \x01(\tR\x03csv\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xed\x06\n" +
 	"\x10StatementService\x12T\n" +
 	"\bGetEntry\x12 .dayof.ledger.v1.GetEntryRequest\x1a!.dayof.ledger.v1.GetEntryResponse\"\x03\x90\x02\x01\x12o\n" +
 	"\x11GetOrderStatement\x12).dayof.ledger.v1.GetOrderStatementRequest\x1a*.dayof.ledger.v1.GetOrderStatementResponse\"\x03\x90\x02\x01\x12u\n" +
 	"\x13GetAccountStatement\x12+.dayof.ledger.v1.GetAccountStatementRequest\x1a,.dayof.ledger.v1.GetAccountStatementResponse\"\x03\x90\x02\x01\x12i\n" +
 	"\x0fGetTrialBalance\x12'.dayof.ledger.v1.GetTrialBalanceRequest\x1a(.dayof.ledger.v1.GetTrialBalanceResponse\"\x03\x90\x02\x01\x12]\n" +
-	"\vListEntries\x12#.dayof.ledger.v1.ListEntriesRequest\x1a$.dayof.ledger.v1.ListEntriesResponse\"\x03\x90\x02\x01B\xbf\x01\n" +
+	"\vListEntries\x12#.dayof.ledger.v1.ListEntriesRequest\x1a$.dayof.ledger.v1.ListEntriesResponse\"\x03\x90\x02\x01\x12{\n" +
+	"\x15GetOrganizerStatement\x12-.dayof.ledger.v1.GetOrganizerStatementRequest\x1a..dayof.ledger.v1.GetOrganizerStatementResponse\"\x03\x90\x02\x01\x12i\n" +
+	"\x0fGetDayStatement\x12'.dayof.ledger.v1.GetDayStatementRequest\x1a(.dayof.ledger.v1.GetDayStatementResponse\"\x03\x90\x02\x01\x12i\n" +
+	"\x0fExportStatement\x12'.dayof.ledger.v1.ExportStatementRequest\x1a(.dayof.ledger.v1.ExportStatementResponse\"\x03\x90\x02\x01B\xbf\x01\n" +
 	"\x13com.dayof.ledger.v1B\x15StatementServiceProtoP\x01Z3github.com/dayof/dayof/gen/dayof/ledger/v1;ledgerv1\xa2\x02\x03DLX\xaa\x02\x0fDayof.Ledger.V1\xca\x02\x0fDayof\\Ledger\\V1\xe2\x02\x1bDayof\\Ledger\\V1\\GPBMetadata\xea\x02\x11Dayof::Ledger::V1b\x06proto3"
 
 var (
@@ -657,51 +1123,65 @@ func file_dayof_ledger_v1_statement_service_proto_rawDescGZIP() []byte {
 	return file_dayof_ledger_v1_statement_service_proto_rawDescData
 }
 
-var file_dayof_ledger_v1_statement_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_dayof_ledger_v1_statement_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_dayof_ledger_v1_statement_service_proto_goTypes = []any{
-	(*GetEntryRequest)(nil),             // 0: dayof.ledger.v1.GetEntryRequest
-	(*GetEntryResponse)(nil),            // 1: dayof.ledger.v1.GetEntryResponse
-	(*GetOrderStatementRequest)(nil),    // 2: dayof.ledger.v1.GetOrderStatementRequest
-	(*GetOrderStatementResponse)(nil),   // 3: dayof.ledger.v1.GetOrderStatementResponse
-	(*GetAccountStatementRequest)(nil),  // 4: dayof.ledger.v1.GetAccountStatementRequest
-	(*GetAccountStatementResponse)(nil), // 5: dayof.ledger.v1.GetAccountStatementResponse
-	(*StatementLine)(nil),               // 6: dayof.ledger.v1.StatementLine
-	(*GetTrialBalanceRequest)(nil),      // 7: dayof.ledger.v1.GetTrialBalanceRequest
-	(*GetTrialBalanceResponse)(nil),     // 8: dayof.ledger.v1.GetTrialBalanceResponse
-	(*ListEntriesRequest)(nil),          // 9: dayof.ledger.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),         // 10: dayof.ledger.v1.ListEntriesResponse
-	nil,                                 // 11: dayof.ledger.v1.GetAccountStatementResponse.BalancesEntry
-	nil,                                 // 12: dayof.ledger.v1.GetTrialBalanceResponse.BalancesEntry
-	(*Entry)(nil),                       // 13: dayof.ledger.v1.Entry
-	(*Posting)(nil),                     // 14: dayof.ledger.v1.Posting
-	(*timestamppb.Timestamp)(nil),       // 15: google.protobuf.Timestamp
-	(EntryKind)(0),                      // 16: dayof.ledger.v1.EntryKind
+	(*GetEntryRequest)(nil),               // 0: dayof.ledger.v1.GetEntryRequest
+	(*GetEntryResponse)(nil),              // 1: dayof.ledger.v1.GetEntryResponse
+	(*GetOrderStatementRequest)(nil),      // 2: dayof.ledger.v1.GetOrderStatementRequest
+	(*GetOrderStatementResponse)(nil),     // 3: dayof.ledger.v1.GetOrderStatementResponse
+	(*GetAccountStatementRequest)(nil),    // 4: dayof.ledger.v1.GetAccountStatementRequest
+	(*GetAccountStatementResponse)(nil),   // 5: dayof.ledger.v1.GetAccountStatementResponse
+	(*StatementLine)(nil),                 // 6: dayof.ledger.v1.StatementLine
+	(*GetTrialBalanceRequest)(nil),        // 7: dayof.ledger.v1.GetTrialBalanceRequest
+	(*GetTrialBalanceResponse)(nil),       // 8: dayof.ledger.v1.GetTrialBalanceResponse
+	(*ListEntriesRequest)(nil),            // 9: dayof.ledger.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),           // 10: dayof.ledger.v1.ListEntriesResponse
+	(*GetOrganizerStatementRequest)(nil),  // 11: dayof.ledger.v1.GetOrganizerStatementRequest
+	(*GetOrganizerStatementResponse)(nil), // 12: dayof.ledger.v1.GetOrganizerStatementResponse
+	(*GetDayStatementRequest)(nil),        // 13: dayof.ledger.v1.GetDayStatementRequest
+	(*GetDayStatementResponse)(nil),       // 14: dayof.ledger.v1.GetDayStatementResponse
+	(*ExportStatementRequest)(nil),        // 15: dayof.ledger.v1.ExportStatementRequest
+	(*ExportStatementResponse)(nil),       // 16: dayof.ledger.v1.ExportStatementResponse
+	nil,                                   // 17: dayof.ledger.v1.GetAccountStatementResponse.BalancesEntry
+	nil,                                   // 18: dayof.ledger.v1.GetTrialBalanceResponse.BalancesEntry
+	(*Entry)(nil),                         // 19: dayof.ledger.v1.Entry
+	(*Posting)(nil),                       // 20: dayof.ledger.v1.Posting
+	(*timestamppb.Timestamp)(nil),         // 21: google.protobuf.Timestamp
+	(EntryKind)(0),                        // 22: dayof.ledger.v1.EntryKind
 }
 var file_dayof_ledger_v1_statement_service_proto_depIdxs = []int32{
-	13, // 0: dayof.ledger.v1.GetEntryResponse.entry:type_name -> dayof.ledger.v1.Entry
-	13, // 1: dayof.ledger.v1.GetOrderStatementResponse.entries:type_name -> dayof.ledger.v1.Entry
+	19, // 0: dayof.ledger.v1.GetEntryResponse.entry:type_name -> dayof.ledger.v1.Entry
+	19, // 1: dayof.ledger.v1.GetOrderStatementResponse.entries:type_name -> dayof.ledger.v1.Entry
 	6,  // 2: dayof.ledger.v1.GetAccountStatementResponse.lines:type_name -> dayof.ledger.v1.StatementLine
-	11, // 3: dayof.ledger.v1.GetAccountStatementResponse.balances:type_name -> dayof.ledger.v1.GetAccountStatementResponse.BalancesEntry
-	14, // 4: dayof.ledger.v1.StatementLine.posting:type_name -> dayof.ledger.v1.Posting
-	15, // 5: dayof.ledger.v1.StatementLine.effective_time:type_name -> google.protobuf.Timestamp
-	12, // 6: dayof.ledger.v1.GetTrialBalanceResponse.balances:type_name -> dayof.ledger.v1.GetTrialBalanceResponse.BalancesEntry
-	16, // 7: dayof.ledger.v1.ListEntriesRequest.kind:type_name -> dayof.ledger.v1.EntryKind
-	13, // 8: dayof.ledger.v1.ListEntriesResponse.entries:type_name -> dayof.ledger.v1.Entry
-	0,  // 9: dayof.ledger.v1.StatementService.GetEntry:input_type -> dayof.ledger.v1.GetEntryRequest
-	2,  // 10: dayof.ledger.v1.StatementService.GetOrderStatement:input_type -> dayof.ledger.v1.GetOrderStatementRequest
-	4,  // 11: dayof.ledger.v1.StatementService.GetAccountStatement:input_type -> dayof.ledger.v1.GetAccountStatementRequest
-	7,  // 12: dayof.ledger.v1.StatementService.GetTrialBalance:input_type -> dayof.ledger.v1.GetTrialBalanceRequest
-	9,  // 13: dayof.ledger.v1.StatementService.ListEntries:input_type -> dayof.ledger.v1.ListEntriesRequest
-	1,  // 14: dayof.ledger.v1.StatementService.GetEntry:output_type -> dayof.ledger.v1.GetEntryResponse
-	3,  // 15: dayof.ledger.v1.StatementService.GetOrderStatement:output_type -> dayof.ledger.v1.GetOrderStatementResponse
-	5,  // 16: dayof.ledger.v1.StatementService.GetAccountStatement:output_type -> dayof.ledger.v1.GetAccountStatementResponse
-	8,  // 17: dayof.ledger.v1.StatementService.GetTrialBalance:output_type -> dayof.ledger.v1.GetTrialBalanceResponse
-	10, // 18: dayof.ledger.v1.StatementService.ListEntries:output_type -> dayof.ledger.v1.ListEntriesResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	17, // 3: dayof.ledger.v1.GetAccountStatementResponse.balances:type_name -> dayof.ledger.v1.GetAccountStatementResponse.BalancesEntry
+	20, // 4: dayof.ledger.v1.StatementLine.posting:type_name -> dayof.ledger.v1.Posting
+	21, // 5: dayof.ledger.v1.StatementLine.effective_time:type_name -> google.protobuf.Timestamp
+	18, // 6: dayof.ledger.v1.GetTrialBalanceResponse.balances:type_name -> dayof.ledger.v1.GetTrialBalanceResponse.BalancesEntry
+	22, // 7: dayof.ledger.v1.ListEntriesRequest.kind:type_name -> dayof.ledger.v1.EntryKind
+	19, // 8: dayof.ledger.v1.ListEntriesResponse.entries:type_name -> dayof.ledger.v1.Entry
+	19, // 9: dayof.ledger.v1.GetOrganizerStatementResponse.entries:type_name -> dayof.ledger.v1.Entry
+	19, // 10: dayof.ledger.v1.GetDayStatementResponse.entries:type_name -> dayof.ledger.v1.Entry
+	0,  // 11: dayof.ledger.v1.StatementService.GetEntry:input_type -> dayof.ledger.v1.GetEntryRequest
+	2,  // 12: dayof.ledger.v1.StatementService.GetOrderStatement:input_type -> dayof.ledger.v1.GetOrderStatementRequest
+	4,  // 13: dayof.ledger.v1.StatementService.GetAccountStatement:input_type -> dayof.ledger.v1.GetAccountStatementRequest
+	7,  // 14: dayof.ledger.v1.StatementService.GetTrialBalance:input_type -> dayof.ledger.v1.GetTrialBalanceRequest
+	9,  // 15: dayof.ledger.v1.StatementService.ListEntries:input_type -> dayof.ledger.v1.ListEntriesRequest
+	11, // 16: dayof.ledger.v1.StatementService.GetOrganizerStatement:input_type -> dayof.ledger.v1.GetOrganizerStatementRequest
+	13, // 17: dayof.ledger.v1.StatementService.GetDayStatement:input_type -> dayof.ledger.v1.GetDayStatementRequest
+	15, // 18: dayof.ledger.v1.StatementService.ExportStatement:input_type -> dayof.ledger.v1.ExportStatementRequest
+	1,  // 19: dayof.ledger.v1.StatementService.GetEntry:output_type -> dayof.ledger.v1.GetEntryResponse
+	3,  // 20: dayof.ledger.v1.StatementService.GetOrderStatement:output_type -> dayof.ledger.v1.GetOrderStatementResponse
+	5,  // 21: dayof.ledger.v1.StatementService.GetAccountStatement:output_type -> dayof.ledger.v1.GetAccountStatementResponse
+	8,  // 22: dayof.ledger.v1.StatementService.GetTrialBalance:output_type -> dayof.ledger.v1.GetTrialBalanceResponse
+	10, // 23: dayof.ledger.v1.StatementService.ListEntries:output_type -> dayof.ledger.v1.ListEntriesResponse
+	12, // 24: dayof.ledger.v1.StatementService.GetOrganizerStatement:output_type -> dayof.ledger.v1.GetOrganizerStatementResponse
+	14, // 25: dayof.ledger.v1.StatementService.GetDayStatement:output_type -> dayof.ledger.v1.GetDayStatementResponse
+	16, // 26: dayof.ledger.v1.StatementService.ExportStatement:output_type -> dayof.ledger.v1.ExportStatementResponse
+	19, // [19:27] is the sub-list for method output_type
+	11, // [11:19] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_dayof_ledger_v1_statement_service_proto_init() }
@@ -710,13 +1190,19 @@ func file_dayof_ledger_v1_statement_service_proto_init() {
 		return
 	}
 	file_dayof_ledger_v1_entry_proto_init()
+	file_dayof_ledger_v1_statement_service_proto_msgTypes[15].OneofWrappers = []any{
+		(*ExportStatementRequest_OrderId)(nil),
+		(*ExportStatementRequest_Account)(nil),
+		(*ExportStatementRequest_OrganizerId)(nil),
+		(*ExportStatementRequest_Day)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_ledger_v1_statement_service_proto_rawDesc), len(file_dayof_ledger_v1_statement_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,6 +48,15 @@ const (
 	// StatementServiceListEntriesProcedure is the fully-qualified name of the StatementService's
 	// ListEntries RPC.
 	StatementServiceListEntriesProcedure = "/dayof.ledger.v1.StatementService/ListEntries"
+	// StatementServiceGetOrganizerStatementProcedure is the fully-qualified name of the
+	// StatementService's GetOrganizerStatement RPC.
+	StatementServiceGetOrganizerStatementProcedure = "/dayof.ledger.v1.StatementService/GetOrganizerStatement"
+	// StatementServiceGetDayStatementProcedure is the fully-qualified name of the StatementService's
+	// GetDayStatement RPC.
+	StatementServiceGetDayStatementProcedure = "/dayof.ledger.v1.StatementService/GetDayStatement"
+	// StatementServiceExportStatementProcedure is the fully-qualified name of the StatementService's
+	// ExportStatement RPC.
+	StatementServiceExportStatementProcedure = "/dayof.ledger.v1.StatementService/ExportStatement"
 )
 
 // StatementServiceClient is a client for the dayof.ledger.v1.StatementService service.
@@ -69,6 +78,19 @@ type StatementServiceClient interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
+	// GetOrganizerStatement returns the entries of an organiser in the order in which the ledger took them.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	GetOrganizerStatement(context.Context, *v1.GetOrganizerStatementRequest) (*v1.GetOrganizerStatementResponse, error)
+	// GetDayStatement returns the entries of a day in UTC, by when the facts happened.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make, or no day.
+	GetDayStatement(context.Context, *v1.GetDayStatementRequest) (*v1.GetDayStatementResponse, error)
+	// ExportStatement returns a page of a statement as CSV, a line per posting; the first page begins with the names of the
+	// columns. Amounts are digits of minor units and decimals, exact to the last one.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make, or no day.
+	ExportStatement(context.Context, *v1.ExportStatementRequest) (*v1.ExportStatementResponse, error)
 }
 
 // NewStatementServiceClient constructs a client for the dayof.ledger.v1.StatementService service.
@@ -117,16 +139,40 @@ func NewStatementServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		getOrganizerStatement: connect.NewClient[v1.GetOrganizerStatementRequest, v1.GetOrganizerStatementResponse](
+			httpClient,
+			baseURL+StatementServiceGetOrganizerStatementProcedure,
+			connect.WithSchema(statementServiceMethods.ByName("GetOrganizerStatement")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getDayStatement: connect.NewClient[v1.GetDayStatementRequest, v1.GetDayStatementResponse](
+			httpClient,
+			baseURL+StatementServiceGetDayStatementProcedure,
+			connect.WithSchema(statementServiceMethods.ByName("GetDayStatement")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		exportStatement: connect.NewClient[v1.ExportStatementRequest, v1.ExportStatementResponse](
+			httpClient,
+			baseURL+StatementServiceExportStatementProcedure,
+			connect.WithSchema(statementServiceMethods.ByName("ExportStatement")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // statementServiceClient implements StatementServiceClient.
 type statementServiceClient struct {
-	getEntry            *connect.Client[v1.GetEntryRequest, v1.GetEntryResponse]
-	getOrderStatement   *connect.Client[v1.GetOrderStatementRequest, v1.GetOrderStatementResponse]
-	getAccountStatement *connect.Client[v1.GetAccountStatementRequest, v1.GetAccountStatementResponse]
-	getTrialBalance     *connect.Client[v1.GetTrialBalanceRequest, v1.GetTrialBalanceResponse]
-	listEntries         *connect.Client[v1.ListEntriesRequest, v1.ListEntriesResponse]
+	getEntry              *connect.Client[v1.GetEntryRequest, v1.GetEntryResponse]
+	getOrderStatement     *connect.Client[v1.GetOrderStatementRequest, v1.GetOrderStatementResponse]
+	getAccountStatement   *connect.Client[v1.GetAccountStatementRequest, v1.GetAccountStatementResponse]
+	getTrialBalance       *connect.Client[v1.GetTrialBalanceRequest, v1.GetTrialBalanceResponse]
+	listEntries           *connect.Client[v1.ListEntriesRequest, v1.ListEntriesResponse]
+	getOrganizerStatement *connect.Client[v1.GetOrganizerStatementRequest, v1.GetOrganizerStatementResponse]
+	getDayStatement       *connect.Client[v1.GetDayStatementRequest, v1.GetDayStatementResponse]
+	exportStatement       *connect.Client[v1.ExportStatementRequest, v1.ExportStatementResponse]
 }
 
 // GetEntry calls dayof.ledger.v1.StatementService.GetEntry.
@@ -174,6 +220,33 @@ func (c *statementServiceClient) ListEntries(ctx context.Context, req *v1.ListEn
 	return nil, err
 }
 
+// GetOrganizerStatement calls dayof.ledger.v1.StatementService.GetOrganizerStatement.
+func (c *statementServiceClient) GetOrganizerStatement(ctx context.Context, req *v1.GetOrganizerStatementRequest) (*v1.GetOrganizerStatementResponse, error) {
+	response, err := c.getOrganizerStatement.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetDayStatement calls dayof.ledger.v1.StatementService.GetDayStatement.
+func (c *statementServiceClient) GetDayStatement(ctx context.Context, req *v1.GetDayStatementRequest) (*v1.GetDayStatementResponse, error) {
+	response, err := c.getDayStatement.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ExportStatement calls dayof.ledger.v1.StatementService.ExportStatement.
+func (c *statementServiceClient) ExportStatement(ctx context.Context, req *v1.ExportStatementRequest) (*v1.ExportStatementResponse, error) {
+	response, err := c.exportStatement.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // StatementServiceHandler is an implementation of the dayof.ledger.v1.StatementService service.
 type StatementServiceHandler interface {
 	// GetEntry returns the entry of a reference. Problems: ENTRY_NOT_FOUND (not_found).
@@ -193,6 +266,19 @@ type StatementServiceHandler interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error)
+	// GetOrganizerStatement returns the entries of an organiser in the order in which the ledger took them.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	GetOrganizerStatement(context.Context, *v1.GetOrganizerStatementRequest) (*v1.GetOrganizerStatementResponse, error)
+	// GetDayStatement returns the entries of a day in UTC, by when the facts happened.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make, or no day.
+	GetDayStatement(context.Context, *v1.GetDayStatementRequest) (*v1.GetDayStatementResponse, error)
+	// ExportStatement returns a page of a statement as CSV, a line per posting; the first page begins with the names of the
+	// columns. Amounts are digits of minor units and decimals, exact to the last one.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make, or no day.
+	ExportStatement(context.Context, *v1.ExportStatementRequest) (*v1.ExportStatementResponse, error)
 }
 
 // NewStatementServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -237,6 +323,27 @@ func NewStatementServiceHandler(svc StatementServiceHandler, opts ...connect.Han
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	statementServiceGetOrganizerStatementHandler := connect.NewUnaryHandlerSimple(
+		StatementServiceGetOrganizerStatementProcedure,
+		svc.GetOrganizerStatement,
+		connect.WithSchema(statementServiceMethods.ByName("GetOrganizerStatement")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	statementServiceGetDayStatementHandler := connect.NewUnaryHandlerSimple(
+		StatementServiceGetDayStatementProcedure,
+		svc.GetDayStatement,
+		connect.WithSchema(statementServiceMethods.ByName("GetDayStatement")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	statementServiceExportStatementHandler := connect.NewUnaryHandlerSimple(
+		StatementServiceExportStatementProcedure,
+		svc.ExportStatement,
+		connect.WithSchema(statementServiceMethods.ByName("ExportStatement")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.ledger.v1.StatementService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case StatementServiceGetEntryProcedure:
@@ -249,6 +356,12 @@ func NewStatementServiceHandler(svc StatementServiceHandler, opts ...connect.Han
 			statementServiceGetTrialBalanceHandler.ServeHTTP(w, r)
 		case StatementServiceListEntriesProcedure:
 			statementServiceListEntriesHandler.ServeHTTP(w, r)
+		case StatementServiceGetOrganizerStatementProcedure:
+			statementServiceGetOrganizerStatementHandler.ServeHTTP(w, r)
+		case StatementServiceGetDayStatementProcedure:
+			statementServiceGetDayStatementHandler.ServeHTTP(w, r)
+		case StatementServiceExportStatementProcedure:
+			statementServiceExportStatementHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -276,4 +389,16 @@ func (UnimplementedStatementServiceHandler) GetTrialBalance(context.Context, *v1
 
 func (UnimplementedStatementServiceHandler) ListEntries(context.Context, *v1.ListEntriesRequest) (*v1.ListEntriesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.StatementService.ListEntries is not implemented"))
+}
+
+func (UnimplementedStatementServiceHandler) GetOrganizerStatement(context.Context, *v1.GetOrganizerStatementRequest) (*v1.GetOrganizerStatementResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.StatementService.GetOrganizerStatement is not implemented"))
+}
+
+func (UnimplementedStatementServiceHandler) GetDayStatement(context.Context, *v1.GetDayStatementRequest) (*v1.GetDayStatementResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.StatementService.GetDayStatement is not implemented"))
+}
+
+func (UnimplementedStatementServiceHandler) ExportStatement(context.Context, *v1.ExportStatementRequest) (*v1.ExportStatementResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.ledger.v1.StatementService.ExportStatement is not implemented"))
 }

@@ -1,0 +1,205 @@
+package ledgersvc
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/ledgerdb"
+)
+
+// GetOrganizerStatement implements StatementService, from our copies.
+func (s *Service) GetOrganizerStatement(ctx context.Context, req *ledgerv1.GetOrganizerStatementRequest) (*ledgerv1.GetOrganizerStatementResponse, error) {
+	entries, next, err := s.organizerEntries(ctx, req.GetOrganizerId(), pageSize(req.GetPageSize()), req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.GetOrganizerStatementResponse{Entries: toProtos(entries), NextPageToken: next}, nil
+}
+
+// GetDayStatement implements StatementService, from our copies.
+func (s *Service) GetDayStatement(ctx context.Context, req *ledgerv1.GetDayStatementRequest) (*ledgerv1.GetDayStatementResponse, error) {
+	entries, next, err := s.dayEntries(ctx, req.GetDay(), pageSize(req.GetPageSize()), req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.GetDayStatementResponse{Entries: toProtos(entries), NextPageToken: next}, nil
+}
+
+// organizerEntries returns a page of an organiser's entries and the token of the next one.
+func (s *Service) organizerEntries(ctx context.Context, organizerID string, size int32, token string) ([]entry, string, error) {
+	list := "organizer " + organizerID
+	after, err := parsePageToken(token, list)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := s.q.EntriesOfOrganizerAfter(ctx, s.pool, organizerID, after.transactionID, size+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("read entries of organizer: %w", err)
+	}
+	next := ""
+	if len(rows) > int(size) {
+		rows = rows[:size]
+		next = pageToken{transactionID: rows[size-1].LedgerTransactionID}.String(list)
+	}
+	entries, err := s.withPostings(ctx, rows)
+	return entries, next, err
+}
+
+// dayEntries returns a page of a day's entries and the token of the next one.
+func (s *Service) dayEntries(ctx context.Context, text string, size int32, token string) ([]entry, string, error) {
+	from, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return nil, "", problem.InvalidField("day", "must be a day such as 2026-05-01")
+	}
+	list := "day " + text
+	params := ledgerdb.EntriesBetweenAfterParams{FromTime: from, UntilTime: from.Add(day), AfterTime: from.Add(-time.Second), PageSize: size + 1}
+	if token != "" {
+		after, err := parseTimeToken(token, list)
+		if err != nil {
+			return nil, "", err
+		}
+		params.AfterTime = after.time
+		if params.AfterID, err = strconv.ParseInt(after.id, 10, 64); err != nil {
+			return nil, "", problem.InvalidField("page_token", "must be the next_page_token of the same list")
+		}
+	}
+	rows, err := s.q.EntriesBetweenAfter(ctx, s.pool, params)
+	if err != nil {
+		return nil, "", fmt.Errorf("read entries of day: %w", err)
+	}
+	next := ""
+	if len(rows) > int(size) {
+		rows = rows[:size]
+		last := rows[size-1]
+		next = timeToken{time: last.EffectiveTime, id: strconv.FormatInt(last.LedgerTransactionID, 10)}.String(list)
+	}
+	entries, err := s.withPostings(ctx, rows)
+	return entries, next, err
+}
+
+// statementColumns are the first line of a statement's file.
+var statementColumns = []string{
+	"effective_time", "reference", "kind", "order_id", "ledger_transaction_id", "source", "destination", "asset", "minor_units", "amount", "currency",
+}
+
+// ExportStatement implements StatementService.
+func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportStatementRequest) (*ledgerv1.ExportStatementResponse, error) {
+	size := req.GetPageSize()
+	if size == 0 {
+		size = exportPageDefault
+	}
+	var (
+		lines [][]string
+		next  string
+		err   error
+	)
+	if account, ok := req.GetSubject().(*ledgerv1.ExportStatementRequest_Account); ok {
+		lines, next, err = s.accountLines(ctx, account.Account, size, req.GetPageToken())
+	} else {
+		var entries []entry
+		entries, next, err = s.statementEntries(ctx, req, size)
+		for _, e := range entries {
+			for _, p := range e.postings {
+				lines = append(lines, statementLine(e.reference, kindNames[e.kind], e.facts.orderID, e.transactionID, e.effectiveTime, p))
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	head := statementColumns
+	if req.GetPageToken() != "" {
+		head = nil
+	}
+	text, err := writeCSV(head, lines)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.ExportStatementResponse{Csv: text, NextPageToken: next}, nil
+}
+
+// statementEntries returns a page of the entries of an order, an organiser or a day.
+func (s *Service) statementEntries(ctx context.Context, req *ledgerv1.ExportStatementRequest, size int32) ([]entry, string, error) {
+	switch subject := req.GetSubject().(type) {
+	case *ledgerv1.ExportStatementRequest_OrganizerId:
+		return s.organizerEntries(ctx, subject.OrganizerId, size, req.GetPageToken())
+	case *ledgerv1.ExportStatementRequest_Day:
+		return s.dayEntries(ctx, subject.Day, size, req.GetPageToken())
+	}
+	if req.GetPageToken() != "" {
+		return nil, "", problem.InvalidField("page_token", "an order is one page")
+	}
+	rows, err := s.q.EntriesOfOrder(ctx, s.pool, req.GetOrderId())
+	if err != nil {
+		return nil, "", fmt.Errorf("read entries of order: %w", err)
+	}
+	entries, err := s.withPostings(ctx, rows)
+	return entries, "", err
+}
+
+// accountLines returns a page of an account's postings.
+func (s *Service) accountLines(ctx context.Context, address string, size int32, token string) ([][]string, string, error) {
+	list := "account " + address
+	after, err := parsePageToken(token, list)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := s.q.AccountLinesAfter(ctx, s.pool, address, after.transactionID, after.position, size+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("read postings of account: %w", err)
+	}
+	next := ""
+	if len(rows) > int(size) {
+		rows = rows[:size]
+		next = pageToken{transactionID: rows[size-1].LedgerTransactionID, position: rows[size-1].Position}.String(list)
+	}
+	references := make([]string, len(rows))
+	for i, row := range rows {
+		references[i] = row.Reference
+	}
+	entries, err := s.q.EntriesByReferences(ctx, s.pool, references)
+	if err != nil {
+		return nil, "", fmt.Errorf("read entries of account: %w", err)
+	}
+	about := make(map[int64]ledgerdb.Entry, len(entries))
+	for _, e := range entries {
+		about[e.LedgerTransactionID] = e
+	}
+	lines := make([][]string, len(rows))
+	for i, row := range rows {
+		e := about[row.LedgerTransactionID]
+		lines[i] = statementLine(row.Reference, e.Kind, e.OrderID, row.LedgerTransactionID, row.EffectiveTime,
+			posting{source: row.Source, destination: row.Destination, asset: row.Asset, amount: row.Amount})
+	}
+	return lines, next, nil
+}
+
+func statementLine(reference, kind, orderID string, number int64, at time.Time, p posting) []string {
+	currency, amount := p.asset, strconv.FormatInt(p.amount, 10)
+	if m, err := money.FromFormanceAsset(p.asset, p.amount); err == nil {
+		currency, amount = m.Currency, decimal(m)
+	}
+	return []string{
+		stamp(at), reference, kind, orderID, strconv.FormatInt(number, 10), p.source, p.destination, p.asset,
+		strconv.FormatInt(p.amount, 10), amount, currency,
+	}
+}
+
+// decimal writes an amount above zero in its currency's unit, from its digits: no number is made of it.
+func decimal(m money.Money) string {
+	digits, exponent := strconv.FormatInt(m.MinorUnits, 10), money.Exponent(m.Currency)
+	if exponent == 0 {
+		return digits
+	}
+	if missing := exponent + 1 - len(digits); missing > 0 {
+		digits = strings.Repeat("0", missing) + digits
+	}
+	point := len(digits) - exponent
+	return digits[:point] + "." + digits[point:]
+}
