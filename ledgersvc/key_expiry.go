@@ -9,7 +9,7 @@ import (
 )
 
 // keyExpiryInterval is how often each replica deletes idempotency keys that nobody repeats any more. It is not a job of
-// the queue: deleting twice, or on two replicas at once, is harmless, and this service has no other job.
+// the queue: deleting twice, or on two replicas at once, is harmless.
 const keyExpiryInterval = time.Hour
 
 // expireKeys deletes old idempotency keys, now and then, until ctx ends. References never expire.

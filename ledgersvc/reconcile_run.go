@@ -57,6 +57,7 @@ type reconciliation struct {
 	*Service
 	run   ledgerdb.ReconcileRun
 	notes []ledgerdb.AddSightingsParams
+	noted int64 // rows that the tables should have
 
 	highest int64 // number at the ledger
 	result  ledgerdb.FinishRunParams
@@ -122,7 +123,7 @@ func (r *reconciliation) finish(ctx context.Context) error {
 		done := r.result.State == int16(ledgerv1.RunState_RUN_STATE_DONE)
 		switch ledgerv1.RunKind(r.run.Kind) {
 		case ledgerv1.RunKind_RUN_KIND_CONTINUOUS:
-			if done {
+			if done && !r.result.Truncated { // what was not looked at is read again
 				return r.q.SetProgress(ctx, tx, r.run.UntilTime, r.highest)
 			}
 		case ledgerv1.RunKind_RUN_KIND_DAILY:
@@ -154,8 +155,9 @@ func (r *reconciliation) flush(ctx context.Context) error {
 	if len(r.notes) == 0 {
 		return nil
 	}
-	_, err := r.q.AddSightings(ctx, r.pool, r.notes)
+	written, err := r.q.AddSightings(ctx, r.pool, r.notes)
 	r.notes = r.notes[:0]
+	r.noted += written
 	if err != nil {
 		return fmt.Errorf("note: %w", err)
 	}
@@ -310,7 +312,9 @@ func (r *reconciliation) copiesOf(ctx context.Context, references []string) (map
 }
 
 func (r *reconciliation) readCopies(ctx context.Context) error {
-	return r.q.CopySightings(ctx, r.pool, r.run.ID, r.run.FromTime, r.run.UntilTime)
+	written, err := r.q.CopySightings(ctx, r.pool, r.run.ID, r.run.FromTime, r.run.UntilTime)
+	r.noted += written
+	return err
 }
 
 // readStripe reads the platform's balance transactions, and the payouts of connected accounts that are known to move.
@@ -329,7 +333,12 @@ func (r *reconciliation) readStripe(ctx context.Context) error {
 		for _, kind := range []stripe.BalanceTransactionType{
 			stripe.BalanceTransactionTypePayout, stripe.BalanceTransactionTypePayoutFailure, stripe.BalanceTransactionTypePayoutCancel,
 		} {
-			if err := r.readAccount(ctx, account, string(kind)); err != nil {
+			err := r.readAccount(ctx, account, string(kind))
+			if errors.Is(err, errDisconnected) {
+				r.logger.LogAttrs(ctx, slog.LevelWarn, "payouts of an account are not compared", slog.String("stripe_account", account), slog.String("error", err.Error()))
+				break
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -353,8 +362,15 @@ func (r *reconciliation) readAccount(ctx context.Context, account, kind string) 
 }
 
 // findSuspects lets the database compare. It knows nothing of tables that were filled a moment ago, unless it is told to
-// look.
+// look. The tables are emptied when the server crashes, and then silence would be taken for agreement.
 func (r *reconciliation) findSuspects(ctx context.Context) error {
+	kept, err := r.q.CountSightings(ctx, r.pool, r.run.ID)
+	if err != nil {
+		return fmt.Errorf("count notes: %w", err)
+	}
+	if kept != r.noted {
+		return fmt.Errorf("%d of %d notes are left: the database was restarted", kept, r.noted)
+	}
 	if _, err := r.pool.Exec(ctx, "ANALYZE reconcile_sightings"); err != nil {
 		return fmt.Errorf("analyze: %w", err)
 	}

@@ -181,6 +181,9 @@ func (b *stripeBooks) find(ctx context.Context, account, subject string) (f foun
 			f.add(charge.BalanceTransaction, account, subject)
 		}
 	}
+	if account != "" && errors.Is(err, errDisconnected) {
+		f.waiting, err = errDisconnected.Error(), nil
+	}
 	return f, err
 }
 
@@ -309,12 +312,19 @@ func (b *stripeBooks) charge(ctx context.Context, account, id string) (charge *s
 	return charge, err
 }
 
+// errDisconnected says that a connected account has left, so that nobody can look into it any more.
+var errDisconnected = errors.New("stripe does not let us look into the account")
+
 // call runs f behind the breaker. That Stripe knows no such object is an answer, and no error.
 func (b *stripeBooks) call(ctx context.Context, f func() error) error {
 	return b.breaker.Do(ctx, func(context.Context) error {
 		err := f()
-		if e, ok := errors.AsType[*stripe.Error](err); ok && e.HTTPStatusCode == http.StatusNotFound {
+		e, ok := errors.AsType[*stripe.Error](err)
+		switch {
+		case ok && e.HTTPStatusCode == http.StatusNotFound:
 			return nil
+		case ok && e.HTTPStatusCode == http.StatusForbidden:
+			return errDisconnected
 		}
 		return err
 	})
@@ -323,6 +333,9 @@ func (b *stripeBooks) call(ctx context.Context, f func() error) error {
 // stripeAway says whether an error tells of Stripe's trouble and not of ours.
 func stripeAway(err error) bool {
 	if err == nil {
+		return false
+	}
+	if errors.Is(err, errDisconnected) {
 		return false
 	}
 	e, ok := errors.AsType[*stripe.Error](err)

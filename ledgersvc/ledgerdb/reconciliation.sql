@@ -44,11 +44,14 @@ INSERT INTO reconcile_sightings (run_id, side, subject, reference, charge_id, st
 VALUES (@run_id, @side, @subject, @reference, @charge_id, @stripe_account, @asset, @amount);
 
 -- CopySightings notes our copies of a span of time.
--- name: CopySightings :exec
+-- name: CopySightings :execrows
 INSERT INTO reconcile_sightings (run_id, side, subject, reference, charge_id, stripe_account, asset, amount)
 SELECT @run_id::text, 'copy', reference, reference, '', stripe_account, '', 0
 FROM entries
 WHERE effective_time >= @from_time AND effective_time < @until_time;
+
+-- name: CountSightings :one
+SELECT count(*) FROM reconcile_sightings WHERE run_id = @run_id;
 
 -- name: SightedAccounts :many
 SELECT DISTINCT stripe_account FROM reconcile_sightings WHERE run_id = @run_id AND stripe_account <> '' ORDER BY 1;

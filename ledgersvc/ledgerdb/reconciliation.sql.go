@@ -119,7 +119,7 @@ func (q *Queries) CloseGone(ctx context.Context, db DBTX, now *time.Time, subjec
 	return items, nil
 }
 
-const copySightings = `-- name: CopySightings :exec
+const copySightings = `-- name: CopySightings :execrows
 INSERT INTO reconcile_sightings (run_id, side, subject, reference, charge_id, stripe_account, asset, amount)
 SELECT $1::text, 'copy', reference, reference, '', stripe_account, '', 0
 FROM entries
@@ -127,9 +127,23 @@ WHERE effective_time >= $2 AND effective_time < $3
 `
 
 // CopySightings notes our copies of a span of time.
-func (q *Queries) CopySightings(ctx context.Context, db DBTX, runID string, fromTime time.Time, untilTime time.Time) error {
-	_, err := db.Exec(ctx, copySightings, runID, fromTime, untilTime)
-	return err
+func (q *Queries) CopySightings(ctx context.Context, db DBTX, runID string, fromTime time.Time, untilTime time.Time) (int64, error) {
+	result, err := db.Exec(ctx, copySightings, runID, fromTime, untilTime)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const countSightings = `-- name: CountSightings :one
+SELECT count(*) FROM reconcile_sightings WHERE run_id = $1
+`
+
+func (q *Queries) CountSightings(ctx context.Context, db DBTX, runID string) (int64, error) {
+	row := db.QueryRow(ctx, countSightings, runID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const differencesBefore = `-- name: DifferencesBefore :many
