@@ -31,8 +31,9 @@ var refundRank = map[string]int{refundRequested: 0, refundPending: 1, refundSucc
 // refundMoved says whether the money of a refund is on its way to the buyer or there.
 func refundMoved(state string) bool { return state == refundPending || state == refundSucceeded }
 
-// refundUnwanted writes down that money which buys nothing goes back whole, and the job that books it as a bare receipt
-// and then refunds it. There is one such refund per intent, kept by the database.
+// refundUnwanted writes down that money which buys nothing goes back whole, and the jobs that send it and that book it as
+// a bare receipt. Neither waits for the other: a ledger that is away keeps no buyer from their money, and the refund is
+// posted once what it leaves from is. There is one such refund per intent, kept by the database.
 func (w *writes) refundUnwanted(ctx context.Context, p *checkoutdb.PaymentIntent, reason string) {
 	if slices.ContainsFunc(w.order.Refunds, func(r checkoutdb.Refund) bool { return r.PaymentIntent == *p.StripeID && r.Reason == reason }) {
 		return
@@ -43,7 +44,7 @@ func (w *writes) refundUnwanted(ctx context.Context, p *checkoutdb.PaymentIntent
 	}
 	w.insertRefund(ctx, r)
 	w.note(ctx, "refund_requested", reason)
-	w.enqueue(settleReceiptArgs{RefundID: r.ID})
+	w.enqueue(settleReceiptArgs{RefundID: r.ID}, sendRefundArgs{RefundID: r.ID})
 }
 
 func (w *writes) insertRefund(ctx context.Context, r checkoutdb.Refund) {

@@ -19,9 +19,8 @@ type settleReceiptArgs struct {
 // Kind implements river.JobArgs.
 func (settleReceiptArgs) Kind() string { return "settle_receipt" }
 
-// settleReceipt books unwanted money as a bare receipt and then has it refunded. When the ledger has it as a sale
-// already (the posting of a walk that was given up landed after all), that entry stays and the refund leaves from its
-// shares. Twice: the same entry, and a second refund job that finds the refund made.
+// settleReceipt books unwanted money as a bare receipt. When the ledger has it as a sale already (the posting of a walk
+// that was given up landed after all), that entry stays and the refund leaves from its shares. Twice: the same entry.
 func (s *Service) settleReceipt(ctx context.Context, job *river.Job[settleReceiptArgs]) error {
 	r, o, p, err := s.readRefund(ctx, job.Args.RefundID)
 	if err != nil {
@@ -36,7 +35,7 @@ func (s *Service) settleReceipt(ctx context.Context, job *river.Job[settleReceip
 	if err != nil {
 		return fmt.Errorf("record receipt: %w", err)
 	}
-	return s.Jobs.Insert(ctx, sendRefundArgs{RefundID: r.ID})
+	return nil
 }
 
 // readRefund loads a refund with its order and the intent whose money goes back.

@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/internal/sandbox/fault"
+)
+
+// ledgerFaults are the ways in which the ledger fails, and the calls that it fails in.
+var ledgerFaults = []struct {
+	name  string
+	fault fault.Fault
+}{
+	{"refuses", fault.Fault{Mode: fault.Refuse}},
+	{"answers 5xx", fault.Fault{Mode: fault.ServerError}},
+	{"answers 429", fault.Fault{Mode: fault.TooMany, RetryAfterSeconds: 1}},
+	{"hangs", fault.Fault{Mode: fault.Hang}},
+	{"loses the replies to writes", fault.Fault{Mode: fault.LostReply, Match: "POST "}},
+	{"loses the replies to reads and writes", fault.Fault{Mode: fault.LostReply}},
+	{"breaks off in the middle of a reply", fault.Fault{Mode: fault.HalfBody}},
+	{"breaks off in the middle of a reply to a read", fault.Fault{Mode: fault.HalfBody, Match: "GET "}},
+}
+
+// TestLedgerFaults lets the ledger fail in every way while orders are paid: nothing is valid before it is booked, nothing is
+// mailed, no transaction is open meanwhile, and once the ledger is well each order is booked exactly once.
+func TestLedgerFaults(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "1s"})
+	client := dev.NewClient(m.File)
+	variant := newVariant(t, client, 4450, 100)
+	for _, c := range ledgerFaults {
+		t.Run(c.name, func(t *testing.T) { failLedger(t, m, client, variant, c.fault) }) // one fault at a time
+	}
+	awaitIdle(t, client)
+	assertClean(t, m)
+}
+
+func failLedger(t *testing.T, m *mesh.Mesh, client *dev.Client, variant *checkoutv1.Variant, f fault.Fault) {
+	t.Helper()
+	ctx := within(t, 2*time.Minute)
+	var carts []dev.Cart
+	for range 3 {
+		carts = append(carts, start(t, client, variant, 1))
+	}
+	mailed := mails(t, client)
+	f.Rate = 1
+	if err := m.Sandbox.Faults.Set(fault.Ledger, f); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Sandbox.Faults.Clear(fault.Ledger)
+	for _, cart := range carts {
+		if err := client.Pay(ctx, cart, dev.ViaWebhook); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.Match == "" { // else the ledger can still be asked what became of a write, and what it says is true
+		for _, cart := range carts {
+			await(t, client, cart.OrderID, "in its walk", func(o *checkoutv1.Order) bool {
+				return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS
+			})
+		}
+		waitForHit(t, m)
+		assertNoOpenTransaction(t, m)
+		for _, cart := range carts {
+			for _, ticket := range order(t, client, cart.OrderID).Tickets {
+				if verdict := admission(t, client, ticket.Code); ticket.State != "reserved" || verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
+					t.Errorf("while the ledger fails, ticket %s is %s and the door says %s", ticket.ID, ticket.State, verdict)
+				}
+			}
+		}
+		if n := mails(t, client); n != mailed {
+			t.Errorf("%d receipts were sent before the sales were booked", n-mailed)
+		}
+		m.Sandbox.Faults.Clear(fault.Ledger)
+	}
+	for _, cart := range carts {
+		await(t, client, cart.OrderID, "completed", completed)
+		assertOneSale(t, order(t, client, cart.OrderID), 1)
+	}
+}
+
+// impatient shortens the times after which an order is blocked and given up.
+var impatient = map[string]string{
+	"DAYOF_CHECKOUT_WALK_DEADLINE": "2s", "DAYOF_CHECKOUT_WALK_LEASE": "3s", "DAYOF_CHECKOUT_BACKOFF_MAX": "500ms",
+	"DAYOF_CHECKOUT_BLOCKED_AFTER": "1s", "DAYOF_CHECKOUT_GIVE_UP_AFTER": "6s", "DAYOF_CHECKOUT_SWEEP_INTERVAL": "500ms",
+}
+
+// TestLedgerDownForEver takes the ledger away and does not give it back: the order is blocked, one alert says so, and past
+// the deadline the buyer has their money back, all without the ledger. Once there is one again, the books follow.
+func TestLedgerDownForEver(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 2, impatient)
+	client := dev.NewClient(m.File)
+	cart := start(t, client, newVariant(t, client, 4450, 10), 2)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Pay(within(t, time.Minute), cart, dev.ViaBoth); err != nil {
+		t.Fatal(err)
+	}
+	await(t, client, cart.OrderID, "blocked by the ledger", func(o *checkoutv1.Order) bool {
+		return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_LEDGER_BLOCKED
+	})
+	await(t, client, cart.OrderID, "given up and refunded", refunded)
+	o := order(t, client, cart.OrderID)
+	for _, ticket := range o.Tickets {
+		if ticket.State != "void" {
+			t.Errorf("ticket %s of the order that was given up is %s", ticket.ID, ticket.State)
+		}
+	}
+	told := blockedAlerts(t, client, cart.OrderID)
+	if len(told) != 1 {
+		t.Fatalf("%d alerts tell of the order: %v", len(told), told)
+	}
+	if a := told[0]; a.Facts["order_id"] != cart.OrderID || a.Facts["payment_intent_id"] != cart.IntentID || a.Link != m.File.ConsoleURL+"/orders/"+cart.OrderID {
+		t.Errorf("the alert says %v, link %q", a.Facts, a.Link)
+	}
+	m.Sandbox.Faults.Clear(fault.Ledger)
+	awaitIdle(t, client)
+	if booked := captures(order(t, client, cart.OrderID)); len(booked) != 1 {
+		t.Errorf("captures in the ledger: %v", booked)
+	}
+	assertClean(t, m)
+}
+
+// TestPostingLandsAtTheDeadline has the ledger do what it was asked, and nobody learns of it until the order is given up, or
+// only at about that instant. Whichever comes first, each order ends completed or refunded and is booked once.
+func TestPostingLandsAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fault.Fault{
+		"before it, in silence": {Mode: fault.LostReply, Rate: 1},
+		"at the same moment":    {Mode: fault.Slow, Rate: 1, LatencyMS: 6000, Match: "POST "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMesh(t, 2, impatient)
+			client := dev.NewClient(m.File)
+			variant := newVariant(t, client, 4450, 100)
+			var carts []dev.Cart
+			for range 6 {
+				carts = append(carts, start(t, client, variant, 1))
+			}
+			if err := m.Sandbox.Faults.Set(fault.Ledger, f); err != nil {
+				t.Fatal(err)
+			}
+			for _, cart := range carts {
+				if err := client.Pay(within(t, time.Minute), cart, dev.ViaWebhook); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, cart := range carts {
+				await(t, client, cart.OrderID, "ended", func(o *checkoutv1.Order) bool { return completed(o) || refunded(o) })
+			}
+			m.Sandbox.Faults.Clear(fault.Ledger)
+			awaitIdle(t, client)
+			ends := map[string]int{}
+			for _, cart := range carts {
+				o := order(t, client, cart.OrderID)
+				ends[o.FulfilmentState]++
+				if booked := captures(o); len(booked) != 1 || booked["capture:"+cart.IntentID] != 1 {
+					t.Errorf("order %s is %s; captures in the ledger: %v", o.OrderID, o.FulfilmentState, booked)
+				}
+				if told := blockedAlerts(t, client, cart.OrderID); len(told) > 1 {
+					t.Errorf("%d alerts tell of order %s", len(told), cart.OrderID)
+				}
+			}
+			t.Logf("ends: %v", ends)
+			if f.Mode == fault.LostReply && ends["unfulfillable"] != len(carts) {
+				t.Errorf("ends %v, want all given up", ends)
+			}
+			assertClean(t, m)
+		})
+	}
+}
+
+func refunded(o *checkoutv1.Order) bool {
+	return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE &&
+		o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
+}
+
+// sentAlert is an alert as the sink got it.
+type sentAlert struct {
+	Kind    string         `json:"kind"`
+	Subject string         `json:"subject"`
+	Facts   map[string]any `json:"facts"`
+	Link    string         `json:"link"`
+}
+
+// blockedAlerts are the alerts that were delivered about an order that waits.
+func blockedAlerts(t *testing.T, client *dev.Client, orderID string) []sentAlert {
+	t.Helper()
+	res, err := client.HTTP.Get(client.File.Sandbox.AlertLogURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var log []struct {
+		Body sentAlert `json:"body"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&log); err != nil {
+		t.Fatal(err)
+	}
+	var told []sentAlert
+	for _, entry := range log {
+		if entry.Body.Kind == "order_blocked" && entry.Body.Subject == orderID {
+			told = append(told, entry.Body)
+		}
+	}
+	return told
+}
+
+// awaitIdle waits until nothing at all is left to do.
+func awaitIdle(t *testing.T, client *dev.Client) {
+	t.Helper()
+	ctx := within(t, 2*time.Minute)
+	orders, err := client.Orders.ListOrders(ctx, &checkoutv1.ListOrdersRequest{PageSize: 1})
+	if err != nil || len(orders.GetOrders()) == 0 {
+		t.Fatalf("there is no order: %v", err)
+	}
+	for {
+		left, err := client.Left(ctx, orders.GetOrders()[0].GetId(), nil)
+		if err == nil && left == "" {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("still to do: %s %v", left, err)
+		}
+		pause(ctx)
+	}
+}
