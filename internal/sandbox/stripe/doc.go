@@ -30,12 +30,15 @@
 //	POST disputes/{id}/escalate           an inquiry becomes a chargeback
 //	POST disputes/{id}/reinstate          {return_fee?}: the money of a lost one comes back
 //	POST charges/{id}/early_fraud_warning {fraud_type?}
+//	POST charges/{id}/review              {reason?=rule}: a manual review opens
+//	POST reviews/{id}/close               {closed_reason?=approved}
 //	POST payouts                          {currency?=eur}: the automatic payout of all that is available
 //	POST payouts/{id}/in_transit, payouts/{id}/paid
 //	POST payouts/{id}/fail                {failure_code?}: also after it was paid
 //	PUT  accounts/{id}                    connect or change an account {charges_enabled?, payouts_enabled?, details_submitted?,
 //	                                      currently_due?, disabled_reason?, country?, default_currency?, email?, metadata?}
 //	POST accounts/{id}/deauthorize        it leaves: no call may name it any more
+//	POST accounts/{id}/bank_account       {change?=created|updated|deleted, bank_account?}: where its payouts go
 //	POST refunds/{id}/fail                {reason?}: also days after it succeeded
 //	POST refunds/{id}/succeed             end a pending refund
 //	POST refunds/{id}/reference           {reference?}: the acquirer's number became known
