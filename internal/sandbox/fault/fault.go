@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
 // Mode is how a call goes wrong.
@@ -88,6 +90,7 @@ type Faults struct {
 type active struct {
 	Fault
 	hits    int
+	times   []time.Time   // of the latest hits
 	cleared chan struct{} // closed when the fault ends: lets go of what hangs
 }
 
@@ -137,10 +140,15 @@ func (f *Faults) end(party string) {
 	}
 }
 
+// hitTimesMax bounds how many hits are remembered with their times.
+const hitTimesMax = 1000
+
 // Status is a fault in force and how often it has struck.
 type Status struct {
 	Fault
 	Hits int `json:"hits"`
+	// HitTimes are the times of the latest hits, at most 1000: how a caller retries.
+	HitTimes []time.Time `json:"hit_times,omitempty"`
 }
 
 // List returns the faults in force by party.
@@ -149,7 +157,7 @@ func (f *Faults) List() map[string]Status {
 	defer f.mu.Unlock()
 	out := make(map[string]Status, len(f.active))
 	for party, a := range f.active {
-		out[party] = Status{Fault: a.Fault, Hits: a.hits}
+		out[party] = Status{Fault: a.Fault, Hits: a.hits, HitTimes: slices.Clone(a.times)}
 	}
 	return out
 }
@@ -174,6 +182,8 @@ func (f *Faults) Draw(party, call string, only ...Mode) *Hit {
 		return nil
 	}
 	a.hits++
+	a.times = append(a.times, clock.System{}.Now())
+	a.times = a.times[max(0, len(a.times)-hitTimesMax):]
 	return &Hit{Fault: a.Fault, cleared: a.cleared}
 }
 
