@@ -249,6 +249,7 @@ func TestUp(t *testing.T) {
 			t.Errorf("check: %s", line)
 		}
 	}
+	driveReconcile(t, u)
 	must(t, exitDone, "doctor", "-dev", u.devFile)
 	if code := u.stop(); code != exitDone {
 		t.Errorf("up ends with %d", code)
