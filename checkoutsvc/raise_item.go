@@ -2,6 +2,7 @@ package checkoutsvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,13 @@ func (s *Service) RaiseOperatorItem(
 	}
 	now := s.Clock.Now()
 	return idem.Do(ctx, s.Pool, now, idem.Fingerprint(1, parts...), func(ctx context.Context, tx pgx.Tx) (*checkoutv1.RaiseOperatorItemResponse, error) {
+		if req.GetOrderId() != "" {
+			if _, err := s.q.GetOrderStates(ctx, tx, req.GetOrderId()); errors.Is(err, pgx.ErrNoRows) {
+				return nil, errNoOrder
+			} else if err != nil {
+				return nil, fmt.Errorf("get order: %w", err)
+			}
+		}
 		_, err := s.raiseItem(ctx, tx, now, req.GetOrderId(), operatorItem{
 			Kind: req.GetKind(), Subject: req.GetSubject(), Intent: req.GetPaymentIntentId(), Facts: req.GetFacts(), Action: req.GetSuggestedAction(),
 		})

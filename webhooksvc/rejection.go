@@ -6,7 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dayof/dayof/internal/chassis/jobs")
+	"github.com/dayof/dayof/internal/chassis/jobs"
+)
 
 const (
 	// rejectionWindow is the time over which refused deliveries are counted for an alert.
