@@ -34,7 +34,7 @@ func startExpress(ctx context.Context, dir, database, secret string, connections
 		if err != nil {
 			return nil, fmt.Errorf("%w; run this from the root of the module", err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil { //nolint:gosec // the names are ours
 			return nil, err
 		}
 	}

@@ -95,7 +95,7 @@ func (c *caller) run(ctx context.Context) error {
 		if c.rate > 0 {
 			due = c.start.Add(time.Duration(turn*c.connections+c.number) * time.Second / time.Duration(c.rate))
 			if err := sleepUntil(ctx, c.clock, due); err != nil {
-				return nil //nolint:nilerr // another connection has failed and says so
+				return nil // another connection has failed and says so
 			}
 		}
 		if !due.Before(c.until) {
