@@ -274,6 +274,37 @@ func TestRefundBeforeCompletion(t *testing.T) {
 	assertClean(t, m)
 }
 
+// TestRefundWhileDisputed is refused until the dispute is won.
+func TestRefundWhileDisputed(t *testing.T) {
+	t.Parallel()
+	client := dev.NewClient(shared.File)
+	ctx := within(t, 3*time.Minute)
+	cart := start(t, client, newVariant(t, client, 4450, 10), 1)
+	if err := client.Pay(ctx, cart, dev.ViaBoth); err != nil {
+		t.Fatal(err)
+	}
+	id := openDispute(ctx, t, client, cart)
+	await(t, client, cart.OrderID, "disputed", func(o *checkoutv1.Order) bool { return dev.Word(o.GetPaymentState()) == "disputed" })
+	request := &checkoutv1.RefundOrderRequest{OrderId: cart.OrderID}
+	if _, err := client.Orders.RefundOrder(keyed(ctx), request); problem.Reason(err) != "ORDER_DISPUTED" {
+		t.Errorf("a refund while the payment is disputed is answered by %v", err)
+	}
+	if got := refundSums(t, client, cart.OrderID, cart.IntentID); got != (sums{}) {
+		t.Errorf("refunded while disputed: %+v", got)
+	}
+	if _, err := client.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes/"+id+"/close", map[string]any{"status": "won"}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, client, cart.OrderID, "paid again", func(o *checkoutv1.Order) bool { return dev.Word(o.GetPaymentState()) == "paid" })
+	if _, err := client.Orders.RefundOrder(keyed(ctx), request); err != nil {
+		t.Fatal(err)
+	}
+	awaitEntries(t, client, cart.OrderID, "refund:")
+	if want, got := (sums{4450, 4450, 4450}), refundSums(t, client, cart.OrderID, cart.IntentID); got != want {
+		t.Errorf("refunded %+v, want %+v", got, want)
+	}
+}
+
 // openDispute lets the buyer's bank dispute the whole payment.
 func openDispute(ctx context.Context, t *testing.T, client *dev.Client, cart dev.Cart) string {
 	t.Helper()
