@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 		}
 		defer os.RemoveAll(dir)
 		o.config.Program = filepath.Join(dir, "dayof")
-		if err := build(ctx, "", o.config.Program, out); err != nil {
+		if err := build(ctx, o.config.Program, out); err != nil {
 			return true, err
 		}
 	}
@@ -111,10 +111,11 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 	return failed, nil
 }
 
-// build makes the dayof binary from the tree in dir.
-func build(ctx context.Context, dir, program string, out io.Writer) error {
-	command := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/dayof")
-	command.Dir, command.Stdout, command.Stderr = dir, out, out
+// build makes the dayof binary from the tree that this command is run in.
+func build(ctx context.Context, program string, out io.Writer, flags ...string) error {
+	args := append(append([]string{"build", "-o", program}, flags...), "./cmd/dayof")
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Stdout, command.Stderr = out, out
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("build dayof: %w", err)
 	}

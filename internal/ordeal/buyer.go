@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,17 +26,15 @@ const retryPause = 100 * time.Millisecond
 // buyAll lets all sales happen: half of them at once, as when a sale opens, and the others one by one while things break.
 func (o *ordeal) buyAll(ctx context.Context, variant *checkoutv1.Variant) error {
 	work := make(chan int)
-	var mu sync.Mutex
-	var failure error
 	var wg sync.WaitGroup
 	for range max(o.config.Buyers, 1) {
 		wg.Go(func() {
 			for i := range work {
 				o.awaitTurn(ctx, i)
 				if err := o.buy(ctx, variant, i); err != nil {
-					mu.Lock()
-					failure = errors.Join(failure, fmt.Errorf("sale %d: %w", i, err))
-					mu.Unlock()
+					o.mu.Lock()
+					o.unserved = append(o.unserved, fmt.Sprintf("sale %d: %v", i, err))
+					o.mu.Unlock()
 				}
 			}
 		})
@@ -45,7 +44,11 @@ func (o *ordeal) buyAll(ctx context.Context, variant *checkoutv1.Variant) error 
 	}
 	close(work)
 	wg.Wait()
-	return failure
+	if len(o.paid) == 0 {
+		return fmt.Errorf("nobody could pay: %s", strings.Join(o.unserved, "; "))
+	}
+	o.violated("buyer_is_served", o.unserved...)
+	return nil
 }
 
 // awaitTurn waits until so many blows were dealt that the sale is in proportion.
@@ -82,6 +85,9 @@ func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) er
 	defer cancel()
 	b := o.newBuyer(i)
 	tickets, tells, hasPhone, refunds := int32(1+b.chance(2)), b.chance(2) == 0, b.chance(4) == 0, b.chance(4) == 0
+	if o.config.AllHavePhones {
+		hasPhone = true
+	}
 	req := &checkoutv1.StartCheckoutRequest{
 		EventId: variant.GetEventId(),
 		Lines:   []*checkoutv1.CartLine{{VariantId: variant.GetId(), Quantity: tickets}},

@@ -2,11 +2,16 @@ package ordeal
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dayof/dayof/internal/chassis/crash"
 )
 
 // takeUpMax is the longest that an order may be without a walker after the one that it had fell: its lease of 8 s, and the
@@ -151,6 +156,51 @@ func (o *ordeal) judgeOrder(ctx context.Context) error {
 			}
 			return nil
 		})
+		return err
+	})
+}
+
+// judgeOnce wants what a stop of a walker must not double: one mail per buyer, and each pass issued once. A crash or a fault
+// may repeat a mail, which then is the same one, so only ordeals without them are judged.
+func (o *ordeal) judgeOnce(ctx context.Context) error {
+	if o.config.StopPoint == "" || strings.HasPrefix(o.config.StopPoint, crash.CheckoutReceiptSent) || len(o.plan) > 0 {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.mesh.File.Sandbox.MailLogURL, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var log []struct {
+		To []string `json:"to"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&log); err != nil {
+		return fmt.Errorf("read mails: %w", err)
+	}
+	mails := map[string]int{}
+	for _, m := range log {
+		for _, to := range m.To {
+			mails[to]++
+		}
+	}
+	for to, count := range mails {
+		if count > 1 {
+			o.violated("receipt_is_sent_once", fmt.Sprintf("%s got %d mails", to, count))
+		}
+	}
+	return o.onDatabase(ctx, "pass", func(pool *pgxpool.Pool) error {
+		// Nobody changes a pass here but who voids it.
+		rows, err := pool.Query(ctx, `select format('pass %s is at revision %s', serial, revision) from passes
+			where revision > 1 and not coalesce((content->>'voided')::boolean, false)`)
+		if err != nil {
+			return fmt.Errorf("read revisions: %w", err)
+		}
+		anew, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		o.violated("pass_is_issued_once", anew...)
 		return err
 	})
 }

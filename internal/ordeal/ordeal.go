@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/dev"
@@ -38,6 +40,10 @@ type Config struct {
 	// CrashPoint arms the first replica of its service to die at a named point, and StopPoint to stop there for StopFor.
 	CrashPoint, StopPoint string
 	StopFor               time.Duration
+	// Patience is how long everything may take to come to an end once nothing is broken any more; 0 means 2 minutes.
+	Patience time.Duration
+	// AllHavePhones gives every buyer a phone, and half of them their money back later.
+	AllHavePhones bool
 	// Settings are settings of the services, such as shortened times.
 	Settings map[string]string
 	// PostgresSettings are settings of the server; its data must survive a crash of the server, not of the machine.
@@ -52,7 +58,7 @@ type Report struct {
 	Completed  int
 	Refunded   int // of those that were given up
 	Violations []string
-	// OrdersEnded is how long after the last sale the last paid order was completed or refunded, by the replicas that live.
+	// OrdersEnded is how long after the last sale, and with all replicas alive, the last paid order was completed or refunded.
 	OrdersEnded time.Duration
 	// Recovery is how long after that nothing at all was left to do.
 	Recovery time.Duration
@@ -66,15 +72,18 @@ type Report struct {
 }
 
 const (
-	// settleTimeout is how long everything may take to come to an end once nothing is broken any more.
-	settleTimeout = 2 * time.Minute
-	settlePoll    = 200 * time.Millisecond
+	// patience is how long everything may take to come to an end once nothing is broken any more, unless Config says so.
+	patience   = 2 * time.Minute
+	settlePoll = 200 * time.Millisecond
 )
 
 // Run starts a system, lets it suffer, and reports. An error means that the ordeal itself could not be held.
 func Run(ctx context.Context, c Config) (Report, error) {
 	if c.Replicas == 0 {
 		c.Replicas = 2
+	}
+	if c.Patience == 0 {
+		c.Patience = patience
 	}
 	if c.Log == nil {
 		c.Log = io.Discard
@@ -112,6 +121,8 @@ type ordeal struct {
 	mu    sync.Mutex  // of the log and of what follows
 	paid  []string    // orders whose money was captured
 	falls []time.Time // of replicas of checkoutsvc
+	// unserved tells why buyers gave up.
+	unserved []string
 }
 
 func (o *ordeal) run(ctx context.Context) error {
@@ -131,13 +142,14 @@ func (o *ordeal) run(ctx context.Context) error {
 		return err
 	}
 	o.mesh.Sandbox.Faults.ClearAll()
-	o.report.OrdersEnded = o.wait(ctx, o.openOrders)
 	if o.config.CrashPoint != "" && o.armed() == "checkout" {
-		// It stayed dead until another replica had taken its orders up.
+		// It stays dead until another replica has taken its walks up and finished them.
+		o.wait(ctx, o.openWalks)
 		if err := o.mesh.Restart(ctx, o.armed(), 0); err != nil {
 			return err
 		}
 	}
+	o.report.OrdersEnded = o.wait(ctx, o.openOrders)
 	o.report.Recovery = o.wait(ctx, func(ctx context.Context) (string, error) { return o.witness().Left(ctx, o.paid[0], nil) })
 	return o.judge(ctx)
 }
@@ -187,7 +199,7 @@ func (o *ordeal) say(format string, args ...any) {
 // wait polls until nothing is left and returns how long that took. What is left when time runs out is a violation.
 func (o *ordeal) wait(ctx context.Context, left func(ctx context.Context) (string, error)) time.Duration {
 	from := o.mesh.Clock().Now()
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.config.Patience)
 	defer cancel()
 	what := ""
 	for {
@@ -209,6 +221,19 @@ func (o *ordeal) wait(ctx context.Context, left func(ctx context.Context) (strin
 		case <-time.After(settlePoll):
 		}
 	}
+}
+
+// openWalks says how many orders are in their walk.
+func (o *ordeal) openWalks(ctx context.Context) (left string, err error) {
+	err = o.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
+		var open int
+		err := pool.QueryRow(ctx, `select count(*) from orders where fulfilment in ('in_progress', 'ledger_blocked')`).Scan(&open)
+		if open > 0 {
+			left = fmt.Sprintf("%d orders are in their walk", open)
+		}
+		return err
+	})
+	return left, err
 }
 
 // openOrders says which paid order has not ended.
@@ -262,7 +287,7 @@ func (o *ordeal) judge(ctx context.Context) error {
 	for _, r := range results {
 		o.violated(r.Name, r.Violations...)
 	}
-	return errors.Join(o.judgeHistory(ctx), o.judgeOrder(ctx), o.judgePhones(ctx))
+	return errors.Join(o.judgeHistory(ctx), o.judgeOrder(ctx), o.judgeOnce(ctx), o.judgePhones(ctx))
 }
 
 // violated notes what broke a rule.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/pgtest"
@@ -47,6 +48,7 @@ func TestOrdeal(t *testing.T) {
 		"Postgres fails":            {DatabaseFailures: 3},
 		"die before tx 2":           {CrashPoint: crash.CheckoutWalkFinishing + ":3"},
 		"die after the posting":     {CrashPoint: crash.LedgerPosted + ":3"},
+		"stop before tx 2":          {StopPoint: crash.CheckoutWalkFinishing + ":3", StopFor: 20 * time.Second},
 	}
 	for name, c := range ordeals {
 		t.Run(name, func(t *testing.T) {
