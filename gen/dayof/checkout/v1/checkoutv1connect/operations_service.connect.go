@@ -54,7 +54,7 @@ type OperationsServiceClient interface {
 	// item succeeds and changes nothing.
 	ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error)
 	// RaiseOperatorItem raises an item once per kind and subject, for what another service cannot decide. Repeats return the
-	// item that is there, resolved or not.
+	// item that is there, resolved or not. Problems: ORDER_NOT_FOUND (not_found) for an order that does not exist.
 	RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error)
 }
 
@@ -137,7 +137,7 @@ type OperationsServiceHandler interface {
 	// item succeeds and changes nothing.
 	ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error)
 	// RaiseOperatorItem raises an item once per kind and subject, for what another service cannot decide. Repeats return the
-	// item that is there, resolved or not.
+	// item that is there, resolved or not. Problems: ORDER_NOT_FOUND (not_found) for an order that does not exist.
 	RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error)
 }
 
