@@ -124,6 +124,7 @@ const (
 // renderPass returns pass.json, with times in the venue's zone. Equal arguments give equal bytes.
 func renderPass(c content, id passIdentity, zone *time.Location) ([]byte, error) {
 	language := languageOf(c.Language)
+	words := phrasebook(language)
 	at := func(t time.Time) string { return t.In(zone).Format(time.RFC3339) }
 	opens := c.Event.StartTime
 	if c.Event.DoorsTime != nil && c.Event.DoorsTime.Before(opens) {
@@ -150,7 +151,7 @@ func renderPass(c content, id passIdentity, zone *time.Location) ([]byte, error)
 		ExpirationDate:      at(c.Event.EndTime.Add(expireAfter)),
 		RelevantDate:        at(opens),
 		RelevantDates:       []relevance{{StartDate: at(opens), EndDate: at(relevantEnd)}},
-		EventTicket:         fields(c, language, at),
+		EventTicket:         fields(c, &words, at),
 		Semantics:           semantics(c, at),
 	}
 	if c.Event.Location != nil {
@@ -178,19 +179,19 @@ func newBarcode(c content) barcode {
 }
 
 // fields lays out the front and the back. Empty values are left out.
-func fields(c content, language string, at func(time.Time) string) ticketFields {
+func fields(c content, words *[phraseCount]string, at func(time.Time) string) ticketFields {
 	text := func(key string, label phrase, value string, changed phrase) field {
-		f := field{Key: key, Label: say(language, label), Value: value}
+		f := field{Key: key, Label: words[label], Value: value}
 		if changed != 0 {
-			f.ChangeMessage = say(language, changed)
+			f.ChangeMessage = words[changed]
 		}
 		return f
 	}
-	header := field{Key: "doors", Label: say(language, phraseStarts), Value: at(c.Event.StartTime)}
+	header := field{Key: "doors", Label: words[phraseStarts], Value: at(c.Event.StartTime)}
 	if c.Event.DoorsTime != nil {
 		header = field{
-			Key: "doors", Label: say(language, phraseDoors), Value: at(*c.Event.DoorsTime),
-			ChangeMessage: say(language, phraseDoorsChanged),
+			Key: "doors", Label: words[phraseDoors], Value: at(*c.Event.DoorsTime),
+			ChangeMessage: words[phraseDoorsChanged],
 		}
 	}
 	header.DateStyle, header.TimeStyle, header.IgnoresTimeZone = styleNone, styleShort, true
@@ -207,27 +208,27 @@ func fields(c content, language string, at func(time.Time) string) ticketFields 
 		text("seat", phraseSeat, c.Staff["seat"], phraseSeatChanged))
 	headers := []field{header}
 	if c.onHold() { // headers are all that one sees of a pass in a stack
-		headers = append([]field{text("state", phraseState, say(language, phraseOnHold), 0)}, headers...)
+		headers = append([]field{text("state", phraseState, words[phraseOnHold], 0)}, headers...)
 	}
 	return ticketFields{
 		HeaderFields:    headers,
-		PrimaryFields:   []field{{Key: "event", Value: c.Event.Name, ChangeMessage: say(language, phraseNameChanged)}},
+		PrimaryFields:   []field{{Key: "event", Value: c.Event.Name, ChangeMessage: words[phraseNameChanged]}},
 		SecondaryFields: []field{text("venue", phraseVenue, c.Event.VenueName, phraseVenueChanged), starts},
 		AuxiliaryFields: append(upper, lower...),
-		BackFields:      backFields(c, language, text),
+		BackFields:      backFields(c, words, text),
 	}
 }
 
 // backFields are what one turns the pass round for. Texts of others detect no links.
-func backFields(c content, language string, text func(string, phrase, string, phrase) field) []field {
+func backFields(c content, words *[phraseCount]string, text func(string, phrase, string, phrase) field) []field {
 	price := money.Money{Currency: c.Price.Currency, MinorUnits: c.Price.MinorUnits}
 	amount, _, _ := strings.Cut(price.Format(), " ")
 	status := text("status", phraseStatus, "", phraseStatusChanged)
 	switch {
 	case c.Voided:
-		status.Value = say(language, phraseVoid)
+		status.Value = words[phraseVoid]
 	case c.onHold():
-		status.Value = say(language, phraseSuspended)
+		status.Value = words[phraseSuspended]
 	}
 	all := []field{
 		status,
@@ -235,7 +236,7 @@ func backFields(c content, language string, text func(string, phrase, string, ph
 		text("ticket_number", phraseTicketNumber, c.TicketID, 0),
 		text("order", phraseOrder, c.OrderID, 0),
 		{
-			Key: "price", Label: say(language, phrasePrice), Value: json.Number(amount), CurrencyCode: price.Currency,
+			Key: "price", Label: words[phrasePrice], Value: json.Number(amount), CurrencyCode: price.Currency,
 		},
 		text("address", phraseAddress, c.Event.VenueAddress, 0),
 		text("organizer", phraseOrganizer, c.OrganizerName, 0),

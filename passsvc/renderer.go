@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dayof/dayof/passsvc/artwork"
@@ -16,6 +17,9 @@ import (
 // templateVersion is part of every entity tag. Raise it when the same content is to be shown in another way, so that
 // old and new replicas never give different bytes the same tag.
 const templateVersion = 2
+
+// eventsKept is of how many events the translations are kept, at about 16 kB each.
+const eventsKept = 256
 
 // revisionState is all that an archive is made from, besides the certificate and this release.
 type revisionState struct {
@@ -36,10 +40,16 @@ type renderer struct {
 	zones         *zoneCache
 	design        *pkpass.Design
 	translations  map[[2]string][]byte // by language and by the language of the literals
+
+	mu       sync.Mutex
+	ofEvents map[[2]string][]pkpass.File // of translated, by the language of the literals and by the event's name
 }
 
 func newRenderer(keys keyRing, webServiceURL string, zones *zoneCache) (*renderer, error) {
-	r := &renderer{keys: keys, webServiceURL: webServiceURL, zones: zones, translations: map[[2]string][]byte{}}
+	r := &renderer{
+		keys: keys, webServiceURL: webServiceURL, zones: zones,
+		translations: map[[2]string][]byte{}, ofEvents: map[[2]string][]pkpass.File{},
+	}
 	images, err := fs.ReadDir(artwork.Images, ".")
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
@@ -97,14 +107,33 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 		return pkpass.Archive{}, err
 	}
 	files := []pkpass.File{{Name: "pass.json", Data: rendered}}
-	literal := languageOf(s.Content.Language)
+	files = append(files, r.translated(languageOf(s.Content.Language), s.Content.Event.Name)...)
+	return r.design.Build(files, certificate, certificate.SigningTime(s.ReviseTime))
+}
+
+// translated returns the pass.strings of all languages for passes of an event that are written in the language literal.
+// They are the same for all of its passes, and kept until there are too many.
+func (r *renderer) translated(literal, eventName string) []pkpass.File {
+	key := [2]string{literal, eventName}
+	r.mu.Lock()
+	files, known := r.ofEvents[key]
+	r.mu.Unlock()
+	if known {
+		return files
+	}
 	for _, language := range languages() {
 		shared := r.translations[[2]string{language, literal}]
 		files = append(files, pkpass.File{
 			Name: language + ".lproj/pass.strings",
 			// The capacity is cut so that appending copies.
-			Data: descriptionString(slices.Clip(shared), language, literal, s.Content.Event.Name),
-		})
+			Data: descriptionString(slices.Clip(shared), language, literal, eventName),
+		}.Hashed())
 	}
-	return r.design.Build(files, certificate, certificate.SigningTime(s.ReviseTime))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ofEvents) >= eventsKept {
+		clear(r.ofEvents)
+	}
+	r.ofEvents[key] = files
+	return files
 }

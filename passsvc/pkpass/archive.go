@@ -15,6 +15,26 @@ import (
 type File struct {
 	Name string // path in the package, such as "pass.json" or "de.lproj/pass.strings"
 	Data []byte
+
+	hashes *fileHashes // nil: to be computed
+}
+
+type fileHashes struct {
+	sum [sha1.Size]byte
+	crc uint32
+}
+
+// Hashed returns f with its hashes, for a file that goes into many packages. Its data must not be changed afterwards.
+func (f File) Hashed() File {
+	f.hashes = f.hash()
+	return f
+}
+
+func (f File) hash() *fileHashes {
+	if f.hashes != nil {
+		return f.hashes
+	}
+	return &fileHashes{sum: sha1.Sum(f.Data), crc: crc32.ChecksumIEEE(f.Data)} //nolint:gosec // see above
 }
 
 // The names that Apple gives to the files that every package has.
@@ -37,7 +57,9 @@ type Design struct {
 func NewDesign(files []File) *Design {
 	d := &Design{files: slices.Clone(files)}
 	all := sha1.New() //nolint:gosec // see above
-	for _, f := range d.files {
+	for i, f := range d.files {
+		f = f.Hashed()
+		d.files[i] = f
 		d.zip.add(f)
 		entry := newManifestEntry(f)
 		d.hashes = append(d.hashes, entry)
@@ -56,15 +78,17 @@ func (d *Design) Digest() []byte { return d.digest[:] }
 func (d *Design) Build(files []File, c *Certificate, signingTime time.Time) (Archive, error) {
 	entries := make([]manifestEntry, 0, len(d.hashes)+len(files))
 	entries = append(entries, d.hashes...)
+	own := make([]File, 0, len(files)+2)
 	for _, f := range files {
-		entries = append(entries, newManifestEntry(f))
+		own = append(own, f.Hashed())
+		entries = append(entries, newManifestEntry(own[len(own)-1]))
 	}
 	manifest := manifestJSON(entries)
 	signature, err := Sign(manifest, c, signingTime)
 	if err != nil {
 		return Archive{}, err
 	}
-	own := append(slices.Clone(files), File{manifestFile, manifest}, File{signatureFile, signature})
+	own = append(own, File{Name: manifestFile, Data: manifest}, File{Name: signatureFile, Data: signature})
 	z := newZipWriter(len(d.zip.out), d.zip.entries, own)
 	for _, f := range own {
 		z.add(f)
@@ -102,7 +126,7 @@ type manifestEntry struct {
 }
 
 func newManifestEntry(f File) manifestEntry {
-	return manifestEntry{name: f.Name, sum: sha1.Sum(f.Data)} //nolint:gosec // see above
+	return manifestEntry{name: f.Name, sum: f.hash().sum}
 }
 
 // manifestJSON writes the object by hand, in the order given: it is small and must always be the same bytes.
@@ -156,7 +180,7 @@ func newZipWriter(offset int, entries []zipEntry, files []File) zipWriter {
 
 func (z *zipWriter) add(f File) {
 	e := zipEntry{
-		name: f.Name, crc: crc32.ChecksumIEEE(f.Data), size: uint32(len(f.Data)), offset: uint32(z.offset + len(z.out)),
+		name: f.Name, crc: f.hash().crc, size: uint32(len(f.Data)), offset: uint32(z.offset + len(z.out)),
 	}
 	z.entries = append(z.entries, e)
 	z.out = append(z.out, "PK\x03\x04"...)
