@@ -16,6 +16,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -177,7 +178,7 @@ func (s *Service) GetAccount(ctx context.Context, req *checkoutv1.GetAccountRequ
 
 // ListAccounts implements AccountService.
 func (s *Service) ListAccounts(ctx context.Context, req *checkoutv1.ListAccountsRequest) (*checkoutv1.ListAccountsResponse, error) {
-	after, err := readCursor(req.GetPageToken(), "accounts", cursor{})
+	after, err := page.Parse(req.GetPageToken(), "accounts", cursor{})
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func (s *Service) ListAccounts(ctx context.Context, req *checkoutv1.ListAccounts
 	res := &checkoutv1.ListAccountsResponse{}
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		res.NextPageToken = cursor{List: "accounts", Time: zeroTime, ID: rows[size-1].ID}.token()
+		res.NextPageToken = page.Token("accounts", cursor{Time: zeroTime, ID: rows[size-1].ID})
 	}
 	for _, row := range rows {
 		res.Accounts = append(res.Accounts, accountToProto(row))

@@ -14,6 +14,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -60,7 +61,7 @@ func (s *Service) GetEvent(ctx context.Context, req *checkoutv1.GetEventRequest)
 
 // ListEvents implements CatalogService.
 func (s *Service) ListEvents(ctx context.Context, req *checkoutv1.ListEventsRequest) (*checkoutv1.ListEventsResponse, error) {
-	after, err := readCursor(req.GetPageToken(), "events", cursor{Time: time.Unix(0, 0)})
+	after, err := page.Parse(req.GetPageToken(), "events", cursor{Time: time.Unix(0, 0)})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (s *Service) ListEvents(ctx context.Context, req *checkoutv1.ListEventsRequ
 	if len(events) > int(size) {
 		events = events[:size]
 		last := events[size-1]
-		res.NextPageToken = cursor{List: "events", Time: last.StartTime, ID: last.ID}.token()
+		res.NextPageToken = page.Token("events", cursor{Time: last.StartTime, ID: last.ID})
 	}
 	for _, e := range events {
 		res.Events = append(res.Events, eventToProto(e))

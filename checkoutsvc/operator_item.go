@@ -14,6 +14,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -21,7 +22,7 @@ import (
 func (s *Service) ListOperatorItems(
 	ctx context.Context, req *checkoutv1.ListOperatorItemsRequest,
 ) (*checkoutv1.ListOperatorItemsResponse, error) {
-	before, err := readCursor(req.GetPageToken(), "operator_items", cursor{Time: endOfTime})
+	before, err := page.Parse(req.GetPageToken(), "operator_items", cursor{Time: endOfTime})
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +37,7 @@ func (s *Service) ListOperatorItems(
 	if len(items) > int(size) {
 		items = items[:size]
 		last := items[size-1]
-		res.NextPageToken = cursor{List: "operator_items", Time: last.CreateTime, ID: last.ID}.token()
+		res.NextPageToken = page.Token("operator_items", cursor{Time: last.CreateTime, ID: last.ID})
 	}
 	for _, item := range items {
 		out, err := operatorItemToProto(item)

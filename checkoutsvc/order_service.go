@@ -12,6 +12,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -61,7 +62,7 @@ func (o *order) timeline(notes []checkoutdb.Timeline) []*checkoutv1.TimelineEntr
 
 // ListOrders implements OrderService.
 func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
-	before, err := readCursor(req.GetPageToken(), "orders", cursor{Time: endOfTime})
+	before, err := page.Parse(req.GetPageToken(), "orders", cursor{Time: endOfTime})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 	if len(rows) > int(size) {
 		rows = rows[:size]
 		last := rows[size-1]
-		res.NextPageToken = cursor{List: "orders", Time: last.CreateTime, ID: last.ID}.token()
+		res.NextPageToken = page.Token("orders", cursor{Time: last.CreateTime, ID: last.ID})
 	}
 	for _, row := range rows {
 		o, err := readOrder(ctx, s.Pool, orderKey{ID: row.ID})

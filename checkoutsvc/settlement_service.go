@@ -9,6 +9,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -36,7 +37,7 @@ func (s *Service) ListOrderMoney(ctx context.Context, req *checkoutv1.ListOrderM
 	if size := int(params.PageSize) - 1; len(rows) > size {
 		rows = rows[:size]
 		last := rows[size-1]
-		res.NextPageToken = cursor{List: "order_money", Time: last.Time, ID: last.ID}.token()
+		res.NextPageToken = page.Token("order_money", cursor{Time: last.Time, ID: last.ID})
 	}
 	for _, row := range rows {
 		res.Lines = append(res.Lines, orderMoneyToProto(row))
@@ -85,7 +86,7 @@ func orderMoneySpan(req *checkoutv1.ListOrderMoneyRequest) (checkoutdb.ListOrder
 		}
 		*bound.into = bound.time.AsTime()
 	}
-	after, err := readCursor(req.GetPageToken(), "order_money", cursor{Time: time.Time{}.AddDate(1, 0, 0)})
+	after, err := page.Parse(req.GetPageToken(), "order_money", cursor{Time: time.Time{}.AddDate(1, 0, 0)})
 	p.AfterTime, p.AfterID = after.Time, after.ID
 	return p, err
 }

@@ -2,9 +2,6 @@ package ledgersvc
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,6 +15,7 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
@@ -137,7 +135,7 @@ const runPageDefault = 50
 // ListReconciliationRuns implements ReconciliationService.
 func (s *Service) ListReconciliationRuns(ctx context.Context, req *ledgerv1.ListReconciliationRunsRequest) (*ledgerv1.ListReconciliationRunsResponse, error) {
 	list := fmt.Sprintf("runs %d", req.GetKind())
-	before, err := parseTimeToken(req.GetPageToken(), list)
+	before, err := page.Parse(req.GetPageToken(), list, afterAll)
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +143,14 @@ func (s *Service) ListReconciliationRuns(ctx context.Context, req *ledgerv1.List
 	if size == 0 {
 		size = runPageDefault
 	}
-	rows, err := s.q.RunsBefore(ctx, s.pool, before.time, before.id, int16(req.GetKind()), size+1)
+	rows, err := s.q.RunsBefore(ctx, s.pool, before.Time, before.ID, int16(req.GetKind()), size+1)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	res := &ledgerv1.ListReconciliationRunsResponse{}
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		res.NextPageToken = timeToken{time: rows[size-1].CreateTime, id: rows[size-1].ID}.String(list)
+		res.NextPageToken = page.Token(list, timePlace[string]{Time: rows[size-1].CreateTime, ID: rows[size-1].ID})
 	}
 	for _, row := range rows {
 		res.Runs = append(res.Runs, runToProto(row))
@@ -171,40 +169,6 @@ func runToProto(row ledgerdb.ReconcileRun) *ledgerv1.Run {
 		run.EndTime = timestamppb.New(*row.EndTime)
 	}
 	return run
-}
-
-// timeToken is where a page ended of a list that is sorted by time and id, the newest first.
-type timeToken struct {
-	time time.Time
-	id   string
-}
-
-const timeForm = "1 %d %s %s"
-
-// String writes the token of a page of list; it does not fit another one.
-func (t timeToken) String(list string) string {
-	digest := sha256.Sum256([]byte(list))
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, timeForm, t.time.UnixMicro(), t.id, hex.EncodeToString(digest[:8])))
-}
-
-// parseTimeToken reads what String wrote for the same list; the empty text is the beginning.
-//
-// Problems: INVALID_FIELD for anything else.
-func parseTimeToken(text, list string) (timeToken, error) {
-	if text == "" {
-		return timeToken{time: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, nil
-	}
-	raw, _ := base64.RawURLEncoding.DecodeString(text)
-	var (
-		micros     int64
-		id, digest string
-	)
-	_, err := fmt.Sscanf(string(raw), timeForm, &micros, &id, &digest)
-	t := timeToken{time: time.UnixMicro(micros).UTC(), id: id}
-	if err != nil || t.String(list) != text {
-		return timeToken{}, problem.InvalidField("page_token", "must be the next_page_token of the same list")
-	}
-	return t, nil
 }
 
 // enumWord is the snake_case word of an enum's value.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -16,6 +17,7 @@ import (
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
@@ -99,7 +101,7 @@ func kindWord(kind ledgerv1.DifferenceKind) string {
 // facts are what is known about the subject beside its amounts.
 func (x *subject) facts() facts {
 	f := facts{paymentIntentID: x.intent}
-	for _, line := range append(x.lines[:len(x.lines):len(x.lines)], x.parents...) {
+	for _, line := range slices.Concat(x.lines, x.parents) {
 		return facts{organizerID: line.GetOrganizerId(), paymentIntentID: line.GetPaymentIntentId()}
 	}
 	for _, e := range x.entries {
@@ -132,12 +134,12 @@ func (s *Service) ListDifferences(ctx context.Context, req *ledgerv1.ListDiffere
 // differences returns a page of differences and the token of the next one.
 func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFilter, size int32, token string) ([]ledgerdb.ReconcileDifference, string, error) {
 	list := fmt.Sprintf("differences %d %d %s", filter.GetState(), filter.GetKind(), filter.GetOrderId())
-	before, err := parseTimeToken(token, list)
+	before, err := page.Parse(token, list, afterAll)
 	if err != nil {
 		return nil, "", err
 	}
 	rows, err := s.q.DifferencesBefore(ctx, s.pool, ledgerdb.DifferencesBeforeParams{
-		BeforeTime: before.time, BeforeID: before.id, State: int16(filter.GetState()), Kind: int16(filter.GetKind()),
+		BeforeTime: before.Time, BeforeID: before.ID, State: int16(filter.GetState()), Kind: int16(filter.GetKind()),
 		OrderID: filter.GetOrderId(), PageSize: size + 1,
 	})
 	if err != nil {
@@ -148,7 +150,7 @@ func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFi
 	}
 	rows = rows[:size]
 	last := rows[size-1]
-	return rows, timeToken{time: last.FirstSeenTime, id: last.ID}.String(list), nil
+	return rows, page.Token(list, timePlace[string]{Time: last.FirstSeenTime, ID: last.ID}), nil
 }
 
 // ResolveDifference implements ReconciliationService.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
@@ -44,12 +45,12 @@ func (s *Service) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrderS
 // GetAccountStatement implements StatementService: lines from our copies, balances from the ledger. While entries are
 // being posted the two need not fit together.
 func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAccountStatementRequest) (*ledgerv1.GetAccountStatementResponse, error) {
-	after, err := parsePageToken(req.GetPageToken(), "account "+req.GetAccount())
+	after, err := page.Parse(req.GetPageToken(), "account "+req.GetAccount(), beforeEntries)
 	if err != nil {
 		return nil, err
 	}
 	size := pageSize(req.GetPageSize())
-	lines, err := s.q.AccountLinesAfter(ctx, s.pool, req.GetAccount(), after.transactionID, after.position, size+1)
+	lines, err := s.q.AccountLinesAfter(ctx, s.pool, req.GetAccount(), after.TransactionID, after.Position, size+1)
 	if err != nil {
 		return nil, fmt.Errorf("read postings of account: %w", err)
 	}
@@ -60,7 +61,7 @@ func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAcco
 	res := &ledgerv1.GetAccountStatementResponse{Balances: digits(balances)}
 	if len(lines) > int(size) {
 		last := lines[size-1]
-		res.NextPageToken = pageToken{transactionID: last.LedgerTransactionID, position: last.Position}.String("account " + req.GetAccount())
+		res.NextPageToken = page.Token("account "+req.GetAccount(), entryPlace{TransactionID: last.LedgerTransactionID, Position: last.Position})
 		lines = lines[:size]
 	}
 	for _, l := range lines {
@@ -90,16 +91,16 @@ func (s *Service) GetTrialBalance(ctx context.Context, _ *ledgerv1.GetTrialBalan
 // last minutes again.
 func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequest) (*ledgerv1.ListEntriesResponse, error) {
 	kind := kindNames[req.GetKind()]
-	after, err := parsePageToken(req.GetPageToken(), "entries "+kind)
+	after, err := page.Parse(req.GetPageToken(), "entries "+kind, beforeEntries)
 	if err != nil {
 		return nil, err
 	}
 	size := pageSize(req.GetPageSize())
 	var rows []ledgerdb.Entry
 	if kind == "" {
-		rows, err = s.q.EntriesAfter(ctx, s.pool, after.transactionID, size+1)
+		rows, err = s.q.EntriesAfter(ctx, s.pool, after.TransactionID, size+1)
 	} else {
-		rows, err = s.q.EntriesOfKindAfter(ctx, s.pool, kind, after.transactionID, size+1)
+		rows, err = s.q.EntriesOfKindAfter(ctx, s.pool, kind, after.TransactionID, size+1)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list entries: %w", err)
@@ -107,7 +108,7 @@ func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequ
 	res := &ledgerv1.ListEntriesResponse{}
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		res.NextPageToken = pageToken{transactionID: rows[size-1].LedgerTransactionID}.String("entries " + kind)
+		res.NextPageToken = page.Token("entries "+kind, entryPlace{TransactionID: rows[size-1].LedgerTransactionID})
 	}
 	entries, err := s.withPostings(ctx, rows)
 	if err != nil {

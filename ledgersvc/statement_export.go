@@ -8,6 +8,7 @@ import (
 	"time"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
@@ -34,18 +35,18 @@ func (s *Service) GetDayStatement(ctx context.Context, req *ledgerv1.GetDayState
 // organizerEntries returns a page of an organiser's entries and the token of the next one.
 func (s *Service) organizerEntries(ctx context.Context, organizerID string, size int32, token string) ([]entry, string, error) {
 	list := "organizer " + organizerID
-	after, err := parsePageToken(token, list)
+	after, err := page.Parse(token, list, beforeEntries)
 	if err != nil {
 		return nil, "", err
 	}
-	rows, err := s.q.EntriesOfOrganizerAfter(ctx, s.pool, organizerID, after.transactionID, size+1)
+	rows, err := s.q.EntriesOfOrganizerAfter(ctx, s.pool, organizerID, after.TransactionID, size+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("read entries of organizer: %w", err)
 	}
 	next := ""
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		next = pageToken{transactionID: rows[size-1].LedgerTransactionID}.String(list)
+		next = page.Token(list, entryPlace{TransactionID: rows[size-1].LedgerTransactionID})
 	}
 	entries, err := s.withPostings(ctx, rows)
 	return entries, next, err
@@ -58,16 +59,12 @@ func (s *Service) dayEntries(ctx context.Context, text string, size int32, token
 		return nil, "", problem.InvalidField("day", "must be a day such as 2026-05-01")
 	}
 	list := "day " + text
-	params := ledgerdb.EntriesBetweenAfterParams{FromTime: from, UntilTime: from.Add(day), AfterTime: from.Add(-time.Second), PageSize: size + 1}
-	if token != "" {
-		after, err := parseTimeToken(token, list)
-		if err != nil {
-			return nil, "", err
-		}
-		params.AfterTime = after.time
-		if params.AfterID, err = strconv.ParseInt(after.id, 10, 64); err != nil {
-			return nil, "", problem.InvalidField("page_token", "must be the next_page_token of the same list")
-		}
+	after, err := page.Parse(token, list, timePlace[int64]{Time: from.Add(-time.Second)})
+	if err != nil {
+		return nil, "", err
+	}
+	params := ledgerdb.EntriesBetweenAfterParams{
+		FromTime: from, UntilTime: from.Add(day), AfterTime: after.Time, AfterID: after.ID, PageSize: size + 1,
 	}
 	rows, err := s.q.EntriesBetweenAfter(ctx, s.pool, params)
 	if err != nil {
@@ -77,7 +74,7 @@ func (s *Service) dayEntries(ctx context.Context, text string, size int32, token
 	if len(rows) > int(size) {
 		rows = rows[:size]
 		last := rows[size-1]
-		next = timeToken{time: last.EffectiveTime, id: strconv.FormatInt(last.LedgerTransactionID, 10)}.String(list)
+		next = page.Token(list, timePlace[int64]{Time: last.EffectiveTime, ID: last.LedgerTransactionID})
 	}
 	entries, err := s.withPostings(ctx, rows)
 	return entries, next, err
@@ -146,18 +143,18 @@ func (s *Service) statementEntries(ctx context.Context, req *ledgerv1.ExportStat
 // accountLines returns a page of an account's postings.
 func (s *Service) accountLines(ctx context.Context, address string, size int32, token string) ([][]string, string, error) {
 	list := "account " + address
-	after, err := parsePageToken(token, list)
+	after, err := page.Parse(token, list, beforeEntries)
 	if err != nil {
 		return nil, "", err
 	}
-	rows, err := s.q.AccountLinesAfter(ctx, s.pool, address, after.transactionID, after.position, size+1)
+	rows, err := s.q.AccountLinesAfter(ctx, s.pool, address, after.TransactionID, after.Position, size+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("read postings of account: %w", err)
 	}
 	next := ""
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		next = pageToken{transactionID: rows[size-1].LedgerTransactionID, position: rows[size-1].Position}.String(list)
+		next = page.Token(list, entryPlace{TransactionID: rows[size-1].LedgerTransactionID, Position: rows[size-1].Position})
 	}
 	references := make([]string, len(rows))
 	for i, row := range rows {
