@@ -92,10 +92,8 @@ func TestSecondCapturedIntentIsReceiptedAndRefunded(t *testing.T) {
 	if got.GetPayingIntentId() == second {
 		surplus = s.GetPaymentIntentId()
 	}
-	if w.ledger.has("capture:"+got.GetPayingIntentId()) != ledgerv1.EntryKind_ENTRY_KIND_SALE ||
-		w.ledger.has("capture:"+surplus) != ledgerv1.EntryKind_ENTRY_KIND_RECEIPT {
-		t.Errorf("ledger has %v", w.ledger.entries)
-	}
+	w.waitForEntry("capture:"+got.GetPayingIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
+	w.waitForEntry("capture:"+surplus, ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
 	if got.GetPaymentState() != checkoutv1.PaymentState_PAYMENT_STATE_PAID || got.GetRefundedMinorUnits() != 0 {
 		t.Errorf("surplus money counts: %v, refunded %d", got.GetPaymentState(), got.GetRefundedMinorUnits())
 	}

@@ -375,6 +375,21 @@ func (w *world) items(orderID string) []string {
 }
 
 // count runs a query that returns one number.
+// waitForEntry waits until the ledger has an entry, and checks what kind it is.
+func (w *world) waitForEntry(reference string, want ledgerv1.EntryKind) {
+	w.t.Helper()
+	deadline := (clock.System{}).Now().Add(patience)
+	for w.ledger.has(reference) == ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED {
+		if (clock.System{}).Now().After(deadline) {
+			w.t.Fatalf("the ledger never has %s", reference)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	if kind := w.ledger.has(reference); kind != want {
+		w.t.Errorf("the ledger has %v under %s, want %v", kind, reference, want)
+	}
+}
+
 func (w *world) count(sql string, args ...any) int {
 	w.t.Helper()
 	var n int
