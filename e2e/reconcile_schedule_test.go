@@ -76,7 +76,7 @@ func TestReconcileBySchedule(t *testing.T) {
 		t.Errorf("what had not settled was looked at: %v", last)
 	}
 	p.awaitTicks()
-	clk.Advance(10 * time.Minute)
+	clk.Advance(15 * time.Minute) // further than one interval: the run begins where the last one ended
 	if last := awaitRuns(t, client, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 3); last.GetOrderLineCount() != 2 || last.GetOpenedCount() != 1 {
 		t.Errorf("the continuous run saw %v", last)
 	}

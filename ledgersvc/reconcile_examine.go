@@ -311,7 +311,7 @@ func (x *subject) newest() time.Time {
 }
 
 func (x *subject) orderID() string {
-	for _, line := range append(slices.Clone(x.lines), x.parents...) {
+	for _, line := range slices.Concat(x.lines, x.parents) {
 		return line.GetOrderId()
 	}
 	for _, e := range x.entries {

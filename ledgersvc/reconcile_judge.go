@@ -3,7 +3,6 @@ package ledgersvc
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -21,118 +20,6 @@ type difference struct {
 	kind            ledgerv1.DifferenceKind
 	expected, found *money.Money
 	cause           string
-}
-
-// sums are amounts by asset.
-type sums map[string]int64
-
-func (s sums) assets() []string { return sortedKeys(s) }
-
-// equal says whether two sides agree; what is zero on one may be absent on the other.
-func (s sums) equal(other sums) bool {
-	for asset, amount := range s {
-		if other[asset] != amount {
-			return false
-		}
-	}
-	for asset, amount := range other {
-		if s[asset] != amount {
-			return false
-		}
-	}
-	return true
-}
-
-// amount picks the amount to show: that of an asset on which the other side differs.
-func (s sums) amount(other sums) *money.Money {
-	assets := s.assets()
-	i := slices.IndexFunc(assets, func(asset string) bool { return s[asset] != other[asset] })
-	if i < 0 {
-		if len(assets) == 0 {
-			return nil
-		}
-		i = 0
-	}
-	m, err := money.FromFormanceAsset(assets[i], s[assets[i]])
-	if err != nil {
-		m = money.Money{Currency: assets[i], MinorUnits: s[assets[i]]}
-	}
-	return &m
-}
-
-func (s sums) String() string {
-	if len(s) == 0 {
-		return "nothing"
-	}
-	var words []string
-	for _, asset := range s.assets() {
-		words = append(words, sums{asset: s[asset]}.amount(nil).Format())
-	}
-	return strings.Join(words, " and ")
-}
-
-// said are the amounts of each side.
-type said struct {
-	order  sums // what orders say
-	booked sums // what the ledger says of orders
-	ledger sums // what the ledger says of Stripe
-	stripe sums
-	copies sums // what our copies say of orders, or else of Stripe
-}
-
-func (x *subject) said() said {
-	s := said{order: sums{}, booked: sums{}, ledger: sums{}, stripe: sums{}, copies: sums{}}
-	for _, line := range x.lines {
-		if _, m, ok := lineMove(line); ok {
-			s.order[m.asset] += m.amount
-		}
-	}
-	for _, e := range x.entries {
-		of, _ := e.ofOrders()
-		for _, m := range of {
-			s.booked[m.asset] += m.amount
-		}
-		for _, m := range e.atStripe() {
-			s.ledger[m.asset] += m.amount
-		}
-	}
-	for _, c := range x.copies {
-		moves, ofOrders := c.ofOrders()
-		if !ofOrders {
-			moves = c.atStripe()
-		}
-		for _, m := range moves {
-			s.copies[m.asset] += m.amount
-		}
-	}
-	for _, m := range x.stripe.moves {
-		s.stripe[m.asset] += m.amount
-	}
-	return s
-}
-
-// sides says for people which side says what.
-func (x *subject) sides() string {
-	s := x.said()
-	ledger := s.booked
-	if len(ledger) == 0 {
-		ledger = s.ledger
-	}
-	words := []string{"ledger " + told(len(x.entries), ledger), "our copy " + told(len(x.copies), s.copies), "Stripe " + told(len(x.stripe.moves), s.stripe)}
-	if _, must := (entry{reference: x.name}).ofOrders(); must || x.kind == "refund-request" {
-		words = slices.Insert(words, 0, "order "+told(len(x.lines), s.order))
-	}
-	return strings.Join(words, "; ")
-}
-
-func told(count int, s sums) string {
-	if count == 0 {
-		return "nothing"
-	}
-	if len(s) == 0 {
-		return "no amount"
-	}
-	return s.String()
 }
 
 // excusable are the differences that work in flight explains: something is not there yet.
@@ -157,7 +44,7 @@ func (x *subject) judge() verdict {
 
 // waiting says what is under way; empty when nothing is.
 func (x *subject) waiting() string {
-	for _, line := range append(slices.Clone(x.lines), x.parents...) {
+	for _, line := range slices.Concat(x.lines, x.parents) {
 		if line.GetInProgress() {
 			return "the order is being fulfilled"
 		}
@@ -419,114 +306,4 @@ func (x *subject) differLoss() *difference {
 		return x.differInternal()
 	}
 	return wrong(s.order, s.booked, x.wrongCause(s))
-}
-
-// differFee judges Stripe's fee of a balance transaction.
-func (x *subject) differFee() *difference {
-	s := x.said()
-	switch {
-	case len(x.entries) == 0 && len(x.copies) > 0:
-		return x.removed(s)
-	case len(x.entries) == 0 && !s.stripe.equal(sums{}):
-		return &difference{
-			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_FEE_MISSING, expected: s.stripe.amount(nil),
-			cause: "Stripe kept a fee that is not in the ledger: the fee came later than the payment and its charge.updated was lost, or the job record_fee is dead. Retry it at checkoutsvc, or backfill the events.",
-		}
-	case len(x.entries) > 0 && len(x.stripe.moves) == 0 && !x.direct():
-		return &difference{
-			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, found: s.ledger.amount(nil),
-			cause: "The ledger has a fee that Stripe did not take: it was posted by hand, or the key is of another account of Stripe. Reverse it by an entry of its own.",
-		}
-	case x.direct():
-		return nil
-	}
-	return wrong(s.stripe, s.ledger, "Stripe took another fee than was posted: the ledger was posted or changed by hand. Correct it by an entry of its own.")
-}
-
-// differTransfer judges payouts, transfers and their reversals.
-func (x *subject) differTransfer() *difference {
-	s := x.said()
-	switch {
-	case len(x.entries) == 0 && len(x.copies) > 0:
-		return x.removed(s)
-	case len(x.entries) == 0 && !s.stripe.equal(sums{}):
-		return &difference{
-			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, expected: s.stripe.amount(nil),
-			cause: "Stripe moved this money, but the ledger does not have it: the webhook did not arrive or its event is dead. Look at the dead letters of webhooksvc, or backfill the events.",
-		}
-	case len(x.entries) > 0 && len(x.stripe.moves) == 0 && !s.ledger.equal(sums{}):
-		return &difference{
-			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, found: s.ledger.amount(nil),
-			cause: "The ledger has this money moving, but Stripe does not: it was posted by hand, or the key is of another account of Stripe. Reverse it by an entry of its own.",
-		}
-	}
-	return wrong(s.stripe, s.ledger, "Stripe moved another amount than was posted, or only one of a payment and its return is in the ledger: look at both, and at the dead letters of webhooksvc.")
-}
-
-// differInternal judges entries that neither orders nor Stripe have a side of.
-func (x *subject) differInternal() *difference {
-	s := x.said()
-	for _, e := range x.entries {
-		if e.known() {
-			continue
-		}
-		d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, found: s.ledger.amount(nil)}
-		if d.found == nil && len(e.postings) > 0 {
-			d.found = sums{e.postings[0].asset: e.postings[0].amount}.amount(nil)
-		}
-		d.cause = "No fact of ours asks for this entry: it was posted by hand or by another program. Find out who did, and reverse it by an entry of its own unless it is right."
-		if x.orderKnown {
-			d.cause = "No fact of ours asks for this entry, although it touches an order that exists: it was posted by hand or by another program. Find out who did, and reverse it by an entry of its own unless it is right."
-		}
-		return d
-	}
-	if len(x.entries) == 0 && len(x.copies) > 0 {
-		return x.removed(s)
-	}
-	return nil
-}
-
-// removed is for an entry of which only our copy is left.
-func (x *subject) removed(s said) *difference {
-	expected := s.copies.amount(nil)
-	for _, c := range x.copies {
-		if expected == nil && len(c.postings) > 0 {
-			expected = sums{c.postings[0].asset: c.postings[0].amount}.amount(nil)
-		}
-	}
-	return &difference{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, expected: expected,
-		cause: "We posted this once (our copy has it), but the ledger no longer does: it was removed there, or the ledger was restored from an older backup. Restore it, or post it again from our copy.",
-	}
-}
-
-// differCopy compares our copies with the ledger, entry by entry.
-func (x *subject) differCopy() *difference {
-	for _, e := range x.entries {
-		c, kept := x.copies[e.reference]
-		d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS}
-		if len(e.postings) > 0 {
-			d.expected = sums{e.postings[0].asset: e.postings[0].amount}.amount(nil)
-		}
-		switch {
-		case !kept:
-			d.cause = "The ledger has " + e.reference + ", but ledgersvc has no copy: it died before it could keep one, and nobody repeated the call. Statements lack it; repeat the call, or copy it from the ledger."
-			return d
-		case !c.sameAs(e):
-			if len(c.postings) > 0 {
-				d.found = sums{c.postings[0].asset: c.postings[0].amount}.amount(nil)
-			}
-			d.cause = "Our copy of " + e.reference + " is not what the ledger has: one of the two databases was changed by hand. The ledger decides unless order and Stripe say otherwise."
-			return d
-		}
-	}
-	for _, reference := range sortedKeys(x.copies) {
-		if slices.ContainsFunc(x.entries, func(e entry) bool { return e.reference == reference }) {
-			continue
-		}
-		only := *x
-		only.copies = map[string]entry{reference: x.copies[reference]}
-		return only.removed(only.said())
-	}
-	return nil
 }

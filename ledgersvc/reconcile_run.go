@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"time"
 
-	stripe "github.com/stripe/stripe-go/v76"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
+	stripe "github.com/stripe/stripe-go/v76"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"

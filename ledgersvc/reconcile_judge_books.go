@@ -1,0 +1,117 @@
+package ledgersvc
+
+import (
+	"slices"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+)
+
+// differFee judges Stripe's fee of a balance transaction.
+func (x *subject) differFee() *difference {
+	s := x.said()
+	switch {
+	case len(x.entries) == 0 && len(x.copies) > 0:
+		return x.removed(s)
+	case len(x.entries) == 0 && !s.stripe.equal(sums{}):
+		return &difference{
+			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_FEE_MISSING, expected: s.stripe.amount(nil),
+			cause: "Stripe kept a fee that is not in the ledger: the fee came later than the payment and its charge.updated was lost, or the job record_fee is dead. Retry it at checkoutsvc, or backfill the events.",
+		}
+	case len(x.entries) > 0 && len(x.stripe.moves) == 0 && !x.direct():
+		return &difference{
+			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, found: s.ledger.amount(nil),
+			cause: "The ledger has a fee that Stripe did not take: it was posted by hand, or the key is of another account of Stripe. Reverse it by an entry of its own.",
+		}
+	case x.direct():
+		return nil
+	}
+	return wrong(s.stripe, s.ledger, "Stripe took another fee than was posted: the ledger was posted or changed by hand. Correct it by an entry of its own.")
+}
+
+// differTransfer judges payouts, transfers and their reversals.
+func (x *subject) differTransfer() *difference {
+	s := x.said()
+	switch {
+	case len(x.entries) == 0 && len(x.copies) > 0:
+		return x.removed(s)
+	case len(x.entries) == 0 && !s.stripe.equal(sums{}):
+		return &difference{
+			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, expected: s.stripe.amount(nil),
+			cause: "Stripe moved this money, but the ledger does not have it: the webhook did not arrive or its event is dead. Look at the dead letters of webhooksvc, or backfill the events.",
+		}
+	case len(x.entries) > 0 && len(x.stripe.moves) == 0 && !s.ledger.equal(sums{}):
+		return &difference{
+			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, found: s.ledger.amount(nil),
+			cause: "The ledger has this money moving, but Stripe does not: it was posted by hand, or the key is of another account of Stripe. Reverse it by an entry of its own.",
+		}
+	}
+	return wrong(s.stripe, s.ledger, "Stripe moved another amount than was posted, or only one of a payment and its return is in the ledger: look at both, and at the dead letters of webhooksvc.")
+}
+
+// differInternal judges entries that neither orders nor Stripe have a side of.
+func (x *subject) differInternal() *difference {
+	s := x.said()
+	for _, e := range x.entries {
+		if e.known() {
+			continue
+		}
+		d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, found: s.ledger.amount(nil)}
+		if d.found == nil && len(e.postings) > 0 {
+			d.found = sums{e.postings[0].asset: e.postings[0].amount}.amount(nil)
+		}
+		d.cause = "No fact of ours asks for this entry: it was posted by hand or by another program. Find out who did, and reverse it by an entry of its own unless it is right."
+		if x.orderKnown {
+			d.cause = "No fact of ours asks for this entry, although it touches an order that exists: it was posted by hand or by another program. Find out who did, and reverse it by an entry of its own unless it is right."
+		}
+		return d
+	}
+	if len(x.entries) == 0 && len(x.copies) > 0 {
+		return x.removed(s)
+	}
+	return nil
+}
+
+// removed is for an entry of which only our copy is left.
+func (x *subject) removed(s said) *difference {
+	expected := s.copies.amount(nil)
+	for _, c := range x.copies {
+		if expected == nil && len(c.postings) > 0 {
+			expected = sums{c.postings[0].asset: c.postings[0].amount}.amount(nil)
+		}
+	}
+	return &difference{
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, expected: expected,
+		cause: "We posted this once (our copy has it), but the ledger no longer does: it was removed there, or the ledger was restored from an older backup. Restore it, or post it again from our copy.",
+	}
+}
+
+// differCopy compares our copies with the ledger, entry by entry.
+func (x *subject) differCopy() *difference {
+	for _, e := range x.entries {
+		c, kept := x.copies[e.reference]
+		d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS}
+		if len(e.postings) > 0 {
+			d.expected = sums{e.postings[0].asset: e.postings[0].amount}.amount(nil)
+		}
+		switch {
+		case !kept:
+			d.cause = "The ledger has " + e.reference + ", but ledgersvc has no copy: it died before it could keep one, and nobody repeated the call. Statements lack it; repeat the call, or copy it from the ledger."
+			return d
+		case !c.sameAs(e):
+			if len(c.postings) > 0 {
+				d.found = sums{c.postings[0].asset: c.postings[0].amount}.amount(nil)
+			}
+			d.cause = "Our copy of " + e.reference + " is not what the ledger has: one of the two databases was changed by hand. The ledger decides unless order and Stripe say otherwise."
+			return d
+		}
+	}
+	for _, reference := range sortedKeys(x.copies) {
+		if slices.ContainsFunc(x.entries, func(e entry) bool { return e.reference == reference }) {
+			continue
+		}
+		only := *x
+		only.copies = map[string]entry{reference: x.copies[reference]}
+		return only.removed(only.said())
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package ledgersvc
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dayof/dayof/internal/money"
+)
+
+// sums are amounts by asset.
+type sums map[string]int64
+
+func (s sums) assets() []string { return sortedKeys(s) }
+
+// equal says whether two sides agree; what is zero on one may be absent on the other.
+func (s sums) equal(other sums) bool {
+	for asset, amount := range s {
+		if other[asset] != amount {
+			return false
+		}
+	}
+	for asset, amount := range other {
+		if s[asset] != amount {
+			return false
+		}
+	}
+	return true
+}
+
+// amount picks the amount to show: that of an asset on which the other side differs.
+func (s sums) amount(other sums) *money.Money {
+	assets := s.assets()
+	i := slices.IndexFunc(assets, func(asset string) bool { return s[asset] != other[asset] })
+	if i < 0 {
+		if len(assets) == 0 {
+			return nil
+		}
+		i = 0
+	}
+	m, err := money.FromFormanceAsset(assets[i], s[assets[i]])
+	if err != nil {
+		m = money.Money{Currency: assets[i], MinorUnits: s[assets[i]]}
+	}
+	return &m
+}
+
+func (s sums) String() string {
+	if len(s) == 0 {
+		return "nothing"
+	}
+	var words []string
+	for _, asset := range s.assets() {
+		words = append(words, sums{asset: s[asset]}.amount(nil).Format())
+	}
+	return strings.Join(words, " and ")
+}
+
+// said are the amounts of each side.
+type said struct {
+	order  sums // what orders say
+	booked sums // what the ledger says of orders
+	ledger sums // what the ledger says of Stripe
+	stripe sums
+	copies sums // what our copies say of orders, or else of Stripe
+}
+
+func (x *subject) said() said {
+	s := said{order: sums{}, booked: sums{}, ledger: sums{}, stripe: sums{}, copies: sums{}}
+	for _, line := range x.lines {
+		if _, m, ok := lineMove(line); ok {
+			s.order[m.asset] += m.amount
+		}
+	}
+	for _, e := range x.entries {
+		of, _ := e.ofOrders()
+		for _, m := range of {
+			s.booked[m.asset] += m.amount
+		}
+		for _, m := range e.atStripe() {
+			s.ledger[m.asset] += m.amount
+		}
+	}
+	for _, c := range x.copies {
+		moves, ofOrders := c.ofOrders()
+		if !ofOrders {
+			moves = c.atStripe()
+		}
+		for _, m := range moves {
+			s.copies[m.asset] += m.amount
+		}
+	}
+	for _, m := range x.stripe.moves {
+		s.stripe[m.asset] += m.amount
+	}
+	return s
+}
+
+// sides says for people which side says what.
+func (x *subject) sides() string {
+	s := x.said()
+	ledger := s.booked
+	if len(ledger) == 0 {
+		ledger = s.ledger
+	}
+	words := []string{"ledger " + told(len(x.entries), ledger), "our copy " + told(len(x.copies), s.copies), "Stripe " + told(len(x.stripe.moves), s.stripe)}
+	if _, must := (entry{reference: x.name}).ofOrders(); must || x.kind == "refund-request" {
+		words = slices.Insert(words, 0, "order "+told(len(x.lines), s.order))
+	}
+	return strings.Join(words, "; ")
+}
+
+func told(count int, s sums) string {
+	if count == 0 {
+		return "nothing"
+	}
+	if len(s) == 0 {
+		return "no amount"
+	}
+	return s.String()
+}
