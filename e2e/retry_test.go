@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/dev"
 	"github.com/dayof/dayof/internal/mesh"
 	"github.com/dayof/dayof/internal/sandbox/fault"
@@ -106,7 +105,7 @@ func TestWalksBackOff(t *testing.T) {
 		t.Errorf("%d waits of %d differ: they have no jitter", len(different), 3*attempts)
 	}
 	for _, cart := range carts {
-		await(t, client, cart.OrderID, "completed", func(o *checkoutv1.Order) bool { return completed(o) })
+		await(t, client, cart.OrderID, "completed", completed)
 	}
 }
 

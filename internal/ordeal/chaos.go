@@ -121,7 +121,7 @@ func (o *ordeal) exhaustConnections(ctx context.Context, length time.Duration) (
 		}
 		return err == nil && len(taken) < outsidersMax
 	}
-	for take() { //nolint:revive // until none is left
+	for take() { // until none is left
 	}
 	if len(taken) == 0 {
 		return errors.New("not one connection was free")

@@ -25,8 +25,15 @@ func TestPlan(t *testing.T) {
 		name  string
 		count int
 	}{
-		{"kill checkout", 20}, {"kill pass", 20}, {"kill ledger", 20}, {"kill webhook", 20}, {"freeze ledger", 5},
-		{"fail ", 10}, {"restart ", 1}, {"terminate ", 1}, {"exhaust ", 1},
+		{"kill checkout", 20},
+		{"kill pass", 20},
+		{"kill ledger", 20},
+		{"kill webhook", 20},
+		{"freeze ledger", 5},
+		{"fail ", 10},
+		{"restart ", 1},
+		{"terminate ", 1},
+		{"exhaust ", 1},
 	} {
 		if count[want.name] != want.count {
 			t.Errorf("%s: %d blows, want %d", want.name, count[want.name], want.count)
