@@ -53,7 +53,7 @@ func bugs() []bug {
 			c.StopPoint, c.StopFor, c.AllHavePhones = crash.PassRevised, 3*time.Second, true
 		}, []string{"phone_shows_the_truth"}},
 		{"inbox_row_lost", func(c *ordeal.Config) {
-			c.DatabaseFailures = 6
+			c.DatabaseFailures = 9
 		}, []string{"acknowledged_event_is_stored", "stripe_money_is_known"}},
 	}
 }
