@@ -55,6 +55,13 @@ type walking struct {
 	order *order        // set then; nil when the attempt did not get there
 }
 
+// walkHere returns the walk of an order that callers of this process wait for; nil if there is none.
+func (s *Service) walkHere(orderID string) *walking {
+	value, _ := s.walking.Load(orderID)
+	w, _ := value.(*walking)
+	return w
+}
+
 // reread returns the order as it is now; when even that fails, as it was when it was last seen, which is true as well:
 // the facts are durable and the walk goes on.
 func (s *Service) reread(ctx context.Context, o *order) (*order, error) {
@@ -76,13 +83,13 @@ const (
 func (s *Service) join(ctx context.Context, o *order) (*order, error) {
 	wait := joinPollMin
 	for {
-		if w, here := s.walking.Load(o.ID); here {
+		if w := s.walkHere(o.ID); w != nil {
 			select {
 			case <-ctx.Done():
 				return o, nil
-			case <-w.(*walking).done:
-				if walked := w.(*walking).order; walked != nil {
-					return walked, nil
+			case <-w.done:
+				if w.order != nil {
+					return w.order, nil
 				}
 			}
 		}

@@ -60,6 +60,7 @@ func (w *world) idle(kind string) {
 
 // TestFraudWarning has warnings become one operator item each, and refunds only where the setting says so.
 func TestFraudWarning(t *testing.T) {
+	t.Parallel()
 	const void, valid, used = checkoutv1.TicketState_TICKET_STATE_VOID, checkoutv1.TicketState_TICKET_STATE_VALID, checkoutv1.TicketState_TICKET_STATE_USED
 	cases := map[string]struct {
 		refunds    bool
