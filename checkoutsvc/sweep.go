@@ -8,7 +8,7 @@ import (
 )
 
 // dueWalksMax is how many due orders are leased and walked at once, so that each has its whole lease.
-const dueWalksMax = 16
+const dueWalksMax = 64
 
 // sweepOrders walks the orders that are due: their walker died, or the backoff after a failure is over. Every replica
 // does this; SKIP LOCKED and the lease keep them from doing the same work. When there are more than fit, the next ones

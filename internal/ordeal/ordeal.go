@@ -98,7 +98,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	}
 	o := &ordeal{
 		config: c, mesh: m, plan: newPlan(c), report: &report, fallen: make(chan struct{}),
-		phones: phones{all: map[string]*phone{}},
+		phones: phones{all: map[string]*phone{}}, orphans: map[string]bool{},
 	}
 	for n := range c.Replicas {
 		o.clients = append(o.clients, dev.NewClient(m.ReplicaFile(n)))
@@ -118,9 +118,10 @@ type ordeal struct {
 	dealt   atomic.Int64 // blows
 	fallen  chan struct{}
 
-	mu    sync.Mutex  // of the log and of what follows
-	paid  []string    // orders whose money was captured
-	falls []time.Time // of replicas of checkoutsvc
+	mu      sync.Mutex      // of the log and of what follows
+	paid    []string        // orders whose money was captured
+	falls   []time.Time     // of replicas of checkoutsvc
+	orphans map[string]bool // orders that lost a walker
 	// unserved tells why buyers gave up.
 	unserved []string
 }
