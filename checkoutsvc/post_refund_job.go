@@ -69,5 +69,7 @@ func (s *Service) postRefund(ctx context.Context, job *river.Job[postRefundArgs]
 	if err != nil {
 		return fmt.Errorf("record refund failure: %w", err)
 	}
-	return nil
+	// A charge's refunded sum that was told before the failure may have hidden another refund behind this one; where Stripe
+	// tells refunds by their sums only, nobody else would find it.
+	return s.mergeRefunds(ctx, p.StripeAccount, *p.StripeID)
 }

@@ -216,12 +216,17 @@ func (s *Service) compareRefunds(ctx context.Context, o *order, ob observation, 
 	if !ob.captured() || cumulative-released <= known {
 		return nil
 	}
-	refunds, err := s.stripe.listRefunds(ctx, ob.Account, ob.IntentID)
+	return s.mergeRefunds(ctx, ob.Account, ob.IntentID)
+}
+
+// mergeRefunds asks Stripe for all refunds of an intent and merges them.
+func (s *Service) mergeRefunds(ctx context.Context, account, intentID string) error {
+	refunds, err := s.stripe.listRefunds(ctx, account, intentID)
 	if err != nil {
 		return stripeProblem(fmt.Errorf("list refunds: %w", err))
 	}
 	for _, r := range refunds {
-		if err := s.mergeSeenRefund(ctx, seenRefund(r, ob.Account)); err != nil {
+		if err := s.mergeSeenRefund(ctx, seenRefund(r, account)); err != nil {
 			return err
 		}
 	}

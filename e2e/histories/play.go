@@ -102,7 +102,7 @@ func (o *played) attempt(err error) error {
 func (p *player) pay(ctx context.Context, o *played, variant *checkoutv1.Variant) error {
 	intent := o.cart.IntentID
 	confirm := func(body map[string]any) error {
-		return p.sandbox(ctx, http.MethodPost, "/payment_intents/"+intent+"/confirm", body, nil)
+		return p.sandbox(ctx, "/payment_intents/"+intent+"/confirm", body, nil)
 	}
 	card := func(method string) error { return confirm(map[string]any{"payment_method": method}) }
 	switch o.payment {
@@ -127,7 +127,7 @@ func (p *player) pay(ctx context.Context, o *played, variant *checkoutv1.Variant
 		}
 		return p.debit(ctx, o, variant, confirm)
 	case payAbandoned:
-		return p.api(ctx, "/v1/payment_intents/"+intent+"/cancel", url.Values{}, nil)
+		return p.api(ctx, "/v1/payment_intents/"+intent+"/cancel", url.Values{})
 	case payNever:
 	}
 	return nil
@@ -136,18 +136,18 @@ func (p *player) pay(ctx context.Context, o *played, variant *checkoutv1.Variant
 // capture authorizes an amount and captures what the history says of it: the total, or in part.
 func (p *player) capture(ctx context.Context, o *played, authorized int64) error {
 	intent := o.cart.IntentID
-	err := p.api(ctx, "/v1/payment_intents/"+intent, url.Values{"capture_method": {"manual"}, "amount": {strconv.FormatInt(authorized, 10)}}, nil)
+	err := p.api(ctx, "/v1/payment_intents/"+intent, url.Values{"capture_method": {"manual"}, "amount": {strconv.FormatInt(authorized, 10)}})
 	if err != nil {
 		return err
 	}
-	if err := p.sandbox(ctx, http.MethodPost, "/payment_intents/"+intent+"/confirm", map[string]any{}, nil); err != nil {
+	if err := p.sandbox(ctx, "/payment_intents/"+intent+"/confirm", map[string]any{}, nil); err != nil {
 		return err
 	}
 	amount := o.total()
 	if o.payment == payUnder {
 		amount = o.part(67)
 	}
-	return p.api(ctx, "/v1/payment_intents/"+intent+"/capture", url.Values{"amount_to_capture": {strconv.FormatInt(amount, 10)}}, nil)
+	return p.api(ctx, "/v1/payment_intents/"+intent+"/capture", url.Values{"amount_to_capture": {strconv.FormatInt(amount, 10)}})
 }
 
 // debit pays by SEPA and lets days pass before the bank answers.
@@ -165,7 +165,7 @@ func (p *player) debit(ctx context.Context, o *played, variant *checkoutv1.Varia
 			return fmt.Errorf("somebody else: %w", err)
 		}
 	}
-	return p.sandbox(ctx, http.MethodPost, "/payment_intents/"+o.cart.IntentID+"/settle", map[string]any{"succeeded": o.payment != payBounced}, nil)
+	return p.sandbox(ctx, "/payment_intents/"+o.cart.IntentID+"/settle", map[string]any{"succeeded": o.payment != payBounced}, nil)
 }
 
 // lapse lets the time of a hold pass and waits until it has ended.
@@ -188,14 +188,14 @@ func (p *player) step(ctx context.Context, o *played, s step) error {
 	case refundTicket:
 		return p.refundTicket(ctx, o, s.which)
 	case dashboardPart:
-		return p.api(ctx, "/v1/refunds", url.Values{"payment_intent": {o.cart.IntentID}, "amount": {strconv.FormatInt(o.part(s.part), 10)}}, nil)
+		return p.api(ctx, "/v1/refunds", url.Values{"payment_intent": {o.cart.IntentID}, "amount": {strconv.FormatInt(o.part(s.part), 10)}})
 	case dashboardRest:
-		return p.api(ctx, "/v1/refunds", url.Values{"payment_intent": {o.cart.IntentID}}, nil)
+		return p.api(ctx, "/v1/refunds", url.Values{"payment_intent": {o.cart.IntentID}})
 	case refundFails, refundSettles, refundReference:
 		verb := map[act]string{refundFails: "fail", refundSettles: "succeed", refundReference: "reference"}[s.act]
 		return p.about(ctx, o, "refunds", s.which, "/"+verb, map[string]any{})
 	case dispute, inquiry:
-		return p.sandbox(ctx, http.MethodPost, "/disputes", map[string]any{
+		return p.sandbox(ctx, "/disputes", map[string]any{
 			"payment_intent": o.cart.IntentID, "amount": o.part(s.part), "inquiry": s.act == inquiry,
 		}, nil)
 	case escalate:
@@ -210,7 +210,7 @@ func (p *player) step(ctx context.Context, o *played, s step) error {
 		if err != nil || id == "" {
 			return err
 		}
-		return p.api(ctx, "/v1/disputes/"+id, url.Values{"evidence[uncategorized_text]": {"they were there"}}, nil)
+		return p.api(ctx, "/v1/disputes/"+id, url.Values{"evidence[uncategorized_text]": {"they were there"}})
 	case fraudWarning:
 		return p.warn(ctx, o)
 	case payout, payoutBounces, payoutFails:
@@ -280,7 +280,7 @@ func (p *player) about(ctx context.Context, o *played, kind string, which int, v
 	if err != nil || id == "" {
 		return err
 	}
-	return p.sandbox(ctx, http.MethodPost, "/"+kind+"/"+id+verb, body, nil)
+	return p.sandbox(ctx, "/"+kind+"/"+id+verb, body, nil)
 }
 
 func (p *player) warn(ctx context.Context, o *played) error {
@@ -290,7 +290,7 @@ func (p *player) warn(ctx context.Context, o *played) error {
 	if err := p.client.Stripe.Get(ctx, "/v1/payment_intents/"+o.cart.IntentID, &intent); err != nil || intent.LatestCharge == "" {
 		return err
 	}
-	return p.sandbox(ctx, http.MethodPost, "/charges/"+intent.LatestCharge+"/early_fraud_warning", map[string]any{}, nil)
+	return p.sandbox(ctx, "/charges/"+intent.LatestCharge+"/early_fraud_warning", map[string]any{}, nil)
 }
 
 // payOut sends the platform's balance in the order's currency to the bank, which may send it back.
@@ -298,36 +298,36 @@ func (p *player) payOut(ctx context.Context, o *played, how act) error {
 	var made struct {
 		ID string `json:"id"`
 	}
-	if err := p.sandbox(ctx, http.MethodPost, "/payouts", map[string]any{"currency": strings.ToLower(o.currency)}, &made); err != nil {
+	if err := p.sandbox(ctx, "/payouts", map[string]any{"currency": strings.ToLower(o.currency)}, &made); err != nil {
 		return err
 	}
 	if how != payoutFails {
-		if err := p.sandbox(ctx, http.MethodPost, "/payouts/"+made.ID+"/paid", map[string]any{}, nil); err != nil {
+		if err := p.sandbox(ctx, "/payouts/"+made.ID+"/paid", map[string]any{}, nil); err != nil {
 			return err
 		}
 	}
 	if how == payout {
 		return nil
 	}
-	return p.sandbox(ctx, http.MethodPost, "/payouts/"+made.ID+"/fail", map[string]any{}, nil)
+	return p.sandbox(ctx, "/payouts/"+made.ID+"/fail", map[string]any{}, nil)
 }
 
 // sandbox calls a control of sandbox Stripe.
-func (p *player) sandbox(ctx context.Context, method, path string, body map[string]any, into any) error {
+func (p *player) sandbox(ctx context.Context, path string, body map[string]any, into any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	return p.call(ctx, method, "/_sandbox"+path, "application/json", string(text), into)
+	return p.call(ctx, "/_sandbox"+path, "application/json", string(text), into)
 }
 
 // api posts to Stripe's API as a person at its dashboard would.
-func (p *player) api(ctx context.Context, path string, form url.Values, into any) error {
-	return p.call(ctx, http.MethodPost, path, "application/x-www-form-urlencoded", form.Encode(), into)
+func (p *player) api(ctx context.Context, path string, form url.Values) error {
+	return p.call(ctx, path, "application/x-www-form-urlencoded", form.Encode(), nil)
 }
 
-func (p *player) call(ctx context.Context, method, path, contentType, body string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, p.client.Stripe.BaseURL+path, strings.NewReader(body))
+func (p *player) call(ctx context.Context, path, contentType, body string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.client.Stripe.BaseURL+path, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
