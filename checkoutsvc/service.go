@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -71,6 +72,7 @@ type Service struct {
 	reminders []time.Duration
 	tokens    orderTokens
 	walks     sync.WaitGroup // walks that outlive their callers
+	dueWalks  atomic.Int64   // walks of due orders under way
 	walking   sync.Map       // *walking by order id
 }
 

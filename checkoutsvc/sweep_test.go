@@ -10,12 +10,12 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
 
-// TestManyOrphansAreTakenUpAtOnce leaves more orders behind than are walked at once to a replica that looks only once.
+// TestManyOrphansAreTakenUpAtOnce leaves the orders of a rush to a replica that looks only once.
 func TestManyOrphansAreTakenUpAtOnce(t *testing.T) {
 	w := newWorld(t, impatient)
 	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })
 	var orphans []*checkoutv1.Order
-	for i := range 80 {
+	for i := range 60 {
 		o := w.start(fmt.Sprintf("orphan%d", i), 1).GetOrder()
 		if _, err := w.replicas[0].payments.RecordPayment(w.keyed(fmt.Sprintf("evt%d", i)), paid(o)); err != nil {
 			t.Fatal(err)
