@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	stripe "github.com/stripe/stripe-go/v76"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
@@ -32,11 +33,26 @@ const (
 	feeWait = 30 * time.Second
 	// feeWaitMax is for how long we ask; with asynchronous capture charge.updated tells it in the end.
 	feeWaitMax = 2 * time.Minute
+	// feeOfApplication is the type of fee detail of a platform's application fee.
+	feeOfApplication = "application_fee"
 )
 
+// keptByStripe is the part of a transaction's fee that Stripe keeps. On a connected account the platform's application
+// fee is in it, too, which the sale has booked already.
+// Source: Stripe API reference, balance transaction, fee_details.
+func keptByStripe(bt *stripe.BalanceTransaction) int64 {
+	kept := bt.Fee
+	for _, detail := range bt.FeeDetails {
+		if detail.Type == feeOfApplication {
+			kept -= detail.Amount
+		}
+	}
+	return kept
+}
+
 // recordFee fetches what Stripe kept of a captured intent and posts it, and what Stripe changed into the balance's
-// currency. The fee's balance transaction is missing at
-// first with asynchronous capture; charge.updated brings it and this job again. Twice: the same entry.
+// currency. The fee's balance transaction is missing at first with asynchronous capture; charge.updated brings it and
+// this job again. Twice: the same entry.
 func (s *Service) recordFee(ctx context.Context, job *river.Job[recordFeeArgs]) error {
 	o, err := readOrder(ctx, s.Pool, orderKey{ID: job.Args.OrderID})
 	if err != nil {
@@ -66,7 +82,7 @@ func (s *Service) recordFee(ctx context.Context, job *river.Job[recordFeeArgs]) 
 	}
 	_, err = s.Ledger.RecordStripeFee(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-stripe-fee/"+bt.ID), &ledgerv1.RecordStripeFeeRequest{
 		BalanceTransactionId: bt.ID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: *p.StripeID, StripeAccount: p.StripeAccount,
-		Fee:        &moneyv1.Money{Currency: strings.ToUpper(string(bt.Currency)), MinorUnits: bt.Fee},
+		Fee:        &moneyv1.Money{Currency: strings.ToUpper(string(bt.Currency)), MinorUnits: keptByStripe(bt)},
 		ChargeTime: timestamppb.New(time.Unix(bt.Created, 0)),
 	})
 	if err != nil {
