@@ -193,7 +193,7 @@ func TestPlansAreGolden(t *testing.T) {
 func TestOverdraftOnlyWhereTheChartAllowsIt(t *testing.T) {
 	t.Parallel()
 	allowed := regexp.MustCompile(`^(stripe:platform:main:\d\d|stripe:connect:\w+|bank:platform:\w+|organizers:\w+:(connect:)?receivable|` +
-		`platform:costs:\w+|orders:\w+:disputes:\w+)$`)
+		`platform:costs:\w+|orders:\w+:disputes:\w+|fx:stripe:\w+)$`)
 	seen := 0
 	for name, p := range goldenPlans(t) {
 		s, err := newScripter().write(p.asset, p.moves)
