@@ -102,11 +102,31 @@ func control(t *testing.T, client *dev.Client, path string, body any) string {
 	return named.ID
 }
 
+// awaitEntry waits until an entry is in the ledger.
+func awaitEntry(t *testing.T, client *dev.Client, reference string) {
+	t.Helper()
+	ctx := within(t, time.Minute)
+	for {
+		_, err := client.Statements.GetEntry(ctx, &ledgerv1.GetEntryRequest{Reference: reference})
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s is not booked: %v", reference, err)
+		}
+		pause(ctx)
+	}
+}
+
 // TestReconcileAgrees sells, refunds, loses and wins disputes, and pays out, in several currencies: nothing differs.
 func TestReconcileAgrees(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t, 2, onDemand)
 	client := dev.NewClient(m.File)
+	settings := map[string]any{"available_delay_seconds": 0} // money can be paid out at once
+	if _, err := client.Stripe.Control(within(t, time.Minute), http.MethodPatch, "/_sandbox/settings", settings); err != nil {
+		t.Fatal(err)
+	}
 	prices := map[string]int64{"EUR": 4450, "USD": 2999, "JPY": 5000, "KWD": 12340}
 	for currency, price := range prices {
 		refundPart(t, client, sellIn(t, client, currency, price), currency, price/10*4)
@@ -124,6 +144,14 @@ func TestReconcileAgrees(t *testing.T) {
 		awaitEntries(t, client, o.OrderID, map[string]string{"won": "dispute-r:", "lost": "dispute-lost:"}[outcome])
 	}
 	t.Log("whole refund of", whole.OrderID)
+	paidOut := control(t, client, "/_sandbox/payouts", map[string]any{"currency": "jpy"})
+	control(t, client, "/_sandbox/payouts/"+paidOut+"/paid", map[string]any{})
+	awaitEntry(t, client, "payout:"+paidOut)
+	bounced := control(t, client, "/_sandbox/payouts", map[string]any{"currency": "usd"})
+	control(t, client, "/_sandbox/payouts/"+bounced+"/paid", map[string]any{})
+	control(t, client, "/_sandbox/payouts/"+bounced+"/fail", map[string]any{})
+	awaitEntry(t, client, "payout-fail:"+bounced)
+	control(t, client, "/_sandbox/payouts", map[string]any{"currency": "kwd"}) // is on its way for days: no difference
 	run := assertAgree(t, client)
 	if run.GetOrderLineCount() < 17 || run.GetLedgerTransactionCount() < 25 || run.GetStripeTransactionCount() < 17 {
 		t.Errorf("too little was read: %v", run)

@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/dev"
 )
@@ -56,6 +58,32 @@ type scene struct {
 	refundable, disputable          dev.Order
 	cart, other                     dev.Cart
 	item, batch, webhookEvent       string
+	client                          *dev.Client
+	run, difference                 string
+}
+
+// awaitRun waits until the reconciliation that was started has ended, and returns its id.
+func (s *scene) awaitRun() any {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		res, err := s.client.Books.GetReconciliationRun(ctx, &ledgerv1.GetReconciliationRunRequest{RunId: s.run})
+		if err == nil && res.GetRun().GetState() != ledgerv1.RunState_RUN_STATE_RUNNING {
+			break
+		}
+		pause(ctx)
+	}
+	return s.run
+}
+
+// first is the first element of a list in an answer.
+func first(answer map[string]any, list string) map[string]any {
+	items, _ := answer[list].([]any)
+	if len(items) == 0 {
+		return nil
+	}
+	item, _ := items[0].(map[string]any)
+	return item
 }
 
 // example is one good request of an RPC, with what the scene has filled in.
@@ -64,6 +92,7 @@ type example struct {
 	request func(s *scene) string
 	token   func(s *scene) string // bearer token; nil: the operator's
 	learn   func(s *scene, answer map[string]any)
+	varies  []string // where the answer may differ from call to call: it shows a state as it is at each
 }
 
 func ask(method, format string, args ...func(s *scene) any) example {
@@ -86,15 +115,23 @@ func (e example) learning(learn func(s *scene, answer map[string]any)) example {
 	return e
 }
 
+func (e example) varying(path ...string) example {
+	e.varies = path
+	return e
+}
+
 // find walks into an answer.
 func find(answer map[string]any, path ...string) string {
-	var value any = answer
-	for _, name := range path {
-		object, _ := value.(map[string]any)
-		value = object[name]
-	}
-	text, _ := value.(string)
+	text, _ := inside(answer, path[:len(path)-1]...)[path[len(path)-1]].(string)
 	return text
+}
+
+// inside walks to an object inside an answer; nil when there is none.
+func inside(answer map[string]any, path ...string) map[string]any {
+	for _, name := range path {
+		answer, _ = answer[name].(map[string]any)
+	}
+	return answer
 }
 
 // examples has a good request for every RPC, in an order in which each finds what it needs.
@@ -152,18 +189,12 @@ func examples() []example {
 			"observed_time":"2026-01-02T03:04:05Z"}`, func(s *scene) any { return s.refundable.Payment.PayingIntentID }),
 		ask(checkout+"PaymentService/RecordSessionEnd", `{"session_id":"cs_tools","order_id":%q,"observed_time":"2026-01-02T03:04:05Z"}`,
 			func(s *scene) any { return s.other.OrderID }),
-		ask(checkout+"AccountService/RecordAccount", `{"stripe_account":"acct_tools","organizer_id":"toolsOrganizer000002"}`),
+		ask(checkout+"AccountService/RecordAccount", `{"stripe_account":"acct_tools","organizer_id":"toolsOrganizer000002"}`).varying("account", "fetchTime"),
 		ask(checkout+"AccountService/GetAccount", `{"stripe_account":"acct_tools"}`),
 		ask(checkout+"AccountService/ListAccounts", `{"page_size":3}`),
 		ask(checkout+"OperationsService/RaiseOperatorItem", `{"kind":"tools","subject":"tools","suggested_action":"Look at it."}`),
 
-		ask(checkout+"OperationsService/ListOperatorItems", `{}`).learning(func(s *scene, a map[string]any) {
-			items, _ := a["items"].([]any)
-			if len(items) > 0 {
-				item, _ := items[0].(map[string]any)
-				s.item = find(item, "id")
-			}
-		}),
+		ask(checkout+"OperationsService/ListOperatorItems", `{}`).learning(func(s *scene, a map[string]any) { s.item = find(first(a, "items"), "id") }),
 		ask(checkout+"OperationsService/ResolveOperatorItem", `{"operator_item_id":%q,"note":"looked at"}`, func(s *scene) any { return s.item }),
 
 		ask(pass+"PassService/IssuePasses", `{"order_id":"toolsOrder0000000001","passes":[{"ticket_id":"toolsTicket000000001",
@@ -214,6 +245,20 @@ func examples() []example {
 		ask(ledger+"StatementService/GetAccountStatement", `{"account":"organizers:toolsOrganizer000001:payable"}`),
 		ask(ledger+"StatementService/GetTrialBalance", `{}`),
 		ask(ledger+"StatementService/ListEntries", `{"page_size":3}`),
+		ask(ledger+"StatementService/GetOrganizerStatement", `{"organizer_id":"toolsOrganizer000001"}`),
+		ask(ledger+"StatementService/GetDayStatement", `{"day":"2026-01-02"}`),
+		ask(ledger+"StatementService/ExportStatement", `{"order_id":"toolsOrder0000000001"}`),
+		ask(checkout+"SettlementService/ListOrderMoney", `{"page_size":3}`),
+
+		// The books are full of entries by now that no order asked for.
+		ask(ledger+"ReconciliationService/StartReconciliation", `{"from_time":"2025-01-01T00:00:00Z","until_time":"2030-01-01T00:00:00Z"}`).
+			learning(func(s *scene, a map[string]any) { s.run = find(a, "run", "id") }),
+		ask(ledger+"ReconciliationService/GetReconciliationRun", `{"run_id":%q}`, (*scene).awaitRun),
+		ask(ledger+"ReconciliationService/ListReconciliationRuns", `{"page_size":3}`),
+		ask(ledger+"ReconciliationService/ListDifferences", `{"filter":{"state":"DIFFERENCE_STATE_OPEN"}}`).
+			learning(func(s *scene, a map[string]any) { s.difference = find(first(a, "differences"), "id") }),
+		ask(ledger+"ReconciliationService/ResolveDifference", `{"difference_id":%q,"reason":"made by the tools"}`, func(s *scene) any { return s.difference }),
+		ask(ledger+"ReconciliationService/ExportDifferences", `{}`),
 
 		ask(webhook+"WebhookService/ListWebhookEvents", `{"page_size":3}`),
 		ask(webhook+"WebhookService/GetWebhookEvent", `{"endpoint":"account","event_id":%q}`, func(s *scene) any { return s.webhookEvent }),
@@ -258,6 +303,11 @@ func TestEachRPCByTools(t *testing.T) {
 			}
 			args := append([]string{"-plaintext", "-d", request}, headers...)
 			answers["grpcurl"] = object(t, output(t, grpcurl, append(args, host.Host, e.method)...))
+			for _, answer := range answers {
+				if n := len(e.varies); n > 0 {
+					delete(inside(answer, e.varies[:n-1]...), e.varies[n-1])
+				}
+			}
 			for name, answer := range answers {
 				if !reflect.DeepEqual(answer, answers["connect"]) {
 					t.Errorf("%s answers %v, connect %v", name, answer, answers["connect"])
@@ -285,10 +335,10 @@ func object(t *testing.T, text []byte) map[string]any {
 // newScene makes what the examples talk about.
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	m := newMesh(t, 1, nil)
+	m := newMesh(t, 1, onDemand)
 	client := dev.NewClient(m.File)
 	variant := newVariant(t, client, 4450, 100)
-	s := &scene{file: m.File, event: variant.GetEventId(), variant: variant.GetId()}
+	s := &scene{file: m.File, client: client, event: variant.GetEventId(), variant: variant.GetId()}
 	sell := func() dev.Sale {
 		sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
 		if err != nil {
