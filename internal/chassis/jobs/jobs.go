@@ -147,17 +147,18 @@ func (r *Registry) watchEnds(ctx context.Context, ended <-chan *river.Event) {
 // they repeat anyway. Start may be called again.
 func (r *Registry) Stop(ctx context.Context) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stop == nil {
+	stop, client := r.stop, r.client
+	r.stop = nil
+	r.mu.Unlock() // what runs may insert jobs until it has ended, which takes the lock
+	if stop == nil {
 		return nil
 	}
-	r.stop()
-	r.stop = nil
-	err := r.client.Stop(ctx) // fine when it was not started
+	stop()
+	err := client.Stop(ctx) // fine when it was not started
 	if err != nil {
 		hardCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hardStopPatience)
 		defer cancel()
-		err = r.client.StopAndCancel(hardCtx)
+		err = client.StopAndCancel(hardCtx)
 	}
 	r.running.Wait()
 	if err != nil {

@@ -316,3 +316,34 @@ func (q *queries) forget() {
 	defer q.mu.Unlock()
 	q.items = nil
 }
+
+// TestStopLetsSweepsInsert has a sweep insert a job when it is told to stop, as a periodic job may that is just due.
+func TestStopLetsSweepsInsert(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, jobs.Migrate)
+	r := newRegistry(t, pool)
+	jobs.Register(r, quick, func(context.Context, *river.Job[mailArgs]) error { return nil })
+	swept := make(chan struct{}, 1)
+	r.Sweep("insert at the end", time.Hour, func(ctx context.Context) error {
+		swept <- struct{}{}
+		<-ctx.Done()
+		return r.Insert(context.WithoutCancel(ctx), mailArgs{OrderID: "the last"})
+	})
+	if err := r.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-swept
+	ended := make(chan error, 1)
+	go func() { ended <- r.Stop(t.Context()) }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Stop and the sweep wait for each other")
+	}
+	if n := count(t, pool, `SELECT count(*) FROM river_job`); n != 1 {
+		t.Errorf("%d jobs, want 1", n)
+	}
+}
