@@ -182,7 +182,8 @@ func TestPush(t *testing.T) {
 	t.Run("changes of several passes are one push per device", func(t *testing.T) {
 		t.Parallel()
 		server, useAPNs := newAPNs(t)
-		r := newService(t, useAPNs, func(c *passsvc.Config) { c.PushCoalesce = 300 * time.Millisecond }).start(t)
+		// Long enough for five changes on a machine that is busy.
+		r := newService(t, useAPNs, func(c *passsvc.Config) { c.PushCoalesce = 5 * time.Second }).start(t)
 		d := newDevice(1)
 		passes := r.issue(t, 5)
 		for _, p := range passes {
