@@ -20,6 +20,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/checkoutsvc"
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/devenv/sandbox/stripe"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -29,9 +31,7 @@ import (
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/sandbox/stripe"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

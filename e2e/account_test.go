@@ -6,22 +6,22 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dayof/dayof/devenv/client"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // TestOrganizerCannotSell follows what Stripe decides about an organiser's account from its webhook to the shop: sales
 // close, open, and close for good when the organiser leaves.
 func TestOrganizerCannotSell(t *testing.T) {
 	t.Parallel()
-	client := dev.NewClient(newMesh(t, 1, nil).File) // others sell whatever event comes first
-	organizer, account := dev.NewKey(), "acct_"+dev.NewKey()
-	lines, eventID := organizersShop(t, client, organizer)
+	system := client.NewClient(newCluster(t, 1, nil).File) // others sell whatever event comes first
+	organizer, account := client.NewKey(), "acct_"+client.NewKey()
+	lines, eventID := organizersShop(t, system, organizer)
 	sells := func() (bool, error) {
-		_, err := client.Checkout.StartCheckout(keyed(within(t, 20*time.Second)), &checkoutv1.StartCheckoutRequest{
+		_, err := system.Checkout.StartCheckout(keyed(within(t, 20*time.Second)), &checkoutv1.StartCheckoutRequest{
 			EventId: eventID, Lines: lines, Buyer: &checkoutv1.Buyer{Name: "Ada", Email: "ada@example.test"},
 		})
 		if err != nil && problem.Reason(err) != "ORGANIZER_CANNOT_SELL" {
@@ -39,7 +39,7 @@ func TestOrganizerCannotSell(t *testing.T) {
 		{"enabled", "PUT", "", map[string]any{"charges_enabled": true}, true},
 		{"left", "POST", "/deauthorize", map[string]any{}, false},
 	} {
-		if _, err := client.Stripe.Control(within(t, 20*time.Second), step.method, "/_sandbox/accounts/"+account+step.path, step.body); err != nil {
+		if _, err := system.Stripe.Control(within(t, 20*time.Second), step.method, "/_sandbox/accounts/"+account+step.path, step.body); err != nil {
 			t.Fatal(err)
 		}
 		awaitSales(t, step.name, step.sells, sells)
@@ -67,17 +67,17 @@ func awaitSales(t *testing.T, step string, want bool, sells func() (bool, error)
 }
 
 // organizersShop puts a variant of a new organiser on sale.
-func organizersShop(t *testing.T, client *dev.Client, organizer string) (lines []*checkoutv1.CartLine, eventID string) {
+func organizersShop(t *testing.T, system *client.Client, organizer string) (lines []*checkoutv1.CartLine, eventID string) {
 	t.Helper()
 	start := clock.System{}.Now().Add(30 * 24 * time.Hour)
-	event, err := client.Catalog.CreateEvent(keyed(within(t, 20*time.Second)), &checkoutv1.CreateEventRequest{
+	event, err := system.Catalog.CreateEvent(keyed(within(t, 20*time.Second)), &checkoutv1.CreateEventRequest{
 		OrganizerId: organizer, OrganizerName: "Own", Name: "Own event", Venue: &checkoutv1.Venue{Name: "Hall", TimeZone: "Europe/Berlin"},
 		StartTime: timestamppb.New(start), EndTime: timestamppb.New(start.Add(3 * time.Hour)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	variant, err := client.CreateVariant(within(t, 20*time.Second), organizer, event.GetEvent().GetId(), "Ticket", "Standing", 100,
+	variant, err := system.CreateVariant(within(t, 20*time.Second), organizer, event.GetEvent().GetId(), "Ticket", "Standing", 100,
 		&checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 4450}})
 	if err != nil {
 		t.Fatal(err)

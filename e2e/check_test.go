@@ -10,9 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/invariants"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/invariant"
 )
 
 // planted are ways to break the system behind its back, by the invariant that must notice each. Every statement gets the id
@@ -99,9 +99,9 @@ const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason,
 // TestCheckFindsViolations breaks every invariant once and wants each to be told, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 1, nil)
-	client := dev.NewClient(m.File)
-	variant := newVariant(t, client, 4450, 100)
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 100)
 	orders := map[string]string{}
 	names := []string{
 		"order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
@@ -111,26 +111,26 @@ func TestCheckFindsViolations(t *testing.T) {
 		names = append(names, name)
 	}
 	for _, name := range names {
-		sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+		sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.AwaitFee(within(t, time.Minute), sale.OrderID); err != nil {
+		if _, err := system.AwaitFee(within(t, time.Minute), sale.OrderID); err != nil {
 			t.Fatal(err)
 		}
 		orders[name] = sale.OrderID
 	}
 	assertClean(t, m)
-	for _, service := range dev.Services { // nobody mends what is broken now
+	for _, service := range client.Services { // nobody mends what is broken now
 		if err := m.StopReplica(service, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
 	breakDatabases(t, m, orders)
 	breakLedger(t, m, orders)
-	breakStripe(t, client, orders)
+	breakStripe(t, system, orders)
 
-	results, err := invariants.Run(within(t, time.Minute), m.File)
+	results, err := invariant.Run(within(t, time.Minute), m.File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestCheckFindsViolations(t *testing.T) {
 	}
 }
 
-func breakDatabases(t *testing.T, m *mesh.Mesh, orders map[string]string) {
+func breakDatabases(t *testing.T, m *cluster.Cluster, orders map[string]string) {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
 	conns := map[string]*pgx.Conn{}
@@ -179,7 +179,7 @@ func breakDatabases(t *testing.T, m *mesh.Mesh, orders map[string]string) {
 }
 
 // breakLedger posts what no fact stands behind.
-func breakLedger(t *testing.T, m *mesh.Mesh, orders map[string]string) {
+func breakLedger(t *testing.T, m *cluster.Cluster, orders map[string]string) {
 	t.Helper()
 	transit := func(name string) string { return "orders:" + orders[name] + ":payment" }
 	for reference, posting := range map[string]map[string]any{
@@ -215,13 +215,13 @@ func breakLedger(t *testing.T, m *mesh.Mesh, orders map[string]string) {
 }
 
 // breakStripe lets Stripe have other money than our orders know.
-func breakStripe(t *testing.T, client *dev.Client, orders map[string]string) {
+func breakStripe(t *testing.T, system *client.Client, orders map[string]string) {
 	t.Helper()
 	// The services are down, so that the intents are found by what Stripe has of their orders.
 	var all struct {
 		Data []resource `json:"data"`
 	}
-	if err := client.Stripe.Get(within(t, 10*time.Second), "/v1/payment_intents?limit=100", &all); err != nil {
+	if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/payment_intents?limit=100", &all); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range all.Data {
@@ -229,17 +229,17 @@ func breakStripe(t *testing.T, client *dev.Client, orders map[string]string) {
 		switch metadata["order_id"] {
 		case orders["captured_money_is_at_stripe"]:
 			p["amount_received"] = 1
-			load(t, client, p)
+			load(t, system, p)
 		case orders["stripe_money_is_known"]:
-			p["id"] = "pi_" + dev.NewKey()
-			load(t, client, p)
+			p["id"] = "pi_" + client.NewKey()
+			load(t, system, p)
 		}
 	}
-	load(t, client, resource{
+	load(t, system, resource{
 		"id": "re_unwritten", "object": "refund", "amount": 1, "currency": "eur", "created": 0, "status": "succeeded",
 		"metadata": map[string]any{"order_id": orders["refund_at_stripe_has_its_row"], "refund_id": "rowOfNobody"},
 	})
-	load(t, client, resource{
+	load(t, system, resource{
 		"id": "txn_unbooked", "object": "balance_transaction", "amount": 4450, "currency": "eur", "fee": 92, "net": 4358,
 		"created": 0, "type": "charge", "status": "available", "source": "ch_unbooked", "fee_details": []any{},
 	})

@@ -19,12 +19,12 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/dayof/dayof/e2e/phone"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/device"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // TestDevice lives the life of a phone with a pass: at two replicas, which are processes of their own where the others
@@ -55,7 +55,7 @@ func program(t *testing.T) string {
 }
 
 // startUp runs `dayof up` as a process until the end of the test, and returns its dev.json.
-func startUp(t *testing.T) dev.File {
+func startUp(t *testing.T) client.File {
 	t.Helper()
 	dir := t.TempDir()
 	var output bytes.Buffer
@@ -82,7 +82,7 @@ func startUp(t *testing.T) dev.File {
 	})
 	ctx := within(t, 2*time.Minute)
 	for {
-		if file, err := dev.ReadFile(filepath.Join(dir, "dev.json")); err == nil {
+		if file, err := client.ReadFile(filepath.Join(dir, "dev.json")); err == nil {
 			return file
 		}
 		select {
@@ -120,26 +120,26 @@ func freePorts(t *testing.T) int {
 type deviceLife struct {
 	t      *testing.T
 	ctx    context.Context //nolint:containedctx // of the whole test
-	client *dev.Client
-	phone  *phone.Phone
-	sale   dev.Sale
-	pass   *phone.Pass
-	other  *phone.Pass
+	client *client.Client
+	device *device.Device
+	sale   client.Sale
+	pass   *device.Pass
+	other  *device.Pass
 	pushes int // that the phone has got
 }
 
 // newDeviceLife buys two tickets and installs their passes from their links.
-func newDeviceLife(t *testing.T, file dev.File) *deviceLife {
+func newDeviceLife(t *testing.T, file client.File) *deviceLife {
 	t.Helper()
-	d := &deviceLife{t: t, ctx: within(t, 5*time.Minute), client: dev.NewClient(file), phone: phone.New()}
-	t.Cleanup(d.phone.Close)
+	d := &deviceLife{t: t, ctx: within(t, 5*time.Minute), client: client.NewClient(file), device: device.New()}
+	t.Cleanup(d.device.Close)
 	variant := newOwnVariant(d.ctx, t, d.client)
 	var err error
-	if d.sale, err = d.client.Sell(d.ctx, dev.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: dev.ViaBoth}); err != nil {
+	if d.sale, err = d.client.Sell(d.ctx, client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: client.ViaBoth}); err != nil {
 		t.Fatal(err)
 	}
-	for i, into := range []**phone.Pass{&d.pass, &d.other} {
-		if *into, err = d.phone.Download(d.ctx, d.sale.Tickets[i].DownloadURL); err != nil {
+	for i, into := range []**device.Pass{&d.pass, &d.other} {
+		if *into, err = d.device.Download(d.ctx, d.sale.Tickets[i].DownloadURL); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -150,13 +150,13 @@ func newDeviceLife(t *testing.T, file dev.File) *deviceLife {
 }
 
 // newOwnVariant puts tickets of an event on sale that no other test knows, so that it can be rescheduled.
-func newOwnVariant(ctx context.Context, t *testing.T, client *dev.Client) *checkoutv1.Variant {
+func newOwnVariant(ctx context.Context, t *testing.T, system *client.Client) *checkoutv1.Variant {
 	t.Helper()
 	now := clock.System{}.Now()
-	if _, err := client.Seed(ctx, now); err != nil { // others take the first event that there is
+	if _, err := system.Seed(ctx, now); err != nil { // others take the first event that there is
 		t.Fatal(err)
 	}
-	event, err := client.Catalog.CreateEvent(keyed(ctx), &checkoutv1.CreateEventRequest{
+	event, err := system.Catalog.CreateEvent(keyed(ctx), &checkoutv1.CreateEventRequest{
 		OrganizerId: "deviceOrganizer00001", OrganizerName: "Spätschicht", Name: "Winternacht \"am\" Fluss",
 		Venue:     &checkoutv1.Venue{Name: "Kulturhafen", Address: "Am Kai 7, 10115 Berlin", TimeZone: "Europe/Berlin"},
 		StartTime: timestamppb.New(now.AddDate(2, 0, 0)), EndTime: timestamppb.New(now.AddDate(2, 0, 0).Add(3 * time.Hour)),
@@ -164,7 +164,7 @@ func newOwnVariant(ctx context.Context, t *testing.T, client *dev.Client) *check
 	if err != nil {
 		t.Fatal(err)
 	}
-	variant, err := client.CreateVariant(ctx, "device/"+dev.NewKey(), event.GetEvent().GetId(), "Standing", "Floor", 10, &checkoutv1.VariantVersion{
+	variant, err := system.CreateVariant(ctx, "device/"+client.NewKey(), event.GetEvent().GetId(), "Standing", "Floor", 10, &checkoutv1.VariantVersion{
 		Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 4450}, TaxMinorUnits: 120, TaxCountry: "DE", TaxKind: "vat", Terms: "No returns.",
 	})
 	if err != nil {
@@ -188,7 +188,7 @@ func (d *deviceLife) run() {
 func (d *deviceLife) registers() {
 	d.t.Helper()
 	for i, want := range []int{http.StatusCreated, http.StatusOK} {
-		answer, err := d.phone.Register(d.ctx, d.pass)
+		answer, err := d.device.Register(d.ctx, d.pass)
 		if err != nil || answer.Status != want {
 			d.t.Fatalf("register %d: %d, %v", i+1, answer.Status, err)
 		}
@@ -211,8 +211,8 @@ func (d *deviceLife) registers() {
 // readsCarefully: HEAD, percent-encoded serial numbers, conditional requests and strange tags.
 func (d *deviceLife) readsCarefully() {
 	d.t.Helper()
-	full := d.do(http.MethodGet, phone.PassPath(d.pass), d.pass.AuthenticationToken)
-	head := d.do(http.MethodHead, phone.PassPath(d.pass), d.pass.AuthenticationToken)
+	full := d.do(http.MethodGet, device.PassPath(d.pass), d.pass.AuthenticationToken)
+	head := d.do(http.MethodHead, device.PassPath(d.pass), d.pass.AuthenticationToken)
 	if head.Status != http.StatusOK || len(head.Body) > 0 || head.Header.Get("Content-Length") != strconv.Itoa(len(full.Body)) {
 		d.t.Errorf("HEAD: %d, %d bytes, %v", head.Status, len(head.Body), head.Header)
 	}
@@ -221,24 +221,24 @@ func (d *deviceLife) readsCarefully() {
 			d.t.Errorf("%s is %q for GET and %q for HEAD", name, full.Header.Get(name), head.Header.Get(name))
 		}
 	}
-	encoded := d.do(http.MethodGet, "/v1/passes/"+phone.Percent(d.pass.PassTypeIdentifier)+"/"+phone.Percent(d.pass.SerialNumber), d.pass.AuthenticationToken)
+	encoded := d.do(http.MethodGet, "/v1/passes/"+device.Percent(d.pass.PassTypeIdentifier)+"/"+device.Percent(d.pass.SerialNumber), d.pass.AuthenticationToken)
 	if encoded.Status != http.StatusOK || !bytes.Equal(encoded.Body, full.Body) {
 		d.t.Errorf("a percent-encoded serial number: %d", encoded.Status)
 	}
 	for name, headers := range map[string][]string{
 		"the entity tag": {"If-None-Match", full.Header.Get("Etag")}, "the date": {"If-Modified-Since", full.Header.Get("Last-Modified")},
 	} {
-		if got := d.do(http.MethodGet, phone.PassPath(d.pass), d.pass.AuthenticationToken, headers...); got.Status != http.StatusNotModified || len(got.Body) > 0 {
+		if got := d.do(http.MethodGet, device.PassPath(d.pass), d.pass.AuthenticationToken, headers...); got.Status != http.StatusNotModified || len(got.Body) > 0 {
 			d.t.Errorf("fetch with %s: %d", name, got.Status)
 		}
 	}
 	for _, tag := range []string{"no-tag-of-ours", "2026-01-01T00:00:00+00:00", "-1", "99999999999999999999"} {
-		d.phone.PassesUpdatedSince[d.pass.PassTypeIdentifier] = tag
+		d.device.PassesUpdatedSince[d.pass.PassTypeIdentifier] = tag
 		if got := d.list(); !slices.Equal(got, []string{d.pass.SerialNumber}) {
 			d.t.Errorf("list with tag %s: %v", tag, got)
 		}
 	}
-	if answer, err := d.phone.Log(d.ctx, d.pass, "Get pass task (serial "+d.pass.SerialNumber+") encountered error: none"); err != nil || answer.Status != http.StatusOK {
+	if answer, err := d.device.Log(d.ctx, d.pass, "Get pass task (serial "+d.pass.SerialNumber+") encountered error: none"); err != nil || answer.Status != http.StatusOK {
 		d.t.Errorf("log: %d, %v", answer.Status, err)
 	}
 	logs, err := d.client.Passes.ListDeviceLogs(d.ctx, &passv1.ListDeviceLogsRequest{PassSerial: d.pass.SerialNumber})
@@ -250,14 +250,14 @@ func (d *deviceLife) readsCarefully() {
 // opensNothingWithAnotherToken: 401 for a token that is good for another pass only, as for none and for an unknown pass.
 func (d *deviceLife) opensNothingWithAnotherToken() {
 	d.t.Helper()
-	registration := "/v1/devices/" + d.phone.DeviceLibraryIdentifier + "/registrations/" + d.pass.PassTypeIdentifier + "/" + d.pass.SerialNumber
+	registration := "/v1/devices/" + d.device.DeviceLibraryIdentifier + "/registrations/" + d.pass.PassTypeIdentifier + "/" + d.pass.SerialNumber
 	unknown := "/v1/passes/" + d.pass.PassTypeIdentifier + "/AAAAAAAAAAAAAAAAAAAAA"
 	for _, tc := range []struct{ method, path, token string }{
-		{http.MethodGet, phone.PassPath(d.pass), d.other.AuthenticationToken},
-		{http.MethodHead, phone.PassPath(d.pass), d.other.AuthenticationToken},
+		{http.MethodGet, device.PassPath(d.pass), d.other.AuthenticationToken},
+		{http.MethodHead, device.PassPath(d.pass), d.other.AuthenticationToken},
 		{http.MethodDelete, registration, d.other.AuthenticationToken},
 		{http.MethodPost, registration, d.other.AuthenticationToken},
-		{http.MethodGet, phone.PassPath(d.pass), ""},
+		{http.MethodGet, device.PassPath(d.pass), ""},
 		{http.MethodGet, unknown, d.pass.AuthenticationToken},
 	} {
 		if got := d.do(tc.method, tc.path, tc.token); got.Status != http.StatusUnauthorized || len(got.Body) > 0 {
@@ -356,11 +356,11 @@ func (d *deviceLife) hearsOfARefund() {
 func (d *deviceLife) leaves() {
 	d.t.Helper()
 	for range 2 {
-		if answer, err := d.phone.Unregister(d.ctx, d.pass); err != nil || answer.Status != http.StatusOK {
+		if answer, err := d.device.Unregister(d.ctx, d.pass); err != nil || answer.Status != http.StatusOK {
 			d.t.Errorf("unregister: %d, %v", answer.Status, err)
 		}
 	}
-	d.phone.PassesUpdatedSince = map[string]string{}
+	d.device.PassesUpdatedSince = map[string]string{}
 	if got := d.list(); len(got) != 0 {
 		d.t.Errorf("list after unregistering: %v", got)
 	}
@@ -404,8 +404,8 @@ func (d *deviceLife) updates(want ...string) {
 // be sent again, until the clock has passed them all. Entity tags know it at once.
 func (d *deviceLife) hasTheLatest() {
 	d.t.Helper()
-	latest := d.do(http.MethodHead, phone.PassPath(d.pass), d.pass.AuthenticationToken).Header.Get("Etag")
-	if got := d.do(http.MethodGet, phone.PassPath(d.pass), d.pass.AuthenticationToken, "If-None-Match", latest); got.Status != http.StatusNotModified {
+	latest := d.do(http.MethodHead, device.PassPath(d.pass), d.pass.AuthenticationToken).Header.Get("Etag")
+	if got := d.do(http.MethodGet, device.PassPath(d.pass), d.pass.AuthenticationToken, "If-None-Match", latest); got.Status != http.StatusNotModified {
 		d.t.Errorf("fetch with the latest entity tag: %d", got.Status)
 	}
 	for before := d.pass.Archive; d.fetch(); pause(d.ctx) {
@@ -454,7 +454,7 @@ func (d *deviceLife) received() int {
 	}
 	count := 0
 	for _, p := range all {
-		if p.DeviceToken != d.phone.PushToken {
+		if p.DeviceToken != d.device.PushToken {
 			continue
 		}
 		count++
@@ -467,7 +467,7 @@ func (d *deviceLife) received() int {
 
 func (d *deviceLife) list() []string {
 	d.t.Helper()
-	serials, err := d.phone.List(d.ctx, d.pass)
+	serials, err := d.device.List(d.ctx, d.pass)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -476,20 +476,20 @@ func (d *deviceLife) list() []string {
 
 func (d *deviceLife) fetch() bool {
 	d.t.Helper()
-	changed, err := d.phone.Fetch(d.ctx, d.pass)
+	changed, err := d.device.Fetch(d.ctx, d.pass)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	return changed
 }
 
-func (d *deviceLife) do(method, path, token string, headers ...string) phone.Answer {
+func (d *deviceLife) do(method, path, token string, headers ...string) device.Answer {
 	d.t.Helper()
 	body := ""
 	if method == http.MethodPost {
 		body = `{"pushToken":"` + strings.Repeat("0", 64) + `"}`
 	}
-	answer, err := d.phone.Do(d.ctx, method, d.pass.WebServiceURL, path, token, body, headers...)
+	answer, err := d.device.Do(d.ctx, method, d.pass.WebServiceURL, path, token, body, headers...)
 	if err != nil {
 		d.t.Fatal(err)
 	}

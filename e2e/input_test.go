@@ -20,8 +20,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 )
 
 // rpcMethod is one RPC of our contract.
@@ -73,7 +73,7 @@ type refusal struct {
 }
 
 // call posts JSON to an RPC as an operator.
-func call(t *testing.T, f dev.File, m rpcMethod, key string, body []byte) refusal {
+func call(t *testing.T, f client.File, m rpcMethod, key string, body []byte) refusal {
 	t.Helper()
 	base := map[string]string{"checkout": f.CheckoutURL, "pass": f.PassURL, "ledger": f.LedgerURL, "webhook": f.WebhookURL}[m.service]
 	req, err := http.NewRequestWithContext(within(t, 30*time.Second), http.MethodPost, base+m.path(), bytes.NewReader(body))
@@ -138,15 +138,15 @@ func call(t *testing.T, f dev.File, m rpcMethod, key string, body []byte) refusa
 // or unknown, and no refused call leaves anything behind.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 1, nil)
-	if _, err := dev.NewClient(m.File).Seed(within(t, 30*time.Second), m.Clock().Now()); err != nil {
+	m := newCluster(t, 1, nil)
+	if _, err := client.NewClient(m.File).Seed(within(t, 30*time.Second), m.Clock().Now()); err != nil {
 		t.Fatal(err)
 	}
 	before := countRows(t, m)
 	for _, method := range methods(t) {
 		t.Run(method.path(), func(t *testing.T) {
 			for name, body := range badBodies(method) {
-				r := call(t, m.File, method, dev.NewKey(), body)
+				r := call(t, m.File, method, client.NewKey(), body)
 				if r.status == http.StatusOK {
 					// A read may take anything for a wish that nothing fulfils; a change may not.
 					if method.changes() {
@@ -353,7 +353,7 @@ func valueFor(f protoreflect.FieldDescriptor, depth int, scalar func(protoreflec
 }
 
 // countRows counts the rows of all tables of all services, background bookkeeping left out.
-func countRows(t *testing.T, m *mesh.Mesh) map[string]int64 {
+func countRows(t *testing.T, m *cluster.Cluster) map[string]int64 {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
 	counts := map[string]int64{}

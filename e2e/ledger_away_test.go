@@ -8,29 +8,29 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
-	"github.com/dayof/dayof/internal/sandbox/fault"
 )
 
 // TestLedgerFrozen freezes the ledger in the middle of a sale: the caller is answered in time, nothing is valid, no receipt
 // is sent and no transaction stays open; once the ledger is back, everything follows by itself.
 func TestLedgerFrozen(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 1, map[string]string{"DAYOF_CHECKOUT_CALLER_WAIT": "2s"})
-	client := dev.NewClient(m.File)
-	cart := start(t, client, newVariant(t, client, 4450, 10), 1)
+	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_CALLER_WAIT": "2s"})
+	system := client.NewClient(m.File)
+	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Hang, Rate: 1, Match: "POST"}); err != nil {
 		t.Fatal(err)
 	}
 	ctx := within(t, 30*time.Second)
-	if err := client.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays); err != nil {
+	if err := system.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
 		t.Fatal(err)
 	}
 	answered := make(chan *checkoutv1.Order, 1)
 	go func() {
-		o, err := client.Complete(ctx, cart)
+		o, err := system.Complete(ctx, cart)
 		if err != nil {
 			t.Error(err)
 		}
@@ -42,54 +42,54 @@ func TestLedgerFrozen(t *testing.T) {
 	if o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS {
 		t.Errorf("the browser is told %s", o.GetFulfilmentState())
 	}
-	seen := order(t, client, cart.OrderID)
+	seen := order(t, system, cart.OrderID)
 	if len(seen.Tickets) != 1 || seen.Tickets[0].State != "reserved" {
 		t.Fatalf("tickets while the ledger is away: %+v", seen.Tickets)
 	}
-	if verdict := admission(t, client, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
+	if verdict := admission(t, system, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
 		t.Errorf("the door says %s while the ledger is away", verdict)
 	}
-	if n := mails(t, client); n != 0 {
+	if n := mails(t, system); n != 0 {
 		t.Errorf("%d receipts were sent before the sale was booked", n)
 	}
 
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	await(t, client, cart.OrderID, "completed", completed)
-	if verdict := admission(t, client, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_ADMIT {
+	await(t, system, cart.OrderID, "completed", completed)
+	if verdict := admission(t, system, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_ADMIT {
 		t.Errorf("the door says %s once the ledger is back", verdict)
 	}
-	for mails(t, client) == 0 {
+	for mails(t, system) == 0 {
 		if ctx.Err() != nil {
 			t.Fatal("no receipt was sent")
 		}
 		pause(ctx)
 	}
-	assertOneSale(t, order(t, client, cart.OrderID), 1)
+	assertOneSale(t, order(t, system, cart.OrderID), 1)
 	assertClean(t, m)
 }
 
 // TestLedgerLosesReplies cuts every other answer of the ledger after its effect. Each sale is booked exactly once.
 func TestLedgerLosesReplies(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 1, nil)
-	client := dev.NewClient(m.File)
-	variant := newVariant(t, client, 4450, 20)
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 20)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.LostReply, Rate: 0.5}); err != nil {
 		t.Fatal(err)
 	}
 	for range 10 {
-		cart := start(t, client, variant, 1)
-		if err := client.Pay(within(t, 30*time.Second), cart, dev.ViaWebhook); err != nil {
+		cart := start(t, system, variant, 1)
+		if err := system.Pay(within(t, 30*time.Second), cart, client.ViaWebhook); err != nil {
 			t.Fatal(err)
 		}
-		await(t, client, cart.OrderID, "completed", completed)
-		assertOneSale(t, order(t, client, cart.OrderID), 1)
+		await(t, system, cart.OrderID, "completed", completed)
+		assertOneSale(t, order(t, system, cart.OrderID), 1)
 	}
 	assertClean(t, m) // while it still loses replies
 }
 
 // waitForHit waits until a call to the ledger hangs.
-func waitForHit(t *testing.T, m *mesh.Mesh) {
+func waitForHit(t *testing.T, m *cluster.Cluster) {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
 	for m.Sandbox.Faults.List()[fault.Ledger].Hits == 0 {
@@ -105,7 +105,7 @@ func waitForHit(t *testing.T, m *mesh.Mesh) {
 const looksMax = 20
 
 // assertNoOpenTransaction looks, while a call hangs, at the transactions that the services' connections have open.
-func assertNoOpenTransaction(t *testing.T, m *mesh.Mesh) {
+func assertNoOpenTransaction(t *testing.T, m *cluster.Cluster) {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
 	conns := map[string]*pgx.Conn{}
@@ -126,7 +126,7 @@ func assertNoOpenTransaction(t *testing.T, m *mesh.Mesh) {
 		for service, conn := range conns {
 			rows, err := conn.Query(ctx, `select format('%s of pid %s since %s, after %s', state, pid, xact_start, query)
 				from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-				and backend_type = 'client backend' and xact_start is not null`)
+				and backend_type = 'system backend' and xact_start is not null`)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,9 +147,9 @@ func assertNoOpenTransaction(t *testing.T, m *mesh.Mesh) {
 	}
 }
 
-func admission(t *testing.T, client *dev.Client, code string) checkoutv1.Admission {
+func admission(t *testing.T, system *client.Client, code string) checkoutv1.Admission {
 	t.Helper()
-	res, err := client.Admission.CheckTicket(within(t, 10*time.Second), &checkoutv1.CheckTicketRequest{Code: code})
+	res, err := system.Admission.CheckTicket(within(t, 10*time.Second), &checkoutv1.CheckTicketRequest{Code: code})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,9 +157,9 @@ func admission(t *testing.T, client *dev.Client, code string) checkoutv1.Admissi
 }
 
 // mails counts what the mail sink has.
-func mails(t *testing.T, client *dev.Client) int {
+func mails(t *testing.T, system *client.Client) int {
 	t.Helper()
-	res, err := client.HTTP.Get(client.File.Sandbox.MailLogURL)
+	res, err := system.HTTP.Get(system.File.Sandbox.MailLogURL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
-	"github.com/dayof/dayof/internal/sandbox/fault"
 )
 
 // ledgerFaults are the ways in which the ledger fails, and the calls that it fails in.
@@ -30,57 +30,57 @@ var ledgerFaults = []struct {
 // mailed, no transaction is open meanwhile, and once the ledger is well each order is booked exactly once.
 func TestLedgerFaults(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "1s"})
-	client := dev.NewClient(m.File)
-	variant := newVariant(t, client, 4450, 100)
+	m := newCluster(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "1s"})
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 100)
 	for _, c := range ledgerFaults {
-		t.Run(c.name, func(t *testing.T) { failLedger(t, m, client, variant, c.fault) }) // one fault at a time
+		t.Run(c.name, func(t *testing.T) { failLedger(t, m, system, variant, c.fault) }) // one fault at a time
 	}
-	awaitIdle(t, client)
+	awaitIdle(t, system)
 	assertClean(t, m)
 }
 
-func failLedger(t *testing.T, m *mesh.Mesh, client *dev.Client, variant *checkoutv1.Variant, f fault.Fault) {
+func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant *checkoutv1.Variant, f fault.Fault) {
 	t.Helper()
 	ctx := within(t, 2*time.Minute)
-	var carts []dev.Cart
+	var carts []client.Cart
 	for range 3 {
-		carts = append(carts, start(t, client, variant, 1))
+		carts = append(carts, start(t, system, variant, 1))
 	}
-	mailed := mails(t, client)
+	mailed := mails(t, system)
 	f.Rate = 1
 	if err := m.Sandbox.Faults.Set(fault.Ledger, f); err != nil {
 		t.Fatal(err)
 	}
 	defer m.Sandbox.Faults.Clear(fault.Ledger)
 	for _, cart := range carts {
-		if err := client.Pay(ctx, cart, dev.ViaWebhook); err != nil {
+		if err := system.Pay(ctx, cart, client.ViaWebhook); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if f.Match == "" { // else the ledger can still be asked what became of a write, and what it says is true
 		for _, cart := range carts {
-			await(t, client, cart.OrderID, "in its walk", func(o *checkoutv1.Order) bool {
+			await(t, system, cart.OrderID, "in its walk", func(o *checkoutv1.Order) bool {
 				return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS
 			})
 		}
 		waitForHit(t, m)
 		assertNoOpenTransaction(t, m)
 		for _, cart := range carts {
-			for _, ticket := range order(t, client, cart.OrderID).Tickets {
-				if verdict := admission(t, client, ticket.Code); ticket.State != "reserved" || verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
+			for _, ticket := range order(t, system, cart.OrderID).Tickets {
+				if verdict := admission(t, system, ticket.Code); ticket.State != "reserved" || verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
 					t.Errorf("while the ledger fails, ticket %s is %s and the door says %s", ticket.ID, ticket.State, verdict)
 				}
 			}
 		}
-		if n := mails(t, client); n != mailed {
+		if n := mails(t, system); n != mailed {
 			t.Errorf("%d receipts were sent before the sales were booked", n-mailed)
 		}
 		m.Sandbox.Faults.Clear(fault.Ledger)
 	}
 	for _, cart := range carts {
-		await(t, client, cart.OrderID, "completed", completed)
-		assertOneSale(t, order(t, client, cart.OrderID), 1)
+		await(t, system, cart.OrderID, "completed", completed)
+		assertOneSale(t, order(t, system, cart.OrderID), 1)
 	}
 }
 
@@ -94,26 +94,26 @@ var impatient = map[string]string{
 // the deadline the buyer has their money back, all without the ledger. Once there is one again, the books follow.
 func TestLedgerDownForEver(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 2, impatient)
-	client := dev.NewClient(m.File)
-	cart := start(t, client, newVariant(t, client, 4450, 10), 2)
+	m := newCluster(t, 2, impatient)
+	system := client.NewClient(m.File)
+	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Pay(within(t, time.Minute), cart, dev.ViaBoth); err != nil {
+	if err := system.Pay(within(t, time.Minute), cart, client.ViaBoth); err != nil {
 		t.Fatal(err)
 	}
-	await(t, client, cart.OrderID, "blocked by the ledger", func(o *checkoutv1.Order) bool {
+	await(t, system, cart.OrderID, "blocked by the ledger", func(o *checkoutv1.Order) bool {
 		return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_LEDGER_BLOCKED
 	})
-	await(t, client, cart.OrderID, "given up and refunded", refunded)
-	o := order(t, client, cart.OrderID)
+	await(t, system, cart.OrderID, "given up and refunded", refunded)
+	o := order(t, system, cart.OrderID)
 	for _, ticket := range o.Tickets {
 		if ticket.State != "void" {
 			t.Errorf("ticket %s of the order that was given up is %s", ticket.ID, ticket.State)
 		}
 	}
-	told := blockedAlerts(t, client, cart.OrderID)
+	told := blockedAlerts(t, system, cart.OrderID)
 	if len(told) != 1 {
 		t.Fatalf("%d alerts tell of the order: %v", len(told), told)
 	}
@@ -121,8 +121,8 @@ func TestLedgerDownForEver(t *testing.T) {
 		t.Errorf("the alert says %v, link %q", a.Facts, a.Link)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	awaitIdle(t, client)
-	if booked := captures(order(t, client, cart.OrderID)); len(booked) != 1 {
+	awaitIdle(t, system)
+	if booked := captures(order(t, system, cart.OrderID)); len(booked) != 1 {
 		t.Errorf("captures in the ledger: %v", booked)
 	}
 	assertClean(t, m)
@@ -138,34 +138,34 @@ func TestPostingLandsAtTheDeadline(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newMesh(t, 2, impatient)
-			client := dev.NewClient(m.File)
-			variant := newVariant(t, client, 4450, 100)
-			var carts []dev.Cart
+			m := newCluster(t, 2, impatient)
+			system := client.NewClient(m.File)
+			variant := newVariant(t, system, 4450, 100)
+			var carts []client.Cart
 			for range 6 {
-				carts = append(carts, start(t, client, variant, 1))
+				carts = append(carts, start(t, system, variant, 1))
 			}
 			if err := m.Sandbox.Faults.Set(fault.Ledger, f); err != nil {
 				t.Fatal(err)
 			}
 			for _, cart := range carts {
-				if err := client.Pay(within(t, time.Minute), cart, dev.ViaWebhook); err != nil {
+				if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for _, cart := range carts {
-				await(t, client, cart.OrderID, "ended", func(o *checkoutv1.Order) bool { return completed(o) || refunded(o) })
+				await(t, system, cart.OrderID, "ended", func(o *checkoutv1.Order) bool { return completed(o) || refunded(o) })
 			}
 			m.Sandbox.Faults.Clear(fault.Ledger)
-			awaitIdle(t, client)
+			awaitIdle(t, system)
 			ends := map[string]int{}
 			for _, cart := range carts {
-				o := order(t, client, cart.OrderID)
+				o := order(t, system, cart.OrderID)
 				ends[o.FulfilmentState]++
 				if booked := captures(o); len(booked) != 1 || booked["capture:"+cart.IntentID] != 1 {
 					t.Errorf("order %s is %s; captures in the ledger: %v", o.OrderID, o.FulfilmentState, booked)
 				}
-				if told := blockedAlerts(t, client, cart.OrderID); len(told) > 1 {
+				if told := blockedAlerts(t, system, cart.OrderID); len(told) > 1 {
 					t.Errorf("%d alerts tell of order %s", len(told), cart.OrderID)
 				}
 			}
@@ -192,9 +192,9 @@ type sentAlert struct {
 }
 
 // blockedAlerts are the alerts that were delivered about an order that waits.
-func blockedAlerts(t *testing.T, client *dev.Client, orderID string) []sentAlert {
+func blockedAlerts(t *testing.T, system *client.Client, orderID string) []sentAlert {
 	t.Helper()
-	res, err := client.HTTP.Get(client.File.Sandbox.AlertLogURL)
+	res, err := system.HTTP.Get(system.File.Sandbox.AlertLogURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,15 +215,15 @@ func blockedAlerts(t *testing.T, client *dev.Client, orderID string) []sentAlert
 }
 
 // awaitIdle waits until nothing at all is left to do.
-func awaitIdle(t *testing.T, client *dev.Client) {
+func awaitIdle(t *testing.T, system *client.Client) {
 	t.Helper()
 	ctx := within(t, 2*time.Minute)
-	orders, err := client.Orders.ListOrders(ctx, &checkoutv1.ListOrdersRequest{PageSize: 1})
+	orders, err := system.Orders.ListOrders(ctx, &checkoutv1.ListOrdersRequest{PageSize: 1})
 	if err != nil || len(orders.GetOrders()) == 0 {
 		t.Fatalf("there is no order: %v", err)
 	}
 	for {
-		left, err := client.Left(ctx, orders.GetOrders()[0].GetId(), nil)
+		left, err := system.Left(ctx, orders.GetOrders()[0].GetId(), nil)
 		if err == nil && left == "" {
 			return
 		}

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
 )
 
 // TestLostWebhooks loses every tenth webhook, and all of one order whose buyer closed the browser. The next start asks Stripe
@@ -24,43 +24,43 @@ func TestLostWebhooks(t *testing.T) {
 	m := startKept(t, c)
 	t.Cleanup(func() {
 		if err := m.Stop(context.Background()); err != nil {
-			t.Errorf("stop the mesh: %v", err)
+			t.Errorf("stop the cluster: %v", err)
 		}
 	})
-	client := dev.NewClient(m.File)
-	variant := newVariant(t, client, 4450, 100)
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 100)
 	set := func(dropRate float64) {
 		t.Helper()
-		if _, err := client.Stripe.Control(within(t, 10*time.Second), http.MethodPatch, "/_sandbox/settings", map[string]float64{"drop_rate": dropRate}); err != nil {
+		if _, err := system.Stripe.Control(within(t, 10*time.Second), http.MethodPatch, "/_sandbox/settings", map[string]float64{"drop_rate": dropRate}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	set(0.1)
-	lost := start(t, client, variant, 1)
-	if err := client.Stripe.Withhold(within(t, 10*time.Second), lost.IntentID); err != nil {
+	lost := start(t, system, variant, 1)
+	if err := system.Stripe.Withhold(within(t, 10*time.Second), lost.IntentID); err != nil {
 		t.Fatal(err)
 	}
 	orders := []string{lost.OrderID}
-	carts := []dev.Cart{lost}
+	carts := []client.Cart{lost}
 	for range sales {
-		cart := start(t, client, variant, 1)
+		cart := start(t, system, variant, 1)
 		orders, carts = append(orders, cart.OrderID), append(carts, cart)
 	}
 	var buyers sync.WaitGroup
 	for _, cart := range carts {
 		buyers.Go(func() {
-			if err := client.Pay(within(t, time.Minute), cart, dev.ViaWebhook); err != nil {
+			if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	buyers.Wait()
-	if _, err := client.Stripe.Control(within(t, 10*time.Second), http.MethodPost, "/_sandbox/webhooks/release",
+	if _, err := system.Stripe.Control(within(t, 10*time.Second), http.MethodPost, "/_sandbox/webhooks/release",
 		map[string]any{"payment_intent": lost.IntentID, "drop": true}); err != nil {
 		t.Fatal(err)
 	}
 	for ctx := within(t, time.Minute); ; {
-		idle, err := client.Stripe.Idle(ctx)
+		idle, err := system.Stripe.Idle(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,10 +70,10 @@ func TestLostWebhooks(t *testing.T) {
 		pause(ctx)
 	}
 	set(0)
-	if order(t, client, lost.OrderID).FulfilmentState == "completed" {
+	if order(t, system, lost.OrderID).FulfilmentState == "completed" {
 		t.Error("the order whose webhooks were lost is complete: nothing was lost")
 	}
-	before := missingEvents(t, client)
+	before := missingEvents(t, system)
 	t.Logf("%d events are missing", len(before))
 	if len(before) == 0 {
 		t.Error("no event is missing")
@@ -82,13 +82,13 @@ func TestLostWebhooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	m = startKept(t, c)
-	client = dev.NewClient(m.File)
+	system = client.NewClient(m.File)
 	for _, id := range orders {
-		await(t, client, id, "completed", completed)
+		await(t, system, id, "completed", completed)
 	}
-	for ctx := within(t, time.Minute); len(missingEvents(t, client)) > 0; {
+	for ctx := within(t, time.Minute); len(missingEvents(t, system)) > 0; {
 		if ctx.Err() != nil {
-			t.Fatalf("still missing: %v", missingEvents(t, client))
+			t.Fatalf("still missing: %v", missingEvents(t, system))
 		}
 		pause(ctx)
 	}
@@ -99,22 +99,22 @@ func TestLostWebhooks(t *testing.T) {
 }
 
 // startKept starts a mesh whose data outlive it.
-func startKept(t *testing.T, c mesh.Config) *mesh.Mesh {
+func startKept(t *testing.T, c cluster.Config) *cluster.Cluster {
 	t.Helper()
-	m, err := mesh.Start(t.Context(), c)
+	m, err := cluster.Start(t.Context(), c)
 	if err != nil {
-		t.Fatalf("start the mesh: %v", err)
+		t.Fatalf("start the cluster: %v", err)
 	}
 	return m
 }
 
 // missingEvents are the events about captured money that Stripe has and the inbox has not.
-func missingEvents(t *testing.T, client *dev.Client) []string {
+func missingEvents(t *testing.T, system *client.Client) []string {
 	t.Helper()
 	ctx := within(t, time.Minute)
 	var missing []string
 	for _, eventType := range []string{"payment_intent.succeeded", "charge.succeeded"} {
-		body, err := client.Stripe.Control(ctx, http.MethodGet, "/_sandbox/events?type="+eventType, nil)
+		body, err := system.Stripe.Control(ctx, http.MethodGet, "/_sandbox/events?type="+eventType, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func missingEvents(t *testing.T, client *dev.Client) []string {
 			t.Fatalf("%d events of type %s, %v", len(events), eventType, err)
 		}
 		for _, e := range events {
-			_, err := client.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: "account", EventId: e.ID})
+			_, err := system.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: "account", EventId: e.ID})
 			switch {
 			case problem.Reason(err) == "WEBHOOK_EVENT_NOT_FOUND":
 				missing = append(missing, e.ID)

@@ -7,35 +7,35 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // TestSurplusIntent captures two intents of one order: one buys the tickets, the other is receipted and refunded.
 func TestSurplusIntent(t *testing.T) {
 	t.Parallel()
-	client := dev.NewClient(shared.File)
-	cart := start(t, client, newVariant(t, client, 4450, 10), 2)
+	system := client.NewClient(shared.File)
+	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
 	// A second intent for the same order, such as one made in Stripe's dashboard.
-	first := intent(t, client, cart.IntentID)
+	first := intent(t, system, cart.IntentID)
 	second := maps.Clone(first)
-	second["id"], second["client_secret"] = "pi_"+dev.NewKey(), "pi_secret_"+dev.NewKey()
+	second["id"], second["client_secret"] = "pi_"+client.NewKey(), "pi_secret_"+client.NewKey()
 	one, oneCharge := first.paid(8900)
 	two, twoCharge := second.paid(8900)
-	load(t, client, one, oneCharge, two, twoCharge)
+	load(t, system, one, oneCharge, two, twoCharge)
 	if err := atOnce([]func() error{
-		func() error { tell(t, client, "payment_intent.succeeded", one); return nil },
-		func() error { tell(t, client, "payment_intent.succeeded", two); return nil },
+		func() error { tell(t, system, "payment_intent.succeeded", one); return nil },
+		func() error { tell(t, system, "payment_intent.succeeded", two); return nil },
 	}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, client, cart.OrderID, "completed with its surplus refunded", func(o *checkoutv1.Order) bool {
+	await(t, system, cart.OrderID, "completed with its surplus refunded", func(o *checkoutv1.Order) bool {
 		return completed(o) && len(o.GetRefunds()) == 1 && o.GetRefunds()[0].GetState() == checkoutv1.RefundState_REFUND_STATE_SUCCEEDED
 	})
-	o := awaitEntries(t, client, cart.OrderID, "refund:")
+	o := awaitEntries(t, system, cart.OrderID, "refund:")
 	if o.PaymentState != "paid" || len(o.Tickets) != 2 || o.Payment.RefundedMinorUnits != 0 {
 		t.Errorf("order is %s with %d tickets and %d refunded", o.PaymentState, len(o.Tickets), o.Payment.RefundedMinorUnits)
 	}
@@ -56,9 +56,9 @@ func TestSurplusIntent(t *testing.T) {
 }
 
 // awaitEntries waits until the books of an order have a reference that begins so.
-func awaitEntries(t *testing.T, client *dev.Client, orderID, prefix string) dev.Order {
+func awaitEntries(t *testing.T, system *client.Client, orderID, prefix string) client.Order {
 	t.Helper()
-	o, err := client.AwaitPosting(within(t, time.Minute), orderID, prefix)
+	o, err := system.AwaitPosting(within(t, time.Minute), orderID, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,9 +68,9 @@ func awaitEntries(t *testing.T, client *dev.Client, orderID, prefix string) dev.
 // TestMismatch tells of money that does not fit the order. Nothing is issued, and a person is told.
 func TestMismatch(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 1, nil) // some of it is made up, which the others' checks would notice
-	client := dev.NewClient(m.File)
-	variant := newVariant(t, client, 4450, 100)
+	m := newCluster(t, 1, nil) // some of it is made up, which the others' checks would notice
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 100)
 	for name, change := range map[string]func(intent resource){
 		"too little":       func(p resource) { p["amount_received"] = 4449 },
 		"too much":         func(p resource) { p["amount_received"], p["amount"] = 4451, 4451 },
@@ -78,23 +78,23 @@ func TestMismatch(t *testing.T) {
 	} {
 		t.Run("by webhook/"+name, func(t *testing.T) {
 			t.Parallel()
-			cart := start(t, client, variant, 1)
-			paid, charge := intent(t, client, cart.IntentID).paid(4450)
+			cart := start(t, system, variant, 1)
+			paid, charge := intent(t, system, cart.IntentID).paid(4450)
 			change(paid)
-			load(t, client, paid, charge)
-			tell(t, client, "payment_intent.succeeded", paid)
-			assertNothingBought(t, client, cart.OrderID)
+			load(t, system, paid, charge)
+			tell(t, system, "payment_intent.succeeded", paid)
+			assertNothingBought(t, system, cart.OrderID)
 		})
 	}
 	t.Run("by webhook/live mode", func(t *testing.T) {
 		t.Parallel()
-		cart := start(t, client, variant, 1)
-		paid, charge := intent(t, client, cart.IntentID).paid(4450)
+		cart := start(t, system, variant, 1)
+		paid, charge := intent(t, system, cart.IntentID).paid(4450)
 		paid["livemode"] = true
-		load(t, client, paid, charge)
-		tell(t, client, "payment_intent.succeeded", paid)
-		assertRejected(t, client, cart, "livemode_mismatch")
-		assertUntouched(t, client, cart.OrderID)
+		load(t, system, paid, charge)
+		tell(t, system, "payment_intent.succeeded", paid)
+		assertRejected(t, system, cart, "livemode_mismatch")
+		assertUntouched(t, system, cart.OrderID)
 	})
 	for name, change := range map[string]func(p *checkoutv1.RecordPaymentRequest){
 		"too little":       func(p *checkoutv1.RecordPaymentRequest) { p.ReceivedMinorUnits = 4449 },
@@ -104,50 +104,50 @@ func TestMismatch(t *testing.T) {
 	} {
 		t.Run("by RecordPayment/"+name, func(t *testing.T) {
 			t.Parallel()
-			cart := start(t, client, variant, 1)
+			cart := start(t, system, variant, 1)
 			request := succeeded(cart, 4450)
 			change(request)
-			if _, err := client.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
+			if _, err := system.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
 				t.Fatal(err)
 			}
-			assertNothingBought(t, client, cart.OrderID)
+			assertNothingBought(t, system, cart.OrderID)
 		})
 	}
 	t.Run("by CompleteCheckout/somebody else's intent", func(t *testing.T) {
 		t.Parallel()
-		mine, theirs := start(t, client, variant, 1), start(t, client, variant, 1)
-		if err := client.Stripe.Confirm(within(t, 10*time.Second), theirs.IntentID, theirs.ClientSecret, dev.CardThatPays); err != nil {
+		mine, theirs := start(t, system, variant, 1), start(t, system, variant, 1)
+		if err := system.Stripe.Confirm(within(t, 10*time.Second), theirs.IntentID, theirs.ClientSecret, client.CardThatPays); err != nil {
 			t.Fatal(err)
 		}
 		claim := mine
 		claim.IntentID = theirs.IntentID
-		_, err := client.Complete(within(t, 10*time.Second), claim)
+		_, err := system.Complete(within(t, 10*time.Second), claim)
 		if problem.Reason(err) != "PAYMENT_INTENT_NOT_FOUND" {
 			t.Errorf("the claim is answered by %v", err)
 		}
-		if o := order(t, client, mine.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
+		if o := order(t, system, mine.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
 			t.Errorf("the order is %s with %d tickets", o.FulfilmentState, len(o.Tickets))
 		}
 	})
 	t.Run("by CompleteCheckout/unpaid", func(t *testing.T) {
 		t.Parallel()
-		cart := start(t, client, variant, 1)
-		_, err := client.Complete(within(t, 10*time.Second), cart)
+		cart := start(t, system, variant, 1)
+		_, err := system.Complete(within(t, 10*time.Second), cart)
 		if problem.Reason(err) != "PAYMENT_NOT_SUCCEEDED" {
 			t.Errorf("the claim is answered by %v", err)
 		}
-		if o := order(t, client, cart.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
+		if o := order(t, system, cart.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
 			t.Errorf("the order is %s with %d tickets", o.FulfilmentState, len(o.Tickets))
 		}
 	})
 }
 
 // assertNothingBought waits for the operator item of an order and checks that there is neither ticket, pass nor posting.
-func assertNothingBought(t *testing.T, client *dev.Client, orderID string) {
+func assertNothingBought(t *testing.T, system *client.Client, orderID string) {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
 	for {
-		items, err := client.Operations.ListOperatorItems(ctx, &checkoutv1.ListOperatorItemsRequest{OrderId: orderID})
+		items, err := system.Operations.ListOperatorItems(ctx, &checkoutv1.ListOperatorItemsRequest{OrderId: orderID})
 		if err != nil {
 			t.Fatalf("no operator item of order %s: %v", orderID, err)
 		}
@@ -156,15 +156,15 @@ func assertNothingBought(t *testing.T, client *dev.Client, orderID string) {
 		}
 		pause(ctx)
 	}
-	assertUntouched(t, client, orderID)
+	assertUntouched(t, system, orderID)
 }
 
 // assertRejected waits until the event about an intent is in the inbox as one that cannot have an effect.
-func assertRejected(t *testing.T, client *dev.Client, cart dev.Cart, reason string) {
+func assertRejected(t *testing.T, system *client.Client, cart client.Cart, reason string) {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
 	for {
-		page, err := client.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
+		page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
 			Filter: &webhookv1.WebhookEventFilter{ObjectId: cart.IntentID, Type: "payment_intent.succeeded"},
 		})
 		if err != nil {
@@ -180,9 +180,9 @@ func assertRejected(t *testing.T, client *dev.Client, cart dev.Cart, reason stri
 }
 
 // assertUntouched checks that an order has neither ticket, pass nor posting, and still waits for its money.
-func assertUntouched(t *testing.T, client *dev.Client, orderID string) {
+func assertUntouched(t *testing.T, system *client.Client, orderID string) {
 	t.Helper()
-	o := order(t, client, orderID)
+	o := order(t, system, orderID)
 	if len(o.Tickets) != 0 || len(o.Passes) != 0 || len(o.Postings) != 0 || o.FulfilmentState != "none" || o.PaymentState != "awaiting_payment" {
 		t.Errorf("order %s is %s and %s with %d tickets, %d passes and %d postings",
 			orderID, o.PaymentState, o.FulfilmentState, len(o.Tickets), len(o.Passes), len(o.Postings))
@@ -200,26 +200,26 @@ func pause(ctx context.Context) {
 // TestLateMoney pays for holds that ended.
 func TestLateMoney(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 1, map[string]string{"DAYOF_CHECKOUT_HOLD_DURATION": "1s", "DAYOF_CHECKOUT_SWEEP_INTERVAL": "100ms"})
-	client := dev.NewClient(m.File)
+	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_HOLD_DURATION": "1s", "DAYOF_CHECKOUT_SWEEP_INTERVAL": "100ms"})
+	system := client.NewClient(m.File)
 
 	t.Run("stock is free", func(t *testing.T) {
-		cart, paid := expiredAndPaid(t, client, newVariant(t, client, 4450, 1))
-		tell(t, client, "payment_intent.succeeded", paid)
-		await(t, client, cart.OrderID, "completed", completed)
-		assertOneSale(t, order(t, client, cart.OrderID), 1)
+		cart, paid := expiredAndPaid(t, system, newVariant(t, system, 4450, 1))
+		tell(t, system, "payment_intent.succeeded", paid)
+		await(t, system, cart.OrderID, "completed", completed)
+		assertOneSale(t, order(t, system, cart.OrderID), 1)
 	})
 	t.Run("stock is gone", func(t *testing.T) {
-		variant := newVariant(t, client, 4450, 1)
-		cart, paid := expiredAndPaid(t, client, variant)
-		if _, err := client.Sell(within(t, 30*time.Second), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaWebhook}); err != nil {
+		variant := newVariant(t, system, 4450, 1)
+		cart, paid := expiredAndPaid(t, system, variant)
+		if _, err := system.Sell(within(t, 30*time.Second), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaWebhook}); err != nil {
 			t.Fatalf("the last ticket was not sold to somebody else: %v", err)
 		}
-		tell(t, client, "payment_intent.succeeded", paid)
-		await(t, client, cart.OrderID, "refunded", func(o *checkoutv1.Order) bool {
+		tell(t, system, "payment_intent.succeeded", paid)
+		await(t, system, cart.OrderID, "refunded", func(o *checkoutv1.Order) bool {
 			return o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
 		})
-		o := awaitEntries(t, client, cart.OrderID, "refund:")
+		o := awaitEntries(t, system, cart.OrderID, "refund:")
 		if o.FulfilmentState != "unfulfillable" || len(o.Tickets) != 0 || o.Payment.RefundedMinorUnits != 4450 {
 			t.Errorf("order is %s with %d tickets and %d refunded", o.FulfilmentState, len(o.Tickets), o.Payment.RefundedMinorUnits)
 		}
@@ -229,7 +229,7 @@ func TestLateMoney(t *testing.T) {
 		var atStripe struct {
 			Data []resource `json:"data"`
 		}
-		if err := client.Stripe.Get(within(t, 10*time.Second), "/v1/refunds?payment_intent="+cart.IntentID, &atStripe); err != nil {
+		if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/refunds?payment_intent="+cart.IntentID, &atStripe); err != nil {
 			t.Fatal(err)
 		}
 		if len(atStripe.Data) != 1 {
@@ -241,21 +241,21 @@ func TestLateMoney(t *testing.T) {
 
 // expiredAndPaid starts a checkout, waits until its hold and its intent have ended, and then lets Stripe capture the money
 // all the same, as it does when both happen at the same moment. Nobody was told yet.
-func expiredAndPaid(t *testing.T, client *dev.Client, variant *checkoutv1.Variant) (dev.Cart, resource) {
+func expiredAndPaid(t *testing.T, system *client.Client, variant *checkoutv1.Variant) (client.Cart, resource) {
 	t.Helper()
-	cart := start(t, client, variant, 1)
-	open := intent(t, client, cart.IntentID)
-	await(t, client, cart.OrderID, "expired", func(o *checkoutv1.Order) bool {
+	cart := start(t, system, variant, 1)
+	open := intent(t, system, cart.IntentID)
+	await(t, system, cart.OrderID, "expired", func(o *checkoutv1.Order) bool {
 		return o.GetHoldState() == checkoutv1.HoldState_HOLD_STATE_EXPIRED
 	})
 	ctx := within(t, 30*time.Second)
-	for slices.Contains([]any{"requires_payment_method", "requires_confirmation"}, intent(t, client, cart.IntentID)["status"]) {
+	for slices.Contains([]any{"requires_payment_method", "requires_confirmation"}, intent(t, system, cart.IntentID)["status"]) {
 		if ctx.Err() != nil {
 			t.Fatal("the intent of an expired hold was not canceled")
 		}
 		pause(ctx)
 	}
 	paid, charge := open.paid(4450)
-	load(t, client, paid, charge)
+	load(t, system, paid, charge)
 	return cart, paid
 }

@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/devenv/client"
 )
 
 // TestPass fetches a pass as a phone does: from two replicas the same bytes, with every hash of the manifest right, what
 // was sold on it, and 304 for who has it already.
 func TestPass(t *testing.T) {
 	t.Parallel()
-	client, clock := dev.NewClient(shared.File), shared.Clock()
-	variant := newVariant(t, client, 4450, 10)
-	sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+	system, clock := client.NewClient(shared.File), shared.Clock()
+	variant := newVariant(t, system, 4450, 10)
+	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +65,9 @@ func TestPass(t *testing.T) {
 // TestPassIsRefused asks for a pass without its token.
 func TestPassIsRefused(t *testing.T) {
 	t.Parallel()
-	client := dev.NewClient(shared.File)
-	variant := newVariant(t, client, 4450, 10)
-	sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: dev.ViaBoth})
+	system := client.NewClient(shared.File)
+	variant := newVariant(t, system, 4450, 10)
+	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestPassIsRefused(t *testing.T) {
 	}
 }
 
-func getPass(t *testing.T, f dev.File, serial, authorization, since string) *http.Response {
+func getPass(t *testing.T, f client.File, serial, authorization, since string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(within(t, 10*time.Second), http.MethodGet, f.PassURL+"/v1/passes/"+f.PassTypeIdentifier+"/"+serial, nil)
 	if err != nil {
@@ -105,7 +105,7 @@ func getPass(t *testing.T, f dev.File, serial, authorization, since string) *htt
 }
 
 // fetchPass returns the archive, or nil for 304.
-func fetchPass(t *testing.T, f dev.File, ticket dev.Ticket, since string) ([]byte, http.Header) {
+func fetchPass(t *testing.T, f client.File, ticket client.Ticket, since string) ([]byte, http.Header) {
 	t.Helper()
 	res := getPass(t, f, ticket.PassSerial, "ApplePass "+ticket.AuthenticationToken, since)
 	defer res.Body.Close()

@@ -13,9 +13,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
 )
 
 // mistake is one thing that was planted: what must be told of it, and how it is mended.
@@ -31,15 +31,15 @@ type mistake struct {
 // plant makes mistakes in the books, each in one place, behind the back of those who keep them.
 type plant struct {
 	t                      *testing.T
-	m                      *mesh.Mesh
-	client                 *dev.Client
+	m                      *cluster.Cluster
+	client                 *client.Client
 	ledger, copies, orders *pgx.Conn
 }
 
-func newPlant(t *testing.T, m *mesh.Mesh) plant {
+func newPlant(t *testing.T, m *cluster.Cluster) plant {
 	t.Helper()
 	p := plant{
-		t: t, m: m, client: dev.NewClient(m.File),
+		t: t, m: m, client: client.NewClient(m.File),
 		ledger: openDatabase(t, m, "sandbox_ledger"), copies: openDatabase(t, m, "ledger"), orders: openDatabase(t, m, "checkout"),
 	}
 	for _, conn := range []*pgx.Conn{p.ledger, p.copies, p.orders} { // triggers and references keep code from some of this
@@ -54,7 +54,7 @@ func newPlant(t *testing.T, m *mesh.Mesh) plant {
 }
 
 // openDatabase opens the database of a service, or of the sandbox ledger.
-func openDatabase(t *testing.T, m *mesh.Mesh, name string) *pgx.Conn {
+func openDatabase(t *testing.T, m *cluster.Cluster, name string) *pgx.Conn {
 	t.Helper()
 	u, err := url.Parse(m.File.DatabaseURLs["checkout"])
 	if err != nil {
@@ -129,10 +129,10 @@ func (p plant) post(reference, source, destination, asset string, amount int64) 
 	return func() { p.remove(reference) }
 }
 
-func capture(o dev.Order) string { return "capture:" + o.Payment.PayingIntentID }
+func capture(o client.Order) string { return "capture:" + o.Payment.PayingIntentID }
 
 // fee is the reference of the fee of an order.
-func (p plant) fee(o dev.Order) string {
+func (p plant) fee(o client.Order) string {
 	p.t.Helper()
 	for _, posting := range o.Postings {
 		if strings.HasPrefix(posting.Reference, "fee:") {
@@ -152,14 +152,14 @@ func (p plant) forget(reference string) (putBack func()) {
 	}
 }
 
-func (p plant) postingMissing(o dev.Order) mistake {
+func (p plant) postingMissing(o client.Order) mistake {
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, subject: capture(o), expected: "4450 EUR",
 		cause: "our copy has it", mend: p.remove(capture(o)),
 	}
 }
 
-func (p plant) postingExtra(o dev.Order) mistake {
+func (p plant) postingExtra(o client.Order) mistake {
 	remove := p.post("gift-1", "platform:costs:gifts", "orders:"+o.OrderID+":payment", "EUR/2", 77)
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, subject: "gift-1", found: "77 EUR",
@@ -167,7 +167,7 @@ func (p plant) postingExtra(o dev.Order) mistake {
 	}
 }
 
-func (p plant) capturedTwice(o dev.Order) mistake {
+func (p plant) capturedTwice(o client.Order) mistake {
 	remove := p.post("capture:pi_second", "stripe:platform:main:07", "orders:"+o.OrderID+":payment", "EUR/2", 4450)
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, subject: "capture:pi_second", found: "4450 EUR",
@@ -175,21 +175,21 @@ func (p plant) capturedTwice(o dev.Order) mistake {
 	}
 }
 
-func (p plant) amountWrong(o dev.Order) mistake {
+func (p plant) amountWrong(o client.Order) mistake {
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_AMOUNT_WRONG, subject: capture(o), expected: "4450 EUR", found: "4451 EUR",
 		cause: "changed after it had been posted", mend: p.rewrite(capture(o), "4450", "4451"),
 	}
 }
 
-func (p plant) currencyWrong(o dev.Order) mistake {
+func (p plant) currencyWrong(o client.Order) mistake {
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_CURRENCY_WRONG, subject: capture(o), expected: "4450 EUR", found: "4450 USD",
 		cause: "changed after it had been posted", mend: p.rewrite(capture(o), "EUR/2", "USD/2"),
 	}
 }
 
-func (p plant) orderWithoutPosting(o dev.Order) mistake {
+func (p plant) orderWithoutPosting(o client.Order) mistake {
 	remember, putBack := p.forget(capture(o)), p.remove(capture(o))
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_ORDER_WITHOUT_POSTING, subject: capture(o), expected: "4450 EUR",
@@ -205,7 +205,7 @@ func (p plant) postingWithoutOrder() mistake {
 	}
 }
 
-func (p plant) feeMissing(o dev.Order) mistake {
+func (p plant) feeMissing(o client.Order) mistake {
 	reference := p.fee(o)
 	remember, putBack := p.forget(reference), p.remove(reference)
 	return mistake{
@@ -214,7 +214,7 @@ func (p plant) feeMissing(o dev.Order) mistake {
 	}
 }
 
-func (p plant) amountOf(o dev.Order, reference string) string {
+func (p plant) amountOf(o client.Order, reference string) string {
 	p.t.Helper()
 	for _, posting := range o.Postings {
 		if posting.Reference == reference {
@@ -225,7 +225,7 @@ func (p plant) amountOf(o dev.Order, reference string) string {
 	return ""
 }
 
-func (p plant) refundMissingInLedger(o dev.Order) mistake {
+func (p plant) refundMissingInLedger(o client.Order) mistake {
 	reference := "refund:" + o.Payment.Refunds[0].StripeRefundID
 	remember, putBack := p.forget(reference), p.remove(reference)
 	return mistake{
@@ -236,7 +236,7 @@ func (p plant) refundMissingInLedger(o dev.Order) mistake {
 
 // refundMissingAtStripe gives a refund another id, in all of our books: Stripe does not know it, and nobody here knows
 // Stripe's.
-func (p plant) refundMissingAtStripe(o dev.Order) []mistake {
+func (p plant) refundMissingAtStripe(o client.Order) []mistake {
 	id := o.Payment.Refunds[0].StripeRefundID
 	rename := func(from, to string) {
 		p.alter(p.orders, `update refunds set stripe_refund_id = $2 where stripe_refund_id = $1`, from, to)
@@ -276,7 +276,7 @@ func (p plant) stripeUnknown() mistake {
 }
 
 // orderMoreThanStripe lets an order and the books believe in more money than Stripe has.
-func (p plant) orderMoreThanStripe(o dev.Order) mistake {
+func (p plant) orderMoreThanStripe(o client.Order) mistake {
 	intent := o.Payment.PayingIntentID
 	set := func(from, to int64) {
 		p.alter(p.orders, `update payment_intents set captured_minor_units = $3 where stripe_id = $1 and captured_minor_units = $2`, intent, from, to)
@@ -292,7 +292,7 @@ func (p plant) orderMoreThanStripe(o dev.Order) mistake {
 	}
 }
 
-func (p plant) orderWrong(o dev.Order) mistake {
+func (p plant) orderWrong(o client.Order) mistake {
 	set := func(to int64) {
 		p.alter(p.orders, `update payment_intents set captured_minor_units = $2 where stripe_id = $1`, o.Payment.PayingIntentID, to)
 	}
@@ -303,7 +303,7 @@ func (p plant) orderWrong(o dev.Order) mistake {
 	}
 }
 
-func (p plant) copyDiffers(o dev.Order) mistake {
+func (p plant) copyDiffers(o client.Order) mistake {
 	set := func(from, to string) {
 		p.alter(p.copies, `update entries set organizer_id = $3 where reference = $1 and organizer_id = $2`, capture(o), from, to)
 	}
@@ -318,7 +318,7 @@ func (p plant) copyDiffers(o dev.Order) mistake {
 	}
 }
 
-func (p plant) copyMissing(o dev.Order) mistake {
+func (p plant) copyMissing(o client.Order) mistake {
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS, subject: capture(o), expected: "4450 EUR",
 		cause: "has no copy", mend: p.forget(capture(o)),

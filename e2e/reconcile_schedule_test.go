@@ -8,36 +8,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
-	"github.com/dayof/dayof/internal/sandbox/fault"
 )
 
 // TestReconcileExcusesWorkInFlight compares while a sale waits for the ledger: nothing is told, and the run notes that it
 // will look again; when the sale is booked, all agree.
 func TestReconcileExcusesWorkInFlight(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 1, onDemand)
-	client := dev.NewClient(m.File)
-	sellIn(t, client, "EUR", 4450)
-	cart := start(t, client, newVariant(t, client, 4450, 10), 1)
+	m := newCluster(t, 1, onDemand)
+	system := client.NewClient(m.File)
+	sellIn(t, system, "EUR", 4450)
+	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1, Match: "POST"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Pay(within(t, time.Minute), cart, dev.ViaWebhook); err != nil {
+	if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 		t.Fatal(err)
 	}
 	waitForHit(t, m)
-	if run := assertAgree(t, client); run.GetInFlightCount() == 0 {
+	if run := assertAgree(t, system); run.GetInFlightCount() == 0 {
 		t.Errorf("nothing is in flight: %v", run)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	if _, err := client.AwaitFee(within(t, time.Minute), cart.OrderID); err != nil {
+	if _, err := system.AwaitFee(within(t, time.Minute), cart.OrderID); err != nil {
 		t.Fatal(err)
 	}
-	if run := assertAgree(t, client); run.GetInFlightCount() != 0 {
+	if run := assertAgree(t, system); run.GetInFlightCount() != 0 {
 		t.Errorf("still in flight: %v", run)
 	}
 }
@@ -53,7 +53,7 @@ func TestReconcileBySchedule(t *testing.T) {
 	c.Settings = map[string]string{
 		"DAYOF_LEDGER_RECONCILE_REPORT_TO": "books@example.org, chief@example.org", "DAYOF_LEDGER_RECONCILE_SECOND_LOOK": "300ms",
 	}
-	m, err := mesh.Start(t.Context(), c)
+	m, err := cluster.Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,32 +62,32 @@ func TestReconcileBySchedule(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	client := dev.NewClient(m.File)
+	system := client.NewClient(m.File)
 	p := newPlant(t, m)
-	awaitRuns(t, client, ledgerv1.RunKind_RUN_KIND_DAILY, 1) // of the day before: whoever starts catches up
-	awaitRuns(t, client, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 1)
-	good, bad := sellIn(t, client, "EUR", 4450), sellIn(t, client, "EUR", 4450)
+	awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_DAILY, 1) // of the day before: whoever starts catches up
+	awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 1)
+	good, bad := sellIn(t, system, "EUR", 4450), sellIn(t, system, "EUR", 4450)
 	t.Log("good is", good.OrderID)
 	planted := p.orderWithoutPosting(bad)
 
 	p.awaitTicks()
 	clk.Advance(10 * time.Minute) // two further ticks, of which the second counts; nothing has settled
-	if last := awaitRuns(t, client, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 2); last.GetOrderLineCount() != 0 || last.GetDifferenceCount() != 0 {
+	if last := awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 2); last.GetOrderLineCount() != 0 || last.GetDifferenceCount() != 0 {
 		t.Errorf("what had not settled was looked at: %v", last)
 	}
 	p.awaitTicks()
 	clk.Advance(15 * time.Minute) // further than one interval: the run begins where the last one ended
-	if last := awaitRuns(t, client, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 3); last.GetOrderLineCount() != 2 || last.GetOpenedCount() != 1 {
+	if last := awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 3); last.GetOrderLineCount() != 2 || last.GetOpenedCount() != 1 {
 		t.Errorf("the continuous run saw %v", last)
 	}
 	p.awaitTicks()
 	clk.Set(noon.Add(12*time.Hour + 20*time.Minute))
-	daily := awaitRuns(t, client, ledgerv1.RunKind_RUN_KIND_DAILY, 2)
+	daily := awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_DAILY, 2)
 	if daily.GetOrderLineCount() != 2 || daily.GetDifferenceCount() != 1 || daily.GetOpenedCount() != 0 || daily.GetUntilTime().AsTime() != noon.Add(12*time.Hour) {
 		t.Errorf("the daily run saw %v", daily)
 	}
-	awaitReport(t, client, "Books of "+noon.AddDate(0, 0, -1).Format(time.DateOnly)+": all agree", "No difference is open", "difference_id,kind,subject")
-	awaitReport(t, client, "Books of "+noon.Format(time.DateOnly)+": 1 open differences", "order_without_posting "+planted.subject,
+	awaitReport(t, system, "Books of "+noon.AddDate(0, 0, -1).Format(time.DateOnly)+": all agree", "No difference is open", "difference_id,kind,subject")
+	awaitReport(t, system, "Books of "+noon.Format(time.DateOnly)+": 1 open differences", "order_without_posting "+planted.subject,
 		",order_without_posting,"+planted.subject+",open,"+bad.OrderID)
 	assertOnce(t, p)
 }
@@ -110,11 +110,11 @@ func (p plant) awaitTicks() {
 }
 
 // awaitRuns waits until there are that many runs of a kind, all of them done, and returns the last one.
-func awaitRuns(t *testing.T, client *dev.Client, kind ledgerv1.RunKind, count int) *ledgerv1.Run {
+func awaitRuns(t *testing.T, system *client.Client, kind ledgerv1.RunKind, count int) *ledgerv1.Run {
 	t.Helper()
 	ctx := within(t, 3*time.Minute)
 	for {
-		res, err := client.Books.ListReconciliationRuns(ctx, &ledgerv1.ListReconciliationRunsRequest{Kind: kind})
+		res, err := system.Books.ListReconciliationRuns(ctx, &ledgerv1.ListReconciliationRunsRequest{Kind: kind})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func awaitRuns(t *testing.T, client *dev.Client, kind ledgerv1.RunKind, count in
 }
 
 // awaitReport waits for a mail with that subject, and looks for texts in its body and in its file.
-func awaitReport(t *testing.T, client *dev.Client, subject, text, file string) {
+func awaitReport(t *testing.T, system *client.Client, subject, text, file string) {
 	t.Helper()
 	type attachment struct{ Filename, Content string }
 	type message struct {
@@ -145,7 +145,7 @@ func awaitReport(t *testing.T, client *dev.Client, subject, text, file string) {
 	}
 	ctx := within(t, time.Minute)
 	for {
-		res, err := client.HTTP.Get(client.File.Sandbox.MailLogURL)
+		res, err := system.HTTP.Get(system.File.Sandbox.MailLogURL)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,21 +11,21 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/devenv/client"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // onDemand lets runs begin only when a test asks for them, and shortens the second look.
 var onDemand = map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "0s", "DAYOF_LEDGER_RECONCILE_SECOND_LOOK": "300ms"}
 
 // reconcile compares everything until now and returns what is open.
-func reconcile(t *testing.T, client *dev.Client) (*ledgerv1.Run, []*ledgerv1.Difference) {
+func reconcile(t *testing.T, system *client.Client) (*ledgerv1.Run, []*ledgerv1.Difference) {
 	t.Helper()
-	run, open, err := client.Reconcile(within(t, 3*time.Minute), time.Unix(0, 0), clock.System{}.Now())
+	run, open, err := system.Reconcile(within(t, 3*time.Minute), time.Unix(0, 0), clock.System{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,9 +33,9 @@ func reconcile(t *testing.T, client *dev.Client) (*ledgerv1.Run, []*ledgerv1.Dif
 }
 
 // assertAgree fails the test unless nothing differs.
-func assertAgree(t *testing.T, client *dev.Client) *ledgerv1.Run {
+func assertAgree(t *testing.T, system *client.Client) *ledgerv1.Run {
 	t.Helper()
-	run, open := reconcile(t, client)
+	run, open := reconcile(t, system)
 	for _, d := range open {
 		t.Errorf("false alarm: %s", shown(d))
 	}
@@ -48,25 +48,25 @@ func shown(d *ledgerv1.Difference) string {
 }
 
 // sellIn sells one ticket in a currency and waits until its fee is booked.
-func sellIn(t *testing.T, client *dev.Client, currency string, price int64) dev.Order {
+func sellIn(t *testing.T, system *client.Client, currency string, price int64) client.Order {
 	t.Helper()
 	ctx := within(t, 2*time.Minute)
-	event, err := client.Seed(ctx, clock.System{}.Now())
+	event, err := system.Seed(ctx, clock.System{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	variant, err := client.CreateVariant(ctx, "e2e/"+dev.NewKey(), event.GetId(), "Standing", "Floor", 10, &checkoutv1.VariantVersion{
+	variant, err := system.CreateVariant(ctx, "e2e/"+client.NewKey(), event.GetId(), "Standing", "Floor", 10, &checkoutv1.VariantVersion{
 		Price: &moneyv1.Money{Currency: currency, MinorUnits: price}, ApplicationFeeMinorUnits: price / 20, TaxMinorUnits: price / 10,
 		TaxCountry: "DE", TaxKind: "vat",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sale, err := client.Sell(ctx, dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+	sale, err := system.Sell(ctx, client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := client.AwaitFee(ctx, sale.OrderID)
+	o, err := system.AwaitFee(ctx, sale.OrderID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,22 +74,22 @@ func sellIn(t *testing.T, client *dev.Client, currency string, price int64) dev.
 }
 
 // refundPart sends part of an order's money back and waits until it is booked.
-func refundPart(t *testing.T, client *dev.Client, o dev.Order, currency string, amount int64) dev.Order {
+func refundPart(t *testing.T, system *client.Client, o client.Order, currency string, amount int64) client.Order {
 	t.Helper()
 	ctx := within(t, time.Minute)
-	_, err := client.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, dev.NewKey()), &checkoutv1.RefundOrderRequest{
+	_, err := system.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, client.NewKey()), &checkoutv1.RefundOrderRequest{
 		OrderId: o.OrderID, Amount: &moneyv1.Money{Currency: currency, MinorUnits: amount}, Note: "reconcile",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return awaitEntries(t, client, o.OrderID, "refund:")
+	return awaitEntries(t, system, o.OrderID, "refund:")
 }
 
 // control drives sandbox Stripe and returns the id of what it answers.
-func control(t *testing.T, client *dev.Client, path string, body any) string {
+func control(t *testing.T, system *client.Client, path string, body any) string {
 	t.Helper()
-	answer, err := client.Stripe.Control(within(t, time.Minute), http.MethodPost, path, body)
+	answer, err := system.Stripe.Control(within(t, time.Minute), http.MethodPost, path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,11 +103,11 @@ func control(t *testing.T, client *dev.Client, path string, body any) string {
 }
 
 // awaitEntry waits until an entry is in the ledger.
-func awaitEntry(t *testing.T, client *dev.Client, reference string) {
+func awaitEntry(t *testing.T, system *client.Client, reference string) {
 	t.Helper()
 	ctx := within(t, time.Minute)
 	for {
-		_, err := client.Statements.GetEntry(ctx, &ledgerv1.GetEntryRequest{Reference: reference})
+		_, err := system.Statements.GetEntry(ctx, &ledgerv1.GetEntryRequest{Reference: reference})
 		if err == nil {
 			return
 		}
@@ -121,39 +121,39 @@ func awaitEntry(t *testing.T, client *dev.Client, reference string) {
 // TestReconcileAgrees sells, refunds, loses and wins disputes, and pays out, in several currencies: nothing differs.
 func TestReconcileAgrees(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 2, onDemand)
-	client := dev.NewClient(m.File)
+	m := newCluster(t, 2, onDemand)
+	system := client.NewClient(m.File)
 	settings := map[string]any{"available_delay_seconds": 0} // money can be paid out at once
-	if _, err := client.Stripe.Control(within(t, time.Minute), http.MethodPatch, "/_sandbox/settings", settings); err != nil {
+	if _, err := system.Stripe.Control(within(t, time.Minute), http.MethodPatch, "/_sandbox/settings", settings); err != nil {
 		t.Fatal(err)
 	}
 	prices := map[string]int64{"EUR": 4450, "USD": 2999, "JPY": 5000, "KWD": 12340}
 	for currency, price := range prices {
-		refundPart(t, client, sellIn(t, client, currency, price), currency, price/10*4)
-		sellIn(t, client, currency, price)
+		refundPart(t, system, sellIn(t, system, currency, price), currency, price/10*4)
+		sellIn(t, system, currency, price)
 	}
-	whole := refundPart(t, client, sellIn(t, client, "EUR", 4450), "EUR", 4450)
-	failed := refundPart(t, client, sellIn(t, client, "EUR", 4450), "EUR", 1000)
-	control(t, client, "/_sandbox/refunds/"+failed.Payment.Refunds[0].StripeRefundID+"/fail", map[string]any{})
-	awaitEntries(t, client, failed.OrderID, "refund-fail:")
+	whole := refundPart(t, system, sellIn(t, system, "EUR", 4450), "EUR", 4450)
+	failed := refundPart(t, system, sellIn(t, system, "EUR", 4450), "EUR", 1000)
+	control(t, system, "/_sandbox/refunds/"+failed.Payment.Refunds[0].StripeRefundID+"/fail", map[string]any{})
+	awaitEntries(t, system, failed.OrderID, "refund-fail:")
 	for _, outcome := range []string{"won", "lost"} {
-		o := sellIn(t, client, "USD", 2999)
-		dispute := control(t, client, "/_sandbox/disputes", map[string]any{"payment_intent": o.Payment.PayingIntentID})
-		awaitEntries(t, client, o.OrderID, "dispute-w:")
-		control(t, client, "/_sandbox/disputes/"+dispute+"/close", map[string]any{"status": outcome})
-		awaitEntries(t, client, o.OrderID, map[string]string{"won": "dispute-r:", "lost": "dispute-lost:"}[outcome])
+		o := sellIn(t, system, "USD", 2999)
+		dispute := control(t, system, "/_sandbox/disputes", map[string]any{"payment_intent": o.Payment.PayingIntentID})
+		awaitEntries(t, system, o.OrderID, "dispute-w:")
+		control(t, system, "/_sandbox/disputes/"+dispute+"/close", map[string]any{"status": outcome})
+		awaitEntries(t, system, o.OrderID, map[string]string{"won": "dispute-r:", "lost": "dispute-lost:"}[outcome])
 	}
 	t.Log("whole refund of", whole.OrderID)
-	paidOut := control(t, client, "/_sandbox/payouts", map[string]any{"currency": "jpy"})
-	control(t, client, "/_sandbox/payouts/"+paidOut+"/paid", map[string]any{})
-	awaitEntry(t, client, "payout:"+paidOut)
-	bounced := control(t, client, "/_sandbox/payouts", map[string]any{"currency": "usd"})
-	control(t, client, "/_sandbox/payouts/"+bounced+"/paid", map[string]any{})
-	awaitEntry(t, client, "payout:"+bounced) // one that is told to have failed first is never booked
-	control(t, client, "/_sandbox/payouts/"+bounced+"/fail", map[string]any{})
-	awaitEntry(t, client, "payout-fail:"+bounced)
-	control(t, client, "/_sandbox/payouts", map[string]any{"currency": "kwd"}) // is on its way for days: no difference
-	run := assertAgree(t, client)
+	paidOut := control(t, system, "/_sandbox/payouts", map[string]any{"currency": "jpy"})
+	control(t, system, "/_sandbox/payouts/"+paidOut+"/paid", map[string]any{})
+	awaitEntry(t, system, "payout:"+paidOut)
+	bounced := control(t, system, "/_sandbox/payouts", map[string]any{"currency": "usd"})
+	control(t, system, "/_sandbox/payouts/"+bounced+"/paid", map[string]any{})
+	awaitEntry(t, system, "payout:"+bounced) // one that is told to have failed first is never booked
+	control(t, system, "/_sandbox/payouts/"+bounced+"/fail", map[string]any{})
+	awaitEntry(t, system, "payout-fail:"+bounced)
+	control(t, system, "/_sandbox/payouts", map[string]any{"currency": "kwd"}) // is on its way for days: no difference
+	run := assertAgree(t, system)
 	if run.GetOrderLineCount() < 17 || run.GetLedgerTransactionCount() < 25 || run.GetStripeTransactionCount() < 17 {
 		t.Errorf("too little was read: %v", run)
 	}
@@ -163,9 +163,9 @@ func TestReconcileAgrees(t *testing.T) {
 // closes when it is mended, and stays closed when somebody has resolved it.
 func TestReconcileFindsMistakes(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 2, onDemand)
+	m := newCluster(t, 2, onDemand)
 	p := newPlant(t, m)
-	sell := func() dev.Order { return sellIn(t, p.client, "EUR", 4450) }
+	sell := func() client.Order { return sellIn(t, p.client, "EUR", 4450) }
 	sellIn(t, p.client, "JPY", 5000) // stays as it is
 	assertAgree(t, p.client)
 	mistakes := append([]mistake{
@@ -242,11 +242,11 @@ func assertAlerts(t *testing.T, conn *pgx.Conn, open, closed int) {
 }
 
 // resolveDifference closes a difference by hand, twice with one key.
-func resolveDifference(t *testing.T, client *dev.Client, d *ledgerv1.Difference) {
+func resolveDifference(t *testing.T, system *client.Client, d *ledgerv1.Difference) {
 	t.Helper()
-	ctx := rpc.WithIdempotencyKey(within(t, time.Minute), dev.NewKey())
+	ctx := rpc.WithIdempotencyKey(within(t, time.Minute), client.NewKey())
 	for range 2 {
-		res, err := client.Books.ResolveDifference(ctx, &ledgerv1.ResolveDifferenceRequest{DifferenceId: d.GetId(), Reason: "agreed with the bank"})
+		res, err := system.Books.ResolveDifference(ctx, &ledgerv1.ResolveDifferenceRequest{DifferenceId: d.GetId(), Reason: "agreed with the bank"})
 		if err != nil {
 			t.Fatal(err)
 		}

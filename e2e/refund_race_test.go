@@ -16,14 +16,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/devenv/scenario"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
-	"github.com/dayof/dayof/internal/sandbox/fault"
-	"github.com/dayof/dayof/internal/stories"
 )
 
 // racers is how many refunds are asked for at once.
@@ -33,9 +33,9 @@ const racers = 32
 // captured, in Stripe, books and order alike, and nothing is refused while it would fit.
 func TestRefundRaces(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 2, nil)
-	clients := []*dev.Client{dev.NewClient(m.ReplicaFile(0)), dev.NewClient(m.ReplicaFile(1))}
-	watch, err := stories.NewWatch(t.Context(), clients[0])
+	m := newCluster(t, 2, nil)
+	clients := []*client.Client{client.NewClient(m.ReplicaFile(0)), client.NewClient(m.ReplicaFile(1))}
+	watch, err := scenario.NewWatch(t.Context(), clients[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,10 +67,10 @@ type refundRace struct {
 	lost      bool // Stripe's answers get lost now and then
 }
 
-func (race refundRace) run(t *testing.T, m *mesh.Mesh, clients []*dev.Client, watch *stories.Watch, variant *checkoutv1.Variant, random *rand.Rand) {
+func (race refundRace) run(t *testing.T, m *cluster.Cluster, clients []*client.Client, watch *scenario.Watch, variant *checkoutv1.Variant, random *rand.Rand) {
 	t.Helper()
 	ctx := within(t, 5*time.Minute)
-	sale, err := clients[0].Sell(ctx, dev.Purchase{VariantID: variant.GetId(), Tickets: 3, Via: dev.ViaBoth})
+	sale, err := clients[0].Sell(ctx, client.Purchase{VariantID: variant.GetId(), Tickets: 3, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +91,10 @@ func (race refundRace) run(t *testing.T, m *mesh.Mesh, clients []*dev.Client, wa
 			calls = append(calls, func() error { return refundAtStripe(ctx, clients[0], intent, amount) })
 			continue
 		}
-		key := "race/" + dev.NewKey()
-		ask := func(client *dev.Client, counts bool) func() error {
+		key := "race/" + client.NewKey()
+		ask := func(system *client.Client, counts bool) func() error {
 			return func() error {
-				ok, err := askForRefund(ctx, client, key, sale.OrderID, amount)
+				ok, err := askForRefund(ctx, system, key, sale.OrderID, amount)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -130,9 +130,9 @@ func (race refundRace) run(t *testing.T, m *mesh.Mesh, clients []*dev.Client, wa
 }
 
 // askForRefund asks dayof; false means that there was not enough left.
-func askForRefund(ctx context.Context, client *dev.Client, key, orderID string, amount int64) (bool, error) {
+func askForRefund(ctx context.Context, system *client.Client, key, orderID string, amount int64) (bool, error) {
 	for {
-		_, err := client.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, key), &checkoutv1.RefundOrderRequest{
+		_, err := system.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, key), &checkoutv1.RefundOrderRequest{
 			OrderId: orderID, Amount: &moneyv1.Money{Currency: "EUR", MinorUnits: amount},
 		})
 		switch {
@@ -148,18 +148,18 @@ func askForRefund(ctx context.Context, client *dev.Client, key, orderID string, 
 }
 
 // refundAtStripe makes a refund as a person does at Stripe's dashboard. That Stripe refuses one is fine.
-func refundAtStripe(ctx context.Context, client *dev.Client, intent string, amount int64) error {
+func refundAtStripe(ctx context.Context, system *client.Client, intent string, amount int64) error {
 	form := url.Values{"payment_intent": {intent}}
 	if amount > 0 {
 		form.Set("amount", strconv.FormatInt(amount, 10))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, client.Stripe.BaseURL+"/v1/refunds", strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, system.Stripe.BaseURL+"/v1/refunds", strings.NewReader(form.Encode()))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer sk_test_dashboard")
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := client.HTTP.Do(req)
+	res, err := system.HTTP.Do(req)
 	if err != nil {
 		return nil // the answer may be lost; what counts is what Stripe has in the end
 	}
@@ -174,7 +174,7 @@ func refundAtStripe(ctx context.Context, client *dev.Client, intent string, amou
 // sums are what was refunded of a payment, as three parties have it.
 type sums struct{ atStripe, inOrder, inBooks int64 }
 
-func refundSums(t *testing.T, client *dev.Client, orderID, intent string) sums {
+func refundSums(t *testing.T, system *client.Client, orderID, intent string) sums {
 	t.Helper()
 	var out sums
 	var page struct {
@@ -183,7 +183,7 @@ func refundSums(t *testing.T, client *dev.Client, orderID, intent string) sums {
 			Status string `json:"status"`
 		} `json:"data"`
 	}
-	if err := client.Stripe.Get(within(t, 10*time.Second), "/v1/refunds?limit=100&payment_intent="+intent, &page); err != nil {
+	if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/refunds?limit=100&payment_intent="+intent, &page); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range page.Data {
@@ -191,7 +191,7 @@ func refundSums(t *testing.T, client *dev.Client, orderID, intent string) sums {
 			out.atStripe += r.Amount
 		}
 	}
-	o := order(t, client, orderID)
+	o := order(t, system, orderID)
 	out.inOrder = o.Payment.RefundedMinorUnits
 	for _, p := range o.Postings {
 		if strings.HasPrefix(p.Reference, "refund:") && strings.HasPrefix(p.Destination, "stripe:") {
@@ -209,66 +209,66 @@ func refundSums(t *testing.T, client *dev.Client, orderID, intent string) sums {
 // void or suspended and were never valid.
 func TestRefundBeforeCompletion(t *testing.T) {
 	t.Parallel()
-	m := newMesh(t, 2, nil)
-	client := dev.NewClient(m.File)
-	watch, err := stories.NewWatch(t.Context(), client)
+	m := newCluster(t, 2, nil)
+	system := client.NewClient(m.File)
+	watch, err := scenario.NewWatch(t.Context(), system)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(watch.Close)
-	variant := newVariant(t, client, 4450, 100)
+	variant := newVariant(t, system, 4450, 100)
 	for name, c := range map[string]struct {
-		meanwhile func(ctx context.Context, t *testing.T, cart dev.Cart)
+		meanwhile func(ctx context.Context, t *testing.T, cart client.Cart)
 		payment   string
 		ticket    string
 	}{
-		"refunded by us": {func(ctx context.Context, t *testing.T, cart dev.Cart) {
+		"refunded by us": {func(ctx context.Context, t *testing.T, cart client.Cart) {
 			t.Helper()
-			if _, err := client.Orders.RefundOrder(keyed(ctx), &checkoutv1.RefundOrderRequest{OrderId: cart.OrderID}); err != nil {
+			if _, err := system.Orders.RefundOrder(keyed(ctx), &checkoutv1.RefundOrderRequest{OrderId: cart.OrderID}); err != nil {
 				t.Fatal(err)
 			}
 		}, "refunded", "void"},
-		"refunded in the dashboard": {func(ctx context.Context, t *testing.T, cart dev.Cart) {
+		"refunded in the dashboard": {func(ctx context.Context, t *testing.T, cart client.Cart) {
 			t.Helper()
-			if err := refundAtStripe(ctx, client, cart.IntentID, 0); err != nil {
+			if err := refundAtStripe(ctx, system, cart.IntentID, 0); err != nil {
 				t.Fatal(err)
 			}
 		}, "refunded", "void"},
-		"disputed": {func(ctx context.Context, t *testing.T, cart dev.Cart) {
+		"disputed": {func(ctx context.Context, t *testing.T, cart client.Cart) {
 			t.Helper()
-			openDispute(ctx, t, client, cart)
+			openDispute(ctx, t, system, cart)
 		}, "disputed", "suspended"},
-		"disputed and lost": {func(ctx context.Context, t *testing.T, cart dev.Cart) {
+		"disputed and lost": {func(ctx context.Context, t *testing.T, cart client.Cart) {
 			t.Helper()
-			id := openDispute(ctx, t, client, cart)
-			if _, err := client.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes/"+id+"/close", map[string]any{"status": "lost"}); err != nil {
+			id := openDispute(ctx, t, system, cart)
+			if _, err := system.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes/"+id+"/close", map[string]any{"status": "lost"}); err != nil {
 				t.Fatal(err)
 			}
 		}, "charged_back", "void"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := within(t, 3*time.Minute)
-			cart := start(t, client, variant, 2)
+			cart := start(t, system, variant, 2)
 			if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1, Match: "POST"}); err != nil {
 				t.Fatal(err)
 			}
 			defer m.Sandbox.Faults.Clear(fault.Ledger)
-			if err := client.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays); err != nil {
+			if err := system.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
 				t.Fatal(err)
 			}
-			await(t, client, cart.OrderID, "in its walk", func(o *checkoutv1.Order) bool { return len(o.GetTickets()) == 2 })
+			await(t, system, cart.OrderID, "in its walk", func(o *checkoutv1.Order) bool { return len(o.GetTickets()) == 2 })
 			c.meanwhile(ctx, t, cart)
-			await(t, client, cart.OrderID, "known to be without its money", func(o *checkoutv1.Order) bool { return dev.Word(o.GetPaymentState()) == c.payment })
-			if o := order(t, client, cart.OrderID); o.FulfilmentState == "completed" {
+			await(t, system, cart.OrderID, "known to be without its money", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == c.payment })
+			if o := order(t, system, cart.OrderID); o.FulfilmentState == "completed" {
 				t.Fatal("the order was completed without the ledger")
 			}
 			m.Sandbox.Faults.Clear(fault.Ledger)
-			await(t, client, cart.OrderID, "completed", completed)
+			await(t, system, cart.OrderID, "completed", completed)
 			if err := watch.Rest(ctx); err != nil {
 				t.Fatal(err)
 			}
-			o := order(t, client, cart.OrderID)
-			if o.PaymentState != c.payment || slices.ContainsFunc(o.Tickets, func(ticket dev.Ticket) bool { return ticket.State != c.ticket }) {
+			o := order(t, system, cart.OrderID)
+			if o.PaymentState != c.payment || slices.ContainsFunc(o.Tickets, func(ticket client.Ticket) bool { return ticket.State != c.ticket }) {
 				t.Errorf("the order is %s, its tickets %+v", o.PaymentState, o.Tickets)
 			}
 			if n := everValid(t, m, cart.OrderID); n != 0 {
@@ -282,51 +282,51 @@ func TestRefundBeforeCompletion(t *testing.T) {
 // TestRefundWhileDisputed is refused until the dispute is won.
 func TestRefundWhileDisputed(t *testing.T) {
 	t.Parallel()
-	client := dev.NewClient(shared.File)
+	system := client.NewClient(shared.File)
 	ctx := within(t, 3*time.Minute)
-	cart := start(t, client, newVariant(t, client, 4450, 10), 1)
-	if err := client.Pay(ctx, cart, dev.ViaBoth); err != nil {
+	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
+	if err := system.Pay(ctx, cart, client.ViaBoth); err != nil {
 		t.Fatal(err)
 	}
-	id := openDispute(ctx, t, client, cart)
-	await(t, client, cart.OrderID, "disputed", func(o *checkoutv1.Order) bool { return dev.Word(o.GetPaymentState()) == "disputed" })
+	id := openDispute(ctx, t, system, cart)
+	await(t, system, cart.OrderID, "disputed", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == "disputed" })
 	request := &checkoutv1.RefundOrderRequest{OrderId: cart.OrderID}
-	if _, err := client.Orders.RefundOrder(keyed(ctx), request); problem.Reason(err) != "ORDER_DISPUTED" {
+	if _, err := system.Orders.RefundOrder(keyed(ctx), request); problem.Reason(err) != "ORDER_DISPUTED" {
 		t.Errorf("a refund while the payment is disputed is answered by %v", err)
 	}
-	if got := refundSums(t, client, cart.OrderID, cart.IntentID); got != (sums{}) {
+	if got := refundSums(t, system, cart.OrderID, cart.IntentID); got != (sums{}) {
 		t.Errorf("refunded while disputed: %+v", got)
 	}
-	if _, err := client.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes/"+id+"/close", map[string]any{"status": "won"}); err != nil {
+	if _, err := system.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes/"+id+"/close", map[string]any{"status": "won"}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, client, cart.OrderID, "paid again", func(o *checkoutv1.Order) bool { return dev.Word(o.GetPaymentState()) == "paid" })
-	if _, err := client.Orders.RefundOrder(keyed(ctx), request); err != nil {
+	await(t, system, cart.OrderID, "paid again", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == "paid" })
+	if _, err := system.Orders.RefundOrder(keyed(ctx), request); err != nil {
 		t.Fatal(err)
 	}
-	awaitEntries(t, client, cart.OrderID, "refund:")
-	if want, got := (sums{4450, 4450, 4450}), refundSums(t, client, cart.OrderID, cart.IntentID); got != want {
+	awaitEntries(t, system, cart.OrderID, "refund:")
+	if want, got := (sums{4450, 4450, 4450}), refundSums(t, system, cart.OrderID, cart.IntentID); got != want {
 		t.Errorf("refunded %+v, want %+v", got, want)
 	}
 }
 
 // openDispute lets the buyer's bank dispute the whole payment.
-func openDispute(ctx context.Context, t *testing.T, client *dev.Client, cart dev.Cart) string {
+func openDispute(ctx context.Context, t *testing.T, system *client.Client, cart client.Cart) string {
 	t.Helper()
-	if _, err := client.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes", map[string]any{"payment_intent": cart.IntentID}); err != nil {
+	if _, err := system.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes", map[string]any{"payment_intent": cart.IntentID}); err != nil {
 		t.Fatal(err)
 	}
 	var page struct {
 		Data []resource `json:"data"`
 	}
-	if err := client.Stripe.Get(ctx, "/v1/disputes?payment_intent="+cart.IntentID, &page); err != nil || len(page.Data) != 1 {
+	if err := system.Stripe.Get(ctx, "/v1/disputes?payment_intent="+cart.IntentID, &page); err != nil || len(page.Data) != 1 {
 		t.Fatalf("%d disputes: %v", len(page.Data), err)
 	}
 	return page.Data[0].id()
 }
 
 // everValid counts the tickets of an order that were valid at any time.
-func everValid(t *testing.T, m *mesh.Mesh, orderID string) int {
+func everValid(t *testing.T, m *cluster.Cluster, orderID string) int {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
 	conn, err := pgx.Connect(ctx, m.File.DatabaseURLs["checkout"])

@@ -6,26 +6,26 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
-	"github.com/dayof/dayof/internal/sandbox/fault"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
 // TestRetryAfterIsHonoured has the ledger say 429 and when to come back, and looks at when it is asked again.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()
 	const wait, hits = 2 * time.Second, 5
-	m := newMesh(t, 2, nil)
-	client := dev.NewClient(m.File)
-	cart := start(t, client, newVariant(t, client, 4450, 10), 1)
+	m := newCluster(t, 2, nil)
+	system := client.NewClient(m.File)
+	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
 	err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.TooMany, Rate: 1, Match: "POST ", RetryAfterSeconds: int(wait / time.Second), Count: hits})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Pay(within(t, time.Minute), cart, dev.ViaWebhook); err != nil {
+	if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 		t.Fatal(err)
 	}
-	await(t, client, cart.OrderID, "completed", completed)
+	await(t, system, cart.OrderID, "completed", completed)
 	times := m.Sandbox.Faults.List()[fault.Ledger].HitTimes
 	if len(times) != hits {
 		t.Errorf("the ledger was asked %d times, want %d", len(times), hits)
@@ -35,7 +35,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			t.Errorf("asked again after %v, told to wait for %v", gap, wait)
 		}
 	}
-	assertOneSale(t, order(t, client, cart.OrderID), 1)
+	assertOneSale(t, order(t, system, cart.OrderID), 1)
 }
 
 // keepWaitsSQL has the database keep how long each failed attempt of a walk decides to wait.
@@ -55,8 +55,8 @@ const keepWaitsSQL = `
 func TestWalksBackOff(t *testing.T) {
 	t.Parallel()
 	const attempts, shortest, longest = 4, time.Second, 6 * time.Second
-	m := newMesh(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MIN": shortest.String(), "DAYOF_CHECKOUT_BACKOFF_MAX": longest.String()})
-	client := dev.NewClient(m.File)
+	m := newCluster(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MIN": shortest.String(), "DAYOF_CHECKOUT_BACKOFF_MAX": longest.String()})
+	system := client.NewClient(m.File)
 	conn := connect(t, m, "checkout")
 	ctx := within(t, 3*time.Minute)
 	if _, err := conn.Exec(ctx, keepWaitsSQL); err != nil {
@@ -65,13 +65,13 @@ func TestWalksBackOff(t *testing.T) {
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	variant := newVariant(t, client, 4450, 10)
-	var carts []dev.Cart
+	variant := newVariant(t, system, 4450, 10)
+	var carts []client.Cart
 	for range 3 {
-		carts = append(carts, start(t, client, variant, 1))
+		carts = append(carts, start(t, system, variant, 1))
 	}
 	for _, cart := range carts {
-		if err := client.Pay(ctx, cart, dev.ViaWebhook); err != nil {
+		if err := system.Pay(ctx, cart, client.ViaWebhook); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,12 +105,12 @@ func TestWalksBackOff(t *testing.T) {
 		t.Errorf("%d waits of %d differ: they have no jitter", len(different), 3*attempts)
 	}
 	for _, cart := range carts {
-		await(t, client, cart.OrderID, "completed", completed)
+		await(t, system, cart.OrderID, "completed", completed)
 	}
 }
 
 // connect opens a connection to a service's database.
-func connect(t *testing.T, m *mesh.Mesh, service string) *pgx.Conn {
+func connect(t *testing.T, m *cluster.Cluster, service string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(within(t, 30*time.Second), m.File.DatabaseURLs[service])
 	if err != nil {

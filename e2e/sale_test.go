@@ -11,25 +11,25 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dayof/dayof/devenv/client"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 func TestSale(t *testing.T) {
 	t.Parallel()
-	client := dev.NewClient(shared.File)
-	for _, via := range []dev.Via{dev.ViaUI, dev.ViaWebhook, dev.ViaBoth} {
+	system := client.NewClient(shared.File)
+	for _, via := range []client.Via{client.ViaUI, client.ViaWebhook, client.ViaBoth} {
 		t.Run(string(via), func(t *testing.T) {
 			t.Parallel()
-			variant := newVariant(t, client, 4450, 10)
-			sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: via})
+			variant := newVariant(t, system, 4450, 10)
+			sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: via})
 			if err != nil {
 				t.Fatal(err)
 			}
-			o, err := client.AwaitFee(within(t, time.Minute), sale.OrderID)
+			o, err := system.AwaitFee(within(t, time.Minute), sale.OrderID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +43,7 @@ func TestSale(t *testing.T) {
 }
 
 // assertOneSale checks that an order was completed once: one set of valid tickets, a pass each, one sale in the books.
-func assertOneSale(t *testing.T, o dev.Order, tickets int) {
+func assertOneSale(t *testing.T, o client.Order, tickets int) {
 	t.Helper()
 	if o.PaymentState != "paid" || o.FulfilmentState != "completed" {
 		t.Errorf("order %s is %s and %s", o.OrderID, o.PaymentState, o.FulfilmentState)
@@ -65,7 +65,7 @@ func assertOneSale(t *testing.T, o dev.Order, tickets int) {
 // TestBothSignalsAtOnce lets browser and webhook tell of a payment at the same instant, many times, each at another replica.
 func TestBothSignalsAtOnce(t *testing.T) {
 	t.Parallel()
-	one, two := dev.NewClient(shared.ReplicaFile(0)), dev.NewClient(shared.ReplicaFile(1))
+	one, two := client.NewClient(shared.ReplicaFile(0)), client.NewClient(shared.ReplicaFile(1))
 	times := scale(t, "DAYOF_TEST_RACES", 60)
 	variant := newVariant(t, one, 4450, int64(times))
 	var group sync.WaitGroup
@@ -82,7 +82,7 @@ func TestBothSignalsAtOnce(t *testing.T) {
 }
 
 // raceOnce makes one sale of which both tell at once.
-func raceOnce(t *testing.T, one, two *dev.Client, variant *checkoutv1.Variant, number int) {
+func raceOnce(t *testing.T, one, two *client.Client, variant *checkoutv1.Variant, number int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -91,7 +91,7 @@ func raceOnce(t *testing.T, one, two *dev.Client, variant *checkoutv1.Variant, n
 		err = one.Stripe.Withhold(ctx, cart.IntentID)
 	}
 	if err == nil {
-		err = one.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays)
+		err = one.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays)
 	}
 	if err != nil {
 		t.Errorf("race %d: %v", number, err)
@@ -123,14 +123,14 @@ func raceOnce(t *testing.T, one, two *dev.Client, variant *checkoutv1.Variant, n
 // TestManySignals sends 64 signals for one intent at once over two replicas and wants 64 equal answers.
 func TestManySignals(t *testing.T) {
 	t.Parallel()
-	clients := []*dev.Client{dev.NewClient(shared.ReplicaFile(0)), dev.NewClient(shared.ReplicaFile(1))}
+	clients := []*client.Client{client.NewClient(shared.ReplicaFile(0)), client.NewClient(shared.ReplicaFile(1))}
 	variant := newVariant(t, clients[0], 4450, 10)
 	cart := start(t, clients[0], variant, 3)
 	ctx := within(t, time.Minute)
 	if err := clients[0].Stripe.Withhold(ctx, cart.IntentID); err != nil {
 		t.Fatal(err)
 	}
-	if err := clients[0].Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays); err != nil {
+	if err := clients[0].Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
 		t.Fatal(err)
 	}
 	var completions [32]*checkoutv1.Order
@@ -183,11 +183,11 @@ func atOnce(functions []func() error) error {
 
 // keyed gives a call a key of its own.
 func keyed(ctx context.Context) context.Context {
-	return rpc.WithIdempotencyKey(ctx, "e2e/"+dev.NewKey())
+	return rpc.WithIdempotencyKey(ctx, "e2e/"+client.NewKey())
 }
 
 // succeeded is what webhooksvc tells of a captured intent.
-func succeeded(cart dev.Cart, amount int64) *checkoutv1.RecordPaymentRequest {
+func succeeded(cart client.Cart, amount int64) *checkoutv1.RecordPaymentRequest {
 	return &checkoutv1.RecordPaymentRequest{
 		PaymentIntentId: cart.IntentID, OrderId: cart.OrderID,
 		Status:             checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_SUCCEEDED,

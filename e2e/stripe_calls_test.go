@@ -10,8 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 )
 
 // stripeCall is one call of Stripe's API, as the sandbox's log of requests has it.
@@ -23,8 +23,8 @@ type stripeCall struct {
 }
 
 // stripeCalls are all calls that a mesh has made so far. Those of a buyer's browser are among them.
-func stripeCalls(ctx context.Context, m *mesh.Mesh) ([]stripeCall, error) {
-	body, err := dev.NewClient(m.File).Stripe.Control(ctx, http.MethodGet, "/_sandbox/requests", nil)
+func stripeCalls(ctx context.Context, m *cluster.Cluster) ([]stripeCall, error) {
+	body, err := client.NewClient(m.File).Stripe.Control(ctx, http.MethodGet, "/_sandbox/requests", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func stripeCalls(ctx context.Context, m *mesh.Mesh) ([]stripeCall, error) {
 
 // recordStripeCalls appends the calls of a mesh to the file that DAYOF_E2E_STRIPE_CALLS names, one JSON object a line, for
 // TestStripeCallsByTools to judge.
-func recordStripeCalls(ctx context.Context, m *mesh.Mesh) error {
+func recordStripeCalls(ctx context.Context, m *cluster.Cluster) error {
 	name := os.Getenv("DAYOF_E2E_STRIPE_CALLS")
 	if name == "" {
 		return nil

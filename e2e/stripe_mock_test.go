@@ -19,10 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/scenario"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/stories"
 )
 
 // TestStripeCallsByTools holds every call that our services make of Stripe against Stripe's own schema, as stripe-mock has it:
@@ -85,31 +85,31 @@ func (c stripeCall) shape() string {
 // driveStripe makes the services call Stripe, and returns what they called.
 func driveStripe(t *testing.T) []stripeCall {
 	t.Helper()
-	m := newMesh(t, 1, nil)
-	client := dev.NewClient(m.File)
-	variant := newVariant(t, client, 4450, 100)
-	sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: dev.ViaBoth})
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 100)
+	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Orders.RefundOrder(keyed(within(t, time.Minute)), &checkoutv1.RefundOrderRequest{OrderId: sale.OrderID}); err != nil {
+	if _, err := system.Orders.RefundOrder(keyed(within(t, time.Minute)), &checkoutv1.RefundOrderRequest{OrderId: sale.OrderID}); err != nil {
 		t.Fatal(err)
 	}
-	all, err := stories.Load(events + "/stories.json")
+	all, err := scenario.Load(events + "/stories.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, story := range all {
-		assertStory(t, stories.Replay(within(t, 2*time.Minute), client, story, stories.Options{Events: events, Clock: clock.System{}}))
+		assertStory(t, scenario.Replay(within(t, 2*time.Minute), system, story, scenario.Options{Events: events, Clock: clock.System{}}))
 	}
 	// These leave something open that only Stripe knows, whether it does or not.
-	tell(t, client, "account.updated", resource{
+	tell(t, system, "account.updated", resource{
 		"id": "acct_1Tools", "object": "account", "livemode": false, "metadata": resource{"organizer_id": "toolsOrganizer000001"},
 	})
-	tell(t, client, "radar.early_fraud_warning.created", resource{
+	tell(t, system, "radar.early_fraud_warning.created", resource{
 		"id": "issfr_1Tools", "object": "radar.early_fraud_warning", "livemode": false, "charge": "ch_1Tools", "actionable": false,
 	})
-	tell(t, client, "application_fee.refund.updated", resource{"id": "fr_1Tools", "object": "fee_refund", "livemode": false, "fee": "fee_1Tools"})
+	tell(t, system, "application_fee.refund.updated", resource{"id": "fr_1Tools", "object": "fee_refund", "livemode": false, "fee": "fee_1Tools"})
 	wanted := []string{"POST /v1/refunds", "GET /v1/accounts/acct_1Tools", "GET /v1/charges/ch_1Tools", "GET /v1/application_fees/fee_1Tools"}
 	for ctx := within(t, time.Minute); ; { // jobs make these calls by and by
 		calls, err := stripeCalls(ctx, m)
@@ -268,7 +268,7 @@ func sourceCalls(t *testing.T) []sourceCall {
 		}
 	}
 	var found []sourceCall
-	for _, service := range dev.Services {
+	for _, service := range client.Services {
 		files, err := filepath.Glob("../" + service + "svc/*.go")
 		if err != nil {
 			t.Fatal(err)

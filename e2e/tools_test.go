@@ -20,9 +20,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // tool returns the path of a tool of tools/, built if need be.
@@ -52,13 +52,13 @@ func output(t *testing.T, name string, args ...string) []byte {
 
 // scene is what the requests of the examples are about.
 type scene struct {
-	file                            dev.File
+	file                            client.File
 	event, product, variant, serial string
-	sold                            dev.Sale
-	refundable, disputable          dev.Order
-	cart, other                     dev.Cart
+	sold                            client.Sale
+	refundable, disputable          client.Order
+	cart, other                     client.Cart
 	item, batch, webhookEvent       string
-	client                          *dev.Client
+	client                          *client.Client
 	run, difference                 string
 }
 
@@ -335,12 +335,12 @@ func object(t *testing.T, text []byte) map[string]any {
 // newScene makes what the examples talk about.
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	m := newMesh(t, 1, onDemand)
-	client := dev.NewClient(m.File)
-	variant := newVariant(t, client, 4450, 100)
-	s := &scene{file: m.File, client: client, event: variant.GetEventId(), variant: variant.GetId()}
-	sell := func() dev.Sale {
-		sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+	m := newCluster(t, 1, onDemand)
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 100)
+	s := &scene{file: m.File, client: system, event: variant.GetEventId(), variant: variant.GetId()}
+	sell := func() client.Sale {
+		sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -348,24 +348,24 @@ func newScene(t *testing.T) *scene {
 	}
 	s.sold = sell()
 	s.serial = s.sold.Tickets[0].PassSerial
-	s.refundable, s.disputable = order(t, client, sell().OrderID), order(t, client, sell().OrderID)
-	s.other = start(t, client, variant, 1)
-	s.cart = start(t, client, variant, 1)
-	if err := client.Stripe.Confirm(within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, dev.CardThatPays); err != nil {
+	s.refundable, s.disputable = order(t, system, sell().OrderID), order(t, system, sell().OrderID)
+	s.other = start(t, system, variant, 1)
+	s.cart = start(t, system, variant, 1)
+	if err := system.Stripe.Confirm(within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, client.CardThatPays); err != nil {
 		t.Fatal(err)
 	}
-	await(t, client, s.cart.OrderID, "completed", completed)
+	await(t, system, s.cart.OrderID, "completed", completed)
 	// Money that does not fit raises an item for the examples to resolve.
-	odd := start(t, client, variant, 1)
+	odd := start(t, system, variant, 1)
 	request := succeeded(odd, 4450)
 	request.Livemode = true
-	if _, err := client.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
+	if _, err := system.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
 		t.Fatal(err)
 	}
-	tell(t, client, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
-	s.webhookEvent = newestEvent(t, client)
+	tell(t, system, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
+	s.webhookEvent = newestEvent(t, system)
 	for {
-		if left, err := client.Left(within(t, time.Minute), s.sold.OrderID, nil); err == nil && left == "" {
+		if left, err := system.Left(within(t, time.Minute), s.sold.OrderID, nil); err == nil && left == "" {
 			return s
 		}
 		pause(t.Context())
@@ -392,9 +392,9 @@ func TestReflectionByTools(t *testing.T) {
 
 // TestPassByTools lets openssl judge the signature of a pass.
 func TestPassByTools(t *testing.T) {
-	client := dev.NewClient(shared.File)
-	variant := newVariant(t, client, 4450, 10)
-	sale, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: dev.ViaBoth})
+	system := client.NewClient(shared.File)
+	variant := newVariant(t, system, 4450, 10)
+	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,13 +429,13 @@ func TestReadmeByTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMesh(t, 1, nil)
-	client := dev.NewClient(m.File)
-	if _, err := client.Sell(within(t, time.Minute), dev.Purchase{VariantID: newVariant(t, client, 4450, 10).GetId(), Tickets: 1, Via: dev.ViaBoth}); err != nil {
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	if _, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: newVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
 		t.Fatal(err)
 	}
 	devFile := filepath.Join(t.TempDir(), "dev.json")
-	if err := dev.WriteFile(devFile, m.File); err != nil {
+	if err := client.WriteFile(devFile, m.File); err != nil {
 		t.Fatal(err)
 	}
 	places := strings.NewReplacer(
@@ -456,11 +456,11 @@ func TestReadmeByTools(t *testing.T) {
 }
 
 // newestEvent is the id of the newest webhook event that was stored without an effect.
-func newestEvent(t *testing.T, client *dev.Client) string {
+func newestEvent(t *testing.T, system *client.Client) string {
 	t.Helper()
 	ctx := within(t, time.Minute)
 	for {
-		page, err := client.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
+		page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
 			Filter: &webhookv1.WebhookEventFilter{State: webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED, Type: "product.created"},
 		})
 		if err != nil {

@@ -8,9 +8,9 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
-	"github.com/dayof/dayof/internal/sandbox/fault"
 	"github.com/dayof/dayof/ledgersvc"
 )
 

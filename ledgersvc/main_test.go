@@ -25,16 +25,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/devenv/sandbox/ledger"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/sandbox/fault"
-	"github.com/dayof/dayof/internal/sandbox/ledger"
 	"github.com/dayof/dayof/ledgersvc"
 )
 

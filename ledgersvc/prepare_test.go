@@ -14,11 +14,11 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
-	"github.com/dayof/dayof/internal/sandbox/fault"
 	"github.com/dayof/dayof/ledgersvc"
 )
 

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/devenv/sandbox/apns"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
-	"github.com/dayof/dayof/internal/sandbox/apns"
-	"github.com/dayof/dayof/internal/sandbox/fault"
 	"github.com/dayof/dayof/passsvc"
 	"github.com/dayof/dayof/passsvc/pkpass"
 )

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/sandbox/apns"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/sandbox/apns"
 	"github.com/dayof/dayof/passsvc"
 )
 

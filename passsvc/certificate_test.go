@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 	"github.com/dayof/dayof/passsvc"
 	"github.com/dayof/dayof/passsvc/pkpass"
 )

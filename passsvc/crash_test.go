@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 	"github.com/dayof/dayof/passsvc"
 )
 

@@ -10,11 +10,11 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/dayof/dayof/devenv/sandbox/apns"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/sandbox/apns"
 	"github.com/dayof/dayof/passsvc"
 )
 

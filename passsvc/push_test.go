@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/sandbox/apns"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/sandbox/apns"
-	"github.com/dayof/dayof/internal/sandbox/fault"
 	"github.com/dayof/dayof/passsvc"
 )
 
@@ -42,7 +42,7 @@ func newAPNs(tb testing.TB, edit ...func(*apns.Config)) (*apns.Server, func(*pas
 	}
 }
 
-// device is a phone: an identifier, a push token, and what it was told last.
+// device is a device: an identifier, a push token, and what it was told last.
 type device struct {
 	id, token string
 	tag       string // passesUpdatedSince; empty at first

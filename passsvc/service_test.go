@@ -18,12 +18,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/passsvc"
 	"github.com/dayof/dayof/passsvc/pkpass"

@@ -17,12 +17,12 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/devenv/postgres"
 	"github.com/dayof/dayof/gen/dayof/webhook/v1/webhookv1connect"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/jobs"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
-	"github.com/dayof/dayof/internal/chassis/postgres"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 

@@ -30,11 +30,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
 )
 
 func main() { os.Exit(program()) }
@@ -84,11 +84,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 			return fmt.Errorf("build dayof: %w\n%s", err, output)
 		}
 	}
-	if b.mesh, err = mesh.Start(ctx, mesh.Config{Replicas: *replicas, Program: program, PostgresSettings: settings, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
-		return fmt.Errorf("start the mesh: %w", err)
+	if b.cluster, err = cluster.Start(ctx, cluster.Config{Replicas: *replicas, Program: program, PostgresSettings: settings, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
+		return fmt.Errorf("start the cluster: %w", err)
 	}
-	defer func() { _ = b.mesh.Stop(context.WithoutCancel(ctx)) }()
-	b.client = dev.NewClient(b.mesh.File)
+	defer func() { _ = b.cluster.Stop(context.WithoutCancel(ctx)) }()
+	b.client = client.NewClient(b.cluster.File)
 	if err := b.sell(ctx); err != nil {
 		return err
 	}
@@ -153,8 +153,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 }
 
 type bench struct {
-	mesh     *mesh.Mesh
-	client   *dev.Client
+	cluster  *cluster.Cluster
+	client   *client.Client
 	clock    clock.Clock
 	length   time.Duration
 	variants []*checkoutv1.Variant
@@ -264,7 +264,7 @@ func (b *bench) sale(ctx context.Context, variant *checkoutv1.Variant) (start, c
 	}
 	start = b.clock.Now().Sub(t0)
 	t1 := b.clock.Now()
-	if err := b.client.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, dev.CardThatPays); err != nil {
+	if err := b.client.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
 		return 0, 0, 0, err
 	}
 	t2 := b.clock.Now()

@@ -30,7 +30,7 @@ const clockTicks = 100
 
 func (b *bench) usage(ctx context.Context) (usage, error) {
 	var u usage
-	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
+	conn, err := pgx.Connect(ctx, b.cluster.File.DatabaseURLs["checkout"])
 	if err != nil {
 		return u, err
 	}
@@ -110,7 +110,7 @@ func (b *bench) pgbench(ctx context.Context) (float64, error) {
 		}
 		program = found[0]
 	}
-	database, err := url.Parse(b.mesh.File.DatabaseURLs["checkout"])
+	database, err := url.Parse(b.cluster.File.DatabaseURLs["checkout"])
 	if err != nil {
 		return 0, err
 	}
@@ -140,7 +140,7 @@ func (b *bench) pgbench(ctx context.Context) (float64, error) {
 }
 
 func (b *bench) forgetStatements(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
+	conn, err := pgx.Connect(ctx, b.cluster.File.DatabaseURLs["checkout"])
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (b *bench) forgetStatements(ctx context.Context) error {
 
 // printStatements prints where the time of Postgres went since the warm-up, per sale.
 func (b *bench) printStatements(ctx context.Context, out io.Writer, n int) error {
-	conn, err := pgx.Connect(ctx, b.mesh.File.DatabaseURLs["checkout"])
+	conn, err := pgx.Connect(ctx, b.cluster.File.DatabaseURLs["checkout"])
 	if err != nil {
 		return err
 	}

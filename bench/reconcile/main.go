@@ -24,10 +24,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
 )
 
 func main() { os.Exit(program()) }
@@ -68,12 +68,12 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err := s.writeStripe(filepath.Join(data, "stripe.journal")); err != nil {
 		return err
 	}
-	m, err := mesh.Start(ctx, mesh.Config{
+	m, err := cluster.Start(ctx, cluster.Config{
 		Program: binary, DataDir: data, Settings: map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "0s"},
 		Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
-		return fmt.Errorf("start the mesh: %w", err)
+		return fmt.Errorf("start the cluster: %w", err)
 	}
 	defer func() { _ = m.Stop(context.WithoutCancel(ctx)) }()
 	from := clk.Now()
@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "%d cores, load %s; %d orders written in %s\n", runtime.NumCPU(), load(), *orders, clk.Now().Sub(from).Round(time.Second))
-	b := bench{client: dev.NewClient(m.File), clock: clk, seed: s, table: tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)}
+	b := bench{client: client.NewClient(m.File), clock: clk, seed: s, table: tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)}
 	fmt.Fprintln(b.table, "round\tlines\tledger\tStripe\tdifferences\ttime\torders/s\tledgersvc CPU\tRSS before\tRSS peak\tload\t")
 	for i := range *rounds {
 		if err := b.round(ctx, fmt.Sprintf("clean %d", i+1), 0); err != nil {
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 }
 
 type bench struct {
-	client *dev.Client
+	client *client.Client
 	clock  clock.Clock
 	seed   seed
 	table  *tabwriter.Writer

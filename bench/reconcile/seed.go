@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/devenv/client"
 )
 
 // seed makes up the sales of a day, each a function of its number.
@@ -67,7 +67,7 @@ func (s seed) writeStripe(path string) (err error) {
 }
 
 // write fills the databases of checkoutsvc, of ledgersvc and of the sandbox ledger.
-func (s seed) write(ctx context.Context, f dev.File) error {
+func (s seed) write(ctx context.Context, f client.File) error {
 	for _, part := range []struct {
 		database string
 		write    func(ctx context.Context, conn *pgx.Conn) error
@@ -80,7 +80,7 @@ func (s seed) write(ctx context.Context, f dev.File) error {
 }
 
 // withDatabase opens the database of a service, or of the sandbox ledger.
-func withDatabase(ctx context.Context, f dev.File, name string, do func(ctx context.Context, conn *pgx.Conn) error) (err error) {
+func withDatabase(ctx context.Context, f client.File, name string, do func(ctx context.Context, conn *pgx.Conn) error) (err error) {
 	u, err := url.Parse(f.DatabaseURLs["checkout"])
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (s seed) writeLedger(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // removePostings takes sales out of the ledger, evenly over the day.
-func (s seed) removePostings(ctx context.Context, f dev.File, count int) error {
+func (s seed) removePostings(ctx context.Context, f client.File, count int) error {
 	return withDatabase(ctx, f, "sandbox_ledger", func(ctx context.Context, conn *pgx.Conn) error {
 		var references []string
 		for k := range count {

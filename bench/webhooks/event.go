@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dayof/dayof/internal/sandbox/stripe"
+	"github.com/dayof/dayof/devenv/sandbox/stripe"
 )
 
 // bodySizes are the sizes of the bodies, in bytes, in turn: what Stripe sends is 2 to 30 kB, most of it small.

@@ -39,8 +39,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/mesh"
 )
 
 func main() { os.Exit(program()) }
@@ -68,7 +68,7 @@ const (
 )
 
 type bench struct {
-	mesh    *mesh.Mesh
+	cluster *cluster.Cluster
 	express *express
 	pool    *pgxpool.Pool // of webhooksvc's database, where Express has its table
 	loads   map[string]*load
@@ -131,39 +131,39 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 
 // start runs both servers, on one Postgres, with as many events in the table of each.
 func (b *bench) start(ctx context.Context, dir, program string, connections, seeded int, errOut io.Writer) (err error) {
-	b.mesh, err = mesh.Start(ctx, mesh.Config{
+	b.cluster, err = cluster.Start(ctx, cluster.Config{
 		Program: program, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError})),
 		Settings: map[string]string{"DAYOF_DATABASE_CONNECTIONS": strconv.Itoa(poolSize)},
 	})
 	if err != nil {
-		return fmt.Errorf("start the mesh: %w", err)
+		return fmt.Errorf("start the cluster: %w", err)
 	}
 	for _, service := range frozen {
-		if err := b.mesh.Freeze(service, 0); err != nil {
+		if err := b.cluster.Freeze(service, 0); err != nil {
 			return err
 		}
 	}
-	database := b.mesh.File.DatabaseURLs["webhook"]
+	database := b.cluster.File.DatabaseURLs["webhook"]
 	if b.pool, err = pgxpool.New(ctx, database); err != nil {
 		return err
 	}
 	next := new(atomic.Uint64)
-	host := map[string]string{ours: strings.TrimPrefix(b.mesh.File.WebhookURL, "http://")}
+	host := map[string]string{ours: strings.TrimPrefix(b.cluster.File.WebhookURL, "http://")}
 	if err := b.seed(ctx, seeded); err != nil {
 		return err
 	}
-	if b.express, err = startExpress(ctx, dir, database, b.mesh.File.StripeWebhookSecret, poolSize, errOut); err != nil {
+	if b.express, err = startExpress(ctx, dir, database, b.cluster.File.StripeWebhookSecret, poolSize, errOut); err != nil {
 		return err
 	}
 	host[theirs] = b.express.address
 	for server, address := range host {
-		events, err := newEvents("/webhooks/stripe", address, b.mesh.File.StripeWebhookSecret, clock.System{}.Now, next)
+		events, err := newEvents("/webhooks/stripe", address, b.cluster.File.StripeWebhookSecret, clock.System{}.Now, next)
 		if err != nil {
 			return err
 		}
 		b.loads[server] = &load{events: events, connections: connections, clock: clock.System{}}
 	}
-	return errors.Join(b.express.freeze(), b.mesh.Freeze("webhook", 0))
+	return errors.Join(b.express.freeze(), b.cluster.Freeze("webhook", 0))
 }
 
 // seed fills both tables with the same bodies. Those of webhooksvc are done with: they have no jobs.
@@ -196,8 +196,8 @@ func (b *bench) seed(ctx context.Context, count int) error {
 func (b *bench) measure(ctx context.Context, server string, length time.Duration, rate int) error {
 	thaw, freeze := b.express.thaw, b.express.freeze
 	if server == ours {
-		thaw = func() error { return b.mesh.Thaw("webhook", 0) }
-		freeze = func() error { return b.mesh.Freeze("webhook", 0) }
+		thaw = func() error { return b.cluster.Thaw("webhook", 0) }
+		freeze = func() error { return b.cluster.Freeze("webhook", 0) }
 	}
 	if err := thaw(); err != nil {
 		return err
@@ -245,8 +245,8 @@ func (b *bench) stop(ctx context.Context) error {
 	if b.pool != nil {
 		b.pool.Close()
 	}
-	if b.mesh != nil {
-		errs = append(errs, b.mesh.Kill("webhook", 0), b.mesh.Stop(ctx))
+	if b.cluster != nil {
+		errs = append(errs, b.cluster.Kill("webhook", 0), b.cluster.Stop(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -5,8 +5,8 @@ import (
 	"flag"
 	"fmt"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/invariants"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/invariant"
 )
 
 func checkCommand() command {
@@ -17,11 +17,11 @@ func checkCommand() command {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				file, err := dev.ReadFile(w.devFile)
+				file, err := client.ReadFile(w.devFile)
 				if err != nil {
 					return err
 				}
-				results, err := invariants.Run(ctx, file)
+				results, err := invariant.Run(ctx, file)
 				if err != nil {
 					return err
 				}
@@ -32,15 +32,15 @@ func checkCommand() command {
 }
 
 // reportCheck prints a line for each invariant that holds and for each violation of one that does not.
-func reportCheck(w world, results []invariants.Result) error {
+func reportCheck(w world, results []invariant.Result) error {
 	violated := false
 	for _, r := range results {
 		violated = violated || len(r.Violations) > 0
 	}
 	if w.json {
 		if err := w.printJSON(struct {
-			OK         bool                `json:"ok"`
-			Invariants []invariants.Result `json:"invariants"`
+			OK         bool               `json:"ok"`
+			Invariants []invariant.Result `json:"invariants"`
 		}{!violated, results}); err != nil {
 			return err
 		}

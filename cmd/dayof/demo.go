@@ -12,8 +12,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 )
 
 func demoCommand() command {
@@ -43,7 +43,7 @@ func demo(ctx context.Context, w world, out string) (err error) {
 		return err
 	}
 	w.say("starting Postgres, the sandbox and four services ...")
-	m, err := mesh.Start(ctx, mesh.Config{Logger: logger, Clock: w.clock, Getenv: w.getenv})
+	m, err := cluster.Start(ctx, cluster.Config{Logger: logger, Clock: w.clock, Getenv: w.getenv})
 	if err != nil {
 		return err
 	}
@@ -51,25 +51,25 @@ func demo(ctx context.Context, w world, out string) (err error) {
 
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTimeout, fmt.Errorf("the sale was not completed within %v", commandTimeout))
 	defer cancel()
-	client := dev.NewClient(m.File)
-	event, err := client.Seed(ctx, w.clock.Now())
+	system := client.NewClient(m.File)
+	event, err := system.Seed(ctx, w.clock.Now())
 	if err != nil {
 		return err
 	}
 	w.say("selling one ticket of %q: the card is charged, and Stripe's signed webhook tells ...", event.GetName())
-	sale, err := client.Sell(ctx, dev.Purchase{Tickets: 1, Via: dev.ViaWebhook})
+	sale, err := system.Sell(ctx, client.Purchase{Tickets: 1, Via: client.ViaWebhook})
 	if err != nil {
 		return err
 	}
-	order, err := client.AwaitFee(ctx, sale.OrderID)
+	order, err := system.AwaitFee(ctx, sale.OrderID)
 	if err != nil {
 		return err
 	}
-	statement, err := client.Statement(ctx)
+	statement, err := system.Statement(ctx)
 	if err != nil {
 		return err
 	}
-	pass, err := fetchPass(ctx, client, sale.Tickets[0])
+	pass, err := fetchPass(ctx, system, sale.Tickets[0])
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func demo(ctx context.Context, w world, out string) (err error) {
 	}
 	if w.json {
 		return w.printJSON(struct {
-			dev.Sale
+			client.Sale
 			Files []string `json:"files"`
 		}{sale, files})
 	}
@@ -102,14 +102,14 @@ func (w world) say(format string, args ...any) {
 }
 
 // fetchPass gets the archive of a ticket as a phone does: by serial and token.
-func fetchPass(ctx context.Context, client *dev.Client, t dev.Ticket) ([]byte, error) {
-	url := client.File.PassURL + "/v1/passes/" + client.File.PassTypeIdentifier + "/" + t.PassSerial
+func fetchPass(ctx context.Context, system *client.Client, t client.Ticket) ([]byte, error) {
+	url := system.File.PassURL + "/v1/passes/" + system.File.PassTypeIdentifier + "/" + t.PassSerial
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "ApplePass "+t.AuthenticationToken)
-	res, err := client.HTTP.Do(req)
+	res, err := system.HTTP.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("fetch pass: %w", err)
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/server"
 )
 
 func doctorCommand() command {
@@ -20,19 +20,19 @@ func doctorCommand() command {
 			return func(ctx context.Context, w world, args []string) error {
 				services := args
 				if len(services) == 0 {
-					services = dev.Services
+					services = client.Services
 				}
 				// A running `dayof up` makes up its settings, so that only its databases are looked at.
-				running, err := dev.ReadFile(w.devFile)
+				running, err := client.ReadFile(w.devFile)
 				if err != nil && w.devFile != defaultDevFile {
 					return err
 				}
-				var findings []mesh.Finding
+				var findings []server.Finding
 				for _, service := range services {
-					if !slices.Contains(dev.Services, service) {
-						return usagef("no such service: %s; one of %s", service, strings.Join(dev.Services, ", "))
+					if !slices.Contains(client.Services, service) {
+						return usagef("no such service: %s; one of %s", service, strings.Join(client.Services, ", "))
 					}
-					found, err := mesh.Diagnose(ctx, service, running.DatabaseURLs[service], w.getenv, w.clock)
+					found, err := server.Diagnose(ctx, service, running.DatabaseURLs[service], w.getenv, w.clock)
 					if err != nil {
 						return err
 					}
@@ -44,7 +44,7 @@ func doctorCommand() command {
 	}
 }
 
-func reportFindings(w world, findings []mesh.Finding) error {
+func reportFindings(w world, findings []server.Finding) error {
 	var errs []error
 	for _, f := range findings {
 		if !f.OK {

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/sandbox/fault"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
 func faultSetCommand() command {
@@ -116,7 +116,7 @@ func readDuration(text string) (time.Duration, error) {
 
 // faults calls the control API of the sandbox's faults and prints its answer, the faults in force.
 func (w world) faults(ctx context.Context, method, path string, body []byte) error {
-	file, err := dev.ReadFile(w.devFile)
+	file, err := client.ReadFile(w.devFile)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // jobsListed is how many jobs of a service are listed.
@@ -55,7 +55,7 @@ type jobClient = *river.Client[pgx.Tx]
 
 // withDatabase opens a service's database for the length of f.
 func (w world) withDatabase(ctx context.Context, service string, f func(pool *pgxpool.Pool) error) error {
-	file, err := dev.ReadFile(w.devFile)
+	file, err := client.ReadFile(w.devFile)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func hasNoTable(err error) bool {
 func splitID(text string) (service string, id int64, err error) {
 	service, number, ok := strings.Cut(text, "/")
 	id, parseErr := strconv.ParseInt(number, 10, 64)
-	if !ok || parseErr != nil || !slices.Contains(dev.Services, service) {
+	if !ok || parseErr != nil || !slices.Contains(client.Services, service) {
 		return "", 0, usagef("%q is not an id such as checkout/17", text)
 	}
 	return service, id, nil
@@ -99,7 +99,7 @@ func jobsListCommand() command {
 		name: "jobs list", args: "[-service S] [-state S] [-kind K]", about: "list background jobs, the newest 200 of each service",
 		driving: true, timeout: commandTimeout,
 		build: func(flags *flag.FlagSet) action {
-			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(dev.Services, ", "))
+			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(client.Services, ", "))
 			state := flags.String("state", "", "only `STATE`: available, running, retryable, scheduled, completed, cancelled or discarded")
 			kind := flags.String("kind", "", "only this `KIND`")
 			return func(ctx context.Context, w world, args []string) error {
@@ -134,7 +134,7 @@ func jobsListCommand() command {
 }
 
 func (w world) listJobs(ctx context.Context, only string, params *river.JobListParams) ([]job, error) {
-	services := dev.Services
+	services := client.Services
 	if only != "" {
 		if !slices.Contains(services, only) {
 			return nil, usagef("no such service: %s", only)

@@ -6,10 +6,10 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/dayof/dayof/devenv/client"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 func orderShowCommand() command {
@@ -21,11 +21,11 @@ func orderShowCommand() command {
 				if err := wantArgs(args, "the order's id"); err != nil {
 					return err
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				order, err := client.Order(ctx, args[0])
+				order, err := system.Order(ctx, args[0])
 				if err != nil {
 					return err
 				}
@@ -49,11 +49,11 @@ func orderRefundCommand() command {
 				if *amount < 0 {
 					return usagef("-amount is above zero")
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				order, err := refund(ctx, client, args[0], *ticket, *amount)
+				order, err := refund(ctx, system, args[0], *ticket, *amount)
 				if err != nil {
 					return err
 				}
@@ -64,24 +64,24 @@ func orderRefundCommand() command {
 }
 
 // refund asks for a refund, waits until Stripe has taken it, and returns the order as it then is.
-func refund(ctx context.Context, client *dev.Client, orderID, ticketID string, amount int64) (dev.Order, error) {
+func refund(ctx context.Context, system *client.Client, orderID, ticketID string, amount int64) (client.Order, error) {
 	request := &checkoutv1.RefundOrderRequest{OrderId: orderID, Note: "dayof order refund"}
 	if ticketID != "" {
 		request.TicketIds = []string{ticketID}
 	}
 	if amount > 0 {
-		order, err := client.Order(ctx, orderID)
+		order, err := system.Order(ctx, orderID)
 		if err != nil {
-			return dev.Order{}, err
+			return client.Order{}, err
 		}
 		request.Amount = &moneyv1.Money{Currency: order.Payment.Currency, MinorUnits: amount}
 	}
-	res, err := client.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, "operator/"+dev.NewKey()), request)
+	res, err := system.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, "operator/"+client.NewKey()), request)
 	if err != nil {
-		return dev.Order{}, err
+		return client.Order{}, err
 	}
 	id, state := res.GetRefund().GetId(), checkoutv1.RefundState_REFUND_STATE_REQUESTED
-	_, err = client.Await(ctx, orderID, func(o *checkoutv1.Order) bool {
+	_, err = system.Await(ctx, orderID, func(o *checkoutv1.Order) bool {
 		for _, r := range o.GetRefunds() {
 			if r.GetId() == id {
 				state = r.GetState()
@@ -90,10 +90,10 @@ func refund(ctx context.Context, client *dev.Client, orderID, ticketID string, a
 		return state > checkoutv1.RefundState_REFUND_STATE_PENDING
 	})
 	if err != nil {
-		return dev.Order{}, fmt.Errorf("refund %s is %s: %w", id, dev.Word(state), err)
+		return client.Order{}, fmt.Errorf("refund %s is %s: %w", id, client.Word(state), err)
 	}
 	if state != checkoutv1.RefundState_REFUND_STATE_SUCCEEDED {
-		return dev.Order{}, errors.New("refund " + id + " is " + dev.Word(state))
+		return client.Order{}, errors.New("refund " + id + " is " + client.Word(state))
 	}
-	return client.Order(ctx, orderID)
+	return system.Order(ctx, orderID)
 }

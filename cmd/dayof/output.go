@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/devenv/client"
 )
 
 // defaultDevFile is where `dayof up` writes its addresses unless -data says otherwise.
@@ -24,10 +24,10 @@ func (w world) printJSON(value any) error {
 }
 
 // client reaches the running dayof that -dev names.
-func (w world) client() (*dev.Client, error) {
-	file, err := dev.ReadFile(w.devFile)
+func (w world) client() (*client.Client, error) {
+	file, err := client.ReadFile(w.devFile)
 	if err != nil {
 		return nil, err
 	}
-	return dev.NewClient(file), nil
+	return client.NewClient(file), nil
 }

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/internal/server"
 	"github.com/dayof/dayof/webhooksvc"
 )
 
@@ -60,8 +60,8 @@ func configurationPage(t *testing.T) string {
 	t.Helper()
 	counts := map[string]int{}
 	all := map[string][]config.Setting{}
-	for _, service := range dev.Services {
-		settings, err := mesh.Settings(service, func(string) string { return "" })
+	for _, service := range client.Services {
+		settings, err := server.Settings(service, func(string) string { return "" })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,15 +73,15 @@ func configurationPage(t *testing.T) string {
 	var page strings.Builder
 	page.WriteString(configurationHeader)
 	page.WriteString("\n## All services\n\n" + tableHeader)
-	for _, s := range all[dev.Services[0]] {
-		if counts[s.Name] == len(dev.Services) {
+	for _, s := range all[client.Services[0]] {
+		if counts[s.Name] == len(client.Services) {
 			page.WriteString(settingRow(s))
 		}
 	}
-	for _, service := range dev.Services {
+	for _, service := range client.Services {
 		fmt.Fprintf(&page, "\n## %ssvc: `dayof serve %s`\n\n%s", service, service, tableHeader)
 		for _, s := range all[service] {
-			if counts[s.Name] < len(dev.Services) {
+			if counts[s.Name] < len(client.Services) {
 				page.WriteString(settingRow(s))
 			}
 		}

@@ -5,9 +5,9 @@ import (
 	"flag"
 	"strings"
 
+	"github.com/dayof/dayof/devenv/client"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 func passSetCommand() command {
@@ -27,11 +27,11 @@ func passSetCommand() command {
 					}
 					fields[key] = value
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				res, err := client.Passes.UpdatePass(rpc.WithIdempotencyKey(ctx, "operator/"+dev.NewKey()),
+				res, err := system.Passes.UpdatePass(rpc.WithIdempotencyKey(ctx, "operator/"+client.NewKey()),
 					&passv1.UpdatePassRequest{PassSerial: args[0], Fields: fields})
 				if err != nil {
 					return err

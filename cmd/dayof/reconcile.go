@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
-	"github.com/dayof/dayof/internal/dev"
 	"github.com/dayof/dayof/internal/money"
 )
 
@@ -51,11 +51,11 @@ func reconcileCommand() command {
 					}
 					until = from.AddDate(0, 0, 1)
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				run, open, err := client.Reconcile(ctx, from, until)
+				run, open, err := system.Reconcile(ctx, from, until)
 				if err != nil {
 					return err
 				}
@@ -70,7 +70,7 @@ func reportReconciliation(w world, run *ledgerv1.Run, open []*ledgerv1.Differenc
 	found := make([]foundDifference, 0, len(open))
 	for _, d := range open {
 		found = append(found, foundDifference{
-			ID: d.GetId(), Kind: dev.Word(d.GetKind()), Subject: d.GetSubject(), OrderID: d.GetOrderId(), Expected: newShownAmount(d.GetExpected()),
+			ID: d.GetId(), Kind: client.Word(d.GetKind()), Subject: d.GetSubject(), OrderID: d.GetOrderId(), Expected: newShownAmount(d.GetExpected()),
 			Found: newShownAmount(d.GetFound()), Sides: d.GetSides(), SuggestedCause: d.GetSuggestedCause(),
 			FirstSeenTime: d.GetFirstSeenTime().AsTime().Format(time.RFC3339Nano),
 		})

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/devenv/client"
 )
 
 // driveReconcile compares clean books, then books to which somebody posted by hand.
@@ -38,7 +38,7 @@ func driveReconcile(t *testing.T, u running) {
 // postByHand posts to the ledger what no service asked for.
 func postByHand(t *testing.T, u running) {
 	t.Helper()
-	file, err := dev.ReadFile(filepath.Clean(u.devFile))
+	file, err := client.ReadFile(filepath.Clean(u.devFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/dayof/dayof/internal/stories"
+	"github.com/dayof/dayof/devenv/scenario"
 )
 
 func replayCommand() command {
@@ -29,7 +29,7 @@ func replayCommand() command {
 				if *events == "" || *file == "" {
 					return usagef("-events and -stories are required")
 				}
-				options := stories.Options{Events: *events, Seed: *seed, Double: *double, AtOnce: *atOnce, Clock: w.clock}
+				options := scenario.Options{Events: *events, Seed: *seed, Double: *double, AtOnce: *atOnce, Clock: w.clock}
 				flags.Visit(func(f *flag.Flag) { options.Shuffle = options.Shuffle || f.Name == "shuffle" })
 				return replay(ctx, w, *file, options)
 			}
@@ -39,13 +39,13 @@ func replayCommand() command {
 
 // replayReport is what -json prints.
 type replayReport struct {
-	Stories []stories.Result `json:"stories"`
-	Passed  int              `json:"passed"`
-	Failed  int              `json:"failed"`
+	Stories []scenario.Result `json:"stories"`
+	Passed  int               `json:"passed"`
+	Failed  int               `json:"failed"`
 }
 
-func replay(ctx context.Context, w world, file string, options stories.Options) error {
-	all, err := stories.Load(file)
+func replay(ctx context.Context, w world, file string, options scenario.Options) error {
+	all, err := scenario.Load(file)
 	if err != nil {
 		return err
 	}
@@ -53,9 +53,9 @@ func replay(ctx context.Context, w world, file string, options stories.Options) 
 	if err != nil {
 		return err
 	}
-	report := replayReport{Stories: []stories.Result{}}
+	report := replayReport{Stories: []scenario.Result{}}
 	for _, story := range all {
-		result := stories.Replay(ctx, client, story, options)
+		result := scenario.Replay(ctx, client, story, options)
 		if result.Passed {
 			report.Passed++
 		} else {
@@ -78,7 +78,7 @@ func replay(ctx context.Context, w world, file string, options stories.Options) 
 }
 
 // printStory prints the end state of one story, a key a line, with what was expected where it differs.
-func printStory(out io.Writer, story stories.Story, r stories.Result) {
+func printStory(out io.Writer, story scenario.Story, r scenario.Result) {
 	verdict := "passed"
 	if !r.Passed {
 		verdict = "FAILED"

@@ -4,7 +4,7 @@ import (
 	"context"
 	"flag"
 
-	"github.com/dayof/dayof/internal/dev"
+	"github.com/dayof/dayof/devenv/client"
 )
 
 // ticketsMax is the most that one order line may ask for.
@@ -23,18 +23,18 @@ func sellCommand() command {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				way, err := dev.ParseVia(*via)
+				way, err := client.ParseVia(*via)
 				if err != nil {
 					return usagef("%v", err)
 				}
 				if *tickets < 1 || *tickets > ticketsMax {
 					return usagef("-tickets is 1 to %d", ticketsMax)
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				sale, err := client.Sell(ctx, dev.Purchase{
+				sale, err := system.Sell(ctx, client.Purchase{
 					EventID: *event, VariantID: *variant, Tickets: int32(*tickets), Via: way,
 				})
 				if err != nil {

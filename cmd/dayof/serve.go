@@ -9,26 +9,26 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/server"
 )
 
 func serveCommand() command {
 	return command{
-		name: "serve", args: strings.Join(dev.Services, "|"), about: "run one service from the environment (docs/configuration.md)",
+		name: "serve", args: strings.Join(client.Services, "|"), about: "run one service from the environment (docs/configuration.md)",
 		build: func(*flag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args, "the service"); err != nil {
 					return err
 				}
-				if !slices.Contains(dev.Services, args[0]) {
-					return usagef("no such service: %s; one of %s", args[0], strings.Join(dev.Services, ", "))
+				if !slices.Contains(client.Services, args[0]) {
+					return usagef("no such service: %s; one of %s", args[0], strings.Join(client.Services, ", "))
 				}
 				logger, err := w.logger(slog.LevelInfo, true)
 				if err != nil {
 					return err
 				}
-				return mesh.Serve(ctx, args[0], mesh.Options{Getenv: w.getenv, Environ: w.environ, Logger: logger, Clock: w.clock})
+				return server.Serve(ctx, args[0], server.Options{Getenv: w.getenv, Environ: w.environ, Logger: logger, Clock: w.clock})
 			}
 		},
 	}
@@ -40,7 +40,7 @@ func migrateCommand() command {
 		build: func(*flag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				services := args
-				for _, service := range dev.Services {
+				for _, service := range client.Services {
 					if len(args) == 0 && w.getenv("DAYOF_"+strings.ToUpper(service)+"_DATABASE_URL") != "" {
 						services = append(services, service)
 					}
@@ -50,10 +50,10 @@ func migrateCommand() command {
 						"DAYOF_LEDGER_DATABASE_URL or DAYOF_WEBHOOK_DATABASE_URL")
 				}
 				for _, service := range services {
-					if !slices.Contains(dev.Services, service) {
-						return usagef("no such service: %s; one of %s", service, strings.Join(dev.Services, ", "))
+					if !slices.Contains(client.Services, service) {
+						return usagef("no such service: %s; one of %s", service, strings.Join(client.Services, ", "))
 					}
-					if err := mesh.Migrate(ctx, service, w.getenv); err != nil {
+					if err := server.Migrate(ctx, service, w.getenv); err != nil {
 						return fmt.Errorf("%s: %w", service, err)
 					}
 					w.say("%s is up to date", service)

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // output collects what a command prints while it still runs.
@@ -95,11 +95,11 @@ func TestDemo(t *testing.T) {
 	if err := archive.Close(); err != nil {
 		t.Error(err)
 	}
-	order := decode[dev.Order](t, read(t, dir, "order.json"))
+	order := decode[client.Order](t, read(t, dir, "order.json"))
 	if order.PaymentState != "paid" || order.FulfilmentState != "completed" || len(order.Tickets) != 1 || len(order.Timeline) == 0 {
 		t.Errorf("order.json: %+v", order)
 	}
-	books := decode[dev.Statement](t, read(t, dir, "ledger.json"))
+	books := decode[client.Statement](t, read(t, dir, "ledger.json"))
 	if len(books.Postings) == 0 || len(books.TrialBalance) == 0 {
 		t.Errorf("ledger.json: %+v", books)
 	}
@@ -228,12 +228,12 @@ func TestUp(t *testing.T) {
 	}
 	assertAddresses(t, u)
 
-	sale := decode[dev.Sale](t, must(t, exitDone, "sell", "-dev", u.devFile, "-json", "-tickets", "2"))
+	sale := decode[client.Sale](t, must(t, exitDone, "sell", "-dev", u.devFile, "-json", "-tickets", "2"))
 	if sale.PaymentState != "paid" || sale.FulfilmentState != "completed" || len(sale.Tickets) != 2 {
 		t.Fatalf("sell: %+v", sale)
 	}
 	for _, via := range []string{"ui", "webhook", "both"} {
-		if s := decode[dev.Sale](t, must(t, exitDone, "-json", "-dev", u.devFile, "sell", "-via", via)); s.FulfilmentState != "completed" {
+		if s := decode[client.Sale](t, must(t, exitDone, "-json", "-dev", u.devFile, "sell", "-via", via)); s.FulfilmentState != "completed" {
 			t.Errorf("sell -via %s: %+v", via, s)
 		}
 	}
@@ -274,7 +274,7 @@ func assertAddresses(t *testing.T, u running) {
 	}
 	for _, name := range []string{"database_urls", "metrics_urls"} {
 		urls, _ := file[name].(map[string]any)
-		if len(urls) != len(dev.Services) {
+		if len(urls) != len(client.Services) {
 			t.Errorf("dev.json has %s %v", name, urls)
 		}
 	}
@@ -284,7 +284,7 @@ func assertAddresses(t *testing.T, u running) {
 			t.Errorf("dev.json has no sandbox.%s", name)
 		}
 	}
-	f, err := dev.ReadFile(u.devFile)
+	f, err := client.ReadFile(u.devFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func get(t *testing.T, url string) string {
 	return string(body)
 }
 
-func driveOrder(t *testing.T, u running, sale dev.Sale) {
+func driveOrder(t *testing.T, u running, sale client.Sale) {
 	t.Helper()
 	order := decode[map[string]any](t, must(t, exitDone, "order", "show", sale.OrderID, "-json", "-dev", u.devFile))
 	for _, name := range []string{"order_id", "payment_state", "fulfilment_state", "tickets", "payment", "passes", "postings", "timeline"} {
@@ -329,13 +329,13 @@ func driveOrder(t *testing.T, u running, sale dev.Sale) {
 			t.Errorf("order show has no %s", name)
 		}
 	}
-	refunded := decode[dev.Order](t, must(t, exitDone, "order", "refund", "-ticket", sale.Tickets[0].ID, "-json", sale.OrderID, "-dev", u.devFile))
-	if refunded.PaymentState != "partially_refunded" || !slices.ContainsFunc(refunded.Tickets, func(x dev.Ticket) bool {
+	refunded := decode[client.Order](t, must(t, exitDone, "order", "refund", "-ticket", sale.Tickets[0].ID, "-json", sale.OrderID, "-dev", u.devFile))
+	if refunded.PaymentState != "partially_refunded" || !slices.ContainsFunc(refunded.Tickets, func(x client.Ticket) bool {
 		return x.ID == sale.Tickets[0].ID && x.State == "void"
 	}) {
 		t.Errorf("after the refund of a ticket the order is %s with %+v", refunded.PaymentState, refunded.Tickets)
 	}
-	less := decode[dev.Order](t, must(t, exitDone, "order", "refund", sale.OrderID, "-amount", "100", "-json", "-dev", u.devFile))
+	less := decode[client.Order](t, must(t, exitDone, "order", "refund", sale.OrderID, "-amount", "100", "-json", "-dev", u.devFile))
 	if less.Payment.RefundedMinorUnits != refunded.Payment.RefundedMinorUnits+100 {
 		t.Errorf("refunded %d after %d and 100 more", less.Payment.RefundedMinorUnits, refunded.Payment.RefundedMinorUnits)
 	}
@@ -344,7 +344,7 @@ func driveOrder(t *testing.T, u running, sale dev.Sale) {
 	must(t, exitFailed, "order", "show", "?", "-dev", u.devFile)
 }
 
-func drivePass(t *testing.T, u running, sale dev.Sale) {
+func drivePass(t *testing.T, u running, sale client.Sale) {
 	t.Helper()
 	type change struct {
 		Changed  bool  `json:"changed"`
@@ -375,7 +375,7 @@ func driveFaults(t *testing.T, u running) {
 
 func driveReplay(t *testing.T, u running) {
 	t.Helper()
-	const data = "../../internal/stories/testdata"
+	const data = "../../devenv/scenario/testdata"
 	text := must(t, exitDone, "replay", "-shuffle", "7", "-events", data, "-double", "-stories", data+"/stories.json", "-dev", u.devFile)
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	var all []json.RawMessage

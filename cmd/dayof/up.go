@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/mesh"
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 )
 
 // portBaseDefault is the console's port; the others follow it.
@@ -42,27 +42,27 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 		return fmt.Errorf("open data directory: %w", err)
 	}
 	devFile := filepath.Join(data, filepath.Base(defaultDevFile))
-	if err := dev.RemoveFile(devFile); err != nil {
+	if err := client.RemoveFile(devFile); err != nil {
 		return err
 	}
 	logger, err := w.logger(slog.LevelWarn, false)
 	if err != nil {
 		return err
 	}
-	m, err := mesh.Start(ctx, mesh.Config{
+	m, err := cluster.Start(ctx, cluster.Config{
 		DataDir: data, PortBase: portBase, Logger: logger, Clock: w.clock, Getenv: w.getenv,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, dev.RemoveFile(devFile), m.Stop(ctx))
+		err = errors.Join(err, client.RemoveFile(devFile), m.Stop(ctx))
 	}()
-	event, err := dev.NewClient(m.File).Seed(ctx, w.clock.Now())
+	event, err := client.NewClient(m.File).Seed(ctx, w.clock.Now())
 	if err != nil {
 		return err
 	}
-	if err := dev.WriteFile(devFile, m.File); err != nil {
+	if err := client.WriteFile(devFile, m.File); err != nil {
 		return err
 	}
 	if err := printAddresses(w, m.File, devFile, event.GetName()); err != nil {
@@ -76,7 +76,7 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	}
 }
 
-func printAddresses(w world, f dev.File, devFile, eventName string) error {
+func printAddresses(w world, f client.File, devFile, eventName string) error {
 	if w.json {
 		return w.printJSON(f)
 	}

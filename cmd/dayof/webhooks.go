@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/rpc"
-	"github.com/dayof/dayof/internal/dev"
 )
 
 // webhookEvent is a stored webhook event as scripts and people read it.
@@ -31,7 +31,7 @@ type webhookEvent struct {
 
 func newWebhookEvent(e *webhookv1.WebhookEvent) webhookEvent {
 	return webhookEvent{
-		Endpoint: e.GetEndpoint(), EventID: e.GetEventId(), Type: e.GetType(), State: dev.Word(e.GetState()),
+		Endpoint: e.GetEndpoint(), EventID: e.GetEventId(), Type: e.GetType(), State: client.Word(e.GetState()),
 		ObjectID: e.GetObjectId(), StripeAccount: e.GetStripeAccount(), APIVersion: e.GetApiVersion(), Livemode: e.GetLivemode(),
 		CreateTime: e.GetCreateTime().AsTime().Format(time.RFC3339), ReceiveTime: e.GetReceiveTime().AsTime().Format(time.RFC3339Nano),
 		DeliveryCount: e.GetDeliveryCount(), AttemptCount: e.GetAttemptCount(), Error: e.GetError(), Body: e.GetBody(),
@@ -65,11 +65,11 @@ func webhooksListCommand() command {
 				if !known {
 					return usagef("no such state: %s", *state)
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				page, err := client.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
+				page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
 					Filter: &webhookv1.WebhookEventFilter{State: wanted, Type: *kind, ObjectId: *object}, PageSize: 200,
 				})
 				if err != nil {
@@ -101,11 +101,11 @@ func webhooksShowCommand() command {
 				if err := wantArgs(args, "the event's id"); err != nil {
 					return err
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				res, err := client.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: *endpoint, EventId: args[0]})
+				res, err := system.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: *endpoint, EventId: args[0]})
 				if err != nil {
 					return err
 				}
@@ -133,11 +133,11 @@ func webhooksRetryCommand() command {
 					}
 					request.Filter = &webhookv1.WebhookEventFilter{State: wanted, Type: *kind}
 				}
-				client, err := w.client()
+				system, err := w.client()
 				if err != nil {
 					return err
 				}
-				res, err := client.Webhooks.ReplayWebhookEvents(rpc.WithIdempotencyKey(ctx, "operator/"+dev.NewKey()), request)
+				res, err := system.Webhooks.ReplayWebhookEvents(rpc.WithIdempotencyKey(ctx, "operator/"+client.NewKey()), request)
 				if err != nil {
 					return err
 				}

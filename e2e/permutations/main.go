@@ -18,12 +18,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/invariant"
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/devenv/scenario"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
-	"github.com/dayof/dayof/internal/dev"
-	"github.com/dayof/dayof/internal/invariants"
-	"github.com/dayof/dayof/internal/mesh"
-	"github.com/dayof/dayof/internal/stories"
 )
 
 // errFailed ends the command when a run of a story did not end as it must.
@@ -51,7 +51,7 @@ type plan struct {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("permutations", flag.ContinueOnError)
 	p := plan{clock: clock.System{}, out: out}
-	flags.StringVar(&p.events, "events", "internal/stories/testdata", "`DIR` of stories files (*.json) and their folders of events")
+	flags.StringVar(&p.events, "events", "devenv/scenario/testdata", "`DIR` of stories files (*.json) and their folders of events")
 	flags.StringVar(&p.only, "only", "", "`KEYS` of the stories to tell, separated by commas; default: all")
 	flags.IntVar(&p.count, "count", 500, "how many `orders` of a story that has more")
 	flags.Uint64Var(&p.seed, "seed", rand.Uint64(), "`SEED` of the orders")
@@ -65,14 +65,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // load reads all stories, those of the command line only.
-func (p plan) load() ([]stories.Story, error) {
+func (p plan) load() ([]scenario.Story, error) {
 	files, err := filepath.Glob(filepath.Join(p.events, "*.json"))
 	if err != nil {
 		return nil, err
 	}
-	var all []stories.Story
+	var all []scenario.Story
 	for _, file := range files {
-		some, err := stories.Load(file)
+		some, err := scenario.Load(file)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func (p plan) load() ([]stories.Story, error) {
 	}
 	if p.only != "" {
 		keys := strings.Split(p.only, ",")
-		all = slices.DeleteFunc(all, func(s stories.Story) bool { return !slices.Contains(keys, s.Key) })
+		all = slices.DeleteFunc(all, func(s scenario.Story) bool { return !slices.Contains(keys, s.Key) })
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no stories in %s", p.events)
@@ -93,7 +93,7 @@ func (p plan) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := mesh.Start(ctx, mesh.Config{
+	m, err := cluster.Start(ctx, cluster.Config{
 		Replicas: p.replicas, PostgresSettings: pgtest.Settings(), Clock: p.clock,
 		Settings: map[string]string{"DAYOF_CHECKOUT_SWEEP_INTERVAL": "200ms"},
 	})
@@ -101,9 +101,9 @@ func (p plan) run(ctx context.Context) (err error) {
 		return fmt.Errorf("start the system: %w", err)
 	}
 	defer func() { err = errors.Join(err, m.Stop(context.WithoutCancel(ctx))) }()
-	var clients []*dev.Client
+	var clients []*client.Client
 	for n := range p.replicas {
-		clients = append(clients, dev.NewClient(m.ReplicaFile(n)))
+		clients = append(clients, client.NewClient(m.ReplicaFile(n)))
 	}
 	began := p.clock.Now()
 	fmt.Fprintf(p.out, "seed %d\n", p.seed)
@@ -127,22 +127,22 @@ func (p plan) run(ctx context.Context) (err error) {
 const batchTimeout = 10 * time.Minute
 
 // tell plays all stories in all their ways, so many runs in step.
-func (p plan) tell(ctx context.Context, clients []*dev.Client, all []stories.Story) (told, failed int, err error) {
-	watch, err := stories.NewWatch(ctx, clients[0])
+func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario.Story) (told, failed int, err error) {
+	watch, err := scenario.NewWatch(ctx, clients[0])
 	if err != nil {
 		return 0, 0, err
 	}
 	defer watch.Close()
-	var runs []stories.Run
+	var runs []scenario.Run
 	for _, story := range all {
-		some := stories.Runs(story, p.count, p.seed)
+		some := scenario.Runs(story, p.count, p.seed)
 		fmt.Fprintf(p.out, "%s: %d runs of %d events\n", story.Key, len(some), len(story.Files))
 		runs = append(runs, some...)
 	}
 	for batch := range slices.Chunk(runs, p.batch) {
 		began := p.clock.Now()
 		ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-		results, err := stories.ReplayAll(ctx, clients, watch, batch, stories.Options{Events: p.events, Clock: p.clock}, p.parallel)
+		results, err := scenario.ReplayAll(ctx, clients, watch, batch, scenario.Options{Events: p.events, Clock: p.clock}, p.parallel)
 		cancel()
 		if err != nil {
 			return told, failed, err
@@ -162,8 +162,8 @@ func (p plan) tell(ctx context.Context, clients []*dev.Client, all []stories.Sto
 }
 
 // check looks at all invariants once more, over all that was told.
-func (p plan) check(ctx context.Context, file dev.File) (violations int, err error) {
-	results, err := invariants.Run(ctx, file)
+func (p plan) check(ctx context.Context, file client.File) (violations int, err error) {
+	results, err := invariant.Run(ctx, file)
 	if err != nil {
 		return 0, err
 	}

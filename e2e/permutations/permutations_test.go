@@ -22,7 +22,7 @@ func TestPermutations(t *testing.T) {
 	}
 	var out bytes.Buffer
 	p := plan{
-		events: "../../internal/stories/testdata", count: count, seed: rand.Uint64(), parallel: 8, batch: 250, replicas: 2,
+		events: "../../devenv/scenario/testdata", count: count, seed: rand.Uint64(), parallel: 8, batch: 250, replicas: 2,
 		clock: clock.System{}, out: &out,
 	}
 	if err := p.run(t.Context()); err != nil {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/jobs"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
 
 func TestAlerts(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/jobs"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
 
 var unmarshal = json.Unmarshal

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/jobs"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
 
 // watched is a clock that counts how often it was looked at.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/jobs"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
 
 // TestJobsOfTheDead is about jobs that were running when their process was killed. River alone would leave them for the

@@ -12,8 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
 
 func migrations(files map[string]string) fs.FS {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
-	"github.com/dayof/dayof/internal/chassis/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -1,0 +1,141 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/devenv/sandbox/fault"
+)
+
+// breakThings deals all blows of the plan, one after the other.
+func (o *ordeal) breakThings(ctx context.Context) {
+	for _, b := range o.plan {
+		if ctx.Err() != nil {
+			return
+		}
+		o.say("%s", b)
+		if err := o.deal(ctx, b); err != nil && ctx.Err() == nil {
+			o.say("%s: %v", b, err)
+		}
+		o.dealt.Add(1)
+		rest(ctx, b.pause)
+	}
+}
+
+// rest waits for a while, or until ctx ends.
+func rest(ctx context.Context, length time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(length):
+	}
+}
+
+// deal breaks one thing, waits, and mends it again.
+func (o *ordeal) deal(ctx context.Context, b blow) error {
+	lasting := context.WithoutCancel(ctx) // what was broken is mended, whatever ends meanwhile
+	switch b.deed {
+	case kill:
+		if err := o.cluster.Kill(b.service, b.replica); err != nil {
+			return err
+		}
+		o.fell(b.service)
+		o.report.Killed++
+		rest(ctx, b.length)
+		return o.cluster.Restart(lasting, b.service, b.replica)
+	case freeze:
+		if err := o.cluster.Freeze(b.service, b.replica); err != nil {
+			return err
+		}
+		o.fell(b.service)
+		o.report.Frozen++
+		rest(ctx, b.length)
+		return o.cluster.Thaw(b.service, b.replica)
+	case fail:
+		if err := o.cluster.Sandbox.Faults.Set(b.party, fault.Fault{Mode: b.mode, Rate: b.rate, LatencyMS: 300}); err != nil {
+			return err
+		}
+		rest(ctx, b.length)
+		o.cluster.Sandbox.Faults.Clear(b.party)
+		return nil
+	case terminate:
+		return o.asOutsider(ctx, terminateBackends)
+	case restart:
+		return errors.Join(o.cluster.Postgres.Crash(), o.cluster.Postgres.Restart(lasting))
+	case exhaust:
+		return o.exhaustConnections(ctx, b.length)
+	}
+	return fmt.Errorf("nobody knows how to %s", b.deed)
+}
+
+// fell notes when a replica of checkoutsvc was killed or stopped: walks of its may be orphans from then on.
+func (o *ordeal) fell(service string) {
+	if service == "checkout" {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.falls = append(o.falls, o.cluster.Clock().Now())
+	}
+}
+
+// asOutsider runs f on a connection of its own, beside those of the services.
+func (o *ordeal) asOutsider(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, o.cluster.Postgres.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(ctx, conn), conn.Close(context.WithoutCancel(ctx)))
+}
+
+// terminateBackends cuts every connection of every service.
+func terminateBackends(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `select pg_terminate_backend(pid) from pg_stat_activity
+		where pid <> pg_backend_pid() and backend_type = 'client backend' and application_name <> 'outsider'`)
+	return err
+}
+
+// outsidersMax is above what any server of ours allows.
+const outsidersMax = 1000
+
+// exhaustConnections takes every connection that the server has: first those that are free, then those that the services
+// lose to it. It keeps them for a while.
+func (o *ordeal) exhaustConnections(ctx context.Context, length time.Duration) (err error) {
+	config, err := pgx.ParseConfig(o.cluster.Postgres.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	config.RuntimeParams["application_name"] = "outsider"
+	var taken []*pgx.Conn
+	defer func() {
+		for _, conn := range taken {
+			err = errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		}
+		o.say("an outsider had %d connections", len(taken))
+	}()
+	take := func() bool {
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err == nil {
+			taken = append(taken, conn)
+		}
+		return err == nil && len(taken) < outsidersMax
+	}
+	for take() { // until none is left
+	}
+	if len(taken) == 0 {
+		return errors.New("not one connection was free")
+	}
+	if err := terminateBackends(ctx, taken[0]); err != nil {
+		return err
+	}
+	for end := o.cluster.Clock().Now().Add(length); o.cluster.Clock().Now().Before(end); {
+		if !take() {
+			rest(ctx, settlePoll/10)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+)
+
+// Via is by which way a sale's payment becomes known.
+type Via string
+
+// The ways.
+const (
+	ViaUI      Via = "ui"      // the browser tells; the sandbox withholds the webhook
+	ViaWebhook Via = "webhook" // Stripe tells; the browser was closed after paying
+	ViaBoth    Via = "both"    // both at once
+)
+
+// ParseVia reads a way as people write it.
+func ParseVia(text string) (Via, error) {
+	switch v := Via(text); v {
+	case ViaUI, ViaWebhook, ViaBoth:
+		return v, nil
+	}
+	return "", fmt.Errorf("-via is ui, webhook or both, not %q", text)
+}
+
+// Purchase is what a buyer wants.
+type Purchase struct {
+	EventID   string // "" takes the first event with tickets left
+	VariantID string // "" takes the event's first variant with tickets left
+	Tickets   int32
+	Via       Via
+}
+
+// statePoll is how often an order is looked at while it is waited for.
+const statePoll = 50 * time.Millisecond
+
+// CardThatPays is Stripe's test card that always succeeds.
+const CardThatPays = "pm_card_visa"
+
+// Cart is a checkout that was started and not paid yet.
+type Cart struct {
+	OrderID      string
+	AccessToken  string
+	IntentID     string
+	ClientSecret string
+}
+
+// Start begins a checkout of some tickets of one variant.
+func (c *Client) Start(ctx context.Context, variant *checkoutv1.Variant, tickets int32) (Cart, error) {
+	return c.StartLines(ctx, variant.GetEventId(), []*checkoutv1.CartLine{{VariantId: variant.GetId(), Quantity: tickets}})
+}
+
+// StartLines begins a checkout of several lines of one event.
+func (c *Client) StartLines(ctx context.Context, eventID string, lines []*checkoutv1.CartLine) (Cart, error) {
+	res, err := c.Checkout.StartCheckout(rpc.WithIdempotencyKey(ctx, "buyer/"+NewKey()), &checkoutv1.StartCheckoutRequest{
+		EventId: eventID, Lines: lines,
+		Buyer: &checkoutv1.Buyer{Name: "Ada Beispiel", Email: "ada@example.test", Language: "en"},
+	})
+	if err != nil {
+		return Cart{}, fmt.Errorf("start checkout: %w", err)
+	}
+	return Cart{
+		OrderID: res.GetOrder().GetId(), AccessToken: res.GetOrderAccessToken(),
+		IntentID: res.GetPaymentIntentId(), ClientSecret: res.GetPaymentClientSecret(),
+	}, nil
+}
+
+// Complete tells, as the buyer's browser, that the payment went through.
+func (c *Client) Complete(ctx context.Context, cart Cart) (*checkoutv1.Order, error) {
+	ctx = rpc.WithBearerToken(rpc.WithIdempotencyKey(ctx, "complete/"+NewKey()), cart.AccessToken)
+	res, err := c.Checkout.CompleteCheckout(ctx, &checkoutv1.CompleteCheckoutRequest{
+		OrderId: cart.OrderID, PaymentIntentId: cart.IntentID,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("complete checkout: %w", err)
+	}
+	return res.GetOrder(), nil
+}
+
+// Sell makes one sale from cart to valid tickets and waits for its end. A sale that ends otherwise is an error and still
+// returned.
+func (c *Client) Sell(ctx context.Context, p Purchase) (Sale, error) {
+	variant, err := c.Choose(ctx, p.EventID, p.VariantID, p.Tickets)
+	if err != nil {
+		return Sale{}, fmt.Errorf("choose tickets: %w", err)
+	}
+	cart, err := c.Start(ctx, variant, p.Tickets)
+	if err != nil {
+		return Sale{}, err
+	}
+	if err := c.Pay(ctx, cart, p.Via); err != nil {
+		return Sale{OrderID: cart.OrderID}, err
+	}
+	return c.AwaitSale(ctx, cart.OrderID)
+}
+
+// Pay confirms the payment and lets it become known in the given way.
+func (c *Client) Pay(ctx context.Context, cart Cart, via Via) error {
+	if via == ViaUI {
+		if err := c.Stripe.Withhold(ctx, cart.IntentID); err != nil {
+			return err
+		}
+	}
+	if err := c.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, CardThatPays); err != nil {
+		return fmt.Errorf("pay: %w", err)
+	}
+	if via == ViaWebhook {
+		return nil
+	}
+	_, err := c.Complete(ctx, cart)
+	return err
+}
+
+// AwaitSale waits until the order's walk has ended and returns what the buyer has.
+func (c *Client) AwaitSale(ctx context.Context, orderID string) (Sale, error) {
+	order, err := c.Await(ctx, orderID, func(o *checkoutv1.Order) bool {
+		return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED ||
+			o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE
+	})
+	sale := newSale(order, nil)
+	sale.OrderID = orderID
+	if err != nil {
+		return sale, fmt.Errorf("order %s is %s: %w", orderID, sale.FulfilmentState, err)
+	}
+	passes, err := c.Passes.ListPasses(ctx, &passv1.ListPassesRequest{OrderId: orderID})
+	if err != nil {
+		return sale, err
+	}
+	sale = newSale(order, passes.GetPasses())
+	if order.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED {
+		return sale, fmt.Errorf("order %s is %s and %s", orderID, sale.FulfilmentState, sale.PaymentState)
+	}
+	return sale, nil
+}
+
+// Await looks at an order until it is as wished or ctx ends, and returns it as last seen.
+func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv1.Order) bool) (*checkoutv1.Order, error) {
+	var last *checkoutv1.Order
+	for {
+		res, err := c.Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: orderID})
+		if err == nil {
+			last = res.GetOrder()
+			if done(last) {
+				return last, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				return last, errors.Join(context.Cause(ctx), err)
+			}
+			return last, context.Cause(ctx)
+		case <-time.After(statePoll):
+		}
+	}
+}
+
+// AwaitFee waits until Stripe's fee of a completed order is in the books as well, and returns the order.
+func (c *Client) AwaitFee(ctx context.Context, orderID string) (Order, error) {
+	return c.AwaitPosting(ctx, orderID, "fee:")
+}
+
+// AwaitPosting waits until the books of an order have a reference with this prefix, and returns the order.
+func (c *Client) AwaitPosting(ctx context.Context, orderID, prefix string) (Order, error) {
+	for {
+		order, err := c.Order(ctx, orderID)
+		if err == nil && slices.ContainsFunc(order.Postings, func(p Posting) bool { return strings.HasPrefix(p.Reference, prefix) }) {
+			return order, nil
+		}
+		select {
+		case <-ctx.Done():
+			return order, errors.Join(fmt.Errorf("no %s of order %s is booked: %w", prefix, orderID, context.Cause(ctx)), err)
+		case <-time.After(statePoll):
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package cluster
+
+import (
+	"maps"
+
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/sandbox"
+	"github.com/dayof/dayof/internal/server"
+)
+
+// describe fills in dev.json.
+func (m *Cluster) describe() {
+	address := func(name string) string { return m.address(name, 0) }
+	formance := m.Sandbox.FormanceURL
+	if formance == "" {
+		formance = m.config.Getenv("DAYOF_FORMANCE_URL")
+	}
+	m.File = client.File{
+		CheckoutURL: address("checkout"), PassURL: address("pass"), LedgerURL: address("ledger"), WebhookURL: address("webhook"),
+		ConsoleURL:          address("console"),
+		StripeWebhookSecret: m.secrets.StripeWebhookSecret, StripeConnectWebhookSecret: m.secrets.StripeConnectSecret,
+		OperatorToken: m.secrets.OperatorToken,
+		DatabaseURLs:  map[string]string{}, MetricsURLs: map[string]string{},
+		PassTypeIdentifier: passType, TeamIdentifier: teamID, PassCAFile: m.path(rootFile),
+		Sandbox: client.Sandbox{
+			StripeURL: m.Sandbox.StripeURL, FormanceURL: formance, APNsURL: m.Sandbox.APNsURL,
+			APNsLogURL:  m.Sandbox.ControlURL + sandbox.APNsLogPath,
+			MailLogURL:  m.Sandbox.ControlURL + sandbox.MailLogPath,
+			AlertLogURL: m.Sandbox.ControlURL + sandbox.AlertLogPath,
+			FaultsURL:   m.Sandbox.ControlURL + sandbox.FaultsPath,
+		},
+	}
+	for _, service := range client.Services {
+		m.File.DatabaseURLs[service] = m.Postgres.URL(m.database(service))
+		m.File.MetricsURLs[service] = address(service) + "/metrics"
+	}
+}
+
+// settings are what a replica of every service is told. Services of one replica talk to those of the same number.
+func (m *Cluster) settings(n int) func(string) string {
+	made := m.settingsOf(n)
+	return func(name string) string {
+		if value, ok := made[name]; ok {
+			return value
+		}
+		return m.config.Getenv(name)
+	}
+}
+
+// settingsOf are those settings that the mesh makes up or was given.
+func (m *Cluster) settingsOf(n int) map[string]string {
+	made := map[string]string{
+		"DAYOF_OPERATOR_TOKEN":            m.secrets.OperatorToken,
+		"DAYOF_ALERT_URL":                 m.Sandbox.AlertURL,
+		"DAYOF_CONSOLE_URL":               m.File.ConsoleURL,
+		"DAYOF_STRIPE_URL":                m.Sandbox.StripeURL,
+		"DAYOF_STRIPE_KEY":                "sk_test_dayof",
+		"DAYOF_SMTP_ADDRESS":              m.Sandbox.SMTPAddress,
+		"DAYOF_FORMANCE_URL":              m.File.Sandbox.FormanceURL,
+		"DAYOF_CHECKOUT_TICKET_CODE_KEYS": m.secrets.CodeKey,
+		"DAYOF_CHECKOUT_ORDER_TOKEN_KEYS": m.secrets.OrderTokenKey,
+		"DAYOF_PASS_TOKEN_KEYS":           "1:" + m.secrets.PassTokenKey,
+		"DAYOF_PASS_CERTIFICATE":          m.secrets.PassCertificate,
+		"DAYOF_PASS_PUBLIC_URL":           m.File.PassURL,
+		"DAYOF_PASS_APNS_URL":             m.Sandbox.APNsURL,
+		"DAYOF_PASS_APNS_ROOTS_FILE":      m.path(apnsFile),
+		"DAYOF_WEBHOOK_ACCOUNT_SECRETS":   m.secrets.StripeWebhookSecret,
+		"DAYOF_WEBHOOK_CONNECT_SECRETS":   m.secrets.StripeConnectSecret,
+	}
+	for _, service := range client.Services {
+		made[server.SettingPrefix(service)+"DATABASE_URL"] = m.File.DatabaseURLs[service]
+		made[server.SettingPrefix(service)+"URL"] = m.address(service, n)
+	}
+	maps.Copy(made, m.config.Settings)
+	return made
+}

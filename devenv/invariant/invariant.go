@@ -1,0 +1,132 @@
+// Package invariants asks a running dayof whether everything that must be true is true: over the databases of all
+// services, the ledger and sandbox Stripe. It only reads.
+//
+// Work in flight is no violation. Three things keep it apart: what has a job, a dead letter or an alert that names it is
+// still somebody's to do; facts are read in the order of effect before cause, so that what happens meanwhile looks like a
+// cause without effect and never the other way round; and whatever looks wrong is looked at once more a little later.
+package invariant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dayof/dayof/devenv/client"
+)
+
+// secondLook is how long after a suspicion it is looked at again: several rounds of the services' sweeps.
+const secondLook = 5 * time.Second
+
+// Result says what came of one invariant.
+type Result struct {
+	Name       string   `json:"name"`
+	Rule       string   `json:"rule"`
+	Violations []string `json:"violations"` // one sentence each; none when it holds
+}
+
+// invariant is one rule and the way to find what breaks it.
+type invariant struct {
+	name  string
+	rule  string
+	check func(ctx context.Context, s *snapshot) ([]string, error)
+}
+
+// invariants are all rules, in the order in which they are told.
+func invariants() []invariant {
+	return slices.Concat(orderInvariants(), moneyInvariants(), ledgerInvariants(), passInvariants(), inboxInvariants(), stripeInvariants(), riskInvariants())
+}
+
+// Run checks all invariants of the system that the file describes. An error means that they could not be checked.
+func Run(ctx context.Context, f client.File) ([]Result, error) {
+	first, err := runOnce(ctx, f)
+	if err != nil || !anyViolated(first) {
+		return first, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-time.After(secondLook):
+	}
+	again, err := runOnce(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	for i := range again {
+		again[i].Violations = slices.DeleteFunc(again[i].Violations, func(v string) bool {
+			return !slices.Contains(first[i].Violations, v)
+		})
+	}
+	return again, nil
+}
+
+func anyViolated(results []Result) bool {
+	return slices.ContainsFunc(results, func(r Result) bool { return len(r.Violations) > 0 })
+}
+
+func runOnce(ctx context.Context, f client.File) (results []Result, err error) {
+	s, err := takeSnapshot(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	for _, inv := range invariants() {
+		violations, err := inv.check(ctx, s)
+		if err != nil {
+			return nil, fmt.Errorf("check %s: %w", inv.name, err)
+		}
+		if violations == nil {
+			violations = []string{}
+		}
+		slices.Sort(violations)
+		results = append(results, Result{Name: inv.name, Rule: inv.rule, Violations: violations})
+	}
+	return results, nil
+}
+
+const (
+	// readTriesMax is how often a party that does not answer is asked, because checks are made while faults are on.
+	readTriesMax = 20
+	readPause    = 100 * time.Millisecond
+)
+
+// persist repeats a read until it succeeds, ctx ends, or its tries are used up. Nothing is read twice into one value: a
+// failed read leaves none.
+func persist(ctx context.Context, read func() error) error {
+	for try := 1; ; try++ {
+		err := read()
+		if err == nil || try == readTriesMax {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(readPause):
+		}
+	}
+}
+
+// query is an invariant within one database: a statement whose rows are the violations, a sentence each.
+func query(name, rule, service, sql string) invariant {
+	return invariant{name: name, rule: rule, check: func(ctx context.Context, s *snapshot) ([]string, error) {
+		pool := s.pools[service]
+		if pool == nil {
+			return nil, errors.New("no database of " + service)
+		}
+		rows, err := pool.Query(ctx, sql)
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		var violations []string
+		for rows.Next() {
+			var sentence string
+			if err := rows.Scan(&sentence); err != nil {
+				return nil, err
+			}
+			violations = append(violations, sentence)
+		}
+		return violations, rows.Err()
+	}}
+}

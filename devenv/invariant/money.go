@@ -1,0 +1,54 @@
+package invariant
+
+import (
+	"context"
+	"fmt"
+)
+
+// moneyInvariants are about captured money within checkoutsvc.
+func moneyInvariants() []invariant {
+	return []invariant{
+		{
+			name: "captured_money_has_an_end", rule: "captured money bought tickets, goes back, is under way, or waits for a person",
+			check: capturedMoney,
+		},
+		query("refunds_fit_captured", "no more is refunded than was captured", "checkout", `
+			select format('intent %s captured %s, and %s is refunded', p.stripe_id, p.captured_minor_units, sum(r.amount_minor_units))
+			from payment_intents p join refunds r on r.payment_intent = p.stripe_id
+			where r.state in ('requested', 'pending', 'succeeded')
+			group by p.id having sum(r.amount_minor_units) > p.captured_minor_units`),
+		{
+			name: "requested_refund_is_under_way", rule: "a refund that was decided is carried out, or somebody was told",
+			check: requestedRefunds,
+		},
+	}
+}
+
+// capturedMoney finds intents whose money bought nothing and for which nothing is being done.
+func capturedMoney(_ context.Context, s *snapshot) ([]string, error) {
+	var violations []string
+	for _, p := range s.intents {
+		order := s.orders[p.orderID]
+		paying := order.payingIntent == p.stripeID
+		switch {
+		case p.captured == 0:
+		case paying && (order.fulfilment == "completed" || order.inWalk()):
+		case s.refundedOf(p.stripeID) >= p.captured:
+		case s.pending.mentions(p.orderID, p.stripeID, p.id):
+		default:
+			violations = append(violations, fmt.Sprintf("intent %s of order %s captured %d %s, but the order is %s and only %d goes back",
+				p.stripeID, p.orderID, p.captured, p.currency, order.fulfilment, s.refundedOf(p.stripeID)))
+		}
+	}
+	return violations, nil
+}
+
+func requestedRefunds(_ context.Context, s *snapshot) ([]string, error) {
+	var violations []string
+	for _, r := range s.refunds {
+		if r.state == "requested" && !s.pending.mentions(r.id, r.orderID) {
+			violations = append(violations, fmt.Sprintf("refund %s of order %s is requested, and no job sends it", r.id, r.orderID))
+		}
+	}
+	return violations, nil
+}

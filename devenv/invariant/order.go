@@ -1,0 +1,99 @@
+package invariant
+
+import (
+	"context"
+	"fmt"
+)
+
+// orderInvariants are about orders, tickets and stock, all within checkoutsvc's database.
+func orderInvariants() []invariant {
+	const checkout = "checkout"
+	return []invariant{
+		query("valid_ticket_has_completed_order", "a ticket admits only when its order is completed", checkout, `
+			select format('ticket %s is %s, but order %s is %s', t.id, t.state, o.id, o.fulfilment)
+			from tickets t join orders o on o.id = t.order_id
+			where t.state in ('valid', 'used') and o.fulfilment <> 'completed'`),
+
+		query("completed_order_has_its_tickets", "a completed order has exactly the tickets that it bought", checkout, `
+			select format('order %s bought %s tickets and has %s, %s of them not void', o.id, bought, total, alive)
+			from orders o
+			join lateral (select sum(quantity) bought from order_lines l where l.order_id = o.id) l on true
+			join lateral (select count(*) total, count(*) filter (where state <> 'void') alive
+				from tickets t where t.order_id = o.id) t on true
+			where o.fulfilment = 'completed' and (total < bought or alive > bought)`),
+
+		query("completed_order_is_not_reserved", "no ticket of a completed order waits any more", checkout, `
+			select format('ticket %s of completed order %s is still reserved', t.id, o.id)
+			from tickets t join orders o on o.id = t.order_id
+			where t.state = 'reserved' and o.fulfilment = 'completed'`),
+
+		query("unpaid_order_has_no_tickets", "tickets are written when money was captured, not before", checkout, `
+			select format('order %s has %s tickets and no money', o.id, count(*))
+			from orders o join tickets t on t.order_id = o.id
+			where o.fulfilment = 'none' group by o.id`),
+
+		query("unfulfillable_order_has_no_live_ticket", "an order that was given up has no ticket left", checkout, `
+			select format('ticket %s is %s, but order %s was given up', t.id, t.state, o.id)
+			from tickets t join orders o on o.id = t.order_id
+			where t.state <> 'void' and o.fulfilment = 'unfulfillable'`),
+
+		query("completed_order_is_paid", "a completed order has a paying intent that captured its total", checkout, `
+			select format('order %s is completed; its paying intent %s captured %s of %s',
+				o.id, coalesce(o.paying_intent, '(none)'), coalesce(p.captured_minor_units, 0), o.total_minor_units)
+			from orders o left join payment_intents p on p.order_id = o.id and p.stripe_id = o.paying_intent
+			where o.fulfilment = 'completed'
+				and (p.id is null or not p.succeeded or p.captured_minor_units < o.total_minor_units or p.currency <> o.currency)`),
+
+		query("paying_intent_pays_once", "a payment intent pays for one order", checkout, `
+			select format('intent %s pays for %s orders', paying_intent, count(*))
+			from orders where paying_intent is not null group by paying_intent having count(*) > 1`),
+
+		query("tickets_fit_capacity", "held and sold tickets never exceed what exists", checkout, `
+			select format('variant %s has %s tickets, of which %s are counted as taken, %s are sold and %s held', s.variant_id, s.capacity, s.taken, sold, held)
+			from stock s
+			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and t.state <> 'void') t on true
+			join lateral (select coalesce(sum(l.quantity), 0) held
+				from order_lines l join holds h on h.order_id = l.order_id
+				where l.variant_id = s.variant_id and h.state = 'active') h on true
+			where s.taken > s.capacity or sold + held > s.taken`),
+
+		query("walking_order_has_a_next_attempt", "an order in its walk is taken up again by itself", checkout, `
+			select format('order %s is %s since %s and was due at %s', id, fulfilment, walk_start_time, next_attempt_time)
+			from orders where fulfilment in ('in_progress', 'ledger_blocked')
+				and (next_attempt_time is null or next_attempt_time < now() - interval '1 minute')`),
+
+		query("blocked_order_has_an_alert", "somebody was told of every order that the ledger keeps waiting", checkout, `
+			select format('order %s is ledger_blocked since %s and has no alert', o.id, o.walk_start_time) from orders o
+			where o.fulfilment = 'ledger_blocked' and not exists (
+				select from alerts a where a.kind = 'order_blocked' and a.subject = o.id and a.resolved_time is null)`),
+
+		query("ended_order_has_no_alert", "an order that has ended waits for nobody", checkout, `
+			select format('order %s is %s and has an open alert', o.id, o.fulfilment) from orders o
+			join alerts a on a.kind = 'order_blocked' and a.subject = o.id and a.resolved_time is null
+			where o.fulfilment in ('completed', 'unfulfillable')`),
+
+		{name: "completed_order_has_its_receipt", rule: "the buyer of a completed order was sent a receipt, or it is under way", check: sentReceipts},
+
+		query("hold_ends_in_time", "a hold does not outlive its expire time", checkout, `
+			select format('the hold of order %s should have ended at %s', order_id, expire_time)
+			from holds where state = 'active' and expire_time < now() - interval '2 minutes'`),
+	}
+}
+
+// sentReceipts is about systems that send mail.
+func sentReceipts(ctx context.Context, s *snapshot) ([]string, error) {
+	if !s.sendsMail {
+		return nil, nil
+	}
+	var unsent []string
+	var id string
+	err := each(ctx, s.pools["checkout"], `select id from orders where fulfilment = 'completed' and receipt_sent_time is null`, []any{&id},
+		func() { unsent = append(unsent, id) })
+	var violations []string
+	for _, id := range unsent {
+		if !s.pending.mentions(id) {
+			violations = append(violations, fmt.Sprintf("order %s is completed, and no job sends its receipt", id))
+		}
+	}
+	return violations, err
+}

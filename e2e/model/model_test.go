@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/dayof/dayof/internal/chassis/clock"
+)
+
+// TestHistories plays some hundred random lives of orders; DAYOF_TEST_HISTORIES says how many.
+func TestHistories(t *testing.T) {
+	t.Parallel()
+	count := 150
+	if text := os.Getenv("DAYOF_TEST_HISTORIES"); text != "" {
+		var err error
+		if count, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("DAYOF_TEST_HISTORIES=%s is not a number", text)
+		}
+	}
+	var out bytes.Buffer
+	p := plan{count: count, seed: int(rand.Int32()), parallel: 8, batch: 250, system: 1000, replicas: 2, clock: clock.System{}, out: &out}
+	if err := p.run(t.Context()); err != nil {
+		t.Errorf("%v; repeat with go run ./e2e/model -seed %d -count %d\n%s", err, p.seed, count, &out)
+	}
+	t.Log(out.String())
+}
+
+// TestNewHistory shows that a history is a function of its number.
+func TestNewHistory(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for number := range 100 {
+		text := newHistory(number).String()
+		if again := newHistory(number).String(); again != text {
+			t.Errorf("history %d is %s, then %s", number, text, again)
+		}
+		seen[text] = true
+	}
+	if len(seen) < 100 {
+		t.Errorf("100 numbers give %d histories", len(seen))
+	}
+}

@@ -1,0 +1,383 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/dayof/dayof/devenv/client"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/money"
+)
+
+// truth is what sandbox Stripe has, and what the books made of it. Amounts are exact: whole numbers of any size.
+type truth struct {
+	intents  map[string]stripeIntent
+	refunds  map[string][]stripeRefund  // by intent
+	disputes map[string][]stripeDispute // by intent
+	payouts  map[string]string          // status
+	// stripe is the net of all balance transactions of a payment intent or payout; booked is the same in the books.
+	stripe, booked map[string]*big.Int
+	strange        []string // entries that touch Stripe's rails and belong to nothing at Stripe
+	trial          map[string]json.Number
+}
+
+type stripeIntent struct {
+	ID             string `json:"id"`
+	Status         string `json:"status"`
+	AmountReceived int64  `json:"amount_received"`
+	Currency       string `json:"currency"`
+}
+
+type stripeRefund struct {
+	ID            string            `json:"id"`
+	Status        string            `json:"status"`
+	Amount        int64             `json:"amount"`
+	PaymentIntent string            `json:"payment_intent"`
+	Metadata      map[string]string `json:"metadata"`
+}
+
+type stripeDispute struct {
+	ID            string `json:"id"`
+	Status        string `json:"status"`
+	Amount        int64  `json:"amount"`
+	PaymentIntent string `json:"payment_intent"`
+}
+
+// readTruth reads Stripe and the books when nothing is left to do.
+func readTruth(ctx context.Context, system *client.Client) (*truth, error) {
+	t := &truth{
+		intents: map[string]stripeIntent{}, refunds: map[string][]stripeRefund{}, disputes: map[string][]stripeDispute{},
+		payouts: map[string]string{}, stripe: map[string]*big.Int{}, booked: map[string]*big.Int{},
+	}
+	owner, err := t.readStripe(ctx, system) // intent or payout by the id of whatever belongs to it
+	if err != nil {
+		return nil, err
+	}
+	statement, err := system.Statement(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the books: %w", err)
+	}
+	t.trial = statement.TrialBalance
+	for _, p := range statement.Postings {
+		amount, ok := new(big.Int).SetString(p.Amount.String(), 10)
+		if !ok {
+			return nil, fmt.Errorf("the amount of %s is %s", p.Reference, p.Amount)
+		}
+		in, out := isRail(p.Source), isRail(p.Destination)
+		if in == out {
+			continue // not Stripe's money, or from one shard to another
+		}
+		_, id, _ := strings.Cut(p.Reference, ":")
+		whose, known := owner[id]
+		if !known {
+			t.strange = append(t.strange, p.Reference)
+			continue
+		}
+		if out {
+			amount.Neg(amount)
+		}
+		add(t.booked, whose+" "+p.Asset, amount)
+	}
+	return t, nil
+}
+
+func isRail(account string) bool { return strings.HasPrefix(account, "stripe:") }
+
+func add(sums map[string]*big.Int, key string, amount *big.Int) {
+	if sums[key] == nil {
+		sums[key] = new(big.Int)
+	}
+	sums[key].Add(sums[key], amount)
+}
+
+// readStripe reads all objects and sums the balance transactions.
+func (t *truth) readStripe(ctx context.Context, system *client.Client) (map[string]string, error) {
+	owner := map[string]string{}
+	intents, err := objects[stripeIntent](ctx, system, "payment_intent")
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range intents {
+		t.intents[p.ID], owner[p.ID] = p, p.ID
+	}
+	charges, err := objects[struct {
+		ID            string `json:"id"`
+		PaymentIntent string `json:"payment_intent"`
+	}](ctx, system, "charge")
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range charges {
+		owner[c.ID] = c.PaymentIntent
+	}
+	refunds, err := objects[stripeRefund](ctx, system, "refund")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range refunds {
+		owner[r.ID] = r.PaymentIntent
+		t.refunds[r.PaymentIntent] = append(t.refunds[r.PaymentIntent], r)
+	}
+	disputes, err := objects[stripeDispute](ctx, system, "dispute")
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range disputes {
+		owner[d.ID] = d.PaymentIntent
+		t.disputes[d.PaymentIntent] = append(t.disputes[d.PaymentIntent], d)
+	}
+	payouts, err := objects[struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+	}](ctx, system, "payout")
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range payouts {
+		owner[p.ID], t.payouts[p.ID] = p.ID, p.Status
+	}
+	movements, err := objects[struct {
+		ID       string `json:"id"`
+		Source   string `json:"source"`
+		Currency string `json:"currency"`
+		Amount   int64  `json:"amount"`
+		Fee      int64  `json:"fee"`
+	}](ctx, system, "balance_transaction")
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range movements {
+		whose, known := owner[m.Source]
+		if !known {
+			return nil, fmt.Errorf("stripe's balance transaction %s is of %s, which nobody knows", m.ID, m.Source)
+		}
+		owner[m.ID] = whose
+		asset := money.Money{Currency: strings.ToUpper(m.Currency)}.FormanceAsset()
+		add(t.stripe, whose+" "+asset, new(big.Int).Sub(big.NewInt(m.Amount), big.NewInt(m.Fee)))
+	}
+	return owner, nil
+}
+
+// objects reads all objects of a kind.
+func objects[T any](ctx context.Context, system *client.Client, kind string) ([]T, error) {
+	var list []struct {
+		Object T `json:"object"`
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, system.Stripe.BaseURL+"/_sandbox/objects?kind="+kind, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := system.HTTP.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("read stripe's objects: %w", err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&list); err != nil {
+		return nil, fmt.Errorf("read stripe's objects of kind %s: %w", kind, err)
+	}
+	out := make([]T, 0, len(list))
+	for _, e := range list {
+		out = append(out, e.Object)
+	}
+	return out, nil
+}
+
+// checkBooks compares payouts, and what belongs to nobody.
+func (t *truth) checkBooks() []string {
+	var violations []string
+	for _, reference := range t.strange {
+		violations = append(violations, "the books have "+reference+", which Stripe does not")
+	}
+	for asset, sum := range t.trial {
+		if sum.String() != "0" {
+			violations = append(violations, fmt.Sprintf("the trial balance in %s is %s", asset, sum))
+		}
+	}
+	for id, status := range t.payouts {
+		for key := range t.stripe {
+			if strings.HasPrefix(key, id+" ") && !equal(t.stripe[key], t.booked[key]) {
+				violations = append(violations, fmt.Sprintf("payout %s is %s and moved %s at Stripe, %s in the books", key, status, t.stripe[key], t.booked[key]))
+			}
+		}
+	}
+	return violations
+}
+
+func equal(a, b *big.Int) bool { return number(a).Cmp(number(b)) == 0 }
+
+func number(n *big.Int) *big.Int {
+	if n == nil {
+		return new(big.Int)
+	}
+	return n
+}
+
+// checkOrder compares one order with what Stripe has of it.
+func (t *truth) checkOrder(ctx context.Context, system *client.Client, o *played) []string {
+	details, err := system.Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: o.cart.OrderID})
+	if err != nil {
+		return []string{"cannot be read: " + err.Error()}
+	}
+	var (
+		order      = details.GetOrder()
+		intent     = t.intents[o.cart.IntentID]
+		violations []string
+	)
+	wrong := func(format string, args ...any) { violations = append(violations, fmt.Sprintf(format, args...)) }
+	key := o.cart.IntentID + " " + money.Money{Currency: o.currency}.FormanceAsset()
+	refunds, disputes := t.refunds[o.cart.IntentID], t.disputes[o.cart.IntentID]
+	paid := intent.AmountReceived == o.total() && intent.Status == "succeeded"
+	if !paid && intent.AmountReceived > 0 && t.booked[key] == nil {
+		// Money that does not fit the order waits for a person, outside of the books until it moves again.
+		t.checkWaiting(ctx, system, o, wrong)
+	} else if !equal(t.stripe[key], t.booked[key]) {
+		wrong("Stripe's balance has %s of it, the books %s", number(t.stripe[key]), number(t.booked[key]))
+	}
+	checkRefunds(order, refunds, intent, wrong)
+	checkDisputes(order, disputes, wrong)
+	if !paid {
+		if len(order.GetTickets()) > 0 || order.GetPayingIntentId() != "" {
+			wrong("Stripe captured %d of %d, and the order is %s with %d tickets", intent.AmountReceived, o.total(), client.Word(order.GetFulfilmentState()), len(order.GetTickets()))
+		}
+		return violations
+	}
+	if order.GetCapturedMinorUnits() != intent.AmountReceived {
+		wrong("captured %d, at Stripe %d", order.GetCapturedMinorUnits(), intent.AmountReceived)
+	}
+	if want, got := paymentState(intent, refunds, disputes), client.Word(order.GetPaymentState()); got != want {
+		wrong("payment is %s, want %s", got, want)
+	}
+	checkTickets(o, order, refunds, disputes, wrong)
+	return violations
+}
+
+// checkWaiting wants money that fits no order to be before somebody's eyes.
+func (t *truth) checkWaiting(ctx context.Context, system *client.Client, o *played, wrong func(string, ...any)) {
+	items, err := system.Operations.ListOperatorItems(ctx, &checkoutv1.ListOperatorItemsRequest{OrderId: o.cart.OrderID})
+	if err != nil || len(items.GetItems()) == 0 {
+		wrong("its money does not fit, and nobody was told (%v)", err)
+	}
+}
+
+func checkRefunds(order *checkoutv1.Order, refunds []stripeRefund, intent stripeIntent, wrong func(string, ...any)) {
+	known := map[string]*checkoutv1.Refund{}
+	var moved, sum int64
+	for _, r := range order.GetRefunds() {
+		if r.GetStripeRefundId() != "" {
+			known[r.GetStripeRefundId()] = r
+		}
+	}
+	for _, r := range refunds {
+		ours := known[r.ID]
+		if ours == nil || ours.GetAmount().GetMinorUnits() != r.Amount || client.Word(ours.GetState()) != r.Status {
+			wrong("refund %s is %d and %s at Stripe; here %v", r.ID, r.Amount, r.Status, ours)
+		}
+		if r.Status == "succeeded" || r.Status == "pending" {
+			sum += r.Amount
+		}
+	}
+	if len(known) != len(refunds) {
+		wrong("%d refunds at Stripe, %d here", len(refunds), len(known))
+	}
+	for _, r := range order.GetRefunds() {
+		if s := r.GetState(); s == checkoutv1.RefundState_REFUND_STATE_SUCCEEDED || s == checkoutv1.RefundState_REFUND_STATE_PENDING {
+			moved += r.GetAmount().GetMinorUnits()
+		}
+	}
+	if moved != sum || sum > intent.AmountReceived {
+		wrong("refunded %d here, %d at Stripe, of %d", moved, sum, intent.AmountReceived)
+	}
+}
+
+func checkDisputes(order *checkoutv1.Order, disputes []stripeDispute, wrong func(string, ...any)) {
+	if len(order.GetDisputes()) != len(disputes) {
+		wrong("%d disputes at Stripe, %d here", len(disputes), len(order.GetDisputes()))
+	}
+	for _, d := range disputes {
+		i := slices.IndexFunc(order.GetDisputes(), func(ours *checkoutv1.Dispute) bool { return ours.GetId() == d.ID })
+		if i < 0 || client.Word(order.GetDisputes()[i].GetStatus()) != d.Status || order.GetDisputes()[i].GetAmount().GetMinorUnits() != d.Amount {
+			wrong("dispute %s is %d and %s at Stripe; here %v", d.ID, d.Amount, d.Status, order.GetDisputes())
+		}
+	}
+}
+
+// paymentState is the state that follows from what Stripe has of a paid order.
+func paymentState(intent stripeIntent, refunds []stripeRefund, disputes []stripeDispute) string {
+	var refunded int64
+	for _, r := range refunds {
+		if r.Status == "succeeded" || r.Status == "pending" {
+			refunded += r.Amount
+		}
+	}
+	switch {
+	case anyDispute(disputes, "lost"):
+		return "charged_back"
+	case anyDispute(disputes, "needs_response", "under_review"):
+		return "disputed"
+	case refunded >= intent.AmountReceived:
+		return "refunded"
+	case refunded > 0:
+		return "partially_refunded"
+	}
+	return "paid"
+}
+
+func anyDispute(disputes []stripeDispute, statuses ...string) bool {
+	return slices.ContainsFunc(disputes, func(d stripeDispute) bool { return slices.Contains(statuses, d.Status) })
+}
+
+// checkTickets wants no ticket to admit whose money went back, and none to be void without a reason.
+func checkTickets(o *played, order *checkoutv1.Order, refunds []stripeRefund, disputes []stripeDispute, wrong func(string, ...any)) {
+	if order.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE {
+		if client.Word(order.GetPaymentState()) != "refunded" && client.Word(order.GetPaymentState()) != "charged_back" && !anyDispute(disputes, "needs_response", "under_review") && !hasFailed(refunds) && !hasRefused(order) {
+			wrong("unfulfillable and %s", client.Word(order.GetPaymentState()))
+		}
+		for _, ticket := range order.GetTickets() {
+			if ticket.GetState() != checkoutv1.TicketState_TICKET_STATE_VOID {
+				wrong("ticket %s of an unfulfillable order is %s", ticket.GetId(), client.Word(ticket.GetState()))
+			}
+		}
+		return
+	}
+	if len(order.GetTickets()) != int(o.quantity) {
+		wrong("%d tickets, %d were bought", len(order.GetTickets()), o.quantity)
+	}
+	named := map[string]bool{} // by refunds that stand
+	var ever int64             // refunded, whatever became of it
+	touched := anyDispute(disputes, "lost")
+	for _, r := range order.GetRefunds() {
+		standing := r.GetState() != checkoutv1.RefundState_REFUND_STATE_FAILED && r.GetState() != checkoutv1.RefundState_REFUND_STATE_CANCELED
+		for _, id := range r.GetTicketIds() {
+			named[id] = named[id] || standing
+			touched = touched || !standing
+		}
+		ever += r.GetAmount().GetMinorUnits()
+	}
+	state := client.Word(order.GetPaymentState())
+	for _, ticket := range order.GetTickets() {
+		got := client.Word(ticket.GetState())
+		switch {
+		case state == "charged_back" || state == "refunded" || named[ticket.GetId()]:
+			if got != "void" {
+				wrong("ticket %s is %s, and its money went back (%s)", ticket.GetId(), got, state)
+			}
+		case got == "void" && (touched || ever >= o.total()):
+			// Void is final: it was void once, and what was refunded came back later.
+		case state == "disputed" && got != "suspended", state != "disputed" && got != "valid":
+			wrong("ticket %s is %s, the order is %s", ticket.GetId(), got, state)
+		}
+	}
+}
+
+func hasFailed(refunds []stripeRefund) bool {
+	return slices.ContainsFunc(refunds, func(r stripeRefund) bool { return r.Status == "failed" })
+}
+
+func hasRefused(order *checkoutv1.Order) bool {
+	return slices.ContainsFunc(order.GetRefunds(), func(r *checkoutv1.Refund) bool { return r.GetStripeRefundId() == "" })
+}

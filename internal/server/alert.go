@@ -1,0 +1,57 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/dayof/dayof/internal/chassis/jobs"
+)
+
+// alertTimeout bounds the delivery of one alert.
+const alertTimeout = 10 * time.Second
+
+// postedAlert is an alert as it is posted. Kind and subject tell incidents apart: a receiver may see one twice.
+type postedAlert struct {
+	ID           int64          `json:"id"`
+	Kind         string         `json:"kind"`
+	Subject      string         `json:"subject"`
+	Facts        map[string]any `json:"facts"`
+	Link         string         `json:"link"`
+	OpenedTime   time.Time      `json:"opened_time"`
+	ResolvedTime *time.Time     `json:"resolved_time,omitempty"`
+}
+
+// alertSender posts alerts to a URL; without one they stay rows.
+func alertSender(url string) func(ctx context.Context, alert jobs.Alert) error {
+	if url == "" {
+		return nil
+	}
+	client := &http.Client{Timeout: alertTimeout}
+	return func(ctx context.Context, alert jobs.Alert) error {
+		body, err := json.Marshal(postedAlert{
+			ID: alert.ID, Kind: alert.Kind, Subject: alert.Subject, Facts: alert.Facts, Link: alert.Link,
+			OpenedTime: alert.OpenedTime, ResolvedTime: alert.ResolvedTime,
+		})
+		if err != nil {
+			return fmt.Errorf("write alert: %w", err)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+		if err != nil {
+			return fmt.Errorf("post alert: %w", err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := client.Do(req)
+		if err != nil {
+			return fmt.Errorf("post alert: %w", err)
+		}
+		defer res.Body.Close()
+		if res.StatusCode/100 != 2 {
+			return fmt.Errorf("post alert: the receiver answers %s", res.Status)
+		}
+		return nil
+	}
+}
