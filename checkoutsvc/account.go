@@ -86,10 +86,10 @@ func (s *Service) RecordAccount(ctx context.Context, req *checkoutv1.RecordAccou
 
 // mergeAccount merges what a look showed, unless a later one is merged already.
 func mergeAccount(row checkoutdb.StripeAccount, seen accountSeen, look int64, now time.Time) checkoutdb.StripeAccount {
-	if look <= row.LookSeen {
+	if look <= row.FetchMerged {
 		return row
 	}
-	row.LookSeen, row.FetchTime = look, &now
+	row.FetchMerged, row.FetchTime = look, &now
 	row.Disconnected = seen.disconnected
 	row.ChargesEnabled, row.PayoutsEnabled, row.DisabledReason = seen.chargesEnabled, seen.payoutsEnabled, seen.disabledReason
 	if seen.organizerID != "" && !row.LinkedByHand {
@@ -103,7 +103,7 @@ func (s *Service) setAccount(ctx context.Context, tx pgx.Tx, row checkoutdb.Stri
 	err := s.q.SetAccount(ctx, tx, checkoutdb.SetAccountParams{
 		ID: row.ID, OrganizerID: row.OrganizerID, LinkedByHand: row.LinkedByHand, ChargesEnabled: row.ChargesEnabled,
 		PayoutsEnabled: row.PayoutsEnabled, Disconnected: row.Disconnected, DisabledReason: row.DisabledReason,
-		LookSeen: row.LookSeen, FetchTime: row.FetchTime,
+		FetchMerged: row.FetchMerged, FetchTime: row.FetchTime,
 	})
 	if err != nil {
 		return fmt.Errorf("set account: %w", err)
@@ -137,7 +137,7 @@ func (s *Service) raiseBankAccountChange(
 		"stripe_account": row.ID, "organizer_id": row.OrganizerID, "bank_account_id": change.GetBankAccountId(),
 		"change": change.GetChange(), "change_time": at.Format(time.RFC3339),
 	}
-	isNew, err := s.raiseItem(ctx, tx, now, "", operatorItem{Kind: alertBankAccountChanged, Subject: subject, Facts: facts, Action: bankAccountChangedAction})
+	isNew, err := s.raiseItem(ctx, tx, now, "", reviewCase{Kind: alertBankAccountChanged, Subject: subject, Facts: facts, Action: bankAccountChangedAction})
 	if err != nil || !isNew {
 		return err
 	}
@@ -148,18 +148,18 @@ func (s *Service) raiseBankAccountChange(
 	return jobs.RaiseAlert(ctx, tx, alertBankAccountChanged, subject, told, s.Config.ConsoleURL+"/accounts/"+row.ID)
 }
 
-// raiseItem raises an operator item outside of an order's writes. It reports whether the item is new.
-func (s *Service) raiseItem(ctx context.Context, tx pgx.Tx, now time.Time, orderID string, item operatorItem) (bool, error) {
+// raiseItem raises a review case outside of an order's writes. It reports whether the item is new.
+func (s *Service) raiseItem(ctx context.Context, tx pgx.Tx, now time.Time, orderID string, item reviewCase) (bool, error) {
 	facts, err := json.Marshal(item.Facts)
 	if err != nil || item.Facts == nil {
 		facts = []byte("{}")
 	}
-	raised, err := s.q.RaiseOperatorItem(ctx, tx, checkoutdb.RaiseOperatorItemParams{
+	raised, err := s.q.RaiseReviewCase(ctx, tx, checkoutdb.RaiseReviewCaseParams{
 		ID: newID(), Kind: item.Kind, Subject: item.Subject, OrderID: orderID, PaymentIntent: item.Intent,
 		Facts: facts, SuggestedAction: item.Action, CreateTime: now,
 	})
 	if err != nil {
-		return false, fmt.Errorf("raise operator item: %w", err)
+		return false, fmt.Errorf("raise review case: %w", err)
 	}
 	return raised > 0, nil
 }

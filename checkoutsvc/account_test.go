@@ -183,15 +183,15 @@ func TestBankAccountChange(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n, alerts := w.count("select count(*) from operator_items where kind = 'bank_account_changed'"), w.openAlerts("bank_account_changed"); n != 1 || alerts != 1 {
+	if n, alerts := w.count("select count(*) from review_cases where kind = 'bank_account_changed'"), w.openAlerts("bank_account_changed"); n != 1 || alerts != 1 {
 		t.Fatalf("%d items and %d alerts, want 1 and 1", n, alerts)
 	}
-	items, err := w.replicas[0].desk.ListOperatorItems(t.Context(), &checkoutv1.ListOperatorItemsRequest{})
+	items, err := w.replicas[0].desk.ListReviewCases(t.Context(), &checkoutv1.ListReviewCasesRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.replicas[0].desk.ResolveOperatorItem(w.keyed("resolve"), &checkoutv1.ResolveOperatorItemRequest{
-		OperatorItemId: items.GetItems()[0].GetId(), Note: "called them",
+	if _, err := w.replicas[0].desk.ResolveReviewCase(w.keyed("resolve"), &checkoutv1.ResolveReviewCaseRequest{
+		ReviewCaseId: items.GetItems()[0].GetId(), Note: "called them",
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -200,21 +200,21 @@ func TestBankAccountChange(t *testing.T) {
 	}
 }
 
-func TestRaiseOperatorItem(t *testing.T) {
+func TestRaiseReviewCase(t *testing.T) {
 	w := newWorld(t)
 	desk := w.replicas[0].desk
-	req := &checkoutv1.RaiseOperatorItemRequest{
+	req := &checkoutv1.RaiseReviewCaseRequest{
 		Kind: "payout_differs", Subject: "po_1", Facts: map[string]string{"difference": "1", "payout_id": "po_1"}, SuggestedAction: "Look.",
 	}
-	first, err := desk.RaiseOperatorItem(w.keyed("a"), req)
+	first, err := desk.RaiseReviewCase(w.keyed("a"), req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := desk.RaiseOperatorItem(w.keyed("b"), req)
+	again, err := desk.RaiseReviewCase(w.keyed("b"), req)
 	if err != nil || again.GetItem().GetId() != first.GetItem().GetId() {
 		t.Errorf("raised again: %v, %v; want the first item", again, err)
 	}
 	req.Facts["difference"] = "2"
-	_, err = desk.RaiseOperatorItem(w.keyed("a"), req)
+	_, err = desk.RaiseReviewCase(w.keyed("a"), req)
 	wantProblem(t, err, connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused)
 }

@@ -29,7 +29,7 @@ type Config struct {
 	// RefundApplicationFee says whether the platform gives its fee back with a refund.
 	RefundApplicationFee bool
 	// FraudWarningRefunds says whether an early fraud warning refunds what is not used before the event begins; else it
-	// is an operator item only.
+	// is a review case only.
 	FraudWarningRefunds bool
 	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
 	ReviewHoldsDelivery bool
@@ -77,7 +77,7 @@ func LoadConfig(l *config.Loader) Config {
 		BlockedAfter:         l.Duration("DAYOF_CHECKOUT_BLOCKED_AFTER", time.Minute, "how long fulfilment may fail before an operator is alerted"),
 		RefundApplicationFee: l.Bool("DAYOF_CHECKOUT_REFUND_APPLICATION_FEE", false, "whether the platform gives its fee back with a refund"),
 		FraudWarningRefunds: l.Bool("DAYOF_CHECKOUT_FRAUD_WARNING_REFUNDS", false,
-			"whether an early fraud warning refunds tickets that are not used, before the event; else it is an operator item only"),
+			"whether an early fraud warning refunds tickets that are not used, before the event; else it is a review case only"),
 		ReviewHoldsDelivery: l.Bool("DAYOF_CHECKOUT_REVIEW_HOLDS_DELIVERY", false, "whether tickets are held back while Stripe reviews the payment"),
 		DisputeReminders: l.String("DAYOF_CHECKOUT_DISPUTE_REMINDERS", "72h,24h",
 			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),

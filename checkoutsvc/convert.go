@@ -67,7 +67,7 @@ var refundStateFromProto = map[checkoutv1.RefundState]string{
 
 var refundReasonToProto = map[string]checkoutv1.RefundReason{
 	refundByRequest: checkoutv1.RefundReason_REFUND_REASON_REQUESTED,
-	refundSurplus:   checkoutv1.RefundReason_REFUND_REASON_SURPLUS,
+	refundDuplicate: checkoutv1.RefundReason_REFUND_REASON_DUPLICATE_PAYMENT,
 	refundLate:      checkoutv1.RefundReason_REFUND_REASON_LATE,
 	refundGivenUp:   checkoutv1.RefundReason_REFUND_REASON_GIVEN_UP,
 	refundExternal:  checkoutv1.RefundReason_REFUND_REASON_EXTERNAL,
@@ -149,7 +149,7 @@ func (s *Service) orderToProto(o *order) *checkoutv1.Order {
 	for _, p := range o.Intents {
 		out.PaymentIntents = append(out.PaymentIntents, &checkoutv1.PaymentIntent{
 			Id: deref(p.StripeID), StripeAccount: p.StripeAccount, Status: intentStatusToProto[p.Status],
-			Amount: toMoney(p.Currency, p.AmountMinorUnits), CapturedMinorUnits: p.CapturedMinorUnits, Surplus: p.Surplus,
+			Amount: toMoney(p.Currency, p.AmountMinorUnits), CapturedMinorUnits: p.CapturedMinorUnits, Duplicate: p.Duplicate,
 			ChargeId: p.ChargeID, FailureCode: p.FailureCode, CreateTime: timestamppb.New(p.CreateTime),
 		})
 	}

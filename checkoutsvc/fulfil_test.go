@@ -227,7 +227,7 @@ func TestOrderIsGivenUpAndRefundedPastTheDeadline(t *testing.T) {
 				t.Errorf("%d tickets are still taken", n)
 			}
 			if items := w.items(o.GetId()); !slices.Contains(items, "order_unfulfillable") {
-				t.Errorf("operator items %v", items)
+				t.Errorf("review cases %v", items)
 			}
 			for deadline := (clock.System{}).Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
 				w.passes.mu.Lock()

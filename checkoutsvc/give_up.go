@@ -50,7 +50,7 @@ func (w *writes) giveBack(ctx context.Context, p *checkoutdb.PaymentIntent, at t
 	o.Payment = o.derivePayment()
 	must(w.q.SetUnfulfillable(ctx, &w.pipe, o.ID, o.Payment, o.PayingIntent, o.CaptureTime))
 	w.note(ctx, "unfulfillable", reason)
-	w.raise(ctx, operatorItem{
+	w.raise(ctx, reviewCase{
 		Kind: "order_unfulfillable", Subject: o.ID, Intent: *p.StripeID, Facts: map[string]string{"reason": reason},
 		Action: "The money is being refunded by itself. Tell the buyer; offer other tickets if there are any.",
 	})

@@ -102,7 +102,7 @@ func TestOneSeatManyLateBuyers(t *testing.T) {
 		}
 		w.waitForEntry("capture:"+got.GetPayingIntentId(), ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
 		if items := w.items(o.GetId()); !slices.Contains(items, "order_unfulfillable") {
-			t.Errorf("operator items %v", items)
+			t.Errorf("review cases %v", items)
 		}
 	}
 	if completed != 1 {

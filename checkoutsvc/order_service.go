@@ -40,8 +40,8 @@ func (o *order) timeline(notes []checkoutdb.Timeline) []*checkoutv1.TimelineEntr
 		e.Service = "checkoutsvc"
 		entries = append(entries, e)
 	}
-	if o.WalkStartTime != nil {
-		add(&checkoutv1.TimelineEntry{Time: toTimestamp(o.WalkStartTime), Step: "payment_accepted", Detail: deref(o.PayingIntent)})
+	if o.FulfilmentStartTime != nil {
+		add(&checkoutv1.TimelineEntry{Time: toTimestamp(o.FulfilmentStartTime), Step: "payment_accepted", Detail: deref(o.PayingIntent)})
 	}
 	for _, n := range notes {
 		add(&checkoutv1.TimelineEntry{

@@ -31,7 +31,7 @@ const (
 	paymentFailed            = "failed"
 )
 
-// captured and refunded are the sums of the paying intent; surplus money never counts.
+// captured and refunded are the sums of the paying intent; money of a duplicate payment never counts.
 func (o *order) captured() int64 {
 	if p := o.paying(); p != nil {
 		return p.CapturedMinorUnits
@@ -224,7 +224,7 @@ func (s *Service) mergeObservation(ctx context.Context, w *writes, ob observatio
 		w.enqueue(recordFeeArgs{OrderID: w.order.ID, PaymentIntentRow: p.ID})
 	}
 	if p.Succeeded && p.Canceled {
-		w.raise(ctx, operatorItem{
+		w.raise(ctx, reviewCase{
 			Kind: "succeeded_and_canceled", Subject: ob.IntentID, Intent: ob.IntentID,
 			Action: "Look at the payment intent in Stripe: it was told to be both captured and canceled. The capture counts.",
 		})
@@ -250,8 +250,8 @@ func (s *Service) adoptIntent(ctx context.Context, w *writes, ob observation) *c
 // acceptMoney decides what captured money buys. It reports whether a walk begins.
 //
 //	already the paying intent      nothing
-//	does not fit the order         nothing; an operator item
-//	another intent paid            surplus: receipt and refund
+//	does not fit the order         nothing; a review case
+//	another intent paid            duplicate: receipt and refund
 //	hold alive                     tickets
 //	hold gone, stock left          tickets
 //	hold gone, stock gone          unfulfillable: receipt and refund
@@ -262,7 +262,7 @@ func (s *Service) acceptMoney(ctx context.Context, tx pgx.Tx, w *writes, p *chec
 			p.Mismatch = mismatch
 			w.setIntent(ctx, p)
 		}
-		w.raise(ctx, operatorItem{
+		w.raise(ctx, reviewCase{
 			Kind: "payment_mismatch", Subject: ob.IntentID + "/" + mismatch, Intent: ob.IntentID,
 			Facts: map[string]string{
 				"mismatch": mismatch, "received_minor_units": strconv.FormatInt(ob.ReceivedMinorUnits, 10), "currency": ob.Currency,
@@ -276,11 +276,11 @@ func (s *Service) acceptMoney(ctx context.Context, tx pgx.Tx, w *writes, p *chec
 	case o.PayingIntent != nil && *o.PayingIntent == ob.IntentID:
 		return false, nil
 	case o.PayingIntent != nil:
-		if !p.Surplus {
-			p.Surplus = true
+		if !p.Duplicate {
+			p.Duplicate = true
 			p.Mismatch = ""
 			w.setIntent(ctx, p)
-			w.refundUnwanted(ctx, p, refundSurplus)
+			w.refundUnwanted(ctx, p, refundDuplicate)
 			w.enqueue(recordFeeArgs{OrderID: o.ID, PaymentIntentRow: p.ID})
 		}
 		return false, nil

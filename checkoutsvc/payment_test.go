@@ -88,16 +88,16 @@ func TestSecondCapturedIntentIsReceiptedAndRefunded(t *testing.T) {
 	got := w.waitFor(o.GetId(), "refunded once", func(o *checkoutv1.Order) bool {
 		return len(o.GetRefunds()) == 1 && o.GetRefunds()[0].GetState() == checkoutv1.RefundState_REFUND_STATE_SUCCEEDED
 	})
-	surplus := second
+	duplicate := second
 	if got.GetPayingIntentId() == second {
-		surplus = s.GetPaymentIntentId()
+		duplicate = s.GetPaymentIntentId()
 	}
 	w.waitForEntry("capture:"+got.GetPayingIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
-	w.waitForEntry("capture:"+surplus, ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
+	w.waitForEntry("capture:"+duplicate, ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
 	if got.GetPaymentState() != checkoutv1.PaymentState_PAYMENT_STATE_PAID || got.GetRefundedMinorUnits() != 0 {
-		t.Errorf("surplus money counts: %v, refunded %d", got.GetPaymentState(), got.GetRefundedMinorUnits())
+		t.Errorf("money of a duplicate payment counts: %v, refunded %d", got.GetPaymentState(), got.GetRefundedMinorUnits())
 	}
-	if refund := got.GetRefunds()[0]; refund.GetPaymentIntentId() != surplus || refund.GetAmount().GetMinorUnits() != 8900 {
+	if refund := got.GetRefunds()[0]; refund.GetPaymentIntentId() != duplicate || refund.GetAmount().GetMinorUnits() != 8900 {
 		t.Errorf("refunded %v", refund)
 	}
 	if n := w.count("select count(*) from tickets where state = 'valid'"); n != 1 {
@@ -135,7 +135,7 @@ func TestMoneyThatDoesNotFitBuysNothing(t *testing.T) {
 				t.Errorf("the order got %v", got)
 			}
 			if items := w.items(o.GetId()); !slices.Equal(items, []string{"payment_mismatch"}) {
-				t.Errorf("operator items %v", items)
+				t.Errorf("review cases %v", items)
 			}
 		})
 	}

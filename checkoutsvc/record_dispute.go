@@ -86,7 +86,7 @@ func (w *writes) applyDispute(ctx context.Context, req *checkoutv1.RecordDispute
 		must(jobs.ResolveAlert(ctx, &w.pipe, alertEvidenceDue, d.ID))
 	}
 	// Raised for whatever is seen first, so that the same facts in another order raise the same.
-	w.raise(ctx, operatorItem{
+	w.raise(ctx, reviewCase{
 		Kind: "dispute", Subject: d.ID, Intent: d.PaymentIntent,
 		Facts:  map[string]string{"dispute_id": d.ID, "dispute_reason": d.DisputeReason, "status": d.Status},
 		Action: "While the dispute is open, send evidence at Stripe before it is due, or accept it; the tickets are suspended meanwhile.",

@@ -166,7 +166,7 @@ func (w *writes) refundMoved(ctx context.Context, r *checkoutdb.Refund, before s
 	}
 	w.note(ctx, "refund_"+r.State, *r.StripeRefundID)
 	if r.State == refundFailed {
-		w.raise(ctx, operatorItem{
+		w.raise(ctx, reviewCase{
 			Kind: "refund_failed", Subject: r.ID, Intent: r.PaymentIntent,
 			Facts:  map[string]string{"stripe_refund_id": *r.StripeRefundID, "failure_code": r.FailureCode},
 			Action: "The money came back to us. Ask the buyer for another way to pay it out. Tickets stay void; issue new ones if they are wanted.",

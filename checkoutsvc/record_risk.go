@@ -54,7 +54,7 @@ func (s *Service) RecordFraudWarning(ctx context.Context, req *checkoutv1.Record
 			ID: req.GetFraudWarningId(), OrderID: o.ID, PaymentIntent: key.StripeID, ChargeID: req.GetChargeId(),
 			FraudType: req.GetFraudType(), Actionable: req.GetActionable(), CreateTime: w.now,
 		}))
-		w.raise(ctx, operatorItem{
+		w.raise(ctx, reviewCase{
 			Kind: "fraud_warning", Subject: req.GetFraudWarningId(), Intent: key.StripeID,
 			Facts: map[string]string{"fraud_warning_id": req.GetFraudWarningId(), "fraud_type": req.GetFraudType(), "charge_id": req.GetChargeId()},
 			Action: "The card's issuer suspects fraud. A refund before the buyer's bank asks for the money back saves the dispute fee; " +

@@ -17,7 +17,7 @@ const (
 	refundCanceled  = "canceled"
 
 	refundByRequest = "requested"
-	refundSurplus   = "surplus"
+	refundDuplicate = "duplicate_payment"
 	refundLate      = "late"
 	refundGivenUp   = "given_up"
 	refundExternal  = "external"

@@ -25,7 +25,7 @@ func (refundFraudArgs) Kind() string { return "refund_fraud" }
 const (
 	// fraudWait is the pause before an order is looked at again whose walk has not ended.
 	fraudWait = 2 * time.Second
-	// fraudWaitMax is for how long; a person has the operator item then.
+	// fraudWaitMax is for how long; a person has the review case then.
 	fraudWaitMax = time.Hour
 )
 

@@ -58,7 +58,7 @@ func (w *world) idle(kind string) {
 	}
 }
 
-// TestFraudWarning has warnings become one operator item each, and refunds only where the setting says so.
+// TestFraudWarning has warnings become one review case each, and refunds only where the setting says so.
 func TestFraudWarning(t *testing.T) {
 	t.Parallel()
 	const void, valid, used = checkoutv1.TicketState_TICKET_STATE_VOID, checkoutv1.TicketState_TICKET_STATE_VALID, checkoutv1.TicketState_TICKET_STATE_USED
@@ -115,8 +115,8 @@ func TestFraudWarning(t *testing.T) {
 			if len(got.GetRefunds()) > 0 && got.GetRefunds()[0].GetReason() != checkoutv1.RefundReason_REFUND_REASON_FRAUD {
 				t.Errorf("refunded for %v", got.GetRefunds()[0].GetReason())
 			}
-			if n := w.count("select count(*) from operator_items where kind = 'fraud_warning'"); n != 1 {
-				t.Errorf("%d operator items, want 1", n)
+			if n := w.count("select count(*) from review_cases where kind = 'fraud_warning'"); n != 1 {
+				t.Errorf("%d review cases, want 1", n)
 			}
 		})
 	}

@@ -92,7 +92,7 @@ func (s *Service) refuseRefund(ctx context.Context, r checkoutdb.Refund, code st
 		w.setRefund(ctx, &o.Refunds[i])
 		w.setPayment(ctx)
 		w.note(ctx, "refund_refused", string(code))
-		w.raise(ctx, operatorItem{
+		w.raise(ctx, reviewCase{
 			Kind: "refund_refused", Subject: r.ID, Intent: r.PaymentIntent,
 			Facts:  map[string]string{"refund_id": r.ID, "stripe_code": string(code)},
 			Action: "Stripe refused the refund. Look at the payment there and settle with the buyer by other means if need be.",

@@ -11,7 +11,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// settleReceiptArgs names a refund of money that bought nothing: surplus, late, or of an order that was given up.
+// settleReceiptArgs names a refund of money that bought nothing: duplicate, late, or of an order that was given up.
 type settleReceiptArgs struct {
 	RefundID string `json:"refund_id"`
 }
@@ -26,7 +26,7 @@ func (s *Service) settleReceipt(ctx context.Context, job *river.Job[settleReceip
 	if err != nil {
 		return err
 	}
-	at := r.CreateTime // surplus money has no capture time of its own that is frozen
+	at := r.CreateTime // money of a duplicate payment has no capture time of its own that is frozen
 	if o.PayingIntent != nil && *o.PayingIntent == r.PaymentIntent {
 		at = *o.CaptureTime
 	}

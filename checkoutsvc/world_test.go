@@ -360,12 +360,12 @@ func (w *world) admission(t *checkoutv1.TicketInstance) checkoutv1.Admission {
 	return res.GetAdmission()
 }
 
-// items lists the open operator items of an order by kind.
+// items lists the open review cases of an order by kind.
 func (w *world) items(orderID string) []string {
 	w.t.Helper()
-	res, err := w.replicas[0].desk.ListOperatorItems(w.t.Context(), &checkoutv1.ListOperatorItemsRequest{OrderId: orderID})
+	res, err := w.replicas[0].desk.ListReviewCases(w.t.Context(), &checkoutv1.ListReviewCasesRequest{OrderId: orderID})
 	if err != nil {
-		w.t.Fatalf("list operator items: %v", err)
+		w.t.Fatalf("list review cases: %v", err)
 	}
 	var kinds []string
 	for _, i := range res.GetItems() {

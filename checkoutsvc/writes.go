@@ -75,7 +75,7 @@ func (w *writes) writeIntent(ctx context.Context, p *checkoutdb.PaymentIntent) {
 		must(w.q.SetPaymentIntentFacts(ctx, &w.pipe, checkoutdb.SetPaymentIntentFactsParams{
 			ID: p.ID, Status: p.Status, StatusTime: p.StatusTime, CapturedMinorUnits: p.CapturedMinorUnits,
 			Succeeded: p.Succeeded, Canceled: p.Canceled, ChargeID: p.ChargeID, BalanceTransactionID: p.BalanceTransactionID,
-			FailureCode: p.FailureCode, Surplus: p.Surplus, Mismatch: p.Mismatch,
+			FailureCode: p.FailureCode, Duplicate: p.Duplicate, Mismatch: p.Mismatch,
 		}))
 	}
 }
@@ -132,8 +132,8 @@ func (w *writes) noteAttempt(ctx context.Context, step string, took time.Duratio
 	}))
 }
 
-// operatorItem is something that only a person can decide, raised once per kind and subject.
-type operatorItem struct {
+// reviewCase is something that only a person can decide, raised once per kind and subject.
+type reviewCase struct {
 	Kind    string
 	Subject string
 	Intent  string
@@ -141,12 +141,12 @@ type operatorItem struct {
 	Action  string
 }
 
-func (w *writes) raise(ctx context.Context, item operatorItem) {
+func (w *writes) raise(ctx context.Context, item reviewCase) {
 	facts, err := json.Marshal(item.Facts)
 	if err != nil || item.Facts == nil {
 		facts = []byte("{}")
 	}
-	must(w.q.InsertOperatorItem(ctx, &w.pipe, checkoutdb.InsertOperatorItemParams{
+	must(w.q.InsertReviewCase(ctx, &w.pipe, checkoutdb.InsertReviewCaseParams{
 		ID: newID(), Kind: item.Kind, Subject: item.Subject, OrderID: w.order.ID, PaymentIntent: item.Intent,
 		Facts: facts, SuggestedAction: item.Action, CreateTime: w.now,
 	}))

@@ -19,7 +19,7 @@ import (
 // of a completed order of its own as $1.
 var planted = map[string]struct{ service, sql string }{
 	"valid_ticket_has_completed_order": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
-		next_attempt_time = now() + interval '1 hour', walk_start_time = now() where id = $1`},
+		next_attempt_time = now() + interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"completed_order_has_its_tickets":        {"checkout", `delete from tickets where order_id = $1`},
 	"completed_order_is_not_reserved":        {"checkout", `update tickets set state = 'reserved' where order_id = $1`},
 	"unpaid_order_has_no_tickets":            {"checkout", `update orders set fulfilment = 'none', complete_time = null where id = $1`},
@@ -27,9 +27,9 @@ var planted = map[string]struct{ service, sql string }{
 	"completed_order_is_paid":                {"checkout", `update payment_intents set captured_minor_units = 1 where order_id = $1`},
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
 	"walking_order_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
-		next_attempt_time = now() - interval '1 hour', walk_start_time = now() where id = $1`},
+		next_attempt_time = now() - interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,
-		next_attempt_time = now() + interval '1 hour', walk_start_time = now() where id = $1`},
+		next_attempt_time = now() + interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"ended_order_has_no_alert":        {"checkout", `insert into alerts (kind, subject, facts, link) values ('order_blocked', $1::text, '{}', '')`},
 	"completed_order_has_its_receipt": {"checkout", `update orders set receipt_sent_time = null where id = $1`},
 	"hold_ends_in_time":               {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
@@ -45,7 +45,7 @@ var planted = map[string]struct{ service, sql string }{
 		select 'unbooked', id, paying_intent, 1, currency, 'succeeded', 'requested', now(), 're_unbooked', now() from orders where id = $1`},
 	"given_up_money_is_booked": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
 			stripe_refund_id, refund_time)
-		select 'ofNothing', id, 'pi_nothing', 1, currency, 'pending', 'surplus', now(), 're_ofnothing', now() from orders where id = $1`},
+		select 'ofNothing', id, 'pi_nothing', 1, currency, 'pending', 'duplicate_payment', now(), 're_ofnothing', now() from orders where id = $1`},
 	"completed_order_is_booked": {"checkout", `with p as (update payment_intents set stripe_id = 'pi_unbooked' where order_id = $1)
 		update orders set paying_intent = 'pi_unbooked' where id = $1`},
 	"stripe_fee_is_booked": {"checkout", `update payment_intents set balance_transaction_id = 'txn_unbooked' where order_id = $1`},
@@ -61,7 +61,7 @@ var planted = map[string]struct{ service, sql string }{
 	"push_has_its_revision": {"pass", `insert into pushes (id, pass_type, serial, revision, device_id, push_token, state, create_time, due_time)
 		select gen_random_uuid(), pass_type, serial, 7, 'early', 'f00d', 'sent', now(), now() from passes where order_id = $1`},
 	"acknowledged_event_is_stored": {"webhook", `delete from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%'`},
-	"open_webhook_event_has_a_job": {"webhook", `update webhook_events set state = 'parked', end_time = null where id =
+	"open_webhook_event_has_a_job": {"webhook", `update webhook_events set state = 'deferred', end_time = null where id =
 		(select max(id) from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%')`},
 	"dead_webhook_event_has_an_alert": {"webhook", `update webhook_events set state = 'dead' where id =
 		(select max(id) from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%')`},
@@ -70,13 +70,13 @@ var planted = map[string]struct{ service, sql string }{
 	"dead_webhook_job_has_an_alert":  {"webhook", deadLetter},
 	"dead_ledger_job_has_an_alert":   {"ledger", deadLetter},
 	"difference_is_resolved": {"ledger", `insert into reconcile_differences (id, kind, subject, digest, order_id, organizer_id, payment_intent_id,
-			stripe_account, expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time)
+			stripe_account, expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
 		values ('found', 1, 'capture:pi_lost', '', $1, '', '', '', 'EUR', 1, '', 0, '', '', '', now(), now())`},
 	"closed_organizer_sells_nothing": {"checkout", `with account as (
-			insert into stripe_accounts (id, organizer_id, looks_begun, look_seen, fetch_time, create_time)
+			insert into stripe_accounts (id, organizer_id, fetches_begun, fetch_merged, fetch_time, create_time)
 			select 'acct_closed', organizer_id, 1, 1, now(), now() from orders where id = $1)
 		insert into alerts (kind, subject, facts, link, opened_time) values ('account_cannot_sell', 'acct_closed', '{}', '', now() - interval '1 day')`},
-	"closed_account_has_an_alert": {"checkout", `insert into stripe_accounts (id, organizer_id, looks_begun, look_seen, fetch_time, create_time)
+	"closed_account_has_an_alert": {"checkout", `insert into stripe_accounts (id, organizer_id, fetches_begun, fetch_merged, fetch_time, create_time)
 		values ('acct_untold', $1, 1, 1, now(), now())`},
 	"held_ticket_is_not_valid": {"checkout", `update orders set review = 'open' where id = $1`},
 	"fraud_warning_has_an_item": {"checkout", `insert into fraud_warnings (id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time)

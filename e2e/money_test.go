@@ -14,8 +14,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
-// TestSurplusIntent captures two intents of one order: one buys the tickets, the other is receipted and refunded.
-func TestSurplusIntent(t *testing.T) {
+// TestDuplicatePayment captures two intents of one order: one buys the tickets, the other is receipted and refunded.
+func TestDuplicatePayment(t *testing.T) {
 	t.Parallel()
 	system := client.NewClient(shared.File)
 	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
@@ -32,7 +32,7 @@ func TestSurplusIntent(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, cart.OrderID, "completed with its surplus refunded", func(o *checkoutv1.Order) bool {
+	await(t, system, cart.OrderID, "completed with its duplicate refunded", func(o *checkoutv1.Order) bool {
 		return completed(o) && len(o.GetRefunds()) == 1 && o.GetRefunds()[0].GetState() == checkoutv1.RefundState_REFUND_STATE_SUCCEEDED
 	})
 	o := awaitEntries(t, system, cart.OrderID, "refund:")
@@ -41,15 +41,15 @@ func TestSurplusIntent(t *testing.T) {
 	}
 	paying := o.Payment.PayingIntentID
 	refunded := o.Payment.Refunds[0]
-	if refunded.PaymentIntentID == paying || refunded.Reason != "surplus" || refunded.AmountMinorUnits != 8900 {
+	if refunded.PaymentIntentID == paying || refunded.Reason != "duplicate_payment" || refunded.AmountMinorUnits != 8900 {
 		t.Errorf("refund %+v; paying intent %s", refunded, paying)
 	}
 	if counted := captures(o); counted["capture:"+paying] != 1 || counted["capture:"+refunded.PaymentIntentID] != 1 || len(counted) != 2 {
 		t.Errorf("captures in the ledger: %v", counted)
 	}
 	for _, p := range o.Payment.PaymentIntents {
-		if p.Surplus != (p.ID == refunded.PaymentIntentID) {
-			t.Errorf("intent %s: surplus is %v", p.ID, p.Surplus)
+		if p.Duplicate != (p.ID == refunded.PaymentIntentID) {
+			t.Errorf("intent %s: duplicate is %v", p.ID, p.Duplicate)
 		}
 	}
 	assertClean(t, shared)
@@ -142,14 +142,14 @@ func TestMismatch(t *testing.T) {
 	})
 }
 
-// assertNothingBought waits for the operator item of an order and checks that there is neither ticket, pass nor posting.
+// assertNothingBought waits for the review case of an order and checks that there is neither ticket, pass nor posting.
 func assertNothingBought(t *testing.T, system *client.Client, orderID string) {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
 	for {
-		items, err := system.Operations.ListOperatorItems(ctx, &checkoutv1.ListOperatorItemsRequest{OrderId: orderID})
+		items, err := system.Operations.ListReviewCases(ctx, &checkoutv1.ListReviewCasesRequest{OrderId: orderID})
 		if err != nil {
-			t.Fatalf("no operator item of order %s: %v", orderID, err)
+			t.Fatalf("no review case of order %s: %v", orderID, err)
 		}
 		if len(items.GetItems()) > 0 {
 			break

@@ -192,10 +192,10 @@ func examples() []example {
 		ask(checkout+"AccountService/RecordAccount", `{"stripe_account":"acct_tools","organizer_id":"toolsOrganizer000002"}`).varying("account", "fetchTime"),
 		ask(checkout+"AccountService/GetAccount", `{"stripe_account":"acct_tools"}`),
 		ask(checkout+"AccountService/ListAccounts", `{"page_size":3}`),
-		ask(checkout+"OperationsService/RaiseOperatorItem", `{"kind":"tools","subject":"tools","suggested_action":"Look at it."}`),
+		ask(checkout+"OperationsService/RaiseReviewCase", `{"kind":"tools","subject":"tools","suggested_action":"Look at it."}`),
 
-		ask(checkout+"OperationsService/ListOperatorItems", `{}`).learning(func(s *scene, a map[string]any) { s.item = find(first(a, "items"), "id") }),
-		ask(checkout+"OperationsService/ResolveOperatorItem", `{"operator_item_id":%q,"note":"looked at"}`, func(s *scene) any { return s.item }),
+		ask(checkout+"OperationsService/ListReviewCases", `{}`).learning(func(s *scene, a map[string]any) { s.item = find(first(a, "items"), "id") }),
+		ask(checkout+"OperationsService/ResolveReviewCase", `{"review_case_id":%q,"note":"looked at"}`, func(s *scene) any { return s.item }),
 
 		ask(pass+"PassService/IssuePasses", `{"order_id":"toolsOrder0000000001","passes":[{"ticket_id":"toolsTicket000000001",
 			"ticket_change_number":"1","code":"DAYOF1.tools","organizer_name":"Tools","event":{"id":"toolsEvent0000000001","name":"Tools live",

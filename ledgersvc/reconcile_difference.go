@@ -150,7 +150,7 @@ func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFi
 	}
 	rows = rows[:size]
 	last := rows[size-1]
-	return rows, page.Token(list, timePlace[string]{Time: last.FirstSeenTime, ID: last.ID}), nil
+	return rows, page.Token(list, timePlace[string]{Time: last.FirstObservedTime, ID: last.ID}), nil
 }
 
 // ResolveDifference implements ReconciliationService.
@@ -192,8 +192,8 @@ func differenceToProto(row ledgerdb.ReconcileDifference) *ledgerv1.Difference {
 	d := &ledgerv1.Difference{
 		Id: row.ID, Kind: ledgerv1.DifferenceKind(row.Kind), Subject: row.Subject, OrderId: row.OrderID, OrganizerId: row.OrganizerID,
 		PaymentIntentId: row.PaymentIntentID, StripeAccount: row.StripeAccount, Sides: row.Sides, SuggestedCause: row.Cause,
-		State: ledgerv1.DifferenceState(row.State), FirstSeenTime: timestamppb.New(row.FirstSeenTime),
-		LastSeenTime: timestamppb.New(row.LastSeenTime), ResolvedBy: row.ResolvedBy, ResolveReason: row.ResolveReason,
+		State: ledgerv1.DifferenceState(row.State), FirstObservedTime: timestamppb.New(row.FirstObservedTime),
+		LastObservedTime: timestamppb.New(row.LastObservedTime), ResolvedBy: row.ResolvedBy, ResolveReason: row.ResolveReason,
 		FirstRunId: row.FirstRunID,
 	}
 	if row.ExpectedCurrency != "" {

@@ -188,7 +188,7 @@ func (x *subject) differUnbooked(s said) *difference {
 		d.cause = "Money of a dispute moved but was never posted: its job fails or is dead. Look at the dead letters of checkoutsvc for post_dispute_funds and retry."
 	case x.mismatch() != "":
 		d.kind = ledgerv1.DifferenceKind_DIFFERENCE_KIND_ORDER_WITHOUT_POSTING
-		d.cause = "The captured money does not fit the order (" + x.mismatch() + "), so nothing was posted. The operator item of the order says what to do; refund the money or book it by hand."
+		d.cause = "The captured money does not fit the order (" + x.mismatch() + "), so nothing was posted. The review case of the order says what to do; refund the money or book it by hand."
 	case !x.direct() && len(x.stripe.moves) == 0:
 		d.kind = ledgerv1.DifferenceKind_DIFFERENCE_KIND_STRIPE_TRANSACTION_MISSING
 		d.cause = "The order counts as paid, but neither Stripe nor the ledger have the money: the payment is of another mode or account of Stripe, or the order was changed by hand."

@@ -20,7 +20,7 @@ const exportPageDefault = 1000
 var differenceColumns = []string{
 	"difference_id", "kind", "subject", "state", "order_id", "organizer_id", "payment_intent_id", "stripe_account",
 	"expected_currency", "expected_minor_units", "found_currency", "found_minor_units", "sides", "suggested_cause",
-	"first_seen_time", "last_seen_time", "resolve_time", "resolved_by", "resolve_reason",
+	"first_observed_time", "last_observed_time", "resolve_time", "resolved_by", "resolve_reason",
 }
 
 // ExportDifferences implements ReconciliationService.
@@ -57,8 +57,8 @@ func differencesCSV(rows []ledgerdb.ReconcileDifference, withHead bool) (string,
 		lines = append(lines, []string{
 			d.ID, kindWord(ledgerv1.DifferenceKind(d.Kind)), d.Subject,
 			enumWord(ledgerv1.DifferenceState(d.State).String(), "DIFFERENCE_STATE_"), d.OrderID, d.OrganizerID, d.PaymentIntentID,
-			d.StripeAccount, d.ExpectedCurrency, expected, d.FoundCurrency, found, d.Sides, d.Cause, stamp(d.FirstSeenTime),
-			stamp(d.LastSeenTime), resolved, d.ResolvedBy, d.ResolveReason,
+			d.StripeAccount, d.ExpectedCurrency, expected, d.FoundCurrency, found, d.Sides, d.Cause, stamp(d.FirstObservedTime),
+			stamp(d.LastObservedTime), resolved, d.ResolvedBy, d.ResolveReason,
 		})
 	}
 	head := differenceColumns

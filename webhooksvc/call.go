@@ -69,7 +69,7 @@ func (s *Service) sendPayoutTransactions(ctx context.Context, key string, r *led
 	if err != nil || compared.GetDifferenceMinorUnits() == 0 {
 		return err
 	}
-	_, err = s.Desk.RaiseOperatorItem(rpc.WithIdempotencyKey(ctx, key+"/item"), &checkoutv1.RaiseOperatorItemRequest{
+	_, err = s.Desk.RaiseReviewCase(rpc.WithIdempotencyKey(ctx, key+"/item"), &checkoutv1.RaiseReviewCaseRequest{
 		Kind: "payout_differs", Subject: r.GetPayoutId(),
 		Facts: map[string]string{
 			"payout_id": r.GetPayoutId(), "stripe_account": r.GetStripeAccount(), "currency": r.GetAmount().GetCurrency(),

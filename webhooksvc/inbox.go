@@ -19,7 +19,7 @@ import (
 // The states of an event, see the package comment.
 const (
 	stateReceived = "received"
-	stateParked   = "parked"
+	stateDeferred = "deferred"
 	stateApplied  = "applied"
 	stateIgnored  = "ignored"
 	stateRejected = "rejected"

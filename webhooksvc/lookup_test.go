@@ -89,7 +89,7 @@ func asked[T any](w *world) []T {
 	return found
 }
 
-// TestPayoutOfUnknownAccount parks a payout until somebody says whose account it is.
+// TestPayoutOfUnknownAccount deferrals a payout until somebody says whose account it is.
 func TestPayoutOfUnknownAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -105,7 +105,7 @@ func TestPayoutOfUnknownAccount(t *testing.T) {
 		}
 		return state
 	}
-	await(t, "the payout to be parked", func() bool { return state() == stateParked })
+	await(t, "the payout to be deferred", func() bool { return state() == stateDeferred })
 	if len(asked[*checkoutv1.RecordAccountRequest](w)) == 0 {
 		t.Error("nobody looked at the account")
 	}
@@ -166,7 +166,7 @@ func TestPayoutSum(t *testing.T) {
 			t.Errorf("summed %v, want 2 transactions of 4600", r)
 		}
 	}
-	items := asked[*checkoutv1.RaiseOperatorItemRequest](w)
+	items := asked[*checkoutv1.RaiseReviewCaseRequest](w)
 	if len(items) != 1 || items[0].GetSubject() != "po_2" || items[0].GetFacts()["difference_minor_units"] != "-1" {
 		t.Errorf("items %v, want one for po_2", items)
 	}

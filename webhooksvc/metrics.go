@@ -38,7 +38,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800},
 		}),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "webhook_events_open", Help: "Events that are still to do (received, parked) or need a person (dead).",
+			Name: "webhook_events_open", Help: "Events that are still to do (received, deferred) or need a person (dead).",
 		}, []string{"state"}),
 	}
 	if registry != nil {
@@ -82,14 +82,14 @@ func (m *metrics) processed(eventType, state string, lag time.Duration, known ma
 	}
 }
 
-// Open counts the events that are still to do: received and waiting for a try, or parked. Both zero mean that the
+// Open counts the events that are still to do: received and waiting for a try, or deferred. Both zero mean that the
 // inbox is idle.
-func (s *Service) Open(ctx context.Context) (received, parked int64, err error) {
+func (s *Service) Open(ctx context.Context) (received, deferred int64, err error) {
 	counts, err := s.q.CountOpenWebhookEvents(ctx, s.Pool)
 	if err != nil {
 		return 0, 0, fmt.Errorf("count open webhook events: %w", err)
 	}
-	return counts.Received, counts.Parked, nil
+	return counts.Received, counts.Deferred, nil
 }
 
 func (s *Service) countOpen(ctx context.Context) error {
@@ -98,7 +98,7 @@ func (s *Service) countOpen(ctx context.Context) error {
 		return fmt.Errorf("count open webhook events: %w", err)
 	}
 	s.metrics.open.WithLabelValues(stateReceived).Set(float64(counts.Received))
-	s.metrics.open.WithLabelValues(stateParked).Set(float64(counts.Parked))
+	s.metrics.open.WithLabelValues(stateDeferred).Set(float64(counts.Deferred))
 	s.metrics.open.WithLabelValues(stateDead).Set(float64(counts.Dead))
 	return nil
 }

@@ -64,7 +64,7 @@ func (p *peers) start(t *testing.T, address string) {
 			checkoutv1connect.PaymentServiceRecordSessionEndProcedure:      rpc.RoleOperator,
 			checkoutv1connect.AccountServiceGetAccountProcedure:            rpc.RoleOperator,
 			checkoutv1connect.AccountServiceRecordAccountProcedure:         rpc.RoleOperator,
-			checkoutv1connect.OperationsServiceRaiseOperatorItemProcedure:  rpc.RoleOperator,
+			checkoutv1connect.OperationsServiceRaiseReviewCaseProcedure:    rpc.RoleOperator,
 			ledgerv1connect.LedgerServiceRecordApplicationFeeProcedure:     rpc.RoleOperator,
 			ledgerv1connect.LedgerServiceRecordPayoutTransactionsProcedure: rpc.RoleOperator,
 		},
@@ -203,8 +203,8 @@ type deskPeer struct {
 	peers *peers
 }
 
-func (p deskPeer) RaiseOperatorItem(ctx context.Context, r *checkoutv1.RaiseOperatorItemRequest) (*checkoutv1.RaiseOperatorItemResponse, error) {
-	return &checkoutv1.RaiseOperatorItemResponse{}, p.peers.take(ctx, r)
+func (p deskPeer) RaiseReviewCase(ctx context.Context, r *checkoutv1.RaiseReviewCaseRequest) (*checkoutv1.RaiseReviewCaseResponse, error) {
+	return &checkoutv1.RaiseReviewCaseResponse{}, p.peers.take(ctx, r)
 }
 
 func (p ledgerPeer) RecordApplicationFee(ctx context.Context, r *ledgerv1.RecordApplicationFeeRequest) (*ledgerv1.RecordApplicationFeeResponse, error) {

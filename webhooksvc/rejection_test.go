@@ -69,14 +69,14 @@ func TestPurge(t *testing.T) {
 	insert := func(id, state string, received, ended time.Time) {
 		t.Helper()
 		var end *time.Time
-		if state != stateReceived && state != stateParked {
+		if state != stateReceived && state != stateDeferred {
 			end = &ended
 		}
 		w.exec(t, `INSERT INTO webhook_events (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
 			receive_time, delivery_count, state, end_time, queue_time, body) VALUES ('account', $1, 'delivery', 't', '', false, '', '', $2, 1, $3, $4, $2, '')`,
 			id, received, state, end)
 	}
-	for _, state := range []string{stateReceived, stateParked, stateApplied, stateIgnored, stateRejected, stateDead} {
+	for _, state := range []string{stateReceived, stateDeferred, stateApplied, stateIgnored, stateRejected, stateDead} {
 		insert("evt_old_"+state, state, old, old)
 		insert("evt_late_"+state, state, old, young) // came long ago, was replayed lately
 		insert("evt_young_"+state, state, young, young)

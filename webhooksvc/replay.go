@@ -128,7 +128,7 @@ func requeue(ctx context.Context, db webhookdb.DBTX, now time.Time, where string
 	const head = `
 WITH chosen AS (
 	UPDATE webhook_events
-	SET state = 'received', error = '', end_time = NULL, queue_time = $1, park_count = 0, failure_count = 0,
+	SET state = 'received', error = '', end_time = NULL, queue_time = $1, deferral_count = 0, failure_count = 0,
 		replay_count = replay_count + 1
 	WHERE `
 	const tail = `

@@ -5,10 +5,10 @@
 // An event lives in the inbox, one row per (endpoint, event id):
 //
 //	received -> applied | ignored | rejected
-//	received <-> parked (its order is unknown so far)
-//	received | parked -> dead (tries used up, or no try can help) -> received (replayed, or delivered again)
+//	received <-> deferred (its order is unknown so far)
+//	received | deferred -> dead (tries used up, or no try can help) -> received (replayed, or delivered again)
 //
-// The invariant: what was answered with 2xx is a row, and every row that is received or parked has a job.
+// The invariant: what was answered with 2xx is a row, and every row that is received or deferred has a job.
 package webhooksvc
 
 import (

@@ -35,15 +35,15 @@ func accountHandlers() []handler {
 		},
 		{
 			"account.external_account.created", "A bank account was added: payouts may go elsewhere.",
-			look + "an operator item and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
+			look + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
 		},
 		{
 			"account.external_account.deleted", "A bank account was removed.",
-			look + "an operator item and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
+			look + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
 		},
 		{
 			"account.external_account.updated", "A bank account changed.",
-			look + "an operator item and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
+			look + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
 		},
 	}
 }

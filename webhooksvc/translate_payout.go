@@ -44,7 +44,7 @@ func payoutHandlers() []handler {
 		},
 		{
 			"payout.reconciliation_completed", "The list of the payout's balance transactions is complete.",
-			"RecordPayoutTransactions: they are fetched and summed; a difference from the payout is an operator item.",
+			"RecordPayoutTransactions: they are fetched and summed; a difference from the payout is a review case.",
 			"(payout, reconciled)", translatePayoutComplete,
 		},
 	}

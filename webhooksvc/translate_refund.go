@@ -33,7 +33,7 @@ func refundHandlers() []handler {
 		},
 		{
 			"refund.failed", "The money of a refund came back to us; legal after succeeded.",
-			action + "the posting is reversed and an operator item raised; void tickets stay void.",
+			action + "the posting is reversed and a review case raised; void tickets stay void.",
 			"(refund, failed)", translateRefund,
 		},
 		{

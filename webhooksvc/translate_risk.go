@@ -28,7 +28,7 @@ type review struct {
 }
 
 func riskHandlers() []handler {
-	const warning = "RecordFraudWarning: an operator item; by policy an actionable one refunds what is not used before the event begins."
+	const warning = "RecordFraudWarning: a review case; by policy an actionable one refunds what is not used before the event begins."
 	return []handler{
 		{"radar.early_fraud_warning.created", "The card's issuer suspects fraud.", warning, "warning", translateFraudWarning},
 		{"radar.early_fraud_warning.updated", "A fraud warning changed: mostly it can no longer be acted on.", warning, "(warning, not actionable)", translateFraudWarning},

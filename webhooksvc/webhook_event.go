@@ -62,7 +62,7 @@ func (s *Service) ListWebhookEvents(ctx context.Context, req *webhookv1.ListWebh
 	wanted.add("id < ?", before)
 	rows, err := s.Pool.Query(ctx, fmt.Sprintf(`
 		SELECT id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
-			receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, park_count, failure_count,
+			receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, deferral_count, failure_count,
 			replay_count, ''::bytea AS body
 		FROM webhook_events WHERE %s ORDER BY id DESC LIMIT %d`, wanted.sql(), size+1), wanted.args...)
 	if err != nil {
@@ -142,7 +142,7 @@ func filterConditions(f *webhookv1.WebhookEventFilter, taken int) conditions {
 // stateNames are the states as columns have them.
 var stateNames = map[webhookv1.WebhookEventState]string{
 	webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_RECEIVED: stateReceived,
-	webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_PARKED:   stateParked,
+	webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_DEFERRED: stateDeferred,
 	webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_APPLIED:  stateApplied,
 	webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED:  stateIgnored,
 	webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_REJECTED: stateRejected,

@@ -42,12 +42,12 @@ var eventPolicy = jobs.Policy{
 }
 
 const (
-	// parkDelayMin and parkDelayMax bound the doubling wait for an unknown order. Mostly it is known at the second
+	// deferDelayMin and deferDelayMax bound the doubling wait for an unknown order. Mostly it is known at the second
 	// look: the webhook overtook the answer to the call that made the intent.
-	parkDelayMin = time.Second
-	parkDelayMax = 10 * time.Minute
-	// parkedTriesMax ends the wait after 1 s + 2 s + ... + 512 s + 600 s, about 27 minutes.
-	parkedTriesMax = 11
+	deferDelayMin = time.Second
+	deferDelayMax = 10 * time.Minute
+	// deferredTriesMax ends the wait after 1 s + 2 s + ... + 512 s + 600 s, about 27 minutes.
+	deferredTriesMax = 11
 	// failureDelayMin and failureDelayMax bound the doubling wait for a service that is away.
 	failureDelayMin = time.Second
 	failureDelayMax = time.Minute
@@ -72,11 +72,11 @@ const (
 
 // verdict is how one try of an event ended.
 type verdict struct {
-	state           string
-	error           string        // why it is in this state; empty when all is well
-	alert           string        // what an operator should know besides; empty when nothing
-	delay           time.Duration // until the next try, when the state is received or parked
-	parks, failures int32
+	state               string
+	error               string        // why it is in this state; empty when all is well
+	alert               string        // what an operator should know besides; empty when nothing
+	delay               time.Duration // until the next try, when the state is received or deferred
+	deferrals, failures int32
 }
 
 // workEvent runs one try of an event. Running it twice, at once, or after the event ended is harmless: the calls carry
@@ -89,7 +89,7 @@ func (s *Service) workEvent(ctx context.Context, job *river.Job[eventArgs]) erro
 	if err != nil {
 		return fmt.Errorf("read webhook event: %w", err)
 	}
-	if row.State != stateReceived && row.State != stateParked {
+	if row.State != stateReceived && row.State != stateDeferred {
 		return nil
 	}
 	v := s.try(ctx, row)
@@ -99,7 +99,7 @@ func (s *Service) workEvent(ctx context.Context, job *river.Job[eventArgs]) erro
 	}
 	s.metrics.processed(row.Type, v.state, s.Clock.Now().Sub(row.QueueTime), s.handlers)
 	s.logVerdict(ctx, row, v)
-	if v.state == stateReceived || v.state == stateParked {
+	if v.state == stateReceived || v.state == stateDeferred {
 		return s.delay(ctx, row, v)
 	}
 	return s.end(ctx, row, v)
@@ -151,14 +151,14 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (v verdic
 // failed decides what an error of a call means for its event:
 //
 //	not_found ORDER_NOT_FOUND, failed_precondition ..._NOT_POSTED,
-//	an account that is nobody's                                     parked: what it follows from is on its way
+//	an account that is nobody's                                     deferred: what it follows from is on its way
 //	unavailable, aborted, timed out, shed                           tried again for as long as Stripe would
 //	invalid_argument, already_exists (the key was used for another
 //	request), permission_denied, other not_found and
 //	failed_precondition, out_of_range                               dead at once: the same call gets the same answer
 //	internal and everything else                                    tried again a few times, then dead
 func (s *Service) failed(row webhookdb.WebhookEvent, err error) verdict {
-	v := verdict{state: stateReceived, error: errorText(err), parks: row.ParkCount, failures: row.FailureCount}
+	v := verdict{state: stateReceived, error: errorText(err), deferrals: row.DeferralCount, failures: row.FailureCount}
 	code, reason := problem.Code(err), problem.Reason(err)
 	switch {
 	case errors.Is(err, errNotAtStripe), errors.Is(err, errNoStripeKey), errors.Is(err, errPayoutLarge):
@@ -166,9 +166,9 @@ func (s *Service) failed(row webhookdb.WebhookEvent, err error) verdict {
 	case errors.Is(err, errNoOrganizer),
 		code == connect.CodeNotFound && reason == "ORDER_NOT_FOUND",
 		code == connect.CodeFailedPrecondition && strings.HasSuffix(reason, "_NOT_POSTED"):
-		v.state = stateParked
-		v.delay = doubling(parkDelayMin, parkDelayMax, v.parks)
-		if v.parks++; v.parks > parkedTriesMax {
+		v.state = stateDeferred
+		v.delay = doubling(deferDelayMin, deferDelayMax, v.deferrals)
+		if v.deferrals++; v.deferrals > deferredTriesMax {
 			v.state = stateDead
 		}
 	case refuses(code):
@@ -223,7 +223,7 @@ func doubling(first, most time.Duration, before int32) time.Duration {
 // delay notes a try without success and lets the job wait. Nothing changes when another try ended the event meanwhile.
 func (s *Service) delay(ctx context.Context, row webhookdb.WebhookEvent, v verdict) error {
 	open, err := s.q.DelayWebhookEvent(ctx, s.Pool, webhookdb.DelayWebhookEventParams{
-		State: v.state, Error: v.error, ParkCount: v.parks, FailureCount: v.failures,
+		State: v.state, Error: v.error, DeferralCount: v.deferrals, FailureCount: v.failures,
 		Endpoint: row.Endpoint, EventID: row.EventID, ReplayCount: row.ReplayCount,
 	})
 	if err != nil {
@@ -299,7 +299,7 @@ func (s *Service) queueAlerts(ctx context.Context, tx jobs.Execer, row webhookdb
 func (s *Service) logVerdict(ctx context.Context, row webhookdb.WebhookEvent, v verdict) {
 	level := slog.LevelInfo
 	switch v.state {
-	case stateReceived, stateParked:
+	case stateReceived, stateDeferred:
 		level = slog.LevelWarn
 	case stateDead:
 		level = slog.LevelError

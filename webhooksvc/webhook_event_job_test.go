@@ -58,8 +58,8 @@ func TestStories(t *testing.T) {
 			t.Errorf("%s was called %d times", key, calls)
 		}
 	}
-	if received, parked, err := w.Open(t.Context()); err != nil || received != 0 || parked != 0 {
-		t.Errorf("open: %d received, %d parked, %v", received, parked, err)
+	if received, deferred, err := w.Open(t.Context()); err != nil || received != 0 || deferred != 0 {
+		t.Errorf("open: %d received, %d deferred, %v", received, deferred, err)
 	}
 }
 
@@ -117,8 +117,8 @@ func TestErrors(t *testing.T) {
 		retried   bool
 		meanwhile string // state after the first try
 	}{
-		"order not known yet":      {orderNotFound(), true, stateParked},
-		"transfer not posted yet":  {problem.New(connect.CodeFailedPrecondition, "TRANSFER_NOT_POSTED", "later"), true, stateParked},
+		"order not known yet":      {orderNotFound(), true, stateDeferred},
+		"transfer not posted yet":  {problem.New(connect.CodeFailedPrecondition, "TRANSFER_NOT_POSTED", "later"), true, stateDeferred},
 		"unavailable":              {problem.New(connect.CodeUnavailable, "LEDGER_UNAVAILABLE", "later"), true, stateReceived},
 		"aborted":                  {problem.New(connect.CodeAborted, "CONCURRENT_CHANGE", "later"), true, stateReceived},
 		"internal":                 {problem.New(connect.CodeInternal, "INTERNAL", "bug"), true, stateReceived},
@@ -187,8 +187,8 @@ func (w *world) redeliverDead(t *testing.T, eventID string, calls int) {
 	}
 }
 
-// TestParkedTooLong ends the wait for an order that never comes.
-func TestParkedTooLong(t *testing.T) {
+// TestDeferredTooLong ends the wait for an order that never comes.
+func TestDeferredTooLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	var known atomic.Bool
@@ -199,8 +199,8 @@ func TestParkedTooLong(t *testing.T) {
 		return orderNotFound()
 	})
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
-	w.awaitState(t, "evt_1", stateParked)
-	w.exec(t, "UPDATE webhook_events SET park_count = $1 WHERE state = 'parked'", parkedTriesMax)
+	w.awaitState(t, "evt_1", stateDeferred)
+	w.exec(t, "UPDATE webhook_events SET deferral_count = $1 WHERE state = 'deferred'", deferredTriesMax)
 	w.awaitState(t, "evt_1", stateDead)
 	known.Store(true)
 	w.redeliverDead(t, "evt_1", len(w.peers.got()))

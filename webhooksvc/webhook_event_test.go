@@ -18,7 +18,7 @@ import (
 
 const (
 	received = webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_RECEIVED
-	parked   = webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_PARKED
+	deferred = webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_DEFERRED
 	applied  = webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_APPLIED
 	dead     = webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_DEAD
 )
@@ -66,7 +66,7 @@ func TestListWebhookEvents(t *testing.T) {
 		w.clock.Advance(time.Second)
 		w.deliver(t, accountPath, accountSecret, intentBody(fmt.Sprintf("evt_%d", i))).must(t)
 	}
-	w.exec(t, "UPDATE webhook_events SET state = 'parked' WHERE id % 3 = 0")
+	w.exec(t, "UPDATE webhook_events SET state = 'deferred' WHERE id % 3 = 0")
 	w.exec(t, "UPDATE webhook_events SET state = 'applied', end_time = now() WHERE id % 3 = 1")
 
 	for name, c := range map[string]struct {
@@ -75,7 +75,7 @@ func TestListWebhookEvents(t *testing.T) {
 	}{
 		"all":           {nil, events},
 		"empty filter":  {&webhookv1.WebhookEventFilter{}, events},
-		"parked":        {&webhookv1.WebhookEventFilter{State: parked}, events / 3},
+		"deferred":      {&webhookv1.WebhookEventFilter{State: deferred}, events / 3},
 		"received":      {&webhookv1.WebhookEventFilter{State: received}, events / 3},
 		"applied":       {&webhookv1.WebhookEventFilter{State: applied}, events / 3},
 		"dead":          {&webhookv1.WebhookEventFilter{State: dead}, 0},
@@ -118,7 +118,7 @@ func TestListWebhookEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, r := range map[string]*webhookv1.ListWebhookEventsRequest{
-		"token of another filter": {PageToken: page.GetNextPageToken(), Filter: &webhookv1.WebhookEventFilter{State: parked}},
+		"token of another filter": {PageToken: page.GetNextPageToken(), Filter: &webhookv1.WebhookEventFilter{State: deferred}},
 		"made-up token":           {PageToken: "AAAAAAAAAAEAAAAAAAAAAA"},
 		"token that is none":      {PageToken: "next please"},
 		"page too large":          {PageSize: 201},

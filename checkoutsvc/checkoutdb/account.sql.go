@@ -11,23 +11,23 @@ import (
 )
 
 const beginAccountLook = `-- name: BeginAccountLook :one
-insert into stripe_accounts (id, looks_begun, create_time) values ($1, 1, $2)
-on conflict (id) do update set looks_begun = stripe_accounts.looks_begun + 1
-returning looks_begun
+insert into stripe_accounts (id, fetches_begun, create_time) values ($1, 1, $2)
+on conflict (id) do update set fetches_begun = stripe_accounts.fetches_begun + 1
+returning fetches_begun
 `
 
 // BeginAccountLook numbers a look at Stripe before it is made.
 func (q *Queries) BeginAccountLook(ctx context.Context, db DBTX, iD string, createTime time.Time) (int64, error) {
 	row := db.QueryRow(ctx, beginAccountLook, iD, createTime)
-	var looks_begun int64
-	err := row.Scan(&looks_begun)
-	return looks_begun, err
+	var fetches_begun int64
+	err := row.Scan(&fetches_begun)
+	return fetches_begun, err
 }
 
 const getAccount = `-- name: GetAccount :one
-select id, organizer_id, linked_by_hand, charges_enabled, payouts_enabled, disconnected, disabled_reason, looks_begun,
-    look_seen, fetch_time, create_time
-from stripe_accounts where id = $1 and look_seen > 0
+select id, organizer_id, linked_by_hand, charges_enabled, payouts_enabled, disconnected, disabled_reason, fetches_begun,
+    fetch_merged, fetch_time, create_time
+from stripe_accounts where id = $1 and fetch_merged > 0
 `
 
 func (q *Queries) GetAccount(ctx context.Context, db DBTX, id string) (StripeAccount, error) {
@@ -41,8 +41,8 @@ func (q *Queries) GetAccount(ctx context.Context, db DBTX, id string) (StripeAcc
 		&i.PayoutsEnabled,
 		&i.Disconnected,
 		&i.DisabledReason,
-		&i.LooksBegun,
-		&i.LookSeen,
+		&i.FetchesBegun,
+		&i.FetchMerged,
 		&i.FetchTime,
 		&i.CreateTime,
 	)
@@ -50,10 +50,10 @@ func (q *Queries) GetAccount(ctx context.Context, db DBTX, id string) (StripeAcc
 }
 
 const listAccounts = `-- name: ListAccounts :many
-select id, organizer_id, linked_by_hand, charges_enabled, payouts_enabled, disconnected, disabled_reason, looks_begun,
-    look_seen, fetch_time, create_time
+select id, organizer_id, linked_by_hand, charges_enabled, payouts_enabled, disconnected, disabled_reason, fetches_begun,
+    fetch_merged, fetch_time, create_time
 from stripe_accounts
-where id > $1::text and look_seen > 0
+where id > $1::text and fetch_merged > 0
     and ($2::text = '' or organizer_id = $2::text)
 order by id
 limit $3
@@ -76,8 +76,8 @@ func (q *Queries) ListAccounts(ctx context.Context, db DBTX, afterID string, org
 			&i.PayoutsEnabled,
 			&i.Disconnected,
 			&i.DisabledReason,
-			&i.LooksBegun,
-			&i.LookSeen,
+			&i.FetchesBegun,
+			&i.FetchMerged,
 			&i.FetchTime,
 			&i.CreateTime,
 		); err != nil {
@@ -92,8 +92,8 @@ func (q *Queries) ListAccounts(ctx context.Context, db DBTX, afterID string, org
 }
 
 const lockAccount = `-- name: LockAccount :one
-select id, organizer_id, linked_by_hand, charges_enabled, payouts_enabled, disconnected, disabled_reason, looks_begun,
-    look_seen, fetch_time, create_time
+select id, organizer_id, linked_by_hand, charges_enabled, payouts_enabled, disconnected, disabled_reason, fetches_begun,
+    fetch_merged, fetch_time, create_time
 from stripe_accounts where id = $1 for update
 `
 
@@ -108,8 +108,8 @@ func (q *Queries) LockAccount(ctx context.Context, db DBTX, id string) (StripeAc
 		&i.PayoutsEnabled,
 		&i.Disconnected,
 		&i.DisabledReason,
-		&i.LooksBegun,
-		&i.LookSeen,
+		&i.FetchesBegun,
+		&i.FetchMerged,
 		&i.FetchTime,
 		&i.CreateTime,
 	)
@@ -118,7 +118,7 @@ func (q *Queries) LockAccount(ctx context.Context, db DBTX, id string) (StripeAc
 
 const setAccount = `-- name: SetAccount :exec
 update stripe_accounts set organizer_id = $2, linked_by_hand = $3, charges_enabled = $4, payouts_enabled = $5,
-    disconnected = $6, disabled_reason = $7, look_seen = $8, fetch_time = $9
+    disconnected = $6, disabled_reason = $7, fetch_merged = $8, fetch_time = $9
 where id = $1
 `
 
@@ -130,7 +130,7 @@ type SetAccountParams struct {
 	PayoutsEnabled bool       `json:"payouts_enabled"`
 	Disconnected   bool       `json:"disconnected"`
 	DisabledReason string     `json:"disabled_reason"`
-	LookSeen       int64      `json:"look_seen"`
+	FetchMerged    int64      `json:"fetch_merged"`
 	FetchTime      *time.Time `json:"fetch_time"`
 }
 
@@ -143,7 +143,7 @@ func (q *Queries) SetAccount(ctx context.Context, db DBTX, arg SetAccountParams)
 		arg.PayoutsEnabled,
 		arg.Disconnected,
 		arg.DisabledReason,
-		arg.LookSeen,
+		arg.FetchMerged,
 		arg.FetchTime,
 	)
 	return err

@@ -82,19 +82,6 @@ type IdempotencyKey struct {
 	CreatedTime  time.Time `json:"created_time"`
 }
 
-type OperatorItem struct {
-	ID              string          `json:"id"`
-	Kind            string          `json:"kind"`
-	Subject         string          `json:"subject"`
-	OrderID         string          `json:"order_id"`
-	PaymentIntent   string          `json:"payment_intent"`
-	Facts           json.RawMessage `json:"facts"`
-	SuggestedAction string          `json:"suggested_action"`
-	CreateTime      time.Time       `json:"create_time"`
-	ResolveTime     *time.Time      `json:"resolve_time"`
-	ResolveNote     string          `json:"resolve_note"`
-}
-
 type Order struct {
 	ID                       string          `json:"id"`
 	OrganizerID              string          `json:"organizer_id"`
@@ -112,7 +99,7 @@ type Order struct {
 	CaptureTime              *time.Time      `json:"capture_time"`
 	Attempt                  int32           `json:"attempt"`
 	NextAttemptTime          *time.Time      `json:"next_attempt_time"`
-	WalkStartTime            *time.Time      `json:"walk_start_time"`
+	FulfilmentStartTime      *time.Time      `json:"fulfilment_start_time"`
 	LastError                string          `json:"last_error"`
 	CreateTime               time.Time       `json:"create_time"`
 	CompleteTime             *time.Time      `json:"complete_time"`
@@ -151,7 +138,7 @@ type PaymentIntent struct {
 	ChargeID             string    `json:"charge_id"`
 	BalanceTransactionID string    `json:"balance_transaction_id"`
 	FailureCode          string    `json:"failure_code"`
-	Surplus              bool      `json:"surplus"`
+	Duplicate            bool      `json:"duplicate"`
 	Mismatch             string    `json:"mismatch"`
 	CreateTime           time.Time `json:"create_time"`
 }
@@ -190,6 +177,19 @@ type Review struct {
 	CreateTime    time.Time `json:"create_time"`
 }
 
+type ReviewCase struct {
+	ID              string          `json:"id"`
+	Kind            string          `json:"kind"`
+	Subject         string          `json:"subject"`
+	OrderID         string          `json:"order_id"`
+	PaymentIntent   string          `json:"payment_intent"`
+	Facts           json.RawMessage `json:"facts"`
+	SuggestedAction string          `json:"suggested_action"`
+	CreateTime      time.Time       `json:"create_time"`
+	ResolveTime     *time.Time      `json:"resolve_time"`
+	ResolveNote     string          `json:"resolve_note"`
+}
+
 type Stock struct {
 	VariantID string `json:"variant_id"`
 	Capacity  int64  `json:"capacity"`
@@ -204,8 +204,8 @@ type StripeAccount struct {
 	PayoutsEnabled bool       `json:"payouts_enabled"`
 	Disconnected   bool       `json:"disconnected"`
 	DisabledReason string     `json:"disabled_reason"`
-	LooksBegun     int64      `json:"looks_begun"`
-	LookSeen       int64      `json:"look_seen"`
+	FetchesBegun   int64      `json:"fetches_begun"`
+	FetchMerged    int64      `json:"fetch_merged"`
 	FetchTime      *time.Time `json:"fetch_time"`
 	CreateTime     time.Time  `json:"create_time"`
 }

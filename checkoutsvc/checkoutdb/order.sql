@@ -14,7 +14,7 @@ update orders set payment = $2 where id = $1;
 -- name: StartWalk :exec
 -- StartWalk gives the order to its first walker: attempt 1 with a lease.
 update orders set payment = $2, paying_intent = $3, capture_time = $4, fulfilment = 'in_progress', attempt = 1,
-    walk_start_time = now(), next_attempt_time = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
+    fulfilment_start_time = now(), next_attempt_time = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
 where id = $1;
 
 -- name: SetUnfulfillable :exec
@@ -50,7 +50,7 @@ returning id;
 
 -- name: GetWalkAge :one
 -- GetWalkAge returns for how many seconds an order has been walked, by the database's clock. No row: not in this walk.
-select extract(epoch from now() - walk_start_time)::float8 as walked_seconds, fulfilment
+select extract(epoch from now() - fulfilment_start_time)::float8 as walked_seconds, fulfilment
 from orders
 where id = $1 and attempt = sqlc.arg(attempt)::integer and fulfilment in ('in_progress', 'ledger_blocked');
 

@@ -101,7 +101,7 @@ func (q *Queries) GetOrderStates(ctx context.Context, db DBTX, id string) (GetOr
 }
 
 const getWalkAge = `-- name: GetWalkAge :one
-select extract(epoch from now() - walk_start_time)::float8 as walked_seconds, fulfilment
+select extract(epoch from now() - fulfilment_start_time)::float8 as walked_seconds, fulfilment
 from orders
 where id = $1 and attempt = $2::integer and fulfilment in ('in_progress', 'ledger_blocked')
 `
@@ -303,7 +303,7 @@ func (q *Queries) SetUnfulfillable(ctx context.Context, db DBTX, iD string, paym
 
 const startWalk = `-- name: StartWalk :exec
 update orders set payment = $2, paying_intent = $3, capture_time = $4, fulfilment = 'in_progress', attempt = 1,
-    walk_start_time = now(), next_attempt_time = now() + make_interval(secs => $5::float8)
+    fulfilment_start_time = now(), next_attempt_time = now() + make_interval(secs => $5::float8)
 where id = $1
 `
 

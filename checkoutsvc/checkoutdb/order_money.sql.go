@@ -146,7 +146,7 @@ from (
     from refunds r
     join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     join orders o on o.id = r.order_id
-    where r.reason in ('surplus', 'late', 'given_up') and p.captured_minor_units > 0
+    where r.reason in ('duplicate_payment', 'late', 'given_up') and p.captured_minor_units > 0
         and o.paying_intent is distinct from p.stripe_id
         and r.create_time >= $1::timestamptz and r.create_time < $2::timestamptz
         and (r.create_time, r.payment_intent) > ($3::timestamptz, $4::text)

@@ -58,7 +58,7 @@ func (q *Queries) LinkPaymentIntent(ctx context.Context, db DBTX, iD string, str
 
 const setPaymentIntentFacts = `-- name: SetPaymentIntentFacts :exec
 update payment_intents set status = $2, status_time = $3, captured_minor_units = $4, succeeded = $5, canceled = $6,
-    charge_id = $7, balance_transaction_id = $8, failure_code = $9, surplus = $10, mismatch = $11
+    charge_id = $7, balance_transaction_id = $8, failure_code = $9, duplicate = $10, mismatch = $11
 where id = $1
 `
 
@@ -72,7 +72,7 @@ type SetPaymentIntentFactsParams struct {
 	ChargeID             string    `json:"charge_id"`
 	BalanceTransactionID string    `json:"balance_transaction_id"`
 	FailureCode          string    `json:"failure_code"`
-	Surplus              bool      `json:"surplus"`
+	Duplicate            bool      `json:"duplicate"`
 	Mismatch             string    `json:"mismatch"`
 }
 
@@ -87,7 +87,7 @@ func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPay
 		arg.ChargeID,
 		arg.BalanceTransactionID,
 		arg.FailureCode,
-		arg.Surplus,
+		arg.Duplicate,
 		arg.Mismatch,
 	)
 	return err

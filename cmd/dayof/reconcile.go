@@ -17,15 +17,15 @@ const reconcileTimeout = 15 * time.Minute
 
 // foundDifference is an open difference, as scripts and people read it. Amounts are absent where there is nothing.
 type foundDifference struct {
-	ID             string       `json:"id"`
-	Kind           string       `json:"kind"`
-	Subject        string       `json:"subject"`
-	OrderID        string       `json:"order_id"`
-	Expected       *shownAmount `json:"expected,omitempty"`
-	Found          *shownAmount `json:"found,omitempty"`
-	Sides          string       `json:"sides"`
-	SuggestedCause string       `json:"suggested_cause"`
-	FirstSeenTime  string       `json:"first_seen_time"`
+	ID                string       `json:"id"`
+	Kind              string       `json:"kind"`
+	Subject           string       `json:"subject"`
+	OrderID           string       `json:"order_id"`
+	Expected          *shownAmount `json:"expected,omitempty"`
+	Found             *shownAmount `json:"found,omitempty"`
+	Sides             string       `json:"sides"`
+	SuggestedCause    string       `json:"suggested_cause"`
+	FirstObservedTime string       `json:"first_observed_time"`
 }
 
 type shownAmount struct {
@@ -72,7 +72,7 @@ func reportReconciliation(w world, run *ledgerv1.Run, open []*ledgerv1.Differenc
 		found = append(found, foundDifference{
 			ID: d.GetId(), Kind: client.Word(d.GetKind()), Subject: d.GetSubject(), OrderID: d.GetOrderId(), Expected: newShownAmount(d.GetExpected()),
 			Found: newShownAmount(d.GetFound()), Sides: d.GetSides(), SuggestedCause: d.GetSuggestedCause(),
-			FirstSeenTime: d.GetFirstSeenTime().AsTime().Format(time.RFC3339Nano),
+			FirstObservedTime: d.GetFirstObservedTime().AsTime().Format(time.RFC3339Nano),
 		})
 	}
 	if w.json {

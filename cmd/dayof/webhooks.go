@@ -42,7 +42,7 @@ func newWebhookEvent(e *webhookv1.WebhookEvent) webhookEvent {
 var eventStates = map[string]webhookv1.WebhookEventState{
 	"":         webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_UNSPECIFIED,
 	"received": webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_RECEIVED,
-	"parked":   webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_PARKED,
+	"deferred": webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_DEFERRED,
 	"applied":  webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_APPLIED,
 	"ignored":  webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED,
 	"rejected": webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_REJECTED,
@@ -54,7 +54,7 @@ func webhooksListCommand() command {
 		name: "webhooks list", args: "[-state S] [-type T] [-object ID]", about: "list the newest 200 stored webhook events",
 		driving: true, timeout: commandTimeout,
 		build: func(flags *flag.FlagSet) action {
-			state := flags.String("state", "", "only `STATE`: received, parked, applied, ignored, rejected or dead")
+			state := flags.String("state", "", "only `STATE`: received, deferred, applied, ignored, rejected or dead")
 			kind := flags.String("type", "", "only this `TYPE`, such as charge.updated")
 			object := flags.String("object", "", "only about the object of this `ID`")
 			return func(ctx context.Context, w world, args []string) error {
@@ -120,7 +120,7 @@ func webhooksRetryCommand() command {
 		name: "webhooks retry", args: "EVENT ... | -state S [-type T] [-dry-run]", about: "process stored webhook events once more",
 		driving: true, timeout: commandTimeout,
 		build: func(flags *flag.FlagSet) action {
-			state := flags.String("state", "", "all in this `STATE`, such as dead or parked")
+			state := flags.String("state", "", "all in this `STATE`, such as dead or deferred")
 			kind := flags.String("type", "", "all of this `TYPE`")
 			dryRun := flags.Bool("dry-run", false, "only count them")
 			note := flags.String("note", "dayof webhooks retry", "why, for the audit trail")

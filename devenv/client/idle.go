@@ -19,7 +19,7 @@ var Services = []string{"checkout", "pass", "ledger", "webhook"}
 // soon is how far ahead a job counts as still to do; a later one belongs to a later day.
 const soon = time.Minute
 
-// Left says what is still to do about an order and the webhook events of some ids; "" when nothing is. A parked event
+// Left says what is still to do about an order and the webhook events of some ids; "" when nothing is. A deferred event
 // counts: it waits for something. Jobs of other orders count too, because a job does not tell whose it is.
 func (c *Client) Left(ctx context.Context, orderID string, eventIDs []string) (string, error) {
 	var left []string
@@ -49,7 +49,7 @@ func (c *Client) Left(ctx context.Context, orderID string, eventIDs []string) (s
 		return "", err
 	}
 	if events > 0 {
-		left = append(left, fmt.Sprintf("%d webhook events are received or parked", events))
+		left = append(left, fmt.Sprintf("%d webhook events are received or deferred", events))
 	}
 	for _, service := range Services {
 		count, err := c.countJobs(ctx, service)
@@ -92,7 +92,7 @@ func (c *Client) countPassWork(ctx context.Context) (pushes, batches int64, err 
 func (c *Client) openEvents(ctx context.Context, ids []string) (int, error) {
 	open := 0
 	for _, state := range []webhookv1.WebhookEventState{
-		webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_RECEIVED, webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_PARKED,
+		webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_RECEIVED, webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_DEFERRED,
 	} {
 		request := &webhookv1.ListWebhookEventsRequest{Filter: &webhookv1.WebhookEventFilter{State: state}, PageSize: 200}
 		for {

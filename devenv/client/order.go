@@ -80,7 +80,7 @@ type Intent struct {
 	Status             string `json:"status"`
 	AmountMinorUnits   int64  `json:"amount_minor_units"`
 	CapturedMinorUnits int64  `json:"captured_minor_units"`
-	Surplus            bool   `json:"surplus"`
+	Duplicate          bool   `json:"duplicate_payment"`
 	ChargeID           string `json:"charge_id,omitempty"`
 	FailureCode        string `json:"failure_code,omitempty"`
 }
@@ -251,7 +251,7 @@ func newPayment(o *checkoutv1.Order) Payment {
 	for _, i := range o.GetPaymentIntents() {
 		out.PaymentIntents = append(out.PaymentIntents, Intent{
 			ID: i.GetId(), Status: Word(i.GetStatus()), AmountMinorUnits: i.GetAmount().GetMinorUnits(),
-			CapturedMinorUnits: i.GetCapturedMinorUnits(), Surplus: i.GetSurplus(), ChargeID: i.GetChargeId(),
+			CapturedMinorUnits: i.GetCapturedMinorUnits(), Duplicate: i.GetDuplicate(), ChargeID: i.GetChargeId(),
 			FailureCode: i.GetFailureCode(),
 		})
 	}

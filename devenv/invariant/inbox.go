@@ -6,7 +6,7 @@ func inboxInvariants() []invariant {
 		query("open_webhook_event_has_a_job", "no stored webhook event is forgotten", "webhook", `
 			select format('event %s/%s is %s and has no job', e.endpoint, e.event_id, e.state)
 			from webhook_events e
-			where e.state in ('received', 'parked') and not exists (
+			where e.state in ('received', 'deferred') and not exists (
 				select from river_job j where j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
 					and j.args->>'event_id' = e.event_id and j.args->>'endpoint' = e.endpoint)
 			and not exists (

@@ -14,7 +14,7 @@ func riskInvariants() []invariant {
 			from orders o join (
 				select a.organizer_id, max(al.opened_time) since
 				from stripe_accounts a left join alerts al on al.kind = 'account_cannot_sell' and al.subject = a.id and al.resolved_time is null
-				where a.organizer_id <> '' and a.look_seen > 0
+				where a.organizer_id <> '' and a.fetch_merged > 0
 				group by a.organizer_id having not bool_or(a.charges_enabled and not a.disconnected)
 			) closed using (organizer_id)
 			where o.create_time > closed.since + interval '1 minute'`),
@@ -22,7 +22,7 @@ func riskInvariants() []invariant {
 		query("closed_account_has_an_alert", "somebody was told of every account that may not take money", checkout, `
 			select format('account %s may not take money, and nobody was told', a.id)
 			from stripe_accounts a
-			where a.look_seen > 0 and (a.disconnected or not a.charges_enabled)
+			where a.fetch_merged > 0 and (a.disconnected or not a.charges_enabled)
 				and not exists (select from alerts al where al.kind = 'account_cannot_sell' and al.subject = a.id)`),
 
 		query("held_ticket_is_not_valid", "a ticket that a review holds back does not admit", checkout, `
@@ -31,9 +31,9 @@ func riskInvariants() []invariant {
 			where t.state = 'valid' and o.review = 'open'`),
 
 		query("fraud_warning_has_an_item", "somebody was told of every fraud warning", checkout, `
-			select format('fraud warning %s of order %s has no operator item', f.id, f.order_id)
+			select format('fraud warning %s of order %s has no review case', f.id, f.order_id)
 			from fraud_warnings f
-			where not exists (select from operator_items i where i.kind = 'fraud_warning' and i.subject = f.id)`),
+			where not exists (select from review_cases i where i.kind = 'fraud_warning' and i.subject = f.id)`),
 
 		query("dispute_reminder_has_an_alert", "who was reminded of a dispute was told", checkout, `
 			select format('a reminder of dispute %s has no alert', r.dispute_id)
@@ -71,7 +71,7 @@ func bookedApplicationFees(ctx context.Context, s *snapshot) ([]string, error) {
 		return nil, err
 	}
 	open := map[string]bool{}
-	err = each(ctx, s.pools["webhook"], `select object_id from webhook_events where state in ('received', 'parked', 'dead') and type like 'application_fee.%'`,
+	err = each(ctx, s.pools["webhook"], `select object_id from webhook_events where state in ('received', 'deferred', 'dead') and type like 'application_fee.%'`,
 		[]any{&id}, func() { open[id] = true })
 	for reference, fee := range missing {
 		if !open[fee] && !s.pending.mentions(fee) {

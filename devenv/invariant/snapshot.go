@@ -40,7 +40,7 @@ func (o order) inWalk() bool {
 type intent struct {
 	id, orderID, stripeID, account, currency, txn string
 	captured                                      int64
-	surplus                                       bool
+	duplicate                                     bool
 }
 
 type refund struct {
@@ -127,8 +127,8 @@ func (s *snapshot) readCheckout(ctx context.Context) error {
 		}
 		var p intent
 		err = each(ctx, tx, `select id, order_id, coalesce(stripe_id, ''), stripe_account, currency, balance_transaction_id,
-				captured_minor_units, surplus from payment_intents`,
-			[]any{&p.id, &p.orderID, &p.stripeID, &p.account, &p.currency, &p.txn, &p.captured, &p.surplus},
+				captured_minor_units, duplicate from payment_intents`,
+			[]any{&p.id, &p.orderID, &p.stripeID, &p.account, &p.currency, &p.txn, &p.captured, &p.duplicate},
 			func() { s.intents = append(s.intents, p) })
 		if err != nil {
 			return err
@@ -172,7 +172,7 @@ func each(ctx context.Context, on querier, sql string, dest []any, f func()) err
 	return err
 }
 
-// pending are the texts of all jobs that are not done, of open dead letters, of open alerts and of open operator items.
+// pending are the texts of all jobs that are not done, of open dead letters, of open alerts and of open review cases.
 type pending []string
 
 // mentions tells whether any of them names one of the ids.
@@ -208,7 +208,7 @@ func readPending(ctx context.Context, pools map[string]*pgxpool.Pool) (pending, 
 		}
 	}
 	err := each(ctx, pools["checkout"], `
-		select concat_ws(' ', kind, subject, order_id, payment_intent, facts::text) from operator_items where resolve_time is null`,
+		select concat_ws(' ', kind, subject, order_id, payment_intent, facts::text) from review_cases where resolve_time is null`,
 		[]any{&text}, add)
 	return out, err
 }

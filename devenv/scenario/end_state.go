@@ -29,8 +29,8 @@ type EndState struct {
 	LedgerNetOfSale int64 `json:"ledger_net_of_sale"`
 	LedgerPostings  int   `json:"ledger_postings"`
 	// IssuedTimes is how often the order's tickets were made: 1, whatever happened.
-	IssuedTimes  int  `json:"issued_times"`
-	OperatorItem bool `json:"operator_item"` // at least one was raised
+	IssuedTimes int  `json:"issued_times"`
+	ReviewCase  bool `json:"operator_item"` // at least one was raised; scripts know it by this name
 	// Recorded tells whether every event of the story is in the inbox, whatever became of it.
 	Recorded bool `json:"recorded"`
 	// Events counts the stored events by state, Reasons are the words with which some were refused an effect.

@@ -346,11 +346,11 @@ func endState(ctx context.Context, system *client.Client, orderID string, quanti
 	if out.LedgerNetOfSale, err = netOfSale(order.Postings); err != nil {
 		return out, err
 	}
-	items, err := system.Operations.ListOperatorItems(ctx, &checkoutv1.ListOperatorItemsRequest{OrderId: orderID, IncludeResolved: true})
+	items, err := system.Operations.ListReviewCases(ctx, &checkoutv1.ListReviewCasesRequest{OrderId: orderID, IncludeResolved: true})
 	if err != nil {
 		return out, err
 	}
-	out.OperatorItem = len(items.GetItems()) > 0
+	out.ReviewCase = len(items.GetItems()) > 0
 	if err := out.readInbox(ctx, system, events); err != nil {
 		return out, err
 	}

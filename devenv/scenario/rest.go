@@ -61,7 +61,7 @@ var watched = map[string][]string{
 	"pass": {`select 'pass batches', count(*) from pass_batches where state = 'running' having count(*) > 0`},
 	"webhook": {`
 		select concat_ws(' ', 'events', type, state, error), count(*) from webhook_events
-		where state in ('received', 'parked') group by type, state, error`},
+		where state in ('received', 'deferred') group by type, state, error`},
 }
 
 // watchedJobs names what is left to do by jobs.
@@ -77,7 +77,7 @@ const watchedJobs = `
 // Rest waits until nothing is left to do. An error says what is left when ctx ends.
 func (w *Watch) Rest(ctx context.Context) error { return w.until(ctx, w.left) }
 
-// Taken waits until every stored event was tried at least once: those that wait for something stay parked.
+// Taken waits until every stored event was tried at least once: those that wait for something stay deferred.
 func (w *Watch) Taken(ctx context.Context) error {
 	return w.until(ctx, func(ctx context.Context) (string, error) {
 		return w.query(ctx, "webhook", `

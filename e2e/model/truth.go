@@ -258,7 +258,7 @@ func (t *truth) checkOrder(ctx context.Context, system *client.Client, o *played
 
 // checkWaiting wants money that fits no order to be before somebody's eyes.
 func (t *truth) checkWaiting(ctx context.Context, system *client.Client, o *played, wrong func(string, ...any)) {
-	items, err := system.Operations.ListOperatorItems(ctx, &checkoutv1.ListOperatorItemsRequest{OrderId: o.cart.OrderID})
+	items, err := system.Operations.ListReviewCases(ctx, &checkoutv1.ListReviewCasesRequest{OrderId: o.cart.OrderID})
 	if err != nil || len(items.GetItems()) == 0 {
 		wrong("its money does not fit, and nobody was told (%v)", err)
 	}

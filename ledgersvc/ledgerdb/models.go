@@ -91,27 +91,27 @@ type Posting struct {
 }
 
 type ReconcileDifference struct {
-	ID               string
-	Kind             int16
-	Subject          string
-	Digest           string
-	State            int16
-	OrderID          string
-	OrganizerID      string
-	PaymentIntentID  string
-	StripeAccount    string
-	ExpectedCurrency string
-	ExpectedAmount   int64
-	FoundCurrency    string
-	FoundAmount      int64
-	Sides            string
-	Cause            string
-	FirstRunID       string
-	FirstSeenTime    time.Time
-	LastSeenTime     time.Time
-	ResolveTime      *time.Time
-	ResolvedBy       string
-	ResolveReason    string
+	ID                string
+	Kind              int16
+	Subject           string
+	Digest            string
+	State             int16
+	OrderID           string
+	OrganizerID       string
+	PaymentIntentID   string
+	StripeAccount     string
+	ExpectedCurrency  string
+	ExpectedAmount    int64
+	FoundCurrency     string
+	FoundAmount       int64
+	Sides             string
+	Cause             string
+	FirstRunID        string
+	FirstObservedTime time.Time
+	LastObservedTime  time.Time
+	ResolveTime       *time.Time
+	ResolvedBy        string
+	ResolveReason     string
 }
 
 type ReconcileProgress struct {
@@ -157,8 +157,8 @@ type ReconcileSuspect struct {
 }
 
 type ReconcileWatch struct {
-	Subject       string
-	StripeAccount string
-	Reason        string
-	FirstSeenTime time.Time
+	Subject           string
+	StripeAccount     string
+	Reason            string
+	FirstObservedTime time.Time
 }

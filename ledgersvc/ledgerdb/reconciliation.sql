@@ -124,12 +124,12 @@ LIMIT @page_size;
 -- SeeDifference keeps a difference, once while it is not gone. It tells whether the row is new, and its state.
 -- name: SeeDifference :one
 INSERT INTO reconcile_differences AS known (id, kind, subject, digest, order_id, organizer_id, payment_intent_id, stripe_account,
-    expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time)
+    expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
 VALUES (@id, @kind, @subject, @digest, @order_id, @organizer_id, @payment_intent_id, @stripe_account,
     @expected_currency, @expected_amount, @found_currency, @found_amount, @sides, @cause, @first_run_id, @seen_time, @seen_time)
 ON CONFLICT (kind, subject, digest) WHERE state <> 3 DO UPDATE SET
-    last_seen_time = greatest(known.last_seen_time, excluded.last_seen_time), cause = excluded.cause, sides = excluded.sides
-RETURNING id, state, (first_run_id = @first_run_id AND first_seen_time = @seen_time)::boolean AS is_new;
+    last_observed_time = greatest(known.last_observed_time, excluded.last_observed_time), cause = excluded.cause, sides = excluded.sides
+RETURNING id, state, (first_run_id = @first_run_id AND first_observed_time = @seen_time)::boolean AS is_new;
 
 -- CloseGone closes what is open of a subject but for one row; it returns the rows.
 -- name: CloseGone :many
@@ -139,8 +139,8 @@ WHERE subject = @subject AND state = 1 AND id <> @keep_id
 RETURNING id;
 
 -- name: Watch :exec
-INSERT INTO reconcile_watches (subject, stripe_account, reason, first_seen_time)
-VALUES (@subject, @stripe_account, @reason, @first_seen_time)
+INSERT INTO reconcile_watches (subject, stripe_account, reason, first_observed_time)
+VALUES (@subject, @stripe_account, @reason, @first_observed_time)
 ON CONFLICT (subject) DO UPDATE SET reason = excluded.reason;
 
 -- name: Unwatch :exec
@@ -148,7 +148,7 @@ DELETE FROM reconcile_watches WHERE subject = @subject;
 
 -- name: GetDifference :one
 SELECT id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
-       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time,
+       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time,
        resolve_time, resolved_by, resolve_reason
 FROM reconcile_differences WHERE id = @id;
 
@@ -161,14 +161,14 @@ WHERE id = @id AND state = 1;
 -- DifferencesBefore returns a page of differences, the newest first; 0 and the empty text mean all.
 -- name: DifferencesBefore :many
 SELECT id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
-       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time,
+       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time,
        resolve_time, resolved_by, resolve_reason
 FROM reconcile_differences
-WHERE (first_seen_time, id) < (@before_time::timestamptz, @before_id::text)
+WHERE (first_observed_time, id) < (@before_time::timestamptz, @before_id::text)
   AND (@state::smallint = 0 OR state = @state::smallint)
   AND (@kind::smallint = 0 OR kind = @kind::smallint)
   AND (@order_id::text = '' OR order_id = @order_id::text)
-ORDER BY first_seen_time DESC, id DESC
+ORDER BY first_observed_time DESC, id DESC
 LIMIT @page_size;
 
 -- name: EntriesByReferences :many

@@ -148,14 +148,14 @@ func (q *Queries) CountSightings(ctx context.Context, db DBTX, runID string) (in
 
 const differencesBefore = `-- name: DifferencesBefore :many
 SELECT id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
-       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time,
+       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time,
        resolve_time, resolved_by, resolve_reason
 FROM reconcile_differences
-WHERE (first_seen_time, id) < ($1::timestamptz, $2::text)
+WHERE (first_observed_time, id) < ($1::timestamptz, $2::text)
   AND ($3::smallint = 0 OR state = $3::smallint)
   AND ($4::smallint = 0 OR kind = $4::smallint)
   AND ($5::text = '' OR order_id = $5::text)
-ORDER BY first_seen_time DESC, id DESC
+ORDER BY first_observed_time DESC, id DESC
 LIMIT $6
 `
 
@@ -202,8 +202,8 @@ func (q *Queries) DifferencesBefore(ctx context.Context, db DBTX, arg Difference
 			&i.Sides,
 			&i.Cause,
 			&i.FirstRunID,
-			&i.FirstSeenTime,
-			&i.LastSeenTime,
+			&i.FirstObservedTime,
+			&i.LastObservedTime,
 			&i.ResolveTime,
 			&i.ResolvedBy,
 			&i.ResolveReason,
@@ -413,7 +413,7 @@ func (q *Queries) ForgetRun(ctx context.Context, db DBTX, runID string) error {
 
 const getDifference = `-- name: GetDifference :one
 SELECT id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
-       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time,
+       expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time,
        resolve_time, resolved_by, resolve_reason
 FROM reconcile_differences WHERE id = $1
 `
@@ -438,8 +438,8 @@ func (q *Queries) GetDifference(ctx context.Context, db DBTX, id string) (Reconc
 		&i.Sides,
 		&i.Cause,
 		&i.FirstRunID,
-		&i.FirstSeenTime,
-		&i.LastSeenTime,
+		&i.FirstObservedTime,
+		&i.LastObservedTime,
 		&i.ResolveTime,
 		&i.ResolvedBy,
 		&i.ResolveReason,
@@ -615,12 +615,12 @@ func (q *Queries) RunsBefore(ctx context.Context, db DBTX, beforeTime time.Time,
 
 const seeDifference = `-- name: SeeDifference :one
 INSERT INTO reconcile_differences AS known (id, kind, subject, digest, order_id, organizer_id, payment_intent_id, stripe_account,
-    expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_seen_time, last_seen_time)
+    expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
     $9, $10, $11, $12, $13, $14, $15, $16, $16)
 ON CONFLICT (kind, subject, digest) WHERE state <> 3 DO UPDATE SET
-    last_seen_time = greatest(known.last_seen_time, excluded.last_seen_time), cause = excluded.cause, sides = excluded.sides
-RETURNING id, state, (first_run_id = $15 AND first_seen_time = $16)::boolean AS is_new
+    last_observed_time = greatest(known.last_observed_time, excluded.last_observed_time), cause = excluded.cause, sides = excluded.sides
+RETURNING id, state, (first_run_id = $15 AND first_observed_time = $16)::boolean AS is_new
 `
 
 type SeeDifferenceParams struct {
@@ -765,17 +765,17 @@ func (q *Queries) Unwatch(ctx context.Context, db DBTX, subject string) error {
 }
 
 const watch = `-- name: Watch :exec
-INSERT INTO reconcile_watches (subject, stripe_account, reason, first_seen_time)
+INSERT INTO reconcile_watches (subject, stripe_account, reason, first_observed_time)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (subject) DO UPDATE SET reason = excluded.reason
 `
 
-func (q *Queries) Watch(ctx context.Context, db DBTX, subject string, stripeAccount string, reason string, firstSeenTime time.Time) error {
+func (q *Queries) Watch(ctx context.Context, db DBTX, subject string, stripeAccount string, reason string, firstObservedTime time.Time) error {
 	_, err := db.Exec(ctx, watch,
 		subject,
 		stripeAccount,
 		reason,
-		firstSeenTime,
+		firstObservedTime,
 	)
 	return err
 }

@@ -43,7 +43,7 @@ type WebhookEvent struct {
 	EndTime       *time.Time
 	AttemptCount  int32
 	QueueTime     time.Time
-	ParkCount     int32
+	DeferralCount int32
 	FailureCount  int32
 	ReplayCount   int32
 	Body          []byte

@@ -1,7 +1,7 @@
 -- name: GetWebhookEvent :one
 -- GetWebhookEvent returns one event with its body.
 SELECT id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
-    receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, park_count, failure_count,
+    receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, deferral_count, failure_count,
     replay_count, body
 FROM webhook_events
 WHERE endpoint = $1 AND event_id = $2;
@@ -11,23 +11,23 @@ WHERE endpoint = $1 AND event_id = $2;
 UPDATE webhook_events
 SET state = @state, error = @error, end_time = @end_time::timestamptz, attempt_count = attempt_count + 1
 WHERE endpoint = @endpoint AND event_id = @event_id AND replay_count = @replay_count
-    AND state IN ('received', 'parked');
+    AND state IN ('received', 'deferred');
 
 -- name: DelayWebhookEvent :execrows
 -- DelayWebhookEvent notes a try without success, unless another try ended the event or it was replayed since.
 UPDATE webhook_events
-SET state = @state, error = @error, attempt_count = attempt_count + 1, park_count = @park_count,
+SET state = @state, error = @error, attempt_count = attempt_count + 1, deferral_count = @deferral_count,
     failure_count = @failure_count
 WHERE endpoint = @endpoint AND event_id = @event_id AND replay_count = @replay_count
-    AND state IN ('received', 'parked');
+    AND state IN ('received', 'deferred');
 
 -- name: CountOpenWebhookEvents :one
 -- CountOpenWebhookEvents counts what is still to do, and what needs a person.
 SELECT count(*) FILTER (WHERE state = 'received') AS received,
-    count(*) FILTER (WHERE state = 'parked') AS parked,
+    count(*) FILTER (WHERE state = 'deferred') AS deferred,
     count(*) FILTER (WHERE state = 'dead') AS dead
 FROM webhook_events
-WHERE state IN ('received', 'parked', 'dead');
+WHERE state IN ('received', 'deferred', 'dead');
 
 -- name: InsertWebhookReplay :exec
 INSERT INTO webhook_replays (replay_time, caller, choice, note, event_count)

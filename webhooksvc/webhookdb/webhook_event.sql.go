@@ -13,15 +13,15 @@ import (
 
 const countOpenWebhookEvents = `-- name: CountOpenWebhookEvents :one
 SELECT count(*) FILTER (WHERE state = 'received') AS received,
-    count(*) FILTER (WHERE state = 'parked') AS parked,
+    count(*) FILTER (WHERE state = 'deferred') AS deferred,
     count(*) FILTER (WHERE state = 'dead') AS dead
 FROM webhook_events
-WHERE state IN ('received', 'parked', 'dead')
+WHERE state IN ('received', 'deferred', 'dead')
 `
 
 type CountOpenWebhookEventsRow struct {
 	Received int64
-	Parked   int64
+	Deferred int64
 	Dead     int64
 }
 
@@ -29,26 +29,26 @@ type CountOpenWebhookEventsRow struct {
 func (q *Queries) CountOpenWebhookEvents(ctx context.Context, db DBTX) (CountOpenWebhookEventsRow, error) {
 	row := db.QueryRow(ctx, countOpenWebhookEvents)
 	var i CountOpenWebhookEventsRow
-	err := row.Scan(&i.Received, &i.Parked, &i.Dead)
+	err := row.Scan(&i.Received, &i.Deferred, &i.Dead)
 	return i, err
 }
 
 const delayWebhookEvent = `-- name: DelayWebhookEvent :execrows
 UPDATE webhook_events
-SET state = $1, error = $2, attempt_count = attempt_count + 1, park_count = $3,
+SET state = $1, error = $2, attempt_count = attempt_count + 1, deferral_count = $3,
     failure_count = $4
 WHERE endpoint = $5 AND event_id = $6 AND replay_count = $7
-    AND state IN ('received', 'parked')
+    AND state IN ('received', 'deferred')
 `
 
 type DelayWebhookEventParams struct {
-	State        string
-	Error        string
-	ParkCount    int32
-	FailureCount int32
-	Endpoint     string
-	EventID      string
-	ReplayCount  int32
+	State         string
+	Error         string
+	DeferralCount int32
+	FailureCount  int32
+	Endpoint      string
+	EventID       string
+	ReplayCount   int32
 }
 
 // DelayWebhookEvent notes a try without success, unless another try ended the event or it was replayed since.
@@ -56,7 +56,7 @@ func (q *Queries) DelayWebhookEvent(ctx context.Context, db DBTX, arg DelayWebho
 	result, err := db.Exec(ctx, delayWebhookEvent,
 		arg.State,
 		arg.Error,
-		arg.ParkCount,
+		arg.DeferralCount,
 		arg.FailureCount,
 		arg.Endpoint,
 		arg.EventID,
@@ -92,7 +92,7 @@ const endWebhookEvent = `-- name: EndWebhookEvent :execrows
 UPDATE webhook_events
 SET state = $1, error = $2, end_time = $3::timestamptz, attempt_count = attempt_count + 1
 WHERE endpoint = $4 AND event_id = $5 AND replay_count = $6
-    AND state IN ('received', 'parked')
+    AND state IN ('received', 'deferred')
 `
 
 type EndWebhookEventParams struct {
@@ -133,7 +133,7 @@ func (q *Queries) GetWebhookBackfill(ctx context.Context, db DBTX, stripeAccount
 
 const getWebhookEvent = `-- name: GetWebhookEvent :one
 SELECT id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
-    receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, park_count, failure_count,
+    receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, deferral_count, failure_count,
     replay_count, body
 FROM webhook_events
 WHERE endpoint = $1 AND event_id = $2
@@ -161,7 +161,7 @@ func (q *Queries) GetWebhookEvent(ctx context.Context, db DBTX, endpoint string,
 		&i.EndTime,
 		&i.AttemptCount,
 		&i.QueueTime,
-		&i.ParkCount,
+		&i.DeferralCount,
 		&i.FailureCount,
 		&i.ReplayCount,
 		&i.Body,

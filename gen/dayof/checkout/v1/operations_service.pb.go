@@ -23,8 +23,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OperatorItem is something that software cannot decide.
-type OperatorItem struct {
+// ReviewCase is something that software cannot decide.
+type ReviewCase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the item.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -48,20 +48,20 @@ type OperatorItem struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *OperatorItem) Reset() {
-	*x = OperatorItem{}
+func (x *ReviewCase) Reset() {
+	*x = ReviewCase{}
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *OperatorItem) String() string {
+func (x *ReviewCase) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*OperatorItem) ProtoMessage() {}
+func (*ReviewCase) ProtoMessage() {}
 
-func (x *OperatorItem) ProtoReflect() protoreflect.Message {
+func (x *ReviewCase) ProtoReflect() protoreflect.Message {
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -73,76 +73,76 @@ func (x *OperatorItem) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use OperatorItem.ProtoReflect.Descriptor instead.
-func (*OperatorItem) Descriptor() ([]byte, []int) {
+// Deprecated: Use ReviewCase.ProtoReflect.Descriptor instead.
+func (*ReviewCase) Descriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *OperatorItem) GetId() string {
+func (x *ReviewCase) GetId() string {
 	if x != nil {
 		return x.Id
 	}
 	return ""
 }
 
-func (x *OperatorItem) GetKind() string {
+func (x *ReviewCase) GetKind() string {
 	if x != nil {
 		return x.Kind
 	}
 	return ""
 }
 
-func (x *OperatorItem) GetOrderId() string {
+func (x *ReviewCase) GetOrderId() string {
 	if x != nil {
 		return x.OrderId
 	}
 	return ""
 }
 
-func (x *OperatorItem) GetPaymentIntentId() string {
+func (x *ReviewCase) GetPaymentIntentId() string {
 	if x != nil {
 		return x.PaymentIntentId
 	}
 	return ""
 }
 
-func (x *OperatorItem) GetFacts() map[string]string {
+func (x *ReviewCase) GetFacts() map[string]string {
 	if x != nil {
 		return x.Facts
 	}
 	return nil
 }
 
-func (x *OperatorItem) GetSuggestedAction() string {
+func (x *ReviewCase) GetSuggestedAction() string {
 	if x != nil {
 		return x.SuggestedAction
 	}
 	return ""
 }
 
-func (x *OperatorItem) GetCreateTime() *timestamppb.Timestamp {
+func (x *ReviewCase) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
 	}
 	return nil
 }
 
-func (x *OperatorItem) GetResolveTime() *timestamppb.Timestamp {
+func (x *ReviewCase) GetResolveTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ResolveTime
 	}
 	return nil
 }
 
-func (x *OperatorItem) GetResolveNote() string {
+func (x *ReviewCase) GetResolveNote() string {
 	if x != nil {
 		return x.ResolveNote
 	}
 	return ""
 }
 
-// ListOperatorItemsRequest asks for a page of items.
-type ListOperatorItemsRequest struct {
+// ListReviewCasesRequest asks for a page of items.
+type ListReviewCasesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only items of this order; empty means all.
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -156,20 +156,20 @@ type ListOperatorItemsRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListOperatorItemsRequest) Reset() {
-	*x = ListOperatorItemsRequest{}
+func (x *ListReviewCasesRequest) Reset() {
+	*x = ListReviewCasesRequest{}
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListOperatorItemsRequest) String() string {
+func (x *ListReviewCasesRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListOperatorItemsRequest) ProtoMessage() {}
+func (*ListReviewCasesRequest) ProtoMessage() {}
 
-func (x *ListOperatorItemsRequest) ProtoReflect() protoreflect.Message {
+func (x *ListReviewCasesRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -181,64 +181,64 @@ func (x *ListOperatorItemsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListOperatorItemsRequest.ProtoReflect.Descriptor instead.
-func (*ListOperatorItemsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListReviewCasesRequest.ProtoReflect.Descriptor instead.
+func (*ListReviewCasesRequest) Descriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *ListOperatorItemsRequest) GetOrderId() string {
+func (x *ListReviewCasesRequest) GetOrderId() string {
 	if x != nil {
 		return x.OrderId
 	}
 	return ""
 }
 
-func (x *ListOperatorItemsRequest) GetIncludeResolved() bool {
+func (x *ListReviewCasesRequest) GetIncludeResolved() bool {
 	if x != nil {
 		return x.IncludeResolved
 	}
 	return false
 }
 
-func (x *ListOperatorItemsRequest) GetPageSize() int32 {
+func (x *ListReviewCasesRequest) GetPageSize() int32 {
 	if x != nil {
 		return x.PageSize
 	}
 	return 0
 }
 
-func (x *ListOperatorItemsRequest) GetPageToken() string {
+func (x *ListReviewCasesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
 	}
 	return ""
 }
 
-// ListOperatorItemsResponse carries a page of items.
-type ListOperatorItemsResponse struct {
+// ListReviewCasesResponse carries a page of items.
+type ListReviewCasesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Items, the newest first.
-	Items []*OperatorItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*ReviewCase `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
 	// Token of the next page; empty when this is the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListOperatorItemsResponse) Reset() {
-	*x = ListOperatorItemsResponse{}
+func (x *ListReviewCasesResponse) Reset() {
+	*x = ListReviewCasesResponse{}
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListOperatorItemsResponse) String() string {
+func (x *ListReviewCasesResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListOperatorItemsResponse) ProtoMessage() {}
+func (*ListReviewCasesResponse) ProtoMessage() {}
 
-func (x *ListOperatorItemsResponse) ProtoReflect() protoreflect.Message {
+func (x *ListReviewCasesResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -250,50 +250,50 @@ func (x *ListOperatorItemsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListOperatorItemsResponse.ProtoReflect.Descriptor instead.
-func (*ListOperatorItemsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListReviewCasesResponse.ProtoReflect.Descriptor instead.
+func (*ListReviewCasesResponse) Descriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *ListOperatorItemsResponse) GetItems() []*OperatorItem {
+func (x *ListReviewCasesResponse) GetItems() []*ReviewCase {
 	if x != nil {
 		return x.Items
 	}
 	return nil
 }
 
-func (x *ListOperatorItemsResponse) GetNextPageToken() string {
+func (x *ListReviewCasesResponse) GetNextPageToken() string {
 	if x != nil {
 		return x.NextPageToken
 	}
 	return ""
 }
 
-// ResolveOperatorItemRequest closes an item.
-type ResolveOperatorItemRequest struct {
+// ResolveReviewCaseRequest closes an item.
+type ResolveReviewCaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the item.
-	OperatorItemId string `protobuf:"bytes,1,opt,name=operator_item_id,json=operatorItemId,proto3" json:"operator_item_id,omitempty"`
+	ReviewCaseId string `protobuf:"bytes,1,opt,name=review_case_id,json=reviewCaseId,proto3" json:"review_case_id,omitempty"`
 	// How it was resolved, 1 to 500 characters.
 	Note          string `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ResolveOperatorItemRequest) Reset() {
-	*x = ResolveOperatorItemRequest{}
+func (x *ResolveReviewCaseRequest) Reset() {
+	*x = ResolveReviewCaseRequest{}
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ResolveOperatorItemRequest) String() string {
+func (x *ResolveReviewCaseRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ResolveOperatorItemRequest) ProtoMessage() {}
+func (*ResolveReviewCaseRequest) ProtoMessage() {}
 
-func (x *ResolveOperatorItemRequest) ProtoReflect() protoreflect.Message {
+func (x *ResolveReviewCaseRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -305,48 +305,48 @@ func (x *ResolveOperatorItemRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ResolveOperatorItemRequest.ProtoReflect.Descriptor instead.
-func (*ResolveOperatorItemRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ResolveReviewCaseRequest.ProtoReflect.Descriptor instead.
+func (*ResolveReviewCaseRequest) Descriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *ResolveOperatorItemRequest) GetOperatorItemId() string {
+func (x *ResolveReviewCaseRequest) GetReviewCaseId() string {
 	if x != nil {
-		return x.OperatorItemId
+		return x.ReviewCaseId
 	}
 	return ""
 }
 
-func (x *ResolveOperatorItemRequest) GetNote() string {
+func (x *ResolveReviewCaseRequest) GetNote() string {
 	if x != nil {
 		return x.Note
 	}
 	return ""
 }
 
-// ResolveOperatorItemResponse carries the item.
-type ResolveOperatorItemResponse struct {
+// ResolveReviewCaseResponse carries the item.
+type ResolveReviewCaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The item.
-	Item          *OperatorItem `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	Item          *ReviewCase `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ResolveOperatorItemResponse) Reset() {
-	*x = ResolveOperatorItemResponse{}
+func (x *ResolveReviewCaseResponse) Reset() {
+	*x = ResolveReviewCaseResponse{}
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ResolveOperatorItemResponse) String() string {
+func (x *ResolveReviewCaseResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ResolveOperatorItemResponse) ProtoMessage() {}
+func (*ResolveReviewCaseResponse) ProtoMessage() {}
 
-func (x *ResolveOperatorItemResponse) ProtoReflect() protoreflect.Message {
+func (x *ResolveReviewCaseResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -358,20 +358,20 @@ func (x *ResolveOperatorItemResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ResolveOperatorItemResponse.ProtoReflect.Descriptor instead.
-func (*ResolveOperatorItemResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ResolveReviewCaseResponse.ProtoReflect.Descriptor instead.
+func (*ResolveReviewCaseResponse) Descriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *ResolveOperatorItemResponse) GetItem() *OperatorItem {
+func (x *ResolveReviewCaseResponse) GetItem() *ReviewCase {
 	if x != nil {
 		return x.Item
 	}
 	return nil
 }
 
-// RaiseOperatorItemRequest describes an item.
-type RaiseOperatorItemRequest struct {
+// RaiseReviewCaseRequest describes an item.
+type RaiseReviewCaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Kind, a stable snake_case word.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -389,20 +389,20 @@ type RaiseOperatorItemRequest struct {
 	sizeCache       protoimpl.SizeCache
 }
 
-func (x *RaiseOperatorItemRequest) Reset() {
-	*x = RaiseOperatorItemRequest{}
+func (x *RaiseReviewCaseRequest) Reset() {
+	*x = RaiseReviewCaseRequest{}
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RaiseOperatorItemRequest) String() string {
+func (x *RaiseReviewCaseRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RaiseOperatorItemRequest) ProtoMessage() {}
+func (*RaiseReviewCaseRequest) ProtoMessage() {}
 
-func (x *RaiseOperatorItemRequest) ProtoReflect() protoreflect.Message {
+func (x *RaiseReviewCaseRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -414,76 +414,76 @@ func (x *RaiseOperatorItemRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RaiseOperatorItemRequest.ProtoReflect.Descriptor instead.
-func (*RaiseOperatorItemRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use RaiseReviewCaseRequest.ProtoReflect.Descriptor instead.
+func (*RaiseReviewCaseRequest) Descriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *RaiseOperatorItemRequest) GetKind() string {
+func (x *RaiseReviewCaseRequest) GetKind() string {
 	if x != nil {
 		return x.Kind
 	}
 	return ""
 }
 
-func (x *RaiseOperatorItemRequest) GetSubject() string {
+func (x *RaiseReviewCaseRequest) GetSubject() string {
 	if x != nil {
 		return x.Subject
 	}
 	return ""
 }
 
-func (x *RaiseOperatorItemRequest) GetOrderId() string {
+func (x *RaiseReviewCaseRequest) GetOrderId() string {
 	if x != nil {
 		return x.OrderId
 	}
 	return ""
 }
 
-func (x *RaiseOperatorItemRequest) GetPaymentIntentId() string {
+func (x *RaiseReviewCaseRequest) GetPaymentIntentId() string {
 	if x != nil {
 		return x.PaymentIntentId
 	}
 	return ""
 }
 
-func (x *RaiseOperatorItemRequest) GetFacts() map[string]string {
+func (x *RaiseReviewCaseRequest) GetFacts() map[string]string {
 	if x != nil {
 		return x.Facts
 	}
 	return nil
 }
 
-func (x *RaiseOperatorItemRequest) GetSuggestedAction() string {
+func (x *RaiseReviewCaseRequest) GetSuggestedAction() string {
 	if x != nil {
 		return x.SuggestedAction
 	}
 	return ""
 }
 
-// RaiseOperatorItemResponse carries the item.
-type RaiseOperatorItemResponse struct {
+// RaiseReviewCaseResponse carries the item.
+type RaiseReviewCaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The item of that kind and subject.
-	Item          *OperatorItem `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	Item          *ReviewCase `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RaiseOperatorItemResponse) Reset() {
-	*x = RaiseOperatorItemResponse{}
+func (x *RaiseReviewCaseResponse) Reset() {
+	*x = RaiseReviewCaseResponse{}
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RaiseOperatorItemResponse) String() string {
+func (x *RaiseReviewCaseResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RaiseOperatorItemResponse) ProtoMessage() {}
+func (*RaiseReviewCaseResponse) ProtoMessage() {}
 
-func (x *RaiseOperatorItemResponse) ProtoReflect() protoreflect.Message {
+func (x *RaiseReviewCaseResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_dayof_checkout_v1_operations_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -495,12 +495,12 @@ func (x *RaiseOperatorItemResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RaiseOperatorItemResponse.ProtoReflect.Descriptor instead.
-func (*RaiseOperatorItemResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use RaiseReviewCaseResponse.ProtoReflect.Descriptor instead.
+func (*RaiseReviewCaseResponse) Descriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_operations_service_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *RaiseOperatorItemResponse) GetItem() *OperatorItem {
+func (x *RaiseReviewCaseResponse) GetItem() *ReviewCase {
 	if x != nil {
 		return x.Item
 	}
@@ -511,13 +511,14 @@ var File_dayof_checkout_v1_operations_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_operations_service_proto_rawDesc = "" +
 	"\n" +
-	"*dayof/checkout/v1/operations_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x03\n" +
-	"\fOperatorItem\x12\x0e\n" +
+	"*dayof/checkout/v1/operations_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x03\n" +
+	"\n" +
+	"ReviewCase\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x19\n" +
 	"\border_id\x18\x03 \x01(\tR\aorderId\x12*\n" +
-	"\x11payment_intent_id\x18\x04 \x01(\tR\x0fpaymentIntentId\x12@\n" +
-	"\x05facts\x18\x05 \x03(\v2*.dayof.checkout.v1.OperatorItem.FactsEntryR\x05facts\x12)\n" +
+	"\x11payment_intent_id\x18\x04 \x01(\tR\x0fpaymentIntentId\x12>\n" +
+	"\x05facts\x18\x05 \x03(\v2(.dayof.checkout.v1.ReviewCase.FactsEntryR\x05facts\x12)\n" +
 	"\x10suggested_action\x18\x06 \x01(\tR\x0fsuggestedAction\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12=\n" +
@@ -526,41 +527,41 @@ const file_dayof_checkout_v1_operations_service_proto_rawDesc = "" +
 	"\n" +
 	"FactsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd2\x01\n" +
-	"\x18ListOperatorItemsRequest\x12:\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd0\x01\n" +
+	"\x16ListReviewCasesRequest\x12:\n" +
 	"\border_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aorderId\x12)\n" +
 	"\x10include_resolved\x18\x02 \x01(\bR\x0fincludeResolved\x12&\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"z\n" +
-	"\x19ListOperatorItemsResponse\x125\n" +
-	"\x05items\x18\x01 \x03(\v2\x1f.dayof.checkout.v1.OperatorItemR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x01\n" +
-	"\x1aResolveOperatorItemRequest\x12F\n" +
-	"\x10operator_item_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\x0eoperatorItemId\x12\x1e\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"v\n" +
+	"\x17ListReviewCasesResponse\x123\n" +
+	"\x05items\x18\x01 \x03(\v2\x1d.dayof.checkout.v1.ReviewCaseR\x05items\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"~\n" +
+	"\x18ResolveReviewCaseRequest\x12B\n" +
+	"\x0ereview_case_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\freviewCaseId\x12\x1e\n" +
 	"\x04note\x18\x02 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x04note\"R\n" +
-	"\x1bResolveOperatorItemResponse\x123\n" +
-	"\x04item\x18\x01 \x01(\v2\x1f.dayof.checkout.v1.OperatorItemR\x04item\"\xc8\x03\n" +
-	"\x18RaiseOperatorItemRequest\x121\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x04note\"N\n" +
+	"\x19ResolveReviewCaseResponse\x121\n" +
+	"\x04item\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.ReviewCaseR\x04item\"\xc4\x03\n" +
+	"\x16RaiseReviewCaseRequest\x121\n" +
 	"\x04kind\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04kind\x12$\n" +
 	"\asubject\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\asubject\x12:\n" +
 	"\border_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aorderId\x12N\n" +
-	"\x11payment_intent_id\x18\x04 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(pi_[A-Za-z0-9_]{1,250})?$R\x0fpaymentIntentId\x12V\n" +
-	"\x05facts\x18\x05 \x03(\v26.dayof.checkout.v1.RaiseOperatorItemRequest.FactsEntryB\b\xbaH\x05\x9a\x01\x02\x10\x14R\x05facts\x125\n" +
+	"\x11payment_intent_id\x18\x04 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(pi_[A-Za-z0-9_]{1,250})?$R\x0fpaymentIntentId\x12T\n" +
+	"\x05facts\x18\x05 \x03(\v24.dayof.checkout.v1.RaiseReviewCaseRequest.FactsEntryB\b\xbaH\x05\x9a\x01\x02\x10\x14R\x05facts\x125\n" +
 	"\x10suggested_action\x18\x06 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x0fsuggestedAction\x1a8\n" +
 	"\n" +
 	"FactsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
-	"\x19RaiseOperatorItemResponse\x123\n" +
-	"\x04item\x18\x01 \x01(\v2\x1f.dayof.checkout.v1.OperatorItemR\x04item2\xf8\x02\n" +
-	"\x11OperationsService\x12s\n" +
-	"\x11ListOperatorItems\x12+.dayof.checkout.v1.ListOperatorItemsRequest\x1a,.dayof.checkout.v1.ListOperatorItemsResponse\"\x03\x90\x02\x01\x12y\n" +
-	"\x13ResolveOperatorItem\x12-.dayof.checkout.v1.ResolveOperatorItemRequest\x1a..dayof.checkout.v1.ResolveOperatorItemResponse\"\x03\x90\x02\x02\x12s\n" +
-	"\x11RaiseOperatorItem\x12+.dayof.checkout.v1.RaiseOperatorItemRequest\x1a,.dayof.checkout.v1.RaiseOperatorItemResponse\"\x03\x90\x02\x02B\xce\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
+	"\x17RaiseReviewCaseResponse\x121\n" +
+	"\x04item\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.ReviewCaseR\x04item2\xe6\x02\n" +
+	"\x11OperationsService\x12m\n" +
+	"\x0fListReviewCases\x12).dayof.checkout.v1.ListReviewCasesRequest\x1a*.dayof.checkout.v1.ListReviewCasesResponse\"\x03\x90\x02\x01\x12s\n" +
+	"\x11ResolveReviewCase\x12+.dayof.checkout.v1.ResolveReviewCaseRequest\x1a,.dayof.checkout.v1.ResolveReviewCaseResponse\"\x03\x90\x02\x02\x12m\n" +
+	"\x0fRaiseReviewCase\x12).dayof.checkout.v1.RaiseReviewCaseRequest\x1a*.dayof.checkout.v1.RaiseReviewCaseResponse\"\x03\x90\x02\x02B\xce\x01\n" +
 	"\x15com.dayof.checkout.v1B\x16OperationsServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -577,31 +578,31 @@ func file_dayof_checkout_v1_operations_service_proto_rawDescGZIP() []byte {
 
 var file_dayof_checkout_v1_operations_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_dayof_checkout_v1_operations_service_proto_goTypes = []any{
-	(*OperatorItem)(nil),                // 0: dayof.checkout.v1.OperatorItem
-	(*ListOperatorItemsRequest)(nil),    // 1: dayof.checkout.v1.ListOperatorItemsRequest
-	(*ListOperatorItemsResponse)(nil),   // 2: dayof.checkout.v1.ListOperatorItemsResponse
-	(*ResolveOperatorItemRequest)(nil),  // 3: dayof.checkout.v1.ResolveOperatorItemRequest
-	(*ResolveOperatorItemResponse)(nil), // 4: dayof.checkout.v1.ResolveOperatorItemResponse
-	(*RaiseOperatorItemRequest)(nil),    // 5: dayof.checkout.v1.RaiseOperatorItemRequest
-	(*RaiseOperatorItemResponse)(nil),   // 6: dayof.checkout.v1.RaiseOperatorItemResponse
-	nil,                                 // 7: dayof.checkout.v1.OperatorItem.FactsEntry
-	nil,                                 // 8: dayof.checkout.v1.RaiseOperatorItemRequest.FactsEntry
-	(*timestamppb.Timestamp)(nil),       // 9: google.protobuf.Timestamp
+	(*ReviewCase)(nil),                // 0: dayof.checkout.v1.ReviewCase
+	(*ListReviewCasesRequest)(nil),    // 1: dayof.checkout.v1.ListReviewCasesRequest
+	(*ListReviewCasesResponse)(nil),   // 2: dayof.checkout.v1.ListReviewCasesResponse
+	(*ResolveReviewCaseRequest)(nil),  // 3: dayof.checkout.v1.ResolveReviewCaseRequest
+	(*ResolveReviewCaseResponse)(nil), // 4: dayof.checkout.v1.ResolveReviewCaseResponse
+	(*RaiseReviewCaseRequest)(nil),    // 5: dayof.checkout.v1.RaiseReviewCaseRequest
+	(*RaiseReviewCaseResponse)(nil),   // 6: dayof.checkout.v1.RaiseReviewCaseResponse
+	nil,                               // 7: dayof.checkout.v1.ReviewCase.FactsEntry
+	nil,                               // 8: dayof.checkout.v1.RaiseReviewCaseRequest.FactsEntry
+	(*timestamppb.Timestamp)(nil),     // 9: google.protobuf.Timestamp
 }
 var file_dayof_checkout_v1_operations_service_proto_depIdxs = []int32{
-	7,  // 0: dayof.checkout.v1.OperatorItem.facts:type_name -> dayof.checkout.v1.OperatorItem.FactsEntry
-	9,  // 1: dayof.checkout.v1.OperatorItem.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 2: dayof.checkout.v1.OperatorItem.resolve_time:type_name -> google.protobuf.Timestamp
-	0,  // 3: dayof.checkout.v1.ListOperatorItemsResponse.items:type_name -> dayof.checkout.v1.OperatorItem
-	0,  // 4: dayof.checkout.v1.ResolveOperatorItemResponse.item:type_name -> dayof.checkout.v1.OperatorItem
-	8,  // 5: dayof.checkout.v1.RaiseOperatorItemRequest.facts:type_name -> dayof.checkout.v1.RaiseOperatorItemRequest.FactsEntry
-	0,  // 6: dayof.checkout.v1.RaiseOperatorItemResponse.item:type_name -> dayof.checkout.v1.OperatorItem
-	1,  // 7: dayof.checkout.v1.OperationsService.ListOperatorItems:input_type -> dayof.checkout.v1.ListOperatorItemsRequest
-	3,  // 8: dayof.checkout.v1.OperationsService.ResolveOperatorItem:input_type -> dayof.checkout.v1.ResolveOperatorItemRequest
-	5,  // 9: dayof.checkout.v1.OperationsService.RaiseOperatorItem:input_type -> dayof.checkout.v1.RaiseOperatorItemRequest
-	2,  // 10: dayof.checkout.v1.OperationsService.ListOperatorItems:output_type -> dayof.checkout.v1.ListOperatorItemsResponse
-	4,  // 11: dayof.checkout.v1.OperationsService.ResolveOperatorItem:output_type -> dayof.checkout.v1.ResolveOperatorItemResponse
-	6,  // 12: dayof.checkout.v1.OperationsService.RaiseOperatorItem:output_type -> dayof.checkout.v1.RaiseOperatorItemResponse
+	7,  // 0: dayof.checkout.v1.ReviewCase.facts:type_name -> dayof.checkout.v1.ReviewCase.FactsEntry
+	9,  // 1: dayof.checkout.v1.ReviewCase.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 2: dayof.checkout.v1.ReviewCase.resolve_time:type_name -> google.protobuf.Timestamp
+	0,  // 3: dayof.checkout.v1.ListReviewCasesResponse.items:type_name -> dayof.checkout.v1.ReviewCase
+	0,  // 4: dayof.checkout.v1.ResolveReviewCaseResponse.item:type_name -> dayof.checkout.v1.ReviewCase
+	8,  // 5: dayof.checkout.v1.RaiseReviewCaseRequest.facts:type_name -> dayof.checkout.v1.RaiseReviewCaseRequest.FactsEntry
+	0,  // 6: dayof.checkout.v1.RaiseReviewCaseResponse.item:type_name -> dayof.checkout.v1.ReviewCase
+	1,  // 7: dayof.checkout.v1.OperationsService.ListReviewCases:input_type -> dayof.checkout.v1.ListReviewCasesRequest
+	3,  // 8: dayof.checkout.v1.OperationsService.ResolveReviewCase:input_type -> dayof.checkout.v1.ResolveReviewCaseRequest
+	5,  // 9: dayof.checkout.v1.OperationsService.RaiseReviewCase:input_type -> dayof.checkout.v1.RaiseReviewCaseRequest
+	2,  // 10: dayof.checkout.v1.OperationsService.ListReviewCases:output_type -> dayof.checkout.v1.ListReviewCasesResponse
+	4,  // 11: dayof.checkout.v1.OperationsService.ResolveReviewCase:output_type -> dayof.checkout.v1.ResolveReviewCaseResponse
+	6,  // 12: dayof.checkout.v1.OperationsService.RaiseReviewCase:output_type -> dayof.checkout.v1.RaiseReviewCaseResponse
 	10, // [10:13] is the sub-list for method output_type
 	7,  // [7:10] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name

@@ -188,7 +188,7 @@ type PaymentIntent struct {
 	// What was captured, in minor units of the amount's currency.
 	CapturedMinorUnits int64 `protobuf:"varint,5,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
 	// Whether another intent bought the tickets, so that this one's money goes back.
-	Surplus bool `protobuf:"varint,6,opt,name=surplus,proto3" json:"surplus,omitempty"`
+	Duplicate bool `protobuf:"varint,6,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// Latest known charge ("ch_..."); empty when none is known, and in answers to buyers.
 	ChargeId string `protobuf:"bytes,7,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
 	// Code of the latest failure, such as "card_declined"; empty when none is known.
@@ -264,9 +264,9 @@ func (x *PaymentIntent) GetCapturedMinorUnits() int64 {
 	return 0
 }
 
-func (x *PaymentIntent) GetSurplus() bool {
+func (x *PaymentIntent) GetDuplicate() bool {
 	if x != nil {
-		return x.Surplus
+		return x.Duplicate
 	}
 	return false
 }
@@ -378,14 +378,14 @@ var File_dayof_checkout_v1_payment_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_payment_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdayof/checkout/v1/payment.proto\x12\x11dayof.checkout.v1\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x02\n" +
+	"\x1fdayof/checkout/v1/payment.proto\x12\x11dayof.checkout.v1\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x03\n" +
 	"\rPaymentIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x0estripe_account\x18\x02 \x01(\tR\rstripeAccount\x12>\n" +
 	"\x06status\x18\x03 \x01(\x0e2&.dayof.checkout.v1.PaymentIntentStatusR\x06status\x12-\n" +
 	"\x06amount\x18\x04 \x01(\v2\x15.dayof.money.v1.MoneyR\x06amount\x120\n" +
-	"\x14captured_minor_units\x18\x05 \x01(\x03R\x12capturedMinorUnits\x12\x18\n" +
-	"\asurplus\x18\x06 \x01(\bR\asurplus\x12\x1b\n" +
+	"\x14captured_minor_units\x18\x05 \x01(\x03R\x12capturedMinorUnits\x12\x1c\n" +
+	"\tduplicate\x18\x06 \x01(\bR\tduplicate\x12\x1b\n" +
 	"\tcharge_id\x18\a \x01(\tR\bchargeId\x12!\n" +
 	"\ffailure_code\x18\b \x01(\tR\vfailureCode\x12;\n" +
 	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +

@@ -97,7 +97,7 @@ const (
 	// Staff or the buyer asked for it.
 	RefundReason_REFUND_REASON_REQUESTED RefundReason = 1
 	// Another intent already paid for the order.
-	RefundReason_REFUND_REASON_SURPLUS RefundReason = 2
+	RefundReason_REFUND_REASON_DUPLICATE_PAYMENT RefundReason = 2
 	// Money came after the hold had ended and the stock was gone.
 	RefundReason_REFUND_REASON_LATE RefundReason = 3
 	// The order was given up because the ledger stayed away.
@@ -113,20 +113,20 @@ var (
 	RefundReason_name = map[int32]string{
 		0: "REFUND_REASON_UNSPECIFIED",
 		1: "REFUND_REASON_REQUESTED",
-		2: "REFUND_REASON_SURPLUS",
+		2: "REFUND_REASON_DUPLICATE_PAYMENT",
 		3: "REFUND_REASON_LATE",
 		4: "REFUND_REASON_GIVEN_UP",
 		5: "REFUND_REASON_EXTERNAL",
 		6: "REFUND_REASON_FRAUD",
 	}
 	RefundReason_value = map[string]int32{
-		"REFUND_REASON_UNSPECIFIED": 0,
-		"REFUND_REASON_REQUESTED":   1,
-		"REFUND_REASON_SURPLUS":     2,
-		"REFUND_REASON_LATE":        3,
-		"REFUND_REASON_GIVEN_UP":    4,
-		"REFUND_REASON_EXTERNAL":    5,
-		"REFUND_REASON_FRAUD":       6,
+		"REFUND_REASON_UNSPECIFIED":       0,
+		"REFUND_REASON_REQUESTED":         1,
+		"REFUND_REASON_DUPLICATE_PAYMENT": 2,
+		"REFUND_REASON_LATE":              3,
+		"REFUND_REASON_GIVEN_UP":          4,
+		"REFUND_REASON_EXTERNAL":          5,
+		"REFUND_REASON_FRAUD":             6,
 	}
 )
 
@@ -288,11 +288,11 @@ const file_dayof_checkout_v1_refund_proto_rawDesc = "" +
 	"\x14REFUND_STATE_PENDING\x10\x02\x12\x1a\n" +
 	"\x16REFUND_STATE_SUCCEEDED\x10\x03\x12\x17\n" +
 	"\x13REFUND_STATE_FAILED\x10\x04\x12\x19\n" +
-	"\x15REFUND_STATE_CANCELED\x10\x05*\xce\x01\n" +
+	"\x15REFUND_STATE_CANCELED\x10\x05*\xd8\x01\n" +
 	"\fRefundReason\x12\x1d\n" +
 	"\x19REFUND_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
-	"\x17REFUND_REASON_REQUESTED\x10\x01\x12\x19\n" +
-	"\x15REFUND_REASON_SURPLUS\x10\x02\x12\x16\n" +
+	"\x17REFUND_REASON_REQUESTED\x10\x01\x12#\n" +
+	"\x1fREFUND_REASON_DUPLICATE_PAYMENT\x10\x02\x12\x16\n" +
 	"\x12REFUND_REASON_LATE\x10\x03\x12\x1a\n" +
 	"\x16REFUND_REASON_GIVEN_UP\x10\x04\x12\x1a\n" +
 	"\x16REFUND_REASON_EXTERNAL\x10\x05\x12\x17\n" +

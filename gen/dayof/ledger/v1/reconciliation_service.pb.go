@@ -497,9 +497,9 @@ type Difference struct {
 	// Where it stands.
 	State DifferenceState `protobuf:"varint,12,opt,name=state,proto3,enum=dayof.ledger.v1.DifferenceState" json:"state,omitempty"`
 	// When it was seen first.
-	FirstSeenTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=first_seen_time,json=firstSeenTime,proto3" json:"first_seen_time,omitempty"`
+	FirstObservedTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=first_observed_time,json=firstObservedTime,proto3" json:"first_observed_time,omitempty"`
 	// When it was seen last.
-	LastSeenTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
+	LastObservedTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=last_observed_time,json=lastObservedTime,proto3" json:"last_observed_time,omitempty"`
 	// When it was resolved or found gone; absent while it is open.
 	ResolveTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=resolve_time,json=resolveTime,proto3" json:"resolve_time,omitempty"`
 	// Who resolved it; empty when it went by itself.
@@ -626,16 +626,16 @@ func (x *Difference) GetState() DifferenceState {
 	return DifferenceState_DIFFERENCE_STATE_UNSPECIFIED
 }
 
-func (x *Difference) GetFirstSeenTime() *timestamppb.Timestamp {
+func (x *Difference) GetFirstObservedTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.FirstSeenTime
+		return x.FirstObservedTime
 	}
 	return nil
 }
 
-func (x *Difference) GetLastSeenTime() *timestamppb.Timestamp {
+func (x *Difference) GetLastObservedTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.LastSeenTime
+		return x.LastObservedTime
 	}
 	return nil
 }
@@ -1407,7 +1407,7 @@ const file_dayof_ledger_v1_reconciliation_service_proto_rawDesc = "" +
 	"\fclosed_count\x18\r \x01(\x03R\vclosedCount\x12&\n" +
 	"\x0fin_flight_count\x18\x0e \x01(\x03R\rinFlightCount\x12\x1c\n" +
 	"\ttruncated\x18\x0f \x01(\bR\ttruncated\x12\x14\n" +
-	"\x05error\x18\x10 \x01(\tR\x05error\"\x82\x06\n" +
+	"\x05error\x18\x10 \x01(\tR\x05error\"\x92\x06\n" +
 	"\n" +
 	"Difference\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
@@ -1422,9 +1422,9 @@ const file_dayof_ledger_v1_reconciliation_service_proto_rawDesc = "" +
 	"\x05sides\x18\n" +
 	" \x01(\tR\x05sides\x12'\n" +
 	"\x0fsuggested_cause\x18\v \x01(\tR\x0esuggestedCause\x126\n" +
-	"\x05state\x18\f \x01(\x0e2 .dayof.ledger.v1.DifferenceStateR\x05state\x12B\n" +
-	"\x0ffirst_seen_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\rfirstSeenTime\x12@\n" +
-	"\x0elast_seen_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12=\n" +
+	"\x05state\x18\f \x01(\x0e2 .dayof.ledger.v1.DifferenceStateR\x05state\x12J\n" +
+	"\x13first_observed_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x11firstObservedTime\x12H\n" +
+	"\x12last_observed_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x10lastObservedTime\x12=\n" +
 	"\fresolve_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vresolveTime\x12\x1f\n" +
 	"\vresolved_by\x18\x10 \x01(\tR\n" +
 	"resolvedBy\x12%\n" +
@@ -1567,8 +1567,8 @@ var file_dayof_ledger_v1_reconciliation_service_proto_depIdxs = []int32{
 	20, // 7: dayof.ledger.v1.Difference.expected:type_name -> dayof.money.v1.Money
 	20, // 8: dayof.ledger.v1.Difference.found:type_name -> dayof.money.v1.Money
 	3,  // 9: dayof.ledger.v1.Difference.state:type_name -> dayof.ledger.v1.DifferenceState
-	19, // 10: dayof.ledger.v1.Difference.first_seen_time:type_name -> google.protobuf.Timestamp
-	19, // 11: dayof.ledger.v1.Difference.last_seen_time:type_name -> google.protobuf.Timestamp
+	19, // 10: dayof.ledger.v1.Difference.first_observed_time:type_name -> google.protobuf.Timestamp
+	19, // 11: dayof.ledger.v1.Difference.last_observed_time:type_name -> google.protobuf.Timestamp
 	19, // 12: dayof.ledger.v1.Difference.resolve_time:type_name -> google.protobuf.Timestamp
 	19, // 13: dayof.ledger.v1.StartReconciliationRequest.from_time:type_name -> google.protobuf.Timestamp
 	19, // 14: dayof.ledger.v1.StartReconciliationRequest.until_time:type_name -> google.protobuf.Timestamp

@@ -31,7 +31,7 @@ const (
 	// Stored; its job will run or is running.
 	WebhookEventState_WEBHOOK_EVENT_STATE_RECEIVED WebhookEventState = 1
 	// Its order is unknown so far; retried.
-	WebhookEventState_WEBHOOK_EVENT_STATE_PARKED WebhookEventState = 2
+	WebhookEventState_WEBHOOK_EVENT_STATE_DEFERRED WebhookEventState = 2
 	// Its facts are recorded.
 	WebhookEventState_WEBHOOK_EVENT_STATE_APPLIED WebhookEventState = 3
 	// Its type has no handler; stored only.
@@ -47,7 +47,7 @@ var (
 	WebhookEventState_name = map[int32]string{
 		0: "WEBHOOK_EVENT_STATE_UNSPECIFIED",
 		1: "WEBHOOK_EVENT_STATE_RECEIVED",
-		2: "WEBHOOK_EVENT_STATE_PARKED",
+		2: "WEBHOOK_EVENT_STATE_DEFERRED",
 		3: "WEBHOOK_EVENT_STATE_APPLIED",
 		4: "WEBHOOK_EVENT_STATE_IGNORED",
 		5: "WEBHOOK_EVENT_STATE_REJECTED",
@@ -56,7 +56,7 @@ var (
 	WebhookEventState_value = map[string]int32{
 		"WEBHOOK_EVENT_STATE_UNSPECIFIED": 0,
 		"WEBHOOK_EVENT_STATE_RECEIVED":    1,
-		"WEBHOOK_EVENT_STATE_PARKED":      2,
+		"WEBHOOK_EVENT_STATE_DEFERRED":    2,
 		"WEBHOOK_EVENT_STATE_APPLIED":     3,
 		"WEBHOOK_EVENT_STATE_IGNORED":     4,
 		"WEBHOOK_EVENT_STATE_REJECTED":    5,
@@ -286,11 +286,11 @@ const file_dayof_webhook_v1_webhook_event_proto_rawDesc = "" +
 	"\x0edelivery_count\x18\f \x01(\x03R\rdeliveryCount\x12#\n" +
 	"\rattempt_count\x18\r \x01(\x05R\fattemptCount\x12\x14\n" +
 	"\x05error\x18\x0e \x01(\tR\x05error\x12\x12\n" +
-	"\x04body\x18\x0f \x01(\tR\x04body*\xfc\x01\n" +
+	"\x04body\x18\x0f \x01(\tR\x04body*\xfe\x01\n" +
 	"\x11WebhookEventState\x12#\n" +
 	"\x1fWEBHOOK_EVENT_STATE_UNSPECIFIED\x10\x00\x12 \n" +
-	"\x1cWEBHOOK_EVENT_STATE_RECEIVED\x10\x01\x12\x1e\n" +
-	"\x1aWEBHOOK_EVENT_STATE_PARKED\x10\x02\x12\x1f\n" +
+	"\x1cWEBHOOK_EVENT_STATE_RECEIVED\x10\x01\x12 \n" +
+	"\x1cWEBHOOK_EVENT_STATE_DEFERRED\x10\x02\x12\x1f\n" +
 	"\x1bWEBHOOK_EVENT_STATE_APPLIED\x10\x03\x12\x1f\n" +
 	"\x1bWEBHOOK_EVENT_STATE_IGNORED\x10\x04\x12 \n" +
 	"\x1cWEBHOOK_EVENT_STATE_REJECTED\x10\x05\x12\x1c\n" +

@@ -49,7 +49,7 @@ type AccountServiceClient interface {
 	// RecordAccount fetches the account at Stripe and stores what it may do. What an event says is not trusted: events
 	// come in bursts and in any order, so each only makes us look, and the look that began last counts. An account that
 	// may no longer be called is disconnected, until it is connected again. A change of a bank account is kept as an
-	// operator item, with its id and nothing else.
+	// review case, with its id and nothing else.
 	//
 	// A retry looks again and changes nothing else. Problems: PAYMENT_PROVIDER_UNAVAILABLE (unavailable).
 	RecordAccount(context.Context, *v1.RecordAccountRequest) (*v1.RecordAccountResponse, error)
@@ -135,7 +135,7 @@ type AccountServiceHandler interface {
 	// RecordAccount fetches the account at Stripe and stores what it may do. What an event says is not trusted: events
 	// come in bursts and in any order, so each only makes us look, and the look that began last counts. An account that
 	// may no longer be called is disconnected, until it is connected again. A change of a bank account is kept as an
-	// operator item, with its id and nothing else.
+	// review case, with its id and nothing else.
 	//
 	// A retry looks again and changes nothing else. Problems: PAYMENT_PROVIDER_UNAVAILABLE (unavailable).
 	RecordAccount(context.Context, *v1.RecordAccountRequest) (*v1.RecordAccountResponse, error)

@@ -33,29 +33,29 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
-	// OperationsServiceListOperatorItemsProcedure is the fully-qualified name of the
-	// OperationsService's ListOperatorItems RPC.
-	OperationsServiceListOperatorItemsProcedure = "/dayof.checkout.v1.OperationsService/ListOperatorItems"
-	// OperationsServiceResolveOperatorItemProcedure is the fully-qualified name of the
-	// OperationsService's ResolveOperatorItem RPC.
-	OperationsServiceResolveOperatorItemProcedure = "/dayof.checkout.v1.OperationsService/ResolveOperatorItem"
-	// OperationsServiceRaiseOperatorItemProcedure is the fully-qualified name of the
-	// OperationsService's RaiseOperatorItem RPC.
-	OperationsServiceRaiseOperatorItemProcedure = "/dayof.checkout.v1.OperationsService/RaiseOperatorItem"
+	// OperationsServiceListReviewCasesProcedure is the fully-qualified name of the OperationsService's
+	// ListReviewCases RPC.
+	OperationsServiceListReviewCasesProcedure = "/dayof.checkout.v1.OperationsService/ListReviewCases"
+	// OperationsServiceResolveReviewCaseProcedure is the fully-qualified name of the
+	// OperationsService's ResolveReviewCase RPC.
+	OperationsServiceResolveReviewCaseProcedure = "/dayof.checkout.v1.OperationsService/ResolveReviewCase"
+	// OperationsServiceRaiseReviewCaseProcedure is the fully-qualified name of the OperationsService's
+	// RaiseReviewCase RPC.
+	OperationsServiceRaiseReviewCaseProcedure = "/dayof.checkout.v1.OperationsService/RaiseReviewCase"
 )
 
 // OperationsServiceClient is a client for the dayof.checkout.v1.OperationsService service.
 type OperationsServiceClient interface {
-	// ListOperatorItems returns items, the newest first.
+	// ListReviewCases returns items, the newest first.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
-	ListOperatorItems(context.Context, *v1.ListOperatorItemsRequest) (*v1.ListOperatorItemsResponse, error)
-	// ResolveOperatorItem closes an item with a note. Problems: OPERATOR_ITEM_NOT_FOUND (not_found). Resolving a resolved
+	ListReviewCases(context.Context, *v1.ListReviewCasesRequest) (*v1.ListReviewCasesResponse, error)
+	// ResolveReviewCase closes an item with a note. Problems: REVIEW_CASE_NOT_FOUND (not_found). Resolving a resolved
 	// item succeeds and changes nothing.
-	ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error)
-	// RaiseOperatorItem raises an item once per kind and subject, for what another service cannot decide. Repeats return the
+	ResolveReviewCase(context.Context, *v1.ResolveReviewCaseRequest) (*v1.ResolveReviewCaseResponse, error)
+	// RaiseReviewCase raises an item once per kind and subject, for what another service cannot decide. Repeats return the
 	// item that is there, resolved or not. Problems: ORDER_NOT_FOUND (not_found) for an order that does not exist.
-	RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error)
+	RaiseReviewCase(context.Context, *v1.RaiseReviewCaseRequest) (*v1.RaiseReviewCaseResponse, error)
 }
 
 // NewOperationsServiceClient constructs a client for the dayof.checkout.v1.OperationsService
@@ -69,24 +69,24 @@ func NewOperationsServiceClient(httpClient connect.HTTPClient, baseURL string, o
 	baseURL = strings.TrimRight(baseURL, "/")
 	operationsServiceMethods := v1.File_dayof_checkout_v1_operations_service_proto.Services().ByName("OperationsService").Methods()
 	return &operationsServiceClient{
-		listOperatorItems: connect.NewClient[v1.ListOperatorItemsRequest, v1.ListOperatorItemsResponse](
+		listReviewCases: connect.NewClient[v1.ListReviewCasesRequest, v1.ListReviewCasesResponse](
 			httpClient,
-			baseURL+OperationsServiceListOperatorItemsProcedure,
-			connect.WithSchema(operationsServiceMethods.ByName("ListOperatorItems")),
+			baseURL+OperationsServiceListReviewCasesProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("ListReviewCases")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
-		resolveOperatorItem: connect.NewClient[v1.ResolveOperatorItemRequest, v1.ResolveOperatorItemResponse](
+		resolveReviewCase: connect.NewClient[v1.ResolveReviewCaseRequest, v1.ResolveReviewCaseResponse](
 			httpClient,
-			baseURL+OperationsServiceResolveOperatorItemProcedure,
-			connect.WithSchema(operationsServiceMethods.ByName("ResolveOperatorItem")),
+			baseURL+OperationsServiceResolveReviewCaseProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("ResolveReviewCase")),
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
-		raiseOperatorItem: connect.NewClient[v1.RaiseOperatorItemRequest, v1.RaiseOperatorItemResponse](
+		raiseReviewCase: connect.NewClient[v1.RaiseReviewCaseRequest, v1.RaiseReviewCaseResponse](
 			httpClient,
-			baseURL+OperationsServiceRaiseOperatorItemProcedure,
-			connect.WithSchema(operationsServiceMethods.ByName("RaiseOperatorItem")),
+			baseURL+OperationsServiceRaiseReviewCaseProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("RaiseReviewCase")),
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
@@ -95,32 +95,32 @@ func NewOperationsServiceClient(httpClient connect.HTTPClient, baseURL string, o
 
 // operationsServiceClient implements OperationsServiceClient.
 type operationsServiceClient struct {
-	listOperatorItems   *connect.Client[v1.ListOperatorItemsRequest, v1.ListOperatorItemsResponse]
-	resolveOperatorItem *connect.Client[v1.ResolveOperatorItemRequest, v1.ResolveOperatorItemResponse]
-	raiseOperatorItem   *connect.Client[v1.RaiseOperatorItemRequest, v1.RaiseOperatorItemResponse]
+	listReviewCases   *connect.Client[v1.ListReviewCasesRequest, v1.ListReviewCasesResponse]
+	resolveReviewCase *connect.Client[v1.ResolveReviewCaseRequest, v1.ResolveReviewCaseResponse]
+	raiseReviewCase   *connect.Client[v1.RaiseReviewCaseRequest, v1.RaiseReviewCaseResponse]
 }
 
-// ListOperatorItems calls dayof.checkout.v1.OperationsService.ListOperatorItems.
-func (c *operationsServiceClient) ListOperatorItems(ctx context.Context, req *v1.ListOperatorItemsRequest) (*v1.ListOperatorItemsResponse, error) {
-	response, err := c.listOperatorItems.CallUnary(ctx, connect.NewRequest(req))
+// ListReviewCases calls dayof.checkout.v1.OperationsService.ListReviewCases.
+func (c *operationsServiceClient) ListReviewCases(ctx context.Context, req *v1.ListReviewCasesRequest) (*v1.ListReviewCasesResponse, error) {
+	response, err := c.listReviewCases.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
 	return nil, err
 }
 
-// ResolveOperatorItem calls dayof.checkout.v1.OperationsService.ResolveOperatorItem.
-func (c *operationsServiceClient) ResolveOperatorItem(ctx context.Context, req *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error) {
-	response, err := c.resolveOperatorItem.CallUnary(ctx, connect.NewRequest(req))
+// ResolveReviewCase calls dayof.checkout.v1.OperationsService.ResolveReviewCase.
+func (c *operationsServiceClient) ResolveReviewCase(ctx context.Context, req *v1.ResolveReviewCaseRequest) (*v1.ResolveReviewCaseResponse, error) {
+	response, err := c.resolveReviewCase.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
 	return nil, err
 }
 
-// RaiseOperatorItem calls dayof.checkout.v1.OperationsService.RaiseOperatorItem.
-func (c *operationsServiceClient) RaiseOperatorItem(ctx context.Context, req *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error) {
-	response, err := c.raiseOperatorItem.CallUnary(ctx, connect.NewRequest(req))
+// RaiseReviewCase calls dayof.checkout.v1.OperationsService.RaiseReviewCase.
+func (c *operationsServiceClient) RaiseReviewCase(ctx context.Context, req *v1.RaiseReviewCaseRequest) (*v1.RaiseReviewCaseResponse, error) {
+	response, err := c.raiseReviewCase.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -129,16 +129,16 @@ func (c *operationsServiceClient) RaiseOperatorItem(ctx context.Context, req *v1
 
 // OperationsServiceHandler is an implementation of the dayof.checkout.v1.OperationsService service.
 type OperationsServiceHandler interface {
-	// ListOperatorItems returns items, the newest first.
+	// ListReviewCases returns items, the newest first.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
-	ListOperatorItems(context.Context, *v1.ListOperatorItemsRequest) (*v1.ListOperatorItemsResponse, error)
-	// ResolveOperatorItem closes an item with a note. Problems: OPERATOR_ITEM_NOT_FOUND (not_found). Resolving a resolved
+	ListReviewCases(context.Context, *v1.ListReviewCasesRequest) (*v1.ListReviewCasesResponse, error)
+	// ResolveReviewCase closes an item with a note. Problems: REVIEW_CASE_NOT_FOUND (not_found). Resolving a resolved
 	// item succeeds and changes nothing.
-	ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error)
-	// RaiseOperatorItem raises an item once per kind and subject, for what another service cannot decide. Repeats return the
+	ResolveReviewCase(context.Context, *v1.ResolveReviewCaseRequest) (*v1.ResolveReviewCaseResponse, error)
+	// RaiseReviewCase raises an item once per kind and subject, for what another service cannot decide. Repeats return the
 	// item that is there, resolved or not. Problems: ORDER_NOT_FOUND (not_found) for an order that does not exist.
-	RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error)
+	RaiseReviewCase(context.Context, *v1.RaiseReviewCaseRequest) (*v1.RaiseReviewCaseResponse, error)
 }
 
 // NewOperationsServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -148,35 +148,35 @@ type OperationsServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewOperationsServiceHandler(svc OperationsServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	operationsServiceMethods := v1.File_dayof_checkout_v1_operations_service_proto.Services().ByName("OperationsService").Methods()
-	operationsServiceListOperatorItemsHandler := connect.NewUnaryHandlerSimple(
-		OperationsServiceListOperatorItemsProcedure,
-		svc.ListOperatorItems,
-		connect.WithSchema(operationsServiceMethods.ByName("ListOperatorItems")),
+	operationsServiceListReviewCasesHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceListReviewCasesProcedure,
+		svc.ListReviewCases,
+		connect.WithSchema(operationsServiceMethods.ByName("ListReviewCases")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
-	operationsServiceResolveOperatorItemHandler := connect.NewUnaryHandlerSimple(
-		OperationsServiceResolveOperatorItemProcedure,
-		svc.ResolveOperatorItem,
-		connect.WithSchema(operationsServiceMethods.ByName("ResolveOperatorItem")),
+	operationsServiceResolveReviewCaseHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceResolveReviewCaseProcedure,
+		svc.ResolveReviewCase,
+		connect.WithSchema(operationsServiceMethods.ByName("ResolveReviewCase")),
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
-	operationsServiceRaiseOperatorItemHandler := connect.NewUnaryHandlerSimple(
-		OperationsServiceRaiseOperatorItemProcedure,
-		svc.RaiseOperatorItem,
-		connect.WithSchema(operationsServiceMethods.ByName("RaiseOperatorItem")),
+	operationsServiceRaiseReviewCaseHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceRaiseReviewCaseProcedure,
+		svc.RaiseReviewCase,
+		connect.WithSchema(operationsServiceMethods.ByName("RaiseReviewCase")),
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/dayof.checkout.v1.OperationsService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case OperationsServiceListOperatorItemsProcedure:
-			operationsServiceListOperatorItemsHandler.ServeHTTP(w, r)
-		case OperationsServiceResolveOperatorItemProcedure:
-			operationsServiceResolveOperatorItemHandler.ServeHTTP(w, r)
-		case OperationsServiceRaiseOperatorItemProcedure:
-			operationsServiceRaiseOperatorItemHandler.ServeHTTP(w, r)
+		case OperationsServiceListReviewCasesProcedure:
+			operationsServiceListReviewCasesHandler.ServeHTTP(w, r)
+		case OperationsServiceResolveReviewCaseProcedure:
+			operationsServiceResolveReviewCaseHandler.ServeHTTP(w, r)
+		case OperationsServiceRaiseReviewCaseProcedure:
+			operationsServiceRaiseReviewCaseHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -186,14 +186,14 @@ func NewOperationsServiceHandler(svc OperationsServiceHandler, opts ...connect.H
 // UnimplementedOperationsServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedOperationsServiceHandler struct{}
 
-func (UnimplementedOperationsServiceHandler) ListOperatorItems(context.Context, *v1.ListOperatorItemsRequest) (*v1.ListOperatorItemsResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.ListOperatorItems is not implemented"))
+func (UnimplementedOperationsServiceHandler) ListReviewCases(context.Context, *v1.ListReviewCasesRequest) (*v1.ListReviewCasesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.ListReviewCases is not implemented"))
 }
 
-func (UnimplementedOperationsServiceHandler) ResolveOperatorItem(context.Context, *v1.ResolveOperatorItemRequest) (*v1.ResolveOperatorItemResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.ResolveOperatorItem is not implemented"))
+func (UnimplementedOperationsServiceHandler) ResolveReviewCase(context.Context, *v1.ResolveReviewCaseRequest) (*v1.ResolveReviewCaseResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.ResolveReviewCase is not implemented"))
 }
 
-func (UnimplementedOperationsServiceHandler) RaiseOperatorItem(context.Context, *v1.RaiseOperatorItemRequest) (*v1.RaiseOperatorItemResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.RaiseOperatorItem is not implemented"))
+func (UnimplementedOperationsServiceHandler) RaiseReviewCase(context.Context, *v1.RaiseReviewCaseRequest) (*v1.RaiseReviewCaseResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OperationsService.RaiseReviewCase is not implemented"))
 }

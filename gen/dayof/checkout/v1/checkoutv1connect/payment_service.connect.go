@@ -60,7 +60,7 @@ const (
 type PaymentServiceClient interface {
 	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's walk; the
 	// answer comes when the order is completed or after 5 s at the latest. A captured intent that does not fit its order
-	// (amount, currency, mode, owner) issues nothing and raises an operator item.
+	// (amount, currency, mode, owner) issues nothing and raises a review case.
 	RecordPayment(context.Context, *v1.RecordPaymentRequest) (*v1.RecordPaymentResponse, error)
 	// RecordCharge stores what is known of a charge: its intent, what was captured, its balance transaction. A captured
 	// charge is the same fact as a succeeded intent. A balance transaction makes Stripe's fee be posted.
@@ -69,7 +69,7 @@ type PaymentServiceClient interface {
 	RecordRefund(context.Context, *v1.RecordRefundRequest) (*v1.RecordRefundResponse, error)
 	// RecordDispute stores what is known of a dispute by its rank, and its balance transactions.
 	RecordDispute(context.Context, *v1.RecordDisputeRequest) (*v1.RecordDisputeResponse, error)
-	// RecordFraudWarning stores an issuer's suspicion and raises an operator item. Where the setting says so, an actionable
+	// RecordFraudWarning stores an issuer's suspicion and raises a review case. Where the setting says so, an actionable
 	// warning refunds what is not used yet, before the event begins.
 	RecordFraudWarning(context.Context, *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error)
 	// RecordReview stores a manual review. Where the setting says so, tickets are held back while one is open, and after one
@@ -220,7 +220,7 @@ func (c *paymentServiceClient) RecordSessionEnd(ctx context.Context, req *v1.Rec
 type PaymentServiceHandler interface {
 	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's walk; the
 	// answer comes when the order is completed or after 5 s at the latest. A captured intent that does not fit its order
-	// (amount, currency, mode, owner) issues nothing and raises an operator item.
+	// (amount, currency, mode, owner) issues nothing and raises a review case.
 	RecordPayment(context.Context, *v1.RecordPaymentRequest) (*v1.RecordPaymentResponse, error)
 	// RecordCharge stores what is known of a charge: its intent, what was captured, its balance transaction. A captured
 	// charge is the same fact as a succeeded intent. A balance transaction makes Stripe's fee be posted.
@@ -229,7 +229,7 @@ type PaymentServiceHandler interface {
 	RecordRefund(context.Context, *v1.RecordRefundRequest) (*v1.RecordRefundResponse, error)
 	// RecordDispute stores what is known of a dispute by its rank, and its balance transactions.
 	RecordDispute(context.Context, *v1.RecordDisputeRequest) (*v1.RecordDisputeResponse, error)
-	// RecordFraudWarning stores an issuer's suspicion and raises an operator item. Where the setting says so, an actionable
+	// RecordFraudWarning stores an issuer's suspicion and raises a review case. Where the setting says so, an actionable
 	// warning refunds what is not used yet, before the event begins.
 	RecordFraudWarning(context.Context, *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error)
 	// RecordReview stores a manual review. Where the setting says so, tickets are held back while one is open, and after one

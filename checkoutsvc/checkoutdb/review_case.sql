@@ -1,31 +1,31 @@
--- name: InsertOperatorItem :exec
--- InsertOperatorItem raises an item once per kind and subject.
-insert into operator_items (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
+-- name: InsertReviewCase :exec
+-- InsertReviewCase raises an item once per kind and subject.
+insert into review_cases (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (kind, subject) do nothing;
 
--- name: ListOperatorItems :many
+-- name: ListReviewCases :many
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
-from operator_items
+from review_cases
 where (create_time, id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
     and (sqlc.arg(order_id)::text = '' or order_id = sqlc.arg(order_id)::text)
     and (sqlc.arg(include_resolved)::boolean or resolve_time is null)
 order by create_time desc, id desc
 limit sqlc.arg(page_size);
 
--- name: ResolveOperatorItem :exec
-update operator_items set resolve_time = $2, resolve_note = $3 where id = $1 and resolve_time is null;
+-- name: ResolveReviewCase :exec
+update review_cases set resolve_time = $2, resolve_note = $3 where id = $1 and resolve_time is null;
 
--- name: GetOperatorItem :one
+-- name: GetReviewCase :one
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
-from operator_items where id = $1;
+from review_cases where id = $1;
 
--- name: RaiseOperatorItem :execrows
--- RaiseOperatorItem is InsertOperatorItem that tells whether the item is new.
-insert into operator_items (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
+-- name: RaiseReviewCase :execrows
+-- RaiseReviewCase is InsertReviewCase that tells whether the item is new.
+insert into review_cases (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (kind, subject) do nothing;
 
--- name: FindOperatorItem :one
+-- name: FindReviewCase :one
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
-from operator_items where kind = $1 and subject = $2;
+from review_cases where kind = $1 and subject = $2;
