@@ -60,10 +60,9 @@ func (m *meter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)
 // median of the sales leaves out what Postgres does by itself.
 func TestCheckoutBudget(t *testing.T) {
 	w := newWorldAlone(t)
-	stopped := w.replicas[0]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := stopped.service.Stop(ctx); err != nil {
+	if err := w.replicas[0].service.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
 	m := &meter{}
@@ -75,7 +74,7 @@ func TestCheckoutBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	stopped.service.Pool = pool
+	stopped := w.newReplica(pool)
 	signals := map[string]func(s *checkoutv1.StartCheckoutResponse, key string) error{
 		"webhook": func(s *checkoutv1.StartCheckoutResponse, key string) error {
 			_, err := stopped.payments.RecordPayment(w.keyed(key), paid(s.GetOrder()))

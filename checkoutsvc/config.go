@@ -3,6 +3,8 @@ package checkoutsvc
 import (
 	"time"
 
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/receipt"
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
@@ -13,18 +15,18 @@ type Config struct {
 	// HoldDuration is for how long stock is kept for an unpaid order.
 	HoldDuration time.Duration
 
-	// WalkDeadline ends one attempt of a walk; it is shorter than WalkLease, so that a walker that lives has stopped
-	// before another one starts.
-	WalkDeadline time.Duration
-	// WalkLease is for how long an order belongs to its walker.
-	WalkLease time.Duration
-	// CallerWait is the longest that a caller waits for a walk.
+	// AttemptDeadline ends one attempt to fulfil an order; it is shorter than AttemptLease, so that an attempt that lives
+	// has stopped before another one starts.
+	AttemptDeadline time.Duration
+	// AttemptLease is for how long an order belongs to its attempt.
+	AttemptLease time.Duration
+	// CallerWait is the longest that a caller waits for an attempt.
 	CallerWait time.Duration
-	// SweepInterval is how often a replica looks for due orders and holds.
+	// SweepInterval is how often a replica searches for due orders and holds.
 	SweepInterval time.Duration
-	// BackoffMin and BackoffMax bound the wait between attempts of a walk.
+	// BackoffMin and BackoffMax bound the wait between attempts.
 	BackoffMin, BackoffMax time.Duration
-	// BlockedAfter is how long a walk may fail before an operator hears of it.
+	// BlockedAfter is how long fulfilment may fail before people are alerted.
 	BlockedAfter time.Duration
 	// RefundApplicationFee says whether the platform gives its fee back with a refund.
 	RefundApplicationFee bool
@@ -35,7 +37,7 @@ type Config struct {
 	ReviewHoldsDelivery bool
 	// DisputeReminders are how long before the end of the time for evidence people are told, comma separated.
 	DisputeReminders string
-	// GiveUpAfter is how long a walk may fail before the order is given up and refunded.
+	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
 	GiveUpAfter time.Duration
 
 	// CodeKeys are the seeds of the Ed25519 keys that sign ticket codes, base64 of 32 bytes each; the last one signs,
@@ -62,16 +64,16 @@ type Config struct {
 	ConsoleURL string
 }
 
-// LoadConfig reads the settings of checkoutsvc. Problems are told by the loader.
+// LoadConfig reads the settings of checkoutsvc. Problems are reported by the loader.
 func LoadConfig(l *config.Loader) Config {
 	return Config{
-		Livemode:     l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
-		HoldDuration: l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
-		WalkDeadline: l.Duration("DAYOF_CHECKOUT_WALK_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
-		WalkLease:    l.Duration("DAYOF_CHECKOUT_WALK_LEASE", 8*time.Second, "how long an order belongs to the replica that walks it"),
-		CallerWait:   l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a caller waits for a walk before it is answered in_progress"),
+		Livemode:        l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
+		HoldDuration:    l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
+		AttemptDeadline: l.Duration("DAYOF_CHECKOUT_ATTEMPT_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
+		AttemptLease:    l.Duration("DAYOF_CHECKOUT_ATTEMPT_LEASE", 8*time.Second, "how long an order belongs to the replica that attempts it"),
+		CallerWait:      l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a caller waits for an attempt before it is answered in_progress"),
 		SweepInterval: l.Duration("DAYOF_CHECKOUT_SWEEP_INTERVAL", 2*time.Second,
-			"how often a replica looks for orders and holds that are due"),
+			"how often a replica searches for orders and holds that are due"),
 		BackoffMin:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MIN", 500*time.Millisecond, "shortest wait after a failed attempt"),
 		BackoffMax:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MAX", 30*time.Second, "longest wait after a failed attempt"),
 		BlockedAfter:         l.Duration("DAYOF_CHECKOUT_BLOCKED_AFTER", time.Minute, "how long fulfilment may fail before an operator is alerted"),
@@ -95,4 +97,18 @@ func LoadConfig(l *config.Loader) Config {
 		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
 		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
 	}
+}
+
+// policy is what the rules of an order need of it.
+func (c Config) policy(codeKeyVersion int32) order.Policy {
+	return order.Policy{
+		Livemode: c.Livemode, Lease: c.AttemptLease, BlockedAfter: c.BlockedAfter, GiveUpAfter: c.GiveUpAfter,
+		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
+		ReviewHoldsDelivery: c.ReviewHoldsDelivery, CodeKeyVersion: codeKeyVersion, NewID: newID,
+	}
+}
+
+// mail is what mailing receipts needs of it.
+func (c Config) mail() receipt.Config {
+	return receipt.Config{SMTPAddress: c.SMTPAddress, SMTPUser: c.SMTPUser, SMTPPassword: c.SMTPPassword, MailFrom: c.MailFrom}
 }

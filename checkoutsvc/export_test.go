@@ -4,10 +4,12 @@ import (
 	"context"
 
 	"github.com/riverqueue/river"
+
+	"github.com/dayof/dayof/checkoutsvc/refund"
 )
 
-// RemindOfDisputes runs the periodic look for disputes that want evidence.
-func (s *Service) RemindOfDisputes(ctx context.Context) error { return s.remindOfDisputes(ctx) }
+// RemindOfDisputes runs the periodic search for disputes that want evidence.
+func (s *Service) RemindOfDisputes(ctx context.Context) error { return s.reminder.Remind(ctx) }
 
 // SendRefund is the job that asks Stripe for a refund.
-func SendRefund(refundID string) river.JobArgs { return sendRefundArgs{RefundID: refundID} }
+func SendRefund(refundID string) river.JobArgs { return refund.SendRefundArgs{RefundID: refundID} }

@@ -21,7 +21,7 @@ import (
 
 // impatient shortens every wait of the walk.
 func impatient(c *checkoutsvc.Config) {
-	c.WalkDeadline, c.WalkLease, c.CallerWait = 300*time.Millisecond, 500*time.Millisecond, 50*time.Millisecond
+	c.AttemptDeadline, c.AttemptLease, c.CallerWait = 300*time.Millisecond, 500*time.Millisecond, 50*time.Millisecond
 	c.BackoffMin, c.BackoffMax = 20*time.Millisecond, 50*time.Millisecond
 }
 
@@ -117,7 +117,7 @@ func TestOrphanedOrderIsTakenUpByAnotherReplica(t *testing.T) {
 func TestOvertakenWalkerChangesNothing(t *testing.T) {
 	w := newWorld(t, func(c *checkoutsvc.Config) {
 		impatient(c)
-		c.WalkDeadline, c.WalkLease = 20*time.Second, 21*time.Second // the walker does not notice its own age
+		c.AttemptDeadline, c.AttemptLease = 20*time.Second, 21*time.Second // the walker does not notice its own age
 	})
 	first := make(chan struct{})
 	release := make(chan struct{})

@@ -1,8 +1,18 @@
 package checkoutsvc
 
 import (
+	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/dayof/dayof/checkoutsvc/booking"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/payment"
+	"github.com/dayof/dayof/checkoutsvc/receipt"
+	"github.com/dayof/dayof/checkoutsvc/refund"
+	"github.com/dayof/dayof/checkoutsvc/ticketpass"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
@@ -13,19 +23,65 @@ const outsideTimeout = 40 * time.Second
 // exhausted then is an alert and a dead letter that an operator retries.
 const moneyAttempts = 32
 
-// registerJobs names the policy of every kind of job. Each is safe to run twice.
-func (s *Service) registerJobs() {
+// workers are the parts of the service that do jobs.
+type workers struct {
+	booking  *booking.Jobs
+	refunds  *refund.Refunds
+	payments *payment.Payments
+	passes   *ticketpass.Jobs
+	mailer   *receipt.Mailer
+}
+
+// register names the policy of every kind of job. Each is safe to run twice.
+func (w workers) register(r *jobs.Registry) {
 	money := jobs.Policy{MaxAttempts: moneyAttempts, Timeout: outsideTimeout}
-	jobs.Register(s.Jobs, money, s.settleReceipt)
-	jobs.Register(s.Jobs, money, s.sendRefund)
-	jobs.Register(s.Jobs, money, s.postRefund)
-	jobs.Register(s.Jobs, money, s.recordFee)
-	jobs.Register(s.Jobs, money, s.postDisputeFunds)
-	jobs.Register(s.Jobs, money, s.postDisputeLoss)
-	jobs.Register(s.Jobs, money, s.cancelIntents)
-	jobs.Register(s.Jobs, money, s.refundFraud)
-	s.Jobs.Periodic("remind_of_disputes", reminderInterval, s.remindOfDisputes)
-	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, s.voidPass)
-	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, s.suspendPass)
-	jobs.Register(s.Jobs, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}, s.sendReceipt)
+	jobs.Register(r, money, w.booking.SettleReceipt)
+	jobs.Register(r, money, w.booking.PostRefund)
+	jobs.Register(r, money, w.booking.RecordFee)
+	jobs.Register(r, money, w.booking.PostDisputeFunds)
+	jobs.Register(r, money, w.booking.PostDisputeLoss)
+	jobs.Register(r, money, w.refunds.SendRefund)
+	jobs.Register(r, money, w.refunds.RefundFraud)
+	jobs.Register(r, money, w.payments.CancelIntents)
+	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.VoidPass)
+	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.SuspendPass)
+	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}, w.mailer.SendReceipt)
+}
+
+// jobOf is the job that does an order's work. Arguments are ids, never state.
+func jobOf(orderID string, w order.Work) river.JobArgs {
+	switch w.Kind {
+	case order.WorkRecordFee:
+		return booking.RecordFeeArgs{OrderID: orderID, PaymentIntentRow: w.ID}
+	case order.WorkSendReceipt:
+		return receipt.SendReceiptArgs{OrderID: orderID}
+	case order.WorkSendRefund:
+		return refund.SendRefundArgs{RefundID: w.ID}
+	case order.WorkPostRefund:
+		return booking.PostRefundArgs{RefundID: w.ID}
+	case order.WorkSettleReceipt:
+		return booking.SettleReceiptArgs{RefundID: w.ID}
+	case order.WorkPostDisputeFunds:
+		return booking.PostDisputeFundsArgs{OrderID: orderID, BalanceTransactionID: w.ID}
+	case order.WorkPostDisputeLoss:
+		return booking.PostDisputeLossArgs{OrderID: orderID, DisputeID: w.ID}
+	case order.WorkCancelIntents:
+		return payment.CancelIntentsArgs{OrderID: orderID}
+	case order.WorkRefundFraud:
+		return refund.RefundFraudArgs{FraudWarningID: w.ID}
+	case order.WorkVoidPass:
+		return ticketpass.VoidPassArgs{TicketID: w.ID}
+	case order.WorkSuspendPass:
+		return ticketpass.SuspendPassArgs{TicketID: w.ID}
+	}
+	panic("no job does the work " + string(w.Kind))
+}
+
+// enqueue inserts the jobs of an order's work in the transaction of the rows that it follows from.
+func (s *Service) enqueue(ctx context.Context, tx pgx.Tx, orderID string, work []order.Work) error {
+	var args []river.JobArgs
+	for _, w := range work {
+		args = append(args, jobOf(orderID, w))
+	}
+	return s.Jobs.InsertTx(ctx, tx, args...)
 }

@@ -1,21 +1,15 @@
 // Package checkoutsvc takes a buyer from a cart click to valid tickets: catalogue, holds, orders, tickets, payment
-// facts, refunds and admission.
+// facts, refunds and admission. This package puts the service together; what it does lies in the packages below it:
 //
-// An order is a row with two states. Its payment is derived from facts that merge in any order:
+//	catalog, checkout, payment, orders, account,   a package per proto service: handlers, each with what it uses
+//	admission, settlement, operations
+//	fulfilment, refund, booking, ticketpass,       work between them: attempts and jobs
+//	receipt, dispute
+//	orderstore, orderproto, stripeapi,             orders to and from rows, messages and Stripe
+//	ticketcode, ordertoken, wire
+//	order                                          the rules, pure; checkoutdb: SQL
 //
-//	awaiting_payment -> processing, authorized -> paid -> partially_refunded -> refunded
-//	      |                                         \-> disputed -> paid, charged_back
-//	      \-> canceled, expired, failed
-//
-// Its fulfilment is a short walk (fulfil.go):
-//
-//	none -> in_progress -> completed
-//	             | ^
-//	             v |   (after a minute)
-//	        ledger_blocked -> unfulfillable (given up, refunded)
-//
-// Invariant: a ticket is valid only after the ledger has its sale; captured money ends as a completed order, as a
-// refund, or as an open review case.
+// A package imports those of the lines below its own, and package payment those of fulfilment and refund.
 package checkoutsvc
 
 import (
@@ -23,16 +17,32 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	gonanoid "github.com/matoous/go-nanoid/v2"
 
+	"github.com/dayof/dayof/checkoutsvc/account"
+	"github.com/dayof/dayof/checkoutsvc/admission"
+	"github.com/dayof/dayof/checkoutsvc/booking"
+	"github.com/dayof/dayof/checkoutsvc/catalog"
+	"github.com/dayof/dayof/checkoutsvc/checkout"
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/checkoutsvc/dispute"
+	"github.com/dayof/dayof/checkoutsvc/fulfilment"
+	"github.com/dayof/dayof/checkoutsvc/operations"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orders"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/ordertoken"
+	"github.com/dayof/dayof/checkoutsvc/payment"
+	"github.com/dayof/dayof/checkoutsvc/receipt"
+	"github.com/dayof/dayof/checkoutsvc/refund"
+	"github.com/dayof/dayof/checkoutsvc/settlement"
+	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/ticketcode"
+	"github.com/dayof/dayof/checkoutsvc/ticketpass"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
@@ -46,6 +56,7 @@ import (
 
 // Deps is what a Service stands on. All fields are required, but for StripeTransport and SendAlert.
 type Deps struct {
+	Config Config
 	Pool   *pgxpool.Pool
 	Passes passv1connect.PassServiceClient     // issues and voids passes
 	Ledger ledgerv1connect.LedgerServiceClient // posts money
@@ -57,67 +68,94 @@ type Deps struct {
 	SendAlert func(ctx context.Context, alert jobs.Alert) error
 }
 
-// Service implements CheckoutService, CatalogService, OrderService, PaymentService, AccountService, AdmissionService
-// and OperationsService. Make one with New.
+// Service is checkoutsvc put together. Make one with New.
 type Service struct {
-	Deps
-	Config Config
-	Jobs   *jobs.Registry
+	Jobs *jobs.Registry
 
-	q      checkoutdb.Queries
-	stripe stripeAPI
-	mail   *breaker.Breaker
-	codes  codes
-	// reminders are how long before the end of the time for evidence people are told, the longest first.
-	reminders []time.Duration
-	tokens    orderTokens
-	walks     sync.WaitGroup // walks that outlive their callers
-	dueWalks  atomic.Int64   // walks of due orders under way
-	walking   sync.Map       // *walking by order id
+	pool       *pgxpool.Pool
+	fulfilment *fulfilment.Fulfilment
+	reminder   *dispute.Reminder
+
+	catalog    *catalog.Service
+	checkout   *checkout.Service
+	payment    *payment.Service
+	orders     *orders.Service
+	account    *account.Service
+	admission  *admission.Service
+	settlement *settlement.Service
+	operations *operations.Service
 }
 
 // New returns a Service, or what is wrong with its configuration.
-func New(c Config, d Deps) (*Service, error) {
-	if c.WalkDeadline >= c.WalkLease {
-		return nil, fmt.Errorf("DAYOF_CHECKOUT_WALK_DEADLINE (%s) must be below DAYOF_CHECKOUT_WALK_LEASE (%s)", c.WalkDeadline, c.WalkLease)
+func New(d Deps) (*Service, error) {
+	c := d.Config
+	if c.AttemptDeadline >= c.AttemptLease {
+		return nil, fmt.Errorf("DAYOF_CHECKOUT_ATTEMPT_DEADLINE (%s) must be below DAYOF_CHECKOUT_ATTEMPT_LEASE (%s)", c.AttemptDeadline, c.AttemptLease)
 	}
-	if err := requireStripeKey(c.StripeKey); err != nil {
-		return nil, err
-	}
-	reminders, err := parseReminders(c.DisputeReminders)
+	reminders, err := dispute.ParseBefore(c.DisputeReminders)
 	if err != nil {
 		return nil, err
 	}
-	codes, err := newCodes(c.CodeKeys)
+	codes, err := ticketcode.NewKeys(c.CodeKeys)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := newOrderTokens(c.OrderTokenKeys)
+	tokens, err := ordertoken.NewKeys(c.OrderTokenKeys)
 	if err != nil {
 		return nil, err
 	}
-	if d.StripeTransport == nil {
-		d.StripeTransport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second,
-		}
+	stripe, err := stripeapi.New(stripeapi.Config{
+		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
+	})
+	if err != nil {
+		return nil, err
 	}
 	s := &Service{
-		Deps: d, Config: c, codes: codes, tokens: tokens, reminders: reminders,
-		stripe: newStripeAPI(c, d.StripeTransport, breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger, IsFailure: stripeAway})),
-		mail:   breaker.New(breaker.Config{Party: "mail", Logger: d.Logger}),
+		pool: d.Pool,
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: c.ConsoleURL + "/dlq/checkout/",
 		}),
 	}
-	s.registerJobs()
-	s.Jobs.Sweep("walk due orders", c.SweepInterval, func(ctx context.Context) error {
-		_, err := s.sweepOrders(ctx)
-		return err
-	})
-	s.Jobs.Sweep("expire holds", c.SweepInterval, func(ctx context.Context) error {
-		_, err := s.expireHolds(ctx)
-		return err
-	})
+	orderLink := func(orderID string) string { return c.ConsoleURL + "/orders/" + orderID }
+	store := &orderstore.Store{Pool: d.Pool, Clock: d.Clock, Policy: c.policy(codes.Current()), Enqueue: s.enqueue, Link: orderLink}
+	refunds := &refund.Refunds{Orders: store, Stripe: stripe}
+	s.fulfilment = &fulfilment.Fulfilment{
+		Config: fulfilment.Config{
+			Deadline: c.AttemptDeadline, Lease: c.AttemptLease, CallerWait: c.CallerWait, BackoffMin: c.BackoffMin, BackoffMax: c.BackoffMax,
+		},
+		Orders: store, Passes: d.Passes, Ledger: d.Ledger, Codes: codes, Logger: d.Logger,
+	}
+	payments := &payment.Payments{Orders: store, Stripe: stripe, Fulfilment: s.fulfilment}
+	s.reminder = &dispute.Reminder{Pool: d.Pool, Clock: d.Clock, Before: reminders, Link: orderLink}
+
+	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: newID}
+	s.checkout = &checkout.Service{Orders: store, Payments: payments, Codes: codes, Tokens: tokens, HoldDuration: c.HoldDuration}
+	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
+	s.orders = &orders.Service{Orders: store, Codes: codes}
+	s.account = &account.Service{
+		Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: newID,
+		Link: func(id string) string { return c.ConsoleURL + "/accounts/" + id },
+	}
+	s.admission = &admission.Service{Orders: store, Codes: codes}
+	s.settlement = &settlement.Service{Pool: d.Pool}
+	s.operations = &operations.Service{Pool: d.Pool, Clock: d.Clock, NewID: newID}
+
+	workers{
+		booking: &booking.Jobs{
+			Orders: store, Ledger: d.Ledger, Stripe: stripe, FetchRefunds: refunds.Fetch,
+			Insert: func(ctx context.Context, orderID string, w order.Work) error {
+				return s.Jobs.Insert(ctx, jobOf(orderID, w))
+			},
+		},
+		refunds: refunds, payments: payments,
+		passes: &ticketpass.Jobs{Orders: store, Passes: d.Passes, Codes: codes},
+		mailer: &receipt.Mailer{
+			Config: c.mail(), Orders: store, Passes: d.Passes, Breaker: breaker.New(breaker.Config{Party: "mail", Logger: d.Logger}),
+		},
+	}.register(s.Jobs)
+	s.Jobs.Periodic("remind_of_disputes", dispute.Interval, s.reminder.Remind)
+	s.Jobs.Sweep("attempt due orders", c.SweepInterval, s.fulfilment.AttemptDueOrders)
+	s.Jobs.Sweep("expire holds", c.SweepInterval, s.checkout.ExpireHolds)
 	s.Jobs.Periodic("delete_idempotency_keys", time.Hour, func(ctx context.Context) error {
 		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
 		return err
@@ -136,47 +174,11 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 // Start begins background work: jobs and the sweeps for due orders and holds.
 func (s *Service) Start(ctx context.Context) error { return s.Jobs.Start(ctx) }
 
-// Stop ends background work and waits for walks whose callers are gone.
+// Stop ends background work and waits for attempts whose callers are gone.
 func (s *Service) Stop(ctx context.Context) error {
 	err := s.Jobs.Stop(ctx)
-	s.walks.Wait() // each has a deadline of its own
+	s.fulfilment.Wait()
 	return err
-}
-
-// Policy says who may call what. Buyers' methods are open here and check the order access token themselves.
-func Policy() rpc.Policy {
-	return rpc.Policy{
-		checkoutv1connect.CheckoutServiceStartCheckoutProcedure:       rpc.RolePublic,
-		checkoutv1connect.CheckoutServiceCompleteCheckoutProcedure:    rpc.RolePublic,
-		checkoutv1connect.CheckoutServiceGetOrderProcedure:            rpc.RolePublic,
-		checkoutv1connect.CatalogServiceGetEventProcedure:             rpc.RolePublic,
-		checkoutv1connect.CatalogServiceListEventsProcedure:           rpc.RolePublic,
-		checkoutv1connect.CatalogServiceGetVariantProcedure:           rpc.RolePublic,
-		checkoutv1connect.CatalogServiceListVariantsProcedure:         rpc.RolePublic,
-		checkoutv1connect.CatalogServiceCreateEventProcedure:          rpc.RoleOperator,
-		checkoutv1connect.CatalogServiceCreateProductProcedure:        rpc.RoleOperator,
-		checkoutv1connect.CatalogServiceCreateVariantProcedure:        rpc.RoleOperator,
-		checkoutv1connect.CatalogServiceCreateVariantVersionProcedure: rpc.RoleOperator,
-		checkoutv1connect.OrderServiceGetOrderDetailsProcedure:        rpc.RoleOperator,
-		checkoutv1connect.SettlementServiceListOrderMoneyProcedure:    rpc.RoleOperator,
-		checkoutv1connect.OrderServiceListOrdersProcedure:             rpc.RoleOperator,
-		checkoutv1connect.OrderServiceRefundOrderProcedure:            rpc.RoleOperator,
-		checkoutv1connect.PaymentServiceRecordPaymentProcedure:        rpc.RoleOperator,
-		checkoutv1connect.PaymentServiceRecordChargeProcedure:         rpc.RoleOperator,
-		checkoutv1connect.PaymentServiceRecordRefundProcedure:         rpc.RoleOperator,
-		checkoutv1connect.PaymentServiceRecordDisputeProcedure:        rpc.RoleOperator,
-		checkoutv1connect.PaymentServiceRecordFraudWarningProcedure:   rpc.RoleOperator,
-		checkoutv1connect.PaymentServiceRecordReviewProcedure:         rpc.RoleOperator,
-		checkoutv1connect.PaymentServiceRecordSessionEndProcedure:     rpc.RoleOperator,
-		checkoutv1connect.AccountServiceRecordAccountProcedure:        rpc.RoleOperator,
-		checkoutv1connect.AccountServiceGetAccountProcedure:           rpc.RoleOperator,
-		checkoutv1connect.AccountServiceListAccountsProcedure:         rpc.RoleOperator,
-		checkoutv1connect.AdmissionServiceCheckTicketProcedure:        rpc.RoleOperator,
-		checkoutv1connect.AdmissionServiceGetCodeKeysProcedure:        rpc.RoleOperator,
-		checkoutv1connect.OperationsServiceListReviewCasesProcedure:   rpc.RoleOperator,
-		checkoutv1connect.OperationsServiceResolveReviewCaseProcedure: rpc.RoleOperator,
-		checkoutv1connect.OperationsServiceRaiseReviewCaseProcedure:   rpc.RoleOperator,
-	}
 }
 
 // Handlers returns the services' handlers.
@@ -184,24 +186,18 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	var services []rpc.Service
 	add := func(name string) func(path string, h http.Handler) {
 		return func(path string, h http.Handler) {
-			services = append(services, rpc.Service{Name: name, Path: path, Handler: h, Health: s.Pool.Ping})
+			services = append(services, rpc.Service{Name: name, Path: path, Handler: h, Health: s.pool.Ping})
 		}
 	}
-	add(checkoutv1connect.CheckoutServiceName)(checkoutv1connect.NewCheckoutServiceHandler(s, opts...))
-	add(checkoutv1connect.CatalogServiceName)(checkoutv1connect.NewCatalogServiceHandler(s, opts...))
-	add(checkoutv1connect.OrderServiceName)(checkoutv1connect.NewOrderServiceHandler(s, opts...))
-	add(checkoutv1connect.PaymentServiceName)(checkoutv1connect.NewPaymentServiceHandler(s, opts...))
-	add(checkoutv1connect.AccountServiceName)(checkoutv1connect.NewAccountServiceHandler(s, opts...))
-	add(checkoutv1connect.AdmissionServiceName)(checkoutv1connect.NewAdmissionServiceHandler(s, opts...))
-	add(checkoutv1connect.SettlementServiceName)(checkoutv1connect.NewSettlementServiceHandler(s, opts...))
-	add(checkoutv1connect.OperationsServiceName)(checkoutv1connect.NewOperationsServiceHandler(s, opts...))
+	add(checkoutv1connect.CheckoutServiceName)(checkoutv1connect.NewCheckoutServiceHandler(s.checkout, opts...))
+	add(checkoutv1connect.CatalogServiceName)(checkoutv1connect.NewCatalogServiceHandler(s.catalog, opts...))
+	add(checkoutv1connect.OrderServiceName)(checkoutv1connect.NewOrderServiceHandler(s.orders, opts...))
+	add(checkoutv1connect.PaymentServiceName)(checkoutv1connect.NewPaymentServiceHandler(s.payment, opts...))
+	add(checkoutv1connect.AccountServiceName)(checkoutv1connect.NewAccountServiceHandler(s.account, opts...))
+	add(checkoutv1connect.AdmissionServiceName)(checkoutv1connect.NewAdmissionServiceHandler(s.admission, opts...))
+	add(checkoutv1connect.SettlementServiceName)(checkoutv1connect.NewSettlementServiceHandler(s.settlement, opts...))
+	add(checkoutv1connect.OperationsServiceName)(checkoutv1connect.NewOperationsServiceHandler(s.operations, opts...))
 	return services
-}
-
-// inTx runs f in a transaction. A commit error is an unknown outcome: whoever calls repeats the whole with the same
-// key, or reads again.
-func (s *Service) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.Pool, f)
 }
 
 // idAlphabet has no - and no _: they look like flags on a command line and break ledger accounts.

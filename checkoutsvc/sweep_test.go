@@ -33,7 +33,7 @@ func TestManyOrphansAreTakenUpAtOnce(t *testing.T) {
 	w.ledger.fail(nil)
 	w.addReplica(func(c *checkoutsvc.Config) {
 		c.SweepInterval = time.Hour
-		c.WalkDeadline, c.WalkLease = 20*time.Second, 21*time.Second // however slow the machine, none is tried twice
+		c.AttemptDeadline, c.AttemptLease = 20*time.Second, 21*time.Second // however slow the machine, none is tried twice
 	})
 	for _, o := range orphans {
 		w.waitFor(o.GetId(), "completed", fulfilmentIs(checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED))

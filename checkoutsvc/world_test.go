@@ -128,6 +128,16 @@ func newWorldAlone(t *testing.T, opts ...option) *world {
 // addReplica starts one more checkoutsvc on the same database.
 func (w *world) addReplica(opts ...option) *replica {
 	w.t.Helper()
+	r := w.newReplica(w.pool, opts...)
+	if err := r.service.Start(w.t.Context()); err != nil {
+		w.t.Fatalf("start service: %v", err)
+	}
+	return r
+}
+
+// newReplica is addReplica without background work, on a pool of the caller's.
+func (w *world) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
+	w.t.Helper()
 	c := w.config
 	for _, o := range opts {
 		o(&c)
@@ -137,16 +147,13 @@ func (w *world) addReplica(opts ...option) *replica {
 	}
 	passHTTP, passOpts := rpc.Dial(dial(w.peers[0]))
 	ledgerHTTP, ledgerOpts := rpc.Dial(dial(w.peers[1]))
-	s, err := checkoutsvc.New(c, checkoutsvc.Deps{
-		Pool: w.pool, Clock: clock.System{}, Logger: w.logger(),
+	s, err := checkoutsvc.New(checkoutsvc.Deps{
+		Config: c, Pool: pool, Clock: clock.System{}, Logger: w.logger(),
 		Passes: passv1connect.NewPassServiceClient(passHTTP, w.peers[0], passOpts...),
 		Ledger: ledgerv1connect.NewLedgerServiceClient(ledgerHTTP, w.peers[1], ledgerOpts...),
 	})
 	if err != nil {
 		w.t.Fatalf("new service: %v", err)
-	}
-	if err := s.Start(w.t.Context()); err != nil {
-		w.t.Fatalf("start service: %v", err)
 	}
 	w.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -86,7 +86,7 @@ func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant
 
 // impatient shortens the times after which an order is blocked and given up.
 var impatient = map[string]string{
-	"DAYOF_CHECKOUT_WALK_DEADLINE": "2s", "DAYOF_CHECKOUT_WALK_LEASE": "3s", "DAYOF_CHECKOUT_BACKOFF_MAX": "500ms",
+	"DAYOF_CHECKOUT_ATTEMPT_DEADLINE": "2s", "DAYOF_CHECKOUT_ATTEMPT_LEASE": "3s", "DAYOF_CHECKOUT_BACKOFF_MAX": "500ms",
 	"DAYOF_CHECKOUT_BLOCKED_AFTER": "1s", "DAYOF_CHECKOUT_GIVE_UP_AFTER": "6s", "DAYOF_CHECKOUT_SWEEP_INTERVAL": "500ms",
 }
 

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-const beginAccountLook = `-- name: BeginAccountLook :one
+const beginAccountFetch = `-- name: BeginAccountFetch :one
 insert into stripe_accounts (id, fetches_begun, create_time) values ($1, 1, $2)
 on conflict (id) do update set fetches_begun = stripe_accounts.fetches_begun + 1
 returning fetches_begun
 `
 
-// BeginAccountLook numbers a look at Stripe before it is made.
-func (q *Queries) BeginAccountLook(ctx context.Context, db DBTX, iD string, createTime time.Time) (int64, error) {
-	row := db.QueryRow(ctx, beginAccountLook, iD, createTime)
+// BeginAccountFetch numbers a look at Stripe before it is made.
+func (q *Queries) BeginAccountFetch(ctx context.Context, db DBTX, iD string, createTime time.Time) (int64, error) {
+	row := db.QueryRow(ctx, beginAccountFetch, iD, createTime)
 	var fetches_begun int64
 	err := row.Scan(&fetches_begun)
 	return fetches_begun, err

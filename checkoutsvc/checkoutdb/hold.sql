@@ -8,6 +8,3 @@ update holds set state = $2, end_time = $3 where order_id = $1;
 -- name: ListDueHolds :many
 -- ListDueHolds returns orders whose hold has run out, without locking them.
 select order_id from holds where state = 'active' and expire_time <= now() order by expire_time limit $1;
-
--- name: IsHoldDue :one
-select (state = 'active' and expire_time <= now())::boolean as due from holds where order_id = $1;

@@ -29,17 +29,6 @@ func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdS
 	return err
 }
 
-const isHoldDue = `-- name: IsHoldDue :one
-select (state = 'active' and expire_time <= now())::boolean as due from holds where order_id = $1
-`
-
-func (q *Queries) IsHoldDue(ctx context.Context, db DBTX, orderID string) (bool, error) {
-	row := db.QueryRow(ctx, isHoldDue, orderID)
-	var due bool
-	err := row.Scan(&due)
-	return due, err
-}
-
 const listDueHolds = `-- name: ListDueHolds :many
 select order_id from holds where state = 'active' and expire_time <= now() order by expire_time limit $1
 `

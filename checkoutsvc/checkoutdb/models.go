@@ -119,6 +119,7 @@ type OrderLine struct {
 	Quantity            int32           `json:"quantity"`
 	UnitPriceMinorUnits int64           `json:"unit_price_minor_units"`
 	Snapshot            json.RawMessage `json:"snapshot"`
+	SnapshotSchema      int32           `json:"snapshot_schema"`
 }
 
 type PaymentIntent struct {

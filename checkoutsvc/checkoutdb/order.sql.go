@@ -49,34 +49,6 @@ func (q *Queries) ClaimDueOrders(ctx context.Context, db DBTX, leaseSeconds floa
 	return items, nil
 }
 
-const completeOrder = `-- name: CompleteOrder :exec
-update orders set payment = $2, fulfilment = 'completed', complete_time = $3, next_attempt_time = null, last_error = '',
-    issue_passes_ms = $4, record_sale_ms = $5
-where id = $1 and attempt = $6 and fulfilment in ('in_progress', 'ledger_blocked')
-`
-
-type CompleteOrderParams struct {
-	ID            string     `json:"id"`
-	Payment       string     `json:"payment"`
-	CompleteTime  *time.Time `json:"complete_time"`
-	IssuePassesMs int64      `json:"issue_passes_ms"`
-	RecordSaleMs  int64      `json:"record_sale_ms"`
-	Attempt       int32      `json:"attempt"`
-}
-
-// CompleteOrder ends a walk. The caller holds the row lock and has checked the attempt.
-func (q *Queries) CompleteOrder(ctx context.Context, db DBTX, arg CompleteOrderParams) error {
-	_, err := db.Exec(ctx, completeOrder,
-		arg.ID,
-		arg.Payment,
-		arg.CompleteTime,
-		arg.IssuePassesMs,
-		arg.RecordSaleMs,
-		arg.Attempt,
-	)
-	return err
-}
-
 const getOrderStates = `-- name: GetOrderStates :one
 select id, payment, fulfilment, attempt from orders where id = $1
 `
@@ -97,25 +69,6 @@ func (q *Queries) GetOrderStates(ctx context.Context, db DBTX, id string) (GetOr
 		&i.Fulfilment,
 		&i.Attempt,
 	)
-	return i, err
-}
-
-const getWalkAge = `-- name: GetWalkAge :one
-select extract(epoch from now() - fulfilment_start_time)::float8 as walked_seconds, fulfilment
-from orders
-where id = $1 and attempt = $2::integer and fulfilment in ('in_progress', 'ledger_blocked')
-`
-
-type GetWalkAgeRow struct {
-	WalkedSeconds float64 `json:"walked_seconds"`
-	Fulfilment    string  `json:"fulfilment"`
-}
-
-// GetWalkAge returns for how many seconds an order has been walked, by the database's clock. No row: not in this walk.
-func (q *Queries) GetWalkAge(ctx context.Context, db DBTX, iD string, attempt int32) (GetWalkAgeRow, error) {
-	row := db.QueryRow(ctx, getWalkAge, iD, attempt)
-	var i GetWalkAgeRow
-	err := row.Scan(&i.WalkedSeconds, &i.Fulfilment)
 	return i, err
 }
 
@@ -158,8 +111,8 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 
 const insertOrderLine = `-- name: InsertOrderLine :exec
 insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
-    unit_price_minor_units, snapshot)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    unit_price_minor_units, snapshot, snapshot_schema)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
 type InsertOrderLineParams struct {
@@ -172,6 +125,7 @@ type InsertOrderLineParams struct {
 	Quantity            int32           `json:"quantity"`
 	UnitPriceMinorUnits int64           `json:"unit_price_minor_units"`
 	Snapshot            json.RawMessage `json:"snapshot"`
+	SnapshotSchema      int32           `json:"snapshot_schema"`
 }
 
 func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderLineParams) error {
@@ -185,6 +139,7 @@ func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderL
 		arg.Quantity,
 		arg.UnitPriceMinorUnits,
 		arg.Snapshot,
+		arg.SnapshotSchema,
 	)
 	return err
 }
@@ -246,83 +201,52 @@ func (q *Queries) MarkReceiptSent(ctx context.Context, db DBTX, iD string, recei
 	return err
 }
 
-const postponeOrder = `-- name: PostponeOrder :one
-update orders set fulfilment = $2::text, last_error = $3::text,
-    next_attempt_time = now() + make_interval(secs => $4::float8)
-where id = $1 and attempt = $5::integer and fulfilment in ('in_progress', 'ledger_blocked')
-returning id
+const saveOrder = `-- name: SaveOrder :exec
+update orders set payment = $1, fulfilment = $2, paying_intent = $3,
+    capture_time = $4, attempt = $5, last_error = $6,
+    complete_time = $7, issue_passes_ms = $8, record_sale_ms = $9,
+    review = $10,
+    fulfilment_start_time = case when $11::boolean then now() else fulfilment_start_time end,
+    next_attempt_time = case when $12::boolean
+        then now() + make_interval(secs => $13::float8) else next_attempt_time end
+where id = $14
 `
 
-type PostponeOrderParams struct {
-	ID             string  `json:"id"`
-	Fulfilment     string  `json:"fulfilment"`
-	LastError      string  `json:"last_error"`
-	BackoffSeconds float64 `json:"backoff_seconds"`
-	Attempt        int32   `json:"attempt"`
+type SaveOrderParams struct {
+	Payment            string     `json:"payment"`
+	Fulfilment         string     `json:"fulfilment"`
+	PayingIntent       *string    `json:"paying_intent"`
+	CaptureTime        *time.Time `json:"capture_time"`
+	Attempt            int32      `json:"attempt"`
+	LastError          string     `json:"last_error"`
+	CompleteTime       *time.Time `json:"complete_time"`
+	IssuePassesMs      int64      `json:"issue_passes_ms"`
+	RecordSaleMs       int64      `json:"record_sale_ms"`
+	Review             string     `json:"review"`
+	Start              bool       `json:"start"`
+	Reschedule         bool       `json:"reschedule"`
+	NextAttemptSeconds *float64   `json:"next_attempt_seconds"`
+	ID                 string     `json:"id"`
 }
 
-// PostponeOrder writes down a failed attempt and when to try again. No row: the walker was fenced off.
-func (q *Queries) PostponeOrder(ctx context.Context, db DBTX, arg PostponeOrderParams) (string, error) {
-	row := db.QueryRow(ctx, postponeOrder,
-		arg.ID,
-		arg.Fulfilment,
-		arg.LastError,
-		arg.BackoffSeconds,
-		arg.Attempt,
-	)
-	var id string
-	err := row.Scan(&id)
-	return id, err
-}
-
-const setPayment = `-- name: SetPayment :exec
-update orders set payment = $2 where id = $1
-`
-
-func (q *Queries) SetPayment(ctx context.Context, db DBTX, iD string, payment string) error {
-	_, err := db.Exec(ctx, setPayment, iD, payment)
-	return err
-}
-
-const setUnfulfillable = `-- name: SetUnfulfillable :exec
-update orders set payment = $2, paying_intent = $3, capture_time = $4, fulfilment = 'unfulfillable',
-    attempt = attempt + 1, next_attempt_time = null
-where id = $1
-`
-
-// SetUnfulfillable ends an order whose money cannot buy tickets. Raising the attempt fences off a walker.
-func (q *Queries) SetUnfulfillable(ctx context.Context, db DBTX, iD string, payment string, payingIntent *string, captureTime *time.Time) error {
-	_, err := db.Exec(ctx, setUnfulfillable,
-		iD,
-		payment,
-		payingIntent,
-		captureTime,
-	)
-	return err
-}
-
-const startWalk = `-- name: StartWalk :exec
-update orders set payment = $2, paying_intent = $3, capture_time = $4, fulfilment = 'in_progress', attempt = 1,
-    fulfilment_start_time = now(), next_attempt_time = now() + make_interval(secs => $5::float8)
-where id = $1
-`
-
-type StartWalkParams struct {
-	ID           string     `json:"id"`
-	Payment      string     `json:"payment"`
-	PayingIntent *string    `json:"paying_intent"`
-	CaptureTime  *time.Time `json:"capture_time"`
-	LeaseSeconds float64    `json:"lease_seconds"`
-}
-
-// StartWalk gives the order to its first walker: attempt 1 with a lease.
-func (q *Queries) StartWalk(ctx context.Context, db DBTX, arg StartWalkParams) error {
-	_, err := db.Exec(ctx, startWalk,
-		arg.ID,
+// SaveOrder writes what rules change of an order's own row. The caller holds its lock, and has compared the attempt. A
+// fulfilment that starts and attempts that are scheduled go by the database's clock; without seconds there is none.
+func (q *Queries) SaveOrder(ctx context.Context, db DBTX, arg SaveOrderParams) error {
+	_, err := db.Exec(ctx, saveOrder,
 		arg.Payment,
+		arg.Fulfilment,
 		arg.PayingIntent,
 		arg.CaptureTime,
-		arg.LeaseSeconds,
+		arg.Attempt,
+		arg.LastError,
+		arg.CompleteTime,
+		arg.IssuePassesMs,
+		arg.RecordSaleMs,
+		arg.Review,
+		arg.Start,
+		arg.Reschedule,
+		arg.NextAttemptSeconds,
+		arg.ID,
 	)
 	return err
 }

@@ -22,39 +22,10 @@ func (q *Queries) FindOrderOfRefund(ctx context.Context, db DBTX, stripeRefundID
 	return order_id, err
 }
 
-const getRefund = `-- name: GetRefund :one
-select id, order_id, payment_intent, stripe_refund_id, amount_minor_units, application_fee_minor_units, taxes, currency,
-    state, reason, note, ticket_ids, failure_code, refund_time, create_time
-from refunds where id = $1
-`
-
-func (q *Queries) GetRefund(ctx context.Context, db DBTX, id string) (Refund, error) {
-	row := db.QueryRow(ctx, getRefund, id)
-	var i Refund
-	err := row.Scan(
-		&i.ID,
-		&i.OrderID,
-		&i.PaymentIntent,
-		&i.StripeRefundID,
-		&i.AmountMinorUnits,
-		&i.ApplicationFeeMinorUnits,
-		&i.Taxes,
-		&i.Currency,
-		&i.State,
-		&i.Reason,
-		&i.Note,
-		&i.TicketIds,
-		&i.FailureCode,
-		&i.RefundTime,
-		&i.CreateTime,
-	)
-	return i, err
-}
-
 const insertRefund = `-- name: InsertRefund :exec
 insert into refunds (id, order_id, payment_intent, stripe_refund_id, amount_minor_units, application_fee_minor_units,
-    taxes, currency, state, reason, note, ticket_ids, refund_time, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    taxes, currency, state, reason, note, ticket_ids, failure_code, refund_time, create_time)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 on conflict do nothing
 `
 
@@ -71,6 +42,7 @@ type InsertRefundParams struct {
 	Reason                   string          `json:"reason"`
 	Note                     string          `json:"note"`
 	TicketIds                []string        `json:"ticket_ids"`
+	FailureCode              string          `json:"failure_code"`
 	RefundTime               *time.Time      `json:"refund_time"`
 	CreateTime               time.Time       `json:"create_time"`
 }
@@ -89,6 +61,7 @@ func (q *Queries) InsertRefund(ctx context.Context, db DBTX, arg InsertRefundPar
 		arg.Reason,
 		arg.Note,
 		arg.TicketIds,
+		arg.FailureCode,
 		arg.RefundTime,
 		arg.CreateTime,
 	)

@@ -11,12 +11,6 @@ insert into fraud_warnings (id, order_id, payment_intent, charge_id, fraud_type,
 values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (id) do update set actionable = fraud_warnings.actionable and excluded.actionable;
 
--- name: GetFraudWarning :one
-select id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time from fraud_warnings where id = $1;
-
--- name: ListReviews :many
-select id, order_id, payment_intent, open, closed_reason, create_time from reviews where order_id = $1 order by id;
-
 -- name: MergeReview :exec
 -- MergeReview keeps a review; closed stays closed, with the reason that was told.
 insert into reviews (id, order_id, payment_intent, open, closed_reason, create_time)
@@ -24,5 +18,5 @@ values ($1, $2, $3, $4, $5, $6)
 on conflict (id) do update set open = reviews.open and excluded.open,
     closed_reason = case when excluded.closed_reason <> '' then excluded.closed_reason else reviews.closed_reason end;
 
--- name: SetReview :exec
-update orders set review = $2 where id = $1;
+-- name: FindOrderOfFraudWarning :one
+select order_id from fraud_warnings where id = $1;

@@ -25,54 +25,15 @@ func (q *Queries) FindIntentOfCharge(ctx context.Context, db DBTX, chargeID stri
 	return stripe_id, err
 }
 
-const getFraudWarning = `-- name: GetFraudWarning :one
-select id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time from fraud_warnings where id = $1
+const findOrderOfFraudWarning = `-- name: FindOrderOfFraudWarning :one
+select order_id from fraud_warnings where id = $1
 `
 
-func (q *Queries) GetFraudWarning(ctx context.Context, db DBTX, id string) (FraudWarning, error) {
-	row := db.QueryRow(ctx, getFraudWarning, id)
-	var i FraudWarning
-	err := row.Scan(
-		&i.ID,
-		&i.OrderID,
-		&i.PaymentIntent,
-		&i.ChargeID,
-		&i.FraudType,
-		&i.Actionable,
-		&i.CreateTime,
-	)
-	return i, err
-}
-
-const listReviews = `-- name: ListReviews :many
-select id, order_id, payment_intent, open, closed_reason, create_time from reviews where order_id = $1 order by id
-`
-
-func (q *Queries) ListReviews(ctx context.Context, db DBTX, orderID string) ([]Review, error) {
-	rows, err := db.Query(ctx, listReviews, orderID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Review
-	for rows.Next() {
-		var i Review
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrderID,
-			&i.PaymentIntent,
-			&i.Open,
-			&i.ClosedReason,
-			&i.CreateTime,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+func (q *Queries) FindOrderOfFraudWarning(ctx context.Context, db DBTX, id string) (string, error) {
+	row := db.QueryRow(ctx, findOrderOfFraudWarning, id)
+	var order_id string
+	err := row.Scan(&order_id)
+	return order_id, err
 }
 
 const mergeFraudWarning = `-- name: MergeFraudWarning :exec
@@ -131,14 +92,5 @@ func (q *Queries) MergeReview(ctx context.Context, db DBTX, arg MergeReviewParam
 		arg.ClosedReason,
 		arg.CreateTime,
 	)
-	return err
-}
-
-const setReview = `-- name: SetReview :exec
-update orders set review = $2 where id = $1
-`
-
-func (q *Queries) SetReview(ctx context.Context, db DBTX, iD string, review string) error {
-	_, err := db.Exec(ctx, setReview, iD, review)
 	return err
 }

@@ -52,7 +52,8 @@ func checkoutRecipe() recipe {
 			passURL := peer(l, "pass", "http://127.0.0.1:8290")
 			ledgerURL := peer(l, "ledger", "http://127.0.0.1:8291")
 			return func(e environment) (member, error) {
-				s, err := checkoutsvc.New(c, checkoutsvc.Deps{
+				s, err := checkoutsvc.New(checkoutsvc.Deps{
+					Config: c,
 					Pool:   e.pool,
 					Passes: dialPeer(e, "checkoutsvc", passURL, peerTimeout, passv1connect.NewPassServiceClient),
 					Ledger: dialPeer(e, "checkoutsvc", ledgerURL, peerTimeout, ledgerv1connect.NewLedgerServiceClient),

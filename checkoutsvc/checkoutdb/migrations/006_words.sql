@@ -24,3 +24,6 @@ create index refund_of_unwanted_money_by_time on refunds (create_time, payment_i
 alter table stripe_accounts rename column looks_begun to fetches_begun;
 alter table stripe_accounts rename column look_seen to fetch_merged;
 alter table stripe_accounts rename constraint stripe_account_that_was_seen_has_its_time to stripe_account_that_was_fetched_has_its_time;
+
+-- What a line quoted, and how to read it; tickets have the same.
+alter table order_lines add column snapshot_schema integer not null default 1;

@@ -24,9 +24,22 @@ func (p *Pipeline) Exec(_ context.Context, sql string, args ...any) (pgconn.Comm
 	return pgconn.CommandTag{}, nil
 }
 
-// ExecThen queues a statement and calls then with the number of rows it changed; an error of then ends the flush.
-func (p *Pipeline) ExecThen(then func(rows int64) error, sql string, args ...any) {
-	p.batch.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error { return then(tag.RowsAffected()) })
+// Then returns what queues one statement in the pipeline and, once it was executed, calls then with the number of rows it
+// changed; an error of then ends the flush. It stands where a generated :execrows query takes a transaction; the number that
+// the query itself returns means nothing.
+func (p *Pipeline) Then(then func(rows int64) error) Queued { return Queued{p, then} }
+
+// Queued queues a statement in a Pipeline: see Then.
+type Queued struct {
+	*Pipeline
+
+	then func(rows int64) error
+}
+
+// Exec queues the statement.
+func (q Queued) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	q.batch.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error { return q.then(tag.RowsAffected()) })
+	return pgconn.CommandTag{}, nil
 }
 
 // Batch is for those who queue statements themselves.

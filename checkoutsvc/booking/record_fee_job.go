@@ -1,0 +1,108 @@
+package booking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/riverqueue/river"
+	stripe "github.com/stripe/stripe-go/v76"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/wire"
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+)
+
+// RecordFeeArgs names a captured intent whose Stripe fee shall be booked.
+type RecordFeeArgs struct {
+	OrderID string `json:"order_id"`
+	// PaymentIntentRow is the intent's id of ours.
+	PaymentIntentRow string `json:"payment_intent_row"`
+}
+
+// Kind implements river.JobArgs.
+func (RecordFeeArgs) Kind() string { return string(order.WorkRecordFee) }
+
+const (
+	// feeWait is the pause before Stripe is asked again for a balance transaction that does not exist yet.
+	feeWait = 30 * time.Second
+	// feeWaitMax is for how long we ask; with asynchronous capture charge.updated reports it in the end.
+	feeWaitMax = 2 * time.Minute
+	// feeOfApplication is the type of fee detail of a platform's application fee.
+	feeOfApplication = "application_fee"
+)
+
+// RecordFee fetches what Stripe kept of a captured intent and posts it, and what Stripe changed into the balance's
+// currency. The fee's balance transaction is missing at first with asynchronous capture; charge.updated brings it and
+// this job again. Idempotent: the second time it is the same entry.
+func (j *Jobs) RecordFee(ctx context.Context, job *river.Job[RecordFeeArgs]) error {
+	o, err := j.Orders.Read(ctx, orderstore.Key{ID: job.Args.OrderID})
+	if err != nil {
+		return err
+	}
+	p := o.IntentByID(job.Args.PaymentIntentRow)
+	if p == nil {
+		return jobs.Cancel(errors.New("the order has no such payment intent"))
+	}
+	id, err := j.balanceTransaction(ctx, p)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		if j.Orders.Clock.Now().Sub(job.CreatedAt) < feeWaitMax {
+			return jobs.Snooze(feeWait)
+		}
+		return nil
+	}
+	bt, err := j.Stripe.GetBalanceTransaction(ctx, p.StripeAccount, id)
+	if err != nil {
+		return fmt.Errorf("get balance transaction: %w", err)
+	}
+	currency, at := strings.ToUpper(string(bt.Currency)), timestamppb.New(time.Unix(bt.Created, 0))
+	_, err = j.Ledger.RecordStripeFee(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-stripe-fee/"+bt.ID), &ledgerv1.RecordStripeFeeRequest{
+		BalanceTransactionId: bt.ID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: p.StripeID, StripeAccount: p.StripeAccount,
+		Fee: wire.MoneyToProto(currency, KeptByStripe(bt)), ChargeTime: at,
+	})
+	if err != nil {
+		return fmt.Errorf("record stripe fee: %w", err)
+	}
+	if currency == p.Currency || bt.Amount <= 0 {
+		return nil
+	}
+	return j.recordConversion(ctx, &ledgerv1.RecordConversionRequest{
+		BalanceTransactionId: bt.ID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: p.StripeID, StripeAccount: p.StripeAccount,
+		From: wire.MoneyToProto(p.Currency, p.CapturedMinorUnits), To: wire.MoneyToProto(currency, bt.Amount), ConversionTime: at,
+	})
+}
+
+// balanceTransaction is the id of what a captured intent did to our balance; empty while Stripe does not know it.
+func (j *Jobs) balanceTransaction(ctx context.Context, p *order.PaymentIntent) (string, error) {
+	if p.BalanceTransactionID != "" {
+		return p.BalanceTransactionID, nil
+	}
+	pi, err := j.Stripe.GetIntent(ctx, p.StripeAccount, p.StripeID)
+	if err != nil {
+		return "", fmt.Errorf("get payment intent: %w", err)
+	}
+	return stripeapi.ObservedPayment(pi, p.StripeAccount, j.Orders.Clock.Now()).BalanceTransactionID, nil
+}
+
+// KeptByStripe is the part of a transaction's fee that Stripe keeps. On a connected account the platform's application
+// fee is in it, too, which the sale has booked already.
+// Source: Stripe API reference, balance transaction, fee_details.
+func KeptByStripe(bt *stripe.BalanceTransaction) int64 {
+	kept := bt.Fee
+	for _, detail := range bt.FeeDetails {
+		if detail.Type == feeOfApplication {
+			kept -= detail.Amount
+		}
+	}
+	return kept
+}

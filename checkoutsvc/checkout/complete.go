@@ -1,0 +1,85 @@
+package checkout
+
+import (
+	"context"
+	"fmt"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderproto"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// CompleteCheckout implements CheckoutService. The browser's claim starts nothing by itself: the intent is fetched from
+// Stripe, and what Stripe reports is observed like a webhook's report.
+func (s *Service) CompleteCheckout(ctx context.Context, req *checkoutv1.CompleteCheckoutRequest) (*checkoutv1.CompleteCheckoutResponse, error) {
+	if !s.Tokens.Admits(ctx, req.GetOrderId()) {
+		return nil, orderstore.ErrNotFound
+	}
+	o, err := s.Orders.Read(ctx, orderstore.Key{ID: req.GetOrderId()})
+	if err != nil {
+		return nil, err
+	}
+	fingerprint := idem.Fingerprint(1, req.GetOrderId(), req.GetPaymentIntentId())
+	if o.PayingIntent == req.GetPaymentIntentId() {
+		o, err = s.join(ctx, o, fingerprint)
+	} else {
+		o, err = s.complete(ctx, o, req.GetPaymentIntentId(), fingerprint)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &checkoutv1.CompleteCheckoutResponse{Order: orderproto.BuyerOrderToProto(&o, s.Codes)}, nil
+}
+
+// join stores the key of a claim that is known to be true already, and waits for the attempt if one is under way.
+func (s *Service) join(ctx context.Context, o order.Order, fingerprint []byte) (order.Order, error) {
+	var b pgx.Batch
+	if _, err := idem.QueueClaim(ctx, &b, s.Orders.Clock.Now(), fingerprint, o.ID); err != nil {
+		return o, err
+	}
+	if err := s.Orders.Pool.SendBatch(ctx, &b).Close(); err != nil {
+		return o, err
+	}
+	if o.BeingFulfilled() {
+		return s.Payments.Fulfilment.AttemptOrJoin(ctx, o, false), nil
+	}
+	return o, nil
+}
+
+// complete checks the claim that an intent of the order succeeded and goes on with the order.
+func (s *Service) complete(ctx context.Context, o order.Order, intentID string, fingerprint []byte) (order.Order, error) {
+	account := o.Intents[0].StripeAccount
+	pi, err := s.Payments.Stripe.GetIntent(ctx, account, intentID)
+	if stripeapi.NotFound(err) {
+		return o, errNotOurIntent
+	}
+	if err != nil {
+		return o, stripeapi.Problem(fmt.Errorf("get payment intent: %w", err))
+	}
+	f := stripeapi.ObservedPayment(pi, account, s.Orders.Clock.Now())
+	if f.OrderID != o.ID {
+		return o, errNotOurIntent
+	}
+	if !f.Captured() {
+		return o, claimProblem("PAYMENT_NOT_SUCCEEDED", "the payment is %s at Stripe; confirm it, or wait for it, and try again", f.Status)
+	}
+	if m := o.MismatchOf(f, f.ReceivedMinorUnits, s.Orders.Policy.Livemode); m != order.MismatchNone {
+		return o, claimProblem("PAYMENT_MISMATCH", "the payment's %s does not fit the order; staff will look at it", m)
+	}
+	return s.Payments.ObservePayment(ctx, f, fingerprint)
+}
+
+// errNotOurIntent hides whether somebody else's intent exists.
+var errNotOurIntent = problem.New(connect.CodeNotFound, "PAYMENT_INTENT_NOT_FOUND", "the order has no such payment intent")
+
+// claimProblem is what a browser is told whose claim does not hold.
+func claimProblem(reason, detail string, args ...any) error {
+	return problem.New(connect.CodeFailedPrecondition, reason, fmt.Sprintf(detail, args...))
+}

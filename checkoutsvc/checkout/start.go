@@ -1,0 +1,130 @@
+package checkout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderproto"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// StartCheckout implements CheckoutService. The order, its hold and its intent row are written in one transaction
+// together with the key; Stripe is called after it with a key of the row. A repeat finds the order by the key and goes
+// on where the first call ended.
+func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (*checkoutv1.StartCheckoutResponse, error) {
+	orderID, err := s.insertOrder(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	crash.At(crash.CheckoutStartWritten)
+	o, err := s.Payments.LinkIntents(ctx, orderID)
+	if err != nil {
+		return nil, err
+	}
+	p := o.Intents[0]
+	return &checkoutv1.StartCheckoutResponse{
+		Order: orderproto.BuyerOrderToProto(&o, s.Codes), OrderAccessToken: s.Tokens.Sign(o.ID),
+		PaymentIntentId: p.StripeID, PaymentClientSecret: p.ClientSecret, StripeAccount: p.StripeAccount,
+	}, nil
+}
+
+// insertOrder writes the order, its lines, hold and intent row, and takes the stock, all in one transaction with the
+// key. It returns the order of the key: this one, or that of an earlier call.
+func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (id string, err error) {
+	policy, now := s.Orders.Policy, s.Orders.Clock.Now()
+	id = policy.NewID()
+	err = pgx.BeginFunc(ctx, s.Orders.Pool, func(tx pgx.Tx) error {
+		claimed, replay, err := idem.Claim(ctx, tx, now, fingerprint(req), id)
+		if err != nil {
+			return err
+		}
+		if replay {
+			id = claimed
+			return nil
+		}
+		event, offers, err := s.offers(ctx, tx, req.GetEventId())
+		if err != nil {
+			return err
+		}
+		o, err := order.Quote(event, offers, cartFromProto(id, req), policy, now)
+		if err != nil {
+			return orderstore.ToProblem(err)
+		}
+		return s.Orders.Insert(ctx, tx, &o, s.HoldDuration)
+	})
+	return id, err
+}
+
+// offers loads what is on sale of an event.
+func (s *Service) offers(ctx context.Context, tx pgx.Tx, eventID string) (order.Event, []order.Offer, error) {
+	e, err := s.q.GetEvent(ctx, tx, eventID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return order.Event{}, nil, problem.New(connect.CodeNotFound, "EVENT_NOT_FOUND", "there is no such event")
+	}
+	if err != nil {
+		return order.Event{}, nil, fmt.Errorf("get event: %w", err)
+	}
+	variants, err := s.q.ListVariants(ctx, tx, &e.ID, nil)
+	if err != nil {
+		return order.Event{}, nil, fmt.Errorf("list variants: %w", err)
+	}
+	var offers []order.Offer
+	for _, v := range variants {
+		offers = append(offers, offerFromRow(v))
+	}
+	return eventFromRow(e), offers, nil
+}
+
+func eventFromRow(e checkoutdb.Event) order.Event {
+	return order.Event{
+		ID: e.ID, OrganizerID: e.OrganizerID, OrganizerName: e.OrganizerName, Name: e.Name,
+		Venue: order.SnapshotVenue{
+			Name: e.VenueName, Address: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude,
+		},
+		DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime,
+	}
+}
+
+func offerFromRow(v checkoutdb.ListVariantsRow) order.Offer {
+	return order.Offer{
+		VariantID: v.ID, Version: v.Version, ProductName: v.ProductName, Name: v.Name, Currency: v.Currency, Price: v.PriceMinorUnits,
+		ApplicationFee: v.ApplicationFeeMinorUnits, Tax: v.TaxMinorUnits, TaxCountry: v.TaxCountry, TaxKind: v.TaxKind, Terms: v.Terms,
+		SaleStartTime: v.SaleStartTime, SaleEndTime: v.SaleEndTime, OrderTicketLimit: v.OrderTicketLimit,
+		OrganizerCannotSell: v.OrganizerCannotSell,
+	}
+}
+
+func cartFromProto(orderID string, req *checkoutv1.StartCheckoutRequest) order.Cart {
+	cart := order.Cart{
+		OrderID: orderID, BuyerName: req.GetBuyer().GetName(), BuyerEmail: req.GetBuyer().GetEmail(), Language: req.GetBuyer().GetLanguage(),
+	}
+	for _, l := range req.GetLines() {
+		cart.Lines = append(cart.Lines, order.CartLine{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()})
+	}
+	if t := req.GetExpectedTotal(); t != nil {
+		cart.ExpectedTotal = &order.Amount{Currency: t.GetCurrency(), MinorUnits: t.GetMinorUnits()}
+	}
+	return cart
+}
+
+// fingerprint covers all fields that decide what is bought by whom.
+func fingerprint(req *checkoutv1.StartCheckoutRequest) []byte {
+	parts := []any{req.GetEventId(), req.GetBuyer().GetName(), req.GetBuyer().GetEmail(), req.GetBuyer().GetLanguage()}
+	for _, l := range req.GetLines() {
+		parts = append(parts, l.GetVariantId(), l.GetQuantity())
+	}
+	if t := req.GetExpectedTotal(); t != nil {
+		parts = append(parts, t.GetCurrency(), t.GetMinorUnits())
+	}
+	return idem.Fingerprint(1, parts...)
+}

@@ -1,0 +1,146 @@
+package order
+
+import (
+	"reflect"
+	"time"
+)
+
+// Changes is what one fact changed: rows to write, and what follows from them. Work, cases and alerts are written in the
+// transaction of the rows.
+type Changes struct {
+	// Order says that columns of the order's own row changed.
+	Order bool
+	// NextAttempt says when fulfilment is attempted next; nil leaves it, and zero means never.
+	NextAttempt *time.Duration
+	// FulfilmentStarted says that fulfilment began with this fact: who saves it holds the lease of attempt 1.
+	FulfilmentStarted bool
+	// Hold says that the hold ended; StockReturned that the tickets of all lines go back on sale.
+	Hold, StockReturned bool
+
+	Tickets  Rows[Ticket]
+	Intents  Rows[PaymentIntent]
+	Refunds  Rows[Refund]
+	Disputes Rows[Dispute]
+	Funds    Rows[DisputeFunds]
+	Warnings Rows[FraudWarning]
+	Reviews  Rows[Review]
+
+	Work   []Work
+	Notes  []Note
+	Cases  []ReviewCase
+	Alerts []Alert
+
+	// FetchRefunds names an intent of which Stripe has refunds that are not known here; nil when there is none.
+	FetchRefunds *IntentRef
+}
+
+// IntentRef names a payment intent at Stripe.
+type IntentRef struct {
+	Account, IntentID string
+}
+
+// Rows are the rows of one kind to write.
+type Rows[T any] struct {
+	Added, Changed []T
+}
+
+// Work is something to do after the transaction: at least once, idempotent. ID is that of its kind's subject.
+type Work struct {
+	Kind WorkKind
+	ID   string
+}
+
+// WorkKind is a kind of work.
+type WorkKind string
+
+// The kinds of work; each comment says what the id is of.
+const (
+	WorkRecordFee        WorkKind = "record_fee"         // a payment intent, ours: book what Stripe kept
+	WorkSendReceipt      WorkKind = "send_receipt"       // the order: mail the receipt
+	WorkSendRefund       WorkKind = "send_refund"        // a refund: have Stripe make it
+	WorkPostRefund       WorkKind = "post_refund"        // a refund: have the ledger follow its state
+	WorkSettleReceipt    WorkKind = "settle_receipt"     // a refund: book the money it sends back as a bare receipt
+	WorkPostDisputeFunds WorkKind = "post_dispute_funds" // a balance transaction of a dispute: book it
+	WorkPostDisputeLoss  WorkKind = "post_dispute_loss"  // a dispute: book who bears it
+	WorkCancelIntents    WorkKind = "cancel_intents"     // the order: cancel its open intents at Stripe
+	WorkRefundFraud      WorkKind = "refund_fraud"       // a fraud warning: refund what is not used
+	WorkVoidPass         WorkKind = "void_pass"          // a ticket: show its pass as void
+	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold
+)
+
+// Note is a line of an order's timeline.
+type Note struct {
+	Step    string
+	Attempt int32
+	Took    time.Duration
+	Failure string
+	Detail  string
+}
+
+// ReviewCase is something that only a person can decide, raised once per kind and subject.
+type ReviewCase struct {
+	Kind    string
+	Subject string
+	Intent  string // at Stripe; empty when it is about none
+	Facts   map[string]string
+	Action  string // what to do, in a sentence
+}
+
+// The kinds of review cases about orders.
+const (
+	CasePaymentMismatch      = "payment_mismatch"
+	CaseSucceededAndCanceled = "succeeded_and_canceled"
+	CaseOrderUnfulfillable   = "order_unfulfillable"
+	CaseRefundFailed         = "refund_failed"
+	CaseRefundRefused        = "refund_refused"
+	CaseDispute              = "dispute"
+	CaseFraudWarning         = "fraud_warning"
+)
+
+// Alert tells people of an incident, or that it is over.
+type Alert struct {
+	Kind     string
+	Subject  string
+	Resolved bool
+	Facts    map[string]any // nil when it is resolved
+}
+
+// The kinds of alerts about orders.
+const (
+	AlertOrderBlocked = "order_blocked"        // an order cannot be fulfilled for longer than a minute; the subject is the order
+	AlertEvidenceDue  = "dispute_evidence_due" // the time for evidence runs out; the subject is the dispute
+)
+
+// compare finds the rows that differ.
+func (c *Changes) compare(before, after *Order) {
+	c.Order = !sameHead(before, after)
+	c.Hold = before.Hold != after.Hold
+	c.Tickets = compareRows(before.Tickets, after.Tickets)
+	c.Intents = compareRows(before.Intents, after.Intents)
+	c.Refunds = compareRows(before.Refunds, after.Refunds)
+	c.Disputes = compareRows(before.Disputes, after.Disputes)
+	c.Funds = compareRows(before.Funds, after.Funds)
+	c.Warnings = compareRows(before.Warnings, after.Warnings)
+	c.Reviews = compareRows(before.Reviews, after.Reviews)
+}
+
+// sameHead compares the columns of an order's own row that rules change.
+func sameHead(a, b *Order) bool {
+	return a.Payment == b.Payment && a.Fulfilment == b.Fulfilment && a.PayingIntent == b.PayingIntent && a.CaptureTime == b.CaptureTime &&
+		a.Attempt == b.Attempt && a.LastError == b.LastError && a.CompleteTime == b.CompleteTime && a.Review == b.Review &&
+		a.IssuePassesMs == b.IssuePassesMs && a.RecordSaleMs == b.RecordSaleMs
+}
+
+// compareRows relies on rules that only append rows and never move them.
+func compareRows[T any](before, after []T) Rows[T] {
+	var rows Rows[T]
+	for i := range before {
+		if !reflect.DeepEqual(before[i], after[i]) {
+			rows.Changed = append(rows.Changed, after[i])
+		}
+	}
+	if len(after) > len(before) {
+		rows.Added = after[len(before):]
+	}
+	return rows
+}

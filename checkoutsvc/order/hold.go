@@ -1,0 +1,70 @@
+package order
+
+import "time"
+
+// Hold is stock kept for an unpaid order until a time. It ends by a state written under the order's lock, never by a
+// reader's clock: a hold that is past its time but not ended yet still turns into tickets.
+type Hold struct {
+	State      HoldState  `json:"state"`
+	ExpireTime time.Time  `json:"expire_time"`
+	EndTime    *time.Time `json:"end_time"`
+}
+
+// HoldState is the state of a hold.
+type HoldState string
+
+// The states of a hold.
+const (
+	HoldActive   HoldState = "active"   // stock is kept
+	HoldConsumed HoldState = "consumed" // it became tickets
+	HoldReleased HoldState = "released" // the payment was canceled; the stock is on sale again
+	HoldExpired  HoldState = "expired"  // it ran out; the stock is on sale again
+)
+
+var holdTransitions = map[HoldState][]HoldState{
+	HoldActive:   {HoldConsumed, HoldReleased, HoldExpired},
+	HoldConsumed: {},
+	HoldReleased: {HoldConsumed}, // late money that finds stock
+	HoldExpired:  {HoldConsumed},
+}
+
+// endHold ends a hold. Stock goes back unless it became tickets.
+func (d *decision) endHold(state HoldState) {
+	now := d.now
+	mustMove("hold", holdTransitions, d.order.Hold.State, state)
+	d.order.Hold.State, d.order.Hold.EndTime = state, &now
+	if state != HoldConsumed {
+		d.changes.StockReturned = true
+		d.note("hold_"+string(state), "")
+	}
+}
+
+// HoldEnd is the fact that the time of an order's hold may be over. It changes nothing when it is not, by HoldDue.
+type HoldEnd struct{}
+
+func (HoldEnd) observe(d *decision) error {
+	if d.order.HoldDue && d.order.Hold.State == HoldActive {
+		d.expireHold()
+	}
+	return nil
+}
+
+// expireHold returns the stock and has the intents canceled, so that no money can come any more. Money that comes all the
+// same is late money.
+func (d *decision) expireHold() {
+	d.endHold(HoldExpired)
+	d.setPayment()
+	d.enqueue(WorkCancelIntents, d.order.ID)
+}
+
+// SessionEnd is the fact that a payment page of Stripe ended. What came as money, or is on its way, is not undone by it: the
+// order's own facts decide, so the end may be reported before or after them.
+type SessionEnd struct{}
+
+func (SessionEnd) observe(d *decision) error {
+	o := &d.order
+	if o.Hold.State == HoldActive && !o.anyIntent(IntentSucceeded) && !o.anyIntent(IntentProcessing) && !o.anyIntent(IntentRequiresCapture) {
+		d.expireHold()
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package order
+
+import "time"
+
+// PaymentIntent is our request for money at Stripe, and what is known of it.
+type PaymentIntent struct {
+	ID            string `json:"id"` // ours
+	Number        int32  `json:"number"`
+	StripeAccount string `json:"stripe_account"` // connected account; empty for the platform's own
+	// StripeID is empty while Stripe's answer to our create call is awaited.
+	StripeID         string `json:"stripe_id"`
+	ClientSecret     string `json:"client_secret"`
+	Currency         string `json:"currency"`
+	AmountMinorUnits int64  `json:"amount_minor_units"`
+	// Facts that merge in any order.
+	Status               IntentStatus `json:"status"`
+	StatusTime           time.Time    `json:"status_time"`
+	CapturedMinorUnits   int64        `json:"captured_minor_units"`
+	Succeeded            bool         `json:"succeeded"`
+	Canceled             bool         `json:"canceled"`
+	ChargeID             string       `json:"charge_id"`
+	BalanceTransactionID string       `json:"balance_transaction_id"`
+	FailureCode          string       `json:"failure_code"`
+	// Duplicate says that its money is a second payment for the order, and goes back.
+	Duplicate bool `json:"duplicate"`
+	// Mismatch says why captured money does not fit the order; empty when it does.
+	Mismatch   Mismatch  `json:"mismatch"`
+	CreateTime time.Time `json:"create_time"`
+}
+
+// IntentStatus is the status of a payment intent at Stripe. The final ones are facts of their own: succeeded and canceled.
+type IntentStatus string
+
+// The statuses of a payment intent.
+const (
+	IntentRequiresPaymentMethod IntentStatus = "requires_payment_method" // the buyer has not paid yet
+	IntentRequiresAction        IntentStatus = "requires_action"         // the buyer must confirm, such as by 3-D Secure
+	IntentProcessing            IntentStatus = "processing"              // the money is on its way, such as a bank debit
+	IntentRequiresCapture       IntentStatus = "requires_capture"        // the money is authorised and not captured
+	IntentSucceeded             IntentStatus = "succeeded"               // the money is captured; final
+	IntentFailed                IntentStatus = "failed"                  // one attempt failed; the buyer may try again
+	IntentCanceled              IntentStatus = "canceled"                // no money will come; a capture reported all the same counts
+)
+
+var intentTransitions = map[IntentStatus][]IntentStatus{
+	IntentRequiresPaymentMethod: {IntentRequiresAction, IntentProcessing, IntentRequiresCapture, IntentFailed, IntentSucceeded, IntentCanceled},
+	IntentRequiresAction:        {IntentRequiresPaymentMethod, IntentProcessing, IntentRequiresCapture, IntentFailed, IntentSucceeded, IntentCanceled},
+	IntentProcessing:            {IntentRequiresPaymentMethod, IntentRequiresAction, IntentRequiresCapture, IntentFailed, IntentSucceeded, IntentCanceled},
+	IntentRequiresCapture:       {IntentRequiresPaymentMethod, IntentRequiresAction, IntentProcessing, IntentFailed, IntentSucceeded, IntentCanceled},
+	IntentFailed:                {IntentRequiresPaymentMethod, IntentRequiresAction, IntentProcessing, IntentRequiresCapture, IntentSucceeded, IntentCanceled},
+	IntentCanceled:              {IntentSucceeded},
+	IntentSucceeded:             {},
+}
+
+// statusRank decides between two non-final observations of one second; the order itself means nothing, it is only the
+// same for every order of arrival.
+var statusRank = map[IntentStatus]int{
+	IntentRequiresPaymentMethod: 0, IntentRequiresAction: 1, IntentProcessing: 2, IntentRequiresCapture: 3, IntentFailed: 4,
+	IntentSucceeded: 5, IntentCanceled: 5, // final, never compared
+}
+
+// IntentStatusOf turns Stripe's word for an intent's status into ours. Words that are not known, such as
+// requires_confirmation, mean that there is no money yet.
+func IntentStatusOf(stripe string) IntentStatus {
+	if _, known := statusRank[IntentStatus(stripe)]; known {
+		return IntentStatus(stripe)
+	}
+	return IntentRequiresPaymentMethod
+}
+
+// StatusTimeUnknown is earlier than anything that Stripe reports: the status time of an intent that was never observed.
+var StatusTimeUnknown = time.Unix(0, 0).UTC()
+
+// Payment is the fact that somebody observed a payment intent: a webhook, or we ourselves by fetching it.
+type Payment struct {
+	Account              string
+	IntentID             string
+	OrderID              string // of the metadata; empty when there is none
+	Status               IntentStatus
+	Currency             string
+	AmountMinorUnits     int64
+	ReceivedMinorUnits   int64
+	Livemode             bool
+	Time                 time.Time
+	ChargeID             string
+	BalanceTransactionID string
+	FailureCode          string
+	// Adopt lets an intent that is not ours join the order.
+	Adopt bool
+	// Stock answers what [WantsStock] asked; the zero value is for payments of which it does not ask.
+	Stock Stock
+}
+
+// Stock says whether there was stock for money that came after the order's hold had ended.
+type Stock int
+
+// What became of the stock.
+const (
+	StockNotAsked Stock = iota // the hold still keeps it
+	StockTaken                 // there was enough of everything, and it is taken
+	StockGone                  // there was not enough; nothing is taken
+)
+
+// Captured says whether the observation reports money.
+func (f Payment) Captured() bool { return f.Status == IntentSucceeded }
+
+// merge merges an observation into an intent's facts. The result does not depend on the order of observations: final
+// statuses stick, sums take their maximum, and of the rest the latest by Stripe's clock wins.
+// Source: docs/design.md, "Payments are facts that commute".
+func (p PaymentIntent) merge(f Payment) PaymentIntent {
+	switch f.Status {
+	case IntentSucceeded:
+		p.Succeeded = true
+	case IntentCanceled:
+		p.Canceled = true
+	default:
+		later := f.Time.After(p.StatusTime) || f.Time.Equal(p.StatusTime) && statusRank[f.Status] > statusRank[p.Status]
+		if later && !p.Succeeded && !p.Canceled {
+			p.Status, p.StatusTime = f.Status, f.Time
+		}
+	}
+	switch { // a final status hides what was observed before it
+	case p.Succeeded:
+		p.Status = IntentSucceeded
+	case p.Canceled:
+		p.Status = IntentCanceled
+	}
+	if f.Captured() {
+		p.CapturedMinorUnits = max(p.CapturedMinorUnits, f.ReceivedMinorUnits)
+	}
+	if f.ChargeID != "" && (f.Captured() || p.ChargeID == "" || !p.Succeeded && f.Time.After(p.StatusTime)) {
+		p.ChargeID = f.ChargeID
+	}
+	if f.FailureCode != "" {
+		p.FailureCode = f.FailureCode
+	}
+	if f.BalanceTransactionID != "" && f.Captured() {
+		p.BalanceTransactionID = f.BalanceTransactionID
+	}
+	return p
+}
+
+// Mismatch is why captured money does not fit an order.
+type Mismatch string
+
+// The mismatches, in the order in which they are looked for.
+const (
+	MismatchNone     Mismatch = ""         // it fits
+	MismatchOwner    Mismatch = "owner"    // the metadata names another order
+	MismatchLivemode Mismatch = "livemode" // of Stripe's other mode
+	MismatchAccount  Mismatch = "account"  // of another connected account
+	MismatchCurrency Mismatch = "currency" // not the order's currency
+	MismatchAmount   Mismatch = "amount"   // not the order's total
+)
+
+// MismatchOf says whether captured money fits the order. captured is the sum known of the intent.
+func (o *Order) MismatchOf(f Payment, captured int64, livemode bool) Mismatch {
+	switch {
+	case f.OrderID != "" && f.OrderID != o.ID:
+		return MismatchOwner
+	case f.Livemode != livemode:
+		return MismatchLivemode
+	case f.Account != o.Intents[0].StripeAccount:
+		return MismatchAccount
+	case f.Currency != o.Currency:
+		return MismatchCurrency
+	case captured != o.TotalMinorUnits:
+		return MismatchAmount
+	}
+	return MismatchNone
+}

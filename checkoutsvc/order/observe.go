@@ -1,0 +1,105 @@
+package order
+
+import (
+	"errors"
+	"time"
+)
+
+// Policy is what an organiser or operator may decide about orders, and what the rules need from outside.
+type Policy struct {
+	// Livemode says which of Stripe's modes orders are paid in; money of the other mode buys nothing.
+	Livemode bool
+	// Lease is for how long an order belongs to who attempts to fulfil it.
+	Lease time.Duration
+	// BlockedAfter is how long fulfilment may fail before people are alerted; GiveUpAfter is how long before the order is
+	// given up and refunded.
+	BlockedAfter, GiveUpAfter time.Duration
+	// RefundApplicationFee says whether the platform gives its fee back with a refund.
+	RefundApplicationFee bool
+	// FraudWarningRefunds says whether an early fraud warning refunds what is not used before the event begins.
+	FraudWarningRefunds bool
+	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
+	ReviewHoldsDelivery bool
+	// CodeKeyVersion is the version of the key that signs the codes of new tickets.
+	CodeKeyVersion int32
+	// NewID returns an id that nobody has.
+	NewID func() string
+}
+
+// Fact is something that happened to an order: see the types that implement it.
+type Fact interface {
+	observe(d *decision) error
+}
+
+// Observe merges a fact into an order. It returns the order as it is then, and the changes to save. The given order is left
+// as it is.
+//
+// Facts commute: any order of arrival, and any repetition, ends in the same states. An error says that nothing changed:
+// a [Refusal] of a person's request, [ErrUnknownIntent], [ErrNoOrder] or [ErrFenced].
+func Observe(o Order, f Fact, p Policy, now time.Time) (Order, Changes, error) {
+	d := &decision{order: o.clone(), policy: p, now: now}
+	if err := f.observe(d); err != nil {
+		return o, Changes{}, err
+	}
+	d.changes.compare(&o, &d.order)
+	return d.order, d.changes, nil
+}
+
+var (
+	// ErrUnknownIntent says that the order has an intent whose id at Stripe is not known yet, so that the observed one may
+	// be it: learn the id first, then observe again with Adopt.
+	ErrUnknownIntent = errors.New("the order waits for an intent's id")
+	// ErrNoOrder says that a fact does not name what it is about; it may be known a moment later.
+	ErrNoOrder = errors.New("the fact names no order")
+	// ErrFenced says that the attempt is not the order's any more.
+	ErrFenced = errors.New("another attempt has the order")
+)
+
+// decision is one call of Observe: the order as it changes, and what follows from that.
+type decision struct {
+	order   Order
+	policy  Policy
+	now     time.Time // one instant per transaction
+	changes Changes
+}
+
+func (d *decision) enqueue(kind WorkKind, id string) {
+	d.changes.Work = append(d.changes.Work, Work{Kind: kind, ID: id})
+}
+
+// note adds a line to the order's timeline.
+func (d *decision) note(step, detail string) {
+	d.changes.Notes = append(d.changes.Notes, Note{Step: step, Attempt: d.order.Attempt, Detail: detail})
+}
+
+func (d *decision) raise(c ReviewCase) { d.changes.Cases = append(d.changes.Cases, c) }
+
+func (d *decision) alert(a Alert) { d.changes.Alerts = append(d.changes.Alerts, a) }
+
+// Refusal is why an order refuses what a person asks for.
+type Refusal struct {
+	Reason Reason
+	Detail string // a sentence that says what to do
+	Field  string // path of the field of the request that is wrong; empty when it is the state
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }
+
+// Reason is a stable word to switch on. They are listed in docs/problems.md.
+type Reason string
+
+// The reasons of refusals.
+const (
+	ReasonInvalidField          Reason = "INVALID_FIELD"           // Field says which
+	ReasonVariantNotFound       Reason = "VARIANT_NOT_FOUND"       // the event has no such variant
+	ReasonSaleNotOpen           Reason = "SALE_NOT_OPEN"           // outside of the sale times
+	ReasonOrganizerCannotSell   Reason = "ORGANIZER_CANNOT_SELL"   // the organiser may not take money at Stripe
+	ReasonOrderTicketLimit      Reason = "ORDER_TICKET_LIMIT"      // more than one order may have
+	ReasonCurrencyMismatch      Reason = "CURRENCY_MISMATCH"       // not the order's currency
+	ReasonTotalChanged          Reason = "TOTAL_CHANGED"           // the price is another one now
+	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"          // no money was captured
+	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"          // Stripe refuses refunds
+	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"        // the order has no such ticket
+	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED" // less is left
+)

@@ -1,0 +1,151 @@
+package order
+
+import (
+	"slices"
+	"time"
+)
+
+// Order is an order with all that hangs on it, as one transaction sees it. JSON names are the columns of its row.
+type Order struct {
+	ID          string `json:"id"`
+	OrganizerID string `json:"organizer_id"`
+	EventID     string `json:"event_id"`
+	BuyerName   string `json:"buyer_name"`
+	BuyerEmail  string `json:"buyer_email"`
+	Language    string `json:"language"`
+	Currency    string `json:"currency"`
+	// TotalMinorUnits is what the buyer pays; fee and taxes are shares of it, frozen with the quote.
+	TotalMinorUnits          int64      `json:"total_minor_units"`
+	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
+	Taxes                    []TaxShare `json:"taxes"`
+
+	Payment    PaymentState    `json:"payment"`
+	Fulfilment FulfilmentState `json:"fulfilment"`
+	// PayingIntent is the id at Stripe of the intent whose money this order is about; set once, empty before.
+	PayingIntent string     `json:"paying_intent"`
+	CaptureTime  *time.Time `json:"capture_time"`
+	// Attempt numbers the attempts to fulfil the order; who holds another number than the row is fenced off.
+	Attempt             int32      `json:"attempt"`
+	FulfilmentStartTime *time.Time `json:"fulfilment_start_time"`
+	LastError           string     `json:"last_error"`
+	CreateTime          time.Time  `json:"create_time"`
+	CompleteTime        *time.Time `json:"complete_time"`
+	IssuePassesMs       int64      `json:"issue_passes_ms"`
+	RecordSaleMs        int64      `json:"record_sale_ms"`
+	ReceiptSentTime     *time.Time `json:"receipt_sent_time"`
+	Review              ReviewHold `json:"review"`
+
+	Lines    []Line          `json:"-"`
+	Hold     Hold            `json:"-"`
+	Tickets  []Ticket        `json:"-"` // by position; none before payment
+	Intents  []PaymentIntent `json:"-"` // by number; the last one is the current one
+	Refunds  []Refund        `json:"-"` // by time
+	Disputes []Dispute       `json:"-"` // by time
+	Funds    []DisputeFunds  `json:"-"` // of all disputes
+	Warnings []FraudWarning  `json:"-"`
+	Reviews  []Review        `json:"-"`
+
+	// HoldDue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
+	HoldDue       bool          `json:"-"`
+	FulfillingFor time.Duration `json:"-"`
+}
+
+// Line is one kind of ticket in an order, as it was quoted.
+type Line struct {
+	Position            int32    `json:"position"`
+	VariantID           string   `json:"variant_id"`
+	VariantVersion      int32    `json:"variant_version"`
+	ProductName         string   `json:"product_name"`
+	VariantName         string   `json:"variant_name"`
+	Quantity            int32    `json:"quantity"`
+	UnitPriceMinorUnits int64    `json:"unit_price_minor_units"`
+	SnapshotSchema      int32    `json:"snapshot_schema"`
+	Snapshot            Document `json:"snapshot"`
+}
+
+// clone returns a copy whose rows may be changed without changing o's.
+func (o Order) clone() Order {
+	o.Tickets, o.Intents, o.Refunds = slices.Clone(o.Tickets), slices.Clone(o.Intents), slices.Clone(o.Refunds)
+	o.Disputes, o.Funds = slices.Clone(o.Disputes), slices.Clone(o.Funds)
+	o.Warnings, o.Reviews = slices.Clone(o.Warnings), slices.Clone(o.Reviews)
+	return o
+}
+
+// TicketCount is the number of tickets that the lines add up to.
+func (o *Order) TicketCount() int {
+	n := 0
+	for _, l := range o.Lines {
+		n += int(l.Quantity)
+	}
+	return n
+}
+
+// StockLines returns the lines in the order in which rows of stock are locked, so that two orders cannot block each other.
+func (o *Order) StockLines() []Line {
+	return slices.SortedFunc(slices.Values(o.Lines), func(a, b Line) int {
+		if a.VariantID < b.VariantID {
+			return -1
+		}
+		return 1
+	})
+}
+
+// Intent returns the intent of that id at Stripe on that account; nil if the order has none.
+func (o *Order) Intent(account, stripeID string) *PaymentIntent {
+	return o.findIntent(func(p PaymentIntent) bool {
+		return p.StripeAccount == account && p.StripeID == stripeID && stripeID != ""
+	})
+}
+
+// IntentByStripeID returns the intent of that id at Stripe, on whichever account; nil if the order has none.
+func (o *Order) IntentByStripeID(stripeID string) *PaymentIntent {
+	return o.findIntent(func(p PaymentIntent) bool { return p.StripeID == stripeID && stripeID != "" })
+}
+
+// IntentByID returns the intent of that id of ours; nil if the order has none.
+func (o *Order) IntentByID(id string) *PaymentIntent {
+	return o.findIntent(func(p PaymentIntent) bool { return p.ID == id })
+}
+
+// Paying returns the intent whose money the order is about; nil before payment.
+func (o *Order) Paying() *PaymentIntent {
+	if o.PayingIntent == "" {
+		return nil
+	}
+	p := o.IntentByStripeID(o.PayingIntent)
+	if p == nil {
+		panic("order " + o.ID + " is paid by an intent that is not its own")
+	}
+	return p
+}
+
+func (o *Order) findIntent(is func(PaymentIntent) bool) *PaymentIntent {
+	if i := slices.IndexFunc(o.Intents, is); i >= 0 {
+		return &o.Intents[i]
+	}
+	return nil
+}
+
+// Refund returns the refund of that id of ours; nil if the order has none.
+func (o *Order) Refund(id string) *Refund {
+	if i := slices.IndexFunc(o.Refunds, func(r Refund) bool { return r.ID == id }); i >= 0 {
+		return &o.Refunds[i]
+	}
+	return nil
+}
+
+// Dispute returns the dispute of that id at Stripe; nil if the order has none.
+func (o *Order) Dispute(id string) *Dispute {
+	if i := slices.IndexFunc(o.Disputes, func(d Dispute) bool { return d.ID == id }); i >= 0 {
+		return &o.Disputes[i]
+	}
+	return nil
+}
+
+// Ticket returns the ticket of that id; nil if the order has none.
+func (o *Order) Ticket(id string) *Ticket {
+	if i := slices.IndexFunc(o.Tickets, func(t Ticket) bool { return t.ID == id }); i >= 0 {
+		return &o.Tickets[i]
+	}
+	return nil
+}

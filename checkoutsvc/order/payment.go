@@ -1,0 +1,337 @@
+package order
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// PaymentState is the state of an order's payment. It is derived from facts whenever one of them changes.
+type PaymentState string
+
+// The states of an order's payment.
+const (
+	PaymentAwaiting          PaymentState = "awaiting_payment"   // the hold is alive and no money came
+	PaymentProcessing        PaymentState = "processing"         // the money is on its way
+	PaymentAuthorized        PaymentState = "authorized"         // the money is authorised and not captured
+	PaymentPaid              PaymentState = "paid"               // all of the total is captured
+	PaymentPartiallyRefunded PaymentState = "partially_refunded" // some of it went back, or is on its way
+	PaymentRefunded          PaymentState = "refunded"           // all of it went back, or is on its way
+	PaymentDisputed          PaymentState = "disputed"           // the buyer's bank asks for the money, undecided
+	PaymentChargedBack       PaymentState = "charged_back"       // a dispute was lost
+	PaymentCanceled          PaymentState = "canceled"           // the hold was released without money
+	PaymentExpired           PaymentState = "expired"            // the hold ran out without money
+	PaymentFailed            PaymentState = "failed"             // the hold ran out after a payment that failed
+)
+
+// noMoney are the states before captured money. Facts come in any order, so any of them may follow any other, and money may
+// come from each: late money.
+var (
+	noMoney   = []PaymentState{PaymentAwaiting, PaymentProcessing, PaymentAuthorized, PaymentCanceled, PaymentExpired, PaymentFailed}
+	withMoney = []PaymentState{PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack}
+)
+
+var paymentTransitions = map[PaymentState][]PaymentState{
+	PaymentAwaiting:          others(PaymentAwaiting, noMoney, withMoney),
+	PaymentProcessing:        others(PaymentProcessing, noMoney, withMoney),
+	PaymentAuthorized:        others(PaymentAuthorized, noMoney, withMoney),
+	PaymentCanceled:          others(PaymentCanceled, noMoney, withMoney),
+	PaymentExpired:           others(PaymentExpired, noMoney, withMoney),
+	PaymentFailed:            others(PaymentFailed, noMoney, withMoney),
+	PaymentPaid:              others(PaymentPaid, withMoney),
+	PaymentPartiallyRefunded: others(PaymentPartiallyRefunded, withMoney), // back to paid when the refund fails
+	PaymentRefunded:          others(PaymentRefunded, withMoney),
+	PaymentDisputed:          others(PaymentDisputed, withMoney),
+	PaymentChargedBack:       {}, // lost is the highest rank of a dispute
+}
+
+func others(self PaymentState, groups ...[]PaymentState) []PaymentState {
+	return slices.DeleteFunc(slices.Concat(groups...), func(s PaymentState) bool { return s == self })
+}
+
+// Captured and Refunded are the sums of the paying intent; money of a duplicate payment never counts.
+func (o *Order) Captured() int64 {
+	if p := o.Paying(); p != nil {
+		return p.CapturedMinorUnits
+	}
+	return 0
+}
+
+// Refunded is what went back of the paying intent, or is on its way.
+func (o *Order) Refunded() int64 {
+	var sum int64
+	for _, r := range o.Refunds {
+		if o.PayingIntent != "" && r.PaymentIntent == o.PayingIntent && r.State.Moved() {
+			sum += r.AmountMinorUnits
+		}
+	}
+	return sum
+}
+
+// derivePayment derives the payment state from the facts; the first rule that holds decides.
+// Source: docs/design.md, "Payments are facts that commute".
+func (o *Order) derivePayment() PaymentState {
+	captured, refunded := o.Captured(), o.Refunded()
+	current := o.Intents[len(o.Intents)-1]
+	switch {
+	case o.disputeLost():
+		return PaymentChargedBack
+	case o.disputeOpen():
+		return PaymentDisputed
+	case captured > 0 && refunded >= captured:
+		return PaymentRefunded
+	case refunded > 0:
+		return PaymentPartiallyRefunded
+	case captured >= o.TotalMinorUnits:
+		return PaymentPaid
+	case o.anyIntent(IntentRequiresCapture):
+		return PaymentAuthorized
+	case o.anyIntent(IntentProcessing):
+		return PaymentProcessing
+	case o.Hold.State == HoldActive:
+		return PaymentAwaiting
+	case o.Hold.State == HoldExpired && current.FailureCode != "":
+		return PaymentFailed
+	case o.Hold.State == HoldExpired:
+		return PaymentExpired
+	default:
+		return PaymentCanceled
+	}
+}
+
+func (o *Order) anyIntent(status IntentStatus) bool {
+	return slices.ContainsFunc(o.Intents, func(p PaymentIntent) bool { return p.Status == status })
+}
+
+// setPayment brings the payment state to what follows from the facts.
+func (d *decision) setPayment() {
+	state := d.order.derivePayment()
+	mustMove("payment", paymentTransitions, d.order.Payment, state)
+	d.order.Payment = state
+}
+
+func (f Payment) observe(d *decision) error {
+	p, err := d.mergePayment(f)
+	if err != nil {
+		return err
+	}
+	if p.Succeeded && f.Captured() {
+		d.acceptMoney(p, f)
+	}
+	d.endWithoutMoney(p)
+	d.setPayment()
+	return nil
+}
+
+// mergePayment merges the observation into the facts of its intent and returns them.
+func (d *decision) mergePayment(f Payment) (*PaymentIntent, error) {
+	p := d.order.Intent(f.Account, f.IntentID)
+	if p == nil {
+		waiting := slices.ContainsFunc(d.order.Intents, func(p PaymentIntent) bool { return p.StripeID == "" })
+		if waiting && !f.Adopt {
+			return nil, ErrUnknownIntent
+		}
+		p = d.adoptIntent(f)
+	}
+	feeKnown := p.BalanceTransactionID != ""
+	*p = p.merge(f)
+	if !feeKnown && p.BalanceTransactionID != "" && d.order.Settled() { // otherwise the end of the fulfilment asks for the fee
+		d.enqueue(WorkRecordFee, p.ID)
+	}
+	if p.Succeeded && p.Canceled {
+		d.raise(ReviewCase{
+			Kind: CaseSucceededAndCanceled, Subject: f.IntentID, Intent: f.IntentID,
+			Action: "Look at the payment intent in Stripe: it was reported as both captured and canceled. The capture counts.",
+		})
+	}
+	return p, nil
+}
+
+// adoptIntent adds an intent to the order that we did not make ourselves, such as one made in Stripe's dashboard with
+// the order's id. It can pay like any other: what counts is that the money fits.
+func (d *decision) adoptIntent(f Payment) *PaymentIntent {
+	o := &d.order
+	o.Intents = append(o.Intents, PaymentIntent{
+		ID: d.policy.NewID(), Number: o.Intents[len(o.Intents)-1].Number + 1, StripeAccount: f.Account, StripeID: f.IntentID,
+		Currency: f.Currency, AmountMinorUnits: f.AmountMinorUnits,
+		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: d.now,
+	})
+	return &o.Intents[len(o.Intents)-1]
+}
+
+// money is what captured money is to an order.
+type money int
+
+const (
+	moneyKnown      money = iota // of the paying intent
+	moneyMismatched              // does not fit the order
+	moneyDuplicate               // another intent paid already
+	moneyInTime                  // the hold is alive: it buys the tickets
+	moneyLate                    // the hold is gone: it buys them if there is stock left
+)
+
+// classifyMoney says what captured money is to the order.
+func (o *Order) classifyMoney(p *PaymentIntent, f Payment, livemode bool) money {
+	switch {
+	case o.MismatchOf(f, p.CapturedMinorUnits, livemode) != MismatchNone:
+		return moneyMismatched
+	case o.PayingIntent == f.IntentID:
+		return moneyKnown
+	case o.PayingIntent != "":
+		return moneyDuplicate
+	case o.Hold.State == HoldActive:
+		return moneyInTime
+	}
+	return moneyLate
+}
+
+// WantsStock says whether a fact reports money that would buy tickets whose hold has ended, so that their stock must be
+// taken once more before it is observed: see [WithStock].
+func WantsStock(o Order, f Fact, p Policy) bool {
+	var payment Payment
+	switch f := f.(type) {
+	case Payment:
+		payment = f
+	case Charge:
+		payment = f.Payment()
+	default:
+		return false
+	}
+	if !payment.Captured() || o.PayingIntent != "" || o.Hold.State == HoldActive {
+		return false
+	}
+	d := &decision{order: o.clone(), policy: p}
+	intent, err := d.mergePayment(payment)
+	return err == nil && d.order.classifyMoney(intent, payment, p.Livemode) == moneyLate
+}
+
+// WithStock returns the fact with the answer to WantsStock.
+func WithStock(f Fact, s Stock) Fact {
+	switch f := f.(type) {
+	case Payment:
+		f.Stock = s
+		return f
+	case Charge:
+		f.Stock = s
+		return f
+	}
+	panic("only payments want stock")
+}
+
+// acceptMoney decides what captured money buys.
+//
+//	of the paying intent           nothing
+//	does not fit the order         nothing; a review case
+//	another intent paid            a duplicate payment: receipt and refund
+//	hold alive                     tickets
+//	hold gone, stock left          tickets
+//	hold gone, stock gone          unfulfillable: receipt and refund
+func (d *decision) acceptMoney(p *PaymentIntent, f Payment) {
+	kind := d.order.classifyMoney(p, f, d.policy.Livemode)
+	if kind == moneyMismatched {
+		d.refuseMoney(p, f)
+		return
+	}
+	if kind != moneyKnown && !p.Duplicate {
+		p.Mismatch = MismatchNone // what was known before did not fit
+	}
+	switch {
+	case kind == moneyKnown:
+	case kind == moneyDuplicate:
+		if !p.Duplicate {
+			p.Duplicate = true
+			d.refundUnwanted(p, RefundDuplicatePayment)
+			d.enqueue(WorkRecordFee, p.ID)
+		}
+	case kind == moneyLate && f.Stock != StockTaken:
+		d.refundAndFail(p, f.Time, RefundLate)
+	default:
+		d.startFulfilment(p, f.Time)
+	}
+}
+
+// refuseMoney leaves money that does not fit the order to a person.
+func (d *decision) refuseMoney(p *PaymentIntent, f Payment) {
+	o := &d.order
+	mismatch := o.MismatchOf(f, p.CapturedMinorUnits, d.policy.Livemode)
+	if p.Mismatch == MismatchNone && o.PayingIntent != f.IntentID {
+		p.Mismatch = mismatch
+	}
+	d.raise(ReviewCase{
+		Kind: CasePaymentMismatch, Subject: f.IntentID + "/" + string(mismatch), Intent: f.IntentID,
+		Facts: map[string]string{
+			"mismatch": string(mismatch), "received_minor_units": strconv.FormatInt(f.ReceivedMinorUnits, 10), "currency": f.Currency,
+			"order_total_minor_units": strconv.FormatInt(o.TotalMinorUnits, 10), "order_currency": o.Currency,
+		},
+		Action: "Compare the payment with the order in Stripe, then refund it there. No ticket was issued for it.",
+	})
+}
+
+// endWithoutMoney releases the hold when the order's current intent was canceled and nothing was captured.
+func (d *decision) endWithoutMoney(p *PaymentIntent) {
+	o := &d.order
+	current := &o.Intents[len(o.Intents)-1]
+	if p == current && p.Canceled && !p.Succeeded && o.PayingIntent == "" && o.Hold.State == HoldActive {
+		d.endHold(HoldReleased)
+	}
+}
+
+// Charge is the fact that somebody observed a charge. A captured charge is the same fact as a succeeded intent; a failed one
+// is one failed attempt; any other reports nothing that the intent does not report.
+type Charge struct {
+	Account                           string
+	IntentID                          string
+	OrderID                           string // of the metadata; empty when there is none
+	ChargeID                          string
+	Succeeded, Captured               bool
+	Currency                          string
+	AmountMinorUnits                  int64
+	CapturedMinorUnits                int64
+	RefundedMinorUnits                int64 // of all refunds of the charge together
+	Livemode                          bool
+	Time                              time.Time
+	BalanceTransactionID, FailureCode string
+	Adopt                             bool
+	Stock                             Stock
+}
+
+// Payment returns what the charge reports of its intent.
+func (f Charge) Payment() Payment {
+	p := Payment{
+		Account: f.Account, IntentID: f.IntentID, OrderID: f.OrderID, Status: IntentRequiresPaymentMethod, Currency: f.Currency,
+		AmountMinorUnits: f.AmountMinorUnits, Livemode: f.Livemode, Time: f.Time, ChargeID: f.ChargeID,
+		BalanceTransactionID: f.BalanceTransactionID, FailureCode: f.FailureCode, Adopt: f.Adopt, Stock: f.Stock,
+	}
+	switch {
+	case f.Succeeded && f.Captured:
+		p.Status, p.ReceivedMinorUnits = IntentSucceeded, f.CapturedMinorUnits
+	case f.Succeeded:
+		p.Status = IntentRequiresCapture
+	case f.FailureCode != "":
+		p.Status = IntentFailed
+	}
+	return p
+}
+
+func (f Charge) observe(d *decision) error {
+	p := f.Payment()
+	if err := p.observe(d); err != nil {
+		return err
+	}
+	if !p.Captured() || f.RefundedMinorUnits == 0 {
+		return nil
+	}
+	var known int64
+	for _, r := range d.order.Refunds {
+		if r.PaymentIntent == f.IntentID && r.State.Moved() {
+			known += r.AmountMinorUnits
+		}
+	}
+	// The sum posts no money by itself. What of an authorisation was not captured counts as refunded at Stripe, and is no
+	// customer's money.
+	released := f.AmountMinorUnits - f.CapturedMinorUnits
+	if f.RefundedMinorUnits-released > known {
+		d.changes.FetchRefunds = &IntentRef{Account: f.Account, IntentID: f.IntentID}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package order
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Cart is what a buyer wants to buy of an event.
+type Cart struct {
+	// OrderID is the id of the order to be; it is the caller's, to claim its key with.
+	OrderID                         string
+	BuyerName, BuyerEmail, Language string
+	Lines                           []CartLine
+	// ExpectedTotal is what the buyer was shown; nil accepts any.
+	ExpectedTotal *Amount
+}
+
+// CartLine is a number of tickets of one variant.
+type CartLine struct {
+	VariantID string
+	Quantity  int32
+}
+
+// Event is what an order keeps of the event that it is for.
+type Event struct {
+	ID, OrganizerID, OrganizerName, Name string
+	Venue                                SnapshotVenue
+	DoorsTime                            *time.Time
+	StartTime, EndTime                   time.Time
+}
+
+// Offer is a variant with the version that is on sale. Amounts are in minor units; fee and tax are parts of the price.
+type Offer struct {
+	VariantID                  string
+	Version                    int32
+	ProductName, Name          string
+	Currency                   string
+	Price, ApplicationFee, Tax int64
+	TaxCountry, TaxKind, Terms string
+	SaleStartTime, SaleEndTime *time.Time // nil: always
+	OrderTicketLimit           int32
+	OrganizerCannotSell        bool
+}
+
+// Quote prices a cart with the versions of now and returns the order of it, with an active hold and the first intent to ask
+// Stripe for. It checks all that does not depend on stock. The time at which the hold ends is the database's to say.
+//
+// Reasons: VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT, CURRENCY_MISMATCH,
+// TOTAL_CHANGED.
+func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, error) {
+	o := Order{
+		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
+		Language: cart.Language, Payment: PaymentAwaiting, Fulfilment: FulfilmentNone, Hold: Hold{State: HoldActive}, CreateTime: now,
+	}
+	taxes := map[[2]string]int64{} // by country and kind
+	for i, line := range cart.Lines {
+		at := slices.IndexFunc(offers, func(v Offer) bool { return v.VariantID == line.VariantID })
+		if at < 0 {
+			return o, &Refusal{Reason: ReasonVariantNotFound, Detail: fmt.Sprintf("lines[%d]: the event has no such variant", i)}
+		}
+		v, quantity := offers[at], int64(line.Quantity)
+		if err := o.checkLine(i, v, quantity, now); err != nil {
+			return o, err
+		}
+		o.Currency = v.Currency
+		o.Lines = append(o.Lines, Line{
+			Position: int32(i + 1), VariantID: v.VariantID, VariantVersion: v.Version, ProductName: v.ProductName, VariantName: v.Name,
+			Quantity: line.Quantity, UnitPriceMinorUnits: v.Price, SnapshotSchema: SnapshotSchema, Snapshot: v.snapshot(e).write(),
+		})
+		o.TotalMinorUnits += v.Price * quantity
+		o.ApplicationFeeMinorUnits += v.ApplicationFee * quantity
+		if v.Tax > 0 {
+			taxes[[2]string{v.TaxCountry, v.TaxKind}] += v.Tax * quantity
+		}
+	}
+	for _, place := range slices.SortedFunc(maps.Keys(taxes), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		o.Taxes = append(o.Taxes, TaxShare{Country: place[0], Kind: place[1], MinorUnits: taxes[place]})
+	}
+	o.Intents = []PaymentIntent{{
+		ID: p.NewID(), Number: 1, Currency: o.Currency, AmountMinorUnits: o.TotalMinorUnits,
+		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: now,
+	}}
+	return o, o.checkTotal(cart.ExpectedTotal)
+}
+
+// checkLine checks the i-th line of a cart beside the lines before it.
+func (o *Order) checkLine(i int, v Offer, quantity int64, now time.Time) error {
+	switch {
+	case slices.ContainsFunc(o.Lines, func(l Line) bool { return l.VariantID == v.VariantID }):
+		return &Refusal{
+			Reason: ReasonInvalidField, Field: fmt.Sprintf("lines[%d].variant_id", i),
+			Detail: "the variant is in another line already, add to its quantity",
+		}
+	case v.SaleStartTime != nil && now.Before(*v.SaleStartTime), v.SaleEndTime != nil && !now.Before(*v.SaleEndTime):
+		return &Refusal{Reason: ReasonSaleNotOpen, Detail: "this variant is not on sale now, see its sale times"}
+	case v.OrganizerCannotSell:
+		return &Refusal{Reason: ReasonOrganizerCannotSell, Detail: "the organiser cannot take money now, try again later with a new key"}
+	case quantity > int64(v.OrderTicketLimit):
+		return &Refusal{
+			Reason: ReasonOrderTicketLimit, Detail: fmt.Sprintf("lines[%d]: one order may have at most %d tickets of this variant", i, v.OrderTicketLimit),
+		}
+	case o.Currency != "" && o.Currency != v.Currency:
+		return &Refusal{Reason: ReasonCurrencyMismatch, Detail: "all lines of an order are of one currency, make an order per currency"}
+	}
+	return nil
+}
+
+func (o *Order) checkTotal(expected *Amount) error {
+	switch {
+	case expected == nil:
+		return nil
+	case expected.Currency != o.Currency:
+		return &Refusal{Reason: ReasonCurrencyMismatch, Detail: "expected_total.currency: the order is in " + o.Currency}
+	case expected.MinorUnits != o.TotalMinorUnits:
+		return &Refusal{
+			Reason: ReasonTotalChanged,
+			Detail: fmt.Sprintf("the total is %d minor units now, show it to the buyer and try again with a new key", o.TotalMinorUnits),
+		}
+	}
+	return nil
+}
+
+// snapshot takes down what a variant version promises now.
+func (v Offer) snapshot(e Event) Snapshot {
+	return Snapshot{
+		OrganizerName: e.OrganizerName, EventName: e.Name, Venue: e.Venue, DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime,
+		ProductName: v.ProductName, VariantName: v.Name, Price: SnapshotPrice{Currency: v.Currency, MinorUnits: v.Price}, Terms: v.Terms,
+	}
+}

@@ -1,0 +1,213 @@
+package order
+
+import (
+	"slices"
+	"time"
+)
+
+// Refund is money of an intent that goes back.
+type Refund struct {
+	ID            string `json:"id"`             // ours
+	PaymentIntent string `json:"payment_intent"` // at Stripe
+	// StripeRefundID is empty while Stripe was not asked, or has not answered.
+	StripeRefundID   string `json:"stripe_refund_id"`
+	AmountMinorUnits int64  `json:"amount_minor_units"`
+	Currency         string `json:"currency"`
+	// The shares of the amount that the platform's fee and the taxes bear.
+	ApplicationFeeMinorUnits int64        `json:"application_fee_minor_units"`
+	Taxes                    []TaxShare   `json:"taxes"`
+	State                    RefundState  `json:"state"`
+	Reason                   RefundReason `json:"reason"`
+	Note                     string       `json:"note"`
+	// TicketIDs are the tickets that it voids.
+	TicketIDs   []string   `json:"ticket_ids"`
+	FailureCode string     `json:"failure_code"`
+	RefundTime  *time.Time `json:"refund_time"` // when Stripe made it
+	CreateTime  time.Time  `json:"create_time"`
+}
+
+// RefundState is the state of a refund.
+type RefundState string
+
+// The states of a refund.
+const (
+	RefundRequested RefundState = "requested" // written down; Stripe did not answer yet
+	RefundPending   RefundState = "pending"   // Stripe made it, the money is on its way
+	RefundSucceeded RefundState = "succeeded" // the money is there; it may still come back
+	RefundFailed    RefundState = "failed"    // the money came back to us, or Stripe refused
+	RefundCanceled  RefundState = "canceled"  // it was canceled at Stripe
+)
+
+var refundTransitions = map[RefundState][]RefundState{
+	RefundRequested: {RefundPending, RefundSucceeded, RefundFailed, RefundCanceled},
+	RefundPending:   {RefundSucceeded, RefundFailed, RefundCanceled},
+	RefundSucceeded: {RefundFailed, RefundCanceled},
+	RefundFailed:    {},
+	RefundCanceled:  {},
+}
+
+// refundRank orders the states of a refund: the higher one wins whatever arrives first. Failed and canceled are both
+// final, and Stripe never reports both of one refund.
+var refundRank = map[RefundState]int{RefundRequested: 0, RefundPending: 1, RefundSucceeded: 2, RefundCanceled: 3, RefundFailed: 3}
+
+// Moved says whether the money of a refund is on its way to the buyer or there.
+func (s RefundState) Moved() bool { return s == RefundPending || s == RefundSucceeded }
+
+// RefundStateOf turns Stripe's word for a refund's status into ours. Words that are not known, such as requires_action (the
+// buyer must tell where to), mean that it is on its way.
+func RefundStateOf(stripe string) RefundState {
+	if _, known := refundRank[RefundState(stripe)]; known {
+		return RefundState(stripe)
+	}
+	return RefundPending
+}
+
+// RefundReason is why money goes back.
+type RefundReason string
+
+// The reasons of refunds.
+const (
+	RefundByRequest        RefundReason = "requested"         // staff asked for it
+	RefundDuplicatePayment RefundReason = "duplicate_payment" // a second payment for one order
+	RefundLate             RefundReason = "late"              // the payment came after the hold, and the stock was gone
+	RefundGivenUp          RefundReason = "given_up"          // the tickets could not be made valid in time
+	RefundExternal         RefundReason = "external"          // made at Stripe, such as in its dashboard
+	RefundFraud            RefundReason = "fraud"             // an early fraud warning, by policy
+)
+
+// refundUnwanted writes down that money which buys nothing goes back whole, and the work that sends it and that books it as
+// a bare receipt. Neither waits for the other: a ledger that is away keeps no buyer from their money, and the refund is
+// posted once what it leaves from is. There is one such refund per intent, kept by the database.
+func (d *decision) refundUnwanted(p *PaymentIntent, reason RefundReason) {
+	o := &d.order
+	if slices.ContainsFunc(o.Refunds, func(r Refund) bool { return r.PaymentIntent == p.StripeID && r.Reason == reason }) {
+		return
+	}
+	r := Refund{
+		ID: d.policy.NewID(), PaymentIntent: p.StripeID, AmountMinorUnits: p.CapturedMinorUnits, Currency: o.Currency,
+		State: RefundRequested, Reason: reason, CreateTime: d.now,
+	}
+	o.Refunds = append(o.Refunds, r)
+	d.note("refund_requested", string(reason))
+	d.enqueue(WorkSettleReceipt, r.ID)
+	d.enqueue(WorkSendRefund, r.ID)
+}
+
+// RefundObserved is the fact that somebody observed a refund: a webhook, or we ourselves.
+type RefundObserved struct {
+	Account     string
+	IntentID    string
+	OrderID     string // of the metadata; empty when there is none
+	RefundID    string // ours, of the metadata; empty when it was made elsewhere
+	StripeID    string
+	State       RefundState
+	Currency    string
+	Amount      int64 // in minor units
+	TicketIDs   []string
+	FailureCode string
+	Time        time.Time
+}
+
+// observe merges the refund into its row, or adopts one that was made elsewhere. An order that is not paid yet keeps the
+// fact: refunds may be reported before the payment.
+func (f RefundObserved) observe(d *decision) error {
+	o := &d.order
+	i := slices.IndexFunc(o.Refunds, func(r Refund) bool {
+		return r.StripeRefundID == f.StripeID || r.StripeRefundID == "" && r.ID == f.RefundID
+	})
+	switch {
+	case i >= 0:
+		d.mergeRefund(&o.Refunds[i], f)
+	case f.IntentID == "":
+		return ErrNoOrder
+	default:
+		d.adoptRefund(f)
+	}
+	d.setPayment()
+	d.settleTickets()
+	return nil
+}
+
+// RefundOf returns the refund that an observation was merged into; nil if it was not.
+func (o *Order) RefundOf(f RefundObserved) *Refund {
+	if i := slices.IndexFunc(o.Refunds, func(r Refund) bool { return r.StripeRefundID == f.StripeID }); i >= 0 {
+		return &o.Refunds[i]
+	}
+	return nil
+}
+
+// mergeRefund merges an observation into a refund that is known: the state of the higher rank wins.
+func (d *decision) mergeRefund(r *Refund, f RefundObserved) {
+	before := *r
+	if r.StripeRefundID == "" {
+		at := f.Time
+		r.StripeRefundID, r.RefundTime = f.StripeID, &at
+	}
+	if refundRank[f.State] > refundRank[r.State] {
+		mustMove("refund", refundTransitions, r.State, f.State)
+		r.State = f.State
+	}
+	if f.FailureCode != "" {
+		r.FailureCode = f.FailureCode
+	}
+	if len(r.TicketIDs) == 0 {
+		r.TicketIDs = f.TicketIDs
+	}
+	if r.State != before.State || r.StripeRefundID != before.StripeRefundID || r.FailureCode != before.FailureCode ||
+		len(r.TicketIDs) != len(before.TicketIDs) {
+		d.refundMoved(r, before.State)
+	}
+}
+
+// adoptRefund adds a refund that was made elsewhere.
+func (d *decision) adoptRefund(f RefundObserved) {
+	o, at := &d.order, f.Time
+	r := Refund{
+		ID: d.policy.NewID(), PaymentIntent: f.IntentID, StripeRefundID: f.StripeID, AmountMinorUnits: f.Amount, Currency: f.Currency,
+		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now,
+	}
+	if o.PayingIntent == "" || o.PayingIntent == f.IntentID {
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.Amount, d.policy.RefundApplicationFee)
+	}
+	o.Refunds = append(o.Refunds, r)
+	d.refundMoved(&r, "")
+}
+
+// refundMoved has the ledger follow a refund's new state, and a person look at one that failed after it was sent.
+func (d *decision) refundMoved(r *Refund, before RefundState) {
+	d.enqueue(WorkPostRefund, r.ID)
+	if r.State == before {
+		return
+	}
+	d.note("refund_"+string(r.State), r.StripeRefundID)
+	if r.State == RefundFailed {
+		d.raise(ReviewCase{
+			Kind: CaseRefundFailed, Subject: r.ID, Intent: r.PaymentIntent,
+			Facts:  map[string]string{"stripe_refund_id": r.StripeRefundID, "failure_code": r.FailureCode},
+			Action: "The money came back to us. Ask the buyer for another way to pay it out. Tickets stay void; issue new ones if they are wanted.",
+		})
+	}
+}
+
+// RefundRefused is the fact that Stripe will not make a refund.
+type RefundRefused struct {
+	RefundID string // ours
+	Code     string // Stripe's
+}
+
+// observe ends the refund and leaves it to a person. One that Stripe made meanwhile stays as it is.
+func (f RefundRefused) observe(d *decision) error {
+	r := d.order.Refund(f.RefundID)
+	if r == nil || r.StripeRefundID != "" {
+		return nil
+	}
+	mustMove("refund", refundTransitions, r.State, RefundFailed)
+	r.State, r.FailureCode = RefundFailed, f.Code
+	d.setPayment()
+	d.note("refund_refused", f.Code)
+	d.raise(ReviewCase{
+		Kind: CaseRefundRefused, Subject: r.ID, Intent: r.PaymentIntent, Facts: map[string]string{"refund_id": r.ID, "stripe_code": f.Code},
+		Action: "Stripe refused the refund. Look at the payment there and settle with the buyer by other means if need be.",
+	})
+	return nil
+}

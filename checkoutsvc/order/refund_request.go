@@ -1,0 +1,164 @@
+package order
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// RefundRequest is the fact that staff ask for a refund.
+type RefundRequest struct {
+	// ID is of the refund to be; it is the caller's, to find it in the order.
+	ID string
+	// TicketIDs name tickets to refund and to void; none means money of the order.
+	TicketIDs []string
+	// Amount is what to refund; nil means the tickets' prices, or all that is left.
+	Amount *Amount
+	Note   string
+}
+
+// Amount is money of a request.
+type Amount struct {
+	Currency   string
+	MinorUnits int64
+}
+
+// observe writes the refund, under the order's lock, so that parallel refunds never add up to more than was captured.
+//
+// Reasons: ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_NOT_FOUND, CURRENCY_MISMATCH, INVALID_FIELD, REFUND_EXCEEDS_CAPTURED.
+func (f RefundRequest) observe(d *decision) error {
+	amount, err := d.order.refundAmount(f)
+	if err != nil {
+		return err
+	}
+	d.requestRefund(Refund{
+		ID: f.ID, AmountMinorUnits: amount, Reason: RefundByRequest, Note: f.Note, TicketIDs: d.order.refundTickets(f, amount),
+	})
+	return nil
+}
+
+// requestRefund writes a refund of the paying intent and has Stripe make it.
+func (d *decision) requestRefund(r Refund) {
+	o := &d.order
+	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.PayingIntent, o.Currency, RefundRequested, d.now
+	r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(r.AmountMinorUnits, d.policy.RefundApplicationFee)
+	o.Refunds = append(o.Refunds, r)
+	d.note("refund_requested", r.ID)
+	d.settleTickets()
+	d.enqueue(WorkSendRefund, r.ID)
+}
+
+// Refundable is what is captured and neither sent back nor about to be.
+func (o *Order) Refundable() int64 {
+	left := o.Captured()
+	for _, r := range o.Refunds {
+		if r.PaymentIntent == o.PayingIntent && r.State != RefundFailed && r.State != RefundCanceled {
+			left -= r.AmountMinorUnits
+		}
+	}
+	return left
+}
+
+// refundAmount checks a request for a refund and says how much it is about.
+func (o *Order) refundAmount(f RefundRequest) (int64, error) {
+	if o.PayingIntent == "" || o.Captured() == 0 {
+		return 0, &Refusal{Reason: ReasonOrderNotPaid, Detail: "no money was captured for this order"}
+	}
+	if o.disputeOpen() || o.disputeLost() {
+		return 0, &Refusal{Reason: ReasonOrderDisputed, Detail: "the payment is disputed; Stripe refuses refunds, answer the dispute there"}
+	}
+	amount := o.Refundable()
+	if len(f.TicketIDs) > 0 {
+		var err error
+		if amount, err = o.priceOf(f.TicketIDs); err != nil {
+			return 0, err
+		}
+	}
+	if a := f.Amount; a != nil {
+		switch {
+		case a.Currency != o.Currency:
+			return 0, &Refusal{Reason: ReasonCurrencyMismatch, Detail: "amount.currency: the order is in " + o.Currency}
+		case a.MinorUnits <= 0:
+			return 0, &Refusal{Reason: ReasonInvalidField, Field: "amount.minor_units", Detail: "must be above zero"}
+		}
+		amount = a.MinorUnits
+	}
+	if amount <= 0 || amount > o.Refundable() {
+		return 0, &Refusal{
+			Reason: ReasonRefundExceedsCaptured, Detail: fmt.Sprintf("%d minor units are left to refund", max(o.Refundable(), 0)),
+		}
+	}
+	return amount, nil
+}
+
+// priceOf is what the tickets were sold for.
+func (o *Order) priceOf(ticketIDs []string) (int64, error) {
+	var sum int64
+	for i, id := range ticketIDs {
+		t := o.Ticket(id)
+		if t == nil {
+			return 0, &Refusal{Reason: ReasonTicketNotFound, Detail: fmt.Sprintf("ticket_ids[%d]: the order has no such ticket", i)}
+		}
+		snapshot, err := t.ReadSnapshot()
+		if err != nil {
+			return 0, err
+		}
+		sum += snapshot.Price.MinorUnits
+	}
+	return sum, nil
+}
+
+// refundTickets are the tickets that a refund voids: those that were named, or all when everything that was paid goes
+// back at once.
+func (o *Order) refundTickets(f RefundRequest, amount int64) []string {
+	if len(f.TicketIDs) > 0 || amount < o.Captured() {
+		return f.TicketIDs
+	}
+	var ids []string
+	for _, t := range o.Tickets {
+		ids = append(ids, t.ID)
+	}
+	return ids
+}
+
+// FraudRefundDue is the fact that a fraud warning is to be acted on, as the policy wants it.
+type FraudRefundDue struct {
+	WarningID      string
+	EventStartTime time.Time
+}
+
+// observe refunds all tickets that are neither used nor void, before the event begins. When all of the order's tickets are
+// among them, everything that is left goes back. It decides by what is known when it runs: a warning that can no longer be
+// acted on, a dispute, an event that began, tickets that were used or refunded meanwhile leave it to a person.
+func (f FraudRefundDue) observe(d *decision) error {
+	o := &d.order
+	if !o.refundsFraud(f, d.now) {
+		return nil
+	}
+	var ids []string
+	for _, t := range o.Tickets {
+		if t.State == TicketValid || t.State == TicketSuspended {
+			ids = append(ids, t.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	amount, err := o.priceOf(ids)
+	if err != nil {
+		return err
+	}
+	if len(ids) == len(o.Tickets) || amount > o.Refundable() {
+		amount = o.Refundable()
+	}
+	d.requestRefund(Refund{ID: d.policy.NewID(), AmountMinorUnits: amount, Reason: RefundFraud, TicketIDs: ids})
+	return nil
+}
+
+// refundsFraud says whether a warning still calls for a refund by itself.
+func (o *Order) refundsFraud(f FraudRefundDue, now time.Time) bool {
+	i := slices.IndexFunc(o.Warnings, func(w FraudWarning) bool { return w.ID == f.WarningID })
+	return i >= 0 && o.Warnings[i].Actionable && o.Fulfilment == FulfilmentCompleted && o.PayingIntent == o.Warnings[i].PaymentIntent &&
+		now.Before(f.EventStartTime) && len(o.Disputes) == 0 && o.Refundable() > 0 &&
+		!slices.ContainsFunc(o.Refunds, func(r Refund) bool { return r.Reason == RefundFraud })
+}

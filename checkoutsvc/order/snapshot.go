@@ -1,0 +1,105 @@
+package order
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Document is JSON as it is stored.
+type Document = json.RawMessage
+
+// SnapshotSchema is the version of Snapshot as written today. Older ones stay readable: rows keep what was sold for ever.
+//
+//	1  venue and price were fields of the snapshot itself
+//	2  they are objects of their own
+const SnapshotSchema = 2
+
+// Snapshot is what was quoted and sold, kept with the line and with each ticket, so that no later change of the catalogue
+// touches it.
+type Snapshot struct {
+	OrganizerName string        `json:"organizer_name"`
+	EventName     string        `json:"event_name"`
+	Venue         SnapshotVenue `json:"venue"`
+	DoorsTime     *time.Time    `json:"doors_time,omitempty"`
+	StartTime     time.Time     `json:"start_time"`
+	EndTime       time.Time     `json:"end_time"`
+	ProductName   string        `json:"product_name"`
+	VariantName   string        `json:"variant_name"`
+	Price         SnapshotPrice `json:"price"`
+	Terms         string        `json:"terms,omitempty"`
+}
+
+// SnapshotVenue is where the event takes place.
+type SnapshotVenue struct {
+	Name      string   `json:"name"`
+	Address   string   `json:"address,omitempty"`
+	TimeZone  string   `json:"time_zone"` // IANA name
+	Latitude  *float64 `json:"latitude,omitempty"`
+	Longitude *float64 `json:"longitude,omitempty"`
+}
+
+// SnapshotPrice is what one ticket cost, fee and taxes included.
+type SnapshotPrice struct {
+	Currency   string `json:"currency"`
+	MinorUnits int64  `json:"minor_units"`
+}
+
+// snapshotSchema1 is the first schema, flat.
+type snapshotSchema1 struct {
+	OrganizerName   string     `json:"organizer_name"`
+	EventName       string     `json:"event_name"`
+	VenueName       string     `json:"venue_name"`
+	VenueAddress    string     `json:"venue_address"`
+	TimeZone        string     `json:"time_zone"`
+	Latitude        *float64   `json:"latitude"`
+	Longitude       *float64   `json:"longitude"`
+	DoorsTime       *time.Time `json:"doors_time"`
+	StartTime       time.Time  `json:"start_time"`
+	EndTime         time.Time  `json:"end_time"`
+	ProductName     string     `json:"product_name"`
+	VariantName     string     `json:"variant_name"`
+	Currency        string     `json:"currency"`
+	PriceMinorUnits int64      `json:"price_minor_units"`
+	Terms           string     `json:"terms"`
+}
+
+func (s snapshotSchema1) upgrade() Snapshot {
+	return Snapshot{
+		OrganizerName: s.OrganizerName, EventName: s.EventName,
+		Venue: SnapshotVenue{
+			Name: s.VenueName, Address: s.VenueAddress, TimeZone: s.TimeZone, Latitude: s.Latitude, Longitude: s.Longitude,
+		},
+		DoorsTime: s.DoorsTime, StartTime: s.StartTime, EndTime: s.EndTime, ProductName: s.ProductName, VariantName: s.VariantName,
+		Price: SnapshotPrice{Currency: s.Currency, MinorUnits: s.PriceMinorUnits}, Terms: s.Terms,
+	}
+}
+
+// write returns the snapshot as it is stored, of today's schema.
+func (s Snapshot) write() Document {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic("a snapshot cannot be written: " + err.Error())
+	}
+	return b
+}
+
+// ReadSnapshot reads what was sold with the ticket, of whichever schema. A newer schema than this release knows is an error.
+func (t Ticket) ReadSnapshot() (Snapshot, error) {
+	var s Snapshot
+	var err error
+	switch t.SnapshotSchema {
+	case 1:
+		var old snapshotSchema1
+		err = json.Unmarshal(t.Snapshot, &old)
+		s = old.upgrade()
+	case SnapshotSchema:
+		err = json.Unmarshal(t.Snapshot, &s)
+	default:
+		return s, fmt.Errorf("ticket %s has a snapshot of schema %d, this release reads up to %d", t.ID, t.SnapshotSchema, SnapshotSchema)
+	}
+	if err != nil {
+		return s, fmt.Errorf("read snapshot of ticket %s: %w", t.ID, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,122 @@
+package order
+
+import (
+	"slices"
+	"time"
+)
+
+// Ticket is a ticket instance: one admission owned by one holder.
+type Ticket struct {
+	ID             string    `json:"id"`
+	OrderID        string    `json:"order_id"`
+	Position       int32     `json:"position"`
+	EventID        string    `json:"event_id"`
+	VariantID      string    `json:"variant_id"`
+	VariantVersion int32     `json:"variant_version"`
+	CodeKeyVersion int32     `json:"code_key_version"`
+	CreateTime     time.Time `json:"create_time"`
+	// Snapshot is what was sold, as it was sold; SnapshotSchema says how to read it.
+	SnapshotSchema int32       `json:"snapshot_schema"`
+	Snapshot       Document    `json:"snapshot"`
+	State          TicketState `json:"state"`
+	PassSerial     string      `json:"pass_serial"`
+	// ChangeNumber counts what the pass must show; passsvc ignores smaller numbers.
+	ChangeNumber int64      `json:"change_number"`
+	ValidTime    *time.Time `json:"valid_time"`
+}
+
+// TicketState is the state of a ticket.
+type TicketState string
+
+// The states of a ticket.
+const (
+	TicketReserved  TicketState = "reserved"  // paid, not booked yet: it admits nobody
+	TicketValid     TicketState = "valid"     // it admits
+	TicketUsed      TicketState = "used"      // somebody entered with it
+	TicketSuspended TicketState = "suspended" // the payment is disputed or reviewed: it admits nobody meanwhile
+	TicketVoid      TicketState = "void"      // refunded, charged back or withdrawn; final
+)
+
+// The database keeps the same table by a trigger, whatever the code does.
+var ticketTransitions = map[TicketState][]TicketState{
+	TicketReserved:  {TicketValid, TicketSuspended, TicketVoid},
+	TicketValid:     {TicketUsed, TicketSuspended, TicketVoid},
+	TicketSuspended: {TicketValid, TicketVoid},
+	TicketUsed:      {TicketValid, TicketVoid},
+	TicketVoid:      {},
+}
+
+// makeTickets makes the order's ticket instances, one per admission, in the order of its lines.
+func (d *decision) makeTickets() {
+	o := &d.order
+	for _, l := range o.Lines {
+		for range l.Quantity {
+			o.Tickets = append(o.Tickets, Ticket{
+				ID: d.policy.NewID(), OrderID: o.ID, Position: int32(len(o.Tickets) + 1), EventID: o.EventID,
+				VariantID: l.VariantID, VariantVersion: l.VariantVersion, State: TicketReserved,
+				Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema,
+				CodeKeyVersion: d.policy.CodeKeyVersion, ChangeNumber: 1, CreateTime: d.now,
+			})
+		}
+	}
+}
+
+// deriveTicket derives a ticket's state from the order's facts. What a person did (used) and what is final (void) stay.
+func (o *Order) deriveTicket(t Ticket) TicketState {
+	switch {
+	case t.State == TicketVoid, o.Fulfilment == FulfilmentUnfulfillable, o.disputeLost(), o.ticketRefunded(t.ID):
+		return TicketVoid
+	case t.State == TicketUsed:
+		return TicketUsed
+	case o.disputeOpen(), o.DeliveryHeld():
+		return TicketSuspended
+	case o.Fulfilment == FulfilmentCompleted:
+		return TicketValid
+	default:
+		return t.State
+	}
+}
+
+// ticketRefunded says whether the money of a ticket went back or is on its way: the ticket is named by a refund, or all
+// of the order's money is refunded. A refund that Stripe made counts also when it failed later: the ticket was void by
+// then, void is final, and the failure may be reported first.
+func (o *Order) ticketRefunded(id string) bool {
+	for _, r := range o.Refunds {
+		if r.StripeRefundID == "" && (r.State == RefundFailed || r.State == RefundCanceled) {
+			continue // Stripe never made it
+		}
+		whole := o.Captured() > 0 && r.PaymentIntent == o.PayingIntent && r.AmountMinorUnits >= o.Captured()
+		if whole && r.StripeRefundID != "" || slices.Contains(r.TicketIDs, id) {
+			return true
+		}
+	}
+	return o.Captured() > 0 && o.Refunded() >= o.Captured()
+}
+
+// settleTickets brings the tickets to the states that follow from the order's facts.
+func (d *decision) settleTickets() {
+	for i := range d.order.Tickets {
+		t := &d.order.Tickets[i]
+		if state := d.order.deriveTicket(*t); state != t.State {
+			d.moveTicket(t, state)
+		}
+	}
+}
+
+// moveTicket moves a ticket on and has its pass follow.
+func (d *decision) moveTicket(t *Ticket, state TicketState) {
+	mustMove("ticket", ticketTransitions, t.State, state)
+	if state == TicketValid && t.ValidTime == nil {
+		now := d.now
+		t.ValidTime = &now
+	}
+	if state == TicketVoid {
+		d.enqueue(WorkVoidPass, t.ID)
+	} else if state == TicketSuspended || t.State == TicketSuspended {
+		d.enqueue(WorkSuspendPass, t.ID)
+	}
+	if state != TicketValid || t.State != TicketReserved { // becoming valid is what the pass shows from the start
+		t.ChangeNumber++
+	}
+	t.State = state
+}

@@ -1,0 +1,92 @@
+// Package orders implements OrderService: what staff see of orders, and the refunds that they ask for.
+package orders
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderproto"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/ticketcode"
+	"github.com/dayof/dayof/checkoutsvc/wire"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/page"
+)
+
+// Service implements OrderService. All exported fields are required.
+type Service struct {
+	Orders *orderstore.Store
+	Codes  ticketcode.Keys
+
+	q checkoutdb.Queries
+}
+
+// GetOrderDetails implements OrderService.
+func (s *Service) GetOrderDetails(ctx context.Context, req *checkoutv1.GetOrderDetailsRequest) (*checkoutv1.GetOrderDetailsResponse, error) {
+	o, err := s.Orders.Read(ctx, orderstore.Key{ID: req.GetOrderId()})
+	if err != nil {
+		return nil, err
+	}
+	notes, err := s.q.ListTimeline(ctx, s.Orders.Pool, o.ID)
+	if err != nil {
+		return nil, fmt.Errorf("list timeline: %w", err)
+	}
+	return &checkoutv1.GetOrderDetailsResponse{
+		Order:    orderproto.OrderToProto(&o, s.Codes),
+		Buyer:    &checkoutv1.Buyer{Name: o.BuyerName, Email: o.BuyerEmail, Language: o.Language},
+		Timeline: timeline(&o, notes),
+	}, nil
+}
+
+// ListOrders implements OrderService.
+func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
+	list := "orders/" + req.GetEventId() + "/" + req.GetFulfilmentState().String()
+	before, err := page.Parse(req.GetPageToken(), list, wire.Cursor{Time: wire.EndOfTime})
+	if err != nil {
+		return nil, err
+	}
+	size := wire.PageSize(req.GetPageSize())
+	rows, err := s.q.ListOrders(ctx, s.Orders.Pool, checkoutdb.ListOrdersParams{
+		BeforeTime: before.Time, BeforeID: before.ID, EventID: req.GetEventId(),
+		Fulfilment: string(orderproto.FulfilmentFromProto[req.GetFulfilmentState()]), PageSize: size + 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list orders: %w", err)
+	}
+	res := &checkoutv1.ListOrdersResponse{}
+	if len(rows) > int(size) {
+		rows = rows[:size]
+		last := rows[size-1]
+		res.NextPageToken = page.Token(list, wire.Cursor{Time: last.CreateTime, ID: last.ID})
+	}
+	for _, row := range rows {
+		o, err := s.Orders.Read(ctx, orderstore.Key{ID: row.ID})
+		if err != nil {
+			return nil, err
+		}
+		res.Orders = append(res.Orders, orderproto.OrderToProto(&o, s.Codes))
+	}
+	return res, nil
+}
+
+// RefundOrder implements OrderService. The refund, the void tickets and the job that calls Stripe are written in one
+// transaction with the key, under the order's lock.
+func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.RefundOrderResponse, error) {
+	parts := []any{req.GetOrderId(), req.GetTicketIds(), req.GetNote(), req.GetAmount() != nil, req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits()}
+	f := order.RefundRequest{ID: s.Orders.Policy.NewID(), TicketIDs: req.GetTicketIds(), Note: req.GetNote()}
+	if a := req.GetAmount(); a != nil {
+		f.Amount = &order.Amount{Currency: a.GetCurrency(), MinorUnits: a.GetMinorUnits()}
+	}
+	return idem.Do(ctx, s.Orders.Pool, s.Orders.Clock.Now(), idem.Fingerprint(1, parts...), func(ctx context.Context, tx pgx.Tx) (*checkoutv1.RefundOrderResponse, error) {
+		o, _, err := s.Orders.ObserveTx(ctx, tx, orderstore.Key{ID: req.GetOrderId()}, nil, f)
+		if err != nil {
+			return nil, err
+		}
+		return &checkoutv1.RefundOrderResponse{Refund: orderproto.RefundToProto(o.Refund(f.ID)), Order: orderproto.OrderToProto(&o, s.Codes)}, nil
+	})
+}

@@ -1,0 +1,351 @@
+package orderstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// orderIDSQL is the id of the order of a Key: $1 our id, $2 the account, $3 the intent.
+const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_id = nullif($3, '') and stripe_account = $2), $1)`
+
+// The statements that load an order. The lock comes first, in a statement of its own, so that the other sees what the
+// last holder committed: each statement of a transaction has a snapshot of its own (read committed).
+//
+// All that hangs on an order is read as one JSON object: nine statements less for each load, of which a sale needs ten.
+const (
+	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
+	selectOrderSQL = `select json_build_object(
+		'order', to_json(o),
+		'lines', (select json_agg(c order by c.position) from order_lines c where c.order_id = o.id),
+		'hold', (select to_json(c) from holds c where c.order_id = o.id),
+		'hold_due', (select c.expire_time <= now() from holds c where c.order_id = o.id),
+		'fulfilling_seconds', extract(epoch from now() - o.fulfilment_start_time)::float8,
+		'tickets', (select json_agg(c order by c.position) from tickets c where c.order_id = o.id),
+		'intents', (select json_agg(c order by c.number) from payment_intents c where c.order_id = o.id),
+		'refunds', (select json_agg(c order by c.create_time, c.id) from refunds c where c.order_id = o.id),
+		'disputes', (select json_agg(c order by c.create_time, c.id) from disputes c where c.order_id = o.id),
+		'funds', (select json_agg(c order by c.funds_time, c.balance_transaction_id) from dispute_funds c where c.order_id = o.id),
+		'warnings', (select json_agg(c order by c.id) from fraud_warnings c where c.order_id = o.id),
+		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id)
+	) from orders o where id = ` + orderIDSQL
+)
+
+// stored is an order as selectOrderSQL returns it.
+type stored struct {
+	Order             order.Order           `json:"order"`
+	Lines             []order.Line          `json:"lines"`
+	Hold              *order.Hold           `json:"hold"`
+	HoldDue           bool                  `json:"hold_due"`
+	FulfillingSeconds float64               `json:"fulfilling_seconds"`
+	Tickets           []order.Ticket        `json:"tickets"`
+	Intents           []order.PaymentIntent `json:"intents"`
+	Refunds           []order.Refund        `json:"refunds"`
+	Disputes          []order.Dispute       `json:"disputes"`
+	Funds             []order.DisputeFunds  `json:"funds"`
+	Warnings          []order.FraudWarning  `json:"warnings"`
+	Reviews           []order.Review        `json:"reviews"`
+}
+
+// batcher is what sends a batch: a pool, a connection or a transaction.
+type batcher interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// load loads an order in one flush, behind the statements before it.
+func load(ctx context.Context, db batcher, key Key, before ...string) (order.Order, error) {
+	b := &pgx.Batch{}
+	for _, sql := range before {
+		b.Queue(sql, key.ID, key.StripeAccount, key.StripeID)
+	}
+	var s stored
+	b.Queue(selectOrderSQL, key.ID, key.StripeAccount, key.StripeID).QueryRow(func(row pgx.Row) error { return row.Scan(&s) })
+	err := db.SendBatch(ctx, b).Close()
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return order.Order{}, ErrNotFound
+	case err != nil:
+		return order.Order{}, fmt.Errorf("load order: %w", err)
+	case s.Hold == nil:
+		return order.Order{}, errors.New("load order: an order without its hold")
+	}
+	o := s.Order
+	o.Lines, o.Hold, o.Tickets, o.Intents, o.Refunds = s.Lines, *s.Hold, s.Tickets, s.Intents, s.Refunds
+	o.Disputes, o.Funds, o.Warnings, o.Reviews = s.Disputes, s.Funds, s.Warnings, s.Reviews
+	o.HoldDue = s.HoldDue
+	o.FulfillingFor = time.Duration(s.FulfillingSeconds * float64(time.Second))
+	return o, nil
+}
+
+// Insert writes a new order and takes its stock. holdDuration is for how long the stock is kept; the database's clock
+// decides when it is over.
+//
+// Problems: SOLD_OUT.
+func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, holdDuration time.Duration) error {
+	var p pgdb.Pipeline
+	errs := []error{s.q.InsertOrder(ctx, &p, checkoutdb.InsertOrderParams{
+		ID: o.ID, OrganizerID: o.OrganizerID, EventID: o.EventID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language,
+		Currency: o.Currency, TotalMinorUnits: o.TotalMinorUnits, ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
+		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime,
+	})}
+	for _, l := range o.Lines {
+		errs = append(errs, s.q.InsertOrderLine(ctx, &p, checkoutdb.InsertOrderLineParams{
+			OrderID: o.ID, Position: l.Position, VariantID: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName,
+			VariantName: l.VariantName, Quantity: l.Quantity, UnitPriceMinorUnits: l.UnitPriceMinorUnits,
+			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema,
+		}))
+	}
+	errs = append(errs, s.q.InsertHold(ctx, &p, o.ID, holdDuration.Seconds()))
+	for _, intent := range o.Intents {
+		errs = append(errs, s.insertIntent(ctx, &p, o.ID, intent))
+	}
+	// Last: everybody who buys of a variant waits for its row until the one before has committed.
+	for _, l := range o.StockLines() {
+		_, err := s.q.TakeStock(ctx, p.Then(func(rows int64) error {
+			if rows == 1 {
+				return nil
+			}
+			return problem.New(connect.CodeResourceExhausted, "SOLD_OUT",
+				"there are not enough tickets of "+l.VariantName+" left; holds of others may end, try again later with a new key")
+		}), l.VariantID, int64(l.Quantity))
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return p.Flush(ctx, tx)
+}
+
+// retakeStock takes the order's stock once more, for money that came after its hold had ended. If there is not enough of
+// everything, nothing is taken.
+func (s *Store) retakeStock(ctx context.Context, tx pgx.Tx, o *order.Order) (order.Stock, error) {
+	stock := order.StockTaken
+	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+		for _, l := range o.StockLines() {
+			rows, err := s.q.TakeStock(ctx, savepoint, l.VariantID, int64(l.Quantity))
+			if err != nil {
+				return fmt.Errorf("take stock again: %w", err)
+			}
+			if rows == 0 {
+				stock = order.StockGone
+				return pgx.ErrTxCommitRollback
+			}
+		}
+		return nil
+	})
+	if stock == order.StockGone {
+		return stock, nil
+	}
+	return stock, err
+}
+
+// LinkIntent writes down Stripe's answer to our create call.
+func (s *Store) LinkIntent(ctx context.Context, intentID, stripeID, clientSecret string) error {
+	if err := s.q.LinkPaymentIntent(ctx, s.Pool, intentID, &stripeID, clientSecret); err != nil {
+		return fmt.Errorf("link payment intent: %w", err)
+	}
+	return nil
+}
+
+// save queues what one fact changed of an order.
+func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *order.Changes, now time.Time) error {
+	errs := []error{
+		s.saveHead(ctx, p, o, c),
+		s.saveIntents(ctx, p, o.ID, c.Intents),
+		s.saveTickets(ctx, p, c.Tickets),
+		s.saveRefunds(ctx, p, o.ID, c.Refunds),
+		s.saveDisputes(ctx, p, o.ID, c),
+		s.saveRisk(ctx, p, o.ID, c),
+		s.saveNotes(ctx, p, o.ID, c.Notes, now),
+	}
+	for _, item := range c.Cases {
+		errs = append(errs, s.q.InsertReviewCase(ctx, p, checkoutdb.InsertReviewCaseParams{
+			ID: s.Policy.NewID(), Kind: item.Kind, Subject: item.Subject, OrderID: o.ID, PaymentIntent: item.Intent,
+			Facts: factsColumn(item.Facts), SuggestedAction: item.Action, CreateTime: now,
+		}))
+	}
+	for _, a := range c.Alerts {
+		if a.Resolved {
+			errs = append(errs, jobs.ResolveAlert(ctx, p, a.Kind, a.Subject))
+		} else {
+			errs = append(errs, jobs.RaiseAlert(ctx, p, a.Kind, a.Subject, a.Facts, s.Link(o.ID)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// saveHead queues the order's own row, its hold, and the stock that goes back.
+func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *order.Changes) error {
+	var errs []error
+	if c.Order || c.NextAttempt != nil {
+		params := checkoutdb.SaveOrderParams{
+			ID: o.ID, Payment: string(o.Payment), Fulfilment: string(o.Fulfilment), PayingIntent: nullable(o.PayingIntent),
+			CaptureTime: o.CaptureTime, Attempt: o.Attempt, LastError: o.LastError, CompleteTime: o.CompleteTime,
+			IssuePassesMs: o.IssuePassesMs, RecordSaleMs: o.RecordSaleMs, Review: string(o.Review),
+			Start: c.FulfilmentStarted, Reschedule: c.NextAttempt != nil,
+		}
+		if c.NextAttempt != nil && o.BeingFulfilled() {
+			params.NextAttemptSeconds = new(c.NextAttempt.Seconds())
+		}
+		errs = append(errs, s.q.SaveOrder(ctx, p, params))
+	}
+	if c.Hold {
+		errs = append(errs, s.q.EndHold(ctx, p, o.ID, string(o.Hold.State), o.Hold.EndTime))
+	}
+	if c.StockReturned {
+		for _, l := range o.StockLines() {
+			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, int64(l.Quantity)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) insertIntent(ctx context.Context, p *pgdb.Pipeline, orderID string, i order.PaymentIntent) error {
+	return s.q.InsertPaymentIntent(ctx, p, checkoutdb.InsertPaymentIntentParams{
+		ID: i.ID, OrderID: orderID, Number: i.Number, StripeAccount: i.StripeAccount, StripeID: nullable(i.StripeID), Currency: i.Currency,
+		AmountMinorUnits: i.AmountMinorUnits, Status: string(i.Status), StatusTime: i.StatusTime, CreateTime: i.CreateTime,
+	})
+}
+
+func (s *Store) saveIntents(ctx context.Context, p *pgdb.Pipeline, orderID string, rows order.Rows[order.PaymentIntent]) error {
+	var errs []error
+	for _, i := range rows.Added {
+		errs = append(errs, s.insertIntent(ctx, p, orderID, i))
+	}
+	for _, i := range slices.Concat(rows.Added, rows.Changed) { // an adopted intent has facts from the start
+		errs = append(errs, s.q.SetPaymentIntentFacts(ctx, p, checkoutdb.SetPaymentIntentFactsParams{
+			ID: i.ID, Status: string(i.Status), StatusTime: i.StatusTime, CapturedMinorUnits: i.CapturedMinorUnits,
+			Succeeded: i.Succeeded, Canceled: i.Canceled, ChargeID: i.ChargeID, BalanceTransactionID: i.BalanceTransactionID,
+			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch),
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Rows[order.Ticket]) error {
+	var errs []error
+	for _, t := range rows.Added {
+		errs = append(errs, s.q.InsertTicket(ctx, p, checkoutdb.InsertTicketParams{
+			ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
+			Snapshot: t.Snapshot, SnapshotSchema: t.SnapshotSchema, CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime,
+		}))
+	}
+	for _, t := range rows.Changed {
+		errs = append(errs, s.q.SetTicketState(ctx, p, checkoutdb.SetTicketStateParams{
+			ID: t.ID, State: string(t.State), PassSerial: t.PassSerial, ValidTime: t.ValidTime, ChangeNumber: t.ChangeNumber,
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) saveRefunds(ctx context.Context, p *pgdb.Pipeline, orderID string, rows order.Rows[order.Refund]) error {
+	var errs []error
+	for _, r := range rows.Added {
+		errs = append(errs, s.q.InsertRefund(ctx, p, checkoutdb.InsertRefundParams{
+			ID: r.ID, OrderID: orderID, PaymentIntent: r.PaymentIntent, StripeRefundID: nullable(r.StripeRefundID),
+			AmountMinorUnits: r.AmountMinorUnits, ApplicationFeeMinorUnits: r.ApplicationFeeMinorUnits, Taxes: taxesColumn(r.Taxes),
+			Currency: r.Currency, State: string(r.State), Reason: string(r.Reason), Note: r.Note, TicketIds: list(r.TicketIDs),
+			FailureCode: r.FailureCode, RefundTime: r.RefundTime, CreateTime: r.CreateTime,
+		}))
+	}
+	for _, r := range rows.Changed {
+		errs = append(errs, s.q.SetRefundFacts(ctx, p, checkoutdb.SetRefundFactsParams{
+			ID: r.ID, State: string(r.State), StripeRefundID: nullable(r.StripeRefundID), RefundTime: r.RefundTime,
+			FailureCode: r.FailureCode, TicketIds: list(r.TicketIDs),
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) saveDisputes(ctx context.Context, p *pgdb.Pipeline, orderID string, c *order.Changes) error {
+	var errs []error
+	for _, d := range slices.Concat(c.Disputes.Added, c.Disputes.Changed) {
+		errs = append(errs, s.q.UpsertDispute(ctx, p, checkoutdb.UpsertDisputeParams{
+			ID: d.ID, OrderID: orderID, PaymentIntent: d.PaymentIntent, Status: string(d.Status), AmountMinorUnits: d.AmountMinorUnits,
+			Currency: d.Currency, DisputeReason: d.DisputeReason, EvidenceDueTime: d.EvidenceDueTime, CloseTime: d.CloseTime, CreateTime: d.CreateTime,
+		}))
+	}
+	for _, f := range c.Funds.Added {
+		errs = append(errs, s.q.InsertDisputeFunds(ctx, p, checkoutdb.InsertDisputeFundsParams{
+			BalanceTransactionID: f.BalanceTransactionID, DisputeID: f.DisputeID, OrderID: orderID, MinorUnits: f.MinorUnits,
+			FeeMinorUnits: f.FeeMinorUnits, FundsTime: f.FundsTime, Currency: f.Currency,
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) saveRisk(ctx context.Context, p *pgdb.Pipeline, orderID string, c *order.Changes) error {
+	var errs []error
+	for _, w := range slices.Concat(c.Warnings.Added, c.Warnings.Changed) {
+		errs = append(errs, s.q.MergeFraudWarning(ctx, p, checkoutdb.MergeFraudWarningParams{
+			ID: w.ID, OrderID: orderID, PaymentIntent: w.PaymentIntent, ChargeID: w.ChargeID, FraudType: w.FraudType,
+			Actionable: w.Actionable, CreateTime: w.CreateTime,
+		}))
+	}
+	for _, r := range slices.Concat(c.Reviews.Added, c.Reviews.Changed) {
+		errs = append(errs, s.q.MergeReview(ctx, p, checkoutdb.MergeReviewParams{
+			ID: r.ID, OrderID: orderID, PaymentIntent: r.PaymentIntent, Open: r.Open, ClosedReason: r.ClosedReason, CreateTime: r.CreateTime,
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) saveNotes(ctx context.Context, p *pgdb.Pipeline, orderID string, notes []order.Note, now time.Time) error {
+	var errs []error
+	for _, n := range notes {
+		errs = append(errs, s.q.InsertTimeline(ctx, p, checkoutdb.InsertTimelineParams{
+			OrderID: orderID, Time: now, Step: n.Step, Attempt: n.Attempt, TookMs: n.Took.Milliseconds(), Error: n.Failure, Detail: n.Detail,
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+// nullable turns an absent text into null.
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// list turns no list into an empty one: the column has no null.
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+func taxesColumn(taxes []order.TaxShare) json.RawMessage {
+	if len(taxes) == 0 {
+		return json.RawMessage("[]")
+	}
+	return column(taxes)
+}
+
+func factsColumn(facts map[string]string) json.RawMessage {
+	if facts == nil {
+		return json.RawMessage("{}")
+	}
+	return column(facts)
+}
+
+func column(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("a column cannot be written: " + err.Error())
+	}
+	return b
+}

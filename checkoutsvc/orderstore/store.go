@@ -1,0 +1,159 @@
+// Package orderstore loads and saves orders. It holds all SQL of an order (sql.go), and the one way in which facts reach it:
+// lock, load, order.Observe, save, and have the work that follows queued, in one transaction.
+package orderstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// Store loads and saves orders. All fields are required.
+type Store struct {
+	Pool   *pgxpool.Pool
+	Clock  clock.Clock
+	Policy order.Policy
+	// Enqueue inserts the jobs that do an order's work, in the transaction of the rows that it follows from.
+	Enqueue func(ctx context.Context, tx pgx.Tx, orderID string, work []order.Work) error
+	// Link leads to an order in the console.
+	Link func(orderID string) string
+
+	q checkoutdb.Queries
+}
+
+// Key finds an order: by our id, or by an intent at Stripe, which wins when both are given.
+type Key struct {
+	ID            string
+	StripeAccount string
+	StripeID      string
+}
+
+// ErrNotFound is what looking for an order that does not exist ends in.
+var ErrNotFound = problem.New(connect.CodeNotFound, "ORDER_NOT_FOUND", "there is no such order, or the token does not open it")
+
+// Observe has a fact observed by the order of a key, in a transaction of its own, and returns the order as it is then.
+//
+// With a fingerprint the key of the incoming call is claimed in the same transaction; a nil one is for our own
+// observations, which have no key: facts merge anyway. Idempotent: the second time nothing changes.
+//
+// Problems: ORDER_NOT_FOUND, IDEMPOTENCY_KEY_REUSED, and the reasons of the fact. order.ErrUnknownIntent and
+// order.ErrFenced are returned as they are.
+func (s *Store) Observe(ctx context.Context, key Key, fingerprint []byte, f order.Fact) (o order.Order, c order.Changes, err error) {
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		o, c, err = s.ObserveTx(ctx, tx, key, fingerprint, f)
+		return err
+	})
+	return o, c, err
+}
+
+// ObserveTx is Observe in the caller's transaction, which holds the order's lock then.
+func (s *Store) ObserveTx(ctx context.Context, tx pgx.Tx, key Key, fingerprint []byte, f order.Fact) (order.Order, order.Changes, error) {
+	before, err := load(ctx, tx, key, lockOrderSQL)
+	if err != nil {
+		return before, order.Changes{}, err
+	}
+	now := s.Clock.Now()
+	var p pgdb.Pipeline
+	if fingerprint != nil {
+		if _, err := idem.QueueClaim(ctx, p.Batch(), now, fingerprint, before.ID); err != nil {
+			return before, order.Changes{}, err
+		}
+	}
+	if order.WantsStock(before, f, s.Policy) {
+		stock, err := s.retakeStock(ctx, tx, &before)
+		if err != nil {
+			return before, order.Changes{}, err
+		}
+		f = order.WithStock(f, stock)
+	}
+	o, c, err := order.Observe(before, f, s.Policy, now)
+	if err != nil {
+		return before, c, ToProblem(err)
+	}
+	if err := s.save(ctx, &p, &o, &c, now); err != nil {
+		return o, c, err
+	}
+	if err := p.Flush(ctx, tx); err != nil {
+		return o, c, err
+	}
+	return o, c, s.Enqueue(ctx, tx, o.ID, c.Work)
+}
+
+// Read loads an order without locking it.
+//
+// Problems: ORDER_NOT_FOUND.
+func (s *Store) Read(ctx context.Context, key Key) (order.Order, error) {
+	return load(ctx, s.Pool, key)
+}
+
+// ReadByTicket loads the order of a ticket.
+//
+// Problems: ORDER_NOT_FOUND.
+func (s *Store) ReadByTicket(ctx context.Context, ticketID string) (order.Order, error) {
+	orderID, err := s.q.FindOrderOfTicket(ctx, s.Pool, ticketID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return order.Order{}, ErrNotFound
+	}
+	if err != nil {
+		return order.Order{}, fmt.Errorf("find order of ticket: %w", err)
+	}
+	return s.Read(ctx, Key{ID: orderID})
+}
+
+// ReadRefund loads the order of a refund, with the refund and the intent whose money goes back.
+func (s *Store) ReadRefund(ctx context.Context, refundID string) (order.Order, *order.Refund, *order.PaymentIntent, error) {
+	orderID, err := s.q.FindOrderOfRefund(ctx, s.Pool, "", refundID)
+	if err != nil {
+		return order.Order{}, nil, nil, fmt.Errorf("find order of refund %s: %w", refundID, err)
+	}
+	o, err := s.Read(ctx, Key{ID: orderID})
+	if err != nil {
+		return o, nil, nil, err
+	}
+	r := o.Refund(refundID)
+	p := o.IntentByStripeID(r.PaymentIntent)
+	if p == nil {
+		return o, nil, nil, fmt.Errorf("refund %s is of an intent that order %s does not have", refundID, o.ID)
+	}
+	return o, r, p, nil
+}
+
+// codes are the codes of refusals.
+var codes = map[order.Reason]connect.Code{
+	order.ReasonInvalidField:          connect.CodeInvalidArgument,
+	order.ReasonVariantNotFound:       connect.CodeNotFound,
+	order.ReasonSaleNotOpen:           connect.CodeFailedPrecondition,
+	order.ReasonOrganizerCannotSell:   connect.CodeFailedPrecondition,
+	order.ReasonOrderTicketLimit:      connect.CodeResourceExhausted,
+	order.ReasonCurrencyMismatch:      connect.CodeInvalidArgument,
+	order.ReasonTotalChanged:          connect.CodeFailedPrecondition,
+	order.ReasonOrderNotPaid:          connect.CodeFailedPrecondition,
+	order.ReasonOrderDisputed:         connect.CodeFailedPrecondition,
+	order.ReasonTicketNotFound:        connect.CodeNotFound,
+	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
+}
+
+// ToProblem turns what an order refuses into what the caller is told.
+func ToProblem(err error) error {
+	if errors.Is(err, order.ErrNoOrder) {
+		return ErrNotFound
+	}
+	if r, ok := errors.AsType[*order.Refusal](err); ok {
+		if r.Field != "" {
+			return problem.InvalidField(r.Field, r.Detail)
+		}
+		return problem.New(codes[r.Reason], string(r.Reason), r.Detail)
+	}
+	return err
+}

@@ -1,0 +1,41 @@
+package payment
+
+import (
+	"context"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderproto"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/wire"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/idem"
+)
+
+// RecordDispute implements PaymentService.
+func (s *Service) RecordDispute(ctx context.Context, req *checkoutv1.RecordDisputeRequest) (*checkoutv1.RecordDisputeResponse, error) {
+	parts := []any{
+		req.GetStripeAccount(), req.GetDisputeId(), req.GetPaymentIntentId(), req.GetChargeId(), req.GetStatus(),
+		req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits(), req.GetDisputeReason(), req.GetObservedTime().AsTime(),
+	}
+	f := order.DisputeObserved{
+		ID: req.GetDisputeId(), IntentID: req.GetPaymentIntentId(), Status: orderproto.DisputeStatusFromProto[req.GetStatus()],
+		AmountMinorUnits: req.GetAmount().GetMinorUnits(), Currency: req.GetAmount().GetCurrency(), DisputeReason: req.GetDisputeReason(),
+		EvidenceDueTime: wire.TimeFromProto(req.GetEvidenceDueTime()), Time: req.GetObservedTime().AsTime(),
+	}
+	for _, funds := range req.GetFunds() {
+		parts = append(parts, funds.GetBalanceTransactionId(), funds.GetMinorUnits(), funds.GetFeeMinorUnits())
+		f.Funds = append(f.Funds, order.DisputeFunds{
+			BalanceTransactionID: funds.GetBalanceTransactionId(), MinorUnits: funds.GetMinorUnits(), FeeMinorUnits: funds.GetFeeMinorUnits(),
+			FundsTime: funds.GetTime().AsTime(), Currency: funds.GetCurrency(),
+		})
+	}
+	if f.IntentID == "" {
+		return nil, orderstore.ErrNotFound // the link to an intent may be known a moment later
+	}
+	key := orderstore.Key{StripeAccount: req.GetStripeAccount(), StripeID: f.IntentID}
+	o, _, err := s.Orders.Observe(ctx, key, idem.Fingerprint(1, parts...), f)
+	if err != nil {
+		return nil, err
+	}
+	return &checkoutv1.RecordDisputeResponse{OrderId: o.ID, PaymentState: orderproto.PaymentToProto[o.Payment]}, nil
+}

@@ -1,0 +1,90 @@
+// Package payment has orders observe what Stripe reports of payments, and fulfils those that are paid. Service implements
+// PaymentService; Payments is what the browser's way (package checkout) shares with it.
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dayof/dayof/checkoutsvc/fulfilment"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/internal/chassis/crash"
+)
+
+// Payments has orders observe payments. All fields are required.
+type Payments struct {
+	Orders     *orderstore.Store
+	Stripe     stripeapi.Client
+	Fulfilment *fulfilment.Fulfilment
+}
+
+// Observe has the order of an intent observe a payment or a charge, with the key of the call, and, when the order is being
+// fulfilled then, makes the attempt or joins it. The order is returned as it stands after that.
+//
+// It is tx 1 of a fulfilment: under the order's lock the fact is merged and what follows is written with it.
+// Idempotent: the second time the facts are merged and the intent is set, and nothing changes.
+//
+// Problems: ORDER_NOT_FOUND, IDEMPOTENCY_KEY_REUSED, PAYMENT_PROVIDER_UNAVAILABLE.
+func (p *Payments) Observe(ctx context.Context, key orderstore.Key, fingerprint []byte, fact func(adopt bool) order.Fact) (order.Order, order.Changes, error) {
+	o, c, err := p.Orders.Observe(ctx, key, fingerprint, fact(false))
+	if errors.Is(err, order.ErrUnknownIntent) {
+		// Our create call's answer may have been lost: ask for it again, then observe once more.
+		if _, err = p.LinkIntents(ctx, o.ID); err == nil {
+			o, c, err = p.Orders.Observe(ctx, key, fingerprint, fact(true))
+		}
+	}
+	if err != nil {
+		return o, c, err
+	}
+	if o.BeingFulfilled() {
+		o = p.Fulfilment.AttemptOrJoin(ctx, o, c.FulfilmentStarted)
+	}
+	return o, c, nil
+}
+
+// keyOf finds the order of a payment.
+func keyOf(f order.Payment) orderstore.Key {
+	return orderstore.Key{ID: f.OrderID, StripeAccount: f.Account, StripeID: f.IntentID}
+}
+
+// ObservePayment is Observe for a payment.
+func (p *Payments) ObservePayment(ctx context.Context, f order.Payment, fingerprint []byte) (order.Order, error) {
+	o, _, err := p.Observe(ctx, keyOf(f), fingerprint, func(adopt bool) order.Fact {
+		f.Adopt = adopt
+		return f
+	})
+	return o, err
+}
+
+// LinkIntents asks Stripe for the intents of an order whose id is not known yet and writes the answers down. It returns the
+// order with all its intents known. Idempotent: the key is of the row, so the same intent is returned.
+//
+// Problems: ORDER_NOT_FOUND, PAYMENT_PROVIDER_UNAVAILABLE.
+func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order, error) {
+	o, err := p.Orders.Read(ctx, orderstore.Key{ID: orderID})
+	if err != nil {
+		return o, err
+	}
+	for i := range o.Intents {
+		intent := &o.Intents[i]
+		if intent.StripeID != "" {
+			continue
+		}
+		pi, err := p.Stripe.CreateIntent(ctx, stripeapi.IntentRequest{
+			OrderID: o.ID, Number: intent.Number, StripeAccount: intent.StripeAccount,
+			Currency: intent.Currency, AmountMinorUnits: intent.AmountMinorUnits,
+		})
+		if err != nil {
+			return o, stripeapi.Problem(fmt.Errorf("create payment intent: %w", err))
+		}
+		crash.At(crash.CheckoutStartAsked)
+		if err := p.Orders.LinkIntent(ctx, intent.ID, pi.ID, pi.ClientSecret); err != nil {
+			return o, err
+		}
+		intent.StripeID, intent.ClientSecret = pi.ID, pi.ClientSecret
+	}
+	return o, nil
+}

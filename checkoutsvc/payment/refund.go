@@ -1,0 +1,28 @@
+package payment
+
+import (
+	"context"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderproto"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/idem"
+)
+
+// RecordRefund implements PaymentService.
+func (s *Service) RecordRefund(ctx context.Context, req *checkoutv1.RecordRefundRequest) (*checkoutv1.RecordRefundResponse, error) {
+	f := order.RefundObserved{
+		Account: req.GetStripeAccount(), IntentID: req.GetPaymentIntentId(), OrderID: req.GetOrderId(), RefundID: req.GetRefundId(),
+		StripeID: req.GetStripeRefundId(), State: orderproto.RefundStateFromProto[req.GetState()],
+		Currency: req.GetAmount().GetCurrency(), Amount: req.GetAmount().GetMinorUnits(),
+		TicketIDs: req.GetTicketIds(), FailureCode: req.GetFailureCode(), Time: req.GetRefundTime().AsTime(),
+	}
+	o, err := s.Refunds.Observe(ctx, f, idem.Fingerprint(1, f.Account, f.IntentID, f.OrderID, f.RefundID, f.StripeID, string(f.State),
+		f.Currency, f.Amount, f.TicketIDs, f.FailureCode, f.Time))
+	if err != nil {
+		return nil, err
+	}
+	return &checkoutv1.RecordRefundResponse{
+		OrderId: o.ID, PaymentState: orderproto.PaymentToProto[o.Payment], RefundId: o.RefundOf(f).ID,
+	}, nil
+}

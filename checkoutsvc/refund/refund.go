@@ -1,0 +1,64 @@
+// Package refund has Stripe make refunds, and orders observe the refunds that Stripe has.
+package refund
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+)
+
+// Refunds makes and observes refunds. All exported fields are required.
+type Refunds struct {
+	Orders *orderstore.Store
+	Stripe stripeapi.Client
+
+	q checkoutdb.Queries
+}
+
+// Observe has an order observe a refund: it is merged under the order's lock, payment, tickets and passes are brought to what
+// follows, and the books follow.
+//
+// Problems: ORDER_NOT_FOUND, IDEMPOTENCY_KEY_REUSED.
+func (r *Refunds) Observe(ctx context.Context, f order.RefundObserved, fingerprint []byte) (order.Order, error) {
+	key, err := r.orderOf(ctx, f)
+	if err != nil {
+		return order.Order{}, err
+	}
+	o, _, err := r.Orders.Observe(ctx, key, fingerprint, f)
+	return o, err
+}
+
+// orderOf finds the order: by the refund's row, else by its intent or the metadata's order id.
+func (r *Refunds) orderOf(ctx context.Context, f order.RefundObserved) (orderstore.Key, error) {
+	id, err := r.q.FindOrderOfRefund(ctx, r.Orders.Pool, f.StripeID, f.RefundID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return orderstore.Key{ID: f.OrderID, StripeAccount: f.Account, StripeID: f.IntentID}, nil
+	}
+	if err != nil {
+		return orderstore.Key{}, fmt.Errorf("find order of refund: %w", err)
+	}
+	return orderstore.Key{ID: id}, nil
+}
+
+// Fetch asks Stripe for all refunds of an intent and has their order observe them.
+//
+// Problems: PAYMENT_PROVIDER_UNAVAILABLE.
+func (r *Refunds) Fetch(ctx context.Context, intent order.IntentRef) error {
+	refunds, err := r.Stripe.ListRefunds(ctx, intent.Account, intent.IntentID)
+	if err != nil {
+		return stripeapi.Problem(fmt.Errorf("list refunds: %w", err))
+	}
+	for _, made := range refunds {
+		if _, err := r.Observe(ctx, stripeapi.ObservedRefund(made, intent.Account), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}

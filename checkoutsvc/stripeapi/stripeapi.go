@@ -1,0 +1,271 @@
+// Package stripeapi is Stripe as checkoutsvc uses it: its calls, and what their answers report of orders.
+package stripeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	stripe "github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/problem"
+)
+
+// Client calls Stripe without global state, without the library's own retries (its sleeps ignore the context, and its keys
+// would not survive a crash of ours), behind a circuit breaker.
+type Client struct {
+	api     *client.API
+	breaker *breaker.Breaker
+}
+
+// Config says how Stripe is called. All fields are required, but for Transport.
+type Config struct {
+	URL       string        // base URL of the API
+	Key       config.Secret // of the platform's account
+	Timeout   time.Duration // of one call
+	Transport http.RoundTripper
+	Logger    *slog.Logger
+}
+
+// New returns a client, or what is wrong with its configuration. Without a key it refuses: later an absent key could not be
+// told from a wrong one by Stripe's answers.
+func New(c Config) (Client, error) {
+	if c.Key.Reveal() == "" {
+		return Client{}, errors.New("DAYOF_STRIPE_KEY is not set: no payment could be taken")
+	}
+	if c.Transport == nil {
+		c.Transport = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second,
+		}
+	}
+	httpClient := &http.Client{Timeout: c.Timeout, Transport: c.Transport}
+	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
+		return &stripe.BackendConfig{
+			URL:               new(strings.TrimSuffix(c.URL, "/")),
+			HTTPClient:        httpClient,
+			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+			MaxNetworkRetries: stripe.Int64(0),
+			EnableTelemetry:   new(false),
+		}
+	}
+	return Client{
+		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: c.Logger, IsFailure: Away}),
+		api: client.New(c.Key.Reveal(), &stripe.Backends{
+			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
+			Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
+			Uploads: stripe.GetBackendWithConfig(stripe.UploadsBackend, backend()),
+		}),
+	}, nil
+}
+
+// call runs f behind the breaker.
+func (c Client) call(ctx context.Context, f func() error) error {
+	return c.breaker.Do(ctx, func(context.Context) error { return f() })
+}
+
+// Away says whether an error leaves the outcome unknown or asks for another try.
+// Source: Stripe API reference, "Errors" and "Idempotent requests".
+func Away(err error) bool {
+	if err == nil {
+		return false
+	}
+	var e *stripe.Error
+	if !errors.As(err, &e) {
+		return true // no answer at all
+	}
+	return e.HTTPStatusCode >= 500 || e.HTTPStatusCode == http.StatusTooManyRequests || e.HTTPStatusCode == http.StatusConflict
+}
+
+// Code is the error code of Stripe's answer, such as charge_already_refunded; empty if there is none.
+func Code(err error) stripe.ErrorCode {
+	var e *stripe.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return e.Code
+}
+
+// NotFound says whether Stripe knows no such object.
+func NotFound(err error) bool {
+	var e *stripe.Error
+	return errors.As(err, &e) && e.HTTPStatusCode == http.StatusNotFound
+}
+
+// Problem is what a caller is told when Stripe cannot answer.
+func Problem(err error) error {
+	p := problem.New(connect.CodeUnavailable, "PAYMENT_PROVIDER_UNAVAILABLE",
+		"the payment provider did not answer; retry with the same key")
+	p.RetryAfter = time.Second
+	p.Err = err
+	return p
+}
+
+// CreateIntent makes the payment intent of a row. The key is of the row, so a repeat returns the same intent.
+func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.PaymentIntent, error) {
+	params := &stripe.PaymentIntentParams{
+		Amount:   new(o.AmountMinorUnits),
+		Currency: new(strings.ToLower(o.Currency)),
+		AutomaticPaymentMethods: &stripe.PaymentIntentAutomaticPaymentMethodsParams{
+			Enabled: new(true),
+		},
+		Description: new("Tickets"),
+	}
+	params.Context = ctx
+	params.AddMetadata("order_id", o.OrderID)
+	params.SetIdempotencyKey(fmt.Sprintf("order:%s:pi:v%d", o.OrderID, o.Number))
+	if o.StripeAccount != "" {
+		params.SetStripeAccount(o.StripeAccount)
+	}
+	var pi *stripe.PaymentIntent
+	err := c.call(ctx, func() (err error) {
+		pi, err = c.api.PaymentIntents.New(params)
+		return err
+	})
+	return pi, err
+}
+
+// IntentRequest is what a payment intent is made of, all of it frozen in its row.
+type IntentRequest struct {
+	OrderID          string
+	Number           int32
+	StripeAccount    string
+	Currency         string
+	AmountMinorUnits int64
+}
+
+// GetIntent fetches an intent with its latest charge and that charge's balance transaction.
+func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.PaymentIntent, error) {
+	params := &stripe.PaymentIntentParams{}
+	params.Context = ctx
+	params.AddExpand("latest_charge.balance_transaction")
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	var pi *stripe.PaymentIntent
+	err := c.call(ctx, func() (err error) {
+		pi, err = c.api.PaymentIntents.Get(id, params)
+		return err
+	})
+	return pi, err
+}
+
+// CancelIntent cancels an intent. Canceling a canceled one is an error at Stripe; callers look at the intent then.
+func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.PaymentIntent, error) {
+	params := &stripe.PaymentIntentCancelParams{CancellationReason: new("abandoned")}
+	params.Context = ctx
+	params.SetIdempotencyKey("cancel:" + id)
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	var pi *stripe.PaymentIntent
+	err := c.call(ctx, func() (err error) {
+		pi, err = c.api.PaymentIntents.Cancel(id, params)
+		return err
+	})
+	return pi, err
+}
+
+// metadataValueMax is the longest value that Stripe keeps. Source: Stripe API reference, "Metadata".
+const metadataValueMax = 500
+
+// CreateRefund sends money of an intent back. The key is of the row, so a repeat within a day returns the same refund;
+// the row's id travels in the metadata, so that it is found after that, too.
+func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *order.Refund) (*stripe.Refund, error) {
+	params := &stripe.RefundParams{PaymentIntent: new(r.PaymentIntent), Amount: new(r.AmountMinorUnits)}
+	params.Context = ctx
+	params.AddMetadata("refund_id", r.ID)
+	params.AddMetadata("refund_request_id", r.ID) // the name that people look for in Stripe's dashboard
+	if tickets := strings.Join(r.TicketIDs, ","); tickets != "" && len(tickets) <= metadataValueMax {
+		params.AddMetadata("ticket_ids", tickets)
+	}
+	params.AddMetadata("order_id", orderID)
+	params.SetIdempotencyKey("refund:" + r.ID)
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	var refund *stripe.Refund
+	err := c.call(ctx, func() (err error) {
+		refund, err = c.api.Refunds.New(params)
+		return err
+	})
+	return refund, err
+}
+
+// ListRefunds returns the refunds of an intent; Stripe allows some hundreds at most.
+func (c Client) ListRefunds(ctx context.Context, account, intentID string) ([]*stripe.Refund, error) {
+	params := &stripe.RefundListParams{PaymentIntent: new(intentID)}
+	params.Context = ctx
+	params.Filters.AddFilter("limit", "", "100")
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	var refunds []*stripe.Refund
+	err := c.call(ctx, func() error {
+		refunds = nil
+		list := c.api.Refunds.List(params)
+		for list.Next() {
+			refunds = append(refunds, list.Refund())
+		}
+		return list.Err()
+	})
+	return refunds, err
+}
+
+// GetBalanceTransaction fetches what a charge did to our balance.
+func (c Client) GetBalanceTransaction(ctx context.Context, account, id string) (*stripe.BalanceTransaction, error) {
+	params := &stripe.BalanceTransactionParams{}
+	params.Context = ctx
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	var bt *stripe.BalanceTransaction
+	err := c.call(ctx, func() (err error) {
+		bt, err = c.api.BalanceTransactions.Get(id, params)
+		return err
+	})
+	return bt, err
+}
+
+// ObservedPayment is what a fetched intent reports, as of now.
+func ObservedPayment(pi *stripe.PaymentIntent, account string, now time.Time) order.Payment {
+	f := order.Payment{
+		Account: account, IntentID: pi.ID, OrderID: pi.Metadata["order_id"], Status: order.IntentStatusOf(string(pi.Status)),
+		Currency: strings.ToUpper(string(pi.Currency)), AmountMinorUnits: pi.Amount, ReceivedMinorUnits: pi.AmountReceived,
+		Livemode: pi.Livemode, Time: now,
+	}
+	if pi.LatestCharge != nil {
+		f.ChargeID = pi.LatestCharge.ID
+		if bt := pi.LatestCharge.BalanceTransaction; bt != nil {
+			f.BalanceTransactionID = bt.ID
+		}
+		if f.Captured() && pi.LatestCharge.Created > 0 {
+			f.Time = time.Unix(pi.LatestCharge.Created, 0).UTC()
+		}
+	}
+	return f
+}
+
+// ObservedRefund is what a fetched refund reports.
+func ObservedRefund(r *stripe.Refund, account string) order.RefundObserved {
+	f := order.RefundObserved{
+		Account: account, OrderID: r.Metadata["order_id"], RefundID: r.Metadata["refund_id"], StripeID: r.ID,
+		State: order.RefundStateOf(string(r.Status)), Currency: strings.ToUpper(string(r.Currency)), Amount: r.Amount,
+		FailureCode: string(r.FailureReason), Time: time.Unix(r.Created, 0).UTC(),
+	}
+	if r.PaymentIntent != nil {
+		f.IntentID = r.PaymentIntent.ID
+	}
+	if tickets := r.Metadata["ticket_ids"]; tickets != "" {
+		f.TicketIDs = strings.Split(tickets, ",")
+	}
+	return f
+}

@@ -1,0 +1,90 @@
+// Package ticketcode signs and reads the codes of tickets, as they stand in QR codes:
+//
+//	DAYOF1.<key version>.<ticket id>.<event id>.<signature, base64url without padding>
+//
+// The signature is Ed25519 (RFC 8032) over everything before the last dot. It is deterministic, so a ticket has one
+// code per key. A code proves that we issued the ticket for the event, offline too; whether the ticket admits is
+// another question.
+package ticketcode
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/dayof/dayof/internal/chassis/config"
+)
+
+// prefix names the format of a ticket code, so that a scanner tells it from other QR codes at once.
+const prefix = "DAYOF1"
+
+// Keys are the keys that sign ticket codes.
+type Keys struct {
+	keys []ed25519.PrivateKey // by version, from 1
+}
+
+// NewKeys takes the seeds of the keys, base64 of 32 bytes each; the last one signs, all verify, and a key's version is its
+// place in the list, from 1.
+func NewKeys(seeds []config.Secret) (Keys, error) {
+	if len(seeds) == 0 {
+		return Keys{}, errors.New("DAYOF_CHECKOUT_TICKET_CODE_KEYS is not set: tickets could not be signed")
+	}
+	var k Keys
+	for i, s := range seeds {
+		seed, err := base64.StdEncoding.DecodeString(s.Reveal())
+		if err != nil || len(seed) != ed25519.SeedSize {
+			return Keys{}, fmt.Errorf("DAYOF_CHECKOUT_TICKET_CODE_KEYS: key %d is not base64 of %d bytes", i+1, ed25519.SeedSize)
+		}
+		k.keys = append(k.keys, ed25519.NewKeyFromSeed(seed))
+	}
+	return k, nil
+}
+
+// Current is the version of the key that signs new tickets.
+func (k Keys) Current() int32 { return int32(len(k.keys)) }
+
+// Sign returns the code of a ticket. A version without a key is an impossible state: keys are only ever added.
+func (k Keys) Sign(ticketID, eventID string, version int32) string {
+	if version < 1 || int(version) > len(k.keys) {
+		panic(fmt.Sprintf("ticket %s was signed with key %d, which is not configured any more", ticketID, version))
+	}
+	text := prefix + "." + strconv.Itoa(int(version)) + "." + ticketID + "." + eventID
+	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(k.keys[version-1], []byte(text)))
+}
+
+// Public returns the keys that verify codes, by version.
+func (k Keys) Public() PublicKeys {
+	public := PublicKeys{}
+	for i, private := range k.keys {
+		key, _ := private.Public().(ed25519.PublicKey)
+		public[int32(i+1)] = key
+	}
+	return public
+}
+
+// Verify returns the ticket and the event of a code; false if we did not sign it.
+func (k Keys) Verify(code string) (ticketID, eventID string, ok bool) { return k.Public().Verify(code) }
+
+// PublicKeys verify codes, by the version of the key: what AdmissionService.GetCodeKeys returns to scanners.
+type PublicKeys map[int32]ed25519.PublicKey
+
+// Verify returns the ticket and the event of a code; false if none of the keys signed it. It needs no connection.
+func (k PublicKeys) Verify(code string) (ticketID, eventID string, ok bool) {
+	parts := strings.Split(strings.TrimSpace(code), ".")
+	if len(parts) != 5 || parts[0] != prefix {
+		return "", "", false
+	}
+	version, err := strconv.ParseInt(parts[1], 10, 32)
+	key := k[int32(version)]
+	if err != nil || key == nil || parts[1] != strconv.FormatInt(version, 10) {
+		return "", "", false
+	}
+	signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[4])
+	if err != nil || !ed25519.Verify(key, []byte(strings.Join(parts[:4], ".")), signature) {
+		return "", "", false
+	}
+	return parts[2], parts[3], true
+}

@@ -1,0 +1,31 @@
+// Package ticketpass says what the wallet pass of a ticket shows, and has passes follow their tickets.
+package ticketpass
+
+import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/ticketcode"
+	"github.com/dayof/dayof/checkoutsvc/wire"
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+)
+
+// Content is what a ticket's pass shows, built from frozen rows only, so that a repeat is the same bytes.
+func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.PassContent, error) {
+	s, err := t.ReadSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	return &passv1.PassContent{
+		TicketId: t.ID, TicketChangeNumber: 1, Code: codes.Sign(t.ID, t.EventID, t.CodeKeyVersion),
+		OrganizerId: o.OrganizerID, OrganizerName: s.OrganizerName,
+		Event: &passv1.PassEvent{
+			Id: t.EventID, Name: s.EventName, VenueName: s.Venue.Name, VenueAddress: s.Venue.Address,
+			TimeZone: s.Venue.TimeZone, Latitude: s.Venue.Latitude, Longitude: s.Venue.Longitude,
+			DoorsTime: wire.TimeToProto(s.DoorsTime), StartTime: timestamppb.New(s.StartTime), EndTime: timestamppb.New(s.EndTime),
+		},
+		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: o.BuyerName,
+		Price: wire.MoneyToProto(s.Price.Currency, s.Price.MinorUnits),
+		Terms: s.Terms, Language: o.Language,
+	}, nil
+}

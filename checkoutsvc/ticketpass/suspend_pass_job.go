@@ -1,0 +1,43 @@
+package ticketpass
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/riverqueue/river"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/rpc"
+)
+
+// SuspendPassArgs names a ticket that was suspended, or is not any more.
+type SuspendPassArgs struct {
+	TicketID string `json:"ticket_id"`
+}
+
+// Kind implements river.JobArgs.
+func (SuspendPassArgs) Kind() string { return string(order.WorkSuspendPass) }
+
+// SuspendPass has the pass of a ticket show whether it is on hold now. Jobs of several changes may run in any order: each
+// reports the ticket's present state with its number, and passsvc ignores smaller numbers. A ticket without a pass gets
+// another job when its fulfilment ends, and a void one is VoidPass's affair.
+//
+// Idempotent: the second time nothing changes.
+func (j *Jobs) SuspendPass(ctx context.Context, job *river.Job[SuspendPassArgs]) error {
+	_, t, err := j.ticket(ctx, job.Args.TicketID)
+	if err != nil {
+		return err
+	}
+	if t.State == order.TicketVoid || t.PassSerial == "" {
+		return nil
+	}
+	_, err = j.Passes.SetPassSuspended(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ticket/%s/suspend-pass/%d", t.ID, t.ChangeNumber)),
+		&passv1.SetPassSuspendedRequest{
+			PassSerial: t.PassSerial, Suspended: t.State == order.TicketSuspended, TicketChangeNumber: t.ChangeNumber,
+		})
+	if err != nil {
+		return fmt.Errorf("suspend pass: %w", err)
+	}
+	return nil
+}
