@@ -1,7 +1,7 @@
 package order
 
 import (
-	"reflect"
+	"slices"
 	"time"
 )
 
@@ -115,13 +115,13 @@ const (
 func (c *Changes) compare(before, after *Order) {
 	c.Order = !sameHead(before, after)
 	c.Hold = before.Hold != after.Hold
-	c.Tickets = compareRows(before.Tickets, after.Tickets)
-	c.Intents = compareRows(before.Intents, after.Intents)
-	c.Refunds = compareRows(before.Refunds, after.Refunds)
-	c.Disputes = compareRows(before.Disputes, after.Disputes)
-	c.Funds = compareRows(before.Funds, after.Funds)
-	c.Warnings = compareRows(before.Warnings, after.Warnings)
-	c.Reviews = compareRows(before.Reviews, after.Reviews)
+	c.Tickets = compareRows(before.Tickets, after.Tickets, sameTicket)
+	c.Intents = compareRows(before.Intents, after.Intents, same)
+	c.Refunds = compareRows(before.Refunds, after.Refunds, sameRefund)
+	c.Disputes = compareRows(before.Disputes, after.Disputes, same)
+	c.Funds = compareRows(before.Funds, after.Funds, same)
+	c.Warnings = compareRows(before.Warnings, after.Warnings, same)
+	c.Reviews = compareRows(before.Reviews, after.Reviews, same)
 }
 
 // sameHead compares the columns of an order's own row that rules change.
@@ -131,11 +131,25 @@ func sameHead(a, b *Order) bool {
 		a.IssuePassesMs == b.IssuePassesMs && a.RecordSaleMs == b.RecordSaleMs
 }
 
+// same compares rows; a time behind a pointer is another one when a rule has replaced it.
+func same[T comparable](a, b T) bool { return a == b }
+
+// sameTicket compares what rules change of a ticket.
+func sameTicket(a, b Ticket) bool {
+	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime
+}
+
+// sameRefund compares what rules change of a refund.
+func sameRefund(a, b Refund) bool {
+	return a.State == b.State && a.StripeRefundID == b.StripeRefundID && a.RefundTime == b.RefundTime && a.FailureCode == b.FailureCode &&
+		slices.Equal(a.TicketIDs, b.TicketIDs)
+}
+
 // compareRows relies on rules that only append rows and never move them.
-func compareRows[T any](before, after []T) Rows[T] {
+func compareRows[T any](before, after []T, equal func(a, b T) bool) Rows[T] {
 	var rows Rows[T]
 	for i := range before {
-		if !reflect.DeepEqual(before[i], after[i]) {
+		if !equal(before[i], after[i]) {
 			rows.Changed = append(rows.Changed, after[i])
 		}
 	}

@@ -2,12 +2,14 @@ package order
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 )
 
 // Machine is a state machine as data. What each state means is said where its constant is declared.
 type Machine struct {
 	Name    string // of the noun: ticket, refund ...
+	Type    string // of the constants, such as TicketState
 	Initial string
 	Next    map[string][]string // where each state may go; none from a final state
 }
@@ -26,7 +28,7 @@ func Machines() []Machine {
 }
 
 func machine[S ~string](name string, initial S, transitions map[S][]S) Machine {
-	m := Machine{Name: name, Initial: string(initial), Next: map[string][]string{}}
+	m := Machine{Name: name, Type: reflect.TypeFor[S]().Name(), Initial: string(initial), Next: map[string][]string{}}
 	for from, all := range transitions {
 		next := []string{}
 		for _, to := range all {

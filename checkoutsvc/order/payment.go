@@ -24,30 +24,24 @@ const (
 	PaymentFailed            PaymentState = "failed"             // the hold ran out after a payment that failed
 )
 
-// noMoney are the states before captured money. Facts come in any order, so any of them may follow any other, and money may
-// come from each: late money.
-var (
-	noMoney   = []PaymentState{PaymentAwaiting, PaymentProcessing, PaymentAuthorized, PaymentCanceled, PaymentExpired, PaymentFailed}
-	withMoney = []PaymentState{PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack}
-)
+// withMoney are the states of captured money. It may come in any state before: late money.
+var withMoney = []PaymentState{PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack}
 
 var paymentTransitions = map[PaymentState][]PaymentState{
-	PaymentAwaiting:          others(PaymentAwaiting, noMoney, withMoney),
-	PaymentProcessing:        others(PaymentProcessing, noMoney, withMoney),
-	PaymentAuthorized:        others(PaymentAuthorized, noMoney, withMoney),
-	PaymentCanceled:          others(PaymentCanceled, noMoney, withMoney),
-	PaymentExpired:           others(PaymentExpired, noMoney, withMoney),
-	PaymentFailed:            others(PaymentFailed, noMoney, withMoney),
-	PaymentPaid:              others(PaymentPaid, withMoney),
-	PaymentPartiallyRefunded: others(PaymentPartiallyRefunded, withMoney), // back to paid when the refund fails
-	PaymentRefunded:          others(PaymentRefunded, withMoney),
-	PaymentDisputed:          others(PaymentDisputed, withMoney),
+	PaymentAwaiting:          or(withMoney, PaymentProcessing, PaymentAuthorized, PaymentCanceled, PaymentExpired, PaymentFailed),
+	PaymentProcessing:        or(withMoney, PaymentAwaiting, PaymentAuthorized, PaymentCanceled, PaymentExpired, PaymentFailed),
+	PaymentAuthorized:        or(withMoney, PaymentAwaiting, PaymentProcessing, PaymentCanceled, PaymentExpired, PaymentFailed),
+	PaymentCanceled:          or(withMoney, PaymentProcessing, PaymentAuthorized), // the hold has ended for good
+	PaymentExpired:           or(withMoney, PaymentProcessing, PaymentAuthorized, PaymentFailed),
+	PaymentFailed:            or(withMoney, PaymentProcessing, PaymentAuthorized, PaymentExpired),
+	PaymentPaid:              {PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack},
+	PaymentPartiallyRefunded: {PaymentPaid, PaymentRefunded, PaymentDisputed, PaymentChargedBack}, // back to paid when the refund fails
+	PaymentRefunded:          {PaymentPaid, PaymentPartiallyRefunded, PaymentDisputed, PaymentChargedBack},
+	PaymentDisputed:          {PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentChargedBack},
 	PaymentChargedBack:       {}, // lost is the highest rank of a dispute
 }
 
-func others(self PaymentState, groups ...[]PaymentState) []PaymentState {
-	return slices.DeleteFunc(slices.Concat(groups...), func(s PaymentState) bool { return s == self })
-}
+func or(states []PaymentState, more ...PaymentState) []PaymentState { return slices.Concat(states, more) }
 
 // Captured and Refunded are the sums of the paying intent; money of a duplicate payment never counts.
 func (o *Order) Captured() int64 {

@@ -27,3 +27,11 @@ alter table stripe_accounts rename constraint stripe_account_that_was_seen_has_i
 
 -- What a line quoted, and how to read it; tickets have the same.
 alter table order_lines add column snapshot_schema integer not null default 1;
+
+-- The rules' states, kept by the database as well.
+alter table payment_intents add constraint payment_intent_status_is_known check (status in (
+    'requires_payment_method', 'requires_action', 'processing', 'requires_capture', 'succeeded', 'failed', 'canceled'
+));
+alter table payment_intents add constraint payment_intent_mismatch_is_known check (mismatch in (
+    '', 'owner', 'livemode', 'account', 'currency', 'amount'
+));

@@ -1,0 +1,94 @@
+//go:build mutations
+
+package order_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutations are mistakes in the rules, each of which a test of this package must notice.
+var mutations = map[string]struct{ file, from, to string }{
+	"captured takes the last sum, not the largest": {
+		"intent.go", "max(p.CapturedMinorUnits, f.ReceivedMinorUnits)", "f.ReceivedMinorUnits - 1",
+	},
+	"a final status of an intent does not stick": {
+		"intent.go", "case p.Succeeded:\n\t\tp.Status = IntentSucceeded", "case f.Captured():\n\t\tp.Status = IntentSucceeded",
+	},
+	"a refund takes the state that arrives last": {
+		"refund.go", "if refundRank[f.State] > refundRank[r.State] {", "if f.State != r.State {",
+	},
+	"a void ticket is derived anew": {
+		"ticket.go", "case t.State == TicketVoid, o.Fulfilment", "case o.Fulfilment",
+	},
+	"tickets become valid before the ledger has the sale": {
+		"ticket.go", "case o.Fulfilment == FulfilmentCompleted:", "case o.Fulfilment != FulfilmentNone:",
+	},
+	"a dispute takes the status that arrives last": {
+		"dispute.go", "if disputeRank[f.Status] > disputeRank[dispute.Status] {", "if true {",
+	},
+	"money of a duplicate payment is kept": {
+		"payment.go", "d.refundUnwanted(p, RefundDuplicatePayment)", "_ = p",
+	},
+	"money that does not fit buys tickets": {
+		"intent.go", "case captured != o.TotalMinorUnits:", "case captured < 0:",
+	},
+	"an attempt that was overtaken completes the order": {
+		"fulfilment.go", "if o.Attempt != f.Attempt || !o.BeingFulfilled() {\n\t\treturn ErrFenced", "if !o.BeingFulfilled() {\n\t\treturn ErrFenced",
+	},
+	"refunds that are requested are not counted": {
+		"refund_request.go", "r.State != RefundFailed && r.State != RefundCanceled {\n\t\t\tleft", "r.State.Moved() {\n\t\t\tleft",
+	},
+	"an order that is given up keeps the money": {
+		"fulfilment.go", "d.refundUnwanted(p, reason)", "_ = reason",
+	},
+	"a hold that is not due ends": {
+		"hold.go", "if d.order.HoldDue && d.order.Hold.State", "if d.order.Hold.State",
+	},
+	"a closed review is open again": {
+		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
+	},
+}
+
+// TestMutations makes each mistake in a copy of its file and runs the tests of this package, which must fail.
+func TestMutations(t *testing.T) {
+	for name, m := range mutations {
+		t.Run(name, func(t *testing.T) {
+			source, err := os.ReadFile(m.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(string(source), m.from) != 1 {
+				t.Fatalf("%s does not have %q once: make the same mistake in today's rules", m.file, m.from)
+			}
+			dir := t.TempDir()
+			mutant := filepath.Join(dir, m.file)
+			if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.from, m.to, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			original, err := filepath.Abs(m.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overlay, err := json.Marshal(map[string]map[string]string{"Replace": {original: mutant}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "overlay.json")
+			if err := os.WriteFile(file, overlay, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay", file, ".").CombinedOutput()
+			switch {
+			case err == nil:
+				t.Errorf("the tests pass with the mistake")
+			case !strings.Contains(string(out), "--- FAIL"):
+				t.Errorf("the tests did not run: %s", out)
+			}
+		})
+	}
+}
