@@ -29,14 +29,14 @@ func (r *replica) accounts() checkoutv1connect.AccountServiceClient {
 }
 
 // putAccount connects or changes an account at Stripe; it belongs to the organiser of these tests.
-func (w *world) putAccount(id string, chargesEnabled bool) {
+func (w *harness) putAccount(id string, chargesEnabled bool) {
 	w.t.Helper()
 	w.control("PUT", "/_sandbox/accounts/"+id, map[string]any{
 		"charges_enabled": chargesEnabled, "metadata": map[string]string{"organizer_id": organizerID},
 	})
 }
 
-func (w *world) recordAccount(r *replica, key, id string) *checkoutv1.Account {
+func (w *harness) recordAccount(r *replica, key, id string) *checkoutv1.Account {
 	w.t.Helper()
 	res, err := r.accounts().RecordAccount(w.keyed(key), &checkoutv1.RecordAccountRequest{StripeAccount: id})
 	if err != nil {
@@ -45,14 +45,14 @@ func (w *world) recordAccount(r *replica, key, id string) *checkoutv1.Account {
 	return res.GetAccount()
 }
 
-func (w *world) openAlerts(kind string) int {
+func (w *harness) openAlerts(kind string) int {
 	w.t.Helper()
 	return w.count("select count(*) from alerts where kind = $1 and resolved_time is null", kind)
 }
 
 // TestAccountClosesAndOpensSales follows one organiser's account through all that Stripe may decide about it.
 func TestAccountClosesAndOpensSales(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	r := w.replicas[0]
 	const id = "acct_1Organiser"
 	steps := []struct {
@@ -103,7 +103,7 @@ func TestAccountClosesAndOpensSales(t *testing.T) {
 
 // TestStaleLookAtAccount holds the answer of a look back until a later look is written: it must change nothing then.
 func TestStaleLookAtAccount(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	const id = "acct_1Stale"
 	target, err := url.Parse(w.stripe)
 	if err != nil {
@@ -140,7 +140,7 @@ func TestStaleLookAtAccount(t *testing.T) {
 
 // TestAccountIsLinkedByHand has a person name the organiser of an account whose metadata does not.
 func TestAccountIsLinkedByHand(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	r := w.replicas[0]
 	const id = "acct_1Unlinked"
 	w.control("PUT", "/_sandbox/accounts/"+id, map[string]any{"charges_enabled": false, "metadata": map[string]string{"organizer_id": "not an id"}})
@@ -165,7 +165,7 @@ func TestAccountIsLinkedByHand(t *testing.T) {
 
 // TestBankAccountChange tells one change twice and at once, and expects one item and one alert without personal data.
 func TestBankAccountChange(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.addReplica()
 	const id = "acct_1Bank"
 	w.putAccount(id, true)
@@ -201,7 +201,7 @@ func TestBankAccountChange(t *testing.T) {
 }
 
 func TestRaiseReviewCase(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	desk := w.replicas[0].desk
 	req := &checkoutv1.RaiseReviewCaseRequest{
 		Kind: "payout_differs", Subject: "po_1", Facts: map[string]string{"difference": "1", "payout_id": "po_1"}, SuggestedAction: "Look.",

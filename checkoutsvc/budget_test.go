@@ -59,7 +59,7 @@ func (m *meter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)
 // not run meanwhile: their commits are not the checkout's. It runs alone, since a server's WAL is everybody's; the
 // median of the sales leaves out what Postgres does by itself.
 func TestCheckoutBudget(t *testing.T) {
-	w := newWorldAlone(t)
+	w := newHarnessAlone(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := w.replicas[0].service.Stop(ctx); err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 func TestStartCheckout(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	c := w.replicas[0].checkout
 
 	t.Run("quotes, holds stock and makes an intent", func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestStartCheckout(t *testing.T) {
 }
 
 func TestStartCheckoutRefuses(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	small := w.sell(500, 3)
 	future, err := w.replicas[0].catalog.CreateVariant(w.keyed("future"), &checkoutv1.CreateVariantRequest{
 		ProductId: w.product.GetId(), Name: "Later", CapacityTicketCount: 5, SaleStartTime: timestamppb.New(clock.System{}.Now().Add(time.Hour)),
@@ -157,7 +157,7 @@ func TestStartCheckoutRefuses(t *testing.T) {
 }
 
 func TestStartCheckoutNeverOversells(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	one := w.sell(4500, 1)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -177,7 +177,7 @@ func TestStartCheckoutNeverOversells(t *testing.T) {
 }
 
 func TestCompleteCheckout(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	r := w.replicas[0]
 	complete := func(token, order, intent, key string) (*checkoutv1.CompleteCheckoutResponse, error) {
 		ctx := rpc.WithBearerToken(w.keyed(key), token)
@@ -256,7 +256,7 @@ func TestCompleteCheckout(t *testing.T) {
 // TestBuyersAnswerDoesNotChangeWithLaterFacts completes an order by a signal that does not know the charge yet, then tells
 // the charge: all who signalled the payment have got, and get, one answer.
 func TestBuyersAnswerDoesNotChangeWithLaterFacts(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	s := w.start("later", 1)
 	o := s.GetOrder()
 	w.confirm(s.GetPaymentIntentId())
@@ -286,7 +286,7 @@ func TestBuyersAnswerDoesNotChangeWithLaterFacts(t *testing.T) {
 }
 
 func TestGetOrderIsForItsToken(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	a, b := w.start("a", 1), w.start("b", 1)
 	get := func(token, id string) error {
 		_, err := w.replicas[0].checkout.GetOrder(rpc.WithBearerToken(t.Context(), token), &checkoutv1.GetOrderRequest{OrderId: id})

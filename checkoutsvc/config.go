@@ -3,12 +3,13 @@ package checkoutsvc
 import (
 	"time"
 
+	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/receipt"
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
-// Config is what checkoutsvc can be told. LoadConfig knows the defaults.
+// Config is the settings of checkoutsvc. LoadConfig knows the defaults.
 type Config struct {
 	// Livemode says which of Stripe's modes orders are paid in; money of the other mode buys nothing.
 	Livemode bool
@@ -35,7 +36,7 @@ type Config struct {
 	FraudWarningRefunds bool
 	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
 	ReviewHoldsDelivery bool
-	// DisputeReminders are how long before the end of the time for evidence people are told, comma separated.
+	// DisputeReminders are how long before the end of the time for evidence people are alerted, comma separated.
 	DisputeReminders string
 	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
 	GiveUpAfter time.Duration
@@ -106,6 +107,20 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
 		ReviewHoldsDelivery: c.ReviewHoldsDelivery, CodeKeyVersion: codeKeyVersion, NewID: newID,
 	}
+}
+
+// fulfilment is how attempts are paced.
+func (c Config) fulfilment() fulfilment.Config {
+	return fulfilment.Config{
+		Deadline: c.AttemptDeadline, Lease: c.AttemptLease, CallerWait: c.CallerWait, BackoffMin: c.BackoffMin, BackoffMax: c.BackoffMax,
+	}
+}
+
+// orderLink and accountLink lead to an order and to a connected account in the console.
+func (c Config) orderLink(orderID string) string { return c.ConsoleURL + "/orders/" + orderID }
+
+func (c Config) accountLink(stripeAccount string) string {
+	return c.ConsoleURL + "/accounts/" + stripeAccount
 }
 
 // mail is what mailing receipts needs of it.

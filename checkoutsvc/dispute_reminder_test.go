@@ -13,7 +13,7 @@ import (
 
 // TestDisputeReminders follows a dispute to the end of its time for evidence.
 func TestDisputeReminders(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	r := w.replicas[0]
 	now := clock.System{}.Now()
 	dispute := func(key string, due time.Duration, status checkoutv1.DisputeStatus) {
@@ -69,7 +69,7 @@ func TestDisputeReminders(t *testing.T) {
 	}
 }
 
-func (w *world) intentOf(disputeID string) string {
+func (w *harness) intentOf(disputeID string) string {
 	w.t.Helper()
 	var id string
 	if err := w.pool.QueryRow(w.t.Context(), "select payment_intent from disputes where id = $1", disputeID).Scan(&id); err != nil {
@@ -81,7 +81,7 @@ func (w *world) intentOf(disputeID string) string {
 // TestDisputeInAnotherCurrency has the balance lose euro for a dispute in another currency: a conversion and the
 // withdrawal, both once.
 func TestDisputeInAnotherCurrency(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.bought("fx", 1)
 	for i := range 2 {
 		if _, err := w.replicas[0].payments.RecordDispute(w.keyed(fmt.Sprintf("evt-%d", i)), &checkoutv1.RecordDisputeRequest{

@@ -28,7 +28,7 @@ func impatient(c *checkoutsvc.Config) {
 var errLedgerAway = connect.NewError(connect.CodeUnavailable, errors.New("the ledger is away"))
 
 func TestTicketIsNotValidBeforeTheLedgerHasTheSale(t *testing.T) {
-	w := newWorld(t, impatient)
+	w := newHarness(t, impatient)
 	thaw := make(chan struct{})
 	w.ledger.fail(func(ctx context.Context, _ string) error {
 		select {
@@ -64,7 +64,7 @@ func TestTicketIsNotValidBeforeTheLedgerHasTheSale(t *testing.T) {
 }
 
 func TestWalkSurvivesFailuresOfBothCalls(t *testing.T) {
-	w := newWorld(t, impatient)
+	w := newHarness(t, impatient)
 	var sales, issues atomic.Int32
 	w.ledger.fail(func(context.Context, string) error {
 		if sales.Add(1) <= 3 {
@@ -95,7 +95,7 @@ func TestWalkSurvivesFailuresOfBothCalls(t *testing.T) {
 }
 
 func TestOrphanedOrderIsTakenUpByAnotherReplica(t *testing.T) {
-	w := newWorld(t, impatient)
+	w := newHarness(t, impatient)
 	o := w.start("orphan", 1).GetOrder()
 	// The walker dies with the process: the row stays as tx 1 left it, and the lease runs out.
 	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })
@@ -115,7 +115,7 @@ func TestOrphanedOrderIsTakenUpByAnotherReplica(t *testing.T) {
 // TestOvertakenWalkerChangesNothing stops a walker in its ledger call until another one has completed the order, and
 // lets it go on then.
 func TestOvertakenWalkerChangesNothing(t *testing.T) {
-	w := newWorld(t, func(c *checkoutsvc.Config) {
+	w := newHarness(t, func(c *checkoutsvc.Config) {
 		impatient(c)
 		c.AttemptDeadline, c.AttemptLease = 20*time.Second, 21*time.Second // the walker does not notice its own age
 	})
@@ -158,7 +158,7 @@ func TestOvertakenWalkerChangesNothing(t *testing.T) {
 }
 
 func TestLedgerAwayAlertsOnceThenResumes(t *testing.T) {
-	w := newWorld(t, impatient, func(c *checkoutsvc.Config) { c.BlockedAfter = 30 * time.Millisecond })
+	w := newHarness(t, impatient, func(c *checkoutsvc.Config) { c.BlockedAfter = 30 * time.Millisecond })
 	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })
 	o := w.start("blocked", 1).GetOrder()
 	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("evt"), paid(o)); err != nil {
@@ -183,7 +183,7 @@ func TestOrderIsGivenUpAndRefundedPastTheDeadline(t *testing.T) {
 	landed := map[string]bool{"the posting never lands": false, "the posting lands at that very moment": true}
 	for name, lands := range landed {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, impatient, func(c *checkoutsvc.Config) {
+			w := newHarness(t, impatient, func(c *checkoutsvc.Config) {
 				c.BlockedAfter, c.GiveUpAfter = 30*time.Millisecond, 200*time.Millisecond
 			})
 			s := w.start("doomed", 2)
@@ -245,7 +245,7 @@ func TestOrderIsGivenUpAndRefundedPastTheDeadline(t *testing.T) {
 }
 
 func TestDatabaseKeepsTheTicketStateMachine(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.start("machine", 1).GetOrder()
 	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("evt"), paid(o)); err != nil {
 		t.Fatal(err)

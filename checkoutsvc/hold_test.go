@@ -20,7 +20,7 @@ func holdIs(state checkoutv1.HoldState) func(*checkoutv1.Order) bool {
 }
 
 func TestHoldThatRanOutReturnsStockAndCancelsTheIntent(t *testing.T) {
-	w := newWorld(t, shortHold)
+	w := newHarness(t, shortHold)
 	s := w.start("slow", 2)
 	o := w.waitFor(s.GetOrder().GetId(), "expired", func(o *checkoutv1.Order) bool {
 		return o.GetHoldState() == checkoutv1.HoldState_HOLD_STATE_EXPIRED &&
@@ -38,7 +38,7 @@ func TestHoldThatRanOutReturnsStockAndCancelsTheIntent(t *testing.T) {
 }
 
 func TestLateMoneyTakesFreeStock(t *testing.T) {
-	w := newWorld(t, shortHold)
+	w := newHarness(t, shortHold)
 	o := w.start("late", 1).GetOrder()
 	w.waitFor(o.GetId(), "expired", holdIs(checkoutv1.HoldState_HOLD_STATE_EXPIRED))
 	res, err := w.replicas[0].payments.RecordPayment(w.keyed("evt"), paid(o))
@@ -56,7 +56,7 @@ func TestLateMoneyTakesFreeStock(t *testing.T) {
 // TestOneSeatManyLateBuyers lets the holds of one seat run out one after the other while the money of all is on its way:
 // one ticket at most, all other money refunded, never neither.
 func TestOneSeatManyLateBuyers(t *testing.T) {
-	w := newWorld(t, shortHold)
+	w := newHarness(t, shortHold)
 	w.addReplica(shortHold)
 	one := w.sell(4500, 1)
 	const buyers = 12

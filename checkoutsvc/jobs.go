@@ -68,7 +68,7 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 	case order.WorkCancelIntents:
 		return payment.CancelIntentsArgs{OrderID: orderID}
 	case order.WorkRefundFraud:
-		return refund.RefundFraudArgs{FraudWarningID: w.ID}
+		return refund.FraudArgs{FraudWarningID: w.ID}
 	case order.WorkVoidPass:
 		return ticketpass.VoidPassArgs{TicketID: w.ID}
 	case order.WorkSuspendPass:
@@ -84,4 +84,9 @@ func (s *Service) enqueue(ctx context.Context, tx pgx.Tx, orderID string, work [
 		args = append(args, jobOf(orderID, w))
 	}
 	return s.Jobs.InsertTx(ctx, tx, args...)
+}
+
+// insert inserts the job of an order's work outside of a transaction.
+func (s *Service) insert(ctx context.Context, orderID string, w order.Work) error {
+	return s.Jobs.Insert(ctx, jobOf(orderID, w))
 }

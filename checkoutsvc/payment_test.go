@@ -20,7 +20,7 @@ import (
 )
 
 func TestRecordPaymentCompletesTheOrder(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	s := w.start("sale", 3)
 	res, err := w.replicas[0].payments.RecordPayment(w.keyed("evt1"), paid(s.GetOrder()))
 	if err != nil {
@@ -39,7 +39,7 @@ func TestRecordPaymentCompletesTheOrder(t *testing.T) {
 }
 
 func TestSixtyFourSignalsOverTwoReplicasAreOneSale(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.addReplica()
 	s := w.start("rush", 2)
 	answers := make([]*checkoutv1.RecordPaymentResponse, 64)
@@ -68,7 +68,7 @@ func TestSixtyFourSignalsOverTwoReplicasAreOneSale(t *testing.T) {
 }
 
 func TestSecondCapturedIntentIsReceiptedAndRefunded(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	s := w.start("twice", 1)
 	o := s.GetOrder()
 	second := field(w.api("POST", "/v1/payment_intents", "amount=8900&currency=eur&metadata[order_id]="+o.GetId()+"&automatic_payment_methods[enabled]=true"), "id")
@@ -106,7 +106,7 @@ func TestSecondCapturedIntentIsReceiptedAndRefunded(t *testing.T) {
 }
 
 func TestMoneyThatDoesNotFitBuysNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	tests := map[string]func(r *checkoutv1.RecordPaymentRequest){
 		"amount":   func(r *checkoutv1.RecordPaymentRequest) { r.ReceivedMinorUnits-- },
 		"too much": func(r *checkoutv1.RecordPaymentRequest) { r.ReceivedMinorUnits++ },
@@ -145,7 +145,7 @@ func TestMoneyThatDoesNotFitBuysNothing(t *testing.T) {
 }
 
 func TestRecordPaymentRefuses(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.start("known", 1).GetOrder()
 	change := func(f func(r *checkoutv1.RecordPaymentRequest)) *checkoutv1.RecordPaymentRequest {
 		r := paid(o)
@@ -188,7 +188,7 @@ func TestRecordPaymentRefuses(t *testing.T) {
 
 // TestFactsCommute tells the facts of several stories in random orders, doubled and at once, and expects one end.
 func TestFactsCommute(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.addReplica()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -312,7 +312,7 @@ func TestFactsCommute(t *testing.T) {
 }
 
 func TestCanceledIntentReleasesTheHold(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.start("cancel", 4).GetOrder()
 	req := paid(o)
 	req.Status, req.ReceivedMinorUnits = checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_CANCELED, 0

@@ -14,7 +14,7 @@ func money(minorUnits int64) *moneyv1.Money {
 }
 
 // refundsAt lists the refunds of an intent at Stripe.
-func (w *world) refundsAt(intent string) []any {
+func (w *harness) refundsAt(intent string) []any {
 	w.t.Helper()
 	list, ok := w.api("GET", "/v1/refunds?payment_intent="+intent, "")["data"].([]any)
 	if !ok {
@@ -25,7 +25,7 @@ func (w *world) refundsAt(intent string) []any {
 
 // TestRefundMetadata has our ids and the tickets readable at Stripe.
 func TestRefundMetadata(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.bought("meta", 2)
 	ticket := o.GetTickets()[1].GetId()
 	res, err := w.replicas[0].orders.RefundOrder(w.keyed("refund"), &checkoutv1.RefundOrderRequest{OrderId: o.GetId(), TicketIds: []string{ticket}})
@@ -48,7 +48,7 @@ func TestRefundMetadata(t *testing.T) {
 
 // TestRefundAgainAfterFailure pays an order back whose first refund came back to us.
 func TestRefundAgainAfterFailure(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.bought("again", 1)
 	whole := &checkoutv1.RefundOrderRequest{OrderId: o.GetId()}
 	if _, err := w.replicas[0].orders.RefundOrder(w.keyed("first"), whole); err != nil {
@@ -78,7 +78,7 @@ func TestRefundAgainAfterFailure(t *testing.T) {
 // TestOldRefundIsSearchedFirst repeats a refund whose key Stripe may have forgotten: what was made then is found by our id
 // in its metadata, and no second one is made.
 func TestOldRefundIsSearchedFirst(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.bought("old", 2)
 	const id = "refund000000000000old"
 	w.exec(`insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time)

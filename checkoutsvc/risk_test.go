@@ -21,7 +21,7 @@ import (
 var seenAt = timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 
 // bought is a completed order of quantity tickets, paid at Stripe.
-func (w *world) bought(key string, quantity int32) *checkoutv1.Order {
+func (w *harness) bought(key string, quantity int32) *checkoutv1.Order {
 	w.t.Helper()
 	o := w.start(key, quantity).GetOrder()
 	w.confirm(o.GetPaymentIntents()[0].GetId())
@@ -47,7 +47,7 @@ func ticketStates(o *checkoutv1.Order) map[checkoutv1.TicketState]int {
 }
 
 // idle waits until no job of a kind is left to do.
-func (w *world) idle(kind string) {
+func (w *harness) idle(kind string) {
 	w.t.Helper()
 	deadline := (clock.System{}).Now().Add(patience)
 	for w.count("select count(*) from river_job where kind = $1 and state not in ('completed', 'cancelled', 'discarded')", kind) > 0 {
@@ -65,20 +65,20 @@ func TestFraudWarning(t *testing.T) {
 	cases := map[string]struct {
 		refunds    bool
 		actionable []bool // as told, each twice
-		before     func(w *world, o *checkoutv1.Order)
+		before     func(w *harness, o *checkoutv1.Order)
 		tickets    map[checkoutv1.TicketState]int
 		refunded   int64
 	}{
 		"by default nobody is refunded":        {false, []bool{true}, nil, map[checkoutv1.TicketState]int{valid: 2}, 0},
 		"unused tickets go back":               {true, []bool{true}, nil, map[checkoutv1.TicketState]int{void: 2}, 17800},
 		"one that cannot be acted on any more": {true, []bool{false, true}, nil, map[checkoutv1.TicketState]int{valid: 2}, 0},
-		"a used ticket stays": {true, []bool{true}, func(w *world, o *checkoutv1.Order) {
+		"a used ticket stays": {true, []bool{true}, func(w *harness, o *checkoutv1.Order) {
 			w.exec("update tickets set state = 'used' where id = $1", o.GetTickets()[0].GetId())
 		}, map[checkoutv1.TicketState]int{used: 1, void: 1}, 8900},
-		"an event that began": {true, []bool{true}, func(w *world, o *checkoutv1.Order) {
+		"an event that began": {true, []bool{true}, func(w *harness, o *checkoutv1.Order) {
 			w.exec("update events set start_time = now() - interval '1 minute' where id = $1", o.GetEventId())
 		}, map[checkoutv1.TicketState]int{valid: 2}, 0},
-		"a disputed payment": {true, []bool{true}, func(w *world, o *checkoutv1.Order) {
+		"a disputed payment": {true, []bool{true}, func(w *harness, o *checkoutv1.Order) {
 			if _, err := w.replicas[0].payments.RecordDispute(w.keyed("dispute"), &checkoutv1.RecordDisputeRequest{
 				DisputeId: "du_" + o.GetId(), PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(), ObservedTime: seenAt,
 				Status: checkoutv1.DisputeStatus_DISPUTE_STATUS_WARNING_NEEDS_RESPONSE,
@@ -89,7 +89,7 @@ func TestFraudWarning(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(config *checkoutsvc.Config) { config.FraudWarningRefunds = c.refunds })
+			w := newHarness(t, func(config *checkoutsvc.Config) { config.FraudWarningRefunds = c.refunds })
 			o := w.bought("fraud", 2)
 			if c.before != nil {
 				c.before(w, o)
@@ -122,7 +122,7 @@ func TestFraudWarning(t *testing.T) {
 	}
 }
 
-func (w *world) exec(statement string, args ...any) {
+func (w *harness) exec(statement string, args ...any) {
 	w.t.Helper()
 	if _, err := w.pool.Exec(w.t.Context(), statement, args...); err != nil {
 		w.t.Fatal(err)
@@ -131,7 +131,7 @@ func (w *world) exec(statement string, args ...any) {
 
 // TestFraudWarningBeforePayment has the warning overtake the payment that it is about.
 func TestFraudWarningBeforePayment(t *testing.T) {
-	w := newWorld(t, func(config *checkoutsvc.Config) { config.FraudWarningRefunds = true })
+	w := newHarness(t, func(config *checkoutsvc.Config) { config.FraudWarningRefunds = true })
 	o := w.start("early", 1).GetOrder()
 	w.confirm(o.GetPaymentIntents()[0].GetId())
 	if _, err := w.replicas[0].payments.RecordFraudWarning(w.keyed("warn"), warning(o, true)); err != nil {
@@ -170,7 +170,7 @@ func TestReviewHoldsDelivery(t *testing.T) {
 		"refunded, not told yet":     {[]fact{{pay: true}, {open: true}, {reason: "refunded_as_fraud"}}, suspended},
 		"refunded, and told in part": {[]fact{{pay: true}, {open: true}, {reason: "refunded"}, {refund: true}}, valid},
 	}
-	w := newWorld(t, func(config *checkoutsvc.Config) { config.ReviewHoldsDelivery = true })
+	w := newHarness(t, func(config *checkoutsvc.Config) { config.ReviewHoldsDelivery = true })
 	w.addReplica()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -225,7 +225,7 @@ func TestReviewHoldsDelivery(t *testing.T) {
 
 // TestReviewIsOnlyRecorded has the default leave the tickets alone.
 func TestReviewIsOnlyRecorded(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	o := w.bought("review", 1)
 	res, err := w.replicas[0].payments.RecordReview(w.keyed("open"), &checkoutv1.RecordReviewRequest{
 		ReviewId: "prv_1", PaymentIntentId: o.GetPayingIntentId(), Open: true, ObservedTime: seenAt,
@@ -243,7 +243,7 @@ func TestReviewIsOnlyRecorded(t *testing.T) {
 
 // TestSessionEnd has a payment page end before, after and without the money.
 func TestSessionEnd(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	end := func(o *checkoutv1.Order, key string) *checkoutv1.RecordSessionEndResponse {
 		res, err := w.replicas[0].payments.RecordSessionEnd(w.keyed(key), &checkoutv1.RecordSessionEndRequest{
 			SessionId: "cs_" + key, OrderId: o.GetId(), ObservedTime: seenAt,

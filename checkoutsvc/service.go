@@ -14,6 +14,7 @@ package checkoutsvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -32,7 +33,6 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/dispute"
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/operations"
-	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orders"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/ordertoken"
@@ -92,22 +92,13 @@ func New(d Deps) (*Service, error) {
 	if c.AttemptDeadline >= c.AttemptLease {
 		return nil, fmt.Errorf("DAYOF_CHECKOUT_ATTEMPT_DEADLINE (%s) must be below DAYOF_CHECKOUT_ATTEMPT_LEASE (%s)", c.AttemptDeadline, c.AttemptLease)
 	}
-	reminders, err := dispute.ParseBefore(c.DisputeReminders)
-	if err != nil {
-		return nil, err
-	}
-	codes, err := ticketcode.NewKeys(c.CodeKeys)
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := ordertoken.NewKeys(c.OrderTokenKeys)
-	if err != nil {
-		return nil, err
-	}
-	stripe, err := stripeapi.New(stripeapi.Config{
+	reminders, remindersErr := dispute.ParseBefore(c.DisputeReminders)
+	codes, codesErr := ticketcode.NewKeys(c.CodeKeys)
+	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys)
+	stripe, stripeErr := stripeapi.New(stripeapi.Config{
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
 	})
-	if err != nil {
+	if err := errors.Join(remindersErr, codesErr, tokensErr, stripeErr); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -116,51 +107,47 @@ func New(d Deps) (*Service, error) {
 			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: c.ConsoleURL + "/dlq/checkout/",
 		}),
 	}
-	orderLink := func(orderID string) string { return c.ConsoleURL + "/orders/" + orderID }
-	store := &orderstore.Store{Pool: d.Pool, Clock: d.Clock, Policy: c.policy(codes.Current()), Enqueue: s.enqueue, Link: orderLink}
+	store := &orderstore.Store{
+		Pool: d.Pool, Clock: d.Clock, Policy: c.policy(codes.Current()), Enqueue: s.enqueue, Link: c.orderLink,
+	}
 	refunds := &refund.Refunds{Orders: store, Stripe: stripe}
 	s.fulfilment = &fulfilment.Fulfilment{
-		Config: fulfilment.Config{
-			Deadline: c.AttemptDeadline, Lease: c.AttemptLease, CallerWait: c.CallerWait, BackoffMin: c.BackoffMin, BackoffMax: c.BackoffMax,
-		},
-		Orders: store, Passes: d.Passes, Ledger: d.Ledger, Codes: codes, Logger: d.Logger,
+		Config: c.fulfilment(), Orders: store, Passes: d.Passes, Ledger: d.Ledger, Codes: codes, Logger: d.Logger,
 	}
 	payments := &payment.Payments{Orders: store, Stripe: stripe, Fulfilment: s.fulfilment}
-	s.reminder = &dispute.Reminder{Pool: d.Pool, Clock: d.Clock, Before: reminders, Link: orderLink}
+	s.reminder = &dispute.Reminder{Pool: d.Pool, Clock: d.Clock, Before: reminders, Link: c.orderLink}
 
 	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: newID}
 	s.checkout = &checkout.Service{Orders: store, Payments: payments, Codes: codes, Tokens: tokens, HoldDuration: c.HoldDuration}
 	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
 	s.orders = &orders.Service{Orders: store, Codes: codes}
-	s.account = &account.Service{
-		Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: newID,
-		Link: func(id string) string { return c.ConsoleURL + "/accounts/" + id },
-	}
+	s.account = &account.Service{Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: newID, Link: c.accountLink}
 	s.admission = &admission.Service{Orders: store, Codes: codes}
 	s.settlement = &settlement.Service{Pool: d.Pool}
 	s.operations = &operations.Service{Pool: d.Pool, Clock: d.Clock, NewID: newID}
 
 	workers{
-		booking: &booking.Jobs{
-			Orders: store, Ledger: d.Ledger, Stripe: stripe, FetchRefunds: refunds.Fetch,
-			Insert: func(ctx context.Context, orderID string, w order.Work) error {
-				return s.Jobs.Insert(ctx, jobOf(orderID, w))
-			},
-		},
-		refunds: refunds, payments: payments,
-		passes: &ticketpass.Jobs{Orders: store, Passes: d.Passes, Codes: codes},
+		booking:  &booking.Jobs{Orders: store, Ledger: d.Ledger, Stripe: stripe, FetchRefunds: refunds.Fetch, Insert: s.insert},
+		refunds:  refunds,
+		payments: payments,
+		passes:   &ticketpass.Jobs{Orders: store, Passes: d.Passes, Codes: codes},
 		mailer: &receipt.Mailer{
 			Config: c.mail(), Orders: store, Passes: d.Passes, Breaker: breaker.New(breaker.Config{Party: "mail", Logger: d.Logger}),
 		},
 	}.register(s.Jobs)
+	s.schedule(c.SweepInterval, d.Clock)
+	return s, nil
+}
+
+// schedule names what is done again and again.
+func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
+	s.Jobs.Sweep("attempt due orders", sweepInterval, s.fulfilment.AttemptDueOrders)
+	s.Jobs.Sweep("expire holds", sweepInterval, s.checkout.ExpireHolds)
 	s.Jobs.Periodic("remind_of_disputes", dispute.Interval, s.reminder.Remind)
-	s.Jobs.Sweep("attempt due orders", c.SweepInterval, s.fulfilment.AttemptDueOrders)
-	s.Jobs.Sweep("expire holds", c.SweepInterval, s.checkout.ExpireHolds)
 	s.Jobs.Periodic("delete_idempotency_keys", time.Hour, func(ctx context.Context) error {
-		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
+		_, err := idem.DeleteExpired(ctx, s.pool, clk.Now())
 		return err
 	})
-	return s, nil
 }
 
 // Migrate brings the service's database up to date.

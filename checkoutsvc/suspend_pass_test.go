@@ -15,7 +15,7 @@ import (
 // TestPassesShowADispute disputes a payment and has the passes say so until the bank has decided, also when the dispute
 // is heard of before the passes are issued.
 func TestPassesShowADispute(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.addReplica()
 	for name, early := range map[string]bool{"after the sale": false, "before the passes": true} {
 		s := w.start(map[bool]string{false: "late", true: "early"}[early], 2)

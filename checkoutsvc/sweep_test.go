@@ -12,7 +12,7 @@ import (
 
 // TestManyOrphansAreTakenUpAtOnce leaves the orders of a rush to a replica that looks only once.
 func TestManyOrphansAreTakenUpAtOnce(t *testing.T) {
-	w := newWorld(t, impatient)
+	w := newHarness(t, impatient)
 	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })
 	var orphans []*checkoutv1.Order
 	for i := range 60 {

@@ -1,4 +1,4 @@
-// Package admission implements AdmissionService: what door staff are told of a ticket's code.
+// Package admission implements AdmissionService: what door staff learn of a ticket's code.
 package admission
 
 import (
@@ -20,7 +20,7 @@ type Service struct {
 	Codes  ticketcode.Keys
 }
 
-// answers is what door staff are told for each state of a ticket.
+// answers is what door staff learn for each state of a ticket.
 var answers = map[order.TicketState]struct {
 	admission checkoutv1.Admission
 	message   string

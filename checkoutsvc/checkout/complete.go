@@ -79,7 +79,7 @@ func (s *Service) complete(ctx context.Context, o order.Order, intentID string, 
 // errNotOurIntent hides whether somebody else's intent exists.
 var errNotOurIntent = problem.New(connect.CodeNotFound, "PAYMENT_INTENT_NOT_FOUND", "the order has no such payment intent")
 
-// claimProblem is what a browser is told whose claim does not hold.
+// claimProblem is the answer to a claim that does not hold.
 func claimProblem(reason, detail string, args ...any) error {
 	return problem.New(connect.CodeFailedPrecondition, reason, fmt.Sprintf(detail, args...))
 }

@@ -1,5 +1,5 @@
 -- name: BeginAccountFetch :one
--- BeginAccountFetch numbers a look at Stripe before it is made.
+-- BeginAccountFetch numbers a fetch from Stripe before it is made.
 insert into stripe_accounts (id, fetches_begun, create_time) values ($1, 1, $2)
 on conflict (id) do update set fetches_begun = stripe_accounts.fetches_begun + 1
 returning fetches_begun;

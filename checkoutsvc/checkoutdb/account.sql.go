@@ -16,7 +16,7 @@ on conflict (id) do update set fetches_begun = stripe_accounts.fetches_begun + 1
 returning fetches_begun
 `
 
-// BeginAccountFetch numbers a look at Stripe before it is made.
+// BeginAccountFetch numbers a fetch from Stripe before it is made.
 func (q *Queries) BeginAccountFetch(ctx context.Context, db DBTX, iD string, createTime time.Time) (int64, error) {
 	row := db.QueryRow(ctx, beginAccountFetch, iD, createTime)
 	var fetches_begun int64

@@ -1,5 +1,5 @@
 -- name: InsertReviewCase :exec
--- InsertReviewCase raises an item once per kind and subject.
+-- InsertReviewCase raises a case once per kind and subject.
 insert into review_cases (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (kind, subject) do nothing;
@@ -21,7 +21,7 @@ select id, kind, subject, order_id, payment_intent, facts, suggested_action, cre
 from review_cases where id = $1;
 
 -- name: RaiseReviewCase :execrows
--- RaiseReviewCase is InsertReviewCase that tells whether the item is new.
+-- RaiseReviewCase is InsertReviewCase that returns whether the case is new.
 insert into review_cases (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (kind, subject) do nothing;

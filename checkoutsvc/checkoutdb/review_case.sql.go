@@ -74,7 +74,7 @@ type InsertReviewCaseParams struct {
 	CreateTime      time.Time       `json:"create_time"`
 }
 
-// InsertReviewCase raises an item once per kind and subject.
+// InsertReviewCase raises a case once per kind and subject.
 func (q *Queries) InsertReviewCase(ctx context.Context, db DBTX, arg InsertReviewCaseParams) error {
 	_, err := db.Exec(ctx, insertReviewCase,
 		arg.ID,
@@ -161,7 +161,7 @@ type RaiseReviewCaseParams struct {
 	CreateTime      time.Time       `json:"create_time"`
 }
 
-// RaiseReviewCase is InsertReviewCase that tells whether the item is new.
+// RaiseReviewCase is InsertReviewCase that returns whether the case is new.
 func (q *Queries) RaiseReviewCase(ctx context.Context, db DBTX, arg RaiseReviewCaseParams) (int64, error) {
 	result, err := db.Exec(ctx, raiseReviewCase,
 		arg.ID,

@@ -12,7 +12,7 @@ values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (id) do update set actionable = fraud_warnings.actionable and excluded.actionable;
 
 -- name: MergeReview :exec
--- MergeReview keeps a review; closed stays closed, with the reason that was told.
+-- MergeReview keeps a review; closed stays closed, with the reason that was reported.
 insert into reviews (id, order_id, payment_intent, open, closed_reason, create_time)
 values ($1, $2, $3, $4, $5, $6)
 on conflict (id) do update set open = reviews.open and excluded.open,

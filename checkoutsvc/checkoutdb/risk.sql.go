@@ -82,7 +82,7 @@ type MergeReviewParams struct {
 	CreateTime    time.Time `json:"create_time"`
 }
 
-// MergeReview keeps a review; closed stays closed, with the reason that was told.
+// MergeReview keeps a review; closed stays closed, with the reason that was reported.
 func (q *Queries) MergeReview(ctx context.Context, db DBTX, arg MergeReviewParams) error {
 	_, err := db.Exec(ctx, mergeReview,
 		arg.ID,

@@ -29,7 +29,7 @@ type Reminder struct {
 	q checkoutdb.Queries
 }
 
-// Interval is how often due disputes are looked for.
+// Interval is how often due disputes are searched for.
 const Interval = 10 * time.Minute
 
 // ParseBefore reads how long before the end of the time for evidence people are reminded, the longest first.

@@ -1,5 +1,5 @@
 // Package fulfilment takes orders from captured money to valid tickets, in attempts. An order is its own scheduler: its row
-// says when the next attempt is due, and every replica looks for due ones (sweep.go).
+// says when the next attempt is due, and every replica searches for due ones (sweep.go).
 package fulfilment
 
 import (

@@ -36,7 +36,7 @@ const (
 	DisputeWarningNeedsResponse DisputeStatus = "warning_needs_response" // an inquiry, which is no dispute yet
 	DisputeWarningUnderReview   DisputeStatus = "warning_under_review"   // an inquiry that was answered
 	DisputeNeedsResponse        DisputeStatus = "needs_response"         // it waits for our evidence
-	DisputeUnderReview          DisputeStatus = "under_review"           // the bank looks at our evidence
+	DisputeUnderReview          DisputeStatus = "under_review"           // the bank examines our evidence
 	DisputeLost                 DisputeStatus = "lost"                   // the buyer keeps the money
 	DisputeWon                  DisputeStatus = "won"                    // the money comes back to us
 	DisputeWarningClosed        DisputeStatus = "warning_closed"         // the inquiry ended without a dispute

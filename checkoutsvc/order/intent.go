@@ -143,7 +143,7 @@ func (p PaymentIntent) merge(f Payment) PaymentIntent {
 // Mismatch is why captured money does not fit an order.
 type Mismatch string
 
-// The mismatches, in the order in which they are looked for.
+// The mismatches, in the order in which they are tested.
 const (
 	MismatchNone     Mismatch = ""         // it fits
 	MismatchOwner    Mismatch = "owner"    // the metadata names another order

@@ -41,7 +41,9 @@ var paymentTransitions = map[PaymentState][]PaymentState{
 	PaymentChargedBack:       {}, // lost is the highest rank of a dispute
 }
 
-func or(states []PaymentState, more ...PaymentState) []PaymentState { return slices.Concat(states, more) }
+func or(states []PaymentState, more ...PaymentState) []PaymentState {
+	return slices.Concat(states, more)
+}
 
 // Captured and Refunded are the sums of the paying intent; money of a duplicate payment never counts.
 func (o *Order) Captured() int64 {

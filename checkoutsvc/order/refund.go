@@ -173,7 +173,7 @@ func (d *decision) adoptRefund(f RefundObserved) {
 	d.refundMoved(&r, "")
 }
 
-// refundMoved has the ledger follow a refund's new state, and a person look at one that failed after it was sent.
+// refundMoved has the ledger follow a refund's new state, and a person decide about one that failed after it was sent.
 func (d *decision) refundMoved(r *Refund, before RefundState) {
 	d.enqueue(WorkPostRefund, r.ID)
 	if r.State == before {

@@ -15,7 +15,7 @@ type FraudWarning struct {
 	CreateTime    time.Time `json:"create_time"`
 }
 
-// Review is a look of Stripe's at a payment.
+// Review is an examination of a payment by Stripe.
 type Review struct {
 	ID            string    `json:"id"` // at Stripe
 	PaymentIntent string    `json:"payment_intent"`

@@ -110,7 +110,7 @@ var (
 	FulfilmentFromProto  = reversed(FulfilmentToProto)
 )
 
-// OrderToProto converts an order as staff see it.
+// OrderToProto converts an order as staff may know it.
 func OrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 	out := &checkoutv1.Order{
 		Id: o.ID, OrganizerId: o.OrganizerID, EventId: o.EventID,
@@ -154,7 +154,7 @@ func OrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 	return out
 }
 
-// BuyerOrderToProto converts an order as its buyer sees it: without what only staff can use, and what may still arrive when the
+// BuyerOrderToProto converts an order as its buyer may know it: without what only staff can use, and what may still arrive when the
 // order is complete, so that all who signal one payment get one answer.
 func BuyerOrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 	out := OrderToProto(o, codes)

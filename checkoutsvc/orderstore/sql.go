@@ -21,7 +21,7 @@ import (
 // orderIDSQL is the id of the order of a Key: $1 our id, $2 the account, $3 the intent.
 const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_id = nullif($3, '') and stripe_account = $2), $1)`
 
-// The statements that load an order. The lock comes first, in a statement of its own, so that the other sees what the
+// The statements that load an order. The lock comes first, in a statement of its own, so that the other reads what the
 // last holder committed: each statement of a transaction has a snapshot of its own (read committed).
 //
 // All that hangs on an order is read as one JSON object: nine statements less for each load, of which a sale needs ten.

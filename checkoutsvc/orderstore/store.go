@@ -144,7 +144,7 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
 }
 
-// ToProblem turns what an order refuses into what the caller is told.
+// ToProblem turns what an order refuses into the problem that the caller gets.
 func ToProblem(err error) error {
 	if errors.Is(err, order.ErrNoOrder) {
 		return ErrNotFound

@@ -14,13 +14,13 @@ import (
 	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
-// RefundFraudArgs names a fraud warning on which unused tickets go back, where the setting says so.
-type RefundFraudArgs struct {
+// FraudArgs names a fraud warning on which unused tickets go back, where the setting says so.
+type FraudArgs struct {
 	FraudWarningID string `json:"fraud_warning_id"`
 }
 
 // Kind implements river.JobArgs.
-func (RefundFraudArgs) Kind() string { return string(order.WorkRefundFraud) }
+func (FraudArgs) Kind() string { return string(order.WorkRefundFraud) }
 
 const (
 	// fraudWait is the pause before an order is read again whose fulfilment has not ended.
@@ -32,7 +32,7 @@ const (
 // RefundFraud refunds what is not used yet, before the event begins, once the order's fulfilment has ended.
 //
 // Idempotent: the second time the refund is there.
-func (r *Refunds) RefundFraud(ctx context.Context, job *river.Job[RefundFraudArgs]) error {
+func (r *Refunds) RefundFraud(ctx context.Context, job *river.Job[FraudArgs]) error {
 	orderID, err := r.q.FindOrderOfFraudWarning(ctx, r.Orders.Pool, job.Args.FraudWarningID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return jobs.Cancel(errors.New("there is no such fraud warning"))

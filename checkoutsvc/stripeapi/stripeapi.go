@@ -37,7 +37,7 @@ type Config struct {
 }
 
 // New returns a client, or what is wrong with its configuration. Without a key it refuses: later an absent key could not be
-// told from a wrong one by Stripe's answers.
+// distinguished from a wrong one by Stripe's answers.
 func New(c Config) (Client, error) {
 	if c.Key.Reveal() == "" {
 		return Client{}, errors.New("DAYOF_STRIPE_KEY is not set: no payment could be taken")
@@ -100,7 +100,7 @@ func NotFound(err error) bool {
 	return errors.As(err, &e) && e.HTTPStatusCode == http.StatusNotFound
 }
 
-// Problem is what a caller is told when Stripe cannot answer.
+// Problem is what a caller gets when Stripe cannot answer.
 func Problem(err error) error {
 	p := problem.New(connect.CodeUnavailable, "PAYMENT_PROVIDER_UNAVAILABLE",
 		"the payment provider did not answer; retry with the same key")
@@ -158,7 +158,7 @@ func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.Paym
 	return pi, err
 }
 
-// CancelIntent cancels an intent. Canceling a canceled one is an error at Stripe; callers look at the intent then.
+// CancelIntent cancels an intent. Canceling a canceled one is an error at Stripe; callers fetch the intent then.
 func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.PaymentIntent, error) {
 	params := &stripe.PaymentIntentCancelParams{CancellationReason: new("abandoned")}
 	params.Context = ctx
@@ -183,7 +183,7 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 	params := &stripe.RefundParams{PaymentIntent: new(r.PaymentIntent), Amount: new(r.AmountMinorUnits)}
 	params.Context = ctx
 	params.AddMetadata("refund_id", r.ID)
-	params.AddMetadata("refund_request_id", r.ID) // the name that people look for in Stripe's dashboard
+	params.AddMetadata("refund_request_id", r.ID) // the name that people search for in Stripe's dashboard
 	if tickets := strings.Join(r.TicketIDs, ","); tickets != "" && len(tickets) <= metadataValueMax {
 		params.AddMetadata("ticket_ids", tickets)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
-// prefix names the format of a ticket code, so that a scanner tells it from other QR codes at once.
+// prefix names the format of a ticket code, so that a scanner distinguishes it from other QR codes at once.
 const prefix = "DAYOF1"
 
 // Keys are the keys that sign ticket codes.

@@ -1,17 +1,13 @@
 package checkoutsvc_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +23,6 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
-	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
@@ -43,8 +38,8 @@ const (
 	patience = 30 * time.Second
 )
 
-// world is a checkoutsvc on a database of its own, with Stripe's stand-in and two peers that keep count.
-type world struct {
+// harness is a checkoutsvc on a database of its own, with Stripe's stand-in and two peers that keep count.
+type harness struct {
 	t        *testing.T
 	pool     *pgxpool.Pool
 	config   checkoutsvc.Config
@@ -77,17 +72,17 @@ type seller struct {
 
 type option func(*checkoutsvc.Config)
 
-// newWorld starts everything with one variant of 89.00 EUR and 100 tickets on sale.
-func newWorld(t *testing.T, opts ...option) *world {
+// newHarness starts everything with one variant of 89.00 EUR and 100 tickets on sale.
+func newHarness(t *testing.T, opts ...option) *harness {
 	t.Helper()
 	t.Parallel()
-	return newWorldAlone(t, opts...)
+	return newHarnessAlone(t, opts...)
 }
 
-// newWorldAlone is newWorld for a test that nobody else may disturb.
-func newWorldAlone(t *testing.T, opts ...option) *world {
+// newHarnessAlone is newHarness for a test that nobody else may disturb.
+func newHarnessAlone(t *testing.T, opts ...option) *harness {
 	t.Helper()
-	w := &world{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper()}
+	w := &harness{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper()}
 	sandbox, err := stripe.New(stripe.Config{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatalf("start sandbox stripe: %v", err)
@@ -126,7 +121,7 @@ func newWorldAlone(t *testing.T, opts ...option) *world {
 }
 
 // addReplica starts one more checkoutsvc on the same database.
-func (w *world) addReplica(opts ...option) *replica {
+func (w *harness) addReplica(opts ...option) *replica {
 	w.t.Helper()
 	r := w.newReplica(w.pool, opts...)
 	if err := r.service.Start(w.t.Context()); err != nil {
@@ -136,7 +131,7 @@ func (w *world) addReplica(opts ...option) *replica {
 }
 
 // newReplica is addReplica without background work, on a pool of the caller's.
-func (w *world) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
+func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 	w.t.Helper()
 	c := w.config
 	for _, o := range opts {
@@ -178,7 +173,7 @@ func (w *world) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 }
 
 // logger shows what went wrong, beside the failure that it explains.
-func (w *world) logger() *slog.Logger {
+func (w *harness) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
@@ -201,12 +196,12 @@ func serveRPC(t *testing.T, name string, make func() (string, http.Handler)) str
 }
 
 // keyed returns a context whose call carries an idempotency key.
-func (w *world) keyed(key string) context.Context {
+func (w *harness) keyed(key string) context.Context {
 	return rpc.WithIdempotencyKey(w.t.Context(), strings.ReplaceAll(key, " ", "_"))
 }
 
 // sell puts a variant of an event of its own on sale.
-func (w *world) sell(priceMinorUnits, capacity int64) seller {
+func (w *harness) sell(priceMinorUnits, capacity int64) seller {
 	w.t.Helper()
 	c := w.replicas[0].catalog
 	start := time.Date(2027, 3, 1, 19, 0, 0, 0, time.UTC)
@@ -246,75 +241,13 @@ func (s seller) cart(quantity int32) *checkoutv1.StartCheckoutRequest {
 }
 
 // start starts a checkout of quantity tickets.
-func (w *world) start(key string, quantity int32) *checkoutv1.StartCheckoutResponse {
+func (w *harness) start(key string, quantity int32) *checkoutv1.StartCheckoutResponse {
 	w.t.Helper()
 	res, err := w.replicas[0].checkout.StartCheckout(w.keyed("start/"+key), w.cart(quantity))
 	if err != nil {
 		w.t.Fatalf("start checkout: %v", err)
 	}
 	return res
-}
-
-// confirm pays an intent at Stripe, as the buyer's browser would.
-func (w *world) confirm(intentID string) {
-	w.t.Helper()
-	w.control("POST", "/_sandbox/payment_intents/"+intentID+"/confirm", map[string]any{})
-}
-
-// control calls Stripe's stand-in behind the scenes.
-func (w *world) control(method, path string, body any) []byte {
-	w.t.Helper()
-	b, err := json.Marshal(body)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.stripe+path, bytes.NewReader(b))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		w.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode >= 300 {
-		w.t.Fatalf("%s %s: %d %s %v", method, path, res.StatusCode, answer, err)
-	}
-	return answer
-}
-
-// api calls Stripe's stand-in as an API client would, with a form.
-func (w *world) api(method, path, form string) map[string]any {
-	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.stripe+path, strings.NewReader(form))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer sk_test_checkout")
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		w.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer res.Body.Close()
-	var out map[string]any
-	if err := json.NewDecoder(res.Body).Decode(&out); err != nil || res.StatusCode >= 300 {
-		w.t.Fatalf("%s %s: %d %v %v", method, path, res.StatusCode, out, err)
-	}
-	return out
-}
-
-// field returns a field of Stripe's answer by its path, as text.
-func field(object any, path ...string) string {
-	for _, name := range path {
-		m, ok := object.(map[string]any)
-		if !ok {
-			return fmt.Sprintf("no object above %s", name)
-		}
-		object = m[name]
-	}
-	return fmt.Sprint(object)
 }
 
 // paid is the observation that an order's first intent succeeded.
@@ -328,7 +261,7 @@ func paid(o *checkoutv1.Order) *checkoutv1.RecordPaymentRequest {
 }
 
 // order reads an order as staff see it.
-func (w *world) order(id string) *checkoutv1.Order {
+func (w *harness) order(id string) *checkoutv1.Order {
 	w.t.Helper()
 	res, err := w.replicas[0].orders.GetOrderDetails(w.t.Context(), &checkoutv1.GetOrderDetailsRequest{OrderId: id})
 	if err != nil {
@@ -338,7 +271,7 @@ func (w *world) order(id string) *checkoutv1.Order {
 }
 
 // waitFor polls until the order is as wanted.
-func (w *world) waitFor(id, what string, ok func(o *checkoutv1.Order) bool) *checkoutv1.Order {
+func (w *harness) waitFor(id, what string, ok func(o *checkoutv1.Order) bool) *checkoutv1.Order {
 	w.t.Helper()
 	deadline := (clock.System{}).Now().Add(patience)
 	for {
@@ -358,7 +291,7 @@ func fulfilmentIs(state checkoutv1.FulfilmentState) func(*checkoutv1.Order) bool
 }
 
 // admission asks the door about a ticket.
-func (w *world) admission(t *checkoutv1.TicketInstance) checkoutv1.Admission {
+func (w *harness) admission(t *checkoutv1.TicketInstance) checkoutv1.Admission {
 	w.t.Helper()
 	res, err := w.replicas[0].door.CheckTicket(w.t.Context(), &checkoutv1.CheckTicketRequest{Code: t.GetCode(), EventId: t.GetEventId()})
 	if err != nil {
@@ -368,7 +301,7 @@ func (w *world) admission(t *checkoutv1.TicketInstance) checkoutv1.Admission {
 }
 
 // items lists the open review cases of an order by kind.
-func (w *world) items(orderID string) []string {
+func (w *harness) items(orderID string) []string {
 	w.t.Helper()
 	res, err := w.replicas[0].desk.ListReviewCases(w.t.Context(), &checkoutv1.ListReviewCasesRequest{OrderId: orderID})
 	if err != nil {
@@ -383,7 +316,7 @@ func (w *world) items(orderID string) []string {
 
 // count runs a query that returns one number.
 // waitForEntry waits until the ledger has an entry, and checks what kind it is.
-func (w *world) waitForEntry(reference string, want ledgerv1.EntryKind) {
+func (w *harness) waitForEntry(reference string, want ledgerv1.EntryKind) {
 	w.t.Helper()
 	deadline := (clock.System{}).Now().Add(patience)
 	for w.ledger.has(reference) == ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED {
@@ -397,7 +330,7 @@ func (w *world) waitForEntry(reference string, want ledgerv1.EntryKind) {
 	}
 }
 
-func (w *world) count(sql string, args ...any) int {
+func (w *harness) count(sql string, args ...any) int {
 	w.t.Helper()
 	var n int
 	if err := w.pool.QueryRow(w.t.Context(), sql, args...).Scan(&n); err != nil {
@@ -410,170 +343,4 @@ func handlerOptions(logger *slog.Logger, policy rpc.Policy) []connect.HandlerOpt
 	return rpc.NewHandlerOptions(rpc.HandlerConfig{
 		Logger: logger, Clock: clock.System{}, Policy: policy, OperatorTokens: []config.Secret{config.NewSecret(operatorToken)},
 	})
-}
-
-// passKeeper is a passsvc that remembers one serial per ticket.
-type passKeeper struct {
-	passv1connect.UnimplementedPassServiceHandler
-	mu        sync.Mutex
-	serials   map[string]string
-	voided    map[string]bool
-	suspended map[string]bool
-	changes   map[string]int64                // latest number of SetPassSuspended by serial
-	before    func(ctx context.Context) error // runs first, may fail or wait
-}
-
-func newPassKeeper() *passKeeper {
-	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, changes: map[string]int64{}}
-}
-
-func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
-	k.mu.Lock()
-	before := k.before
-	k.mu.Unlock()
-	if before != nil {
-		if err := before(ctx); err != nil {
-			return nil, err
-		}
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	res := &passv1.IssuePassesResponse{}
-	for _, p := range req.GetPasses() {
-		if k.serials[p.GetTicketId()] == "" {
-			k.serials[p.GetTicketId()] = fmt.Sprintf("serial%015d", len(k.serials))
-		}
-		if p.GetVoided() {
-			k.voided[k.serials[p.GetTicketId()]] = true
-		}
-		res.Passes = append(res.Passes, &passv1.Pass{Serial: k.serials[p.GetTicketId()], TicketId: p.GetTicketId()})
-	}
-	return res, nil
-}
-
-func (k *passKeeper) VoidPass(_ context.Context, req *passv1.VoidPassRequest) (*passv1.VoidPassResponse, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.voided[req.GetPassSerial()] = true
-	return &passv1.VoidPassResponse{}, nil
-}
-
-func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSuspendedRequest) (*passv1.SetPassSuspendedResponse, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if req.GetTicketChangeNumber() > k.changes[req.GetPassSerial()] {
-		k.changes[req.GetPassSerial()], k.suspended[req.GetPassSerial()] = req.GetTicketChangeNumber(), req.GetSuspended()
-	}
-	return &passv1.SetPassSuspendedResponse{}, nil
-}
-
-// isSuspended tells what the pass of a ticket shows.
-func (k *passKeeper) isSuspended(ticketID string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.suspended[k.serials[ticketID]]
-}
-
-// bookKeeper is a ledgersvc that keeps one entry per reference; capture:<intent> is a sale or a receipt, whichever was
-// first.
-type bookKeeper struct {
-	ledgerv1connect.UnimplementedLedgerServiceHandler
-	mu      sync.Mutex
-	entries map[string]ledgerv1.EntryKind
-	calls   map[string]int
-	funds   map[string]*ledgerv1.RecordDisputeFundsRequest    // by balance transaction
-	before  func(ctx context.Context, reference string) error // runs first, may fail or wait
-	after   func(reference string) error                      // runs when the entry is there: a lost reply
-}
-
-func newBookKeeper() *bookKeeper {
-	return &bookKeeper{
-		entries: map[string]ledgerv1.EntryKind{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
-	}
-}
-
-func (k *bookKeeper) post(ctx context.Context, reference string, kind ledgerv1.EntryKind) (*ledgerv1.Entry, error) {
-	k.mu.Lock()
-	before, after := k.before, k.after
-	k.calls[reference]++
-	k.mu.Unlock()
-	if before != nil {
-		if err := before(ctx, reference); err != nil {
-			return nil, err
-		}
-	}
-	k.mu.Lock()
-	if _, ok := k.entries[reference]; !ok {
-		k.entries[reference] = kind
-	}
-	entry := &ledgerv1.Entry{Reference: reference, Kind: k.entries[reference]}
-	k.mu.Unlock()
-	if after != nil {
-		return entry, after(reference)
-	}
-	return entry, nil
-}
-
-// has returns the kind of an entry.
-func (k *bookKeeper) has(reference string) ledgerv1.EntryKind {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.entries[reference]
-}
-
-func (k *bookKeeper) fail(before func(ctx context.Context, reference string) error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.before = before
-}
-
-func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
-	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
-	return &ledgerv1.RecordSaleResponse{Entry: e}, err
-}
-
-func (k *bookKeeper) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceiptRequest) (*ledgerv1.RecordReceiptResponse, error) {
-	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
-	return &ledgerv1.RecordReceiptResponse{Entry: e}, err
-}
-
-func (k *bookKeeper) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStripeFeeRequest) (*ledgerv1.RecordStripeFeeResponse, error) {
-	e, err := k.post(ctx, "fee:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE)
-	return &ledgerv1.RecordStripeFeeResponse{Entry: e}, err
-}
-
-func (k *bookKeeper) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
-	e, err := k.post(ctx, "refund:"+req.GetStripeRefundId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND)
-	return &ledgerv1.RecordRefundResponse{Entry: e}, err
-}
-
-func (k *bookKeeper) RecordRefundFailure(
-	ctx context.Context, req *ledgerv1.RecordRefundFailureRequest,
-) (*ledgerv1.RecordRefundFailureResponse, error) {
-	e, err := k.post(ctx, "refund-fail:"+req.GetStripeRefundId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE)
-	return &ledgerv1.RecordRefundFailureResponse{Entry: e}, err
-}
-
-func (k *bookKeeper) RecordDisputeFunds(
-	ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest,
-) (*ledgerv1.RecordDisputeFundsResponse, error) {
-	k.mu.Lock()
-	k.funds[req.GetBalanceTransactionId()] = req
-	k.mu.Unlock()
-	e, err := k.post(ctx, "dispute-w:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL)
-	return &ledgerv1.RecordDisputeFundsResponse{Entry: e}, err
-}
-
-func (k *bookKeeper) RecordDisputeLoss(
-	ctx context.Context, req *ledgerv1.RecordDisputeLossRequest,
-) (*ledgerv1.RecordDisputeLossResponse, error) {
-	e, err := k.post(ctx, "dispute-lost:"+req.GetDisputeId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS)
-	return &ledgerv1.RecordDisputeLossResponse{Entry: e}, err
-}
-
-func (k *bookKeeper) RecordConversion(
-	ctx context.Context, req *ledgerv1.RecordConversionRequest,
-) (*ledgerv1.RecordConversionResponse, error) {
-	e, err := k.post(ctx, "fx:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_CONVERSION)
-	return &ledgerv1.RecordConversionResponse{Entry: e}, err
 }

@@ -1,0 +1,178 @@
+package checkoutsvc_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
+	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+)
+
+// passKeeper is a passsvc that remembers one serial per ticket.
+type passKeeper struct {
+	passv1connect.UnimplementedPassServiceHandler
+	mu        sync.Mutex
+	serials   map[string]string
+	voided    map[string]bool
+	suspended map[string]bool
+	changes   map[string]int64                // latest number of SetPassSuspended by serial
+	before    func(ctx context.Context) error // runs first, may fail or wait
+}
+
+func newPassKeeper() *passKeeper {
+	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, changes: map[string]int64{}}
+}
+
+func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
+	k.mu.Lock()
+	before := k.before
+	k.mu.Unlock()
+	if before != nil {
+		if err := before(ctx); err != nil {
+			return nil, err
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	res := &passv1.IssuePassesResponse{}
+	for _, p := range req.GetPasses() {
+		if k.serials[p.GetTicketId()] == "" {
+			k.serials[p.GetTicketId()] = fmt.Sprintf("serial%015d", len(k.serials))
+		}
+		if p.GetVoided() {
+			k.voided[k.serials[p.GetTicketId()]] = true
+		}
+		res.Passes = append(res.Passes, &passv1.Pass{Serial: k.serials[p.GetTicketId()], TicketId: p.GetTicketId()})
+	}
+	return res, nil
+}
+
+func (k *passKeeper) VoidPass(_ context.Context, req *passv1.VoidPassRequest) (*passv1.VoidPassResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.voided[req.GetPassSerial()] = true
+	return &passv1.VoidPassResponse{}, nil
+}
+
+func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSuspendedRequest) (*passv1.SetPassSuspendedResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if req.GetTicketChangeNumber() > k.changes[req.GetPassSerial()] {
+		k.changes[req.GetPassSerial()], k.suspended[req.GetPassSerial()] = req.GetTicketChangeNumber(), req.GetSuspended()
+	}
+	return &passv1.SetPassSuspendedResponse{}, nil
+}
+
+// isSuspended tells what the pass of a ticket shows.
+func (k *passKeeper) isSuspended(ticketID string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.suspended[k.serials[ticketID]]
+}
+
+// bookKeeper is a ledgersvc that keeps one entry per reference; capture:<intent> is a sale or a receipt, whichever was
+// first.
+type bookKeeper struct {
+	ledgerv1connect.UnimplementedLedgerServiceHandler
+	mu      sync.Mutex
+	entries map[string]ledgerv1.EntryKind
+	calls   map[string]int
+	funds   map[string]*ledgerv1.RecordDisputeFundsRequest    // by balance transaction
+	before  func(ctx context.Context, reference string) error // runs first, may fail or wait
+	after   func(reference string) error                      // runs when the entry is there: a lost reply
+}
+
+func newBookKeeper() *bookKeeper {
+	return &bookKeeper{
+		entries: map[string]ledgerv1.EntryKind{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
+	}
+}
+
+func (k *bookKeeper) post(ctx context.Context, reference string, kind ledgerv1.EntryKind) (*ledgerv1.Entry, error) {
+	k.mu.Lock()
+	before, after := k.before, k.after
+	k.calls[reference]++
+	k.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, reference); err != nil {
+			return nil, err
+		}
+	}
+	k.mu.Lock()
+	if _, ok := k.entries[reference]; !ok {
+		k.entries[reference] = kind
+	}
+	entry := &ledgerv1.Entry{Reference: reference, Kind: k.entries[reference]}
+	k.mu.Unlock()
+	if after != nil {
+		return entry, after(reference)
+	}
+	return entry, nil
+}
+
+// has returns the kind of an entry.
+func (k *bookKeeper) has(reference string) ledgerv1.EntryKind {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.entries[reference]
+}
+
+func (k *bookKeeper) fail(before func(ctx context.Context, reference string) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.before = before
+}
+
+func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
+	return &ledgerv1.RecordSaleResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceiptRequest) (*ledgerv1.RecordReceiptResponse, error) {
+	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
+	return &ledgerv1.RecordReceiptResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStripeFeeRequest) (*ledgerv1.RecordStripeFeeResponse, error) {
+	e, err := k.post(ctx, "fee:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE)
+	return &ledgerv1.RecordStripeFeeResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
+	e, err := k.post(ctx, "refund:"+req.GetStripeRefundId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND)
+	return &ledgerv1.RecordRefundResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordRefundFailure(
+	ctx context.Context, req *ledgerv1.RecordRefundFailureRequest,
+) (*ledgerv1.RecordRefundFailureResponse, error) {
+	e, err := k.post(ctx, "refund-fail:"+req.GetStripeRefundId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE)
+	return &ledgerv1.RecordRefundFailureResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordDisputeFunds(
+	ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest,
+) (*ledgerv1.RecordDisputeFundsResponse, error) {
+	k.mu.Lock()
+	k.funds[req.GetBalanceTransactionId()] = req
+	k.mu.Unlock()
+	e, err := k.post(ctx, "dispute-w:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL)
+	return &ledgerv1.RecordDisputeFundsResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordDisputeLoss(
+	ctx context.Context, req *ledgerv1.RecordDisputeLossRequest,
+) (*ledgerv1.RecordDisputeLossResponse, error) {
+	e, err := k.post(ctx, "dispute-lost:"+req.GetDisputeId(), ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS)
+	return &ledgerv1.RecordDisputeLossResponse{Entry: e}, err
+}
+
+func (k *bookKeeper) RecordConversion(
+	ctx context.Context, req *ledgerv1.RecordConversionRequest,
+) (*ledgerv1.RecordConversionResponse, error) {
+	e, err := k.post(ctx, "fx:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_CONVERSION)
+	return &ledgerv1.RecordConversionResponse{Entry: e}, err
+}
