@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,7 +37,7 @@ func demo(ctx context.Context, w world, out string) (err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // a place for files to look at
 		return fmt.Errorf("open output directory: %w", err)
 	}
-	logger, err := w.logger(slog.LevelWarn, false)
+	logger, err := w.logger()
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // deadLetter is a job that ended without success, as scripts and people read it. Its id is that of its service:
@@ -52,14 +52,14 @@ func dlqListCommand() command {
 		name: "dlq list", args: "[-service S] [-kind K] [-closed]", about: "list dead letters: jobs whose tries are used up",
 		driving: true, timeout: commandTimeout,
 		build: func(flags *flag.FlagSet) action {
-			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(client.Services, ", "))
+			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(server.Services(), ", "))
 			kind := flags.String("kind", "", "only this `KIND`")
 			closed := flags.Bool("closed", false, "also those that were retried or dismissed")
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				services := client.Services
+				services := server.Services()
 				if *only != "" {
 					if !slices.Contains(services, *only) {
 						return usagef("no such service: %s", *only)

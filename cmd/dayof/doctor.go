@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/dayof/dayof/devenv/client"
@@ -18,9 +17,12 @@ func doctorCommand() command {
 		driving: true, timeout: commandTimeout,
 		build: func(*flag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
+				if err := wantServices(args); err != nil {
+					return err
+				}
 				services := args
 				if len(services) == 0 {
-					services = client.Services
+					services = server.Services()
 				}
 				// A running `dayof up` makes up its settings, so that only its databases are looked at.
 				running, err := client.ReadFile(w.devFile)
@@ -29,9 +31,6 @@ func doctorCommand() command {
 				}
 				var findings []server.Finding
 				for _, service := range services {
-					if !slices.Contains(client.Services, service) {
-						return usagef("no such service: %s; one of %s", service, strings.Join(client.Services, ", "))
-					}
 					found, err := server.Diagnose(ctx, service, running.DatabaseURLs[service], w.getenv, w.clock)
 					if err != nil {
 						return err

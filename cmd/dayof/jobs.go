@@ -20,6 +20,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // jobsListed is how many jobs of a service are listed.
@@ -88,7 +89,7 @@ func hasNoTable(err error) bool {
 func splitID(text string) (service string, id int64, err error) {
 	service, number, ok := strings.Cut(text, "/")
 	id, parseErr := strconv.ParseInt(number, 10, 64)
-	if !ok || parseErr != nil || !slices.Contains(client.Services, service) {
+	if !ok || parseErr != nil || !slices.Contains(server.Services(), service) {
 		return "", 0, usagef("%q is not an id such as checkout/17", text)
 	}
 	return service, id, nil
@@ -99,7 +100,7 @@ func jobsListCommand() command {
 		name: "jobs list", args: "[-service S] [-state S] [-kind K]", about: "list background jobs, the newest 200 of each service",
 		driving: true, timeout: commandTimeout,
 		build: func(flags *flag.FlagSet) action {
-			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(client.Services, ", "))
+			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(server.Services(), ", "))
 			state := flags.String("state", "", "only `STATE`: available, running, retryable, scheduled, completed, cancelled or discarded")
 			kind := flags.String("kind", "", "only this `KIND`")
 			return func(ctx context.Context, w world, args []string) error {
@@ -134,7 +135,7 @@ func jobsListCommand() command {
 }
 
 func (w world) listJobs(ctx context.Context, only string, params *river.JobListParams) ([]job, error) {
-	services := client.Services
+	services := server.Services()
 	if only != "" {
 		if !slices.Contains(services, only) {
 			return nil, usagef("no such service: %s", only)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // output collects what a command prints while it still runs.
@@ -274,7 +275,7 @@ func assertAddresses(t *testing.T, u running) {
 	}
 	for _, name := range []string{"database_urls", "metrics_urls"} {
 		urls, _ := file[name].(map[string]any)
-		if len(urls) != len(client.Services) {
+		if len(urls) != len(server.Services()) {
 			t.Errorf("dev.json has %s %v", name, urls)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // portBaseDefault is the console's port; the others follow it.
@@ -45,7 +46,7 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	if err := client.RemoveFile(devFile); err != nil {
 		return err
 	}
-	logger, err := w.logger(slog.LevelWarn, false)
+	logger, err := w.logger()
 	if err != nil {
 		return err
 	}
@@ -98,16 +99,11 @@ func printAddresses(w world, f client.File, devFile, eventName string) error {
 	return err
 }
 
-// logger writes to stderr, from the level that DAYOF_LOG_LEVEL names; as JSON in production, as text for people.
-func (w world) logger(level slog.Level, json bool) (*slog.Logger, error) {
-	if text := w.getenv("DAYOF_LOG_LEVEL"); text != "" {
-		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("DAYOF_LOG_LEVEL: %q is none of debug, info, warn, error", text)
-		}
+// logger writes to stderr as text for people, from the level that DAYOF_LOG_LEVEL names, by default warnings.
+func (w world) logger() (*slog.Logger, error) {
+	level, err := server.LogLevel(w.getenv, slog.LevelWarn)
+	if err != nil {
+		return nil, err
 	}
-	options := &slog.HandlerOptions{Level: level}
-	if json {
-		return slog.New(slog.NewJSONHandler(w.stderr, options)), nil
-	}
-	return slog.New(slog.NewTextHandler(w.stderr, options)), nil
+	return slog.New(slog.NewTextHandler(w.stderr, &slog.HandlerOptions{Level: level})), nil
 }

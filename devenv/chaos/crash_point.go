@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/crashpoint"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // deathPatience is how long after the last sale the armed replica may still pass its point.
@@ -34,13 +35,13 @@ func (o *ordeal) arm(ctx context.Context) error {
 	if o.config.StopPoint != "" {
 		setting = "stop@" + o.config.StopPoint
 	}
-	if !slices.Contains(client.Services, service) {
+	if !slices.Contains(server.Services(), service) {
 		return fmt.Errorf("no service passes %q", o.config.point())
 	}
 	if err := o.cluster.Kill(service, 0); err != nil {
 		return err
 	}
-	return o.cluster.Restart(ctx, service, 0, "DAYOF_DEBUG_CRASH_POINT="+setting)
+	return o.cluster.Restart(ctx, service, 0, crashpoint.Setting+"="+setting)
 }
 
 // supervise waits until the armed replica has fallen and helps it up again: one that died is started again, as whoever

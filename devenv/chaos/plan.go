@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/internal/server"
 )
 
 const (
@@ -67,7 +67,7 @@ func newPlan(c Config) []blow {
 		return time.Duration(random.IntN(int(most.Milliseconds())+1)) * time.Millisecond
 	}
 	var blows []blow
-	for _, service := range client.Services {
+	for _, service := range server.Services() {
 		for range c.Kills {
 			blows = append(blows, blow{deed: kill, service: service, replica: random.IntN(c.Replicas), length: upTo(downTime)})
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/chaos"
+	"github.com/dayof/dayof/devenv/crashpoint"
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/crash"
 )
@@ -46,9 +47,9 @@ func TestOrdeal(t *testing.T) {
 	ordeals := map[string]chaos.Config{
 		"kills, freezes and faults": {Kills: 3, Freezes: 1, Faults: 4},
 		"Postgres fails":            {DatabaseFailures: 3},
-		"die before tx 2":           {CrashPoint: crash.CheckoutWalkFinishing + ":3"},
-		"die after the posting":     {CrashPoint: crash.LedgerPosted + ":3"},
-		"stop before tx 2":          {StopPoint: crash.CheckoutWalkFinishing + ":3", StopFor: 20 * time.Second},
+		"die before tx 2":           {CrashPoint: crashpoint.Name(crash.CheckoutWalkFinishing) + ":3"},
+		"die after the posting":     {CrashPoint: crashpoint.Name(crash.LedgerPosted) + ":3"},
+		"stop before tx 2":          {StopPoint: crashpoint.Name(crash.CheckoutWalkFinishing) + ":3", StopFor: 20 * time.Second},
 	}
 	for name, c := range ordeals {
 		t.Run(name, func(t *testing.T) {

@@ -11,10 +11,8 @@ import (
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/server"
 )
-
-// Services are the short names of the services, as in dev.json and `dayof serve`.
-var Services = []string{"checkout", "pass", "ledger", "webhook"}
 
 // soon is how far ahead a job counts as still to do; a later one belongs to a later day.
 const soon = time.Minute
@@ -51,7 +49,7 @@ func (c *Client) Left(ctx context.Context, orderID string, eventIDs []string) (s
 	if events > 0 {
 		left = append(left, fmt.Sprintf("%d webhook events are received or deferred", events))
 	}
-	for _, service := range Services {
+	for _, service := range server.Services() {
 		count, err := c.countJobs(ctx, service)
 		if err != nil {
 			return "", err

@@ -20,6 +20,7 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/stripe"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // Config says how a mesh runs. The zero value runs one replica of each service on free ports, with all data in a temporary
@@ -80,7 +81,7 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 	c.Replicas = max(c.Replicas, 1)
 	m := &Cluster{
 		config: c, listeners: map[string][]net.Listener{}, replicas: map[string][]*replica{}, processes: map[string][]*process{},
-		failed: make(chan error, 2*len(client.Services)*c.Replicas),
+		failed: make(chan error, 2*len(server.Services())*c.Replicas),
 	}
 	if err := m.start(ctx); err != nil {
 		return nil, errors.Join(err, m.Stop(ctx))
@@ -158,7 +159,7 @@ func (m *Cluster) listen(ctx context.Context) error {
 	if err := open("console", m.port(0)); err != nil {
 		return err
 	}
-	for i, service := range client.Services {
+	for i, service := range server.Services() {
 		for n := range m.config.Replicas {
 			port := 0
 			if n == 0 {
@@ -183,7 +184,7 @@ func (m *Cluster) startPostgres(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range append([]string{"sandbox_ledger"}, client.Services...) {
+	for _, name := range append([]string{"sandbox_ledger"}, server.Services()...) {
 		if err := m.Postgres.CreateDatabase(ctx, m.database(name)); err != nil {
 			return err
 		}
@@ -272,7 +273,7 @@ func (m *Cluster) stopPostgres(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	if m.temporary && m.config.Getenv("DAYOF_DATABASE_URL") != "" {
-		for _, name := range append([]string{"sandbox_ledger"}, client.Services...) {
+		for _, name := range append([]string{"sandbox_ledger"}, server.Services()...) {
 			errs = append(errs, m.dropDatabase(ctx, m.database(name)))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // Watch looks at a whole system until nothing is left to do, which many orders at once share. It reads the services'
@@ -25,7 +26,7 @@ type Watch struct {
 // NewWatch opens a watch. Close ends it.
 func NewWatch(ctx context.Context, system *client.Client) (*Watch, error) {
 	w := &Watch{client: system, pools: map[string]*pgxpool.Pool{}, looks: map[string][]string{}}
-	for _, service := range client.Services {
+	for _, service := range server.Services() {
 		pool, err := pgdb.Open(ctx, system.File.DatabaseURLs[service], pgdb.Options{MaxConns: 2, ApplicationName: "dayof watch"})
 		if err != nil {
 			w.Close()

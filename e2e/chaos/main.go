@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/chaos"
-	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/devenv/crashpoint"
 )
 
 func main() { os.Exit(program()) }
@@ -151,7 +151,7 @@ func (o options) configs() []chaos.Config {
 func chosen(all bool, one string) []string {
 	switch {
 	case all:
-		return crash.Points()
+		return crashpoint.Names()
 	case one != "":
 		return []string{one}
 	}

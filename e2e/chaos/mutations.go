@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/chaos"
+	"github.com/dayof/dayof/devenv/crashpoint"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/crash"
 )
@@ -40,17 +41,17 @@ type bug struct {
 func bugs() []bug {
 	return []bug{
 		{"no_fencing", func(c *chaos.Config) {
-			c.StopPoint, c.StopFor = crash.CheckoutWalkFinishing+":3", 14*time.Second // the lease and a sweep are over by then
+			c.StopPoint, c.StopFor = crashpoint.Name(crash.CheckoutWalkFinishing)+":3", 14*time.Second // the lease and a sweep are over by then
 		}, []string{"order_ends_once"}},
 		{"sale_without_reference", func(c *chaos.Config) {
 			c.Faults = 4
 		}, []string{"transaction_has_a_reference", "completed_order_is_booked", "capture_is_booked_once"}},
 		{"refund_without_row", func(c *chaos.Config) {
-			c.CrashPoint = crash.CheckoutRefundSent + ":3"
+			c.CrashPoint = crashpoint.Name(crash.CheckoutRefundSent) + ":3"
 		}, []string{"refund_at_stripe_has_its_row"}},
 		{"push_before_commit", func(c *chaos.Config) {
 			// Shorter than what Postgres lets a silent transaction live.
-			c.StopPoint, c.StopFor, c.AllHavePhones = crash.PassRevised, 3*time.Second, true
+			c.StopPoint, c.StopFor, c.AllHavePhones = crashpoint.Name(crash.PassRevised), 3*time.Second, true
 		}, []string{"phone_shows_the_truth"}},
 		{"inbox_row_lost", func(c *chaos.Config) {
 			c.DatabaseFailures = 9
