@@ -13,6 +13,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/invariant"
 	"github.com/dayof/dayof/devenv/pgtest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -182,4 +183,18 @@ func scale(t *testing.T, setting string, normally int) int {
 		t.Fatalf("%s=%s is not a number above zero", setting, text)
 	}
 	return n
+}
+
+// awaitIdle waits until nothing is left to do about the scope.
+func awaitIdle(t *testing.T, system *client.Client, scope idle.Scope) {
+	t.Helper()
+	ctx := within(t, 2*time.Minute)
+	watch, err := idle.NewWatch(ctx, system)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	if err := watch.Await(ctx, scope); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 )
 
 func demoCommand() command {
@@ -60,7 +61,10 @@ func demo(ctx context.Context, w world, out string) (err error) {
 	if err != nil {
 		return err
 	}
-	order, err := system.AwaitFee(ctx, sale.OrderID)
+	if err := awaitIdle(ctx, system, sale.OrderID); err != nil {
+		return err
+	}
+	order, err := system.Order(ctx, sale.OrderID)
 	if err != nil {
 		return err
 	}
@@ -91,6 +95,16 @@ func demo(ctx context.Context, w world, out string) (err error) {
 		w.say("wrote %s", file)
 	}
 	return nil
+}
+
+// awaitIdle waits until nothing is left to do about an order, its fee booked.
+func awaitIdle(ctx context.Context, system *client.Client, orderID string) error {
+	watch, err := idle.NewWatch(ctx, system)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	return watch.Await(ctx, idle.Scope{Orders: []string{orderID}, Fees: true})
 }
 
 // say prints a line of progress for people; -json leaves it out.

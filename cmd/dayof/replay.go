@@ -78,7 +78,7 @@ func replay(ctx context.Context, w world, file string, options scenario.Options)
 }
 
 // printStory prints the end state of one story, a key a line, with what was expected where it differs.
-func printStory(out io.Writer, story scenario.Story, r scenario.Result) {
+func printStory(out io.Writer, story scenario.Scenario, r scenario.Result) {
 	verdict := "passed"
 	if !r.Passed {
 		verdict = "FAILED"

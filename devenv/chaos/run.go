@@ -17,6 +17,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/invariant"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
@@ -151,7 +152,12 @@ func (o *ordeal) run(ctx context.Context) error {
 		}
 	}
 	o.report.OrdersEnded = o.wait(ctx, o.openOrders)
-	o.report.Recovery = o.wait(ctx, func(ctx context.Context) (string, error) { return o.witness().Left(ctx, o.paid[0], nil) })
+	watch, err := idle.NewWatch(ctx, o.witness())
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	o.report.Recovery = o.wait(ctx, func(ctx context.Context) (string, error) { return watch.Left(ctx, idle.Scope{}) })
 	return o.judge(ctx)
 }
 

@@ -37,6 +37,7 @@ func ServeAll(ctx context.Context, o Options) error {
 		all[name] = r
 		go func() {
 			defer func() { ended <- struct{}{} }()
+			defer stop()
 			if err := l.run(serviceCtx); err != nil {
 				r.done <- fmt.Errorf("%s: %w", name, err)
 			}
