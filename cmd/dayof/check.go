@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/invariant"
@@ -12,7 +13,7 @@ import (
 func checkCommand() command {
 	return command{
 		name: "check", about: "check all invariants over databases, ledger and sandbox Stripe", driving: true,
-		build: func(*flag.FlagSet) action {
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err

@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
@@ -20,7 +21,7 @@ func demoCommand() command {
 	return command{
 		name: "demo", args: "[-out DIR]",
 		about: "sell one ticket on a private system; keep ticket.pkpass, order.json and ledger.json",
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			out := flags.String("out", ".", "`DIR` that the three files are written to")
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/server"
@@ -51,7 +51,7 @@ func dlqListCommand() command {
 	return command{
 		name: "dlq list", args: "[-service S] [-kind K] [-closed]", about: "list dead letters: jobs whose tries are used up",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(server.Services(), ", "))
 			kind := flags.String("kind", "", "only this `KIND`")
 			closed := flags.Bool("closed", false, "also those that were retried or dismissed")
@@ -97,7 +97,7 @@ func dlqListCommand() command {
 func dlqShowCommand() command {
 	return command{
 		name: "dlq show", args: "ID", about: "show a dead letter with the errors of its attempts", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args, "the letter's id"); err != nil {
 					return err
@@ -126,7 +126,7 @@ func dlqShowCommand() command {
 func dlqRetryCommand() command {
 	return command{
 		name: "dlq retry", args: "ID ...", about: "put dead letters back to work", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if len(args) == 0 {
 					return usagef("the letter's id is missing")

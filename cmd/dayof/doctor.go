@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/server"
@@ -14,8 +15,8 @@ func doctorCommand() command {
 	return command{
 		name: "doctor", args: "[SERVICE ...]",
 		about:   "look at settings, secrets (never their values), databases, migrations and clocks",
-		driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		driving: true, timeout: commandTimeout, words: server.Services(),
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantServices(args); err != nil {
 					return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
@@ -21,8 +22,8 @@ func faultSetCommand() command {
 	return command{
 		name: "fault set", args: "PARTY mode=M [rate=R] [latency=D] [count=N] [match=TEXT] [status=S] [retry_after=D]",
 		about:   "make a sandbox party fail: ledger, stripe, apns or mail; modes: refuse, 5xx, 429, slow, hang, lost_reply, half_body",
-		driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		driving: true, timeout: commandTimeout, words: []string{"ledger", "stripe", "apns", "mail"},
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if len(args) < 2 {
 					return usagef("give the party and mode=...")
@@ -44,7 +45,7 @@ func faultSetCommand() command {
 func faultClearCommand() command {
 	return command{
 		name: "fault clear", args: "[PARTY]", about: "end the fault of a party, or all faults", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				path := ""
 				if len(args) == 1 {
@@ -61,7 +62,7 @@ func faultClearCommand() command {
 func faultListCommand() command {
 	return command{
 		name: "fault list", about: "show the faults in force and how often they struck", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err

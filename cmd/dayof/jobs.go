@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
@@ -99,7 +99,7 @@ func jobsListCommand() command {
 	return command{
 		name: "jobs list", args: "[-service S] [-state S] [-kind K]", about: "list background jobs, the newest 200 of each service",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(server.Services(), ", "))
 			state := flags.String("state", "", "only `STATE`: available, running, retryable, scheduled, completed, cancelled or discarded")
 			kind := flags.String("kind", "", "only this `KIND`")
@@ -167,7 +167,7 @@ func (w world) listJobs(ctx context.Context, only string, params *river.JobListP
 func jobsShowCommand() command {
 	return command{
 		name: "jobs show", args: "ID", about: "show a background job with the errors of its attempts", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				return w.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) { return client.JobGet(ctx, id) })
 			}
@@ -178,7 +178,7 @@ func jobsShowCommand() command {
 func jobsRetryCommand() command {
 	return command{
 		name: "jobs retry", args: "ID", about: "run a waiting or ended job now", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				return w.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) { return client.JobRetry(ctx, id) })
 			}

@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"flag"
 	"fmt"
 	"os"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
@@ -13,7 +14,7 @@ import (
 func passVerifyCommand() command {
 	return command{
 		name: "pass verify", args: "FILE [-ca FILE]", about: "say what iOS would say to a .pkpass, in plain words",
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			ca := flags.String("ca", "", "PEM `FILE` of the only roots to trust; default: any chain, with a warning when it is not Apple's")
 			return func(_ context.Context, w world, args []string) error {
 				if err := wantArgs(args, "the .pkpass file"); err != nil {

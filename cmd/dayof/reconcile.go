@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -37,7 +38,7 @@ func reconcileCommand() command {
 	return command{
 		name: "reconcile", args: "[-day YYYY-MM-DD]", about: "compare orders, ledger and Stripe now; tell what is different",
 		driving: true, timeout: reconcileTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			day := flags.String("day", "", "only this `DAY` in UTC; default: everything until now")
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args); err != nil {

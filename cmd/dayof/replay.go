@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/scenario"
 )
@@ -16,7 +17,7 @@ func replayCommand() command {
 	return command{
 		name: "replay", args: "-events DIR -stories FILE [-shuffle SEED] [-double] [-at-once]",
 		about: "replay Stripe's webhooks and compare where they end", driving: true,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			events := flags.String("events", "", "`DIR` of the event files")
 			file := flags.String("stories", "", "`FILE` of the stories")
 			seed := flags.Uint64("shuffle", 0, "`SEED` of an order of delivery; default: the story's own order")
@@ -30,7 +31,7 @@ func replayCommand() command {
 					return usagef("-events and -stories are required")
 				}
 				options := scenario.Options{Events: *events, Seed: *seed, Double: *double, AtOnce: *atOnce, Clock: w.clock}
-				flags.Visit(func(f *flag.Flag) { options.Shuffle = options.Shuffle || f.Name == "shuffle" })
+				flags.Visit(func(f *pflag.Flag) { options.Shuffle = options.Shuffle || f.Name == "shuffle" })
 				return replay(ctx, w, *file, options)
 			}
 		},

@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"flag"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 )
@@ -14,7 +15,7 @@ func sellCommand() command {
 	return command{
 		name: "sell", args: "[-event E] [-variant V] [-tickets N] [-via ui|webhook|both]",
 		about: "make one sale and wait for its tickets", driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			event := flags.String("event", "", "`ID` of the event; default: the first with tickets left")
 			variant := flags.String("variant", "", "`ID` of the variant; default: the first with tickets left")
 			tickets := flags.Int("tickets", 1, "number of tickets, 1 to 100")

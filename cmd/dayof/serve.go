@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/crashpoint"
 	"github.com/dayof/dayof/internal/server"
@@ -13,7 +14,8 @@ import (
 func serveCommand() command {
 	return command{
 		name: "serve", args: strings.Join(server.Services(), "|"), about: "run one service as dayof-server does, with crash points for tests",
-		build: func(*flag.FlagSet) action {
+		words: server.Services(),
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args, "the service"); err != nil {
 					return err
@@ -41,7 +43,8 @@ func serveCommand() command {
 func migrateCommand() command {
 	return command{
 		name: "migrate", args: "[SERVICE ...]", about: "bring the databases of services up to date and end; default: those whose URL is set",
-		build: func(*flag.FlagSet) action {
+		words: server.Services(),
+		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantServices(args); err != nil {
 					return err

@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
@@ -21,7 +22,7 @@ func upCommand() command {
 	return command{
 		name: "up", args: "[-data DIR] [-port-base N]",
 		about: "run database, sandbox and all services until interrupted",
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			data := flags.String("data", filepath.Dir(defaultDevFile), "`DIR` that keeps all data, and dev.json")
 			portBase := flags.Int("port-base", portBaseDefault, "port of the console; services, Postgres and the sandbox take those after it")
 			return func(ctx context.Context, w world, args []string) error {

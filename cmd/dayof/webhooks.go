@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
@@ -53,7 +54,7 @@ func webhooksListCommand() command {
 	return command{
 		name: "webhooks list", args: "[-state S] [-type T] [-object ID]", about: "list the newest 200 stored webhook events",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			state := flags.String("state", "", "only `STATE`: received, deferred, applied, ignored, rejected or dead")
 			kind := flags.String("type", "", "only this `TYPE`, such as charge.updated")
 			object := flags.String("object", "", "only about the object of this `ID`")
@@ -95,7 +96,7 @@ func webhooksShowCommand() command {
 	return command{
 		name: "webhooks show", args: "EVENT [-endpoint account|connect]", about: "show a stored webhook event with its body",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			endpoint := flags.String("endpoint", "account", "endpoint that it arrived at: account or connect")
 			return func(ctx context.Context, w world, args []string) error {
 				if err := wantArgs(args, "the event's id"); err != nil {
@@ -119,7 +120,7 @@ func webhooksRetryCommand() command {
 	return command{
 		name: "webhooks retry", args: "EVENT ... | -state S [-type T] [-dry-run]", about: "process stored webhook events once more",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			state := flags.String("state", "", "all in this `STATE`, such as dead or deferred")
 			kind := flags.String("type", "", "all of this `TYPE`")
 			dryRun := flags.Bool("dry-run", false, "only count them")
