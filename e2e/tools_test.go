@@ -420,7 +420,7 @@ func TestPassByTools(t *testing.T) {
 // shellBlock finds the commands of a page that a reader would type.
 var shellBlock = regexp.MustCompile("(?s)```sh calls\n(.*?)```")
 
-// TestReadmeByTools runs the calls that the README shows, against a running mesh.
+// TestReadmeByTools runs the calls that the README shows, against a running cluster.
 func TestReadmeByTools(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	if err != nil {

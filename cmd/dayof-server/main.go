@@ -26,15 +26,15 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], machine{
+	code := run(ctx, os.Args[1:], host{
 		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ(), clock: clock.System{},
 	})
 	stop()
 	os.Exit(code)
 }
 
-// machine is what the program sees of the machine, so that a test can run it.
-type machine struct {
+// host is what the program uses of the machine, so that a test can run it.
+type host struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	environ        []string
@@ -61,62 +61,62 @@ A service migrates its database when it starts. Exit status: 0 done; 1 failed; 2
 }
 
 // run executes one command line and returns the exit code. An error goes to stderr as one line.
-func run(ctx context.Context, args []string, m machine) int {
-	err := execute(ctx, args, m)
+func run(ctx context.Context, args []string, h host) int {
+	err := execute(ctx, args, h)
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(m.stderr, "dayof-server: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintf(h.stderr, "dayof-server: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	if errors.As(err, &usageError{}) {
-		fmt.Fprintln(m.stderr, "try: dayof-server --help")
+		fmt.Fprintln(h.stderr, "try: dayof-server --help")
 		return exitUsage
 	}
 	return exitFailed
 }
 
-func execute(ctx context.Context, args []string, m machine) error {
+func execute(ctx context.Context, args []string, h host) error {
 	if len(args) == 0 {
 		return usageError{"name a service, all or migrate"}
 	}
 	switch name, rest := args[0], args[1:]; {
 	case slices.Contains([]string{"-h", "-help", "--help", "help"}, name):
-		fmt.Fprint(m.stdout, usage())
+		fmt.Fprint(h.stdout, usage())
 		return nil
 	case slices.Contains([]string{"-version", "--version", "version"}, name):
-		fmt.Fprintln(m.stdout, "dayof-server", server.Version())
+		fmt.Fprintln(h.stdout, "dayof-server", server.Version())
 		return nil
 	case name == "migrate":
-		return migrate(ctx, rest, m)
+		return migrate(ctx, rest, h)
 	case name != "all" && !slices.Contains(server.Services(), name):
 		return usageError{fmt.Sprintf("no such service: %s; one of %s, or all, or migrate", name, strings.Join(server.Services(), ", "))}
 	case len(rest) > 0:
 		return usageError{fmt.Sprintf("unexpected argument %q", rest[0])}
 	default:
-		return serve(ctx, name, m)
+		return serve(ctx, name, h)
 	}
 }
 
-func serve(ctx context.Context, name string, m machine) error {
-	logger, err := server.NewLogger(m.stderr, m.getenv)
+func serve(ctx context.Context, name string, h host) error {
+	logger, err := server.NewLogger(h.stderr, h.getenv)
 	if err != nil {
 		return err
 	}
-	options := server.Options{Getenv: m.getenv, Environ: m.environ, Logger: logger, Clock: m.clock}
+	options := server.Options{Getenv: h.getenv, Environ: h.environ, Logger: logger, Clock: h.clock}
 	if name == "all" {
 		return server.ServeAll(ctx, options)
 	}
 	return server.Serve(ctx, name, options)
 }
 
-func migrate(ctx context.Context, names []string, m machine) error {
+func migrate(ctx context.Context, names []string, h host) error {
 	for _, name := range names {
 		if !slices.Contains(server.Services(), name) {
 			return usageError{fmt.Sprintf("no such service: %s; one of %s", name, strings.Join(server.Services(), ", "))}
 		}
 	}
-	done, err := server.MigrateAll(ctx, names, m.getenv)
+	done, err := server.MigrateAll(ctx, names, h.getenv)
 	for _, name := range done {
-		fmt.Fprintf(m.stdout, "%s is up to date\n", name)
+		fmt.Fprintf(h.stdout, "%s is up to date\n", name)
 	}
 	return err
 }

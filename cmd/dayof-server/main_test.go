@@ -22,14 +22,14 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// testMachine is a machine with nothing but these settings.
-func testMachine(settings map[string]string) (m machine, stdout, stderr *bytes.Buffer) {
+// testHost is a machine with nothing but these settings.
+func testHost(settings map[string]string) (h host, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
-	m = machine{stdout: stdout, stderr: stderr, clock: clock.System{}, getenv: func(name string) string { return settings[name] }}
+	h = host{stdout: stdout, stderr: stderr, clock: clock.System{}, getenv: func(name string) string { return settings[name] }}
 	for name, value := range settings {
-		m.environ = append(m.environ, name+"="+value)
+		h.environ = append(h.environ, name+"="+value)
 	}
-	return m, stdout, stderr
+	return h, stdout, stderr
 }
 
 func TestCommandLine(t *testing.T) {
@@ -53,8 +53,8 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
-			m, stdout, stderr := testMachine(nil)
-			code := run(t.Context(), strings.Fields(args), m)
+			h, stdout, stderr := testHost(nil)
+			code := run(t.Context(), strings.Fields(args), h)
 			if said := stdout.String() + stderr.String(); code != c.code || !strings.Contains(said, c.says) {
 				t.Errorf("exit code %d, want %d with %q: %s", code, c.code, c.says, said)
 			}
@@ -111,10 +111,10 @@ func settings(t *testing.T) (all map[string]string, addresses []string) {
 func TestAll(t *testing.T) {
 	t.Parallel()
 	all, addresses := settings(t)
-	m, _, stderr := testMachine(all)
+	h, _, stderr := testHost(all)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"all"}, m) }()
+	go func() { ended <- run(ctx, []string{"all"}, h) }()
 	for _, address := range addresses {
 		deadline := time.After(time.Minute)
 		for !healthy(t, address) {
@@ -146,8 +146,8 @@ func TestAllEndsWithOne(t *testing.T) {
 	all, addresses := settings(t)
 	all = maps.Clone(all)
 	all["DAYOF_LEDGER_LISTEN"] = addresses[0] // taken by checkoutsvc, or the other way round
-	m, _, stderr := testMachine(all)
-	if code := run(t.Context(), []string{"all"}, m); code != exitFailed || !strings.Contains(stderr.String(), "address already in use") {
+	h, _, stderr := testHost(all)
+	if code := run(t.Context(), []string{"all"}, h); code != exitFailed || !strings.Contains(stderr.String(), "address already in use") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
@@ -156,8 +156,8 @@ func TestAllEndsWithOne(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	_, url := pgtest.NewNamed(t, "empty", nil)
-	m, stdout, stderr := testMachine(map[string]string{"DAYOF_PASS_DATABASE_URL": url})
-	if code := run(t.Context(), []string{"migrate"}, m); code != exitDone || stdout.String() != "pass is up to date\n" {
+	h, stdout, stderr := testHost(map[string]string{"DAYOF_PASS_DATABASE_URL": url})
+	if code := run(t.Context(), []string{"migrate"}, h); code != exitDone || stdout.String() != "pass is up to date\n" {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }

@@ -38,7 +38,7 @@ type command struct {
 }
 
 // action does the work with the arguments that are not flags.
-type action func(ctx context.Context, w world, args []string) error
+type action func(ctx context.Context, h host, args []string) error
 
 // errReported ends a command with exit code 1 when its output has already said why, as its last line.
 var errReported = errors.New("failed as reported")
@@ -53,17 +53,17 @@ func usagef(format string, args ...any) error {
 }
 
 // run executes one command line and returns the exit code. Errors go to stderr as one line.
-func run(ctx context.Context, args []string, w world) int {
+func run(ctx context.Context, args []string, h host) int {
 	name := "dayof"
-	root := newRoot(&w, &name)
+	root := newRoot(&h, &name)
 	root.SetArgs(doubleDashes(args))
 	err := root.ExecuteContext(ctx)
-	return report(w, name, err)
+	return report(h, name, err)
 }
 
 // newRoot builds the tree of commands: `order show` is the command show below the group order. running is set to the name
 // of the command that runs.
-func newRoot(w *world, running *string) *cobra.Command {
+func newRoot(h *host, running *string) *cobra.Command {
 	root := &cobra.Command{
 		Use: "dayof", Version: server.Version(), Args: cobra.ArbitraryArgs, SilenceErrors: true, SilenceUsage: true,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -73,8 +73,8 @@ func newRoot(w *world, running *string) *cobra.Command {
 			return usagef("no such command: %s", args[0])
 		},
 	}
-	root.SetOut(w.stdout)
-	root.SetErr(w.stderr)
+	root.SetOut(h.stdout)
+	root.SetErr(h.stderr)
 	root.SetVersionTemplate("dayof {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		*running = cmd.CommandPath()
@@ -83,18 +83,18 @@ func newRoot(w *world, running *string) *cobra.Command {
 	helpOfCommand := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		if cmd == root {
-			printUsage(w.stdout, commands())
+			printUsage(h.stdout, commands())
 			return
 		}
 		helpOfCommand(cmd, args)
 	})
-	root.PersistentFlags().BoolVar(&w.json, "json", false, "print one JSON value")
-	root.PersistentFlags().StringVar(&w.devFile, devFlag, defaultDevFile, "`FILE` in which a running dayof wrote its addresses")
+	root.PersistentFlags().BoolVar(&h.json, "json", false, "print one JSON value")
+	root.PersistentFlags().StringVar(&h.devFile, devFlag, defaultDevFile, "`FILE` in which a running dayof wrote its addresses")
 	groups := map[string]*cobra.Command{}
 	for _, c := range commands() {
 		first, second, two := strings.Cut(c.name, " ")
 		if !two {
-			root.AddCommand(c.cobra(w, first, running))
+			root.AddCommand(c.cobra(h, first, running))
 			continue
 		}
 		group := groups[first]
@@ -106,9 +106,9 @@ func newRoot(w *world, running *string) *cobra.Command {
 			groups[first] = group
 			root.AddCommand(group)
 		}
-		group.AddCommand(c.cobra(w, second, running))
+		group.AddCommand(c.cobra(h, second, running))
 		if second == "list" { // what the group's name alone does
-			group.RunE = c.runE(w, group.Flags(), running)
+			group.RunE = c.runE(h, group.Flags(), running)
 		}
 	}
 	return root
@@ -118,14 +118,14 @@ func newRoot(w *world, running *string) *cobra.Command {
 const devFlag = "dev"
 
 // cobra makes the command for the library that reads command lines.
-func (c command) cobra(w *world, word string, running *string) *cobra.Command {
+func (c command) cobra(h *host, word string, running *string) *cobra.Command {
 	cmd := &cobra.Command{Use: strings.TrimSpace(word + " " + c.args), Short: c.about, Args: cobra.ArbitraryArgs, ValidArgs: c.words}
-	cmd.RunE = c.runE(w, cmd.Flags(), running)
+	cmd.RunE = c.runE(h, cmd.Flags(), running)
 	return cmd
 }
 
 // runE registers the command's flags and returns what runs it.
-func (c command) runE(w *world, flags *pflag.FlagSet, running *string) func(*cobra.Command, []string) error {
+func (c command) runE(h *host, flags *pflag.FlagSet, running *string) func(*cobra.Command, []string) error {
 	act := c.build(flags)
 	return func(cmd *cobra.Command, args []string) error {
 		*running = "dayof " + c.name
@@ -138,7 +138,7 @@ func (c command) runE(w *world, flags *pflag.FlagSet, running *string) func(*cob
 			ctx, cancel = context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("not completed within %v", c.timeout))
 			defer cancel()
 		}
-		err := act(ctx, *w, args)
+		err := act(ctx, *h, args)
 		if err != nil && ctx.Err() != nil && !strings.Contains(err.Error(), context.Cause(ctx).Error()) {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
@@ -163,7 +163,7 @@ func doubleDashes(args []string) []string {
 }
 
 // report prints an error as one line and returns the exit code that fits it.
-func report(w world, name string, err error) int {
+func report(h host, name string, err error) int {
 	if err == nil {
 		return exitDone
 	}
@@ -171,9 +171,9 @@ func report(w world, name string, err error) int {
 		return exitFailed
 	}
 	line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-	fmt.Fprintf(w.stderr, "%s: %s\n", name, line)
+	fmt.Fprintf(h.stderr, "%s: %s\n", name, line)
 	if errors.As(err, &usageError{}) {
-		fmt.Fprintln(w.stderr, "try: dayof help")
+		fmt.Fprintln(h.stderr, "try: dayof help")
 		return exitUsage
 	}
 	return exitFailed

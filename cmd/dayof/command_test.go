@@ -49,8 +49,8 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
-			w, name := world{stdout: io.Discard, stderr: io.Discard}, ""
-			cmd, rest, err := newRoot(&w, &name).Find(doubleDashes(strings.Fields(args)))
+			h, name := host{stdout: io.Discard, stderr: io.Discard}, ""
+			cmd, rest, err := newRoot(&h, &name).Find(doubleDashes(strings.Fields(args)))
 			if err == nil {
 				err = cmd.ParseFlags(rest)
 			}
@@ -82,12 +82,12 @@ func TestHelp(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			w := world{stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, clock: clock.System{}}
+			h := host{stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, clock: clock.System{}}
 			words := strings.Fields(args)
 			if words[0] == "__complete" {
 				words = append(words, "") // what is to be completed
 			}
-			if code := run(t.Context(), words, w); code != exitDone || !strings.Contains(out.String(), want) {
+			if code := run(t.Context(), words, h); code != exitDone || !strings.Contains(out.String(), want) {
 				t.Errorf("exit code %d: %s", code, out.String())
 			}
 		})
@@ -125,8 +125,8 @@ func TestExitCodes(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			w := world{stdout: io.Discard, stderr: &stderr, getenv: func(string) string { return "" }, clock: clock.System{}}
-			if got := run(t.Context(), strings.Fields(args), w); got != want {
+			h := host{stdout: io.Discard, stderr: &stderr, getenv: func(string) string { return "" }, clock: clock.System{}}
+			if got := run(t.Context(), strings.Fields(args), h); got != want {
 				t.Errorf("exit code %d, want %d: %s", got, want, stderr.String())
 			}
 			if want == exitFailed && strings.Count(stderr.String(), "\n") != 1 {

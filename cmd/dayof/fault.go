@@ -24,7 +24,7 @@ func faultSetCommand() command {
 		about:   "make a sandbox party fail: ledger, stripe, apns or mail; modes: refuse, 5xx, 429, slow, hang, lost_reply, half_body",
 		driving: true, timeout: commandTimeout, words: []string{"ledger", "stripe", "apns", "mail"},
 		build: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if len(args) < 2 {
 					return usagef("give the party and mode=...")
 				}
@@ -36,7 +36,7 @@ func faultSetCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.faults(ctx, http.MethodPut, "/"+url.PathEscape(args[0]), body)
+				return h.faults(ctx, http.MethodPut, "/"+url.PathEscape(args[0]), body)
 			}
 		},
 	}
@@ -46,14 +46,14 @@ func faultClearCommand() command {
 	return command{
 		name: "fault clear", args: "[PARTY]", about: "end the fault of a party, or all faults", driving: true, timeout: commandTimeout,
 		build: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				path := ""
 				if len(args) == 1 {
 					path = "/" + url.PathEscape(args[0])
 				} else if err := wantArgs(args); err != nil {
 					return err
 				}
-				return w.faults(ctx, http.MethodDelete, path, nil)
+				return h.faults(ctx, http.MethodDelete, path, nil)
 			}
 		},
 	}
@@ -63,11 +63,11 @@ func faultListCommand() command {
 	return command{
 		name: "fault list", about: "show the faults in force and how often they struck", driving: true, timeout: commandTimeout,
 		build: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				return w.faults(ctx, http.MethodGet, "", nil)
+				return h.faults(ctx, http.MethodGet, "", nil)
 			}
 		},
 	}
@@ -116,8 +116,8 @@ func readDuration(text string) (time.Duration, error) {
 }
 
 // faults calls the control API of the sandbox's faults and prints its answer, the faults in force.
-func (w world) faults(ctx context.Context, method, path string, body []byte) error {
-	file, err := client.ReadFile(w.devFile)
+func (h host) faults(ctx context.Context, method, path string, body []byte) error {
+	file, err := client.ReadFile(h.devFile)
 	if err != nil {
 		return err
 	}
@@ -150,5 +150,5 @@ func (w world) faults(ctx context.Context, method, path string, body []byte) err
 	if err := json.Unmarshal(answer, &faults); err != nil {
 		return fmt.Errorf("read the sandbox's answer: %w", err)
 	}
-	return w.printJSON(faults)
+	return h.printJSON(faults)
 }

@@ -18,11 +18,11 @@ func orderShowCommand() command {
 		name: "order show", args: "ID", about: "show an order with its money, passes, postings and timeline",
 		driving: true, timeout: commandTimeout,
 		build: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the order's id"); err != nil {
 					return err
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -30,7 +30,7 @@ func orderShowCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(order)
+				return h.printJSON(order)
 			}
 		},
 	}
@@ -43,14 +43,14 @@ func orderRefundCommand() command {
 		build: func(flags *pflag.FlagSet) action {
 			ticket := flags.String("ticket", "", "`ID` of the ticket to refund and void; default: by amount")
 			amount := flags.Int64("amount", 0, "minor units to send back; default: the ticket's price, or all that is left")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the order's id"); err != nil {
 					return err
 				}
 				if *amount < 0 {
 					return usagef("-amount is above zero")
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -58,7 +58,7 @@ func orderRefundCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(order)
+				return h.printJSON(order)
 			}
 		},
 	}

@@ -16,7 +16,7 @@ func passVerifyCommand() command {
 		name: "pass verify", args: "FILE [-ca FILE]", about: "say what iOS would say to a .pkpass, in plain words",
 		build: func(flags *pflag.FlagSet) action {
 			ca := flags.String("ca", "", "PEM `FILE` of the only roots to trust; default: any chain, with a warning when it is not Apple's")
-			return func(_ context.Context, w world, args []string) error {
+			return func(_ context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the .pkpass file"); err != nil {
 					return err
 				}
@@ -24,13 +24,13 @@ func passVerifyCommand() command {
 				if err != nil {
 					return fmt.Errorf("read pass: %w", err)
 				}
-				options := pkpass.VerifyOptions{Now: w.clock.Now()}
+				options := pkpass.VerifyOptions{Now: h.clock.Now()}
 				if *ca != "" {
 					if options.Roots, err = readRoots(*ca); err != nil {
 						return err
 					}
 				}
-				return reportPass(w, pkpass.Verify(archive, options))
+				return reportPass(h, pkpass.Verify(archive, options))
 			}
 		},
 	}
@@ -49,9 +49,9 @@ func readRoots(path string) (*x509.CertPool, error) {
 }
 
 // reportPass prints the verdict. A pass that iOS refuses is a failure.
-func reportPass(w world, r *pkpass.Report) error {
-	if w.json {
-		err := w.printJSON(struct {
+func reportPass(h host, r *pkpass.Report) error {
+	if h.json {
+		err := h.printJSON(struct {
 			Accepted bool `json:"accepted"`
 			*pkpass.Report
 		}{r.Accepted(), r})
@@ -60,13 +60,13 @@ func reportPass(w world, r *pkpass.Report) error {
 		}
 	} else {
 		for _, f := range r.Findings {
-			fmt.Fprintln(w.stdout, f)
+			fmt.Fprintln(h.stdout, f)
 		}
 		verdict := "iOS accepts this pass"
 		if !r.Accepted() {
 			verdict = "iOS refuses this pass"
 		}
-		fmt.Fprintln(w.stdout, verdict)
+		fmt.Fprintln(h.stdout, verdict)
 	}
 	if !r.Accepted() {
 		return errReported

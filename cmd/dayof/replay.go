@@ -23,16 +23,16 @@ func replayCommand() command {
 			seed := flags.Uint64("shuffle", 0, "`SEED` of an order of delivery; default: the story's own order")
 			double := flags.Bool("double", false, "deliver every event twice")
 			atOnce := flags.Bool("at-once", false, "deliver all events of a story at the same time")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
 				if *events == "" || *file == "" {
 					return usagef("-events and -stories are required")
 				}
-				options := scenario.Options{Events: *events, Seed: *seed, Double: *double, AtOnce: *atOnce, Clock: w.clock}
+				options := scenario.Options{Events: *events, Seed: *seed, Double: *double, AtOnce: *atOnce, Clock: h.clock}
 				flags.Visit(func(f *pflag.Flag) { options.Shuffle = options.Shuffle || f.Name == "shuffle" })
-				return replay(ctx, w, *file, options)
+				return replay(ctx, h, *file, options)
 			}
 		},
 	}
@@ -45,12 +45,12 @@ type replayReport struct {
 	Failed  int               `json:"failed"`
 }
 
-func replay(ctx context.Context, w world, file string, options scenario.Options) error {
+func replay(ctx context.Context, h host, file string, options scenario.Options) error {
 	all, err := scenario.Load(file)
 	if err != nil {
 		return err
 	}
-	client, err := w.client()
+	client, err := h.client()
 	if err != nil {
 		return err
 	}
@@ -63,14 +63,14 @@ func replay(ctx context.Context, w world, file string, options scenario.Options)
 			report.Failed++
 		}
 		report.Stories = append(report.Stories, result)
-		if !w.json {
-			printStory(w.stdout, story, result)
+		if !h.json {
+			printStory(h.stdout, story, result)
 		}
 	}
-	if w.json {
-		err = w.printJSON(report)
+	if h.json {
+		err = h.printJSON(report)
 	} else {
-		_, err = fmt.Fprintf(w.stdout, "%d passed, %d failed\n", report.Passed, report.Failed)
+		_, err = fmt.Fprintf(h.stdout, "%d passed, %d failed\n", report.Passed, report.Failed)
 	}
 	if err == nil && report.Failed > 0 {
 		return errReported

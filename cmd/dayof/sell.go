@@ -20,7 +20,7 @@ func sellCommand() command {
 			variant := flags.String("variant", "", "`ID` of the variant; default: the first with tickets left")
 			tickets := flags.Int("tickets", 1, "number of tickets, 1 to 100")
 			via := flags.String("via", "both", "how the payment becomes known: ui, webhook or both")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
@@ -31,7 +31,7 @@ func sellCommand() command {
 				if *tickets < 1 || *tickets > ticketsMax {
 					return usagef("-tickets is 1 to %d", ticketsMax)
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -41,7 +41,7 @@ func sellCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(sale)
+				return h.printJSON(sale)
 			}
 		},
 	}

@@ -16,25 +16,25 @@ func serveCommand() command {
 		name: "serve", args: strings.Join(server.Services(), "|"), about: "run one service as dayof-server does, with crash points for tests",
 		words: server.Services(),
 		build: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the service"); err != nil {
 					return err
 				}
 				if err := wantServices(args); err != nil {
 					return err
 				}
-				if err := crashpoint.Arm(w.getenv(crashpoint.Setting)); err != nil {
+				if err := crashpoint.Arm(h.getenv(crashpoint.Setting)); err != nil {
 					return err
 				}
-				logger, err := server.NewLogger(w.stderr, w.getenv)
+				logger, err := server.NewLogger(h.stderr, h.getenv)
 				if err != nil {
 					return err
 				}
 				// The service knows nothing of crash points and would refuse their setting.
-				environ := slices.DeleteFunc(slices.Clone(w.environ), func(entry string) bool {
+				environ := slices.DeleteFunc(slices.Clone(h.environ), func(entry string) bool {
 					return strings.HasPrefix(entry, crashpoint.Setting+"=")
 				})
-				return server.Serve(ctx, args[0], server.Options{Getenv: w.getenv, Environ: environ, Logger: logger, Clock: w.clock})
+				return server.Serve(ctx, args[0], server.Options{Getenv: h.getenv, Environ: environ, Logger: logger, Clock: h.clock})
 			}
 		},
 	}
@@ -45,18 +45,18 @@ func migrateCommand() command {
 		name: "migrate", args: "[SERVICE ...]", about: "bring the databases of services up to date and end; default: those whose URL is set",
 		words: server.Services(),
 		build: func(*pflag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantServices(args); err != nil {
 					return err
 				}
-				done, err := server.MigrateAll(ctx, args, w.getenv)
+				done, err := server.MigrateAll(ctx, args, h.getenv)
 				for _, service := range done {
-					w.say("%s is up to date", service)
+					h.say("%s is up to date", service)
 				}
-				if err != nil || !w.json {
+				if err != nil || !h.json {
 					return err
 				}
-				return w.printJSON(struct {
+				return h.printJSON(struct {
 					Migrated []string `json:"migrated"`
 				}{done})
 			}

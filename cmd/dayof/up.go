@@ -25,21 +25,21 @@ func upCommand() command {
 		build: func(flags *pflag.FlagSet) action {
 			data := flags.String("data", filepath.Dir(defaultDevFile), "`DIR` that keeps all data, and dev.json")
 			portBase := flags.Int("port-base", portBaseDefault, "port of the console; services, Postgres and the sandbox take those after it")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
 				if *portBase < 1 || *portBase > 65000 {
 					return usagef("-port-base is 1 to 65000")
 				}
-				return up(ctx, w, *data, *portBase)
+				return up(ctx, h, *data, *portBase)
 			}
 		},
 	}
 }
 
 // up runs everything until ctx ends or a part ends by itself, then drains.
-func up(ctx context.Context, w world, data string, portBase int) (err error) {
+func up(ctx context.Context, h host, data string, portBase int) (err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("open data directory: %w", err)
 	}
@@ -47,12 +47,12 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	if err := client.RemoveFile(devFile); err != nil {
 		return err
 	}
-	logger, err := w.logger()
+	logger, err := h.logger()
 	if err != nil {
 		return err
 	}
 	m, err := cluster.Start(ctx, cluster.Config{
-		DataDir: data, PortBase: portBase, Logger: logger, Clock: w.clock, Getenv: w.getenv,
+		DataDir: data, PortBase: portBase, Logger: logger, Clock: h.clock, Getenv: h.getenv,
 	})
 	if err != nil {
 		return err
@@ -60,14 +60,14 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	defer func() {
 		err = errors.Join(err, client.RemoveFile(devFile), m.Stop(ctx))
 	}()
-	event, err := client.NewClient(m.File).Seed(ctx, w.clock.Now())
+	event, err := client.NewClient(m.File).Seed(ctx, h.clock.Now())
 	if err != nil {
 		return err
 	}
 	if err := client.WriteFile(devFile, m.File); err != nil {
 		return err
 	}
-	if err := printAddresses(w, m.File, devFile, event.GetName()); err != nil {
+	if err := printAddresses(h, m.File, devFile, event.GetName()); err != nil {
 		return err
 	}
 	select {
@@ -78,9 +78,9 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	}
 }
 
-func printAddresses(w world, f client.File, devFile, eventName string) error {
-	if w.json {
-		return w.printJSON(f)
+func printAddresses(h host, f client.File, devFile, eventName string) error {
+	if h.json {
+		return h.printJSON(f)
 	}
 	for _, line := range []struct{ name, value string }{
 		{"console", f.ConsoleURL},
@@ -94,17 +94,17 @@ func printAddresses(w world, f client.File, devFile, eventName string) error {
 		{"addresses", devFile},
 		{"on sale", eventName},
 	} {
-		fmt.Fprintf(w.stdout, "%-10s %s\n", line.name, line.value)
+		fmt.Fprintf(h.stdout, "%-10s %s\n", line.name, line.value)
 	}
-	_, err := fmt.Fprintln(w.stdout, "ready; try: dayof sell")
+	_, err := fmt.Fprintln(h.stdout, "ready; try: dayof sell")
 	return err
 }
 
 // logger writes to stderr as text for people, from the level that DAYOF_LOG_LEVEL names, by default warnings.
-func (w world) logger() (*slog.Logger, error) {
-	level, err := server.LogLevel(w.getenv, slog.LevelWarn)
+func (h host) logger() (*slog.Logger, error) {
+	level, err := server.LogLevel(h.getenv, slog.LevelWarn)
 	if err != nil {
 		return nil, err
 	}
-	return slog.New(slog.NewTextHandler(w.stderr, &slog.HandlerOptions{Level: level})), nil
+	return slog.New(slog.NewTextHandler(h.stderr, &slog.HandlerOptions{Level: level})), nil
 }

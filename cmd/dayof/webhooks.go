@@ -58,7 +58,7 @@ func webhooksListCommand() command {
 			state := flags.String("state", "", "only `STATE`: received, deferred, applied, ignored, rejected or dead")
 			kind := flags.String("type", "", "only this `TYPE`, such as charge.updated")
 			object := flags.String("object", "", "only about the object of this `ID`")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
@@ -66,7 +66,7 @@ func webhooksListCommand() command {
 				if !known {
 					return usagef("no such state: %s", *state)
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -80,11 +80,11 @@ func webhooksListCommand() command {
 				for _, e := range page.GetEvents() {
 					events = append(events, newWebhookEvent(e))
 				}
-				if w.json {
-					return w.printJSON(events)
+				if h.json {
+					return h.printJSON(events)
 				}
 				for _, e := range events {
-					fmt.Fprintf(w.stdout, "%s  %-8s  %-8s  %-36s  %s  %s\n", e.ReceiveTime, e.State, e.Endpoint, e.Type, e.EventID, e.Error)
+					fmt.Fprintf(h.stdout, "%s  %-8s  %-8s  %-36s  %s  %s\n", e.ReceiveTime, e.State, e.Endpoint, e.Type, e.EventID, e.Error)
 				}
 				return nil
 			}
@@ -98,11 +98,11 @@ func webhooksShowCommand() command {
 		driving: true, timeout: commandTimeout,
 		build: func(flags *pflag.FlagSet) action {
 			endpoint := flags.String("endpoint", "account", "endpoint that it arrived at: account or connect")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the event's id"); err != nil {
 					return err
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -110,7 +110,7 @@ func webhooksShowCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(newWebhookEvent(res.GetEvent()))
+				return h.printJSON(newWebhookEvent(res.GetEvent()))
 			}
 		},
 	}
@@ -125,7 +125,7 @@ func webhooksRetryCommand() command {
 			kind := flags.String("type", "", "all of this `TYPE`")
 			dryRun := flags.Bool("dry-run", false, "only count them")
 			note := flags.String("note", "dayof webhooks retry", "why, for the audit trail")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				request := &webhookv1.ReplayWebhookEventsRequest{EventIds: args, DryRun: *dryRun, Note: *note}
 				if len(args) == 0 {
 					wanted, known := eventStates[*state]
@@ -134,7 +134,7 @@ func webhooksRetryCommand() command {
 					}
 					request.Filter = &webhookv1.WebhookEventFilter{State: wanted, Type: *kind}
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -142,7 +142,7 @@ func webhooksRetryCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(struct {
+				return h.printJSON(struct {
 					EventCount int64 `json:"event_count"`
 				}{res.GetEventCount()})
 			}

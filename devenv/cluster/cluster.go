@@ -23,7 +23,7 @@ import (
 	"github.com/dayof/dayof/internal/server"
 )
 
-// Config says how a mesh runs. The zero value runs one replica of each service on free ports, with all data in a temporary
+// Config says how a cluster runs. The zero value runs one replica of each service on free ports, with all data in a temporary
 // directory that Stop removes.
 type Config struct {
 	DataDir  string // keeps databases, secrets and Stripe's state; "" is a temporary directory
@@ -36,7 +36,7 @@ type Config struct {
 	// Program is the dayof program: each replica then runs as a process of its own (`dayof serve`). Empty runs all in this
 	// process.
 	Program string
-	// Settings are settings of services that go before the environment and before what the mesh makes up.
+	// Settings are settings of services that go before the environment and before what the cluster makes up.
 	Settings map[string]string
 	// PostgresSettings are settings of the embedded server, such as fsync=off for tests.
 	PostgresSettings map[string]string
@@ -66,7 +66,7 @@ type Cluster struct {
 	failed     chan error // of a part that ended by itself
 }
 
-// Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the mesh by
+// Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the cluster by
 // Stop.
 func Start(ctx context.Context, c Config) (*Cluster, error) {
 	if c.Logger == nil {
@@ -229,7 +229,7 @@ func (m *Cluster) startSandbox(ctx context.Context) (err error) {
 func (m *Cluster) Failed() <-chan error { return m.failed }
 
 // Stop drains the services, callers before those they call, then ends the sandbox and the database. All that is temporary
-// is removed. It may be called on a mesh that has only begun to start.
+// is removed. It may be called on a cluster that has only begun to start.
 func (m *Cluster) Stop(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error

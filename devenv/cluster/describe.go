@@ -47,7 +47,7 @@ func (m *Cluster) settings(n int) func(string) string {
 	}
 }
 
-// settingsOf are those settings that the mesh makes up or was given.
+// settingsOf are those settings that the cluster makes up or was given.
 func (m *Cluster) settingsOf(n int) map[string]string {
 	made := map[string]string{
 		"DAYOF_OPERATOR_TOKEN":            m.secrets.OperatorToken,
