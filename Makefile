@@ -5,12 +5,12 @@ tool = go tool -modfile=tools/$(1)/go.mod $(1)
 against ?= .git#branch=main
 
 .DEFAULT_GOAL := help
-.PHONY: help gen fresh lint test race docs check demo up
+.PHONY: help gen fresh lint test race docs check build demo up
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
 
-gen:  ## regenerate gen/ and the *db rooms
+gen:  ## regenerate gen/ and the *db packages
 	$(call tool,buf) generate
 	$(call tool,sqlc) generate
 
@@ -34,6 +34,9 @@ race:  ## the tests under the race detector
 	go test -race ./...
 
 check: lint fresh race  ## what CI runs
+
+build:  ## both programs, into bin/
+	go build -o bin/ ./cmd/dayof ./cmd/dayof-server
 
 demo:  ## sell one ticket, keep the three files
 	go run ./cmd/dayof demo

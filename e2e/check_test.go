@@ -13,6 +13,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/invariant"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // planted are ways to break the system behind its back, by the invariant that must notice each. Every statement gets the id
@@ -121,7 +122,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		orders[name] = sale.OrderID
 	}
 	assertClean(t, m)
-	for _, service := range client.Services { // nobody mends what is broken now
+	for _, service := range server.Services() { // nobody mends what is broken now
 		if err := m.StopReplica(service, 0); err != nil {
 			t.Fatal(err)
 		}

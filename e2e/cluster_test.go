@@ -13,6 +13,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/invariant"
 	"github.com/dayof/dayof/devenv/pgtest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -20,7 +21,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// shared is one mesh of two replicas for all tests that disturb nobody.
+// shared is one cluster of two replicas for all tests that disturb nobody.
 var shared *cluster.Cluster
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -29,18 +30,18 @@ func run(m *testing.M) int {
 	ctx := context.Background()
 	var err error
 	if shared, err = cluster.Start(ctx, config()); err != nil {
-		fmt.Fprintln(os.Stderr, "start the mesh:", err)
+		fmt.Fprintln(os.Stderr, "start the cluster:", err)
 		return 1
 	}
 	code := m.Run()
 	if err := errors.Join(recordStripeCalls(ctx, shared), shared.Stop(ctx)); err != nil {
-		fmt.Fprintln(os.Stderr, "stop the mesh:", err)
+		fmt.Fprintln(os.Stderr, "stop the cluster:", err)
 		return 1
 	}
 	return code
 }
 
-// config is a mesh of two replicas on a Postgres that need not survive a power cut. With DAYOF_E2E_PROGRAM, a dayof binary,
+// config is a cluster of two replicas on a Postgres that need not survive a power cut. With DAYOF_E2E_PROGRAM, a dayof binary,
 // each replica is a process of its own, and the tests are the same.
 func config() cluster.Config {
 	return cluster.Config{Program: os.Getenv("DAYOF_E2E_PROGRAM"), Replicas: 2, PostgresSettings: pgtest.Settings(), Getenv: getenv, Logger: logger()}
@@ -66,7 +67,7 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// newCluster starts a mesh of its own for a test that shortens times or makes parties fail.
+// newCluster starts a cluster of its own for a test that shortens times or makes parties fail.
 func newCluster(t *testing.T, replicas int, settings map[string]string) *cluster.Cluster {
 	t.Helper()
 	c := config()
@@ -156,7 +157,7 @@ func captures(o client.Order) map[string]int {
 	return counted
 }
 
-// assertClean checks all invariants of a mesh.
+// assertClean checks all invariants of a cluster.
 func assertClean(t *testing.T, m *cluster.Cluster) {
 	t.Helper()
 	results, err := invariant.Run(within(t, time.Minute), m.File)
@@ -182,4 +183,18 @@ func scale(t *testing.T, setting string, normally int) int {
 		t.Fatalf("%s=%s is not a number above zero", setting, text)
 	}
 	return n
+}
+
+// awaitIdle waits until nothing is left to do about the scope.
+func awaitIdle(t *testing.T, system *client.Client, scope idle.Scope) {
+	t.Helper()
+	ctx := within(t, 2*time.Minute)
+	watch, err := idle.NewWatch(ctx, system)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	if err := watch.Await(ctx, scope); err != nil {
+		t.Fatal(err)
+	}
 }

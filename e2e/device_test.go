@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/e2e/device"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
@@ -368,12 +369,7 @@ func (d *deviceLife) leaves() {
 	if !d.fetch() || !strings.Contains(d.pass.JSON, "For those who look by themselves") {
 		d.t.Error("a fetch without registration does not bring the change")
 	}
-	for left := "unknown"; left != ""; pause(d.ctx) {
-		var err error
-		if left, err = d.client.Left(d.ctx, d.sale.OrderID, nil); err != nil {
-			d.t.Fatalf("%s is left to do: %v", left, err)
-		}
-	}
+	awaitIdle(d.t, d.client, idle.Scope{Orders: []string{d.sale.OrderID}})
 	if got := d.received(); got != d.pushes {
 		d.t.Errorf("%d pushes after unregistering", got-d.pushes)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
@@ -36,7 +37,7 @@ func TestLedgerFaults(t *testing.T) {
 	for _, c := range ledgerFaults {
 		t.Run(c.name, func(t *testing.T) { failLedger(t, m, system, variant, c.fault) }) // one fault at a time
 	}
-	awaitIdle(t, system)
+	awaitIdle(t, system, idle.Scope{})
 	assertClean(t, m)
 }
 
@@ -121,7 +122,7 @@ func TestLedgerDownForEver(t *testing.T) {
 		t.Errorf("the alert says %v, link %q", a.Facts, a.Link)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	awaitIdle(t, system)
+	awaitIdle(t, system, idle.Scope{})
 	if booked := captures(order(t, system, cart.OrderID)); len(booked) != 1 {
 		t.Errorf("captures in the ledger: %v", booked)
 	}
@@ -157,7 +158,7 @@ func TestPostingLandsAtTheDeadline(t *testing.T) {
 				await(t, system, cart.OrderID, "ended", func(o *checkoutv1.Order) bool { return completed(o) || refunded(o) })
 			}
 			m.Sandbox.Faults.Clear(fault.Ledger)
-			awaitIdle(t, system)
+			awaitIdle(t, system, idle.Scope{})
 			ends := map[string]int{}
 			for _, cart := range carts {
 				o := order(t, system, cart.OrderID)
@@ -212,24 +213,4 @@ func blockedAlerts(t *testing.T, system *client.Client, orderID string) []sentAl
 		}
 	}
 	return told
-}
-
-// awaitIdle waits until nothing at all is left to do.
-func awaitIdle(t *testing.T, system *client.Client) {
-	t.Helper()
-	ctx := within(t, 2*time.Minute)
-	orders, err := system.Orders.ListOrders(ctx, &checkoutv1.ListOrdersRequest{PageSize: 1})
-	if err != nil || len(orders.GetOrders()) == 0 {
-		t.Fatalf("there is no order: %v", err)
-	}
-	for {
-		left, err := system.Left(ctx, orders.GetOrders()[0].GetId(), nil)
-		if err == nil && left == "" {
-			return
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("still to do: %s %v", left, err)
-		}
-		pause(ctx)
-	}
 }

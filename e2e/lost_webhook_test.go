@@ -98,7 +98,7 @@ func TestLostWebhooks(t *testing.T) {
 	}
 }
 
-// startKept starts a mesh whose data outlive it.
+// startKept starts a cluster whose data outlive it.
 func startKept(t *testing.T, c cluster.Config) *cluster.Cluster {
 	t.Helper()
 	m, err := cluster.Start(t.Context(), c)

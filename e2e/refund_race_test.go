@@ -18,8 +18,8 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
-	"github.com/dayof/dayof/devenv/scenario"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -35,7 +35,7 @@ func TestRefundRaces(t *testing.T) {
 	t.Parallel()
 	m := newCluster(t, 2, nil)
 	clients := []*client.Client{client.NewClient(m.ReplicaFile(0)), client.NewClient(m.ReplicaFile(1))}
-	watch, err := scenario.NewWatch(t.Context(), clients[0])
+	watch, err := idle.NewWatch(t.Context(), clients[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ type refundRace struct {
 	lost      bool // Stripe's answers get lost now and then
 }
 
-func (race refundRace) run(t *testing.T, m *cluster.Cluster, clients []*client.Client, watch *scenario.Watch, variant *checkoutv1.Variant, random *rand.Rand) {
+func (race refundRace) run(t *testing.T, m *cluster.Cluster, clients []*client.Client, watch *idle.Watch, variant *checkoutv1.Variant, random *rand.Rand) {
 	t.Helper()
 	ctx := within(t, 5*time.Minute)
 	sale, err := clients[0].Sell(ctx, client.Purchase{VariantID: variant.GetId(), Tickets: 3, Via: client.ViaBoth})
@@ -117,7 +117,7 @@ func (race refundRace) run(t *testing.T, m *cluster.Cluster, clients []*client.C
 		t.Fatal(err)
 	}
 	m.Sandbox.Faults.Clear(fault.Stripe)
-	if err := watch.Rest(ctx); err != nil {
+	if err := watch.Await(ctx, idle.Scope{}); err != nil {
 		t.Fatal(err)
 	}
 	sums := refundSums(t, clients[0], sale.OrderID, intent)
@@ -211,7 +211,7 @@ func TestRefundBeforeCompletion(t *testing.T) {
 	t.Parallel()
 	m := newCluster(t, 2, nil)
 	system := client.NewClient(m.File)
-	watch, err := scenario.NewWatch(t.Context(), system)
+	watch, err := idle.NewWatch(t.Context(), system)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestRefundBeforeCompletion(t *testing.T) {
 			}
 			m.Sandbox.Faults.Clear(fault.Ledger)
 			await(t, system, cart.OrderID, "completed", completed)
-			if err := watch.Rest(ctx); err != nil {
+			if err := watch.Await(ctx, idle.Scope{}); err != nil {
 				t.Fatal(err)
 			}
 			o := order(t, system, cart.OrderID)

@@ -57,7 +57,7 @@ func TestStoriesNoticeDifferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	story := all[slices.IndexFunc(all, func(s scenario.Story) bool { return s.Key == "b" })]
+	story := all[slices.IndexFunc(all, func(s scenario.Scenario) bool { return s.Key == "b" })]
 	story.Expect = map[string]any{"order": "paid", "hold": "released", "weather": "fine"}
 	r := scenario.Replay(within(t, 2*time.Minute), client.NewClient(shared.File), story, scenario.Options{Events: events, Clock: clock.System{}})
 	if r.Error != "" || r.Passed || len(r.Differences) != 1 || r.Differences[0].Name != "order" || !slices.Equal(r.NotCompared, []string{"weather"}) {

@@ -22,7 +22,7 @@ type stripeCall struct {
 	Account string     `json:"account,omitempty"`
 }
 
-// stripeCalls are all calls that a mesh has made so far. Those of a buyer's browser are among them.
+// stripeCalls are all calls that a cluster has made so far. Those of a buyer's browser are among them.
 func stripeCalls(ctx context.Context, m *cluster.Cluster) ([]stripeCall, error) {
 	body, err := client.NewClient(m.File).Stripe.Control(ctx, http.MethodGet, "/_sandbox/requests", nil)
 	if err != nil {
@@ -35,7 +35,7 @@ func stripeCalls(ctx context.Context, m *cluster.Cluster) ([]stripeCall, error) 
 	return calls, nil
 }
 
-// recordStripeCalls appends the calls of a mesh to the file that DAYOF_E2E_STRIPE_CALLS names, one JSON object a line, for
+// recordStripeCalls appends the calls of a cluster to the file that DAYOF_E2E_STRIPE_CALLS names, one JSON object a line, for
 // TestStripeCallsByTools to judge.
 func recordStripeCalls(ctx context.Context, m *cluster.Cluster) error {
 	name := os.Getenv("DAYOF_E2E_STRIPE_CALLS")

@@ -23,6 +23,7 @@ import (
 	"github.com/dayof/dayof/devenv/scenario"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // TestStripeCallsByTools holds every call that our services make of Stripe against Stripe's own schema, as stripe-mock has it:
@@ -268,7 +269,7 @@ func sourceCalls(t *testing.T) []sourceCall {
 		}
 	}
 	var found []sourceCall
-	for _, service := range client.Services {
+	for _, service := range server.Services() {
 		files, err := filepath.Glob("../" + service + "svc/*.go")
 		if err != nil {
 			t.Fatal(err)

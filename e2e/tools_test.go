@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/idle"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 )
@@ -364,12 +365,8 @@ func newScene(t *testing.T) *scene {
 	}
 	tell(t, system, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
 	s.webhookEvent = newestEvent(t, system)
-	for {
-		if left, err := system.Left(within(t, time.Minute), s.sold.OrderID, nil); err == nil && left == "" {
-			return s
-		}
-		pause(t.Context())
-	}
+	awaitIdle(t, system, idle.Scope{})
+	return s
 }
 
 // TestReflectionByTools finds services and health by name.
@@ -423,7 +420,7 @@ func TestPassByTools(t *testing.T) {
 // shellBlock finds the commands of a page that a reader would type.
 var shellBlock = regexp.MustCompile("(?s)```sh calls\n(.*?)```")
 
-// TestReadmeByTools runs the calls that the README shows, against a running mesh.
+// TestReadmeByTools runs the calls that the README shows, against a running cluster.
 func TestReadmeByTools(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	if err != nil {

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/invariant"
@@ -12,12 +13,12 @@ import (
 func checkCommand() command {
 	return command{
 		name: "check", about: "check all invariants over databases, ledger and sandbox Stripe", driving: true,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				file, err := client.ReadFile(w.devFile)
+				file, err := client.ReadFile(h.devFile)
 				if err != nil {
 					return err
 				}
@@ -25,20 +26,20 @@ func checkCommand() command {
 				if err != nil {
 					return err
 				}
-				return reportCheck(w, results)
+				return reportCheck(h, results)
 			}
 		},
 	}
 }
 
 // reportCheck prints a line for each invariant that holds and for each violation of one that does not.
-func reportCheck(w world, results []invariant.Result) error {
+func reportCheck(h host, results []invariant.Result) error {
 	violated := false
 	for _, r := range results {
 		violated = violated || len(r.Violations) > 0
 	}
-	if w.json {
-		if err := w.printJSON(struct {
+	if h.json {
+		if err := h.printJSON(struct {
 			OK         bool               `json:"ok"`
 			Invariants []invariant.Result `json:"invariants"`
 		}{!violated, results}); err != nil {
@@ -47,10 +48,10 @@ func reportCheck(w world, results []invariant.Result) error {
 	} else {
 		for _, r := range results {
 			if len(r.Violations) == 0 {
-				fmt.Fprintf(w.stdout, "ok %s\n", r.Name)
+				fmt.Fprintf(h.stdout, "ok %s\n", r.Name)
 			}
 			for _, v := range r.Violations {
-				fmt.Fprintf(w.stdout, "VIOLATION %s %s\n", r.Name, v)
+				fmt.Fprintf(h.stdout, "VIOLATION %s %s\n", r.Name, v)
 			}
 		}
 	}

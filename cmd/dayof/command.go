@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dayof/dayof/internal/server"
 )
 
 // Exit codes: scripts rely on them.
@@ -29,12 +32,13 @@ type command struct {
 	// driving commands find a running `dayof up` by -dev.
 	driving bool
 	timeout time.Duration // 0 means none
+	words   []string      // that its arguments may be, for the shell's completion
 	// build registers the command's own flags and returns what runs once they are parsed.
-	build func(flags *flag.FlagSet) action
+	build func(flags *pflag.FlagSet) action
 }
 
 // action does the work with the arguments that are not flags.
-type action func(ctx context.Context, w world, args []string) error
+type action func(ctx context.Context, h host, args []string) error
 
 // errReported ends a command with exit code 1 when its output has already said why, as its last line.
 var errReported = errors.New("failed as reported")
@@ -49,44 +53,117 @@ func usagef(format string, args ...any) error {
 }
 
 // run executes one command line and returns the exit code. Errors go to stderr as one line.
-func run(ctx context.Context, args []string, w world) int {
-	cmd, rest, err := choose(commands(), args)
-	if err != nil {
-		return report(w, "dayof", err)
+func run(ctx context.Context, args []string, h host) int {
+	name := "dayof"
+	root := newRoot(&h, &name)
+	root.SetArgs(doubleDashes(args))
+	err := root.ExecuteContext(ctx)
+	return report(h, name, err)
+}
+
+// newRoot builds the tree of commands: `order show` is the command show below the group order. running is set to the name
+// of the command that runs.
+func newRoot(h *host, running *string) *cobra.Command {
+	root := &cobra.Command{
+		Use: "dayof", Version: server.Version(), Args: cobra.ArbitraryArgs, SilenceErrors: true, SilenceUsage: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("name a command")
+			}
+			return usagef("no such command: %s", args[0])
+		},
 	}
-	if cmd == nil {
-		printUsage(w.stdout, commands())
-		return exitDone
+	root.SetOut(h.stdout)
+	root.SetErr(h.stderr)
+	root.SetVersionTemplate("dayof {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		*running = cmd.CommandPath()
+		return usageError{text: err.Error()}
+	})
+	helpOfCommand := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if cmd == root {
+			printUsage(h.stdout, commands())
+			return
+		}
+		helpOfCommand(cmd, args)
+	})
+	root.PersistentFlags().BoolVar(&h.json, "json", false, "print one JSON value")
+	root.PersistentFlags().StringVar(&h.devFile, devFlag, defaultDevFile, "`FILE` in which a running dayof wrote its addresses")
+	groups := map[string]*cobra.Command{}
+	for _, c := range commands() {
+		first, second, two := strings.Cut(c.name, " ")
+		if !two {
+			root.AddCommand(c.cobra(h, first, running))
+			continue
+		}
+		group := groups[first]
+		if group == nil {
+			group = &cobra.Command{Use: first, Short: aboutGroup(first), Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+				*running = cmd.CommandPath()
+				return usagef("%s what? one of: %s", first, strings.Join(secondWords(first), ", "))
+			}}
+			groups[first] = group
+			root.AddCommand(group)
+		}
+		group.AddCommand(c.cobra(h, second, running))
+		if second == "list" { // what the group's name alone does
+			group.RunE = c.runE(h, group.Flags(), running)
+		}
 	}
-	flags := flag.NewFlagSet("dayof "+cmd.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.BoolVar(&w.json, "json", false, "print one JSON value")
-	if cmd.driving {
-		flags.StringVar(&w.devFile, "dev", defaultDevFile, "`FILE` in which a running dayof wrote its addresses")
+	return root
+}
+
+// devFlag names the file of a running dayof.
+const devFlag = "dev"
+
+// cobra makes the command for the library that reads command lines.
+func (c command) cobra(h *host, word string, running *string) *cobra.Command {
+	cmd := &cobra.Command{Use: strings.TrimSpace(word + " " + c.args), Short: c.about, Args: cobra.ArbitraryArgs, ValidArgs: c.words}
+	cmd.RunE = c.runE(h, cmd.Flags(), running)
+	return cmd
+}
+
+// runE registers the command's flags and returns what runs it.
+func (c command) runE(h *host, flags *pflag.FlagSet, running *string) func(*cobra.Command, []string) error {
+	act := c.build(flags)
+	return func(cmd *cobra.Command, args []string) error {
+		*running = "dayof " + c.name
+		if f := cmd.Flag(devFlag); f.Changed && !c.driving {
+			return usagef("-%s is no flag of this command", devFlag)
+		}
+		ctx := cmd.Context()
+		if c.timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("not completed within %v", c.timeout))
+			defer cancel()
+		}
+		err := act(ctx, *h, args)
+		if err != nil && ctx.Err() != nil && !strings.Contains(err.Error(), context.Cause(ctx).Error()) {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return err
 	}
-	act := cmd.build(flags)
-	positional, err := parse(flags, rest)
-	if errors.Is(err, flag.ErrHelp) {
-		printCommandUsage(w.stdout, *cmd, flags)
-		return exitDone
+}
+
+// doubleDashes lets flags be written with one dash as well, as scripts do: -data DIR is --data DIR. What stands behind a
+// lone "--" is no flag, and neither is a negative number.
+func doubleDashes(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			return append(out, args[i:]...)
+		}
+		if len(arg) > 2 && arg[0] == '-' && (arg[1] >= 'a' && arg[1] <= 'z') {
+			arg = "-" + arg
+		}
+		out = append(out, arg)
 	}
-	if err != nil {
-		return report(w, "dayof "+cmd.name, usageError{text: err.Error()})
-	}
-	if cmd.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, cmd.timeout, fmt.Errorf("not completed within %v", cmd.timeout))
-		defer cancel()
-	}
-	err = act(ctx, w, positional)
-	if err != nil && ctx.Err() != nil && !strings.Contains(err.Error(), context.Cause(ctx).Error()) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return report(w, "dayof "+cmd.name, err)
+	return out
 }
 
 // report prints an error as one line and returns the exit code that fits it.
-func report(w world, name string, err error) int {
+func report(h host, name string, err error) int {
 	if err == nil {
 		return exitDone
 	}
@@ -94,99 +171,26 @@ func report(w world, name string, err error) int {
 		return exitFailed
 	}
 	line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-	fmt.Fprintf(w.stderr, "%s: %s\n", name, line)
+	fmt.Fprintf(h.stderr, "%s: %s\n", name, line)
 	if errors.As(err, &usageError{}) {
-		fmt.Fprintln(w.stderr, "try: dayof help")
+		fmt.Fprintln(h.stderr, "try: dayof help")
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// parse reads flags wherever they stand among the arguments, and returns the arguments. A lone "--" ends the flags.
-func parse(flags *flag.FlagSet, args []string) ([]string, error) {
-	var positional []string
-	for {
-		if err := flags.Parse(args); err != nil {
-			return nil, err
-		}
-		rest := flags.Args()
-		if used := len(args) - len(rest); used > 0 && args[used-1] == "--" {
-			return append(positional, rest...), nil
-		}
-		if len(rest) == 0 {
-			return positional, nil
-		}
-		positional, args = append(positional, rest[0]), rest[1:]
-	}
-}
-
-// choose finds the command that args name and returns the arguments without its name. Flags may stand before the name
-// and between its two words; a first word alone lists, where there is something to list. No command is chosen when help
-// is asked for.
-func choose(all []command, args []string) (*command, []string, error) {
-	first, ok := nextWord(args, 0)
-	if !ok {
-		if slices.ContainsFunc(args, isHelp) {
-			return nil, nil, nil
-		}
-		return nil, nil, usagef("name a command")
-	}
-	if args[first] == "help" {
-		return nil, nil, nil
-	}
-	group, list := false, -1
-	for i := range all {
-		word, second, two := strings.Cut(all[i].name, " ")
-		if word != args[first] {
-			continue
-		}
-		if !two {
-			return &all[i], slices.Delete(slices.Clone(args), first, first+1), nil
-		}
-		group = true
-		if second == "list" {
-			list = i
-		}
-		if at := slices.Index(args[first+1:], second); at >= 0 {
-			rest := slices.Delete(slices.Clone(args), first+1+at, first+2+at)
-			return &all[i], slices.Delete(rest, first, first+1), nil
-		}
-	}
-	if list >= 0 {
-		return &all[list], slices.Delete(slices.Clone(args), first, first+1), nil
-	}
-	if group {
-		return nil, nil, usagef("%s what? one of: %s", args[first], strings.Join(secondWords(all, args[first]), ", "))
-	}
-	return nil, nil, usagef("no such command: %s", args[first])
-}
-
-// nextWord returns the place of the first argument that is neither a flag nor the value of a flag common to all commands.
-func nextWord(args []string, from int) (int, bool) {
-	for i := from; i < len(args); i++ {
-		switch {
-		case args[i] == "-dev" || args[i] == "--dev":
-			i++ // its value
-		case !strings.HasPrefix(args[i], "-"):
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-func isHelp(arg string) bool {
-	return arg == "-h" || arg == "-help" || arg == "--help"
-}
-
-func secondWords(all []command, first string) []string {
+// secondWords are the commands of a group.
+func secondWords(group string) []string {
 	var words []string
-	for _, c := range all {
-		if word, second, _ := strings.Cut(c.name, " "); word == first {
+	for _, c := range commands() {
+		if first, second, two := strings.Cut(c.name, " "); two && first == group {
 			words = append(words, second)
 		}
 	}
 	return words
 }
+
+func aboutGroup(group string) string { return strings.Join(secondWords(group), ", ") }
 
 // callWidth is the column of usage at which explanations begin.
 const callWidth = 40
@@ -201,16 +205,11 @@ func printUsage(out io.Writer, all []command) {
 		fmt.Fprintf(out, "  dayof %-*s  %s\n", callWidth, call, c.about)
 	}
 	fmt.Fprint(out, `
-Flags may stand before or after arguments; -h after a command lists its own. Commands that drive a running
-dayof find it by -dev FILE (default `+defaultDevFile+`). With -json they print one JSON value.
+Flags may stand before or after arguments, with one dash or two; -h after a command lists its own. Commands that drive a
+running dayof find it by -dev FILE (default `+defaultDevFile+`). With -json they print one JSON value. --version says
+which build this is; dayof completion bash|zsh|fish|powershell writes a script that completes commands and flags.
 Exit status: 0 done; 1 failed, violated or not completed within 30 s; 2 wrong usage.
 `)
-}
-
-func printCommandUsage(out io.Writer, c command, flags *flag.FlagSet) {
-	fmt.Fprintf(out, "dayof %s: %s\n\n", strings.TrimSpace(c.name+" "+c.args), c.about)
-	flags.SetOutput(out)
-	flags.PrintDefaults()
 }
 
 // wantArgs refuses any other number of arguments than want names.

@@ -2,71 +2,93 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-func TestParse(t *testing.T) {
+func TestDoubleDashes(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		args []string
-		want []string
-		n    int
-		b    bool
-	}{
-		"flags first":          {args: []string{"-n", "3", "-b", "x", "y"}, want: []string{"x", "y"}, n: 3, b: true},
-		"flags last":           {args: []string{"x", "y", "-b", "-n", "3"}, want: []string{"x", "y"}, n: 3, b: true},
-		"flags between":        {args: []string{"x", "--n=3", "y", "-b"}, want: []string{"x", "y"}, n: 3, b: true},
-		"arguments like flags": {args: []string{"-n", "3", "--", "-b", "y"}, want: []string{"-b", "y"}, n: 3},
-		"nothing":              {},
+	for args, want := range map[string]string{
+		"":                                 "",
+		"-data DIR -port-base 9 x":         "--data DIR --port-base 9 x",
+		"x --json -dev=FILE":               "x --json --dev=FILE",
+		"-h -v - -5 -10 --":                "-h -v - -5 -10 --",
+		"-json -- -json":                   "--json -- -json",
+		"fault set ledger mode=slow -json": "fault set ledger mode=slow --json",
 	} {
-		t.Run(name, func(t *testing.T) {
+		if got := strings.Join(doubleDashes(strings.Fields(args)), " "); got != want {
+			t.Errorf("%q: got %q, want %q", args, got, want)
+		}
+	}
+}
+
+// TestCommandLine parses whole command lines, flags before, between and behind the words of a command and its arguments.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	for args, c := range map[string]struct {
+		command string
+		args    string
+		flag    string // name=value
+	}{
+		"sell -tickets 2":                     {"dayof sell", "", "tickets=2"},
+		"-json sell":                          {"dayof sell", "", "json=true"},
+		"-dev order sell":                     {"dayof sell", "", "dev=order"},
+		"order show ID -json":                 {"dayof order show", "ID", "json=true"},
+		"order -json show ID":                 {"dayof order show", "ID", "json=true"},
+		"order refund -ticket T ID":           {"dayof order refund", "ID", "ticket=T"},
+		"order refund ID -amount=5 -dev FILE": {"dayof order refund", "ID", "amount=5"},
+		"jobs -json":                          {"dayof jobs", "", "json=true"},
+		"jobs -state completed":               {"dayof jobs", "", "state=completed"},
+		"jobs list -state completed":          {"dayof jobs list", "", "state=completed"},
+		"pass set SERIAL gate=B seat=12":      {"dayof pass set", "SERIAL gate=B seat=12", "json=false"},
+		"up -data DIR --port-base 9000":       {"dayof up", "", "port-base=9000"},
+		"replay -shuffle 7 -events D -double": {"dayof replay", "", "shuffle=7"},
+	} {
+		t.Run(args, func(t *testing.T) {
 			t.Parallel()
-			flags := flag.NewFlagSet("test", flag.ContinueOnError)
-			n, b := flags.Int("n", 0, ""), flags.Bool("b", false, "")
-			got, err := parse(flags, c.args)
+			h, name := host{stdout: io.Discard, stderr: io.Discard}, ""
+			cmd, rest, err := newRoot(&h, &name).Find(doubleDashes(strings.Fields(args)))
+			if err == nil {
+				err = cmd.ParseFlags(rest)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(got, c.want) || *n != c.n || *b != c.b {
-				t.Errorf("got %q n=%d b=%v", got, *n, *b)
+			key, value, _ := strings.Cut(c.flag, "=")
+			if got := strings.Join(cmd.Flags().Args(), " "); cmd.CommandPath() != c.command || got != c.args || cmd.Flag(key).Value.String() != value {
+				t.Errorf("got %s with %q, -%s=%s", cmd.CommandPath(), got, key, cmd.Flag(key).Value)
 			}
 		})
 	}
 }
 
-func TestChoose(t *testing.T) {
+// TestHelp shows how each command is called, the version, and a completion script.
+func TestHelp(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		args string
-		want string // command, "" for help
-		rest string
-	}{
-		"one word":                {args: "sell -tickets 2", want: "sell", rest: "-tickets 2"},
-		"flags before":            {args: "-json -dev order sell", want: "sell", rest: "-json -dev order"},
-		"two words":               {args: "order show ID -json", want: "order show", rest: "ID -json"},
-		"flags between the words": {args: "order -json show ID", want: "order show", rest: "-json ID"},
-		"a list by itself":        {args: "jobs -json", want: "jobs list", rest: "-json"},
-		"help":                    {args: "help"},
-		"help by a flag":          {args: "-h"},
+	for args, want := range map[string]string{
+		"help":             "dayof order refund ID [-ticket T] [-amount N]",
+		"-help":            "dayof sells tickets",
+		"sell -h":          "--tickets",
+		"help order show":  "dayof order show ID",
+		"order -h":         "refund",
+		"--version":        "dayof ",
+		"-version":         "go1.",
+		"completion bash":  "__start_dayof",
+		"__complete serve": "checkout",
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(args, func(t *testing.T) {
 			t.Parallel()
-			chosen, rest, err := choose(commands(), strings.Fields(c.args))
-			if err != nil {
-				t.Fatal(err)
+			var out bytes.Buffer
+			h := host{stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, clock: clock.System{}}
+			words := strings.Fields(args)
+			if words[0] == "__complete" {
+				words = append(words, "") // what is to be completed
 			}
-			got := ""
-			if chosen != nil {
-				got = chosen.name
-			}
-			if got != c.want || strings.Join(rest, " ") != c.rest {
-				t.Errorf("got %q with %q", got, rest)
+			if code := run(t.Context(), words, h); code != exitDone || !strings.Contains(out.String(), want) {
+				t.Errorf("exit code %d: %s", code, out.String())
 			}
 		})
 	}
@@ -93,14 +115,18 @@ func TestExitCodes(t *testing.T) {
 		"fault set ledger":          exitUsage,
 		"fault set ledger mood=bad": exitUsage,
 		"fault set ledger rate=x":   exitUsage,
+		"serve mail":                exitUsage,
+		"up -dev FILE":              exitUsage,
+		"up -port-base 0":           exitUsage,
+		"sell -nothing":             exitUsage,
 		"sell -dev /nonexistent":    exitFailed,
 		"-dev /nonexistent sell":    exitFailed,
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			w := world{stdout: io.Discard, stderr: &stderr, getenv: func(string) string { return "" }, clock: clock.System{}}
-			if got := run(t.Context(), strings.Fields(args), w); got != want {
+			h := host{stdout: io.Discard, stderr: &stderr, getenv: func(string) string { return "" }, clock: clock.System{}}
+			if got := run(t.Context(), strings.Fields(args), h); got != want {
 				t.Errorf("exit code %d, want %d: %s", got, want, stderr.String())
 			}
 			if want == exitFailed && strings.Count(stderr.String(), "\n") != 1 {

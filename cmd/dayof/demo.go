@@ -4,29 +4,30 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/pflag"
+
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 )
 
 func demoCommand() command {
 	return command{
 		name: "demo", args: "[-out DIR]",
 		about: "sell one ticket on a private system; keep ticket.pkpass, order.json and ledger.json",
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			out := flags.String("out", ".", "`DIR` that the three files are written to")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				return demo(ctx, w, *out)
+				return demo(ctx, h, *out)
 			}
 		},
 	}
@@ -34,16 +35,16 @@ func demoCommand() command {
 
 // demo starts everything on free ports in a temporary directory, sells one ticket of which only Stripe's webhook tells, and
 // writes what came of it.
-func demo(ctx context.Context, w world, out string) (err error) {
+func demo(ctx context.Context, h host, out string) (err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // a place for files to look at
 		return fmt.Errorf("open output directory: %w", err)
 	}
-	logger, err := w.logger(slog.LevelWarn, false)
+	logger, err := h.logger()
 	if err != nil {
 		return err
 	}
-	w.say("starting Postgres, the sandbox and four services ...")
-	m, err := cluster.Start(ctx, cluster.Config{Logger: logger, Clock: w.clock, Getenv: w.getenv})
+	h.say("starting Postgres, the sandbox and four services ...")
+	m, err := cluster.Start(ctx, cluster.Config{Logger: logger, Clock: h.clock, Getenv: h.getenv})
 	if err != nil {
 		return err
 	}
@@ -52,16 +53,19 @@ func demo(ctx context.Context, w world, out string) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTimeout, fmt.Errorf("the sale was not completed within %v", commandTimeout))
 	defer cancel()
 	system := client.NewClient(m.File)
-	event, err := system.Seed(ctx, w.clock.Now())
+	event, err := system.Seed(ctx, h.clock.Now())
 	if err != nil {
 		return err
 	}
-	w.say("selling one ticket of %q: the card is charged, and Stripe's signed webhook tells ...", event.GetName())
+	h.say("selling one ticket of %q: the card is charged, and Stripe's signed webhook tells ...", event.GetName())
 	sale, err := system.Sell(ctx, client.Purchase{Tickets: 1, Via: client.ViaWebhook})
 	if err != nil {
 		return err
 	}
-	order, err := system.AwaitFee(ctx, sale.OrderID)
+	if err := awaitIdle(ctx, system, sale.OrderID); err != nil {
+		return err
+	}
+	order, err := system.Order(ctx, sale.OrderID)
 	if err != nil {
 		return err
 	}
@@ -78,26 +82,36 @@ func demo(ctx context.Context, w world, out string) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.json {
-		return w.printJSON(struct {
+	if h.json {
+		return h.printJSON(struct {
 			client.Sale
 			Files []string `json:"files"`
 		}{sale, files})
 	}
-	w.say("order %s is %s and %s; its ticket %s is %s", sale.OrderID, sale.PaymentState, sale.FulfilmentState, sale.Tickets[0].ID, sale.Tickets[0].State)
+	h.say("order %s is %s and %s; its ticket %s is %s", sale.OrderID, sale.PaymentState, sale.FulfilmentState, sale.Tickets[0].ID, sale.Tickets[0].State)
 	for asset, balance := range statement.TrialBalance {
-		w.say("the books have %d postings; the trial balance in %s is %s", len(statement.Postings), asset, balance)
+		h.say("the books have %d postings; the trial balance in %s is %s", len(statement.Postings), asset, balance)
 	}
 	for _, file := range files {
-		w.say("wrote %s", file)
+		h.say("wrote %s", file)
 	}
 	return nil
 }
 
+// awaitIdle waits until nothing is left to do about an order, its fee booked.
+func awaitIdle(ctx context.Context, system *client.Client, orderID string) error {
+	watch, err := idle.NewWatch(ctx, system)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	return watch.Await(ctx, idle.Scope{Orders: []string{orderID}, Fees: true})
+}
+
 // say prints a line of progress for people; -json leaves it out.
-func (w world) say(format string, args ...any) {
-	if !w.json {
-		fmt.Fprintf(w.stdout, format+"\n", args...)
+func (h host) say(format string, args ...any) {
+	if !h.json {
+		fmt.Fprintf(h.stdout, format+"\n", args...)
 	}
 }
 

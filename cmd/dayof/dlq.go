@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,9 +11,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/pflag"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // deadLetter is a job that ended without success, as scripts and people read it. Its id is that of its service:
@@ -41,9 +41,9 @@ func newDeadLetter(service string, l jobs.DeadLetter) deadLetter {
 }
 
 // letters gives f the dead letters of a service.
-func (w world) letters(ctx context.Context, service string, f func(registry *jobs.Registry) error) error {
-	return w.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
-		return f(jobs.New(pool, jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: w.clock, PollOnly: true}))
+func (h host) letters(ctx context.Context, service string, f func(registry *jobs.Registry) error) error {
+	return h.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+		return f(jobs.New(pool, jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: h.clock, PollOnly: true}))
 	})
 }
 
@@ -51,15 +51,15 @@ func dlqListCommand() command {
 	return command{
 		name: "dlq list", args: "[-service S] [-kind K] [-closed]", about: "list dead letters: jobs whose tries are used up",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
-			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(client.Services, ", "))
+		build: func(flags *pflag.FlagSet) action {
+			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(server.Services(), ", "))
 			kind := flags.String("kind", "", "only this `KIND`")
 			closed := flags.Bool("closed", false, "also those that were retried or dismissed")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				services := client.Services
+				services := server.Services()
 				if *only != "" {
 					if !slices.Contains(services, *only) {
 						return usagef("no such service: %s", *only)
@@ -68,7 +68,7 @@ func dlqListCommand() command {
 				}
 				listed := []deadLetter{}
 				for _, service := range services {
-					err := w.letters(ctx, service, func(registry *jobs.Registry) error {
+					err := h.letters(ctx, service, func(registry *jobs.Registry) error {
 						letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{Kind: *kind, Closed: *closed})
 						if hasNoTable(err) {
 							return nil // a service without background work
@@ -82,11 +82,11 @@ func dlqListCommand() command {
 						return err
 					}
 				}
-				if w.json {
-					return w.printJSON(listed)
+				if h.json {
+					return h.printJSON(listed)
 				}
 				for _, l := range listed {
-					fmt.Fprintf(w.stdout, "%-14s  %s  %-32s  %s after %d attempts: %s\n", l.ID, l.DeadTime, l.Kind, l.Reason, l.Attempts, l.Error)
+					fmt.Fprintf(h.stdout, "%-14s  %s  %-32s  %s after %d attempts: %s\n", l.ID, l.DeadTime, l.Kind, l.Reason, l.Attempts, l.Error)
 				}
 				return nil
 			}
@@ -97,8 +97,8 @@ func dlqListCommand() command {
 func dlqShowCommand() command {
 	return command{
 		name: "dlq show", args: "ID", about: "show a dead letter with the errors of its attempts", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the letter's id"); err != nil {
 					return err
 				}
@@ -106,7 +106,7 @@ func dlqShowCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.letters(ctx, service, func(registry *jobs.Registry) error {
+				return h.letters(ctx, service, func(registry *jobs.Registry) error {
 					letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{ID: id, Closed: true})
 					if err != nil {
 						return err
@@ -116,7 +116,7 @@ func dlqShowCommand() command {
 					}
 					shown := newDeadLetter(service, letters[0])
 					shown.Errors = letters[0].Errors
-					return w.printJSON(shown)
+					return h.printJSON(shown)
 				})
 			}
 		},
@@ -126,8 +126,8 @@ func dlqShowCommand() command {
 func dlqRetryCommand() command {
 	return command{
 		name: "dlq retry", args: "ID ...", about: "put dead letters back to work", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if len(args) == 0 {
 					return usagef("the letter's id is missing")
 				}
@@ -136,11 +136,11 @@ func dlqRetryCommand() command {
 					if err != nil {
 						return err
 					}
-					if err := w.letters(ctx, service, func(registry *jobs.Registry) error { return registry.Retry(ctx, id) }); err != nil {
+					if err := h.letters(ctx, service, func(registry *jobs.Registry) error { return registry.Retry(ctx, id) }); err != nil {
 						return err
 					}
 				}
-				return w.printJSON(struct {
+				return h.printJSON(struct {
 					Retried int `json:"retried"`
 				}{len(args)})
 			}

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/server"
@@ -15,52 +15,52 @@ func doctorCommand() command {
 	return command{
 		name: "doctor", args: "[SERVICE ...]",
 		about:   "look at settings, secrets (never their values), databases, migrations and clocks",
-		driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		driving: true, timeout: commandTimeout, words: server.Services(),
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
+				if err := wantServices(args); err != nil {
+					return err
+				}
 				services := args
 				if len(services) == 0 {
-					services = client.Services
+					services = server.Services()
 				}
 				// A running `dayof up` makes up its settings, so that only its databases are looked at.
-				running, err := client.ReadFile(w.devFile)
-				if err != nil && w.devFile != defaultDevFile {
+				running, err := client.ReadFile(h.devFile)
+				if err != nil && h.devFile != defaultDevFile {
 					return err
 				}
 				var findings []server.Finding
 				for _, service := range services {
-					if !slices.Contains(client.Services, service) {
-						return usagef("no such service: %s; one of %s", service, strings.Join(client.Services, ", "))
-					}
-					found, err := server.Diagnose(ctx, service, running.DatabaseURLs[service], w.getenv, w.clock)
+					found, err := server.Diagnose(ctx, service, running.DatabaseURLs[service], h.getenv, h.clock)
 					if err != nil {
 						return err
 					}
 					findings = append(findings, found...)
 				}
-				return reportFindings(w, findings)
+				return reportFindings(h, findings)
 			}
 		},
 	}
 }
 
-func reportFindings(w world, findings []server.Finding) error {
+func reportFindings(h host, findings []server.Finding) error {
 	var errs []error
 	for _, f := range findings {
 		if !f.OK {
 			errs = append(errs, fmt.Errorf("%s: %s: %s", f.Service, f.Name, f.Detail))
 		}
-		if !w.json {
+		if !h.json {
 			verdict := "ok"
 			if !f.OK {
 				verdict = "PROBLEM"
 			}
 			detail := strings.ReplaceAll(f.Detail, "\n", "; ")
-			fmt.Fprintf(w.stdout, "%-7s %-8s %s: %s\n", verdict, f.Service, f.Name, detail)
+			fmt.Fprintf(h.stdout, "%-7s %-8s %s: %s\n", verdict, f.Service, f.Name, detail)
 		}
 	}
-	if w.json {
-		if err := w.printJSON(findings); err != nil {
+	if h.json {
+		if err := h.printJSON(findings); err != nil {
 			return err
 		}
 	}

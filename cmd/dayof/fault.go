@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
@@ -21,9 +22,9 @@ func faultSetCommand() command {
 	return command{
 		name: "fault set", args: "PARTY mode=M [rate=R] [latency=D] [count=N] [match=TEXT] [status=S] [retry_after=D]",
 		about:   "make a sandbox party fail: ledger, stripe, apns or mail; modes: refuse, 5xx, 429, slow, hang, lost_reply, half_body",
-		driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		driving: true, timeout: commandTimeout, words: []string{"ledger", "stripe", "apns", "mail"},
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if len(args) < 2 {
 					return usagef("give the party and mode=...")
 				}
@@ -35,7 +36,7 @@ func faultSetCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.faults(ctx, http.MethodPut, "/"+url.PathEscape(args[0]), body)
+				return h.faults(ctx, http.MethodPut, "/"+url.PathEscape(args[0]), body)
 			}
 		},
 	}
@@ -44,15 +45,15 @@ func faultSetCommand() command {
 func faultClearCommand() command {
 	return command{
 		name: "fault clear", args: "[PARTY]", about: "end the fault of a party, or all faults", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				path := ""
 				if len(args) == 1 {
 					path = "/" + url.PathEscape(args[0])
 				} else if err := wantArgs(args); err != nil {
 					return err
 				}
-				return w.faults(ctx, http.MethodDelete, path, nil)
+				return h.faults(ctx, http.MethodDelete, path, nil)
 			}
 		},
 	}
@@ -61,12 +62,12 @@ func faultClearCommand() command {
 func faultListCommand() command {
 	return command{
 		name: "fault list", about: "show the faults in force and how often they struck", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				return w.faults(ctx, http.MethodGet, "", nil)
+				return h.faults(ctx, http.MethodGet, "", nil)
 			}
 		},
 	}
@@ -115,8 +116,8 @@ func readDuration(text string) (time.Duration, error) {
 }
 
 // faults calls the control API of the sandbox's faults and prints its answer, the faults in force.
-func (w world) faults(ctx context.Context, method, path string, body []byte) error {
-	file, err := client.ReadFile(w.devFile)
+func (h host) faults(ctx context.Context, method, path string, body []byte) error {
+	file, err := client.ReadFile(h.devFile)
 	if err != nil {
 		return err
 	}
@@ -149,5 +150,5 @@ func (w world) faults(ctx context.Context, method, path string, body []byte) err
 	if err := json.Unmarshal(answer, &faults); err != nil {
 		return fmt.Errorf("read the sandbox's answer: %w", err)
 	}
-	return w.printJSON(faults)
+	return h.printJSON(faults)
 }

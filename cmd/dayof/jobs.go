@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,9 +16,11 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // jobsListed is how many jobs of a service are listed.
@@ -54,8 +55,8 @@ func newJob(service string, row *rivertype.JobRow) job {
 type jobClient = *river.Client[pgx.Tx]
 
 // withDatabase opens a service's database for the length of f.
-func (w world) withDatabase(ctx context.Context, service string, f func(pool *pgxpool.Pool) error) error {
-	file, err := client.ReadFile(w.devFile)
+func (h host) withDatabase(ctx context.Context, service string, f func(pool *pgxpool.Pool) error) error {
+	file, err := client.ReadFile(h.devFile)
 	if err != nil {
 		return err
 	}
@@ -68,8 +69,8 @@ func (w world) withDatabase(ctx context.Context, service string, f func(pool *pg
 }
 
 // withJobs gives f River's client for a service's jobs.
-func (w world) withJobs(ctx context.Context, service string, f func(client jobClient) error) error {
-	return w.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+func (h host) withJobs(ctx context.Context, service string, f func(client jobClient) error) error {
+	return h.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
 		client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{})
 		if err != nil {
 			return fmt.Errorf("jobs of %s: %w", service, err)
@@ -88,7 +89,7 @@ func hasNoTable(err error) bool {
 func splitID(text string) (service string, id int64, err error) {
 	service, number, ok := strings.Cut(text, "/")
 	id, parseErr := strconv.ParseInt(number, 10, 64)
-	if !ok || parseErr != nil || !slices.Contains(client.Services, service) {
+	if !ok || parseErr != nil || !slices.Contains(server.Services(), service) {
 		return "", 0, usagef("%q is not an id such as checkout/17", text)
 	}
 	return service, id, nil
@@ -98,11 +99,11 @@ func jobsListCommand() command {
 	return command{
 		name: "jobs list", args: "[-service S] [-state S] [-kind K]", about: "list background jobs, the newest 200 of each service",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
-			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(client.Services, ", "))
+		build: func(flags *pflag.FlagSet) action {
+			only := flags.String("service", "", "only `SERVICE`: "+strings.Join(server.Services(), ", "))
 			state := flags.String("state", "", "only `STATE`: available, running, retryable, scheduled, completed, cancelled or discarded")
 			kind := flags.String("kind", "", "only this `KIND`")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
@@ -116,15 +117,15 @@ func jobsListCommand() command {
 				if *kind != "" {
 					params = params.Kinds(*kind)
 				}
-				listed, err := w.listJobs(ctx, *only, params)
+				listed, err := h.listJobs(ctx, *only, params)
 				if err != nil {
 					return err
 				}
-				if w.json {
-					return w.printJSON(listed)
+				if h.json {
+					return h.printJSON(listed)
 				}
 				for _, j := range listed {
-					fmt.Fprintf(w.stdout, "%-14s  %-9s  %-32s  attempt %d of %d  due %s  %s\n",
+					fmt.Fprintf(h.stdout, "%-14s  %-9s  %-32s  attempt %d of %d  due %s  %s\n",
 						j.ID, j.State, j.Kind, j.Attempt, j.AttemptsMax, j.DueTime, j.Args)
 				}
 				return nil
@@ -133,8 +134,8 @@ func jobsListCommand() command {
 	}
 }
 
-func (w world) listJobs(ctx context.Context, only string, params *river.JobListParams) ([]job, error) {
-	services := client.Services
+func (h host) listJobs(ctx context.Context, only string, params *river.JobListParams) ([]job, error) {
+	services := server.Services()
 	if only != "" {
 		if !slices.Contains(services, only) {
 			return nil, usagef("no such service: %s", only)
@@ -143,7 +144,7 @@ func (w world) listJobs(ctx context.Context, only string, params *river.JobListP
 	}
 	listed := []job{}
 	for _, service := range services {
-		err := w.withJobs(ctx, service, func(client jobClient) error {
+		err := h.withJobs(ctx, service, func(client jobClient) error {
 			res, err := client.JobList(ctx, params)
 			if hasNoTable(err) {
 				return nil // a service without background work
@@ -166,9 +167,9 @@ func (w world) listJobs(ctx context.Context, only string, params *river.JobListP
 func jobsShowCommand() command {
 	return command{
 		name: "jobs show", args: "ID", about: "show a background job with the errors of its attempts", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
-				return w.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) { return client.JobGet(ctx, id) })
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
+				return h.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) { return client.JobGet(ctx, id) })
 			}
 		},
 	}
@@ -177,16 +178,16 @@ func jobsShowCommand() command {
 func jobsRetryCommand() command {
 	return command{
 		name: "jobs retry", args: "ID", about: "run a waiting or ended job now", driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
-				return w.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) { return client.JobRetry(ctx, id) })
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
+				return h.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) { return client.JobRetry(ctx, id) })
 			}
 		},
 	}
 }
 
 // oneJob does something with the job that args name and prints it.
-func (w world) oneJob(ctx context.Context, args []string, f func(client jobClient, id int64) (*rivertype.JobRow, error)) error {
+func (h host) oneJob(ctx context.Context, args []string, f func(client jobClient, id int64) (*rivertype.JobRow, error)) error {
 	if err := wantArgs(args, "the job's id"); err != nil {
 		return err
 	}
@@ -194,11 +195,11 @@ func (w world) oneJob(ctx context.Context, args []string, f func(client jobClien
 	if err != nil {
 		return err
 	}
-	return w.withJobs(ctx, service, func(client jobClient) error {
+	return h.withJobs(ctx, service, func(client jobClient) error {
 		row, err := f(client, id)
 		if err != nil {
 			return fmt.Errorf("job %s: %w", args[0], err)
 		}
-		return w.printJSON(newJob(service, row))
+		return h.printJSON(newJob(service, row))
 	})
 }

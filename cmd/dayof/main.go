@@ -13,15 +13,15 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], world{
+	code := run(ctx, os.Args[1:], host{
 		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ(), clock: clock.System{},
 	})
 	stop()
 	os.Exit(code)
 }
 
-// world is what a command sees of the machine, so that a test can run it.
-type world struct {
+// host is what a command uses of the machine, so that a test can run it.
+type host struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	environ        []string

@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -16,12 +17,12 @@ func orderShowCommand() command {
 	return command{
 		name: "order show", args: "ID", about: "show an order with its money, passes, postings and timeline",
 		driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the order's id"); err != nil {
 					return err
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -29,7 +30,7 @@ func orderShowCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(order)
+				return h.printJSON(order)
 			}
 		},
 	}
@@ -39,17 +40,17 @@ func orderRefundCommand() command {
 	return command{
 		name: "order refund", args: "ID [-ticket T] [-amount N]", about: "send money of an order back and wait until Stripe has it",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			ticket := flags.String("ticket", "", "`ID` of the ticket to refund and void; default: by amount")
 			amount := flags.Int64("amount", 0, "minor units to send back; default: the ticket's price, or all that is left")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the order's id"); err != nil {
 					return err
 				}
 				if *amount < 0 {
 					return usagef("-amount is above zero")
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -57,7 +58,7 @@ func orderRefundCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(order)
+				return h.printJSON(order)
 			}
 		},
 	}

@@ -11,10 +11,10 @@ import (
 const defaultDevFile = ".dayof/dev.json"
 
 // printJSON prints one value: on one line with -json, indented for people otherwise.
-func (w world) printJSON(value any) error {
-	encoder := json.NewEncoder(w.stdout)
+func (h host) printJSON(value any) error {
+	encoder := json.NewEncoder(h.stdout)
 	encoder.SetEscapeHTML(false)
-	if !w.json {
+	if !h.json {
 		encoder.SetIndent("", "  ")
 	}
 	if err := encoder.Encode(value); err != nil {
@@ -24,8 +24,8 @@ func (w world) printJSON(value any) error {
 }
 
 // client reaches the running dayof that -dev names.
-func (w world) client() (*client.Client, error) {
-	file, err := client.ReadFile(w.devFile)
+func (h host) client() (*client.Client, error) {
+	file, err := client.ReadFile(h.devFile)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/server"
 	"github.com/dayof/dayof/webhooksvc"
@@ -50,7 +49,8 @@ A setting that is misspelt stops the start, as does a required one that is missi
 | ` + "`DAYOF_DATABASE_URL`" + ` | URL | a running Postgres server to use instead of one of their own; its role must be allowed to create databases |
 | ` + "`DAYOF_POSTGRES_BIN`" + ` | string | directory with initdb and postgres; ` + "`fetch`" + ` passes over what the machine has |
 | ` + "`DAYOF_POSTGRES_REPOSITORY`" + ` | URL | Maven repository that Postgres is fetched from where the machine has none; default: Maven Central |
-| ` + "`DAYOF_LOG_LEVEL`" + ` | string | debug, info, warn or error; default: info for ` + "`serve`" + `, warn for ` + "`up` and `demo`" + ` |
+| ` + "`DAYOF_LOG_LEVEL`" + ` | string | debug, info, warn or error; default: info for the services, warn for ` + "`up` and `demo`" + ` |
+| ` + "`DAYOF_DEBUG_CRASH_POINT`" + ` | string | for the tests, read by ` + "`dayof serve`" + ` alone: die as by kill -9 at this point, POINT or POINT:N for the N-th time, or stop there with stop@ before it; ` + "`dayof-server`" + ` has no such points and refuses the setting |
 | ` + "`DAYOF_TEST_DATABASE_URL`" + ` | URL | for the tests: a running Postgres server to use instead of one of their own |
 | ` + "`DAYOF_TEST_RACES`, `DAYOF_TEST_SHUFFLES`" + ` | integer | for the tests: how often the races are run, and each story is shuffled |
 `
@@ -58,9 +58,10 @@ A setting that is misspelt stops the start, as does a required one that is missi
 // configurationPage lists the settings of each service: first what all of them share, then each one's own.
 func configurationPage(t *testing.T) string {
 	t.Helper()
+	services := server.Services()
 	counts := map[string]int{}
 	all := map[string][]config.Setting{}
-	for _, service := range client.Services {
+	for _, service := range services {
 		settings, err := server.Settings(service, func(string) string { return "" })
 		if err != nil {
 			t.Fatal(err)
@@ -73,15 +74,15 @@ func configurationPage(t *testing.T) string {
 	var page strings.Builder
 	page.WriteString(configurationHeader)
 	page.WriteString("\n## All services\n\n" + tableHeader)
-	for _, s := range all[client.Services[0]] {
-		if counts[s.Name] == len(client.Services) {
+	for _, s := range all[services[0]] {
+		if counts[s.Name] == len(services) {
 			page.WriteString(settingRow(s))
 		}
 	}
-	for _, service := range client.Services {
-		fmt.Fprintf(&page, "\n## %ssvc: `dayof serve %s`\n\n%s", service, service, tableHeader)
+	for _, service := range services {
+		fmt.Fprintf(&page, "\n## %ssvc: `dayof-server %s`\n\n%s", service, service, tableHeader)
 		for _, s := range all[service] {
-			if counts[s.Name] < len(client.Services) {
+			if counts[s.Name] < len(services) {
 				page.WriteString(settingRow(s))
 			}
 		}

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"flag"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
@@ -14,8 +15,8 @@ func passSetCommand() command {
 	return command{
 		name: "pass set", args: "SERIAL key=value ...", about: "change fields of a pass that staff may set: gate, section, row, seat, note",
 		driving: true, timeout: commandTimeout,
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if len(args) < 2 {
 					return usagef("give the pass's serial and at least one key=value")
 				}
@@ -27,7 +28,7 @@ func passSetCommand() command {
 					}
 					fields[key] = value
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -36,7 +37,7 @@ func passSetCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(struct {
+				return h.printJSON(struct {
 					Changed  bool  `json:"changed"`
 					Revision int64 `json:"revision"`
 				}{res.GetChanged(), res.GetPass().GetRevision()})

@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"flag"
 	"fmt"
 	"os"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
@@ -13,9 +14,9 @@ import (
 func passVerifyCommand() command {
 	return command{
 		name: "pass verify", args: "FILE [-ca FILE]", about: "say what iOS would say to a .pkpass, in plain words",
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			ca := flags.String("ca", "", "PEM `FILE` of the only roots to trust; default: any chain, with a warning when it is not Apple's")
-			return func(_ context.Context, w world, args []string) error {
+			return func(_ context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the .pkpass file"); err != nil {
 					return err
 				}
@@ -23,13 +24,13 @@ func passVerifyCommand() command {
 				if err != nil {
 					return fmt.Errorf("read pass: %w", err)
 				}
-				options := pkpass.VerifyOptions{Now: w.clock.Now()}
+				options := pkpass.VerifyOptions{Now: h.clock.Now()}
 				if *ca != "" {
 					if options.Roots, err = readRoots(*ca); err != nil {
 						return err
 					}
 				}
-				return reportPass(w, pkpass.Verify(archive, options))
+				return reportPass(h, pkpass.Verify(archive, options))
 			}
 		},
 	}
@@ -48,9 +49,9 @@ func readRoots(path string) (*x509.CertPool, error) {
 }
 
 // reportPass prints the verdict. A pass that iOS refuses is a failure.
-func reportPass(w world, r *pkpass.Report) error {
-	if w.json {
-		err := w.printJSON(struct {
+func reportPass(h host, r *pkpass.Report) error {
+	if h.json {
+		err := h.printJSON(struct {
 			Accepted bool `json:"accepted"`
 			*pkpass.Report
 		}{r.Accepted(), r})
@@ -59,13 +60,13 @@ func reportPass(w world, r *pkpass.Report) error {
 		}
 	} else {
 		for _, f := range r.Findings {
-			fmt.Fprintln(w.stdout, f)
+			fmt.Fprintln(h.stdout, f)
 		}
 		verdict := "iOS accepts this pass"
 		if !r.Accepted() {
 			verdict = "iOS refuses this pass"
 		}
-		fmt.Fprintln(w.stdout, verdict)
+		fmt.Fprintln(h.stdout, verdict)
 	}
 	if !r.Accepted() {
 		return errReported

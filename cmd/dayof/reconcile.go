@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -37,13 +38,13 @@ func reconcileCommand() command {
 	return command{
 		name: "reconcile", args: "[-day YYYY-MM-DD]", about: "compare orders, ledger and Stripe now; tell what is different",
 		driving: true, timeout: reconcileTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			day := flags.String("day", "", "only this `DAY` in UTC; default: everything until now")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				from, until := time.Unix(0, 0), w.clock.Now()
+				from, until := time.Unix(0, 0), h.clock.Now()
 				if *day != "" {
 					var err error
 					if from, err = time.Parse(time.DateOnly, *day); err != nil {
@@ -51,7 +52,7 @@ func reconcileCommand() command {
 					}
 					until = from.AddDate(0, 0, 1)
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -59,14 +60,14 @@ func reconcileCommand() command {
 				if err != nil {
 					return err
 				}
-				return reportReconciliation(w, run, open)
+				return reportReconciliation(h, run, open)
 			}
 		},
 	}
 }
 
 // reportReconciliation prints a line per open difference, and at last ok or how many there are.
-func reportReconciliation(w world, run *ledgerv1.Run, open []*ledgerv1.Difference) error {
+func reportReconciliation(h host, run *ledgerv1.Run, open []*ledgerv1.Difference) error {
 	found := make([]foundDifference, 0, len(open))
 	for _, d := range open {
 		found = append(found, foundDifference{
@@ -75,8 +76,8 @@ func reportReconciliation(w world, run *ledgerv1.Run, open []*ledgerv1.Differenc
 			FirstObservedTime: d.GetFirstObservedTime().AsTime().Format(time.RFC3339Nano),
 		})
 	}
-	if w.json {
-		if err := w.printJSON(struct {
+	if h.json {
+		if err := h.printJSON(struct {
 			OK          bool              `json:"ok"`
 			RunID       string            `json:"run_id"`
 			OrderLines  int64             `json:"order_lines"`
@@ -89,14 +90,14 @@ func reportReconciliation(w world, run *ledgerv1.Run, open []*ledgerv1.Differenc
 		}
 	} else {
 		for _, d := range found {
-			fmt.Fprintf(w.stdout, "DIFFERENCE %s %s order %s: %s\n  %s\n", d.Kind, d.Subject, orNone(d.OrderID), d.Sides, d.SuggestedCause)
+			fmt.Fprintf(h.stdout, "DIFFERENCE %s %s order %s: %s\n  %s\n", d.Kind, d.Subject, orNone(d.OrderID), d.Sides, d.SuggestedCause)
 		}
 		compared := fmt.Sprintf("%d lines of orders, %d ledger transactions, %d balance transactions of Stripe, %d in flight",
 			run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(), run.GetInFlightCount())
 		if len(found) == 0 {
-			fmt.Fprintln(w.stdout, "ok", compared)
+			fmt.Fprintln(h.stdout, "ok", compared)
 		} else {
-			fmt.Fprintf(w.stdout, "%d differences; %s\n", len(found), compared)
+			fmt.Fprintf(h.stdout, "%d differences; %s\n", len(found), compared)
 		}
 	}
 	if len(found) > 0 {

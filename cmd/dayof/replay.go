@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/scenario"
 )
@@ -16,22 +17,22 @@ func replayCommand() command {
 	return command{
 		name: "replay", args: "-events DIR -stories FILE [-shuffle SEED] [-double] [-at-once]",
 		about: "replay Stripe's webhooks and compare where they end", driving: true,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			events := flags.String("events", "", "`DIR` of the event files")
 			file := flags.String("stories", "", "`FILE` of the stories")
 			seed := flags.Uint64("shuffle", 0, "`SEED` of an order of delivery; default: the story's own order")
 			double := flags.Bool("double", false, "deliver every event twice")
 			atOnce := flags.Bool("at-once", false, "deliver all events of a story at the same time")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
 				if *events == "" || *file == "" {
 					return usagef("-events and -stories are required")
 				}
-				options := scenario.Options{Events: *events, Seed: *seed, Double: *double, AtOnce: *atOnce, Clock: w.clock}
-				flags.Visit(func(f *flag.Flag) { options.Shuffle = options.Shuffle || f.Name == "shuffle" })
-				return replay(ctx, w, *file, options)
+				options := scenario.Options{Events: *events, Seed: *seed, Double: *double, AtOnce: *atOnce, Clock: h.clock}
+				flags.Visit(func(f *pflag.Flag) { options.Shuffle = options.Shuffle || f.Name == "shuffle" })
+				return replay(ctx, h, *file, options)
 			}
 		},
 	}
@@ -44,12 +45,12 @@ type replayReport struct {
 	Failed  int               `json:"failed"`
 }
 
-func replay(ctx context.Context, w world, file string, options scenario.Options) error {
+func replay(ctx context.Context, h host, file string, options scenario.Options) error {
 	all, err := scenario.Load(file)
 	if err != nil {
 		return err
 	}
-	client, err := w.client()
+	client, err := h.client()
 	if err != nil {
 		return err
 	}
@@ -62,14 +63,14 @@ func replay(ctx context.Context, w world, file string, options scenario.Options)
 			report.Failed++
 		}
 		report.Stories = append(report.Stories, result)
-		if !w.json {
-			printStory(w.stdout, story, result)
+		if !h.json {
+			printStory(h.stdout, story, result)
 		}
 	}
-	if w.json {
-		err = w.printJSON(report)
+	if h.json {
+		err = h.printJSON(report)
 	} else {
-		_, err = fmt.Fprintf(w.stdout, "%d passed, %d failed\n", report.Passed, report.Failed)
+		_, err = fmt.Fprintf(h.stdout, "%d passed, %d failed\n", report.Passed, report.Failed)
 	}
 	if err == nil && report.Failed > 0 {
 		return errReported
@@ -78,7 +79,7 @@ func replay(ctx context.Context, w world, file string, options scenario.Options)
 }
 
 // printStory prints the end state of one story, a key a line, with what was expected where it differs.
-func printStory(out io.Writer, story scenario.Story, r scenario.Result) {
+func printStory(out io.Writer, story scenario.Scenario, r scenario.Result) {
 	verdict := "passed"
 	if !r.Passed {
 		verdict = "FAILED"

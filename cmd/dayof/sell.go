@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"flag"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 )
@@ -14,12 +15,12 @@ func sellCommand() command {
 	return command{
 		name: "sell", args: "[-event E] [-variant V] [-tickets N] [-via ui|webhook|both]",
 		about: "make one sale and wait for its tickets", driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			event := flags.String("event", "", "`ID` of the event; default: the first with tickets left")
 			variant := flags.String("variant", "", "`ID` of the variant; default: the first with tickets left")
 			tickets := flags.Int("tickets", 1, "number of tickets, 1 to 100")
 			via := flags.String("via", "both", "how the payment becomes known: ui, webhook or both")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
@@ -30,7 +31,7 @@ func sellCommand() command {
 				if *tickets < 1 || *tickets > ticketsMax {
 					return usagef("-tickets is 1 to %d", ticketsMax)
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -40,7 +41,7 @@ func sellCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(sale)
+				return h.printJSON(sale)
 			}
 		},
 	}

@@ -2,33 +2,39 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 
-	"github.com/dayof/dayof/devenv/client"
+	"github.com/spf13/pflag"
+
+	"github.com/dayof/dayof/devenv/crashpoint"
 	"github.com/dayof/dayof/internal/server"
 )
 
 func serveCommand() command {
 	return command{
-		name: "serve", args: strings.Join(client.Services, "|"), about: "run one service from the environment (docs/configuration.md)",
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
+		name: "serve", args: strings.Join(server.Services(), "|"), about: "run one service as dayof-server does, with crash points for tests",
+		words: server.Services(),
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the service"); err != nil {
 					return err
 				}
-				if !slices.Contains(client.Services, args[0]) {
-					return usagef("no such service: %s; one of %s", args[0], strings.Join(client.Services, ", "))
+				if err := wantServices(args); err != nil {
+					return err
 				}
-				logger, err := w.logger(slog.LevelInfo, true)
+				if err := crashpoint.Arm(h.getenv(crashpoint.Setting)); err != nil {
+					return err
+				}
+				logger, err := server.NewLogger(h.stderr, h.getenv)
 				if err != nil {
 					return err
 				}
-				return server.Serve(ctx, args[0], server.Options{Getenv: w.getenv, Environ: w.environ, Logger: logger, Clock: w.clock})
+				// The service knows nothing of crash points and would refuse their setting.
+				environ := slices.DeleteFunc(slices.Clone(h.environ), func(entry string) bool {
+					return strings.HasPrefix(entry, crashpoint.Setting+"=")
+				})
+				return server.Serve(ctx, args[0], server.Options{Getenv: h.getenv, Environ: environ, Logger: logger, Clock: h.clock})
 			}
 		},
 	}
@@ -37,34 +43,33 @@ func serveCommand() command {
 func migrateCommand() command {
 	return command{
 		name: "migrate", args: "[SERVICE ...]", about: "bring the databases of services up to date and end; default: those whose URL is set",
-		build: func(*flag.FlagSet) action {
-			return func(ctx context.Context, w world, args []string) error {
-				services := args
-				for _, service := range client.Services {
-					if len(args) == 0 && w.getenv("DAYOF_"+strings.ToUpper(service)+"_DATABASE_URL") != "" {
-						services = append(services, service)
-					}
+		words: server.Services(),
+		build: func(*pflag.FlagSet) action {
+			return func(ctx context.Context, h host, args []string) error {
+				if err := wantServices(args); err != nil {
+					return err
 				}
-				if len(services) == 0 {
-					return errors.New("nothing to migrate: set DAYOF_CHECKOUT_DATABASE_URL, DAYOF_PASS_DATABASE_URL, " +
-						"DAYOF_LEDGER_DATABASE_URL or DAYOF_WEBHOOK_DATABASE_URL")
+				done, err := server.MigrateAll(ctx, args, h.getenv)
+				for _, service := range done {
+					h.say("%s is up to date", service)
 				}
-				for _, service := range services {
-					if !slices.Contains(client.Services, service) {
-						return usagef("no such service: %s; one of %s", service, strings.Join(client.Services, ", "))
-					}
-					if err := server.Migrate(ctx, service, w.getenv); err != nil {
-						return fmt.Errorf("%s: %w", service, err)
-					}
-					w.say("%s is up to date", service)
+				if err != nil || !h.json {
+					return err
 				}
-				if w.json {
-					return w.printJSON(struct {
-						Migrated []string `json:"migrated"`
-					}{services})
-				}
-				return nil
+				return h.printJSON(struct {
+					Migrated []string `json:"migrated"`
+				}{done})
 			}
 		},
 	}
+}
+
+// wantServices refuses names that are no service's.
+func wantServices(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(server.Services(), name) {
+			return usagef("no such service: %s; one of %s", name, strings.Join(server.Services(), ", "))
+		}
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // output collects what a command prints while it still runs.
@@ -40,10 +41,10 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// testWorld is the machine as a test shows it: its environment, but for what extra changes.
-func testWorld(extra map[string]string) (w world, stdout, stderr *output) {
+// testHost is the machine as a test shows it: its environment, but for what extra changes.
+func testHost(extra map[string]string) (h host, stdout, stderr *output) {
 	stdout, stderr = &output{}, &output{}
-	return world{
+	return host{
 		stdout: stdout, stderr: stderr, clock: clock.System{},
 		getenv: func(name string) string {
 			if value, ok := extra[name]; ok {
@@ -60,8 +61,8 @@ func testWorld(extra map[string]string) (w world, stdout, stderr *output) {
 // must runs a command line and returns what it prints; another exit code fails the test.
 func must(t *testing.T, want int, args ...string) string {
 	t.Helper()
-	w, stdout, stderr := testWorld(nil)
-	if got := run(t.Context(), args, w); got != want {
+	h, stdout, stderr := testHost(nil)
+	if got := run(t.Context(), args, h); got != want {
 		t.Fatalf("dayof %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, want, stdout, stderr)
 	}
 	return stdout.String()
@@ -136,11 +137,11 @@ func TestDemoWithoutPostgres(t *testing.T) {
 			t.Parallel()
 			repository := httptest.NewServer(answer)
 			defer repository.Close()
-			w, _, stderr := testWorld(map[string]string{
+			h, _, stderr := testHost(map[string]string{
 				"DAYOF_DATABASE_URL": "", "DAYOF_POSTGRES_BIN": "fetch", "DAYOF_POSTGRES_REPOSITORY": repository.URL,
 				"XDG_CACHE_HOME": t.TempDir(), "HOME": t.TempDir(),
 			})
-			if got := run(t.Context(), []string{"demo", "-out", t.TempDir()}, w); got != exitFailed {
+			if got := run(t.Context(), []string{"demo", "-out", t.TempDir()}, h); got != exitFailed {
 				t.Errorf("exit code %d", got)
 			}
 			for _, word := range []string{repository.URL, "DAYOF_DATABASE_URL", "DAYOF_POSTGRES_BIN", "DAYOF_POSTGRES_REPOSITORY"} {
@@ -163,10 +164,10 @@ func startUp(t *testing.T) running {
 	t.Helper()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background()) // it outlives the test's context, to drain
-	w, stdout, stderr := testWorld(nil)
+	h, stdout, stderr := testHost(nil)
 	base := freePorts(t)
 	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"up", "-data", dir, "-port-base", fmt.Sprint(base)}, w) }()
+	go func() { ended <- run(ctx, []string{"up", "-data", dir, "-port-base", fmt.Sprint(base)}, h) }()
 	u := running{devFile: filepath.Join(dir, "dev.json")}
 	u.stop = sync.OnceValue(func() int {
 		cancel()
@@ -274,7 +275,7 @@ func assertAddresses(t *testing.T, u running) {
 	}
 	for _, name := range []string{"database_urls", "metrics_urls"} {
 		urls, _ := file[name].(map[string]any)
-		if len(urls) != len(client.Services) {
+		if len(urls) != len(server.Services()) {
 			t.Errorf("dev.json has %s %v", name, urls)
 		}
 	}

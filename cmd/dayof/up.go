@@ -3,14 +3,16 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/pflag"
+
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // portBaseDefault is the console's port; the others follow it.
@@ -20,24 +22,24 @@ func upCommand() command {
 	return command{
 		name: "up", args: "[-data DIR] [-port-base N]",
 		about: "run database, sandbox and all services until interrupted",
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			data := flags.String("data", filepath.Dir(defaultDevFile), "`DIR` that keeps all data, and dev.json")
 			portBase := flags.Int("port-base", portBaseDefault, "port of the console; services, Postgres and the sandbox take those after it")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
 				if *portBase < 1 || *portBase > 65000 {
 					return usagef("-port-base is 1 to 65000")
 				}
-				return up(ctx, w, *data, *portBase)
+				return up(ctx, h, *data, *portBase)
 			}
 		},
 	}
 }
 
 // up runs everything until ctx ends or a part ends by itself, then drains.
-func up(ctx context.Context, w world, data string, portBase int) (err error) {
+func up(ctx context.Context, h host, data string, portBase int) (err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("open data directory: %w", err)
 	}
@@ -45,12 +47,12 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	if err := client.RemoveFile(devFile); err != nil {
 		return err
 	}
-	logger, err := w.logger(slog.LevelWarn, false)
+	logger, err := h.logger()
 	if err != nil {
 		return err
 	}
 	m, err := cluster.Start(ctx, cluster.Config{
-		DataDir: data, PortBase: portBase, Logger: logger, Clock: w.clock, Getenv: w.getenv,
+		DataDir: data, PortBase: portBase, Logger: logger, Clock: h.clock, Getenv: h.getenv,
 	})
 	if err != nil {
 		return err
@@ -58,14 +60,14 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	defer func() {
 		err = errors.Join(err, client.RemoveFile(devFile), m.Stop(ctx))
 	}()
-	event, err := client.NewClient(m.File).Seed(ctx, w.clock.Now())
+	event, err := client.NewClient(m.File).Seed(ctx, h.clock.Now())
 	if err != nil {
 		return err
 	}
 	if err := client.WriteFile(devFile, m.File); err != nil {
 		return err
 	}
-	if err := printAddresses(w, m.File, devFile, event.GetName()); err != nil {
+	if err := printAddresses(h, m.File, devFile, event.GetName()); err != nil {
 		return err
 	}
 	select {
@@ -76,9 +78,9 @@ func up(ctx context.Context, w world, data string, portBase int) (err error) {
 	}
 }
 
-func printAddresses(w world, f client.File, devFile, eventName string) error {
-	if w.json {
-		return w.printJSON(f)
+func printAddresses(h host, f client.File, devFile, eventName string) error {
+	if h.json {
+		return h.printJSON(f)
 	}
 	for _, line := range []struct{ name, value string }{
 		{"console", f.ConsoleURL},
@@ -92,22 +94,17 @@ func printAddresses(w world, f client.File, devFile, eventName string) error {
 		{"addresses", devFile},
 		{"on sale", eventName},
 	} {
-		fmt.Fprintf(w.stdout, "%-10s %s\n", line.name, line.value)
+		fmt.Fprintf(h.stdout, "%-10s %s\n", line.name, line.value)
 	}
-	_, err := fmt.Fprintln(w.stdout, "ready; try: dayof sell")
+	_, err := fmt.Fprintln(h.stdout, "ready; try: dayof sell")
 	return err
 }
 
-// logger writes to stderr, from the level that DAYOF_LOG_LEVEL names; as JSON in production, as text for people.
-func (w world) logger(level slog.Level, json bool) (*slog.Logger, error) {
-	if text := w.getenv("DAYOF_LOG_LEVEL"); text != "" {
-		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("DAYOF_LOG_LEVEL: %q is none of debug, info, warn, error", text)
-		}
+// logger writes to stderr as text for people, from the level that DAYOF_LOG_LEVEL names, by default warnings.
+func (h host) logger() (*slog.Logger, error) {
+	level, err := server.LogLevel(h.getenv, slog.LevelWarn)
+	if err != nil {
+		return nil, err
 	}
-	options := &slog.HandlerOptions{Level: level}
-	if json {
-		return slog.New(slog.NewJSONHandler(w.stderr, options)), nil
-	}
-	return slog.New(slog.NewTextHandler(w.stderr, options)), nil
+	return slog.New(slog.NewTextHandler(h.stderr, &slog.HandlerOptions{Level: level})), nil
 }

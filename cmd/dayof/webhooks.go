@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
@@ -53,11 +54,11 @@ func webhooksListCommand() command {
 	return command{
 		name: "webhooks list", args: "[-state S] [-type T] [-object ID]", about: "list the newest 200 stored webhook events",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			state := flags.String("state", "", "only `STATE`: received, deferred, applied, ignored, rejected or dead")
 			kind := flags.String("type", "", "only this `TYPE`, such as charge.updated")
 			object := flags.String("object", "", "only about the object of this `ID`")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
@@ -65,7 +66,7 @@ func webhooksListCommand() command {
 				if !known {
 					return usagef("no such state: %s", *state)
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -79,11 +80,11 @@ func webhooksListCommand() command {
 				for _, e := range page.GetEvents() {
 					events = append(events, newWebhookEvent(e))
 				}
-				if w.json {
-					return w.printJSON(events)
+				if h.json {
+					return h.printJSON(events)
 				}
 				for _, e := range events {
-					fmt.Fprintf(w.stdout, "%s  %-8s  %-8s  %-36s  %s  %s\n", e.ReceiveTime, e.State, e.Endpoint, e.Type, e.EventID, e.Error)
+					fmt.Fprintf(h.stdout, "%s  %-8s  %-8s  %-36s  %s  %s\n", e.ReceiveTime, e.State, e.Endpoint, e.Type, e.EventID, e.Error)
 				}
 				return nil
 			}
@@ -95,13 +96,13 @@ func webhooksShowCommand() command {
 	return command{
 		name: "webhooks show", args: "EVENT [-endpoint account|connect]", about: "show a stored webhook event with its body",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			endpoint := flags.String("endpoint", "account", "endpoint that it arrived at: account or connect")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the event's id"); err != nil {
 					return err
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -109,7 +110,7 @@ func webhooksShowCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(newWebhookEvent(res.GetEvent()))
+				return h.printJSON(newWebhookEvent(res.GetEvent()))
 			}
 		},
 	}
@@ -119,12 +120,12 @@ func webhooksRetryCommand() command {
 	return command{
 		name: "webhooks retry", args: "EVENT ... | -state S [-type T] [-dry-run]", about: "process stored webhook events once more",
 		driving: true, timeout: commandTimeout,
-		build: func(flags *flag.FlagSet) action {
+		build: func(flags *pflag.FlagSet) action {
 			state := flags.String("state", "", "all in this `STATE`, such as dead or deferred")
 			kind := flags.String("type", "", "all of this `TYPE`")
 			dryRun := flags.Bool("dry-run", false, "only count them")
 			note := flags.String("note", "dayof webhooks retry", "why, for the audit trail")
-			return func(ctx context.Context, w world, args []string) error {
+			return func(ctx context.Context, h host, args []string) error {
 				request := &webhookv1.ReplayWebhookEventsRequest{EventIds: args, DryRun: *dryRun, Note: *note}
 				if len(args) == 0 {
 					wanted, known := eventStates[*state]
@@ -133,7 +134,7 @@ func webhooksRetryCommand() command {
 					}
 					request.Filter = &webhookv1.WebhookEventFilter{State: wanted, Type: *kind}
 				}
-				system, err := w.client()
+				system, err := h.client()
 				if err != nil {
 					return err
 				}
@@ -141,7 +142,7 @@ func webhooksRetryCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.printJSON(struct {
+				return h.printJSON(struct {
 					EventCount int64 `json:"event_count"`
 				}{res.GetEventCount()})
 			}

@@ -24,37 +24,37 @@ const buyerPatience = 90 * time.Second
 const retryPause = 100 * time.Millisecond
 
 // buyAll lets all sales happen: half of them at once, as when a sale opens, and the others one by one while things break.
-func (o *ordeal) buyAll(ctx context.Context, variant *checkoutv1.Variant) error {
+func (h *harness) buyAll(ctx context.Context, variant *checkoutv1.Variant) error {
 	work := make(chan int)
 	var wg sync.WaitGroup
-	for range max(o.config.Buyers, 1) {
+	for range max(h.config.Buyers, 1) {
 		wg.Go(func() {
 			for i := range work {
-				o.awaitTurn(ctx, i)
-				if err := o.buy(ctx, variant, i); err != nil {
-					o.mu.Lock()
-					o.unserved = append(o.unserved, fmt.Sprintf("sale %d: %v", i, err))
-					o.mu.Unlock()
+				h.awaitTurn(ctx, i)
+				if err := h.buy(ctx, variant, i); err != nil {
+					h.mu.Lock()
+					h.unserved = append(h.unserved, fmt.Sprintf("sale %d: %v", i, err))
+					h.mu.Unlock()
 				}
 			}
 		})
 	}
-	for i := range o.config.Sales {
+	for i := range h.config.Sales {
 		work <- i
 	}
 	close(work)
 	wg.Wait()
-	if len(o.paid) == 0 {
-		return fmt.Errorf("nobody could pay: %s", strings.Join(o.unserved, "; "))
+	if len(h.paid) == 0 {
+		return fmt.Errorf("nobody could pay: %s", strings.Join(h.unserved, "; "))
 	}
-	o.violated("buyer_is_served", o.unserved...)
+	h.violated("buyer_is_served", h.unserved...)
 	return nil
 }
 
-// awaitTurn waits until so many blows were dealt that the sale is in proportion.
-func (o *ordeal) awaitTurn(ctx context.Context, i int) {
-	rush := o.config.Sales / 2
-	for i >= rush && int(o.dealt.Load())*(o.config.Sales-rush) < (i-rush)*len(o.plan) && ctx.Err() == nil {
+// awaitTurn waits until so many injections were injected that the sale is in proportion.
+func (h *harness) awaitTurn(ctx context.Context, i int) {
+	rush := h.config.Sales / 2
+	for i >= rush && int(h.injected.Load())*(h.config.Sales-rush) < (i-rush)*len(h.plan) && ctx.Err() == nil {
 		rest(ctx, retryPause)
 	}
 }
@@ -66,8 +66,8 @@ type buyer struct {
 	clients []*client.Client
 }
 
-func (o *ordeal) newBuyer(number int) *buyer {
-	return &buyer{random: rand.New(rand.NewPCG(o.config.Seed, uint64(2+number))), clients: o.clients}
+func (h *harness) newBuyer(number int) *buyer {
+	return &buyer{random: rand.New(rand.NewPCG(h.config.Seed, uint64(2+number))), clients: h.clients}
 }
 
 func (b *buyer) chance(n int) int {
@@ -78,15 +78,15 @@ func (b *buyer) chance(n int) int {
 
 func (b *buyer) anyone() *client.Client { return b.clients[b.chance(len(b.clients))] }
 
-// buy is one buyer: starts a checkout, pays, and half of the time tells so; the other half closes the browser. The click
-// is repeated on any replica, with one key, until it is answered. Some have a phone, some get their money back.
-func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) error {
+// buy is one buyer: starts a checkout, pays, and half of the time completes the checkout; the other half closes the browser. The click
+// is repeated on any replica, with one key, until it is answered. Some have a device, some get their money back.
+func (h *harness) buy(ctx context.Context, variant *checkoutv1.Variant, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, buyerPatience)
 	defer cancel()
-	b := o.newBuyer(i)
-	tickets, tells, hasPhone, refunds := int32(1+b.chance(2)), b.chance(2) == 0, b.chance(4) == 0, b.chance(4) == 0
-	if o.config.AllHavePhones {
-		hasPhone = true
+	b := h.newBuyer(i)
+	tickets, completes, hasDevice, refunds := int32(1+b.chance(2)), b.chance(2) == 0, b.chance(4) == 0, b.chance(4) == 0
+	if h.config.AllHaveDevices {
+		hasDevice = true
 	}
 	req := &checkoutv1.StartCheckoutRequest{
 		EventId: variant.GetEventId(),
@@ -95,7 +95,7 @@ func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) er
 	}
 	var started *checkoutv1.StartCheckoutResponse
 	err := b.insist(ctx, func(c *client.Client) (err error) {
-		started, err = c.Checkout.StartCheckout(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/start", i)), req)
+		started, err = c.Checkout.StartCheckout(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("chaos/%d/start", i)), req)
 		return err
 	})
 	if err != nil {
@@ -112,32 +112,32 @@ func (o *ordeal) buy(ctx context.Context, variant *checkoutv1.Variant, i int) er
 		return fmt.Errorf("pay: %w", err)
 	}
 	orderID := started.GetOrder().GetId()
-	o.mu.Lock()
-	o.paid = append(o.paid, orderID)
-	o.mu.Unlock()
-	if tells {
+	h.mu.Lock()
+	h.paid = append(h.paid, orderID)
+	h.mu.Unlock()
+	if completes {
 		// What the browser says may get lost: nothing may depend on it.
 		_, _ = b.anyone().Checkout.CompleteCheckout(
-			rpc.WithBearerToken(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/complete", i)), started.GetOrderAccessToken()),
+			rpc.WithBearerToken(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("chaos/%d/complete", i)), started.GetOrderAccessToken()),
 			&checkoutv1.CompleteCheckoutRequest{OrderId: orderID, PaymentIntentId: started.GetPaymentIntentId()})
 	}
-	if hasPhone {
-		if err := o.getPhone(ctx, b, i, orderID); err != nil {
+	if hasDevice {
+		if err := h.addDevice(ctx, b, i, orderID); err != nil {
 			return fmt.Errorf("device: %w", err)
 		}
 	}
-	if refunds || hasPhone && i%2 == 0 {
+	if refunds || hasDevice && i%2 == 0 {
 		return b.refund(ctx, i, orderID)
 	}
 	return nil
 }
 
 // refund sends all of an order's money back, as staff would: as soon as the payment is known, which may be in the middle of
-// the walk.
+// a fulfilment attempt.
 func (b *buyer) refund(ctx context.Context, i int, orderID string) error {
 	for {
 		err := b.insist(ctx, func(c *client.Client) error {
-			_, err := c.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ordeal/%d/refund", i)), &checkoutv1.RefundOrderRequest{OrderId: orderID})
+			_, err := c.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("chaos/%d/refund", i)), &checkoutv1.RefundOrderRequest{OrderId: orderID})
 			return err
 		})
 		if problem.Reason(err) != "ORDER_NOT_PAID" {

@@ -7,91 +7,92 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/crashpoint"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // deathPatience is how long after the last sale the armed replica may still pass its point.
 const deathPatience = 20 * time.Second
 
-// fallPoll is how often the armed replica is looked at.
-const fallPoll = 20 * time.Millisecond
+// downPoll is how often the armed replica is looked at.
+const downPoll = 20 * time.Millisecond
 
 // aims tells whether a replica dies or stops at a point.
 func (c Config) aims() bool { return c.CrashPoint != "" || c.StopPoint != "" }
 
-// point is where the armed replica falls.
+// point is where the armed replica failures.
 func (c Config) point() string { return c.CrashPoint + c.StopPoint }
 
 // armed is the service whose process passes the point.
-func (o *ordeal) armed() string {
-	service, _, _ := strings.Cut(o.config.point(), "/")
+func (h *harness) armed() string {
+	service, _, _ := strings.Cut(h.config.point(), "/")
 	return service
 }
 
 // arm restarts the first replica of the point's service so that it will die or stop there.
-func (o *ordeal) arm(ctx context.Context) error {
-	service, setting := o.armed(), o.config.CrashPoint
-	if o.config.StopPoint != "" {
-		setting = "stop@" + o.config.StopPoint
+func (h *harness) arm(ctx context.Context) error {
+	service, setting := h.armed(), h.config.CrashPoint
+	if h.config.StopPoint != "" {
+		setting = "stop@" + h.config.StopPoint
 	}
-	if !slices.Contains(client.Services, service) {
-		return fmt.Errorf("no service passes %q", o.config.point())
+	if !slices.Contains(server.Services(), service) {
+		return fmt.Errorf("no service passes %q", h.config.point())
 	}
-	if err := o.cluster.Kill(service, 0); err != nil {
+	if err := h.cluster.Kill(service, 0); err != nil {
 		return err
 	}
-	return o.cluster.Restart(ctx, service, 0, "DAYOF_DEBUG_CRASH_POINT="+setting)
+	return h.cluster.Restart(ctx, service, 0, crashpoint.Setting+"="+setting)
 }
 
-// supervise waits until the armed replica has fallen and helps it up again: one that died is started again, as whoever
+// supervise waits until the armed replica has down and helps it up again: one that died is started again, as whoever
 // runs services does, and one that stopped goes on after StopFor. A dead replica of checkoutsvc stays dead instead: another
 // one must take its orders up.
-func (o *ordeal) supervise(ctx context.Context) {
+func (h *harness) supervise(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-o.cluster.Ended(o.armed(), 0):
-			o.fell(o.armed())
-			close(o.fallen)
-			if o.armed() == "checkout" {
+		case <-h.cluster.Ended(h.armed(), 0):
+			h.noteFailure(h.armed())
+			close(h.down)
+			if h.armed() == "checkout" {
 				return
 			}
 			rest(ctx, downTime/2)
-			if err := o.cluster.Restart(context.WithoutCancel(ctx), o.armed(), 0); err != nil {
-				o.say("restart %s: %v", o.armed(), err)
+			if err := h.cluster.Restart(context.WithoutCancel(ctx), h.armed(), 0); err != nil {
+				h.say("restart %s: %v", h.armed(), err)
 			}
 			return
-		case <-time.After(fallPoll):
+		case <-time.After(downPoll):
 		}
-		if stopped, err := o.cluster.Stopped(o.armed(), 0); err != nil || !stopped {
+		if stopped, err := h.cluster.Stopped(h.armed(), 0); err != nil || !stopped {
 			continue
 		}
-		o.fell(o.armed())
-		close(o.fallen)
-		o.say("%s 0 has stopped at %s", o.armed(), o.config.StopPoint)
-		rest(ctx, o.config.StopFor)
-		if err := o.cluster.Thaw(o.armed(), 0); err != nil {
-			o.say("thaw %s: %v", o.armed(), err)
+		h.noteFailure(h.armed())
+		close(h.down)
+		h.say("%s 0 has stopped at %s", h.armed(), h.config.StopPoint)
+		rest(ctx, h.config.StopFor)
+		if err := h.cluster.Thaw(h.armed(), 0); err != nil {
+			h.say("thaw %s: %v", h.armed(), err)
 		}
-		o.say("%s 0 goes on", o.armed())
+		h.say("%s 0 goes on", h.armed())
 		return
 	}
 }
 
-// expectFall makes sure that the point was passed: a point that nobody passes proves nothing.
-func (o *ordeal) expectFall(ctx context.Context) error {
+// expectDown makes sure that the point was passed: a point that nobody passes proves nothing.
+func (h *harness) expectDown(ctx context.Context) error {
 	select {
-	case <-o.fallen:
+	case <-h.down:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(deathPatience):
-		return fmt.Errorf("%s was never passed", o.config.point())
+		return fmt.Errorf("%s was never passed", h.config.point())
 	}
-	if o.config.StopPoint != "" {
-		o.report.Frozen++
+	if h.config.StopPoint != "" {
+		h.report.Frozen++
 	} else {
-		o.report.Killed++
+		h.report.Killed++
 	}
 	return nil
 }

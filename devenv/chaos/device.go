@@ -15,11 +15,11 @@ import (
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 )
 
-// phonePoll is how soon a phone sees a push.
-const phonePoll = 50 * time.Millisecond
+// devicePoll is how soon a device sees a push.
+const devicePoll = 50 * time.Millisecond
 
-// phone is a buyer's: it has the passes of one order, asks once when it gets them, and again only when it is told to.
-type phone struct {
+// device is a buyer's: it has the passes of one order, fetches them once when it gets them, and again only after a push.
+type device struct {
 	orderID   string
 	pushToken string
 	mu        sync.Mutex
@@ -27,14 +27,14 @@ type phone struct {
 	tokens    map[string]string // authentication tokens by serial
 }
 
-// phones are all of them, by push token.
-type phones struct {
+// devices are all of them, by push token.
+type devices struct {
 	mu  sync.Mutex
-	all map[string]*phone
+	all map[string]*device
 }
 
-// getPhone waits until the order is completed, adds its passes to a phone and registers it.
-func (o *ordeal) getPhone(ctx context.Context, b *buyer, i int, orderID string) error {
+// addDevice waits until the order is completed, adds its passes to a device and registers it.
+func (h *harness) addDevice(ctx context.Context, b *buyer, i int, orderID string) error {
 	var passes []*passv1.Pass
 	err := b.insist(ctx, func(c *client.Client) error {
 		res, err := c.Passes.ListPasses(ctx, &passv1.ListPassesRequest{OrderId: orderID})
@@ -47,13 +47,13 @@ func (o *ordeal) getPhone(ctx context.Context, b *buyer, i int, orderID string) 
 	if err != nil {
 		return fmt.Errorf("get passes: %w", err)
 	}
-	p := &phone{orderID: orderID, pushToken: fmt.Sprintf("%064x", i+1), etags: map[string]string{}, tokens: map[string]string{}}
+	p := &device{orderID: orderID, pushToken: fmt.Sprintf("%064x", i+1), etags: map[string]string{}, tokens: map[string]string{}}
 	for _, pass := range passes {
 		p.tokens[pass.GetSerial()] = pass.GetAuthenticationToken()
 	}
-	o.phones.mu.Lock()
-	o.phones.all[p.pushToken] = p
-	o.phones.mu.Unlock()
+	h.devices.mu.Lock()
+	h.devices.all[p.pushToken] = p
+	h.devices.mu.Unlock()
 	body := fmt.Appendf(nil, `{"pushToken":%q}`, p.pushToken)
 	for serial, token := range p.tokens {
 		err := b.insist(ctx, func(c *client.Client) error {
@@ -65,11 +65,11 @@ func (o *ordeal) getPhone(ctx context.Context, b *buyer, i int, orderID string) 
 			return fmt.Errorf("register: %w", err)
 		}
 	}
-	return p.look(ctx, b)
+	return p.fetch(ctx, b)
 }
 
-// look fetches all passes of the phone.
-func (p *phone) look(ctx context.Context, b *buyer) error {
+// fetch fetches all passes of the device.
+func (p *device) fetch(ctx context.Context, b *buyer) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for serial, token := range p.tokens {
@@ -108,32 +108,32 @@ func apple(ctx context.Context, c *client.Client, method, path, token string, bo
 	return res.StatusCode, res.Header.Get("ETag"), nil
 }
 
-// ring lets every phone that is pushed look, until ctx ends.
-func (o *ordeal) ring(ctx context.Context) {
-	heard := 0
-	var looking sync.WaitGroup
-	defer looking.Wait()
+// handlePushes lets every device that is pushed fetch, until ctx ends.
+func (h *harness) handlePushes(ctx context.Context) {
+	handled := 0
+	var fetching sync.WaitGroup
+	defer fetching.Wait()
 	for ctx.Err() == nil {
-		pushes, err := o.pushLog(ctx)
+		pushes, err := h.pushLog(ctx)
 		if err == nil {
-			for _, push := range pushes[min(heard, len(pushes)):] {
-				o.phones.mu.Lock()
-				p := o.phones.all[strings.ToLower(push.DeviceToken)]
-				o.phones.mu.Unlock()
+			for _, push := range pushes[min(handled, len(pushes)):] {
+				h.devices.mu.Lock()
+				p := h.devices.all[strings.ToLower(push.DeviceToken)]
+				h.devices.mu.Unlock()
 				if p != nil && push.Status == http.StatusOK {
-					o.report.Pushes++
-					looking.Go(func() { o.tell(ctx, p) })
+					h.report.Pushes++
+					fetching.Go(func() { h.refresh(ctx, p) })
 				}
 			}
-			heard = len(pushes)
+			handled = len(pushes)
 		}
-		rest(ctx, phonePoll)
+		rest(ctx, devicePoll)
 	}
 }
 
-func (o *ordeal) tell(ctx context.Context, p *phone) {
-	if err := p.look(ctx, o.newBuyer(0)); err != nil && ctx.Err() == nil {
-		o.say("phone of order %s: %v", p.orderID, err)
+func (h *harness) refresh(ctx context.Context, p *device) {
+	if err := p.fetch(ctx, h.newBuyer(0)); err != nil && ctx.Err() == nil {
+		h.say("device of order %s: %v", p.orderID, err)
 	}
 }
 
@@ -142,8 +142,8 @@ type pushed struct {
 	Status      int    `json:"status"`
 }
 
-func (o *ordeal) pushLog(ctx context.Context) ([]pushed, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.cluster.File.Sandbox.APNsLogURL, nil)
+func (h *harness) pushLog(ctx context.Context) ([]pushed, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.cluster.File.Sandbox.APNsLogURL, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -156,30 +156,30 @@ func (o *ordeal) pushLog(ctx context.Context) ([]pushed, error) {
 	return log, json.NewDecoder(res.Body).Decode(&log)
 }
 
-// judgePhones compares what each phone shows with what its passes are now.
-func (o *ordeal) judgePhones(ctx context.Context) error {
-	// What was pushed last may still be on its way to the phone.
-	wrong, err := o.staleness(ctx)
+// checkDevices compares what each device shows with what its passes are now.
+func (h *harness) checkDevices(ctx context.Context) error {
+	// What was pushed last may still be on its way to the device.
+	wrong, err := h.staleness(ctx)
 	for tries := 0; err == nil && len(wrong) > 0 && tries < 20; tries++ {
 		rest(ctx, settlePoll)
-		wrong, err = o.staleness(ctx)
+		wrong, err = h.staleness(ctx)
 	}
-	o.violated("phone_shows_the_truth", wrong...)
-	o.report.Phones = len(o.phones.all)
+	h.violated("device_shows_the_current_pass", wrong...)
+	h.report.Devices = len(h.devices.all)
 	return err
 }
 
-func (o *ordeal) staleness(ctx context.Context) ([]string, error) {
+func (h *harness) staleness(ctx context.Context) ([]string, error) {
 	var wrong []string
-	for _, p := range o.phones.all {
-		now := &phone{etags: map[string]string{}, tokens: p.tokens}
-		if err := now.look(ctx, o.newBuyer(0)); err != nil {
+	for _, p := range h.devices.all {
+		now := &device{etags: map[string]string{}, tokens: p.tokens}
+		if err := now.fetch(ctx, h.newBuyer(0)); err != nil {
 			return nil, err
 		}
 		p.mu.Lock()
 		for serial, etag := range now.etags {
 			if p.etags[serial] != etag {
-				wrong = append(wrong, fmt.Sprintf("the phone of order %s shows pass %s as %s, it is %s", p.orderID, serial, p.etags[serial], etag))
+				wrong = append(wrong, fmt.Sprintf("the device of order %s shows pass %s as %s, it is %s", p.orderID, serial, p.etags[serial], etag))
 			}
 		}
 		p.mu.Unlock()

@@ -11,17 +11,17 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
-// breakThings deals all blows of the plan, one after the other.
-func (o *ordeal) breakThings(ctx context.Context) {
-	for _, b := range o.plan {
+// injectAll makes all injections of the plan, one after the other.
+func (h *harness) injectAll(ctx context.Context) {
+	for _, b := range h.plan {
 		if ctx.Err() != nil {
 			return
 		}
-		o.say("%s", b)
-		if err := o.deal(ctx, b); err != nil && ctx.Err() == nil {
-			o.say("%s: %v", b, err)
+		h.say("%s", b)
+		if err := h.inject(ctx, b); err != nil && ctx.Err() == nil {
+			h.say("%s: %v", b, err)
 		}
-		o.dealt.Add(1)
+		h.injected.Add(1)
 		rest(ctx, b.pause)
 	}
 }
@@ -34,55 +34,55 @@ func rest(ctx context.Context, length time.Duration) {
 	}
 }
 
-// deal breaks one thing, waits, and mends it again.
-func (o *ordeal) deal(ctx context.Context, b blow) error {
+// inject breaks one thing, waits, and mends it again.
+func (h *harness) inject(ctx context.Context, b injection) error {
 	lasting := context.WithoutCancel(ctx) // what was broken is mended, whatever ends meanwhile
-	switch b.deed {
+	switch b.kind {
 	case kill:
-		if err := o.cluster.Kill(b.service, b.replica); err != nil {
+		if err := h.cluster.Kill(b.service, b.replica); err != nil {
 			return err
 		}
-		o.fell(b.service)
-		o.report.Killed++
+		h.noteFailure(b.service)
+		h.report.Killed++
 		rest(ctx, b.length)
-		return o.cluster.Restart(lasting, b.service, b.replica)
+		return h.cluster.Restart(lasting, b.service, b.replica)
 	case freeze:
-		if err := o.cluster.Freeze(b.service, b.replica); err != nil {
+		if err := h.cluster.Freeze(b.service, b.replica); err != nil {
 			return err
 		}
-		o.fell(b.service)
-		o.report.Frozen++
+		h.noteFailure(b.service)
+		h.report.Frozen++
 		rest(ctx, b.length)
-		return o.cluster.Thaw(b.service, b.replica)
+		return h.cluster.Thaw(b.service, b.replica)
 	case fail:
-		if err := o.cluster.Sandbox.Faults.Set(b.party, fault.Fault{Mode: b.mode, Rate: b.rate, LatencyMS: 300}); err != nil {
+		if err := h.cluster.Sandbox.Faults.Set(b.party, fault.Fault{Mode: b.mode, Rate: b.rate, LatencyMS: 300}); err != nil {
 			return err
 		}
 		rest(ctx, b.length)
-		o.cluster.Sandbox.Faults.Clear(b.party)
+		h.cluster.Sandbox.Faults.Clear(b.party)
 		return nil
 	case terminate:
-		return o.asOutsider(ctx, terminateBackends)
+		return h.asOutsider(ctx, terminateBackends)
 	case restart:
-		return errors.Join(o.cluster.Postgres.Crash(), o.cluster.Postgres.Restart(lasting))
+		return errors.Join(h.cluster.Postgres.Crash(), h.cluster.Postgres.Restart(lasting))
 	case exhaust:
-		return o.exhaustConnections(ctx, b.length)
+		return h.exhaustConnections(ctx, b.length)
 	}
-	return fmt.Errorf("nobody knows how to %s", b.deed)
+	return fmt.Errorf("nobody knows how to %s", b.kind)
 }
 
-// fell notes when a replica of checkoutsvc was killed or stopped: walks of its may be orphans from then on.
-func (o *ordeal) fell(service string) {
+// noteFailure notes when a replica of checkoutsvc was killed or stopped: its fulfilment attempts may be orphans from then on.
+func (h *harness) noteFailure(service string) {
 	if service == "checkout" {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.falls = append(o.falls, o.cluster.Clock().Now())
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.failures = append(h.failures, h.cluster.Clock().Now())
 	}
 }
 
 // asOutsider runs f on a connection of its own, beside those of the services.
-func (o *ordeal) asOutsider(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, o.cluster.Postgres.URL("postgres"))
+func (h *harness) asOutsider(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, h.cluster.Postgres.URL("postgres"))
 	if err != nil {
 		return err
 	}
@@ -101,8 +101,8 @@ const outsidersMax = 1000
 
 // exhaustConnections takes every connection that the server has: first those that are free, then those that the services
 // lose to it. It keeps them for a while.
-func (o *ordeal) exhaustConnections(ctx context.Context, length time.Duration) (err error) {
-	config, err := pgx.ParseConfig(o.cluster.Postgres.URL("postgres"))
+func (h *harness) exhaustConnections(ctx context.Context, length time.Duration) (err error) {
+	config, err := pgx.ParseConfig(h.cluster.Postgres.URL("postgres"))
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (o *ordeal) exhaustConnections(ctx context.Context, length time.Duration) (
 		for _, conn := range taken {
 			err = errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 		}
-		o.say("an outsider had %d connections", len(taken))
+		h.say("an outsider had %d connections", len(taken))
 	}()
 	take := func() bool {
 		conn, err := pgx.ConnectConfig(ctx, config)
@@ -129,7 +129,7 @@ func (o *ordeal) exhaustConnections(ctx context.Context, length time.Duration) (
 	if err := terminateBackends(ctx, taken[0]); err != nil {
 		return err
 	}
-	for end := o.cluster.Clock().Now().Add(length); o.cluster.Clock().Now().Before(end); {
+	for end := h.cluster.Clock().Now().Add(length); h.cluster.Clock().Now().Before(end); {
 		if !take() {
 			rest(ctx, settlePoll/10)
 		}

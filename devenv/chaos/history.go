@@ -12,39 +12,39 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// takeUpMax is the longest that an order may be without a walker after the one that it had fell: its lease of 8 s, and the
+// takeUpMax is the longest that an order may wait for the next attempt after a replica failed in one: its lease of 8 s, and the
 // 2 s (give or take a tenth) until a living replica looks.
 const takeUpMax = 12 * time.Second
 
-// historySQL has the database itself note every step of every order's walk, in the transaction that makes it. What is
+// historySQL has the database itself note every step of every order's fulfilment, in the transaction that makes it. What is
 // measured follows from these rows and not from when somebody looked.
 const historySQL = `
-	create schema ordeal;
-	create table ordeal.steps (
+	create schema chaos;
+	create table chaos.steps (
 		number bigint generated always as identity primary key,
 		order_id text not null, time timestamptz not null,
 		was_fulfilment text not null, fulfilment text not null, was_attempt integer not null, attempt integer not null,
 		was_complete_time timestamptz, complete_time timestamptz
 	);
-	create function ordeal.note() returns trigger language plpgsql as $$
+	create function chaos.note() returns trigger language plpgsql as $$
 	begin
-		insert into ordeal.steps (order_id, time, was_fulfilment, fulfilment, was_attempt, attempt, was_complete_time, complete_time)
+		insert into chaos.steps (order_id, time, was_fulfilment, fulfilment, was_attempt, attempt, was_complete_time, complete_time)
 		values (new.id, clock_timestamp(), old.fulfilment, new.fulfilment, old.attempt, new.attempt, old.complete_time, new.complete_time);
 		return null;
 	end $$;
-	create trigger ordeal_step after update of fulfilment, attempt, next_attempt_time, complete_time on public.orders
-		for each row execute function ordeal.note();`
+	create trigger chaos_step after update of fulfilment, attempt, next_attempt_time, complete_time on public.orders
+		for each row execute function chaos.note();`
 
 // keepHistory begins to note.
-func (o *ordeal) keepHistory(ctx context.Context) error {
-	return o.onDatabase(ctx, "checkout", func(conn *pgxpool.Pool) error {
+func (h *harness) keepHistory(ctx context.Context) error {
+	return h.onDatabase(ctx, "checkout", func(conn *pgxpool.Pool) error {
 		_, err := conn.Exec(ctx, historySQL)
 		return err
 	})
 }
 
-func (o *ordeal) onDatabase(ctx context.Context, service string, f func(pool *pgxpool.Pool) error) error {
-	pool, err := pgxpool.New(ctx, o.cluster.File.DatabaseURLs[service])
+func (h *harness) onDatabase(ctx context.Context, service string, f func(pool *pgxpool.Pool) error) error {
+	pool, err := pgxpool.New(ctx, h.cluster.File.DatabaseURLs[service])
 	if err != nil {
 		return err
 	}
@@ -52,12 +52,12 @@ func (o *ordeal) onDatabase(ctx context.Context, service string, f func(pool *pg
 	return f(pool)
 }
 
-// judgeHistory looks for orders that were written after their end, and measures how long orphans waited.
-func (o *ordeal) judgeHistory(ctx context.Context) error {
-	return o.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
+// checkHistory looks for orders that were written after their end, and measures how long orphans waited.
+func (h *harness) checkHistory(ctx context.Context) error {
+	return h.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
 		rows, err := pool.Query(ctx, `
 			select format('order %s was %s, and then attempt %s made it %s', order_id, was_fulfilment, was_attempt, fulfilment)
-			from ordeal.steps where was_fulfilment in ('completed', 'unfulfillable') order by number`)
+			from chaos.steps where was_fulfilment in ('completed', 'unfulfillable') order by number`)
 		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}
@@ -65,27 +65,27 @@ func (o *ordeal) judgeHistory(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}
-		o.violated("order_ends_once", late...)
-		return o.judgeOrphans(ctx, pool)
+		h.violated("order_ends_once", late...)
+		return h.checkOrphans(ctx, pool)
 	})
 }
 
-// orphan is an attempt that nobody wrote the end of: its walker fell. Somebody else's attempt followed.
+// orphan is a fulfilment attempt that nobody wrote the end of: its replica failed. Another replica's attempt followed.
 type orphan struct {
 	OrderID string
 	Begun   time.Time // when the lost attempt began
 	TakenUp time.Time // when the next one began
 }
 
-// judgeOrphans measures from the fall of a walker, or from the begin of its attempt when that was later, to the next
+// checkOrphans measures from the failure of a replica, or from the begin of its attempt when that was later, to the next
 // attempt. Nothing else may be wrong meanwhile, or the time says nothing.
-func (o *ordeal) judgeOrphans(ctx context.Context, pool *pgxpool.Pool) error {
+func (h *harness) checkOrphans(ctx context.Context, pool *pgxpool.Pool) error {
 	rows, err := pool.Query(ctx, `
 		select order_id, was_time, time from (
 			select order_id, time, attempt, was_attempt,
 				lag(time) over w as was_time,
 				lag(attempt) over w = attempt - 1 and lag(was_attempt) over w = attempt - 2 as lost
-			from ordeal.steps window w as (partition by order_id order by number)) s
+			from chaos.steps window w as (partition by order_id order by number)) s
 		where lost and attempt > was_attempt order by time`)
 	if err != nil {
 		return fmt.Errorf("read history: %w", err)
@@ -95,38 +95,38 @@ func (o *ordeal) judgeOrphans(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("read history: %w", err)
 	}
 	for _, lost := range orphans {
-		fell, known := o.fallBetween(lost.Begun, lost.TakenUp)
+		failed, known := h.failureBetween(lost.Begun, lost.TakenUp)
 		if !known {
-			continue // it was not a fall of a process that took this walker
+			continue // no failure of a process ended this attempt
 		}
-		waited := lost.TakenUp.Sub(fell)
-		o.orphans[lost.OrderID] = true
-		o.report.Orphans++
-		o.report.OrphanWaitMax = max(o.report.OrphanWaitMax, waited)
-		if waited > takeUpMax && o.config.Faults == 0 && o.config.DatabaseFailures == 0 {
-			o.violated("orphan_is_taken_up", fmt.Sprintf("order %s lost its walker at %s and was taken up %v later",
-				lost.OrderID, fell.Format(time.RFC3339Nano), waited))
+		waited := lost.TakenUp.Sub(failed)
+		h.orphans[lost.OrderID] = true
+		h.report.Orphans++
+		h.report.OrphanWaitMax = max(h.report.OrphanWaitMax, waited)
+		if waited > takeUpMax && h.config.Faults == 0 && h.config.DatabaseFailures == 0 {
+			h.violated("orphan_is_taken_up", fmt.Sprintf("order %s lost its attempt at %s and was taken up %v later",
+				lost.OrderID, failed.Format(time.RFC3339Nano), waited))
 		}
 	}
 	return nil
 }
 
-// fallBetween returns when the first replica of checkoutsvc fell in that time.
-func (o *ordeal) fallBetween(from, to time.Time) (time.Time, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, fell := range o.falls {
-		if !fell.Before(from) && fell.Before(to) {
-			return fell, true
+// failureBetween returns when the first replica of checkoutsvc failed in that time.
+func (h *harness) failureBetween(from, to time.Time) (time.Time, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, failed := range h.failures {
+		if !failed.Before(from) && failed.Before(to) {
+			return failed, true
 		}
 	}
 	return time.Time{}, false
 }
 
-// judgeOrder wants every order completed after the ledger had its sale, by the times that both wrote.
-func (o *ordeal) judgeOrder(ctx context.Context) error {
+// checkOrder wants every order completed after the ledger had its sale, by the times that both wrote.
+func (h *harness) checkOrder(ctx context.Context) error {
 	booked := map[string]time.Time{}
-	err := o.onDatabase(ctx, "ledger", func(pool *pgxpool.Pool) error {
+	err := h.onDatabase(ctx, "ledger", func(pool *pgxpool.Pool) error {
 		rows, err := pool.Query(ctx, `select order_id, post_time from entries where kind = 'sale'`)
 		if err != nil {
 			return err
@@ -142,8 +142,8 @@ func (o *ordeal) judgeOrder(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read entries: %w", err)
 	}
-	return o.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
-		rows, err := pool.Query(ctx, `select order_id, time from ordeal.steps where fulfilment = 'completed'`)
+	return h.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
+		rows, err := pool.Query(ctx, `select order_id, time from chaos.steps where fulfilment = 'completed'`)
 		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}
@@ -151,7 +151,7 @@ func (o *ordeal) judgeOrder(ctx context.Context) error {
 		var at time.Time
 		_, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error {
 			if posted, ok := booked[id]; !ok || posted.After(at) {
-				o.violated("tickets_are_valid_after_the_booking", fmt.Sprintf("order %s was completed at %s, booked at %s", id, at, posted))
+				h.violated("tickets_are_valid_after_the_booking", fmt.Sprintf("order %s was completed at %s, booked at %s", id, at, posted))
 			}
 			return nil
 		})
@@ -159,13 +159,13 @@ func (o *ordeal) judgeOrder(ctx context.Context) error {
 	})
 }
 
-// judgeOnce wants what a stop of a walker must not double: one mail for an order that lost its walker, and each pass issued
+// checkOnce wants what a stopped replica must not double: one mail for an order that lost its attempt, and each pass issued
 // once. A receipt that was being sent by the replica that stopped is sent again by another, as the same mail.
-func (o *ordeal) judgeOnce(ctx context.Context) error {
-	if o.config.StopPoint == "" || len(o.plan) > 0 {
+func (h *harness) checkOnce(ctx context.Context) error {
+	if h.config.StopPoint == "" || len(h.plan) > 0 {
 		return nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.cluster.File.Sandbox.MailLogURL, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.cluster.File.Sandbox.MailLogURL, nil)
 	if err != nil {
 		return err
 	}
@@ -188,12 +188,12 @@ func (o *ordeal) judgeOnce(ctx context.Context) error {
 			}
 		}
 	}
-	for id := range o.orphans {
+	for id := range h.orphans {
 		if count := mails["<receipt."+id+"@dayof>"]; count != 1 {
-			o.violated("receipt_is_sent_once", fmt.Sprintf("%d receipts of order %s were sent", count, id))
+			h.violated("receipt_is_sent_once", fmt.Sprintf("%d receipts of order %s were sent", count, id))
 		}
 	}
-	return o.onDatabase(ctx, "pass", func(pool *pgxpool.Pool) error {
+	return h.onDatabase(ctx, "pass", func(pool *pgxpool.Pool) error {
 		// Nobody changes a pass here but who voids it.
 		rows, err := pool.Query(ctx, `select format('pass %s is at revision %s', serial, revision) from passes
 			where revision > 1 and not coalesce((content->>'voided')::boolean, false)`)
@@ -201,7 +201,7 @@ func (o *ordeal) judgeOnce(ctx context.Context) error {
 			return fmt.Errorf("read revisions: %w", err)
 		}
 		anew, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		o.violated("pass_is_issued_once", anew...)
+		h.violated("pass_is_issued_once", anew...)
 		return err
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestPlan draws the same blows from the same seed, others from another, and as many as were asked for.
+// TestPlan draws the same injections from the same seed, others from another, and as many as were asked for.
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	c := Config{Seed: 7, Replicas: 2, Kills: 20, Freezes: 5, Faults: 10, DatabaseFailures: 3}
@@ -19,7 +19,7 @@ func TestPlan(t *testing.T) {
 	}
 	count := map[string]int{}
 	for _, b := range one {
-		count[string(b.deed)+" "+b.service]++
+		count[string(b.kind)+" "+b.service]++
 	}
 	for _, want := range []struct {
 		name  string
@@ -36,7 +36,7 @@ func TestPlan(t *testing.T) {
 		{"exhaust ", 1},
 	} {
 		if count[want.name] != want.count {
-			t.Errorf("%s: %d blows, want %d", want.name, count[want.name], want.count)
+			t.Errorf("%s: %d injections, want %d", want.name, count[want.name], want.count)
 		}
 	}
 }

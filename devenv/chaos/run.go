@@ -1,4 +1,4 @@
-// Package ordeal sells tickets through a system of processes while it kills, freezes and starves its parts, and then asks
+// Package chaos sells tickets through a system of processes while it kills, freezes and starves its parts, and then asks
 // whether the promise was kept: nobody is charged without a ticket or a refund, and nobody holds a valid ticket that the
 // ledger does not know. What it does follows from a seed, so that a failure can be brought about again.
 package chaos
@@ -17,12 +17,13 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/invariant"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 )
 
-// Config says how hard the ordeal is. Program is required.
+// Config says what a chaos test does to the system. Program is required.
 type Config struct {
 	Program  string // the dayof binary
 	Seed     uint64
@@ -42,8 +43,8 @@ type Config struct {
 	StopFor               time.Duration
 	// Patience is how long everything may take to come to an end once nothing is broken any more; 0 means 2 minutes.
 	Patience time.Duration
-	// AllHavePhones gives every buyer a phone, and half of them their money back later.
-	AllHavePhones bool
+	// AllHaveDevices gives every buyer a device, and half of them their money back later.
+	AllHaveDevices bool
 	// Settings are settings of the services, such as shortened times.
 	Settings map[string]string
 	// PostgresSettings are settings of the server; its data must survive a crash of the server, not of the machine.
@@ -51,7 +52,7 @@ type Config struct {
 	Log              io.Writer
 }
 
-// Report is what came of an ordeal.
+// Report is the outcome of a chaos test.
 type Report struct {
 	Seed       uint64
 	Paid       int // sales whose money was captured
@@ -64,11 +65,11 @@ type Report struct {
 	Recovery time.Duration
 	Killed   int
 	Frozen   int
-	// Orphans are walks whose walker fell, and OrphanWaitMax is the longest that one waited for the next walker.
+	// Orphans are fulfilment attempts whose replica died or stopped, and OrphanWaitMax is the longest that one waited for the next attempt.
 	Orphans       int
 	OrphanWaitMax time.Duration
-	Phones        int
-	Pushes        int // that reached a phone
+	Devices       int
+	Pushes        int // that reached a device
 }
 
 const (
@@ -77,7 +78,7 @@ const (
 	settlePoll = 200 * time.Millisecond
 )
 
-// Run starts a system, lets it suffer, and reports. An error means that the ordeal itself could not be held.
+// Run starts a system, sells under faults, and reports. An error means that the test itself could not be run.
 func Run(ctx context.Context, c Config) (Report, error) {
 	if c.Replicas == 0 {
 		c.Replicas = 2
@@ -96,111 +97,116 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err != nil {
 		return report, fmt.Errorf("start the cluster: %w", err)
 	}
-	o := &ordeal{
-		config: c, cluster: m, plan: newPlan(c), report: &report, fallen: make(chan struct{}),
-		phones: phones{all: map[string]*phone{}}, orphans: map[string]bool{},
+	h := &harness{
+		config: c, cluster: m, plan: newPlan(c), report: &report, down: make(chan struct{}),
+		devices: devices{all: map[string]*device{}}, orphans: map[string]bool{},
 	}
 	for n := range c.Replicas {
-		o.clients = append(o.clients, client.NewClient(m.ReplicaFile(n)))
+		h.clients = append(h.clients, client.NewClient(m.ReplicaFile(n)))
 	}
-	err = o.run(ctx)
+	err = h.run(ctx)
 	return report, errors.Join(err, m.Stop(ctx))
 }
 
-// ordeal is one run.
-type ordeal struct {
-	config  Config
-	cluster *cluster.Cluster
-	plan    []blow
-	clients []*client.Client // by replica
-	report  *Report
-	phones  phones
-	dealt   atomic.Int64 // blows
-	fallen  chan struct{}
+// harness is one run: the system under test and what is noted about it.
+type harness struct {
+	config   Config
+	cluster  *cluster.Cluster
+	plan     []injection
+	clients  []*client.Client // by replica
+	report   *Report
+	devices  devices
+	injected atomic.Int64 // injections
+	down     chan struct{}
 
-	mu      sync.Mutex      // of the log and of what follows
-	paid    []string        // orders whose money was captured
-	falls   []time.Time     // of replicas of checkoutsvc
-	orphans map[string]bool // orders that lost a walker
-	// unserved tells why buyers gave up.
+	mu       sync.Mutex      // of the log and of what follows
+	paid     []string        // orders whose money was captured
+	failures []time.Time     // of replicas of checkoutsvc
+	orphans  map[string]bool // orders whose fulfilment attempt was lost
+	// unserved says why buyers gave up.
 	unserved []string
 }
 
-func (o *ordeal) run(ctx context.Context) error {
-	variant, err := o.sell(ctx)
+func (h *harness) run(ctx context.Context) error {
+	variant, err := h.sell(ctx)
 	if err != nil {
 		return err
 	}
-	if err := o.keepHistory(ctx); err != nil {
+	if err := h.keepHistory(ctx); err != nil {
 		return fmt.Errorf("keep history: %w", err)
 	}
-	ringing, hangUp := context.WithCancel(ctx)
-	var ring sync.WaitGroup
-	ring.Go(func() { o.ring(ringing) })
-	defer ring.Wait()
-	defer hangUp()
-	if err := o.suffer(ctx, variant); err != nil {
+	pushing, stopPushing := context.WithCancel(ctx)
+	var handling sync.WaitGroup
+	handling.Go(func() { h.handlePushes(pushing) })
+	defer handling.Wait()
+	defer stopPushing()
+	if err := h.sellUnderFaults(ctx, variant); err != nil {
 		return err
 	}
-	o.cluster.Sandbox.Faults.ClearAll()
-	if o.config.CrashPoint != "" && o.armed() == "checkout" {
-		// It stays dead until another replica has taken its walks up and finished them.
-		o.wait(ctx, o.openWalks)
-		if err := o.cluster.Restart(ctx, o.armed(), 0); err != nil {
+	h.cluster.Sandbox.Faults.ClearAll()
+	if h.config.CrashPoint != "" && h.armed() == "checkout" {
+		// It stays dead until another replica has taken its orders up and finished them.
+		h.wait(ctx, h.openAttempts)
+		if err := h.cluster.Restart(ctx, h.armed(), 0); err != nil {
 			return err
 		}
 	}
-	o.report.OrdersEnded = o.wait(ctx, o.openOrders)
-	o.report.Recovery = o.wait(ctx, func(ctx context.Context) (string, error) { return o.witness().Left(ctx, o.paid[0], nil) })
-	return o.judge(ctx)
+	h.report.OrdersEnded = h.wait(ctx, h.openOrders)
+	watch, err := idle.NewWatch(ctx, h.witness())
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	h.report.Recovery = h.wait(ctx, func(ctx context.Context) (string, error) { return watch.Left(ctx, idle.Scope{}) })
+	return h.check(ctx)
 }
 
-// suffer makes all sales while things break.
-func (o *ordeal) suffer(ctx context.Context, variant *checkoutv1.Variant) error {
-	if o.config.aims() {
-		if err := o.arm(ctx); err != nil {
+// sellUnderFaults makes all sales while things break.
+func (h *harness) sellUnderFaults(ctx context.Context, variant *checkoutv1.Variant) error {
+	if h.config.aims() {
+		if err := h.arm(ctx); err != nil {
 			return err
 		}
 	}
 	chaos, stopChaos := context.WithCancel(ctx)
 	defer stopChaos()
 	var broken sync.WaitGroup
-	broken.Go(func() { o.breakThings(chaos) })
-	if o.config.aims() {
-		broken.Go(func() { o.supervise(chaos) })
+	broken.Go(func() { h.injectAll(chaos) })
+	if h.config.aims() {
+		broken.Go(func() { h.supervise(chaos) })
 	}
-	err := o.buyAll(ctx, variant)
-	if err == nil && o.config.aims() {
-		err = o.expectFall(ctx)
+	err := h.buyAll(ctx, variant)
+	if err == nil && h.config.aims() {
+		err = h.expectDown(ctx)
 	}
 	if err != nil {
 		stopChaos()
 	}
-	broken.Wait() // all of its blows, also when the sales were quicker
+	broken.Wait() // all of its injections, also when the sales were quicker
 	return err
 }
 
 // sell puts one variant on sale, with a ticket for everybody.
-func (o *ordeal) sell(ctx context.Context) (*checkoutv1.Variant, error) {
-	event, err := o.clients[0].Seed(ctx, o.cluster.Clock().Now())
+func (h *harness) sell(ctx context.Context) (*checkoutv1.Variant, error) {
+	event, err := h.clients[0].Seed(ctx, h.cluster.Clock().Now())
 	if err != nil {
 		return nil, fmt.Errorf("seed: %w", err)
 	}
-	return o.clients[0].CreateVariant(ctx, "ordeal", event.GetId(), "Ordeal", "Seat", int64(o.config.Sales)*2, &checkoutv1.VariantVersion{
+	return h.clients[0].CreateVariant(ctx, "chaos", event.GetId(), "Chaos", "Seat", int64(h.config.Sales)*2, &checkoutv1.VariantVersion{
 		Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 4900}, ApplicationFeeMinorUnits: 250, TaxMinorUnits: 320, TaxCountry: "DE", TaxKind: "vat",
 	})
 }
 
-func (o *ordeal) say(format string, args ...any) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	_, _ = fmt.Fprintf(o.config.Log, "%s "+format+"\n", append([]any{o.cluster.Clock().Now().Format("15:04:05.000")}, args...)...)
+func (h *harness) say(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, _ = fmt.Fprintf(h.config.Log, "%s "+format+"\n", append([]any{h.cluster.Clock().Now().Format("15:04:05.000")}, args...)...)
 }
 
 // wait polls until nothing is left and returns how long that took. What is left when time runs out is a violation.
-func (o *ordeal) wait(ctx context.Context, left func(ctx context.Context) (string, error)) time.Duration {
-	from := o.cluster.Clock().Now()
-	ctx, cancel := context.WithTimeout(ctx, o.config.Patience)
+func (h *harness) wait(ctx context.Context, left func(ctx context.Context) (string, error)) time.Duration {
+	from := h.cluster.Clock().Now()
+	ctx, cancel := context.WithTimeout(ctx, h.config.Patience)
 	defer cancel()
 	what := ""
 	for {
@@ -211,26 +217,26 @@ func (o *ordeal) wait(ctx context.Context, left func(ctx context.Context) (strin
 		case ctx.Err() == nil:
 			what = err.Error()
 		}
-		took := o.cluster.Clock().Now().Sub(from)
+		took := h.cluster.Clock().Now().Sub(from)
 		if err == nil && what == "" {
 			return took
 		}
 		select {
 		case <-ctx.Done():
-			o.violated("everything_ends", fmt.Sprintf("after %v there is still to do: %s", took.Round(time.Second), what))
+			h.violated("everything_ends", fmt.Sprintf("after %v there is still to do: %s", took.Round(time.Second), what))
 			return took
 		case <-time.After(settlePoll):
 		}
 	}
 }
 
-// openWalks says how many orders are in their walk.
-func (o *ordeal) openWalks(ctx context.Context) (left string, err error) {
-	err = o.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
+// openAttempts says how many orders are being fulfilled.
+func (h *harness) openAttempts(ctx context.Context) (left string, err error) {
+	err = h.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
 		var open int
 		err := pool.QueryRow(ctx, `select count(*) from orders where fulfilment in ('in_progress', 'ledger_blocked')`).Scan(&open)
 		if open > 0 {
-			left = fmt.Sprintf("%d orders are in their walk", open)
+			left = fmt.Sprintf("%d orders are being fulfilled", open)
 		}
 		return err
 	})
@@ -238,12 +244,12 @@ func (o *ordeal) openWalks(ctx context.Context) (left string, err error) {
 }
 
 // openOrders says which paid order has not ended.
-func (o *ordeal) openOrders(ctx context.Context) (string, error) {
-	if len(o.paid) == 0 {
+func (h *harness) openOrders(ctx context.Context) (string, error) {
+	if len(h.paid) == 0 {
 		return "", errors.New("nothing was paid")
 	}
-	for _, id := range o.paid {
-		details, err := o.witness().Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: id})
+	for _, id := range h.paid {
+		details, err := h.witness().Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: id})
 		if err != nil {
 			return "", err
 		}
@@ -262,38 +268,38 @@ func (o *ordeal) openOrders(ctx context.Context) (string, error) {
 }
 
 // witness is the replica that is asked for the truth: never the one that died for good.
-func (o *ordeal) witness() *client.Client { return o.clients[len(o.clients)-1] }
+func (h *harness) witness() *client.Client { return h.clients[len(h.clients)-1] }
 
-// judge counts the ends of all paid orders and checks the invariants.
-func (o *ordeal) judge(ctx context.Context) error {
-	o.report.Paid = len(o.paid)
-	for _, id := range o.paid {
-		details, err := o.witness().Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: id})
+// check counts the ends of all paid orders and checks the invariants.
+func (h *harness) check(ctx context.Context) error {
+	h.report.Paid = len(h.paid)
+	for _, id := range h.paid {
+		details, err := h.witness().Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: id})
 		if err != nil {
 			return fmt.Errorf("get order: %w", err)
 		}
 		switch details.GetOrder().GetFulfilmentState() {
 		case checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED:
-			o.report.Completed++
+			h.report.Completed++
 		case checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE:
-			o.report.Refunded++
+			h.report.Refunded++
 		default:
-			o.violated("paid_order_ends", "order "+id+" was paid and is "+client.Word(details.GetOrder().GetFulfilmentState()))
+			h.violated("paid_order_ends", "order "+id+" was paid and is "+client.Word(details.GetOrder().GetFulfilmentState()))
 		}
 	}
-	results, err := invariant.Run(ctx, o.cluster.ReplicaFile(o.config.Replicas-1))
+	results, err := invariant.Run(ctx, h.cluster.ReplicaFile(h.config.Replicas-1))
 	if err != nil {
 		return fmt.Errorf("check invariants: %w", err)
 	}
 	for _, r := range results {
-		o.violated(r.Name, r.Violations...)
+		h.violated(r.Name, r.Violations...)
 	}
-	return errors.Join(o.judgeHistory(ctx), o.judgeOrder(ctx), o.judgeOnce(ctx), o.judgePhones(ctx))
+	return errors.Join(h.checkHistory(ctx), h.checkOrder(ctx), h.checkOnce(ctx), h.checkDevices(ctx))
 }
 
 // violated notes what broke a rule.
-func (o *ordeal) violated(rule string, sentences ...string) {
+func (h *harness) violated(rule string, sentences ...string) {
 	for _, sentence := range sentences {
-		o.report.Violations = append(o.report.Violations, rule+": "+sentence)
+		h.report.Violations = append(h.report.Violations, rule+": "+sentence)
 	}
 }

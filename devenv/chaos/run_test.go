@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/chaos"
+	"github.com/dayof/dayof/devenv/crashpoint"
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/crash"
 )
 
-// program builds dayof as the ordeal's processes run it.
+// program builds dayof as the processes of a chaos test run it.
 func program(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "dayof")
@@ -25,39 +26,39 @@ func program(t *testing.T) string {
 	return path
 }
 
-// seed is that of DAYOF_ORDEAL_SEED, or a new one.
+// seed is that of DAYOF_CHAOS_SEED, or a new one.
 func seed(t *testing.T) uint64 {
 	t.Helper()
-	text := os.Getenv("DAYOF_ORDEAL_SEED")
+	text := os.Getenv("DAYOF_CHAOS_SEED")
 	if text == "" {
 		return rand.Uint64()
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		t.Fatalf("DAYOF_ORDEAL_SEED: %v", err)
+		t.Fatalf("DAYOF_CHAOS_SEED: %v", err)
 	}
 	return n
 }
 
-// TestOrdeal is a short one; `go run ./e2e/chaos` holds long ones.
-func TestOrdeal(t *testing.T) {
+// TestChaos is a short one; `go run ./e2e/chaos` holds long ones.
+func TestChaos(t *testing.T) {
 	t.Parallel()
 	dayof := program(t)
-	ordeals := map[string]chaos.Config{
+	tests := map[string]chaos.Config{
 		"kills, freezes and faults": {Kills: 3, Freezes: 1, Faults: 4},
 		"Postgres fails":            {DatabaseFailures: 3},
-		"die before tx 2":           {CrashPoint: crash.CheckoutWalkFinishing + ":3"},
-		"die after the posting":     {CrashPoint: crash.LedgerPosted + ":3"},
-		"stop before tx 2":          {StopPoint: crash.CheckoutWalkFinishing + ":3", StopFor: 20 * time.Second},
+		"die before tx 2":           {CrashPoint: crashpoint.Name(crash.CheckoutWalkFinishing) + ":3"},
+		"die after the posting":     {CrashPoint: crashpoint.Name(crash.LedgerPosted) + ":3"},
+		"stop before tx 2":          {StopPoint: crashpoint.Name(crash.CheckoutWalkFinishing) + ":3", StopFor: 20 * time.Second},
 	}
-	for name, c := range ordeals {
+	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // most of an ordeal is waiting
+			t.Parallel() // most of a test is waiting
 			c.Program, c.Seed, c.Sales, c.Buyers = dayof, seed(t), 24, 8
 			c.PostgresSettings, c.Log = pgtest.Settings(), t.Output()
 			c.PostgresSettings["synchronous_commit"] = "on" // what was committed survives a crash of the server
 			c.Settings = map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "2s"}
-			t.Logf("seed %d; repeat with DAYOF_ORDEAL_SEED=%d", c.Seed, c.Seed)
+			t.Logf("seed %d; repeat with DAYOF_CHAOS_SEED=%d", c.Seed, c.Seed)
 			r, err := chaos.Run(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)

@@ -118,9 +118,14 @@ func (s Stripe) Load(ctx context.Context, id, account string, body json.RawMessa
 	return err
 }
 
-// Idle tells whether no webhook is on its way any more; withheld ones do not count.
-func (s Stripe) Idle(ctx context.Context) (bool, error) {
-	body, err := s.Control(ctx, http.MethodGet, "/_sandbox/idle", nil)
+// Idle tells whether no webhook is on its way any more, of all or of those about some payment intents; withheld ones do
+// not count.
+func (s Stripe) Idle(ctx context.Context, intentIDs ...string) (bool, error) {
+	path := "/_sandbox/idle"
+	if len(intentIDs) > 0 {
+		path += "?" + url.Values{"payment_intent": intentIDs}.Encode()
+	}
+	body, err := s.Control(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return false, err
 	}

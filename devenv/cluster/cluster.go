@@ -20,9 +20,10 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/stripe"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/server"
 )
 
-// Config says how a mesh runs. The zero value runs one replica of each service on free ports, with all data in a temporary
+// Config says how a cluster runs. The zero value runs one replica of each service on free ports, with all data in a temporary
 // directory that Stop removes.
 type Config struct {
 	DataDir  string // keeps databases, secrets and Stripe's state; "" is a temporary directory
@@ -35,7 +36,7 @@ type Config struct {
 	// Program is the dayof program: each replica then runs as a process of its own (`dayof serve`). Empty runs all in this
 	// process.
 	Program string
-	// Settings are settings of services that go before the environment and before what the mesh makes up.
+	// Settings are settings of services that go before the environment and before what the cluster makes up.
 	Settings map[string]string
 	// PostgresSettings are settings of the embedded server, such as fsync=off for tests.
 	PostgresSettings map[string]string
@@ -65,7 +66,7 @@ type Cluster struct {
 	failed     chan error // of a part that ended by itself
 }
 
-// Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the mesh by
+// Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the cluster by
 // Stop.
 func Start(ctx context.Context, c Config) (*Cluster, error) {
 	if c.Logger == nil {
@@ -80,7 +81,7 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 	c.Replicas = max(c.Replicas, 1)
 	m := &Cluster{
 		config: c, listeners: map[string][]net.Listener{}, replicas: map[string][]*replica{}, processes: map[string][]*process{},
-		failed: make(chan error, 2*len(client.Services)*c.Replicas),
+		failed: make(chan error, 2*len(server.Services())*c.Replicas),
 	}
 	if err := m.start(ctx); err != nil {
 		return nil, errors.Join(err, m.Stop(ctx))
@@ -158,7 +159,7 @@ func (m *Cluster) listen(ctx context.Context) error {
 	if err := open("console", m.port(0)); err != nil {
 		return err
 	}
-	for i, service := range client.Services {
+	for i, service := range server.Services() {
 		for n := range m.config.Replicas {
 			port := 0
 			if n == 0 {
@@ -183,7 +184,7 @@ func (m *Cluster) startPostgres(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range append([]string{"sandbox_ledger"}, client.Services...) {
+	for _, name := range append([]string{"sandbox_ledger"}, server.Services()...) {
 		if err := m.Postgres.CreateDatabase(ctx, m.database(name)); err != nil {
 			return err
 		}
@@ -228,7 +229,7 @@ func (m *Cluster) startSandbox(ctx context.Context) (err error) {
 func (m *Cluster) Failed() <-chan error { return m.failed }
 
 // Stop drains the services, callers before those they call, then ends the sandbox and the database. All that is temporary
-// is removed. It may be called on a mesh that has only begun to start.
+// is removed. It may be called on a cluster that has only begun to start.
 func (m *Cluster) Stop(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
@@ -272,7 +273,7 @@ func (m *Cluster) stopPostgres(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	if m.temporary && m.config.Getenv("DAYOF_DATABASE_URL") != "" {
-		for _, name := range append([]string{"sandbox_ledger"}, client.Services...) {
+		for _, name := range append([]string{"sandbox_ledger"}, server.Services()...) {
 			errs = append(errs, m.dropDatabase(ctx, m.database(name)))
 		}
 	}

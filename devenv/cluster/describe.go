@@ -30,7 +30,7 @@ func (m *Cluster) describe() {
 			FaultsURL:   m.Sandbox.ControlURL + sandbox.FaultsPath,
 		},
 	}
-	for _, service := range client.Services {
+	for _, service := range server.Services() {
 		m.File.DatabaseURLs[service] = m.Postgres.URL(m.database(service))
 		m.File.MetricsURLs[service] = address(service) + "/metrics"
 	}
@@ -47,7 +47,7 @@ func (m *Cluster) settings(n int) func(string) string {
 	}
 }
 
-// settingsOf are those settings that the mesh makes up or was given.
+// settingsOf are those settings that the cluster makes up or was given.
 func (m *Cluster) settingsOf(n int) map[string]string {
 	made := map[string]string{
 		"DAYOF_OPERATOR_TOKEN":            m.secrets.OperatorToken,
@@ -67,7 +67,7 @@ func (m *Cluster) settingsOf(n int) map[string]string {
 		"DAYOF_WEBHOOK_ACCOUNT_SECRETS":   m.secrets.StripeWebhookSecret,
 		"DAYOF_WEBHOOK_CONNECT_SECRETS":   m.secrets.StripeConnectSecret,
 	}
-	for _, service := range client.Services {
+	for _, service := range server.Services() {
 		made[server.SettingPrefix(service)+"DATABASE_URL"] = m.File.DatabaseURLs[service]
 		made[server.SettingPrefix(service)+"URL"] = m.address(service, n)
 	}

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -193,7 +192,7 @@ func (m *Cluster) awaitProcess(ctx context.Context, service string, n int) error
 // startProcesses runs all replicas as processes.
 func (m *Cluster) startProcesses(ctx context.Context) error {
 	for n := range m.config.Replicas {
-		for _, service := range client.Services {
+		for _, service := range server.Services() {
 			p, err := m.startProcess(ctx, service, n, m.listeners[service][n])
 			if p != nil {
 				m.processes[service] = append(m.processes[service], p)
@@ -204,7 +203,7 @@ func (m *Cluster) startProcesses(ctx context.Context) error {
 		}
 	}
 	for n := range m.config.Replicas {
-		for _, service := range client.Services {
+		for _, service := range server.Services() {
 			if err := m.awaitProcess(ctx, service, n); err != nil {
 				return err
 			}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -39,7 +38,7 @@ func (m *Cluster) startServices(ctx context.Context) {
 	background := context.WithoutCancel(ctx)
 	for n := range m.config.Replicas {
 		getenv := m.settings(n)
-		for _, service := range client.Services {
+		for _, service := range server.Services() {
 			m.replicas[service] = append(m.replicas[service], m.run(background, service, getenv, m.listeners[service][n]))
 		}
 	}
@@ -68,7 +67,7 @@ func (m *Cluster) run(ctx context.Context, service string, getenv func(string) s
 func (m *Cluster) awaitHealth(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, fmt.Errorf("not all services serve within %v", healthTimeout))
 	defer cancel()
-	for _, service := range client.Services {
+	for _, service := range server.Services() {
 		for _, r := range m.replicas[service] {
 			for !healthy(ctx, r.url) {
 				select {

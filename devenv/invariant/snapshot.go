@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/server"
 )
 
 // snapshot is what was read of the whole system, effects before causes: tickets and orders first, then the ledger, then
@@ -72,7 +73,7 @@ func takeSnapshot(ctx context.Context, f client.File) (*snapshot, error) {
 }
 
 func (s *snapshot) read(ctx context.Context, f client.File) error {
-	for _, service := range client.Services {
+	for _, service := range server.Services() {
 		pool, err := openReadOnly(ctx, f.DatabaseURLs[service])
 		if err != nil {
 			return fmt.Errorf("database of %s: %w", service, err)

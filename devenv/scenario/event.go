@@ -19,7 +19,7 @@ type event struct {
 	created int64
 }
 
-// head is what every event tells of itself. A thin event has no data, and a time in words.
+// head is what every event says about itself. A thin event has no data, and a time in words.
 type head struct {
 	ID      string          `json:"id"`
 	Account string          `json:"account"`
@@ -51,21 +51,24 @@ func isID(text string) bool {
 	})
 }
 
-// names maps the ids of a story to those of this run of it.
+// names maps the ids of a scenario to those of this run of it.
 type names map[string]string
 
 // newNames maps the order and the intent to ours and gives every other id found in the bodies a suffix.
-func newNames(bodies [][]byte, s Story, orderID, intentID, suffix string) (names, error) {
-	n := names{s.PaymentIntent: intentID}
-	if s.OrderID != "" {
-		n[s.OrderID] = orderID
+func newNames(bodies [][]byte, s Scenario, orderID, intentID, suffix string) (names, error) {
+	n := names{}
+	if s.hasSale() {
+		n[s.PaymentIntent] = intentID
+		if s.OrderID != "" {
+			n[s.OrderID] = orderID
+		}
 	}
 	for _, body := range bodies {
 		var value any
 		if err := json.Unmarshal(body, &value); err != nil {
 			return nil, fmt.Errorf("read event: %w", err)
 		}
-		walk(value, func(text string) {
+		visitStrings(value, func(text string) {
 			if _, known := n[text]; !known && isID(text) {
 				n[text] = text + suffix
 			}
@@ -74,19 +77,19 @@ func newNames(bodies [][]byte, s Story, orderID, intentID, suffix string) (names
 	return n, nil
 }
 
-// walk visits every string of a JSON value, keys too.
-func walk(value any, visit func(string)) {
+// visitStrings visits every string of a JSON value, keys too.
+func visitStrings(value any, visit func(string)) {
 	switch v := value.(type) {
 	case string:
 		visit(v)
 	case []any:
 		for _, element := range v {
-			walk(element, visit)
+			visitStrings(element, visit)
 		}
 	case map[string]any:
 		for key, element := range v {
 			visit(key)
-			walk(element, visit)
+			visitStrings(element, visit)
 		}
 	}
 }
@@ -133,7 +136,7 @@ func (n names) value(v any) any {
 	return v
 }
 
-// object is the latest state of something at Stripe that the events of a story show.
+// object is the latest state of something at Stripe that the events of a scenario show.
 type object struct {
 	id      string
 	kind    string
@@ -142,7 +145,7 @@ type object struct {
 }
 
 // finalObjects returns every object as the latest event shows it, in order of first appearance. Events of one second are
-// told apart by their place in the story. Objects inside of objects count too: the balance transactions of a dispute.
+// told apart by their place in the scenario. Objects inside of objects count too: the balance transactions of a dispute.
 func finalObjects(bodies [][]byte) ([]object, error) {
 	type shown struct {
 		at      int64

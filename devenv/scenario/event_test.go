@@ -14,15 +14,15 @@ const (
 	ourIntent = "pi_ours"
 )
 
-func load(t *testing.T, key string) (Story, [][]byte) {
+func load(t *testing.T, key string) (Scenario, [][]byte) {
 	t.Helper()
 	all, err := Load("testdata/stories.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(all, func(s Story) bool { return s.Key == key })
+	i := slices.IndexFunc(all, func(s Scenario) bool { return s.Key == key })
 	if i < 0 {
-		t.Fatalf("no story %s", key)
+		t.Fatalf("no scenario %s", key)
 	}
 	bodies, err := all[i].bodies("testdata")
 	if err != nil {
@@ -49,13 +49,13 @@ func TestNames(t *testing.T) {
 			for i, body := range bodies {
 				text := mapped.replacer().Replace(string(body))
 				if strings.Contains(text, s.OrderID) || strings.Contains(text, s.PaymentIntent) {
-					t.Errorf("%s still names the story's order or intent", s.Files[i])
+					t.Errorf("%s still names the scenario's order or intent", s.Files[i])
 				}
 				var value any
 				if err := json.Unmarshal([]byte(text), &value); err != nil {
 					t.Fatal(err)
 				}
-				walk(value, func(word string) {
+				visitStrings(value, func(word string) {
 					if isID(word) && word != ourIntent && !strings.HasSuffix(word, "RUN1") {
 						t.Errorf("%s: the id %s is not of this run", s.Files[i], word)
 					}
@@ -128,7 +128,7 @@ func TestQuantity(t *testing.T) {
 	for key, want := range map[string]int64{"a1": 2, "a": 2, "b": 1, "c": 1} {
 		s, _ := load(t, key)
 		if got := s.quantity(); got != want {
-			t.Errorf("story %s buys %d tickets, want %d", key, got, want)
+			t.Errorf("scenario %s buys %d tickets, want %d", key, got, want)
 		}
 	}
 }

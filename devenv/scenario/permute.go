@@ -11,26 +11,27 @@ import (
 	"sync/atomic"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/idle"
 )
 
-// Run is one replay of a story in a certain order of delivery.
+// Run is one replay of a scenario in a certain order of delivery.
 type Run struct {
-	Story Story
-	Way   string
-	// Order are the places of the story's events in the order of delivery. A negative place, -1-i, is the twin of event i: the
-	// same change told by a second event of another id, as Stripe does now and then.
+	Scenario Scenario
+	Way      string
+	// Order are the places of the scenario's events in the order of delivery. A negative place, -1-i, is the twin of event i: the
+	// same change reported by a second event of another id, as Stripe does now and then.
 	Order  []int
 	AtOnce bool // all at the same time
 }
 
-// Runs are the ways to tell a story of which each must end the same: in every order, or in most different ones made
-// from seed where there are more; the same with every event told twice, once by its twin; and all at once, doubled.
-func Runs(s Story, most int, seed uint64) []Run {
+// Runs are the ways to deliver a scenario of which each must end the same: in every order, or in most different ones made
+// from seed where there are more; the same with every event delivered twice, once as its twin; and all at once, doubled.
+func Runs(s Scenario, most int, seed uint64) []Run {
 	random := rand.New(rand.NewPCG(seed, uint64(len(s.Files))))
 	var runs []Run
 	orders := permutations(len(s.Files), most, random)
 	for i, order := range orders {
-		runs = append(runs, Run{Story: s, Way: fmt.Sprintf("order %v", order), Order: order})
+		runs = append(runs, Run{Scenario: s, Way: fmt.Sprintf("order %v", order), Order: order})
 		doubled := slices.Clone(order)
 		for _, event := range order {
 			twin := event
@@ -40,9 +41,9 @@ func Runs(s Story, most int, seed uint64) []Run {
 			doubled = append(doubled, twin)
 		}
 		random.Shuffle(len(doubled), func(i, j int) { doubled[i], doubled[j] = doubled[j], doubled[i] })
-		runs = append(runs, Run{Story: s, Way: fmt.Sprintf("doubled %v", doubled), Order: doubled})
+		runs = append(runs, Run{Scenario: s, Way: fmt.Sprintf("doubled %v", doubled), Order: doubled})
 		if i%10 == 0 {
-			runs = append(runs, Run{Story: s, Way: fmt.Sprintf("at once %v", doubled), Order: doubled, AtOnce: true})
+			runs = append(runs, Run{Scenario: s, Way: fmt.Sprintf("at once %v", doubled), Order: doubled, AtOnce: true})
 		}
 	}
 	return runs
@@ -99,47 +100,47 @@ func (r Run) arranged(events []event) []event {
 }
 
 // ReplayAll plays many runs side by side and returns their results in the same order. Their events go out in step: the
-// next one of all runs when the last one of all was taken, so that each order of delivery is the order of processing
+// next one of all runs when the last one of all was tried, so that each order of delivery is the order of processing
 // too. Deliveries take turns with the clients, one for each replica.
-func ReplayAll(ctx context.Context, clients []*client.Client, watch *Watch, runs []Run, o Options, parallel int) ([]Result, error) {
+func ReplayAll(ctx context.Context, clients []*client.Client, watch *idle.Watch, runs []Run, o Options, parallel int) ([]Result, error) {
 	results := make([]Result, len(runs))
 	events := make([][]event, len(runs))
 	mapped := make([]names, len(runs))
 	errs := make([]error, len(runs))
 	system := clients[0]
 	sideBySide(parallel, len(runs), func(i int) {
-		results[i] = Result{Key: runs[i].Story.Key, Differences: []Difference{}, NotCompared: []string{}, Answers: map[string]int{}}
-		events[i], mapped[i], errs[i] = results[i].begin(ctx, system, runs[i].Story, o)
+		results[i] = Result{Key: runs[i].Scenario.Key, Differences: []Difference{}, NotCompared: []string{}, Answers: map[string]int{}}
+		events[i], mapped[i], errs[i] = results[i].begin(ctx, system, runs[i].Scenario, o)
 	})
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	for step := 0; ; step++ {
-		var told atomic.Bool
+		var delivered atomic.Bool
 		sideBySide(parallel, len(runs), func(i int) {
 			due := runs[i].due(events[i], step)
 			if len(due) == 0 {
 				return
 			}
-			told.Store(true)
+			delivered.Store(true)
 			errs[i] = results[i].deliver(ctx, clients[(i+step)%len(clients)], due, Options{Clock: o.Clock, AtOnce: true})
 		})
 		if err := errors.Join(errs...); err != nil {
 			return nil, err
 		}
-		if !told.Load() {
+		if !delivered.Load() {
 			break
 		}
-		if err := watch.Taken(ctx); err != nil {
+		if err := watch.AwaitTried(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if err := watch.Rest(ctx); err != nil {
+	if err := watch.Await(ctx, idle.Scope{}); err != nil {
 		return nil, err
 	}
 	sideBySide(parallel, len(runs), func(i int) {
 		r := &results[i]
-		if err := r.end(ctx, system, runs[i].Story, events[i], mapped[i]); err != nil {
+		if err := r.end(ctx, system, runs[i].Scenario, events[i], mapped[i]); err != nil {
 			r.Error = err.Error()
 		}
 		r.Passed = r.Error == "" && len(r.Differences) == 0
@@ -147,7 +148,7 @@ func ReplayAll(ctx context.Context, clients []*client.Client, watch *Watch, runs
 	return results, nil
 }
 
-// due are the events that a run tells in a step.
+// due are the events that a run delivers in a step.
 func (r Run) due(events []event, step int) []event {
 	arranged := r.arranged(events)
 	switch {

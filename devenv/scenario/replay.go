@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,21 +14,19 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/idle"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
-	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
-	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
-	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
 const (
-	// idleTimeout is how long a story may take to come to rest after its last event.
+	// idleTimeout is for how long there may be something left to do after a scenario's last event.
 	idleTimeout = 60 * time.Second
-	idlePoll    = 100 * time.Millisecond
-	// storyCapacity is the stock of the variants that stories buy from; they are used again by later runs.
-	storyCapacity = 1_000_000
+	holdPoll    = 100 * time.Millisecond
+	// variantCapacity is the stock of the variants that scenarios buy from; they are used again by later runs.
+	variantCapacity = 1_000_000
 	// suffixLength keeps ids of one run apart from those of all others: 32^12.
 	suffixLength = 12
 )
@@ -37,14 +34,14 @@ const (
 // Options say how events are delivered.
 type Options struct {
 	Events  string // folder of the event files
-	Shuffle bool   // in an order made from Seed, instead of the story's
+	Shuffle bool   // in an order made from Seed, instead of the scenario's
 	Seed    uint64
 	Double  bool // every event twice
 	AtOnce  bool // all at the same time
 	Clock   clock.Clock
 }
 
-// Result is one story's replay.
+// Result is one scenario's replay.
 type Result struct {
 	Key         string         `json:"key"`
 	Passed      bool           `json:"passed"`
@@ -57,9 +54,9 @@ type Result struct {
 	Error       string         `json:"error,omitempty"` // why there is no end state
 }
 
-// Replay plays one story against a running dayof and compares its end with what the story expects. It never fails as a
+// Replay plays one scenario against a running dayof and compares its end with what the scenario expects. It never fails as a
 // whole: what went wrong is in the result.
-func Replay(ctx context.Context, system *client.Client, s Story, o Options) Result {
+func Replay(ctx context.Context, system *client.Client, s Scenario, o Options) Result {
 	r := Result{Key: s.Key, Differences: []Difference{}, NotCompared: []string{}, Answers: map[string]int{}}
 	if err := r.replay(ctx, system, s, o); err != nil {
 		r.Error = err.Error()
@@ -69,7 +66,7 @@ func Replay(ctx context.Context, system *client.Client, s Story, o Options) Resu
 	return r
 }
 
-func (r *Result) replay(ctx context.Context, system *client.Client, s Story, o Options) error {
+func (r *Result) replay(ctx context.Context, system *client.Client, s Scenario, o Options) error {
 	events, mapped, err := r.begin(ctx, system, s, o)
 	if err != nil {
 		return err
@@ -77,14 +74,14 @@ func (r *Result) replay(ctx context.Context, system *client.Client, s Story, o O
 	if err := r.deliver(ctx, system, arrange(events, o), o); err != nil {
 		return err
 	}
-	if r.Left, err = awaitRest(ctx, system, r.OrderID, eventIDs(events)); err != nil {
+	if r.Left, err = awaitIdle(ctx, system, r.scope(s, events)); err != nil {
 		return err
 	}
 	return r.end(ctx, system, s, events, mapped)
 }
 
-// begin starts the story's order and makes Stripe what it is in the end.
-func (r *Result) begin(ctx context.Context, system *client.Client, s Story, o Options) ([]event, names, error) {
+// begin starts the scenario's order, if it has one, and makes Stripe what it is in the end.
+func (r *Result) begin(ctx context.Context, system *client.Client, s Scenario, o Options) ([]event, names, error) {
 	bodies, err := s.bodies(o.Events)
 	if err != nil {
 		return nil, nil, err
@@ -93,9 +90,11 @@ func (r *Result) begin(ctx context.Context, system *client.Client, s Story, o Op
 	if err != nil {
 		return nil, nil, err
 	}
-	cart, err := startOrder(ctx, system, s, o.Clock.Now())
-	if err != nil {
-		return nil, nil, err
+	var cart client.Cart
+	if s.hasSale() {
+		if cart, err = startOrder(ctx, system, s, o.Clock.Now()); err != nil {
+			return nil, nil, err
+		}
 	}
 	r.OrderID = cart.OrderID
 	suffix := client.NewKey()[:suffixLength]
@@ -111,7 +110,7 @@ func (r *Result) begin(ctx context.Context, system *client.Client, s Story, o Op
 }
 
 // end compares where the story ended with what it expects.
-func (r *Result) end(ctx context.Context, system *client.Client, s Story, events []event, mapped names) (err error) {
+func (r *Result) end(ctx context.Context, system *client.Client, s Scenario, events []event, mapped names) (err error) {
 	if r.EndState, err = endState(ctx, system, r.OrderID, int(s.quantity()), events); err != nil {
 		return err
 	}
@@ -120,9 +119,9 @@ func (r *Result) end(ctx context.Context, system *client.Client, s Story, events
 	return err
 }
 
-// startOrder starts a checkout of the story's amount: its quantity of tickets at an equal price, and where the amount does
+// startOrder starts a checkout of the scenario's amount: its quantity of tickets at an equal price, and where the amount does
 // not divide, one ticket that costs the rest more.
-func startOrder(ctx context.Context, system *client.Client, s Story, now time.Time) (client.Cart, error) {
+func startOrder(ctx context.Context, system *client.Client, s Scenario, now time.Time) (client.Cart, error) {
 	event, err := system.Seed(ctx, now)
 	if err != nil {
 		return client.Cart{}, err
@@ -141,11 +140,11 @@ func startOrder(ctx context.Context, system *client.Client, s Story, now time.Ti
 		if count == 0 {
 			continue
 		}
-		key, capacity := "stories", int64(storyCapacity)
+		key, capacity := "scenarios", int64(variantCapacity)
 		if s.SoldOut {
-			key, capacity = "stories/"+client.NewKey(), count // its own, so that they can be gone
+			key, capacity = "scenarios/"+client.NewKey(), count // its own, so that they can be gone
 		}
-		variant, err := storyVariant(ctx, system, key, event.GetId(), strings.ToUpper(s.Currency), each, capacity)
+		variant, err := newVariant(ctx, system, key, event.GetId(), strings.ToUpper(s.Currency), each, capacity)
 		if err != nil {
 			return client.Cart{}, err
 		}
@@ -185,13 +184,13 @@ func endHold(ctx context.Context, system *client.Client, cart client.Cart) error
 		select {
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("let the hold end: %w", context.Cause(ctx)), err)
-		case <-time.After(idlePoll):
+		case <-time.After(holdPoll):
 		}
 	}
 }
 
-func storyVariant(ctx context.Context, system *client.Client, key, eventID, currency string, price, capacity int64) (string, error) {
-	variant, err := system.CreateVariant(ctx, key, eventID, "Story "+currency, strconv.FormatInt(price, 10), capacity,
+func newVariant(ctx context.Context, system *client.Client, key, eventID, currency string, price, capacity int64) (string, error) {
+	variant, err := system.CreateVariant(ctx, key, eventID, "Scenario "+currency, strconv.FormatInt(price, 10), capacity,
 		&checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: currency, MinorUnits: price}})
 	if err != nil {
 		return "", fmt.Errorf("create a variant of %d %s: %w", price, currency, err)
@@ -225,7 +224,7 @@ func prepare(ctx context.Context, system *client.Client, bodies [][]byte, mapped
 	return events, nil
 }
 
-// loadObjects loads the resources that a story has besides those in its events.
+// loadObjects loads the resources that a scenario has besides those in its events.
 func loadObjects(ctx context.Context, system *client.Client, bodies [][]byte, mapped names) error {
 	replacer := mapped.replacer()
 	for _, body := range bodies {
@@ -300,112 +299,27 @@ func eventIDs(events []event) []string {
 	return ids
 }
 
-// awaitRest waits until nothing is left to do, and says what is left when that takes too long.
-func awaitRest(ctx context.Context, system *client.Client, orderID string, eventIDs []string) (string, error) {
+// scope is what is waited for: the scenario's order and events, and nobody else's.
+func (r *Result) scope(s Scenario, events []event) idle.Scope {
+	scope := idle.Scope{Events: eventIDs(events), Deferred: s.deferred()}
+	if r.OrderID != "" {
+		scope.Orders = []string{r.OrderID}
+	}
+	return scope
+}
+
+// awaitIdle waits until nothing is left to do, and says what is left when that takes too long.
+func awaitIdle(ctx context.Context, system *client.Client, scope idle.Scope) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, idleTimeout)
 	defer cancel()
-	for {
-		left, err := system.Left(ctx, orderID, eventIDs)
-		if err == nil && left == "" {
-			return "", nil
-		}
-		select {
-		case <-ctx.Done():
-			if left == "" {
-				return "", cmp.Or(err, context.Cause(ctx))
-			}
-			return left, nil
-		case <-time.After(idlePoll):
-		}
-	}
-}
-
-func endState(ctx context.Context, system *client.Client, orderID string, quantity int, events []event) (EndState, error) {
-	order, err := system.Order(ctx, orderID)
+	watch, err := idle.NewWatch(ctx, system)
 	if err != nil {
-		return EndState{}, err
+		return "", err
 	}
-	out := EndState{
-		Order: order.PaymentState, Tickets: map[string]int{}, Captured: order.Payment.CapturedMinorUnits,
-		Refunded: order.Payment.RefundedMinorUnits, Hold: order.HoldState, Payouts: map[string]string{},
-		LedgerPostings: len(order.Postings), IssuedTimes: issuedTimes(max(len(order.Tickets), len(order.Passes)), quantity),
-		Events: map[string]int{}, Reasons: []string{},
+	defer watch.Close()
+	err = watch.Await(ctx, scope)
+	if left, ok := errors.AsType[idle.LeftError](err); ok {
+		return left.Left, nil
 	}
-	for _, t := range order.Tickets {
-		out.Tickets[t.State]++
-	}
-	for _, refund := range order.Payment.Refunds {
-		if refund.StripeRefundID != "" {
-			out.RefundIDs++
-		}
-	}
-	for _, d := range order.Payment.Disputes {
-		out.Dispute = d.Status
-		out.DisputeFee += d.FeeMinorUnits
-	}
-	if out.LedgerNetOfSale, err = netOfSale(order.Postings); err != nil {
-		return out, err
-	}
-	items, err := system.Operations.ListReviewCases(ctx, &checkoutv1.ListReviewCasesRequest{OrderId: orderID, IncludeResolved: true})
-	if err != nil {
-		return out, err
-	}
-	out.ReviewCase = len(items.GetItems()) > 0
-	if err := out.readInbox(ctx, system, events); err != nil {
-		return out, err
-	}
-	return out, out.readPayouts(ctx, system, events)
-}
-
-// readInbox counts what became of the story's events.
-func (s *EndState) readInbox(ctx context.Context, system *client.Client, events []event) error {
-	s.Recorded = true
-	for _, e := range events {
-		endpoint := "account"
-		if e.account != "" {
-			endpoint = "connect"
-		}
-		res, err := system.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: endpoint, EventId: e.id})
-		if problem.Reason(err) == "WEBHOOK_EVENT_NOT_FOUND" {
-			s.Recorded = false
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		s.Events[client.Word(res.GetEvent().GetState())]++
-		if reason := res.GetEvent().GetError(); reason != "" && !slices.Contains(s.Reasons, reason) {
-			s.Reasons = append(s.Reasons, reason)
-		}
-	}
-	return nil
-}
-
-// readPayouts asks the books about the payouts that the story tells of.
-func (s *EndState) readPayouts(ctx context.Context, system *client.Client, events []event) error {
-	for _, e := range events {
-		_, h, err := newEvent(e.body)
-		if err != nil {
-			return err
-		}
-		var payout struct {
-			ID     string `json:"id"`
-			Object string `json:"object"`
-		}
-		if json.Unmarshal(h.Data.Object, &payout) != nil || payout.Object != "payout" {
-			continue
-		}
-		for _, fact := range []struct{ reference, state string }{
-			{"payout:" + payout.ID, "paid"}, {"payout-fail:" + payout.ID, "failed"},
-		} {
-			_, err := system.Statements.GetEntry(ctx, &ledgerv1.GetEntryRequest{Reference: fact.reference})
-			switch {
-			case err == nil:
-				s.Payouts[payout.ID] = fact.state
-			case problem.Reason(err) != "ENTRY_NOT_FOUND":
-				return err
-			}
-		}
-	}
-	return nil
+	return "", err
 }

@@ -1,11 +1,11 @@
-// Command ordeal sells tickets through two replicas of each service as processes while it kills, freezes and starves them,
-// then checks every invariant. The seed that it prints brings the same blows about again.
+// Command chaos sells tickets through two replicas of each service as processes while it kills, freezes and starves them,
+// then checks every invariant. The seed that it prints brings the same injections about again.
 //
 //	go run ./e2e/chaos [-seed N] [-runs N] [-sales 200] [-kills 20] [-freezes 5] [-faults 10] [-database-failures 3]
 //	go run ./e2e/chaos -crash-points        die at every named crash point, one run each
 //	go run ./e2e/chaos -stop-points         stop for 20 s at every one instead
 //	go run ./e2e/chaos -crash-point NAME    one of them; also -stop-point NAME
-//	go run ./e2e/chaos -planted             plants bugs and wants each to be caught, three times of three
+//	go run ./e2e/chaos -mutations           builds known bugs in and wants each to be caught, three times of three
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/chaos"
-	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/devenv/crashpoint"
 )
 
 func main() { os.Exit(program()) }
@@ -33,7 +33,7 @@ func program() int {
 	defer stop()
 	failed, err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "ordeal:", err)
+		fmt.Fprintln(os.Stderr, "chaos:", err)
 	}
 	if err != nil || failed {
 		return 1
@@ -46,28 +46,28 @@ const stopTime = 20 * time.Second
 
 // options are what the command line says.
 type options struct {
-	config              chaos.Config
-	runs                int
-	crashPoints         bool
-	stopPoints, planted bool
-	crashPoint          string
-	stopPoint           string
-	only                string
+	config                chaos.Config
+	runs                  int
+	crashPoints           bool
+	stopPoints, mutations bool
+	crashPoint            string
+	stopPoint             string
+	only                  string
 }
 
 func parse(args []string, out io.Writer) (options, error) {
 	o := options{config: chaos.Config{
 		Log: out, Replicas: 2, StopFor: stopTime, Settings: map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "2s"},
 	}}
-	flags := flag.NewFlagSet("ordeal", flag.ContinueOnError)
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.Uint64Var(&o.config.Seed, "seed", rand.Uint64(), "of the first run")
-	flags.IntVar(&o.runs, "runs", 1, "runs, each with the next seed; of each planted bug 3 unless set")
+	flags.IntVar(&o.runs, "runs", 1, "runs, each with the next seed; of each mutation 3 unless set")
 	flags.BoolVar(&o.crashPoints, "crash-points", false, "die at every named crash point instead")
 	flags.StringVar(&o.crashPoint, "crash-point", "", "die at this crash point instead")
 	flags.BoolVar(&o.stopPoints, "stop-points", false, "stop at every named crash point instead")
 	flags.StringVar(&o.stopPoint, "stop-point", "", "stop at this crash point instead")
-	flags.BoolVar(&o.planted, "planted", false, "plant bugs instead, each of which must be caught")
-	flags.StringVar(&o.only, "only", "", "plant only the bug of this name")
+	flags.BoolVar(&o.mutations, "mutations", false, "build known bugs in instead, each of which must be caught")
+	flags.StringVar(&o.only, "only", "", "only the mutation of this name")
 	flags.StringVar(&o.config.Program, "program", "", "dayof binary; built when empty")
 	flags.IntVar(&o.config.Sales, "sales", 200, "sales in a run")
 	flags.IntVar(&o.config.Buyers, "buyers", 200, "buyers at once")
@@ -87,11 +87,11 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 	if err != nil {
 		return true, err
 	}
-	if o.planted {
-		return plantAll(ctx, o, out)
+	if o.mutations {
+		return testMutations(ctx, o, out)
 	}
 	if o.config.Program == "" {
-		dir, err := os.MkdirTemp("", "dayof-ordeal-*")
+		dir, err := os.MkdirTemp("", "dayof-chaos-*")
 		if err != nil {
 			return true, err
 		}
@@ -151,16 +151,16 @@ func (o options) configs() []chaos.Config {
 func chosen(all bool, one string) []string {
 	switch {
 	case all:
-		return crash.Points()
+		return crashpoint.Names()
 	case one != "":
 		return []string{one}
 	}
 	return nil
 }
 
-// once holds one ordeal and tells what came of it.
+// once runs one chaos test and prints its outcome.
 func once(ctx context.Context, c chaos.Config, out io.Writer) (failed bool, err error) {
-	r, took, err := hold(ctx, c)
+	r, took, err := chaosRun(ctx, c)
 	if err != nil {
 		return true, fmt.Errorf("seed %d %s: %w", c.Seed, c.CrashPoint+c.StopPoint, err)
 	}
@@ -171,7 +171,7 @@ func once(ctx context.Context, c chaos.Config, out io.Writer) (failed bool, err 
 	return len(r.Violations) > 0, nil
 }
 
-func hold(ctx context.Context, c chaos.Config) (chaos.Report, time.Duration, error) {
+func chaosRun(ctx context.Context, c chaos.Config) (chaos.Report, time.Duration, error) {
 	began := clockNow()
 	r, err := chaos.Run(ctx, c)
 	return r, clockNow().Sub(began).Round(time.Second), err
@@ -182,7 +182,7 @@ func describe(r chaos.Report) string {
 		fmt.Sprintf("%d paid", r.Paid), fmt.Sprintf("%d completed", r.Completed), fmt.Sprintf("%d given up", r.Refunded),
 		fmt.Sprintf("%d killed", r.Killed), fmt.Sprintf("%d frozen", r.Frozen),
 		fmt.Sprintf("%d orphans taken up within %v", r.Orphans, r.OrphanWaitMax.Round(100*time.Millisecond)),
-		fmt.Sprintf("%d pushes to %d phones", r.Pushes, r.Phones),
+		fmt.Sprintf("%d pushes to %d devices", r.Pushes, r.Devices),
 		fmt.Sprintf("orders ended in %v, all in %v", r.OrdersEnded.Round(100*time.Millisecond), r.Recovery.Round(100*time.Millisecond)),
 		fmt.Sprintf("%d violations", len(r.Violations)),
 	}, ", ")

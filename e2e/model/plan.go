@@ -10,9 +10,9 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/invariant"
 	"github.com/dayof/dayof/devenv/pgtest"
-	"github.com/dayof/dayof/devenv/scenario"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
@@ -81,7 +81,7 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 		return err
 	}
 	defer pool.Close()
-	watch, err := scenario.NewWatch(ctx, system)
+	watch, err := idle.NewWatch(ctx, system)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 }
 
 // playBatch plays histories side by side, waits until nothing is left to do, and checks everything.
-func (p plan) playBatch(ctx context.Context, on *player, watch *scenario.Watch, from, count int, sum *tally) error {
+func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from, count int, sum *tally) error {
 	began := p.clock.Now()
 	batch := make([]*played, count)
 	errs := make([]error, count)
@@ -108,7 +108,7 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *scenario.Watch, 
 	}
 	rest, cancel := context.WithTimeout(ctx, restTimeout)
 	defer cancel()
-	restErr := watch.Rest(rest)
+	restErr := watch.Await(rest, idle.Scope{})
 	before := sum.violations
 	for i, o := range batch {
 		sum.count(o)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/invariant"
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/devenv/scenario"
@@ -65,12 +66,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // load reads all stories, those of the command line only.
-func (p plan) load() ([]scenario.Story, error) {
+func (p plan) load() ([]scenario.Scenario, error) {
 	files, err := filepath.Glob(filepath.Join(p.events, "*.json"))
 	if err != nil {
 		return nil, err
 	}
-	var all []scenario.Story
+	var all []scenario.Scenario
 	for _, file := range files {
 		some, err := scenario.Load(file)
 		if err != nil {
@@ -80,7 +81,7 @@ func (p plan) load() ([]scenario.Story, error) {
 	}
 	if p.only != "" {
 		keys := strings.Split(p.only, ",")
-		all = slices.DeleteFunc(all, func(s scenario.Story) bool { return !slices.Contains(keys, s.Key) })
+		all = slices.DeleteFunc(all, func(s scenario.Scenario) bool { return !slices.Contains(keys, s.Key) })
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no stories in %s", p.events)
@@ -127,8 +128,8 @@ func (p plan) run(ctx context.Context) (err error) {
 const batchTimeout = 10 * time.Minute
 
 // tell plays all stories in all their ways, so many runs in step.
-func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario.Story) (told, failed int, err error) {
-	watch, err := scenario.NewWatch(ctx, clients[0])
+func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario.Scenario) (told, failed int, err error) {
+	watch, err := idle.NewWatch(ctx, clients[0])
 	if err != nil {
 		return 0, 0, err
 	}
@@ -155,7 +156,7 @@ func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario
 			}
 		}
 		told, failed = told+len(results), failed+bad
-		fmt.Fprintf(p.out, "%d of %d runs, %s to %s: %d failed, %v\n", told, len(runs), batch[0].Story.Key, batch[len(batch)-1].Story.Key, bad,
+		fmt.Fprintf(p.out, "%d of %d runs, %s to %s: %d failed, %v\n", told, len(runs), batch[0].Scenario.Key, batch[len(batch)-1].Scenario.Key, bad,
 			p.clock.Now().Sub(began).Round(100*time.Millisecond))
 	}
 	return told, failed, nil

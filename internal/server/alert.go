@@ -14,7 +14,7 @@ import (
 // alertTimeout bounds the delivery of one alert.
 const alertTimeout = 10 * time.Second
 
-// postedAlert is an alert as it is posted. Kind and subject tell incidents apart: a receiver may see one twice.
+// postedAlert is an alert as it is posted. Kind and subject identify an incident: a receiver may get the same one twice.
 type postedAlert struct {
 	ID           int64          `json:"id"`
 	Kind         string         `json:"kind"`

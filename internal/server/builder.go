@@ -1,14 +1,20 @@
 package server
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dayof/dayof/checkoutsvc"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/ledgersvc"
@@ -25,79 +31,123 @@ const (
 	webhookPort  = consolePort + 4
 )
 
+// deps is what a service is built from.
+type deps struct {
+	common   common
+	pool     *pgxpool.Pool
+	clock    clock.Clock
+	logger   *slog.Logger
+	registry *prometheus.Registry
+}
+
+// builder says how a service is made. load declares all of its settings on the loader and returns what makes the service
+// from them, which is called once they are known to be right.
+type builder struct {
+	name    string
+	port    int // of its default address
+	migrate func(ctx context.Context, pool *pgxpool.Pool) error
+	load    func(l *config.Loader) func(d deps) (service, error)
+}
+
+// builders are those of all services, in the order in which settings and ports list them.
+func builders() []builder {
+	return []builder{checkoutBuilder(), passBuilder(), ledgerBuilder(), webhookBuilder()}
+}
+
+// drainOrder lists the services so that each stands before those that it calls.
+func drainOrder() []string { return []string{"webhook", "checkout", "pass", "ledger"} }
+
+// Services are the short names of the services, in the order in which settings and ports list them.
+func Services() []string {
+	var names []string
+	for _, b := range builders() {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+func builderOf(name string) (builder, error) {
+	for _, b := range builders() {
+		if b.name == name {
+			return b, nil
+		}
+	}
+	return builder{}, fmt.Errorf("no such service: %s; one of %v", name, Services())
+}
+
 // peer is the setting that says where another service is.
 func peer(l *config.Loader, name, def string) string {
 	return l.URL(SettingPrefix(name)+"URL", def, "base URL of "+name+"svc")
 }
 
-// peerTimeout bounds a call of checkoutsvc that has no deadline of its own; a walk has one.
+// peerTimeout bounds a call of checkoutsvc that has no deadline of its own; a fulfilment attempt has one.
 const peerTimeout = 6 * time.Second
 
-// settlementTimeout bounds a page of what orders know of money.
+// settlementTimeout bounds a call for one page of settlement lines.
 const settlementTimeout = 30 * time.Second
 
 // dialPeer returns a client for another service, which knows us by our name and token.
-func dialPeer[C any](e environment, self, baseURL string, timeout time.Duration, newClient func(connect.HTTPClient, string, ...connect.ClientOption) C) C {
+func dialPeer[C any](d deps, self, baseURL string, timeout time.Duration, newClient func(connect.HTTPClient, string, ...connect.ClientOption) C) C {
 	client, options := rpc.Dial(rpc.DialConfig{
-		BaseURL: baseURL, Name: self, Token: e.common.operatorToken(), Timeout: timeout, Logger: e.logger,
+		BaseURL: baseURL, Name: self, Token: d.common.operatorToken(), Timeout: timeout, Logger: d.logger,
 	})
 	return newClient(client, baseURL, options...)
 }
 
-func checkoutRecipe() recipe {
-	return recipe{
+func checkoutBuilder() builder {
+	return builder{
 		name: "checkout", port: checkoutPort, migrate: checkoutsvc.Migrate,
-		load: func(l *config.Loader) func(environment) (member, error) {
+		load: func(l *config.Loader) func(deps) (service, error) {
 			c := checkoutsvc.LoadConfig(l)
 			passURL := peer(l, "pass", "http://127.0.0.1:8290")
 			ledgerURL := peer(l, "ledger", "http://127.0.0.1:8291")
-			return func(e environment) (member, error) {
+			return func(d deps) (service, error) {
 				s, err := checkoutsvc.New(checkoutsvc.Deps{
 					Config: c,
-					Pool:   e.pool,
-					Passes: dialPeer(e, "checkoutsvc", passURL, peerTimeout, passv1connect.NewPassServiceClient),
-					Ledger: dialPeer(e, "checkoutsvc", ledgerURL, peerTimeout, ledgerv1connect.NewLedgerServiceClient),
-					Clock:  e.clock, Logger: e.logger, SendAlert: alertSender(e.common.alertURL),
+					Pool:   d.pool,
+					Passes: dialPeer(d, "checkoutsvc", passURL, peerTimeout, passv1connect.NewPassServiceClient),
+					Ledger: dialPeer(d, "checkoutsvc", ledgerURL, peerTimeout, ledgerv1connect.NewLedgerServiceClient),
+					Clock:  d.clock, Logger: d.logger, SendAlert: alertSender(d.common.alertURL),
 				})
 				if err != nil {
-					return member{}, err
+					return service{}, err
 				}
-				return member{policy: checkoutsvc.Policy(), handlers: s.Handlers, start: s.Start, stop: s.Stop}, nil
+				return service{policy: checkoutsvc.Policy(), handlers: s.Handlers, start: s.Start, stop: s.Stop}, nil
 			}
 		},
 	}
 }
 
-func passRecipe() recipe {
-	return recipe{
+func passBuilder() builder {
+	return builder{
 		name: "pass", port: passPort, migrate: passsvc.Migrate,
-		load: func(l *config.Loader) func(environment) (member, error) {
+		load: func(l *config.Loader) func(deps) (service, error) {
 			c := passsvc.LoadConfig(l)
-			return func(e environment) (member, error) {
+			return func(d deps) (service, error) {
 				s, err := passsvc.New(c, passsvc.Deps{
-					Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
+					Pool: d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
 				})
 				if err != nil {
-					return member{}, err
+					return service{}, err
 				}
-				return member{policy: passsvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop}, nil
+				return service{policy: passsvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop}, nil
 			}
 		},
 	}
 }
 
-func ledgerRecipe() recipe {
-	return recipe{
+func ledgerBuilder() builder {
+	return builder{
 		name: "ledger", port: ledgerPort, migrate: ledgersvc.Migrate,
-		load: func(l *config.Loader) func(environment) (member, error) {
+		load: func(l *config.Loader) func(deps) (service, error) {
 			c := ledgersvc.LoadConfig(l)
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
-			return func(e environment) (member, error) {
+			return func(d deps) (service, error) {
 				s := ledgersvc.New(c, ledgersvc.Dependencies{
-					Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
-					Orders: dialPeer(e, "ledgersvc", checkoutURL, settlementTimeout, checkoutv1connect.NewSettlementServiceClient),
+					Pool: d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
+					Orders: dialPeer(d, "ledgersvc", checkoutURL, settlementTimeout, checkoutv1connect.NewSettlementServiceClient),
 				})
-				return member{
+				return service{
 					policy: ledgersvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start,
 					stop: s.Stop,
 				}, nil
@@ -106,26 +156,26 @@ func ledgerRecipe() recipe {
 	}
 }
 
-func webhookRecipe() recipe {
-	return recipe{
+func webhookBuilder() builder {
+	return builder{
 		name: "webhook", port: webhookPort, migrate: webhooksvc.Migrate,
-		load: func(l *config.Loader) func(environment) (member, error) {
+		load: func(l *config.Loader) func(deps) (service, error) {
 			c := webhooksvc.LoadConfig(l)
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			ledgerURL := peer(l, "ledger", "http://127.0.0.1:8291")
-			return func(e environment) (member, error) {
+			return func(d deps) (service, error) {
 				s, err := webhooksvc.New(c, webhooksvc.Deps{
-					Pool:     e.pool,
-					Payments: dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewPaymentServiceClient),
-					Accounts: dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewAccountServiceClient),
-					Desk:     dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewOperationsServiceClient),
-					Ledger:   dialPeer(e, "webhooksvc", ledgerURL, webhooksvc.CallTimeout, ledgerv1connect.NewLedgerServiceClient),
-					Clock:    e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
+					Pool:     d.pool,
+					Payments: dialPeer(d, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewPaymentServiceClient),
+					Accounts: dialPeer(d, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewAccountServiceClient),
+					Desk:     dialPeer(d, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewOperationsServiceClient),
+					Ledger:   dialPeer(d, "webhooksvc", ledgerURL, webhooksvc.CallTimeout, ledgerv1connect.NewLedgerServiceClient),
+					Clock:    d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
 				})
 				if err != nil {
-					return member{}, err
+					return service{}, err
 				}
-				return member{policy: webhooksvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop}, nil
+				return service{policy: webhooksvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop}, nil
 			}
 		},
 	}

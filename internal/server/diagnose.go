@@ -16,7 +16,7 @@ import (
 // ours, so a small difference harms nothing; webhook signatures are refused at 5 minutes.
 const clockSkewMax = 2 * time.Second
 
-// Finding is something that a diagnosis looked at.
+// Finding is one thing that a diagnosis examined.
 type Finding struct {
 	Service string `json:"service"`
 	Name    string `json:"name"`
@@ -24,16 +24,16 @@ type Finding struct {
 	Detail  string `json:"detail"` // never a value of a secret
 }
 
-// Diagnose looks at what a service would start with: its settings, whether its secrets are there, its database, how far
-// that is migrated, and the clocks. databaseURL goes before the setting when it is not empty.
+// Diagnose examines what a service would start with: its settings, whether its secrets are there, its database, how far
+// that is migrated, and the clocks. databaseURL takes precedence over the setting when it is not empty.
 func Diagnose(ctx context.Context, name, databaseURL string, getenv func(string) string, clk clock.Clock) ([]Finding, error) {
-	r, err := recipeOf(name)
+	b, err := builderOf(name)
 	if err != nil {
 		return nil, err
 	}
 	loader := config.New(getenv)
-	c := loadCommon(loader, r)
-	r.load(loader)
+	c := loadCommon(loader, b)
+	b.load(loader)
 	var findings []Finding
 	add := func(ok bool, subject, format string, args ...any) {
 		findings = append(findings, Finding{Service: name, Name: subject, OK: ok, Detail: fmt.Sprintf(format, args...)})
@@ -43,7 +43,7 @@ func Diagnose(ctx context.Context, name, databaseURL string, getenv func(string)
 	}
 	if databaseURL == "" {
 		databaseURL = c.databaseURL
-		if err := errors.Join(loader.Err(), c.check(name)); err != nil {
+		if err := errors.Join(loader.Err(), c.check()); err != nil {
 			add(false, "settings", "%s", err)
 		}
 	}

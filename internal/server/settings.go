@@ -1,14 +1,94 @@
 package server
 
 import (
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
 // SettingPrefix is what the names of a service's own settings begin with.
 func SettingPrefix(service string) string { return "DAYOF_" + strings.ToUpper(service) + "_" }
+
+// common are the settings that every service has.
+type common struct {
+	listen         string
+	databaseURL    string
+	databaseConns  int
+	operatorTokens []config.Secret
+	corsOrigins    []string
+	certificate    string
+	key            string
+	alertURL       string
+	drainTimeout   time.Duration
+	maxInFlight    int
+}
+
+// loadCommon declares the settings that every service has. Secrets and the database have no default.
+func loadCommon(l *config.Loader, b builder) common {
+	return common{
+		listen:      l.String(SettingPrefix(b.name)+"LISTEN", fmt.Sprintf("127.0.0.1:%d", b.port), "host:port to listen on"),
+		databaseURL: loadDatabaseURL(l, b.name),
+		databaseConns: l.Int("DAYOF_DATABASE_CONNECTIONS", 16,
+			"connections to the database, per replica; background jobs and calls share them"),
+		operatorTokens: l.SecretListRequired("DAYOF_OPERATOR_TOKEN",
+			"bearer tokens of staff and of our own services, comma separated; the first is sent, all are accepted"),
+		corsOrigins: splitList(l.String("DAYOF_CORS_ORIGINS", "",
+			"browser origins that may call the services, comma separated, such as https://shop.example; empty allows none")),
+		certificate: l.String("DAYOF_TLS_CERT_FILE", "", "PEM file of the server's certificate chain; empty serves without TLS"),
+		key:         l.String("DAYOF_TLS_KEY_FILE", "", "PEM file of the certificate's key"),
+		alertURL:    l.URL("DAYOF_ALERT_URL", "", "where alerts are posted to as JSON; empty keeps them as rows"),
+		drainTimeout: l.Duration("DAYOF_DRAIN_TIMEOUT", 10*time.Second,
+			"how long calls in flight may take to finish after SIGTERM"),
+		maxInFlight: l.Int("DAYOF_MAX_IN_FLIGHT", 1024, "calls served at once before others are refused with resource_exhausted"),
+	}
+}
+
+func loadDatabaseURL(l *config.Loader, service string) string {
+	return l.SecretRequired(SettingPrefix(service)+"DATABASE_URL", "URL of the service's own Postgres database").Reveal()
+}
+
+// check finds settings that contradict each other.
+func (c common) check() error {
+	if (c.certificate == "") != (c.key == "") {
+		return errors.New("DAYOF_TLS_CERT_FILE and DAYOF_TLS_KEY_FILE are set both or not at all")
+	}
+	return nil
+}
+
+func (c common) tlsConfig() (*tls.Config, error) {
+	if c.certificate == "" {
+		return nil, nil //nolint:nilnil // no TLS
+	}
+	pair, err := tls.LoadX509KeyPair(c.certificate, c.key)
+	if err != nil {
+		return nil, fmt.Errorf("read TLS certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// operatorToken is the one that calls to our other services carry.
+func (c common) operatorToken() config.Secret { return c.operatorTokens[0] }
+
+// Settings returns the settings of a service, and whether each is set, in the order of their use.
+func Settings(service string, getenv func(string) string) ([]config.Setting, error) {
+	b, err := builderOf(service)
+	if err != nil {
+		return nil, err
+	}
+	return settingsOf(b, getenv), nil
+}
+
+func settingsOf(b builder, getenv func(string) string) []config.Setting {
+	loader := config.New(getenv)
+	loadCommon(loader, b)
+	b.load(loader)
+	return loader.Settings()
+}
 
 func splitList(text string) []string {
 	var out []string
@@ -23,9 +103,9 @@ func splitList(text string) []string {
 // testPrefix begins the names of settings of tests.
 const testPrefix = "DAYOF_TEST_"
 
-// elsewhere are settings that no service reads, but `dayof` itself and the embedded Postgres.
+// elsewhere are settings that no service reads, but its program, `dayof up` and the embedded Postgres.
 func elsewhere() []string {
-	return []string{"DAYOF_LOG_LEVEL", "DAYOF_DATABASE_URL", "DAYOF_POSTGRES_BIN", "DAYOF_POSTGRES_REPOSITORY"}
+	return []string{logLevelSetting, "DAYOF_DATABASE_URL", "DAYOF_POSTGRES_BIN", "DAYOF_POSTGRES_REPOSITORY"}
 }
 
 // withoutOthers drops what is a setting of another service or of another program from environ, so that all of them may
@@ -35,12 +115,8 @@ func withoutOthers(environ []string, own []config.Setting) []string {
 	for _, name := range elsewhere() {
 		known[name] = true
 	}
-	for _, service := range Services {
-		settings, err := Settings(service, func(string) string { return "" })
-		if err != nil {
-			continue // Services and recipes name the same services
-		}
-		for _, s := range settings {
+	for _, b := range builders() {
+		for _, s := range settingsOf(b, func(string) string { return "" }) {
 			known[s.Name], known[s.Name+"_FILE"] = true, true
 		}
 	}

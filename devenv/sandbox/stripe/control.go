@@ -156,7 +156,9 @@ func (s *Server) controlResend(r *request) (any, *apiError) {
 	return ev, nil
 }
 
-func (s *Server) controlIdle(*request) (any, *apiError) { return s.deliverer.idle(), nil }
+func (s *Server) controlIdle(r *request) (any, *apiError) {
+	return s.deliverer.idle(r.http.URL.Query()["payment_intent"]...), nil
+}
 
 func (s *Server) controlRequests(*request) (any, *apiError) { return s.log.all(), nil }
 

@@ -84,7 +84,8 @@ type deliverer struct {
 	endpoints []Endpoint
 	queue     []delivery
 	inFlight  int
-	scheduled int // retries, delayed deliveries and late fees that wait for their timer
+	scheduled int            // retries, delayed deliveries and late fees that wait for their timer
+	pending   map[string]int // deliveries that are not concluded, by the payment intent of their event
 	withheld  []delivery
 	intents   map[string]bool // payment intents whose events are withheld
 	stopped   bool
@@ -97,7 +98,7 @@ func newDeliverer(s *Server, cfg Delivery, seed uint64) *deliverer {
 	cfg.RetryMax = cmp.Or(cfg.RetryMax, 30*time.Second)
 	cfg.AttemptsMax = cmp.Or(cfg.AttemptsMax, 15)
 	d := &deliverer{
-		s: s, cfg: cfg, intents: make(map[string]bool),
+		s: s, cfg: cfg, intents: make(map[string]bool), pending: make(map[string]int),
 		random: mathrand.New(mathrand.NewPCG(seed, 1)),
 		client: &http.Client{
 			Timeout:       cfg.Timeout,
@@ -159,6 +160,7 @@ func (d *deliverer) admit(dl delivery, settings Settings) {
 		copies = 2
 	}
 	for range copies {
+		d.pending[dl.event.intent]++
 		if settings.ShuffleMS > 0 {
 			d.after(time.Duration(d.random.IntN(settings.ShuffleMS+1))*time.Millisecond, func() { d.push(dl) })
 			continue
@@ -222,19 +224,30 @@ func (d *deliverer) work() {
 		}
 		d.mu.Unlock()
 		dl.attempt++
+		again := false
 		if i < 0 {
 			d.conclude(dl, deliveryDropped, 0, nil)
 		} else {
-			d.try(dl, endpoint)
+			again = d.try(dl, endpoint)
 		}
 		d.mu.Lock()
 		d.inFlight--
+		if !again {
+			d.settle(dl.event.intent)
+		}
 		d.mu.Unlock()
 	}
 }
 
-// try makes one attempt. Anything but a 2xx answer is a failure, redirects included.
-func (d *deliverer) try(dl delivery, endpoint Endpoint) {
+// settle counts a delivery about an intent as concluded. The mutex is held.
+func (d *deliverer) settle(intent string) {
+	if d.pending[intent]--; d.pending[intent] == 0 {
+		delete(d.pending, intent)
+	}
+}
+
+// try makes one attempt and tells whether there will be another. Anything but a 2xx answer is a failure, redirects included.
+func (d *deliverer) try(dl delivery, endpoint Endpoint) (again bool) {
 	status, err := d.post(dl.event, endpoint)
 	switch {
 	case err == nil && status >= 200 && status < 300:
@@ -249,7 +262,9 @@ func (d *deliverer) try(dl delivery, endpoint Endpoint) {
 		wait = wait/2 + time.Duration(d.random.Int64N(int64(wait/2)+1))
 		d.after(wait, func() { d.push(dl) })
 		d.mu.Unlock()
+		return true
 	}
+	return false
 }
 
 // post signs and sends one event. Each attempt has a signature of its own time.
@@ -335,11 +350,20 @@ type idleState struct {
 	Withheld  int  `json:"withheld"`
 }
 
-func (d *deliverer) idle() idleState {
+// idle counts what is to do. Whether that is nothing is told of everything, or of the events about some intents alone: of
+// these, a fee that is not known yet is no event.
+func (d *deliverer) idle(intents ...string) idleState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	open := len(d.queue) + d.inFlight + d.scheduled
+	if len(intents) > 0 {
+		open = 0
+		for _, intent := range intents {
+			open += d.pending[intent]
+		}
+	}
 	return idleState{
-		Idle:   len(d.queue)+d.inFlight+d.scheduled == 0,
+		Idle:   open == 0,
 		Queued: len(d.queue), InFlight: d.inFlight, Scheduled: d.scheduled, Withheld: len(d.withheld),
 	}
 }

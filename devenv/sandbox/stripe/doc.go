@@ -15,7 +15,8 @@
 //	POST webhooks/withhold                {payment_intent?}: keep back the events of one intent, or all
 //	POST webhooks/release                 {payment_intent?, drop?}: send (or drop) what was kept back -> {released}
 //	POST events/{id}/resend               send one event once more
-//	GET  idle                             {idle, queued, in_flight, scheduled, withheld}; idle ignores what is withheld
+//	GET  idle                             {idle, queued, in_flight, scheduled, withheld}; idle ignores what is withheld, and
+//	                                      with ?payment_intent=ID (repeatable) all that is about other intents
 //	GET, DELETE requests                  API calls, newest last: time, idempotency key, status, replayed...
 //	GET  deliveries                       attempts to deliver, newest last: event, endpoint, attempt, status, outcome
 //	GET  events?payment_intent=&type=     events as they were made, newest last

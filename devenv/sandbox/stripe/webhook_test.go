@@ -147,9 +147,12 @@ func TestWebhook(t *testing.T) {
 			now.Add(-1)
 		}))
 		t.Cleanup(busy.Close)
+		quiet := sb.newIntent()
+		sb.settled()
 		sb.controlRaw("PUT", "webhook_endpoints", []stripe.Endpoint{{URL: busy.URL, Secret: accountSecret}}, 200)
+		last := quiet
 		for range 10 {
-			sb.newIntent()
+			last = sb.newIntent()
 		}
 		for range 3 {
 			<-arrived
@@ -157,8 +160,16 @@ func TestWebhook(t *testing.T) {
 		if idle := sb.control("GET", "idle", nil, 200); idle["in_flight"] != float64(3) || idle["queued"] != float64(7) || idle["idle"] != false {
 			t.Errorf("idle: %v", idle)
 		}
+		for query, want := range map[string]bool{quiet.ID: true, last.ID: false, quiet.ID + "&payment_intent=" + last.ID: false} {
+			if idle := sb.control("GET", "idle?payment_intent="+query, nil, 200); idle["idle"] != want {
+				t.Errorf("idle of %s: %v", query, idle)
+			}
+		}
 		close(leave)
 		sb.settled()
+		if idle := sb.control("GET", "idle?payment_intent="+last.ID, nil, 200); idle["idle"] != true {
+			t.Errorf("idle in the end: %v", idle)
+		}
 		if most.Load() != 3 {
 			t.Errorf("%d deliveries at the same time", most.Load())
 		}

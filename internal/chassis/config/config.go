@@ -166,12 +166,24 @@ func (l *Loader) SecretRequired(name, doc string) Secret {
 // SecretList returns the comma-separated secrets of NAME or NAME_FILE, so that
 // an old and a new one are both accepted during a rotation.
 func (l *Loader) SecretList(name, doc string) []Secret {
-	text, _ := l.secret(Setting{Name: name, Kind: KindSecretList, Doc: doc})
+	return l.secretList(Setting{Name: name, Kind: KindSecretList, Doc: doc})
+}
+
+// SecretListRequired is SecretList, but the absence of any secret is a problem.
+func (l *Loader) SecretListRequired(name, doc string) []Secret {
+	return l.secretList(Setting{Name: name, Kind: KindSecretList, Doc: doc, Required: true})
+}
+
+func (l *Loader) secretList(s Setting) []Secret {
+	text, _ := l.secret(s)
 	var secrets []Secret
 	for part := range strings.SplitSeq(text, ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			secrets = append(secrets, NewSecret(part))
 		}
+	}
+	if s.Required && text != "" && len(secrets) == 0 {
+		l.problem("%s is required and names no secret: %s", s.Name, s.Doc)
 	}
 	return secrets
 }

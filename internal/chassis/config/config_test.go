@@ -55,6 +55,7 @@ func TestLoader(t *testing.T) {
 		l := loader(map[string]string{
 			"DAYOF_WAIT": "soon", "DAYOF_BACK": "-1s", "DAYOF_COUNT": "many", "DAYOF_FAST": "maybe", "DAYOF_URL": "//user:geheim@host",
 			"DAYOF_BOTH": "geheim", "DAYOF_BOTH_FILE": empty, "DAYOF_EMPTY_FILE": empty, "DAYOF_GONE_FILE": "/nowhere/geheim-free",
+			"DAYOF_COMMAS": " ,,",
 		})
 		l.Duration("DAYOF_WAIT", 0, "")
 		l.Duration("DAYOF_BACK", 0, "")
@@ -67,6 +68,8 @@ func TestLoader(t *testing.T) {
 		l.SecretRequired("DAYOF_KEY", "the key")
 		l.StringRequired("DAYOF_CITY", "where")
 		l.URLRequired("DAYOF_LEDGER_URL", "the books")
+		l.SecretListRequired("DAYOF_KEYS", "the keys")
+		l.SecretListRequired("DAYOF_COMMAS", "more keys")
 		l.Strict([]string{"DAYOF_WAIT=soon", "DAYOF_WAYT=1s", "DAYOF_EMPTY_FILE=" + empty, "PATH=/bin", "DAYOF_CITY_FILE=x"})
 		err := l.Err()
 		if err == nil {
@@ -77,6 +80,7 @@ func TestLoader(t *testing.T) {
 			`DAYOF_WAIT: "soon"`, `DAYOF_BACK: "-1s"`, `DAYOF_COUNT: "many"`, `DAYOF_FAST: "maybe"`, "DAYOF_URL: not an absolute URL",
 			"DAYOF_BOTH and DAYOF_BOTH_FILE are both set", "DAYOF_EMPTY_FILE: ", "DAYOF_GONE_FILE: ",
 			"DAYOF_KEY (or DAYOF_KEY_FILE) is required: the key", "DAYOF_CITY is required: where", "DAYOF_LEDGER_URL is required: the books",
+			"DAYOF_KEYS (or DAYOF_KEYS_FILE) is required: the keys", "DAYOF_COMMAS is required and names no secret: more keys",
 			"DAYOF_WAYT: no such setting", "DAYOF_CITY_FILE: no such setting",
 		}
 		if len(problems) != len(want) {

@@ -1,111 +1,50 @@
-// Package crash kills the process at a named point, as kill -9 would, or stops it there, as SIGSTOP would, so that tests
-// can look at what is left behind.
+// Package crash marks the instants at which a crash leaves the most behind.
 //
-// It is a debug setting: nothing happens unless Arm was called with a point, which `dayof serve` does only when
-// DAYOF_DEBUG_CRASH_POINT is set, and a build with the tag dayof_production cannot be armed at all.
+// A service calls At where it has done one thing and not the next. Nothing happens there: this package can neither end
+// nor stop a process, and production links nothing that can. Tests give it a hook that does, see devenv/crashpoint.
 package crash
 
-import (
-	"errors"
-	"fmt"
-	"os"
-	"os/signal"
-	"slices"
-	"strconv"
-	"strings"
-	"sync/atomic"
-	"syscall"
-)
+import "sync/atomic"
+
+// Point is one such instant. Points have no names here, so that none is part of the production binary.
+type Point uint8
 
 // The points, each named by the service, what it does, and what has just been done.
 const (
-	CheckoutStartWritten  = "checkout/start/written"  // order, hold and intent row are committed, Stripe is not asked
-	CheckoutStartAsked    = "checkout/start/asked"    // Stripe has made the intent, its id is not written
-	CheckoutWalkBegun     = "checkout/walk/begun"     // tx 1 is committed
-	CheckoutWalkIssued    = "checkout/walk/issued"    // the passes are issued
-	CheckoutWalkPosted    = "checkout/walk/posted"    // the sale is posted
-	CheckoutWalkFinishing = "checkout/walk/finishing" // both are done, tx 2 has not begun
-	CheckoutWalkWritten   = "checkout/walk/written"   // tx 2 is written and not committed
-	CheckoutWalkFinished  = "checkout/walk/finished"  // tx 2 is committed, nobody is answered
-	CheckoutRefundSent    = "checkout/refund/sent"    // Stripe has made the refund, its id is not written
-	CheckoutReceiptSent   = "checkout/receipt/sent"   // the mail server has the receipt, that is not written
-	WebhookStored         = "webhook/inbox/stored"    // the event is committed, Stripe is not answered
-	WebhookCalled         = "webhook/job/called"      // the RPC has answered, the outcome is not written
-	LedgerPosted          = "ledger/post/posted"      // the ledger has the entry, our copy is not written
-	LedgerCopied          = "ledger/post/copied"      // our copy is written, nobody is answered
-	PassIssued            = "pass/issue/written"      // the passes are committed, nobody is answered
-	PassRevised           = "pass/revise/written"     // a revision and its pushes are written and not committed
-	PassPushed            = "pass/push/sent"          // APNs has taken pushes, that is not written
+	CheckoutStartWritten  Point = iota + 1 // order, hold and intent row are committed, Stripe is not asked
+	CheckoutStartAsked                     // Stripe has made the intent, its id is not written
+	CheckoutWalkBegun                      // tx 1 is committed
+	CheckoutWalkIssued                     // the passes are issued
+	CheckoutWalkPosted                     // the sale is posted
+	CheckoutWalkFinishing                  // both are done, tx 2 has not begun
+	CheckoutWalkWritten                    // tx 2 is written and not committed
+	CheckoutWalkFinished                   // tx 2 is committed, nobody is answered
+	CheckoutRefundSent                     // Stripe has made the refund, its id is not written
+	CheckoutReceiptSent                    // the mail server has the receipt, that is not written
+	WebhookStored                          // the event is committed, Stripe is not answered
+	WebhookCalled                          // the RPC has answered, the outcome is not written
+	LedgerPosted                           // the ledger has the entry, our copy is not written
+	LedgerCopied                           // our copy is written, nobody is answered
+	PassIssued                             // the passes are committed, nobody is answered
+	PassRevised                            // a revision and its pushes are written and not committed
+	PassPushed                             // APNs has taken pushes, that is not written
 )
 
-// Points lists all points.
-func Points() []string {
-	return []string{
-		CheckoutStartWritten, CheckoutStartAsked, CheckoutWalkBegun, CheckoutWalkIssued, CheckoutWalkPosted, CheckoutWalkFinishing,
-		CheckoutWalkWritten, CheckoutWalkFinished, CheckoutRefundSent, CheckoutReceiptSent, WebhookStored, WebhookCalled,
-		LedgerPosted, LedgerCopied, PassIssued, PassRevised, PassPushed,
-	}
-}
+// hook is nil outside of tests.
+var hook atomic.Pointer[func(Point)]
 
-// armed is the point at which to die, and passes is how often it is still passed alive.
-var armed atomic.Pointer[trap]
-
-type trap struct {
-	point  string
-	stops  bool // instead of dying
-	passes atomic.Int64
-}
-
-// stopPrefix makes a setting stop the process instead of killing it.
-const stopPrefix = "stop@"
-
-// Arm takes a setting "POINT" or "POINT:N" (die when it is passed for the N-th time, from 1), or either of them behind
-// "stop@" (stop there, once, until a SIGCONT). An empty one disarms.
-func Arm(setting string) error {
-	if setting == "" {
-		armed.Store(nil)
-		return nil
-	}
-	if !buildAllows {
-		return errors.New("this build cannot be made to crash")
-	}
-	setting, stops := strings.CutPrefix(setting, stopPrefix)
-	point, count, counted := strings.Cut(setting, ":")
-	n := 1
-	if counted {
-		var err error
-		if n, err = strconv.Atoi(count); err != nil || n < 1 {
-			return fmt.Errorf("DAYOF_DEBUG_CRASH_POINT: %q is not a count from 1", count)
-		}
-	}
-	if !slices.Contains(Points(), point) {
-		return fmt.Errorf("DAYOF_DEBUG_CRASH_POINT: no such point %q; one of %s", point, strings.Join(Points(), ", "))
-	}
-	t := &trap{point: point, stops: stops}
-	t.passes.Store(int64(n))
-	armed.Store(t)
-	return nil
-}
-
-// At is passed at a point. The process dies or stops here when it is the armed one's turn; nothing deferred runs.
-func At(point string) {
-	t := armed.Load()
-	if t == nil || t.point != point || t.passes.Add(-1) != 0 {
+// SetHook has f called at every point from now on; nil ends that.
+func SetHook(f func(Point)) {
+	if f == nil {
+		hook.Store(nil)
 		return
 	}
-	if t.stops {
-		stop()
-		return
-	}
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {} // until the signal arrives
+	hook.Store(&f)
 }
 
-// stop stops all of the process and returns once it was told to go on.
-func stop() {
-	woken := make(chan os.Signal, 1)
-	signal.Notify(woken, syscall.SIGCONT)
-	defer signal.Stop(woken)
-	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-	<-woken // the signal to stop may arrive a little later
+// At is called at a point.
+func At(p Point) {
+	if f := hook.Load(); f != nil {
+		(*f)(p)
+	}
 }

@@ -1,4 +1,4 @@
-package crash_test
+package crashpoint_test
 
 import (
 	"errors"
@@ -8,13 +8,14 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/dayof/dayof/devenv/crashpoint"
 	"github.com/dayof/dayof/internal/chassis/crash"
 )
 
 // TestMain is also the process that dies.
 func TestMain(m *testing.M) {
 	if setting := os.Getenv("CRASH_TEST_SETTING"); setting != "" {
-		if err := crash.Arm(setting); err != nil {
+		if err := crashpoint.Arm(setting); err != nil {
 			os.Exit(2)
 		}
 		for range 3 {
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 // TestStop stops a process at its second pass and lets it go on: nothing is lost, and it stops only once.
 func TestStop(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "CRASH_TEST_SETTING=stop@"+crash.CheckoutWalkBegun+":2")
+	cmd.Env = append(os.Environ(), "CRASH_TEST_SETTING=stop@"+crashpoint.Name(crash.CheckoutWalkBegun)+":2")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -68,11 +69,11 @@ func TestAt(t *testing.T) {
 		killed  bool
 		code    int
 	}{
-		"first pass":    {crash.CheckoutWalkBegun, "", true, -1},
-		"third pass":    {crash.CheckoutWalkBegun + ":3", "alive\nalive\n", true, -1},
-		"another point": {crash.PassIssued, "alive\nalive\nalive\n", false, 0},
+		"first pass":    {crashpoint.Name(crash.CheckoutWalkBegun), "", true, -1},
+		"third pass":    {crashpoint.Name(crash.CheckoutWalkBegun) + ":3", "alive\nalive\n", true, -1},
+		"another point": {crashpoint.Name(crash.PassIssued), "alive\nalive\nalive\n", false, 0},
 		"no such point": {"checkout/nowhere", "", false, 2},
-		"no such count": {crash.CheckoutWalkBegun + ":0", "", false, 2},
+		"no such count": {crashpoint.Name(crash.CheckoutWalkBegun) + ":0", "", false, 2},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -88,5 +89,16 @@ func TestAt(t *testing.T) {
 				t.Errorf("printed %q, killed %v, exit %d; want %q, %v, %d", out, killed, cmd.ProcessState.ExitCode(), test.lines, test.killed, test.code)
 			}
 		})
+	}
+}
+
+// TestNames wants a name for every point, and each once.
+func TestNames(t *testing.T) {
+	seen := map[string]bool{}
+	for p := crash.CheckoutStartWritten; p <= crash.PassPushed; p++ {
+		seen[crashpoint.Name(p)] = true
+	}
+	if len(seen) != int(crash.PassPushed) || len(crashpoint.Names()) != len(seen) {
+		t.Errorf("%d points have %d names, and %d are listed", crash.PassPushed, len(seen), len(crashpoint.Names()))
 	}
 }

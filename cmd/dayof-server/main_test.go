@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/server"
+	"github.com/dayof/dayof/passsvc/pkpass"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// testHost is a machine with nothing but these settings.
+func testHost(settings map[string]string) (h host, stdout, stderr *bytes.Buffer) {
+	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	h = host{stdout: stdout, stderr: stderr, clock: clock.System{}, getenv: func(name string) string { return settings[name] }}
+	for name, value := range settings {
+		h.environ = append(h.environ, name+"="+value)
+	}
+	return h, stdout, stderr
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	for args, c := range map[string]struct {
+		code int
+		says string // on either output
+	}{
+		"":                {exitUsage, "name a service"},
+		"-h":              {exitDone, "dayof-server all"},
+		"--help":          {exitDone, "checkout|pass|ledger|webhook"},
+		"--version":       {exitDone, "dayof-server "},
+		"up":              {exitUsage, "no such service: up"},
+		"checkout now":    {exitUsage, `unexpected argument "now"`},
+		"migrate mail":    {exitUsage, "no such service: mail"},
+		"migrate":         {exitFailed, "nothing to migrate"},
+		"migrate pass":    {exitFailed, "DAYOF_PASS_DATABASE_URL (or DAYOF_PASS_DATABASE_URL_FILE) is required"},
+		"pass":            {exitFailed, "DAYOF_OPERATOR_TOKEN (or DAYOF_OPERATOR_TOKEN_FILE) is required"},
+		"all":             {exitFailed, "DAYOF_WEBHOOK_DATABASE_URL (or DAYOF_WEBHOOK_DATABASE_URL_FILE) is required"},
+		"version further": {exitDone, "dayof-server "},
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			h, stdout, stderr := testHost(nil)
+			code := run(t.Context(), strings.Fields(args), h)
+			if said := stdout.String() + stderr.String(); code != c.code || !strings.Contains(said, c.says) {
+				t.Errorf("exit code %d, want %d with %q: %s", code, c.code, c.says, said)
+			}
+			if code == exitFailed && strings.Count(stderr.String(), "\n") != 1 {
+				t.Errorf("not one line: %s", stderr)
+			}
+		})
+	}
+}
+
+// settings are those of all services on databases and ports of their own.
+func settings(t *testing.T) (all map[string]string, addresses []string) {
+	t.Helper()
+	chain, err := pkpass.NewThrowawayChain(clock.System{}.Now(), pkpass.ThrowawayOptions{PassTypeIdentifier: "pass.test", TeamIdentifier: "TEAM000001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := make([]byte, 32)
+	if _, err := rand.Read(seed); err != nil {
+		t.Fatal(err)
+	}
+	const nowhere = "http://127.0.0.1:9" // nothing is sold, so that nobody is called
+	all = map[string]string{
+		"DAYOF_OPERATOR_TOKEN": "op_test", "DAYOF_STRIPE_KEY": "sk_test", "DAYOF_STRIPE_URL": nowhere, "DAYOF_FORMANCE_URL": nowhere,
+		"DAYOF_CHECKOUT_TICKET_CODE_KEYS": base64.StdEncoding.EncodeToString(seed),
+		"DAYOF_CHECKOUT_ORDER_TOKEN_KEYS": rand.Text() + rand.Text(),
+		"DAYOF_PASS_TOKEN_KEYS":           "1:" + rand.Text() + rand.Text(),
+		"DAYOF_PASS_CERTIFICATE":          string(chain.Bundle),
+		"DAYOF_PASS_PUBLIC_URL":           "https://passes.example.test",
+		"DAYOF_PASS_APNS_URL":             nowhere,
+		"DAYOF_WEBHOOK_ACCOUNT_SECRETS":   "whsec_" + rand.Text(), "DAYOF_WEBHOOK_CONNECT_SECRETS": "whsec_" + rand.Text(),
+	}
+	for _, name := range server.Services() {
+		_, url := pgtest.NewNamed(t, "empty", nil)
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		prefix := server.SettingPrefix(name)
+		all[prefix+"DATABASE_URL"], all[prefix+"LISTEN"] = url, address
+		if name != "webhook" { // whom nobody calls
+			all[prefix+"URL"] = "http://" + address
+		}
+		addresses = append(addresses, address)
+	}
+	return all, addresses
+}
+
+// TestAll runs the four services in one process from the environment until the process is told to end.
+func TestAll(t *testing.T) {
+	t.Parallel()
+	all, addresses := settings(t)
+	h, _, stderr := testHost(all)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"all"}, h) }()
+	for _, address := range addresses {
+		deadline := time.After(time.Minute)
+		for !healthy(t, address) {
+			select {
+			case code := <-ended:
+				stop()
+				t.Fatalf("ended with %d: %s", code, stderr)
+			case <-deadline:
+				stop()
+				t.Fatalf("%s does not serve; exit code %d: %s", address, <-ended, stderr)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	stop()
+	if code := <-ended; code != exitDone {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	for _, address := range addresses {
+		if healthy(t, address) {
+			t.Errorf("%s still serves", address)
+		}
+	}
+}
+
+// TestAllEndsWithOne ends all services when one of them cannot run.
+func TestAllEndsWithOne(t *testing.T) {
+	t.Parallel()
+	all, addresses := settings(t)
+	all = maps.Clone(all)
+	all["DAYOF_LEDGER_LISTEN"] = addresses[0] // taken by checkoutsvc, or the other way round
+	h, _, stderr := testHost(all)
+	if code := run(t.Context(), []string{"all"}, h); code != exitFailed || !strings.Contains(stderr.String(), "address already in use") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// TestMigrate migrates the databases that are set and no others.
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	_, url := pgtest.NewNamed(t, "empty", nil)
+	h, stdout, stderr := testHost(map[string]string{"DAYOF_PASS_DATABASE_URL": url})
+	if code := run(t.Context(), []string{"migrate"}, h); code != exitDone || stdout.String() != "pass is up to date\n" {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+}
+
+func healthy(t *testing.T, address string) bool {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/healthz", address), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return err == nil && res.StatusCode == http.StatusOK
+}

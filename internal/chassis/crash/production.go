@@ -1,5 +1,0 @@
-//go:build dayof_production
-
-package crash
-
-const buildAllows = false
