@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
@@ -40,7 +41,7 @@ type Deps struct {
 	// Registry takes the service's metrics; nil counts nothing.
 	Registry *prometheus.Registry
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, alert jobs.Alert) error
+	SendAlert alert.Sender
 }
 
 // Service implements PassService and Apple's web service. Make one with New.

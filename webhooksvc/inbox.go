@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
 // The states of an event, see the package comment.
@@ -166,9 +167,9 @@ func (d delivery) key() key { return key{d.endpoint, d.event.id} }
 // commit. A repeat only counts up; xmax is 0 only in a row that was just inserted. A backfill never counts up: it is
 // no delivery.
 //
-// The job's row is written here and not by River's client, because that would take its own round trips inside of an
-// open transaction; TestInboxJob holds it against the row that River's client writes.
-const insertSQL = `
+// The job's row is not written by River's client, because that would take its own round trips inside of an open
+// transaction; TestInboxJob holds it against the row that River's client writes.
+var insertSQL = `
 WITH stored AS (
 	INSERT INTO webhook_events AS e (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
 		create_time, receive_time, queue_time, delivery_count, body)
@@ -182,9 +183,7 @@ WITH stored AS (
 	DO UPDATE SET delivery_count = e.delivery_count + excluded.delivery_count
 	RETURNING endpoint, event_id, state, xmax = 0 AS is_new
 ), queued AS (
-	INSERT INTO river_job (args, kind, max_attempts, queue, state)
-	SELECT jsonb_build_object('endpoint', endpoint, 'event_id', event_id), $13, $14, $15, 'available'
-	FROM stored WHERE is_new
+	` + jobs.InsertSelect("jsonb_build_object('endpoint', endpoint, 'event_id', event_id)", "$13", "$14", "$15", "from stored where is_new") + `
 )
 SELECT endpoint, event_id, state, is_new FROM stored`
 

@@ -25,6 +25,7 @@ import (
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/gen/dayof/webhook/v1/webhookv1connect"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
@@ -47,7 +48,7 @@ type Deps struct {
 	// StripeTransport carries calls to Stripe; nil is a transport of its own.
 	StripeTransport http.RoundTripper
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, alert jobs.Alert) error
+	SendAlert alert.Sender
 }
 
 // Service implements WebhookService and the webhook endpoints. Make one with New.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
@@ -266,7 +267,7 @@ func (s *Service) end(ctx context.Context, row webhookdb.WebhookEvent, v verdict
 
 // queueAlerts queues what people should hear of: a dead event, an odd one, an unexpected API version. The alert of a
 // dead event is resolved when a later run ends well.
-func (s *Service) queueAlerts(ctx context.Context, tx jobs.Execer, row webhookdb.WebhookEvent, v verdict) error {
+func (s *Service) queueAlerts(ctx context.Context, tx alert.Execer, row webhookdb.WebhookEvent, v verdict) error {
 	subject := row.Endpoint + "/" + row.EventID
 	link := s.Config.ConsoleURL + "/webhooks/" + subject
 	facts := map[string]any{
@@ -275,9 +276,9 @@ func (s *Service) queueAlerts(ctx context.Context, tx jobs.Execer, row webhookdb
 	}
 	var errs []error
 	if v.state == stateDead {
-		errs = append(errs, jobs.RaiseAlert(ctx, tx, alertDead, subject, facts, link))
+		errs = append(errs, alert.Raise(ctx, tx, alertDead, subject, facts, link))
 	} else if row.ReplayCount > 0 {
-		errs = append(errs, jobs.ResolveAlert(ctx, tx, alertDead, subject))
+		errs = append(errs, alert.Resolve(ctx, tx, alertDead, subject))
 	}
 	if v.alert != "" {
 		facts["alert"] = v.alert
@@ -285,11 +286,11 @@ func (s *Service) queueAlerts(ctx context.Context, tx jobs.Execer, row webhookdb
 		if v.error == refusalThinEvent {
 			kind, subject = alertThin, row.Endpoint // one cause for all of them
 		}
-		errs = append(errs, jobs.RaiseAlert(ctx, tx, kind, subject, facts, link))
+		errs = append(errs, alert.Raise(ctx, tx, kind, subject, facts, link))
 	}
 	// The list shows events in the version of the account, so only deliveries tell what the endpoint is pinned to.
 	if row.Source == sourceDelivery && row.ApiVersion != "" && row.ApiVersion != s.Config.APIVersion {
-		errs = append(errs, jobs.RaiseAlert(ctx, tx, alertAPIVersion, row.Endpoint+"/"+row.ApiVersion, map[string]any{
+		errs = append(errs, alert.Raise(ctx, tx, alertAPIVersion, row.Endpoint+"/"+row.ApiVersion, map[string]any{
 			"endpoint": row.Endpoint, "api_version": row.ApiVersion, "pinned": s.Config.APIVersion, "event_id": row.EventID,
 		}, link))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -95,7 +96,7 @@ func TestEventStates(t *testing.T) {
 			if !strings.HasPrefix(got.Error, c.reason) || (c.reason == "") != (got.Error == "") || !got.Ended || got.Attempts != 1 {
 				t.Errorf("row %+v", got)
 			}
-			open, err := w.Jobs.OpenAlerts(t.Context(), 10)
+			open, err := alert.ListOpen(t.Context(), w.Pool, 10)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/chassis/deadletter"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
@@ -32,19 +33,12 @@ type deadLetter struct {
 	Errors   json.RawMessage `json:"errors,omitempty"` // of all attempts; only for one letter
 }
 
-func newDeadLetter(service string, l jobs.DeadLetter) deadLetter {
+func newDeadLetter(service string, l deadletter.Letter) deadLetter {
 	return deadLetter{
 		ID: service + "/" + strconv.FormatInt(l.ID, 10), JobID: l.JobID, Kind: l.Kind, Args: l.Args, Reason: l.Reason,
 		Error: l.Error, Attempts: l.Attempts, DeadTime: l.DeadTime.UTC().Format(time.RFC3339Nano),
 		Closed: l.RetriedTime != nil || l.DismissedTime != nil,
 	}
-}
-
-// letters gives f the dead letters of a service.
-func (w world) letters(ctx context.Context, service string, f func(registry *jobs.Registry) error) error {
-	return w.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
-		return f(jobs.New(pool, jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: w.clock, PollOnly: true}))
-	})
 }
 
 func dlqListCommand() command {
@@ -68,8 +62,8 @@ func dlqListCommand() command {
 				}
 				listed := []deadLetter{}
 				for _, service := range services {
-					err := w.letters(ctx, service, func(registry *jobs.Registry) error {
-						letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{Kind: *kind, Closed: *closed})
+					err := w.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+						letters, err := deadletter.List(ctx, pool, deadletter.Filter{Kind: *kind, Closed: *closed})
 						if hasNoTable(err) {
 							return nil // a service without background work
 						}
@@ -106,8 +100,8 @@ func dlqShowCommand() command {
 				if err != nil {
 					return err
 				}
-				return w.letters(ctx, service, func(registry *jobs.Registry) error {
-					letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{ID: id, Closed: true})
+				return w.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+					letters, err := deadletter.List(ctx, pool, deadletter.Filter{ID: id, Closed: true})
 					if err != nil {
 						return err
 					}
@@ -136,7 +130,10 @@ func dlqRetryCommand() command {
 					if err != nil {
 						return err
 					}
-					if err := w.letters(ctx, service, func(registry *jobs.Registry) error { return registry.Retry(ctx, id) }); err != nil {
+					if err := w.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+						registry := jobs.New(pool, jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: w.clock, PollOnly: true})
+						return registry.Retry(ctx, id)
+					}); err != nil {
 						return err
 					}
 				}

@@ -120,10 +120,6 @@ func (c *Client) countJobs(ctx context.Context, service string) (int64, error) {
 		return 0, fmt.Errorf("look at the jobs of %s: %w", service, err)
 	}
 	defer pool.Close()
-	var none bool
-	if err := pool.QueryRow(ctx, "select to_regclass('river_job') is null").Scan(&none); err != nil || none {
-		return 0, err // a service without background jobs
-	}
 	kinds, err := jobs.Unfinished(ctx, pool, soon)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", service, err)
