@@ -15,6 +15,7 @@ import (
 
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/passsvc/passdb"
@@ -55,7 +56,7 @@ func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdate
 				return nil, problem.New(connect.CodeFailedPrecondition, "EVENT_HAS_NO_PASSES", "no pass was issued for this event")
 			}
 			batch := passdb.InsertPassBatchParams{
-				ID: newID(), EventID: req.GetEventId(), Fields: fields, TotalPassCount: total, CreateTime: now,
+				ID: id.New(), EventID: req.GetEventId(), Fields: fields, TotalPassCount: total, CreateTime: now,
 			}
 			if event != nil {
 				if batch.Event, err = json.Marshal(event); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
@@ -224,7 +225,7 @@ func (l *lane) addRetry(p *passdb.SettlePushesParams, d *delivery, v verdict) {
 		l.add(p, d, pushStateFailed, 1, 0)
 		return
 	}
-	wait := min(l.s.Config.PushRetry<<min(attempt-1, 20), pushRetryMax)
+	wait := backoff.Policy{First: l.s.Config.PushRetry, Max: pushRetryMax}.Delay(attempt)
 	if v == verdictBusy {
 		wait = max(wait, pushBusyWait)
 	}

@@ -20,7 +20,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
-	gonanoid "github.com/matoous/go-nanoid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
@@ -109,10 +108,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.Jobs.Periodic("check_pass_certificates", certificateCheck, s.checkCertificates)
 	s.Jobs.Periodic("delete_old_pushes", 24*time.Hour, s.deleteOldPushes)
 	s.Jobs.Periodic("delete_old_device_logs", time.Hour, s.deleteOldLogs)
-	s.Jobs.Periodic("delete_old_idempotency_keys", time.Hour, func(ctx context.Context) error {
-		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
-		return err
-	})
+	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil
 }
 
@@ -172,9 +168,3 @@ func (s *Service) Routes() map[string]http.Handler {
 	maps.Copy(routes, s.pageRoutes())
 	return routes
 }
-
-// idAlphabet has no - and no _: they look like flags on a command line.
-const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// newID returns a NanoID of 21 letters and digits, 125 bits of chance.
-func newID() string { return gonanoid.MustGenerate(idAlphabet, 21) }
