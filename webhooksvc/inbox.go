@@ -76,10 +76,10 @@ type inbox struct {
 // waiting is a delivery whose sender waits for the outcome.
 type waiting struct {
 	delivery
-	done chan outcome // holds one
+	done chan storeResult // holds one
 }
 
-type outcome struct {
+type storeResult struct {
 	stored stored
 	err    error
 }
@@ -89,7 +89,7 @@ func newInbox(pool *pgxpool.Pool) *inbox { return &inbox{pool: pool} }
 // store returns when the delivery is durable. After an error the outcome is unknown, or the delivery is not stored;
 // a repeat is safe.
 func (b *inbox) store(ctx context.Context, d delivery) (stored, error) {
-	w := &waiting{delivery: d, done: make(chan outcome, 1)}
+	w := &waiting{delivery: d, done: make(chan storeResult, 1)}
 	b.mu.Lock()
 	if len(b.pending) >= inboxPendingMax {
 		b.mu.Unlock()
@@ -154,7 +154,7 @@ func writeGroup(ctx context.Context, pool *pgxpool.Pool, group []*waiting) {
 		return
 	}
 	for _, w := range group {
-		w.done <- outcome{stored: results[w.key()], err: err}
+		w.done <- storeResult{stored: results[w.key()], err: err}
 	}
 }
 

@@ -60,7 +60,7 @@ type Service struct {
 	q        webhookdb.Queries
 	inbox    *inbox
 	handlers map[string]handler
-	stripe   stripeEvents
+	stripe   stripeReader
 	metrics  *metrics
 	rejected rejections
 }
@@ -75,7 +75,7 @@ func New(c Config, d Deps) (*Service, error) {
 		Deps: d, Config: c,
 		inbox:    newInbox(d.Pool),
 		handlers: handlersByType(),
-		stripe:   newStripeEvents(c, d),
+		stripe:   newStripeReader(c, d),
 		metrics:  newMetrics(d.Registry),
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			// One queue, so that one is polled; polling, because a NOTIFY per event would serialise the commits.
@@ -91,10 +91,7 @@ func New(c Config, d Deps) (*Service, error) {
 		jobs.Register(s.Jobs, backfillPolicy, s.workBackfill)
 		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, s.backfill)
 	}
-	s.Jobs.Periodic("delete_expired_idempotency_keys", time.Hour, func(ctx context.Context) error {
-		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
-		return err
-	})
+	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil
 }
 
