@@ -85,7 +85,7 @@ func TestBadConfiguration(t *testing.T) {
 		c := passsvc.LoadConfig(config.New(func(string) string { return "" }))
 		c.TokenKeys = []config.Secret{config.NewSecret(tokenKey)}
 		tc.edit(&c)
-		_, err := passsvc.New(c, passsvc.Deps{Logger: newLogger(t)})
+		_, err := passsvc.New(passsvc.Deps{Config: c, Logger: newLogger(t)})
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -34,6 +34,7 @@ import (
 
 // Deps is what a Service stands on. All fields are required, but for Registry and SendAlert.
 type Deps struct {
+	Config Config
 	Pool   *pgxpool.Pool
 	Clock  clock.Clock
 	Logger *slog.Logger
@@ -46,8 +47,8 @@ type Deps struct {
 // Service implements PassService and Apple's web service. Make one with New.
 type Service struct {
 	Deps
-	Config Config
-	Jobs   *jobs.Registry
+
+	Jobs *jobs.Registry
 
 	q            passdb.Queries
 	keys         keyRing
@@ -65,8 +66,9 @@ type Service struct {
 
 // New returns a Service, or what is wrong with its configuration. A service without any certificate starts: it serves
 // what needs none, and IssuePasses refuses.
-func New(c Config, d Deps) (*Service, error) {
-	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+func New(d Deps) (*Service, error) {
+	d.Config.PublicURL = strings.TrimSuffix(d.Config.PublicURL, "/")
+	c := d.Config
 	if strings.HasSuffix(c.PublicURL, "/v1") {
 		return nil, errors.New("DAYOF_PASS_PUBLIC_URL must not end in /v1: devices append it")
 	}
@@ -97,7 +99,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, Config: c, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
+		Deps: d, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
 		metrics: newMetrics(d.Registry), pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}

@@ -36,6 +36,7 @@ import (
 
 // Deps is what a Service stands on. All fields are required, but for the last three.
 type Deps struct {
+	Config   Config
 	Pool     *pgxpool.Pool
 	Payments checkoutv1connect.PaymentServiceClient    // takes payments, charges, refunds and disputes; dial with CallTimeout
 	Accounts checkoutv1connect.AccountServiceClient    // takes connected accounts and knows whose they are; dial with CallTimeout
@@ -54,8 +55,8 @@ type Deps struct {
 // Service implements WebhookService and the webhook endpoints. Make one with New.
 type Service struct {
 	Deps
-	Config Config
-	Jobs   *jobs.Registry
+
+	Jobs *jobs.Registry
 
 	q        webhookdb.Queries
 	inbox    *inbox
@@ -67,15 +68,16 @@ type Service struct {
 
 // New returns a Service, or what is wrong with its configuration. Nothing runs before Start; the endpoints accept
 // deliveries from the beginning.
-func New(c Config, d Deps) (*Service, error) {
+func New(d Deps) (*Service, error) {
+	c := d.Config
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, Config: c,
+		Deps:     d,
 		inbox:    newInbox(d.Pool),
 		handlers: handlersByType(),
-		stripe:   newStripeReader(c, d),
+		stripe:   newStripeReader(d),
 		metrics:  newMetrics(d.Registry),
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			// One queue, so that one is polled; polling, because a NOTIFY per event would serialise the commits.

@@ -82,7 +82,8 @@ func newQuietWorld(t *testing.T, change func(*Config, *Deps)) *world {
 		change(&c, &d)
 	}
 	var err error
-	if w.Service, err = New(c, d); err != nil {
+	d.Config = c
+	if w.Service, err = New(d); err != nil {
 		t.Fatal(err)
 	}
 	w.url = w.serve(t)

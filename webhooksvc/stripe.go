@@ -36,9 +36,9 @@ func (e *stripeAwayError) Unwrap() error { return e.err }
 // stripeReader is Stripe as webhooksvc asks it: its event list, and what events leave open. It never writes.
 type stripeReader struct{ *stripeapi.Client }
 
-func newStripeReader(c Config, d Deps) stripeReader {
+func newStripeReader(d Deps) stripeReader {
 	return stripeReader{stripeapi.New(stripeapi.Config{
-		Key: c.StripeKey, URL: c.StripeURL, Timeout: c.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
+		Key: d.Config.StripeKey, URL: d.Config.StripeURL, Timeout: d.Config.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
 	})}
 }
 

@@ -73,8 +73,9 @@ func passRecipe() recipe {
 		load: func(l *config.Loader) func(environment) (member, error) {
 			c := passsvc.LoadConfig(l)
 			return func(e environment) (member, error) {
-				s, err := passsvc.New(c, passsvc.Deps{
-					Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
+				s, err := passsvc.New(passsvc.Deps{
+					Config: c,
+					Pool:   e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
 				})
 				if err != nil {
 					return member{}, err
@@ -113,7 +114,8 @@ func webhookRecipe() recipe {
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			ledgerURL := peer(l, "ledger", "http://127.0.0.1:8291")
 			return func(e environment) (member, error) {
-				s, err := webhooksvc.New(c, webhooksvc.Deps{
+				s, err := webhooksvc.New(webhooksvc.Deps{
+					Config:   c,
 					Pool:     e.pool,
 					Payments: dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewPaymentServiceClient),
 					Accounts: dialPeer(e, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewAccountServiceClient),
