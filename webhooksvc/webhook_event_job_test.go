@@ -311,7 +311,7 @@ func TestSeveralCalls(t *testing.T) {
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	other, err := New(w.Config, w.Deps)
+	other, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,7 +391,7 @@ func TestStopInterrupts(t *testing.T) {
 		t.Errorf("row after the stop: %+v", got)
 	}
 	w.peers.answerWith(nil)
-	next, err := New(w.Config, w.Deps)
+	next, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}
