@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/alert"
 )
 
 const (
@@ -41,7 +41,7 @@ func (s *Service) checkCertificate(ctx context.Context, passType string, expires
 		for _, days := range certificateDays() {
 			subject := fmt.Sprintf("%s %d days", passType, days)
 			if left > time.Duration(days)*day {
-				if err := jobs.ResolveAlert(ctx, tx, alertCertificate, subject); err != nil {
+				if err := alert.Resolve(ctx, tx, alertCertificate, subject); err != nil {
 					return err
 				}
 				continue
@@ -51,7 +51,7 @@ func (s *Service) checkCertificate(ctx context.Context, passType string, expires
 			}
 			told = true
 			const advice = "Make a new Pass Type ID certificate at Apple and put its bundle into DAYOF_PASS_CERTIFICATE_DIR; passes are signed with it from then on."
-			err := jobs.RaiseAlert(ctx, tx, alertCertificate, subject, map[string]any{
+			err := alert.Raise(ctx, tx, alertCertificate, subject, map[string]any{
 				"pass_type": passType, "expire_time": expires.Format(time.RFC3339), "days_left": int(left / day), "advice": advice,
 			}, "")
 			if err != nil {

@@ -53,7 +53,7 @@ func work(ctx context.Context, w workerConfig) error {
 	c.TokenKeys = []config.Secret{config.NewSecret(tokenKey)}
 	c.APNs.URL, c.APNs.RootsFile, c.BatchChunk = w.APNsURL, w.APNsRoots, w.BatchChunk
 	c.PushCoalesce = 20 * time.Millisecond
-	s, err := passsvc.New(c, passsvc.Deps{Pool: pool, Clock: clock.NewFake(testNow), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	s, err := passsvc.New(passsvc.Deps{Config: c, Pool: pool, Clock: clock.NewFake(testNow), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/passsvc/passdb"
@@ -151,7 +152,7 @@ func (s *Service) insertPasses(
 			return nil, fmt.Errorf("encode content: %w", err)
 		}
 		row := passdb.Pass{
-			Serial: newID(), PassType: w.passType, TicketID: w.content.TicketID, OrderID: orderID, EventID: w.content.Event.ID,
+			Serial: id.New(), PassType: w.passType, TicketID: w.content.TicketID, OrderID: orderID, EventID: w.content.Event.ID,
 			TicketChangeNumber: w.changeNumber, Content: encoded, ContentHash: w.content.hash(),
 			TokenKeyVersion: params.TokenKeyVersion, Revision: 1,
 			ReviseTime: now, ModifyTime: now.UTC().Truncate(time.Second), CreateTime: now,

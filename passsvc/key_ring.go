@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"hash"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/keyring"
 )
 
 // keyRing derives the tokens of passes and links from secret keys, so that nothing in the database opens a pass. Keys
@@ -32,29 +32,16 @@ const (
 // keyLengthMin is the shortest key: 32 characters of base64 are 192 bits.
 const keyLengthMin = 32
 
-// newKeyRing reads keys written as "version:secret"; one key without a version is version 1.
-func newKeyRing(secrets []config.Secret) (keyRing, error) {
-	ring := keyRing{keys: map[int]*sync.Pool{}}
-	for _, s := range secrets {
-		version, secret := 1, s.Reveal()
-		if number, rest, ok := strings.Cut(secret, ":"); ok {
-			n, err := strconv.Atoi(number)
-			if err != nil || n < 1 {
-				return keyRing{}, errors.New("token keys: write each as version:secret, with a version from 1")
-			}
-			version, secret = n, rest
-		}
-		if len(secret) < keyLengthMin {
-			return keyRing{}, fmt.Errorf("token key %d is shorter than %d characters", version, keyLengthMin)
-		}
-		if _, twice := ring.keys[version]; twice {
-			return keyRing{}, fmt.Errorf("token key %d is there twice", version)
-		}
-		ring.keys[version] = &sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(secret)) }}
-		ring.newest = max(ring.newest, version)
+// newKeyRing reads keys written as "version:secret"; see package keyring.
+func newKeyRing(written []config.Secret) (keyRing, error) {
+	keys, err := keyring.Parse(written, keyLengthMin)
+	if err != nil {
+		return keyRing{}, err
 	}
-	if ring.newest == 0 {
-		return keyRing{}, errors.New("no token key is set")
+	ring := keyRing{keys: map[int]*sync.Pool{}, newest: keys.Newest()}
+	for _, version := range keys.Versions() {
+		secret, _ := keys.Secret(version)
+		ring.keys[version] = &sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(secret)) }}
 	}
 	return ring, nil
 }

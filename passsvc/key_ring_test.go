@@ -71,9 +71,9 @@ func TestBadConfiguration(t *testing.T) {
 		edit func(c *passsvc.Config)
 		want string
 	}{
-		"no token key":         {withKeys(), "no token key"},
+		"no token key":         {withKeys(), "no key is set"},
 		"short token key":      {withKeys("1:short"), "shorter than 32"},
-		"key version":          {withKeys("x:" + tokenKey), "write each as version:secret"},
+		"key version":          {withKeys("x:" + tokenKey), "write each key as version:secret"},
 		"key version twice":    {withKeys(tokenKey, tokenKey), "is there twice"},
 		"/v1":                  {func(c *passsvc.Config) { c.PublicURL = "https://pass.example/v1/" }, "must not end in /v1"},
 		"no certificate":       {func(c *passsvc.Config) { c.Certificates = []config.Secret{config.NewSecret("x")} }, "no private key"},
@@ -85,7 +85,7 @@ func TestBadConfiguration(t *testing.T) {
 		c := passsvc.LoadConfig(config.New(func(string) string { return "" }))
 		c.TokenKeys = []config.Secret{config.NewSecret(tokenKey)}
 		tc.edit(&c)
-		_, err := passsvc.New(c, passsvc.Deps{Logger: newLogger(t)})
+		_, err := passsvc.New(passsvc.Deps{Config: c, Logger: newLogger(t)})
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -14,8 +14,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
@@ -55,7 +56,7 @@ func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdate
 				return nil, problem.New(connect.CodeFailedPrecondition, "EVENT_HAS_NO_PASSES", "no pass was issued for this event")
 			}
 			batch := passdb.InsertPassBatchParams{
-				ID: newID(), EventID: req.GetEventId(), Fields: fields, TotalPassCount: total, CreateTime: now,
+				ID: id.New(), EventID: req.GetEventId(), Fields: fields, TotalPassCount: total, CreateTime: now,
 			}
 			if event != nil {
 				if batch.Event, err = json.Marshal(event); err != nil {
@@ -205,7 +206,7 @@ func (s *Service) tellBatchFails(ctx context.Context, id string, cause error) er
 	if err := s.q.PostponeBatch(ctx, s.Pool, id, s.Clock.Now()); err != nil {
 		return fmt.Errorf("postpone batch: %w", err)
 	}
-	return jobs.RaiseAlert(ctx, s.Pool, alertBatchFailing, id, map[string]any{"error": cause.Error()}, "")
+	return alert.Raise(ctx, s.Pool, alertBatchFailing, id, map[string]any{"error": cause.Error()}, "")
 }
 
 // runChunk changes the next passes of a locked batch, and ends it when there are no more.
@@ -242,7 +243,7 @@ func (s *Service) runChunk(ctx context.Context, tx pgx.Tx, batch passdb.PassBatc
 		return nil, fmt.Errorf("advance batch: %w", err)
 	}
 	if done {
-		if err := jobs.ResolveAlert(ctx, tx, alertBatchFailing, batch.ID); err != nil {
+		if err := alert.Resolve(ctx, tx, alertBatchFailing, batch.ID); err != nil {
 			return nil, err
 		}
 	}

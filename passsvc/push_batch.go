@@ -12,8 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/crash"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
@@ -224,7 +225,7 @@ func (l *lane) addRetry(p *passdb.SettlePushesParams, d *delivery, v verdict) {
 		l.add(p, d, pushStateFailed, 1, 0)
 		return
 	}
-	wait := min(l.s.Config.PushRetry<<min(attempt-1, 20), pushRetryMax)
+	wait := backoff.Policy{First: l.s.Config.PushRetry, Max: pushRetryMax}.Delay(attempt)
 	if v == verdictBusy {
 		wait = max(wait, pushBusyWait)
 	}
@@ -256,7 +257,7 @@ const (
 func (l *lane) report(ctx context.Context, tx pgx.Tx, now incident, failed bool) error {
 	facts := map[string]any{"apns_status": now.status, "apns_reason": now.reason}
 	if failed {
-		err := jobs.RaiseAlert(ctx, tx, alertPushFailed, l.passType, map[string]any{
+		err := alert.Raise(ctx, tx, alertPushFailed, l.passType, map[string]any{
 			"advice": "A push was given up after its last attempt, see ListPushes. The device learns of the change when it asks by itself.",
 		}, "")
 		if err != nil {
@@ -267,13 +268,13 @@ func (l *lane) report(ctx context.Context, tx pgx.Tx, now incident, failed bool)
 	case now.refused:
 		facts["all_tokens"] = now.massive
 		facts["advice"] = "APNs refuses this pass type, not single devices: check certificate, topic and host. Pushes are kept and sent once it accepts one."
-		return jobs.RaiseAlert(ctx, tx, alertPushesRefused, l.passType, facts, "")
+		return alert.Raise(ctx, tx, alertPushesRefused, l.passType, facts, "")
 	case now.away:
 		facts["advice"] = "APNs does not answer. Pushes are kept and sent once it does."
-		return jobs.RaiseAlert(ctx, tx, alertPushesStalled, l.passType, facts, "")
+		return alert.Raise(ctx, tx, alertPushesStalled, l.passType, facts, "")
 	case now.recovered:
 		for _, kind := range []string{alertPushesRefused, alertPushesStalled, alertPushFailed} {
-			if err := jobs.ResolveAlert(ctx, tx, kind, l.passType); err != nil {
+			if err := alert.Resolve(ctx, tx, kind, l.passType); err != nil {
 				return err
 			}
 		}

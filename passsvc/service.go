@@ -20,10 +20,10 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
-	gonanoid "github.com/matoous/go-nanoid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
@@ -34,20 +34,21 @@ import (
 
 // Deps is what a Service stands on. All fields are required, but for Registry and SendAlert.
 type Deps struct {
+	Config Config
 	Pool   *pgxpool.Pool
 	Clock  clock.Clock
 	Logger *slog.Logger
 	// Registry takes the service's metrics; nil counts nothing.
 	Registry *prometheus.Registry
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, alert jobs.Alert) error
+	SendAlert alert.Sender
 }
 
 // Service implements PassService and Apple's web service. Make one with New.
 type Service struct {
 	Deps
-	Config Config
-	Jobs   *jobs.Registry
+
+	Jobs *jobs.Registry
 
 	q            passdb.Queries
 	keys         keyRing
@@ -65,8 +66,9 @@ type Service struct {
 
 // New returns a Service, or what is wrong with its configuration. A service without any certificate starts: it serves
 // what needs none, and IssuePasses refuses.
-func New(c Config, d Deps) (*Service, error) {
-	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+func New(d Deps) (*Service, error) {
+	d.Config.PublicURL = strings.TrimSuffix(d.Config.PublicURL, "/")
+	c := d.Config
 	if strings.HasSuffix(c.PublicURL, "/v1") {
 		return nil, errors.New("DAYOF_PASS_PUBLIC_URL must not end in /v1: devices append it")
 	}
@@ -97,7 +99,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, Config: c, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
+		Deps: d, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
 		metrics: newMetrics(d.Registry), pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
@@ -108,10 +110,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.Jobs.Periodic("check_pass_certificates", certificateCheck, s.checkCertificates)
 	s.Jobs.Periodic("delete_old_pushes", 24*time.Hour, s.deleteOldPushes)
 	s.Jobs.Periodic("delete_old_device_logs", time.Hour, s.deleteOldLogs)
-	s.Jobs.Periodic("delete_old_idempotency_keys", time.Hour, func(ctx context.Context) error {
-		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
-		return err
-	})
+	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil
 }
 
@@ -171,9 +170,3 @@ func (s *Service) Routes() map[string]http.Handler {
 	maps.Copy(routes, s.pageRoutes())
 	return routes
 }
-
-// idAlphabet has no - and no _: they look like flags on a command line.
-const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// newID returns a NanoID of 21 letters and digits, 125 bits of chance.
-func newID() string { return gonanoid.MustGenerate(idAlphabet, 21) }

@@ -86,7 +86,7 @@ func newReplica(tb testing.TB, pool *pgxpool.Pool, clk *clock.Fake, edit ...func
 		e(&c)
 	}
 	logger := newLogger(tb)
-	s, err := passsvc.New(c, passsvc.Deps{Pool: pool, Clock: clk, Logger: logger})
+	s, err := passsvc.New(passsvc.Deps{Config: c, Pool: pool, Clock: clk, Logger: logger})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -6,17 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	stripe "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/client"
 
-	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
@@ -27,10 +22,6 @@ const (
 	backfillOverlap = time.Hour
 	// backfillTypesMax is how many types one list may ask for. Source: Stripe API reference.
 	backfillTypesMax = 20
-	// backfillPageSize is the largest that Stripe gives.
-	backfillPageSize = 100
-	// backfillPagesMax bounds one run for one account and group of types: a hundred thousand events.
-	backfillPagesMax = 1000
 )
 
 // backfillArgs asks for a backfill now, at the start of a process. Replicas that start together each ask; what the
@@ -90,7 +81,7 @@ func (s *Service) backfillAccount(ctx context.Context, account string, now time.
 			slog.String("stripe_account", account), slog.Int("events", found))
 	}
 	if err := s.q.SetWebhookBackfill(ctx, s.Pool, account, now); err != nil {
-		return fmt.Errorf("note backfill of %q: %w", account, err)
+		return fmt.Errorf("record backfill of %q: %w", account, err)
 	}
 	return nil
 }
@@ -120,104 +111,4 @@ func (s *Service) handledTypes() []string {
 	}
 	slices.Sort(types)
 	return types
-}
-
-// stripeEvents is Stripe as webhooksvc asks it: its event list, and what events leave open.
-type stripeEvents struct {
-	client  *client.API
-	breaker *breaker.Breaker
-	hasKey  bool
-}
-
-// newStripeEvents makes a client without global state and without retries of its own, which would sleep through the
-// end of a context.
-func newStripeEvents(c Config, d Deps) stripeEvents {
-	transport := d.StripeTransport
-	if transport == nil {
-		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second}
-	}
-	httpClient := &http.Client{Timeout: c.StripeTimeout, Transport: transport}
-	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
-		return &stripe.BackendConfig{
-			URL:               new(strings.TrimSuffix(c.StripeURL, "/")),
-			HTTPClient:        httpClient,
-			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
-			MaxNetworkRetries: stripe.Int64(0),
-			EnableTelemetry:   new(false),
-		}
-	}
-	return stripeEvents{
-		hasKey:  c.StripeKey.IsSet(),
-		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger, IsFailure: speaksAgainstStripe}),
-		client: client.New(c.StripeKey.Reveal(), &stripe.Backends{
-			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
-			Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
-			Uploads: stripe.GetBackendWithConfig(stripe.UploadsBackend, backend()),
-		}),
-	}
-}
-
-// list calls each with every undelivered event of these types since a time, the newest first, as the bytes that Stripe
-// sent: stripe-go's own structs would refuse what is newer than they are.
-func (s stripeEvents) list(ctx context.Context, account string, types []string, since time.Time, each func(json.RawMessage) error) error {
-	after := ""
-	for range backfillPagesMax {
-		params := &stripe.EventListParams{
-			Types:           stripe.StringSlice(types),
-			DeliverySuccess: new(false),
-			CreatedRange:    &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()},
-		}
-		params.Context = ctx
-		params.Single = true // one page per call
-		params.Limit = stripe.Int64(backfillPageSize)
-		if after != "" {
-			params.StartingAfter = new(after)
-		}
-		if account != "" {
-			params.SetStripeAccount(account)
-		}
-		page, err := s.page(ctx, params)
-		if err != nil {
-			return err
-		}
-		for _, raw := range page.Data {
-			if err := each(raw); err != nil {
-				return err
-			}
-		}
-		if !page.HasMore || page.lastID == "" {
-			return nil
-		}
-		after = page.lastID
-	}
-	return fmt.Errorf("list events: more than %d pages", backfillPagesMax)
-}
-
-// eventPage is one page of the list.
-type eventPage struct {
-	Data    []json.RawMessage `json:"data"`
-	HasMore bool              `json:"has_more"`
-	lastID  string
-}
-
-// page fetches one page, behind the breaker.
-func (s stripeEvents) page(ctx context.Context, params *stripe.EventListParams) (eventPage, error) {
-	var page eventPage
-	err := s.breaker.Do(ctx, func(context.Context) error {
-		iter := s.client.Events.List(params)
-		if err := iter.Err(); err != nil {
-			return err
-		}
-		if err := json.Unmarshal(iter.EventList().LastResponse.RawJSON, &page); err != nil {
-			return fmt.Errorf("read page: %w", err)
-		}
-		if data := iter.EventList().Data; len(data) > 0 {
-			page.lastID = data[len(data)-1].ID
-		}
-		return nil
-	})
-	if err != nil {
-		return eventPage{}, fmt.Errorf("list events: %w", err)
-	}
-	return page, nil
 }

@@ -39,7 +39,7 @@ func TestConfig(t *testing.T) {
 	} {
 		c := good()
 		spoil(&c)
-		if _, err := New(c, Deps{Pool: new(pgxpool.Pool)}); err == nil {
+		if _, err := New(Deps{Config: c, Pool: new(pgxpool.Pool)}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

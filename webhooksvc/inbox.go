@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
 // The states of an event, see the package comment.
@@ -75,10 +76,10 @@ type inbox struct {
 // waiting is a delivery whose sender waits for the outcome.
 type waiting struct {
 	delivery
-	done chan outcome // holds one
+	done chan storeResult // holds one
 }
 
-type outcome struct {
+type storeResult struct {
 	stored stored
 	err    error
 }
@@ -88,7 +89,7 @@ func newInbox(pool *pgxpool.Pool) *inbox { return &inbox{pool: pool} }
 // store returns when the delivery is durable. After an error the outcome is unknown, or the delivery is not stored;
 // a repeat is safe.
 func (b *inbox) store(ctx context.Context, d delivery) (stored, error) {
-	w := &waiting{delivery: d, done: make(chan outcome, 1)}
+	w := &waiting{delivery: d, done: make(chan storeResult, 1)}
 	b.mu.Lock()
 	if len(b.pending) >= inboxPendingMax {
 		b.mu.Unlock()
@@ -153,7 +154,7 @@ func writeGroup(ctx context.Context, pool *pgxpool.Pool, group []*waiting) {
 		return
 	}
 	for _, w := range group {
-		w.done <- outcome{stored: results[w.key()], err: err}
+		w.done <- storeResult{stored: results[w.key()], err: err}
 	}
 }
 
@@ -166,9 +167,9 @@ func (d delivery) key() key { return key{d.endpoint, d.event.id} }
 // commit. A repeat only counts up; xmax is 0 only in a row that was just inserted. A backfill never counts up: it is
 // no delivery.
 //
-// The job's row is written here and not by River's client, because that would take its own round trips inside of an
-// open transaction; TestInboxJob holds it against the row that River's client writes.
-const insertSQL = `
+// The job's row is not written by River's client, because that would take its own round trips inside of an open
+// transaction; TestInboxJob holds it against the row that River's client writes.
+var insertSQL = `
 WITH stored AS (
 	INSERT INTO webhook_events AS e (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
 		create_time, receive_time, queue_time, delivery_count, body)
@@ -182,9 +183,7 @@ WITH stored AS (
 	DO UPDATE SET delivery_count = e.delivery_count + excluded.delivery_count
 	RETURNING endpoint, event_id, state, xmax = 0 AS is_new
 ), queued AS (
-	INSERT INTO river_job (args, kind, max_attempts, queue, state)
-	SELECT jsonb_build_object('endpoint', endpoint, 'event_id', event_id), $13, $14, $15, 'available'
-	FROM stored WHERE is_new
+	` + jobs.InsertSelect("jsonb_build_object('endpoint', endpoint, 'event_id', event_id)", "$13", "$14", "$15", "from stored where is_new") + `
 )
 SELECT endpoint, event_id, state, is_new FROM stored`
 

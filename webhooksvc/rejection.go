@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/alert"
 )
 
 const (
@@ -73,7 +73,7 @@ func (s *Service) judgeRejections(ctx context.Context, endpoint string, now time
 		return fmt.Errorf("count rejections: %w", err)
 	}
 	if recent >= int64(s.Config.RejectionAlert) {
-		return jobs.RaiseAlert(ctx, s.Pool, alertRejected, endpoint, map[string]any{
+		return alert.Raise(ctx, s.Pool, alertRejected, endpoint, map[string]any{
 			"endpoint": endpoint, "refused": recent, "within_minutes": int(rejectionWindow / time.Minute),
 		}, s.Config.ConsoleURL+"/webhooks")
 	}
@@ -84,7 +84,7 @@ func (s *Service) judgeRejections(ctx context.Context, endpoint string, now time
 	if err != nil || quiet > 0 {
 		return err
 	}
-	return jobs.ResolveAlert(ctx, s.Pool, alertRejected, endpoint)
+	return alert.Resolve(ctx, s.Pool, alertRejected, endpoint)
 }
 
 const (

@@ -11,7 +11,7 @@ import (
 func TestRejectionAlert(t *testing.T) {
 	t.Parallel()
 	w := newQuietWorld(t, nil)
-	other, err := New(w.Config, w.Deps)
+	other, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}

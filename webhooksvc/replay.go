@@ -14,6 +14,7 @@ import (
 
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
@@ -131,11 +132,10 @@ WITH chosen AS (
 	SET state = 'received', error = '', end_time = NULL, queue_time = $1, deferral_count = 0, failure_count = 0,
 		replay_count = replay_count + 1
 	WHERE `
-	const tail = `
+	tail := `
 	RETURNING endpoint, event_id
 ), queued AS (
-	INSERT INTO river_job (args, kind, max_attempts, queue, state)
-	SELECT jsonb_build_object('endpoint', endpoint, 'event_id', event_id), $2, $3, $4, 'available' FROM chosen
+	` + jobs.InsertSelect("jsonb_build_object('endpoint', endpoint, 'event_id', event_id)", "$2", "$3", "$4", "from chosen") + `
 )
 SELECT count(*) FROM chosen`
 	all := append([]any{now, eventArgs{}.Kind(), eventPolicy.MaxAttempts, eventQueue}, args...)

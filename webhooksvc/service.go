@@ -25,6 +25,7 @@ import (
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/gen/dayof/webhook/v1/webhookv1connect"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
@@ -35,6 +36,7 @@ import (
 
 // Deps is what a Service stands on. All fields are required, but for the last three.
 type Deps struct {
+	Config   Config
 	Pool     *pgxpool.Pool
 	Payments checkoutv1connect.PaymentServiceClient    // takes payments, charges, refunds and disputes; dial with CallTimeout
 	Accounts checkoutv1connect.AccountServiceClient    // takes connected accounts and knows whose they are; dial with CallTimeout
@@ -47,34 +49,35 @@ type Deps struct {
 	// StripeTransport carries calls to Stripe; nil is a transport of its own.
 	StripeTransport http.RoundTripper
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, alert jobs.Alert) error
+	SendAlert alert.Sender
 }
 
 // Service implements WebhookService and the webhook endpoints. Make one with New.
 type Service struct {
 	Deps
-	Config Config
-	Jobs   *jobs.Registry
+
+	Jobs *jobs.Registry
 
 	q        webhookdb.Queries
 	inbox    *inbox
 	handlers map[string]handler
-	stripe   stripeEvents
+	stripe   stripeReader
 	metrics  *metrics
 	rejected rejections
 }
 
 // New returns a Service, or what is wrong with its configuration. Nothing runs before Start; the endpoints accept
 // deliveries from the beginning.
-func New(c Config, d Deps) (*Service, error) {
+func New(d Deps) (*Service, error) {
+	c := d.Config
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, Config: c,
+		Deps:     d,
 		inbox:    newInbox(d.Pool),
 		handlers: handlersByType(),
-		stripe:   newStripeEvents(c, d),
+		stripe:   newStripeReader(d),
 		metrics:  newMetrics(d.Registry),
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			// One queue, so that one is polled; polling, because a NOTIFY per event would serialise the commits.
@@ -90,10 +93,7 @@ func New(c Config, d Deps) (*Service, error) {
 		jobs.Register(s.Jobs, backfillPolicy, s.workBackfill)
 		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, s.backfill)
 	}
-	s.Jobs.Periodic("delete_expired_idempotency_keys", time.Hour, func(ctx context.Context) error {
-		_, err := idem.DeleteExpired(ctx, d.Pool, d.Clock.Now())
-		return err
-	})
+	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil
 }
 

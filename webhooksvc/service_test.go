@@ -20,9 +20,9 @@ import (
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/devenv/postgres"
 	"github.com/dayof/dayof/gen/dayof/webhook/v1/webhookv1connect"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
@@ -82,7 +82,8 @@ func newQuietWorld(t *testing.T, change func(*Config, *Deps)) *world {
 		change(&c, &d)
 	}
 	var err error
-	if w.Service, err = New(c, d); err != nil {
+	d.Config = c
+	if w.Service, err = New(d); err != nil {
 		t.Fatal(err)
 	}
 	w.url = w.serve(t)
@@ -226,13 +227,13 @@ func (w *world) awaitState(t *testing.T, eventID, state string) row {
 }
 
 // deadAlerts are the open alerts about dead events, by subject.
-func (w *world) deadAlerts(t *testing.T) map[string]jobs.Alert {
+func (w *world) deadAlerts(t *testing.T) map[string]alert.Alert {
 	t.Helper()
-	open, err := w.Jobs.OpenAlerts(t.Context(), 100)
+	open, err := alert.ListOpen(t.Context(), w.Pool, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := make(map[string]jobs.Alert)
+	found := make(map[string]alert.Alert)
 	for _, a := range open {
 		if a.Kind == alertDead {
 			found[a.Subject] = a

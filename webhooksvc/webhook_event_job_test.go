@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -95,7 +96,7 @@ func TestEventStates(t *testing.T) {
 			if !strings.HasPrefix(got.Error, c.reason) || (c.reason == "") != (got.Error == "") || !got.Ended || got.Attempts != 1 {
 				t.Errorf("row %+v", got)
 			}
-			open, err := w.Jobs.OpenAlerts(t.Context(), 10)
+			open, err := alert.ListOpen(t.Context(), w.Pool, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -310,7 +311,7 @@ func TestSeveralCalls(t *testing.T) {
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	other, err := New(w.Config, w.Deps)
+	other, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +391,7 @@ func TestStopInterrupts(t *testing.T) {
 		t.Errorf("row after the stop: %+v", got)
 	}
 	w.peers.answerWith(nil)
-	next, err := New(w.Config, w.Deps)
+	next, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/pflag"
 
+	"github.com/dayof/dayof/internal/chassis/deadletter"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/server"
 )
@@ -32,19 +33,12 @@ type deadLetter struct {
 	Errors   json.RawMessage `json:"errors,omitempty"` // of all attempts; only for one letter
 }
 
-func newDeadLetter(service string, l jobs.DeadLetter) deadLetter {
+func newDeadLetter(service string, l deadletter.Letter) deadLetter {
 	return deadLetter{
 		ID: service + "/" + strconv.FormatInt(l.ID, 10), JobID: l.JobID, Kind: l.Kind, Args: l.Args, Reason: l.Reason,
 		Error: l.Error, Attempts: l.Attempts, DeadTime: l.DeadTime.UTC().Format(time.RFC3339Nano),
 		Closed: l.RetriedTime != nil || l.DismissedTime != nil,
 	}
-}
-
-// letters gives f the dead letters of a service.
-func (h host) letters(ctx context.Context, service string, f func(registry *jobs.Registry) error) error {
-	return h.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
-		return f(jobs.New(pool, jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: h.clock, PollOnly: true}))
-	})
 }
 
 func dlqListCommand() command {
@@ -68,8 +62,8 @@ func dlqListCommand() command {
 				}
 				listed := []deadLetter{}
 				for _, service := range services {
-					err := h.letters(ctx, service, func(registry *jobs.Registry) error {
-						letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{Kind: *kind, Closed: *closed})
+					err := h.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+						letters, err := deadletter.List(ctx, pool, deadletter.Filter{Kind: *kind, Closed: *closed})
 						if hasNoTable(err) {
 							return nil // a service without background work
 						}
@@ -106,8 +100,8 @@ func dlqShowCommand() command {
 				if err != nil {
 					return err
 				}
-				return h.letters(ctx, service, func(registry *jobs.Registry) error {
-					letters, err := registry.DeadLetters(ctx, jobs.DeadLetterFilter{ID: id, Closed: true})
+				return h.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+					letters, err := deadletter.List(ctx, pool, deadletter.Filter{ID: id, Closed: true})
 					if err != nil {
 						return err
 					}
@@ -136,7 +130,10 @@ func dlqRetryCommand() command {
 					if err != nil {
 						return err
 					}
-					if err := h.letters(ctx, service, func(registry *jobs.Registry) error { return registry.Retry(ctx, id) }); err != nil {
+					if err := h.withDatabase(ctx, service, func(pool *pgxpool.Pool) error {
+						registry := jobs.New(pool, jobs.Config{Logger: slog.New(slog.DiscardHandler), Clock: h.clock, PollOnly: true})
+						return registry.Retry(ctx, id)
+					}); err != nil {
 						return err
 					}
 				}

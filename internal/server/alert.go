@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/alert"
 )
 
 // alertTimeout bounds the delivery of one alert.
@@ -26,15 +26,15 @@ type postedAlert struct {
 }
 
 // alertSender posts alerts to a URL; without one they stay rows.
-func alertSender(url string) func(ctx context.Context, alert jobs.Alert) error {
+func alertSender(url string) alert.Sender {
 	if url == "" {
 		return nil
 	}
 	client := &http.Client{Timeout: alertTimeout}
-	return func(ctx context.Context, alert jobs.Alert) error {
+	return func(ctx context.Context, a alert.Alert) error {
 		body, err := json.Marshal(postedAlert{
-			ID: alert.ID, Kind: alert.Kind, Subject: alert.Subject, Facts: alert.Facts, Link: alert.Link,
-			OpenedTime: alert.OpenedTime, ResolvedTime: alert.ResolvedTime,
+			ID: a.ID, Kind: a.Kind, Subject: a.Subject, Facts: a.Facts, Link: a.Link,
+			OpenedTime: a.OpenedTime, ResolvedTime: a.ResolvedTime,
 		})
 		if err != nil {
 			return fmt.Errorf("write alert: %w", err)

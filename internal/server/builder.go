@@ -124,8 +124,9 @@ func passBuilder() builder {
 		load: func(l *config.Loader) func(deps) (service, error) {
 			c := passsvc.LoadConfig(l)
 			return func(d deps) (service, error) {
-				s, err := passsvc.New(c, passsvc.Deps{
-					Pool: d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
+				s, err := passsvc.New(passsvc.Deps{
+					Config: c,
+					Pool:   d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
 				})
 				if err != nil {
 					return service{}, err
@@ -164,7 +165,8 @@ func webhookBuilder() builder {
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			ledgerURL := peer(l, "ledger", "http://127.0.0.1:8291")
 			return func(d deps) (service, error) {
-				s, err := webhooksvc.New(c, webhooksvc.Deps{
+				s, err := webhooksvc.New(webhooksvc.Deps{
+					Config:   c,
 					Pool:     d.pool,
 					Payments: dialPeer(d, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewPaymentServiceClient),
 					Accounts: dialPeer(d, "webhooksvc", checkoutURL, webhooksvc.CallTimeout, checkoutv1connect.NewAccountServiceClient),

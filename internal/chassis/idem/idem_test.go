@@ -1,6 +1,7 @@
 package idem_test
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"testing"
@@ -15,7 +16,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
-// claiming is a walk's first transaction, with the claim queued or on its own.
+// A claim is in the first transaction of a fulfilment attempt, with the claim queued or on its own.
 func TestClaim(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, migrate)
@@ -102,6 +103,30 @@ func TestDeleteExpired(t *testing.T) {
 	wantCounts(t, pool, 0, 1)
 	if n, err := idem.DeleteExpired(t.Context(), pool, now); err != nil || n != 0 {
 		t.Errorf("deleted %d again, %v", n, err)
+	}
+}
+
+// ticks runs the work of a scheduler by hand.
+type ticks map[string]func(ctx context.Context) error
+
+func (t ticks) Periodic(name string, _ time.Duration, f func(ctx context.Context) error) { t[name] = f }
+
+func TestScheduleExpiry(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, migrate)
+	now := clock.NewFake(time.Date(2026, 3, 8, 12, 0, 0, 0, time.UTC))
+	if _, err := pool.Exec(t.Context(), `INSERT INTO idempotency_keys (caller, method, key, fingerprint, created_time)
+		VALUES ('c', 'm', 'k', '', $1)`, now.Now()); err != nil {
+		t.Fatal(err)
+	}
+	scheduled := ticks{}
+	idem.ScheduleExpiry(scheduled, pool, now)
+	for left := range []int{1, 0} {
+		if err := scheduled["delete_expired_idempotency_keys"](t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantCounts(t, pool, 0, 1-left)
+		now.Advance(idem.Lifetime + time.Second)
 	}
 }
 

@@ -13,10 +13,10 @@
 //	an open circuit breaker  the same
 //	Cancel(err)              of no use to try again
 //
-// Exhausted and cancelled jobs become rows of dead_letters (dead_letter.go) and
-// raise an alert (alert.go), once, from the rows: also when the process that
-// ran them died. Work that is due by the clock is in periodic.go, work that is
-// found in rows in sweep.go.
+// Exhausted and cancelled jobs become dead letters with an alert (packages
+// deadletter and alert), once, from the rows: also when the process that ran them
+// died. Work that is due by the clock is in periodic.go, work that is found in
+// rows in sweep.go, all SQL on River's own table in river_table.go.
 //
 // # What is known of River v0.51.1
 //

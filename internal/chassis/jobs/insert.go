@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 )
 
@@ -69,28 +68,3 @@ func (a rawArgs) Kind() string { return a.kind }
 
 // MarshalJSON returns the arguments as they were.
 func (a rawArgs) MarshalJSON() ([]byte, error) { return a.json, nil }
-
-// Unfinished counts, by kind, the jobs that wait, run or will be tried again
-// and are due within the given time. Periodic jobs are not counted, because
-// there is always a next one.
-func Unfinished(ctx context.Context, pool *pgxpool.Pool, within time.Duration) (map[string]int64, error) {
-	rows, err := pool.Query(ctx, `
-		SELECT kind, count(*) FROM river_job
-		WHERE state IN ('available', 'running', 'retryable', 'scheduled')
-		  AND scheduled_at <= now() + $1::interval AND NOT starts_with(kind, $2)
-		GROUP BY kind`, within, periodicPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("count unfinished jobs: %w", err)
-	}
-	counts := make(map[string]int64)
-	var kind string
-	var count int64
-	_, err = pgx.ForEachRow(rows, []any{&kind, &count}, func() error {
-		counts[kind] = count
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count unfinished jobs: %w", err)
-	}
-	return counts, nil
-}

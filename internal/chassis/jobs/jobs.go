@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
@@ -52,9 +53,8 @@ type Config struct {
 	// takes a lock that serialises the commits of a database, so a service with
 	// many small transactions polls.
 	PollOnly bool
-	// SendAlert delivers an alert to people. It is called at least once per
-	// alert, at any replica, and again after an error. Nil keeps alerts as rows.
-	SendAlert func(ctx context.Context, alert Alert) error
+	// SendAlert delivers an alert to people. Nil keeps alerts as rows.
+	SendAlert alert.Sender
 	// DeadLetterURL is the address of the page of a dead letter without its id,
 	// for the alert. Empty: alerts have no link.
 	DeadLetterURL string
@@ -74,17 +74,17 @@ type Registry struct {
 	stop     context.CancelFunc    // of the loops; nil unless started
 	running  sync.WaitGroup        // the loops
 
-	bury func() // wakes the sweep for dead jobs
+	wakeMove func() // asks for a round of moveToDeadLetters now
 }
 
 // New returns a registry on a database that Migrate has prepared. Register all
 // kinds before the first insert and before Start.
 func New(pool *pgxpool.Pool, config Config) *Registry {
 	r := &Registry{pool: pool, config: config, workers: river.NewWorkers(), runner: rand.Text(), policies: make(map[string]Policy)}
-	r.bury = r.Sweep("bury dead jobs", sweepEvery, r.buryDead)
-	r.Sweep("take up the jobs of the dead", beatEvery, r.beat)
+	r.wakeMove = r.Sweep("move dead jobs to dead letters", sweepEvery, r.moveToDeadLetters)
+	r.Sweep("heartbeat", heartbeatEvery, r.heartbeat)
 	if config.SendAlert != nil {
-		r.Sweep("send alerts", sweepEvery, r.sendAlerts)
+		r.Sweep("send alerts", sweepEvery, func(ctx context.Context) error { return alert.Deliver(ctx, pool, config.SendAlert) })
 	}
 	return r
 }
@@ -104,8 +104,8 @@ func (r *Registry) Start(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	loopCtx, stop := context.WithCancel(ctx)
 	if len(r.policies) > 0 { // River refuses to run without a kind
-		// Before the first job: who has never been seen counts as dead.
-		if err := r.beat(ctx); err != nil {
+		// Before the first job: a process without a heartbeat counts as dead.
+		if err := r.heartbeat(ctx); err != nil {
 			stop()
 			return fmt.Errorf("start jobs: %w", err)
 		}
@@ -126,8 +126,7 @@ func (r *Registry) Start(ctx context.Context) error {
 }
 
 // watchEnds wakes the sweep for dead jobs, so that their alert does not wait
-// for the next round. It is only haste: ends that nobody heard of are found by
-// the round.
+// for the next round. Ends that no event reports are found by the round.
 func (r *Registry) watchEnds(ctx context.Context, ended <-chan *river.Event) {
 	for {
 		select {
@@ -135,7 +134,7 @@ func (r *Registry) watchEnds(ctx context.Context, ended <-chan *river.Event) {
 			return
 		case event := <-ended:
 			if event != nil && event.Job.FinalizedAt != nil {
-				r.bury()
+				r.wakeMove()
 			}
 		}
 	}
@@ -192,7 +191,7 @@ func (r *Registry) river() (*river.Client[pgx.Tx], error) {
 		CompletedJobRetentionPeriod: completedRetention,
 		CancelledJobRetentionPeriod: endedRetention,
 		DiscardedJobRetentionPeriod: endedRetention,
-		ReindexerIndexNames:         indexes(),
+		ReindexerIndexNames:         riverIndexes(),
 	}
 	if !r.config.PollOnly {
 		config.FetchCooldown, config.FetchPollInterval = river.FetchCooldownDefault, river.FetchPollIntervalDefault

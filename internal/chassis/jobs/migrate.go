@@ -17,8 +17,9 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// Migrate creates or updates River's tables and ours (dead_letters, alerts,
-// job_ticks) in a service's database. Replicas may call it at the same time.
+// Migrate creates or updates River's tables and ours (job_ticks, job_runners, and
+// those of packages deadletter and alert) in a service's database. Replicas may
+// call it at the same time.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	// River's migrator takes no lock: two of them at once fail on each other.
 	err := pgdb.WithLock(ctx, pool, "migrate river", func(ctx context.Context) error {

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/riverqueue/river"
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
@@ -37,7 +36,7 @@ type outcome struct {
 //	Cancel, Snooze                       as they say
 //	breaker.ErrOpen                      snooze: nothing was tried
 //	Problem or Downstream that waits     retry, not before its RetryAfter
-//	Problem or Downstream that refuses   cancel: the same call gets the same answer
+//	Problem or Downstream that is final  cancel: the same call gets the same answer
 //	anything else                        retry
 func classify(err error) outcome {
 	if snooze, ok := errors.AsType[*river.JobSnoozeError](err); ok {
@@ -50,23 +49,10 @@ func classify(err error) outcome {
 		return outcome{snooze: true, delay: breakerSnooze + rand.N(breakerSnooze/2)}
 	}
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
-		return outcome{cancel: refuses(p.Code), delay: p.RetryAfter}
+		return outcome{cancel: problem.Final(p.Code), delay: p.RetryAfter}
 	}
 	if d, ok := errors.AsType[*problem.Downstream](err); ok {
-		return outcome{cancel: refuses(d.Code()), delay: d.RetryAfter()}
+		return outcome{cancel: problem.Final(d.Code()), delay: d.RetryAfter()}
 	}
 	return outcome{}
-}
-
-// refuses tells the codes that will not change by themselves. A peer that does
-// not know us or the call yet (unauthenticated, unimplemented) is a deployment
-// on its way, and internal is a bug that may be fixed before the attempts are
-// exhausted.
-func refuses(code connect.Code) bool {
-	switch code { //nolint:exhaustive // the list is the point
-	case connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodePermissionDenied,
-		connect.CodeNotFound, connect.CodeFailedPrecondition, connect.CodeOutOfRange:
-		return true
-	}
-	return false
 }

@@ -105,20 +105,6 @@ func snoozes(job *river.Job[mailArgs]) int {
 	return metadata.Snoozes
 }
 
-func TestBackoff(t *testing.T) {
-	t.Parallel()
-	var total time.Duration
-	for attempt := 1; attempt < 12; attempt++ {
-		total += jobs.Backoff(attempt)
-	}
-	if jobs.Backoff(1) != time.Second || jobs.Backoff(4) != 8*time.Second || jobs.Backoff(1000) != 5*time.Minute {
-		t.Errorf("1: %s, 4: %s, 1000: %s", jobs.Backoff(1), jobs.Backoff(4), jobs.Backoff(1000))
-	}
-	if total < 15*time.Minute || total > 20*time.Minute {
-		t.Errorf("twelve attempts last %s", total)
-	}
-}
-
 // An attempt ends at its kind's timeout, not when River takes it for lost.
 func TestTimeout(t *testing.T) {
 	t.Parallel()

@@ -7,11 +7,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
+
+	"github.com/dayof/dayof/internal/chassis/deadletter"
 )
 
 const (
-	// periodicPrefix begins the kinds of periodic jobs.
-	periodicPrefix = "periodic/"
 	// periodicAttempts are tried within one tick of work that is due hourly or
 	// less often; the next tick comes anyway.
 	periodicAttempts = 5
@@ -61,30 +61,26 @@ type periodicArgs struct {
 }
 
 // Kind implements river.JobArgs.
-func (a periodicArgs) Kind() string { return periodicPrefix + a.name }
+func (a periodicArgs) Kind() string { return deadletter.PeriodicPrefix + a.name }
 
 // tick enqueues the job of one tick unless another replica did.
 func (r *Registry) tick(ctx context.Context, name string, tick time.Time, every time.Duration) error {
 	args := periodicArgs{name: name, Tick: tick}
 	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `INSERT INTO job_ticks (name, tick) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, tick)
+		tag, err := tx.Exec(ctx, `insert into job_ticks (name, tick) values ($1, $2) on conflict do nothing`, name, tick)
 		if err != nil {
 			return fmt.Errorf("insert tick: %w", err)
 		}
 		if tag.RowsAffected() == 0 {
 			return nil
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM job_ticks WHERE name = $1 AND tick < $2`, name, tick.Add(-ticksKept*every))
+		_, err = tx.Exec(ctx, `delete from job_ticks where name = $1 and tick < $2`, name, tick.Add(-ticksKept*every))
 		if err != nil {
 			return fmt.Errorf("delete old ticks: %w", err)
 		}
-		var unfinished bool
-		err = tx.QueryRow(ctx, `
-			SELECT EXISTS (
-				SELECT FROM river_job
-				WHERE kind = $1 AND state IN ('available', 'running', 'retryable', 'scheduled'))`, args.Kind()).Scan(&unfinished)
+		unfinished, err := hasUnfinished(ctx, tx, args.Kind())
 		if err != nil {
-			return fmt.Errorf("look for unfinished job: %w", err)
+			return err
 		}
 		if unfinished {
 			return nil

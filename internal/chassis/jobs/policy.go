@@ -12,17 +12,13 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-const (
-	// backoffFirst and backoffMax bound Backoff.
-	backoffFirst = time.Second
-	backoffMax   = 5 * time.Minute
-	// jitter spreads the retries of jobs that failed together: a delay is
-	// between 1-jitter and 1+jitter of what the policy says.
-	jitter = 0.2
-)
+// jitter spreads the retries of jobs that failed together: a delay is between
+// 1-jitter and 1+jitter of what the policy says.
+const jitter = 0.2
 
 // Policy says how a kind of job is tried. Every kind names its own.
 type Policy struct {
@@ -33,23 +29,15 @@ type Policy struct {
 	// lost with its process is repeated a little later than this.
 	Timeout time.Duration
 	// Backoff is the delay after failed attempt number attempt (1 is the
-	// first), before jitter. Nil is Backoff.
+	// first), before jitter. Nil doubles from 1 s to 5 minutes.
 	Backoff func(attempt int) time.Duration
 	// Queue the jobs wait in; empty is "default". A queue of its own keeps a
 	// flood of one kind from delaying others.
 	Queue string
 }
 
-// Backoff doubles from 1 s to 5 minutes: twelve attempts last about 18 minutes.
-func Backoff(attempt int) time.Duration {
-	delay := backoffFirst
-	for range attempt - 1 {
-		if delay *= 2; delay >= backoffMax {
-			return backoffMax
-		}
-	}
-	return delay
-}
+// doubling is the default backoff: twelve attempts last about 18 minutes.
+var doubling = backoff.Policy{First: time.Second, Max: 5 * time.Minute}
 
 // Register says what to do with jobs of A's kind. It panics when the policy is
 // incomplete, the kind is registered already, or the registry is in use: these
@@ -70,7 +58,7 @@ func registerArgs[A river.JobArgs](r *Registry, args A, policy Policy, work func
 		panic(fmt.Sprintf("jobs: %s is registered after the first insert or Start", kind))
 	}
 	if policy.Backoff == nil {
-		policy.Backoff = Backoff
+		policy.Backoff = doubling.Delay
 	}
 	if policy.Queue == "" {
 		policy.Queue = queueDefault
@@ -146,5 +134,5 @@ type unknownKinds struct{}
 
 // NextRetry implements River's interface.
 func (unknownKinds) NextRetry(job *rivertype.JobRow) time.Time {
-	return clock.System{}.Now().Add(Backoff(job.Attempt))
+	return clock.System{}.Now().Add(doubling.Delay(job.Attempt))
 }

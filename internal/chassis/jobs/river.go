@@ -44,11 +44,3 @@ func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h atLeast) WithGroup(name string) slog.Handler {
 	return atLeast{level: h.level, Handler: h.Handler.WithGroup(name)}
 }
-
-// indexes are those of River's that are worth reindexing by night.
-func indexes() []string {
-	return []string{
-		"river_job_kind", "river_job_pkey", "river_job_prioritized_fetching_index",
-		"river_job_state_and_finalized_at_index", "river_job_unique_idx",
-	}
-}

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -17,6 +20,37 @@ type token[P any] struct {
 
 // digestSize is how much of a digest tells one list from another.
 const digestSize = 8
+
+// SizeDefault is the size of a page when the request does not say, where the contract of the list says nothing else.
+const SizeDefault = 50
+
+// Size is the size that was asked for, or the default. The schema of a request has the largest.
+func Size(asked int32) int32 {
+	if asked == 0 {
+		return SizeDefault
+	}
+	return asked
+}
+
+// Cursor is where a page ended of a list that is sorted by time and id.
+type Cursor struct {
+	Time time.Time `json:"t"`
+	ID   string    `json:"i"`
+}
+
+// AfterAll is after every row: where a list begins that shows the newest first.
+var AfterAll = Cursor{Time: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
+
+// List names a list with its filter, for Token and Parse: the request's filter message, or the request itself without
+// page_size and page_token. An absent filter is an empty one. The bytes of a filter may differ between builds; a token
+// of another release is refused then, which sends its caller to the first page.
+func List(name string, filter proto.Message) string {
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(filter)
+	if err != nil {
+		panic("a filter cannot be written: " + err.Error()) // it was read from the wire
+	}
+	return name + "\x00" + string(encoded)
+}
 
 // Token returns the token of the page that ended at the position last, which JSON can hold. The list names all that the
 // order of rows follows from, filter included: a token of one list does not fit another.
@@ -43,7 +77,7 @@ func Parse[P any](text, list string, beginning P) (P, error) {
 		err = json.Unmarshal(raw, &t)
 	}
 	if err != nil || Token(list, t.Last) != text {
-		return beginning, problem.InvalidField("page_token", "must be the next_page_token of the same list; start again without one")
+		return beginning, problem.InvalidField("page_token", "must be the next_page_token of the same list with the same filter; start again without one")
 	}
 	return t.Last, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -55,6 +56,35 @@ func TestParseRefuses(t *testing.T) {
 		if problem.Code(err) != connect.CodeInvalidArgument || problem.Reason(err) != problem.ReasonInvalidField {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	filter := func(word string) *structpb.Value { return structpb.NewStringValue(word) }
+	text := page.Token(page.List("orders", filter("paid")), page.Cursor{ID: "o1"})
+	if got, err := page.Parse(text, page.List("orders", filter("paid")), page.AfterAll); err != nil || got.ID != "o1" {
+		t.Errorf("the same filter: %v, %v", got, err)
+	}
+	for name, list := range map[string]string{
+		"another filter": page.List("orders", filter("refunded")),
+		"no filter":      page.List("orders", (*structpb.Value)(nil)),
+		"another list":   page.List("events", filter("paid")),
+	} {
+		_, err := page.Parse(text, list, page.AfterAll)
+		if problem.Code(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), "page_token: must be the next_page_token of the same list with the same filter") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if page.List("orders", (*structpb.Value)(nil)) != page.List("orders", &structpb.Value{}) {
+		t.Error("an absent filter is not an empty one")
+	}
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	if page.Size(0) != page.SizeDefault || page.Size(7) != 7 {
+		t.Errorf("sizes %d and %d", page.Size(0), page.Size(7))
 	}
 }
 

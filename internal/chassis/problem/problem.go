@@ -153,3 +153,16 @@ func Code(err error) connect.Code {
 	}
 	return connect.CodeOf(err)
 }
+
+// Final tells the codes that the same call gets again however often it is repeated, until somebody changes something: a
+// job that meets one ends. A peer that does not know us or the call yet (unauthenticated, unimplemented) is a deployment
+// on its way, and internal is a bug that may be fixed before the attempts are exhausted; so these are not final.
+func Final(code connect.Code) bool {
+	switch code {
+	case connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodePermissionDenied,
+		connect.CodeNotFound, connect.CodeFailedPrecondition, connect.CodeOutOfRange:
+		return true
+	default:
+		return false
+	}
+}

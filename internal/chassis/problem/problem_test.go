@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,5 +168,18 @@ func TestAtBoundary(t *testing.T) {
 	p, _ := problem.AtBoundary(problem.NewDownstream("x", connect.CodeUnavailable, errors.New("x")).WithRetryAfter(after))
 	if p.RetryAfter != after {
 		t.Errorf("the time that the dependency asks for is lost: %v", p.RetryAfter)
+	}
+}
+
+func TestFinal(t *testing.T) {
+	t.Parallel()
+	final := []connect.Code{
+		connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodePermissionDenied, connect.CodeNotFound,
+		connect.CodeFailedPrecondition, connect.CodeOutOfRange,
+	}
+	for code := connect.CodeCanceled; code <= connect.CodeUnauthenticated; code++ {
+		if got := problem.Final(code); got != slices.Contains(final, code) {
+			t.Errorf("%s: final is %t", code, got)
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -23,11 +23,15 @@ const (
 	callTimeout = 5 * time.Second
 	// callAttemptsMax counts the first try too: two repeats bridge a restart of the peer, not an outage.
 	callAttemptsMax = 3
-	// retryBase is the longest wait before the first repeat; it doubles for each further one.
-	retryBase = 50 * time.Millisecond
+	// retryFirst is the longest wait before the first repeat, retryMax before the last one.
+	retryFirst = 50 * time.Millisecond
+	retryMax   = retryFirst << (callAttemptsMax - 2)
 	// answerMax is the largest answer we read, in bytes.
 	answerMax = 16 << 20
 )
+
+// retryBackoff has full jitter, so that callers that failed together do not come back together.
+var retryBackoff = backoff.Full(retryFirst, retryMax)
 
 // DialConfig says how to reach a service. BaseURL is required.
 type DialConfig struct {
@@ -118,7 +122,7 @@ func (c *outgoing) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			if !repeatable || attempt == callAttemptsMax || problem.Code(err) != connect.CodeUnavailable {
 				return nil, err
 			}
-			wait := max(backoff(attempt), problem.RetryAfter(err))
+			wait := max(retryBackoff.Delay(attempt), problem.RetryAfter(err))
 			c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "repeat call", slog.String("procedure", procedure),
 				slog.Int("attempt", attempt), slog.Duration("wait", wait), slog.String("error", err.Error()))
 			if !sleep(ctx, wait) {
@@ -145,12 +149,6 @@ func (c *outgoing) setHeaders(ctx context.Context, header http.Header) string {
 		header.Set(idempotencyKeyHeader, key)
 	}
 	return header.Get(idempotencyKeyHeader)
-}
-
-// backoff is the wait before repeat number attempt: exponential with full jitter, so that callers that failed
-// together do not come back together.
-func backoff(attempt int) time.Duration {
-	return rand.N(retryBase<<(attempt-1)) + 1
 }
 
 // sleep waits unless ctx ends before the wait would; it reports whether it waited.

@@ -27,11 +27,11 @@ func TestJobsOfTheDead(t *testing.T) {
 		})
 		return r
 	}
-	insert(t, newReplica(), mailArgs{OrderID: "of a ghost"}, mailArgs{OrderID: "of the silent"}, mailArgs{OrderID: "of the living"}, mailArgs{OrderID: "last attempt"})
+	insert(t, newReplica(), mailArgs{OrderID: "of a ghost"}, mailArgs{OrderID: "of the late"}, mailArgs{OrderID: "of the living"}, mailArgs{OrderID: "last attempt"})
 	for _, statement := range []string{
-		`INSERT INTO job_runners (id, seen_time) VALUES ('silent', now() - interval '9 seconds'), ('living', now() + interval '1 hour')`,
+		`INSERT INTO job_runners (id, heartbeat_time) VALUES ('late', now() - interval '9 seconds'), ('living', now() + interval '1 hour')`,
 		`UPDATE river_job SET state = 'running', attempted_at = now(), attempt = 1, attempted_by = ARRAY['living',
-			CASE args->>'order_id' WHEN 'of the silent' THEN 'silent' WHEN 'of the living' THEN 'living' ELSE 'ghost' END]`,
+			CASE args->>'order_id' WHEN 'of the late' THEN 'late' WHEN 'of the living' THEN 'living' ELSE 'ghost' END]`,
 		`UPDATE river_job SET attempt = max_attempts WHERE args->>'order_id' = 'last attempt'`,
 	} {
 		if _, err := pool.Exec(t.Context(), statement); err != nil {
@@ -43,7 +43,7 @@ func TestJobsOfTheDead(t *testing.T) {
 	eventually(t, "the jobs of the dead run", func() bool { return count(t, pool, `SELECT count(*) FROM river_job WHERE state = 'completed'`) >= 2 })
 	got := ran.all()
 	slices.Sort(got)
-	if !slices.Equal(got, []string{"of a ghost", "of the silent"}) {
+	if !slices.Equal(got, []string{"of a ghost", "of the late"}) {
 		t.Errorf("ran %q", got)
 	}
 	if n := count(t, pool, `SELECT count(*) FROM river_job WHERE state = 'completed' AND attempt = 2 AND errors[1]->>'error' LIKE '%died'`); n != 2 {

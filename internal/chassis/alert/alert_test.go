@@ -1,0 +1,103 @@
+package alert_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/jobs"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func count(tb testing.TB, pool *pgxpool.Pool, query string) int {
+	tb.Helper()
+	var n int
+	if err := pool.QueryRow(tb.Context(), query).Scan(&n); err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, jobs.Migrate)
+	var sent []string
+	deliver := func() error {
+		return alert.Deliver(t.Context(), pool, func(_ context.Context, a alert.Alert) error {
+			if sent = append(sent, a.Kind+" "+a.Subject); len(sent) == 1 {
+				return errors.New("the pager is down")
+			}
+			return nil
+		})
+	}
+	raise := func(subject string) {
+		t.Helper()
+		facts := map[string]any{"order_id": subject}
+		if err := alert.Raise(t.Context(), pool, "ledger_blocked", subject, facts, "http://console/orders/"+subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	raise("o1")
+	raise("o1")
+	open, err := alert.ListOpen(t.Context(), pool, 10)
+	if err != nil || len(open) != 1 || open[0].Facts["order_id"] != "o1" || open[0].Link != "http://console/orders/o1" {
+		t.Fatalf("open %+v, %v; want one", open, err)
+	}
+	errUndone := errors.New("undone")
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		if err := alert.Raise(t.Context(), tx, "ledger_blocked", "o2", nil, ""); err != nil {
+			return err
+		}
+		return errUndone
+	})
+	if !errors.Is(err, errUndone) {
+		t.Fatal(err)
+	}
+
+	if err := deliver(); err == nil {
+		t.Error("the first delivery fails without an error")
+	}
+	if n := count(t, pool, `SELECT count(*) FROM alerts WHERE next_send_time - now() < interval '25 seconds'`); n != 1 {
+		t.Error("the second attempt waits for the lease of the first, not for its backoff")
+	}
+	exec := func(query string) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`UPDATE alerts SET next_send_time = now()`)
+	if err := deliver(); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, pool, `SELECT count(*) FROM alerts WHERE sent_time IS NOT NULL AND send_attempts = 2`); n != 1 {
+		t.Error("the alert is not sent at the second attempt")
+	}
+	for range 2 { // resolving what is not open is fine
+		if err := alert.Resolve(t.Context(), pool, "ledger_blocked", "o1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A replica that looks again much later finds nothing to send.
+	exec(`UPDATE alerts SET next_send_time = now() - interval '1 hour'`)
+	raise("o1") // the next incident
+	for range 2 {
+		if err := deliver(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"ledger_blocked o1", "ledger_blocked o1", "ledger_blocked o1"}; !slices.Equal(sent, want) {
+		t.Errorf("sender was called for %q, want %q", sent, want)
+	}
+	if n := count(t, pool, `SELECT count(*) FROM alerts`); n != 2 {
+		t.Errorf("%d alerts, want 2: what was rolled back does not exist", n)
+	}
+}

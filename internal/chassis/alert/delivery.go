@@ -1,0 +1,65 @@
+package alert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// lease is how long a replica may take to deliver one alert before another
+	// one may try.
+	lease = 30 * time.Second
+	// deliveryBatch is how many alerts one round delivers.
+	deliveryBatch = 20
+	// backoffMax bounds the delay after failed deliveries.
+	backoffMax = 5 * time.Minute
+)
+
+// Sender delivers an alert to people. It is called at least once per alert, at
+// any replica, and again after an error.
+type Sender func(ctx context.Context, alert Alert) error
+
+// Deliver sends what is due, one batch. A row is leased, not locked, during the
+// delivery: no transaction is open across a call. A crash between a delivery and
+// its record makes another replica deliver it again.
+func Deliver(ctx context.Context, pool *pgxpool.Pool, send Sender) error {
+	rows, err := pool.Query(ctx, `
+		update alerts set send_attempts = send_attempts + 1,
+			next_send_time = now() + $1::interval + least($2::interval, interval '1 second' * 2 ^ least(send_attempts, 20))
+		where id in (
+			select id from alerts where sent_time is null and next_send_time <= now()
+			order by next_send_time limit $3 for update skip locked)
+		returning `+columns, lease, backoffMax, deliveryBatch)
+	if err != nil {
+		return fmt.Errorf("claim alerts: %w", err)
+	}
+	alerts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Alert])
+	if err != nil {
+		return fmt.Errorf("claim alerts: %w", err)
+	}
+	deadline, cancel := context.WithTimeout(ctx, lease)
+	defer cancel()
+	var errs []error
+	for _, a := range alerts {
+		errs = append(errs, deliver(deadline, pool, send, a))
+	}
+	return errors.Join(errs...)
+}
+
+func deliver(ctx context.Context, pool *pgxpool.Pool, send Sender, a Alert) error {
+	if err := send(ctx, a); err != nil {
+		// The lease is over for this one; its backoff stays.
+		_, releaseErr := pool.Exec(ctx, `update alerts set next_send_time = next_send_time - $2::interval where id = $1`, a.ID, lease)
+		return errors.Join(fmt.Errorf("send alert %d: %w", a.ID, err), releaseErr)
+	}
+	_, err := pool.Exec(ctx, `update alerts set sent_time = now() where id = $1`, a.ID)
+	if err != nil {
+		return fmt.Errorf("record that alert %d was sent: %w", a.ID, err)
+	}
+	return nil
+}

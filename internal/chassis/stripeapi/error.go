@@ -1,0 +1,50 @@
+package stripeapi
+
+import (
+	"errors"
+	"net/http"
+
+	stripe "github.com/stripe/stripe-go/v76"
+)
+
+// Away says that the outcome of a call is unknown or that the same call may
+// succeed later: no answer, 5xx, too many requests, or a conflict with another
+// request, which is one with the same idempotency key that has not ended, or one
+// that holds the object's lock. Nil is not away.
+//
+// Source: Stripe API reference, "Errors" and "Idempotent requests".
+func Away(err error) bool {
+	switch code := Code(err); {
+	case IsFailure(err), Status(err) == http.StatusConflict:
+		return true
+	default:
+		return code == stripe.ErrorCodeLockTimeout || code == stripe.ErrorCodeIdempotencyKeyInUse
+	}
+}
+
+// IsFailure says that an error speaks against Stripe and not against one request,
+// for a circuit breaker: no answer, 5xx, or too many requests. A conflict does not.
+func IsFailure(err error) bool {
+	status := Status(err)
+	return err != nil && (status == 0 || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests)
+}
+
+// NotFound says that Stripe knows no such object.
+func NotFound(err error) bool { return Status(err) == http.StatusNotFound }
+
+// Code is the error code of Stripe's answer, such as charge_already_refunded; ""
+// if there is none.
+func Code(err error) stripe.ErrorCode {
+	if refused, ok := errors.AsType[*stripe.Error](err); ok {
+		return refused.Code
+	}
+	return ""
+}
+
+// Status is the HTTP status of Stripe's refusal; 0 if there was no answer.
+func Status(err error) int {
+	if refused, ok := errors.AsType[*stripe.Error](err); ok {
+		return refused.HTTPStatusCode
+	}
+	return 0
+}

@@ -1,0 +1,207 @@
+package webhooksvc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	stripe "github.com/stripe/stripe-go/v76"
+
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
+)
+
+const (
+	// stripePageSize is the largest that Stripe gives.
+	stripePageSize = 100
+	// backfillPagesMax bounds one run for one account and group of types: a hundred thousand events.
+	backfillPagesMax = 1000
+)
+
+var (
+	errNotAtStripe = errors.New("stripe has no such object")
+	errNoStripeKey = errors.New("DAYOF_STRIPE_KEY is not set, so that Stripe cannot be asked")
+	errPayoutLarge = errors.New("the payout has more balance transactions than are summed here")
+)
+
+// stripeAwayError is an error of a fetch that another try may not meet: all but errNotAtStripe, because a key or a
+// version that Stripe refuses is replaced without the event's doing.
+type stripeAwayError struct{ err error }
+
+func (e *stripeAwayError) Error() string { return e.err.Error() }
+func (e *stripeAwayError) Unwrap() error { return e.err }
+
+// stripeReader is Stripe as webhooksvc asks it: its event list, and what events leave open. It never writes.
+type stripeReader struct{ *stripeapi.Client }
+
+func newStripeReader(d Deps) stripeReader {
+	return stripeReader{stripeapi.New(stripeapi.Config{
+		Key: d.Config.StripeKey, URL: d.Config.StripeURL, Timeout: d.Config.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
+	})}
+}
+
+// list calls each with every undelivered event of these types since a time, the newest first, as the bytes that Stripe
+// sent: stripe-go's own structs would refuse what is newer than they are.
+func (s stripeReader) list(ctx context.Context, account string, types []string, since time.Time, each func(json.RawMessage) error) error {
+	after := ""
+	for range backfillPagesMax {
+		params := &stripe.EventListParams{
+			Types:           stripe.StringSlice(types),
+			DeliverySuccess: new(false),
+			CreatedRange:    &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()},
+		}
+		params.Context = ctx
+		params.Single = true // one page per call
+		params.Limit = stripe.Int64(stripePageSize)
+		if after != "" {
+			params.StartingAfter = new(after)
+		}
+		if account != "" {
+			params.SetStripeAccount(account)
+		}
+		page, err := s.page(ctx, params)
+		if err != nil {
+			return err
+		}
+		for _, raw := range page.Data {
+			if err := each(raw); err != nil {
+				return err
+			}
+		}
+		if !page.HasMore || page.lastID == "" {
+			return nil
+		}
+		after = page.lastID
+	}
+	return fmt.Errorf("list events: more than %d pages", backfillPagesMax)
+}
+
+// eventPage is one page of the list.
+type eventPage struct {
+	Data    []json.RawMessage `json:"data"`
+	HasMore bool              `json:"has_more"`
+	lastID  string
+}
+
+// page fetches one page, behind the breaker.
+func (s stripeReader) page(ctx context.Context, params *stripe.EventListParams) (eventPage, error) {
+	var page eventPage
+	err := s.Do(ctx, func() error {
+		iter := s.Events.List(params)
+		if err := iter.Err(); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(iter.EventList().LastResponse.RawJSON, &page); err != nil {
+			return fmt.Errorf("read page: %w", err)
+		}
+		if data := iter.EventList().Data; len(data) > 0 {
+			page.lastID = data[len(data)-1].ID
+		}
+		return nil
+	})
+	if err != nil {
+		return eventPage{}, fmt.Errorf("list events: %w", err)
+	}
+	return page, nil
+}
+
+// payoutPagesMax bounds one sum: ten thousand balance transactions take some twenty seconds to list.
+const payoutPagesMax = 100
+
+func (s stripeReader) charge(ctx context.Context, account, id string) (charge, error) {
+	params := &stripe.ChargeParams{}
+	params.Context = ctx
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return fetch[charge](ctx, s, func() (*stripe.APIResponse, error) {
+		c, err := s.Charges.Get(id, params)
+		if err != nil {
+			return nil, err
+		}
+		return c.LastResponse, nil
+	})
+}
+
+func (s stripeReader) applicationFee(ctx context.Context, id string) (applicationFee, error) {
+	params := &stripe.ApplicationFeeParams{}
+	params.Context = ctx
+	return fetch[applicationFee](ctx, s, func() (*stripe.APIResponse, error) {
+		fee, err := s.ApplicationFees.Get(id, params)
+		if err != nil {
+			return nil, err
+		}
+		return fee.LastResponse, nil
+	})
+}
+
+// payoutTransaction is what is summed of a BalanceTransaction.
+type payoutTransaction struct {
+	ID     string    `json:"id"`
+	Net    int64     `json:"net"`
+	Source reference `json:"source"`
+}
+
+func (s stripeReader) payoutSum(ctx context.Context, account, payoutID string) (count, net int64, err error) {
+	type transactionPage struct {
+		Data    []payoutTransaction `json:"data"`
+		HasMore bool                `json:"has_more"`
+	}
+	after := ""
+	for range payoutPagesMax {
+		params := &stripe.BalanceTransactionListParams{Payout: new(payoutID)}
+		params.Context, params.Single, params.Limit = ctx, true, stripe.Int64(stripePageSize)
+		if after != "" {
+			params.StartingAfter = new(after)
+		}
+		if account != "" {
+			params.SetStripeAccount(account)
+		}
+		page, err := fetch[transactionPage](ctx, s, func() (*stripe.APIResponse, error) {
+			iter := s.BalanceTransactions.List(params)
+			if err := iter.Err(); err != nil {
+				return nil, err
+			}
+			return iter.BalanceTransactionList().LastResponse, nil
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, t := range page.Data {
+			after = t.ID
+			if string(t.Source) != payoutID {
+				count, net = count+1, net+t.Net
+			}
+		}
+		if !page.HasMore || len(page.Data) == 0 {
+			return count, net, nil
+		}
+	}
+	return 0, 0, errPayoutLarge
+}
+
+// fetch makes one call and reads its bytes into one of our small structs.
+func fetch[T any](ctx context.Context, s stripeReader, call func() (*stripe.APIResponse, error)) (T, error) {
+	var out T
+	if !s.HasKey() {
+		return out, errNoStripeKey
+	}
+	var found *stripe.APIResponse
+	err := s.Do(ctx, func() (err error) {
+		found, err = call()
+		return err
+	})
+	switch {
+	case err == nil:
+	case stripeapi.NotFound(err), stripeapi.Status(err) == http.StatusForbidden:
+		return out, fmt.Errorf("%w: %w", errNotAtStripe, err)
+	default:
+		return out, &stripeAwayError{err: fmt.Errorf("ask stripe: %w", err)}
+	}
+	if err := json.Unmarshal(found.RawJSON, &out); err != nil {
+		return out, fmt.Errorf("read stripe's answer: %w", err)
+	}
+	return out, nil
+}
