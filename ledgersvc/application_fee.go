@@ -13,6 +13,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -61,16 +62,16 @@ func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.Record
 		if err != nil {
 			return nil, err
 		}
-		params.OrderID, params.Source = capture.facts.orderID, feeOfDestinationCharge
-		if capture.facts.stripeAccount != "" {
-			params.Source, params.Booked = feeOfDirectCharge, capture.revenue()
+		params.OrderID, params.Source = capture.Facts.OrderID, feeOfDestinationCharge
+		if capture.Facts.StripeAccount != "" {
+			params.Source, params.Booked = feeOfDirectCharge, revenueOf(capture)
 		}
 	}
 	known, refunds, err := s.observeApplicationFee(ctx, params, refunded)
 	if err != nil {
 		return nil, err
 	}
-	var entries []entry
+	var entries []journal.Entry
 	for _, p := range applicationFeePlans(known, refunds) {
 		e, err := s.post(ctx, c, p)
 		if err != nil {
@@ -78,7 +79,7 @@ func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.Record
 		}
 		entries = append(entries, e)
 	}
-	return &ledgerv1.RecordApplicationFeeResponse{Entries: toProtos(entries), RefundedMinorUnits: known.Refunded}, nil
+	return &ledgerv1.RecordApplicationFeeResponse{Entries: entriesToProto(entries), RefundedMinorUnits: known.Refunded}, nil
 }
 
 // observeApplicationFee merges an observation under the lock of the fee's row. A refunded sum that is not the highest
@@ -113,8 +114,8 @@ func (s *Service) observeApplicationFee(
 // applicationFeePlans returns the entries of a fee so far, in the order in which they are posted.
 func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.ApplicationFeeRefund) []plan {
 	var (
-		f = facts{
-			orderID: known.OrderID, organizerID: known.OrganizerID, paymentIntentID: known.PaymentIntentID, stripeAccount: known.StripeAccount,
+		f = journal.Facts{
+			OrderID: known.OrderID, OrganizerID: known.OrganizerID, PaymentIntentID: known.PaymentIntentID, StripeAccount: known.StripeAccount,
 		}
 		asset    = money.Money{Currency: known.Currency}.FormanceAsset()
 		at       = placeOf(known.StripeAccount, known.OrganizerID, "")
@@ -148,12 +149,12 @@ func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.Appli
 	return plans
 }
 
-// revenue is what an entry brought the platform.
-func (e entry) revenue() int64 {
+// revenueOf is what an entry brought the platform.
+func revenueOf(e journal.Entry) int64 {
 	var sum int64
-	for _, p := range e.postings {
-		if strings.HasPrefix(p.destination, "platform:revenue:") {
-			sum += p.amount
+	for _, p := range e.Postings {
+		if strings.HasPrefix(p.Destination, "platform:revenue:") {
+			sum += p.Amount
 		}
 	}
 	return sum

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // burstLanes is how many requests of one burst are under way at once: while the ledger commits one, the next waits at
@@ -40,7 +41,7 @@ type burst struct {
 type gathered struct {
 	plan   plan
 	done   chan struct{} // closed when the request has ended
-	entry  entry         // set then
+	entry  journal.Entry // set then
 	posted bool          // set then; false: it must be posted by itself
 	alone  bool          // set then: nobody went with it, the lane is the caller's
 }
@@ -69,7 +70,7 @@ func meetingPoint(p plan) (address string, meets bool) {
 }
 
 // post posts p, by itself or with others. Errors are those of ledger.post.
-func (b *bursts) post(ctx context.Context, p plan) (entry, error) {
+func (b *bursts) post(ctx context.Context, p plan) (journal.Entry, error) {
 	address, meets := meetingPoint(p)
 	if b.most < 2 || !meets {
 		return b.ledger.post(ctx, p)
@@ -79,7 +80,7 @@ func (b *bursts) post(ctx context.Context, p plan) (entry, error) {
 		case <-g.done:
 		case <-ctx.Done():
 			go b.abandon(address, g)
-			return entry{}, &awayError{call: "post with others", err: ctx.Err()}
+			return journal.Entry{}, &awayError{call: "post with others", err: ctx.Err()}
 		}
 		switch {
 		case g.posted:

@@ -5,6 +5,7 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // RecordConversion implements LedgerService: money leaves the balance in one currency and comes in another, and
@@ -20,7 +21,7 @@ func (s *Service) RecordConversion(ctx context.Context, req *ledgerv1.RecordConv
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordConversionResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordConversionResponse{Entry: entryToProto(e)}, nil
 }
 
 func conversionPlan(req *ledgerv1.RecordConversionRequest) (plan, error) {
@@ -49,8 +50,8 @@ func conversionPlan(req *ledgerv1.RecordConversionRequest) (plan, error) {
 	rail, exchange := placeOf(req.GetStripeAccount(), req.GetOrganizerId(), near).rail, exchangeOf(req.GetBalanceTransactionId())
 	came := send(rail, exchange, to.MinorUnits)
 	came.asset = to.FormanceAsset()
-	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_CONVERSION, "fx:"+req.GetBalanceTransactionId(), converted, from.FormanceAsset(), facts{
-		orderID: req.GetOrderId(), organizerID: req.GetOrganizerId(), paymentIntentID: req.GetPaymentIntentId(), stripeAccount: req.GetStripeAccount(),
+	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_CONVERSION, "fx:"+req.GetBalanceTransactionId(), converted, from.FormanceAsset(), journal.Facts{
+		OrderID: req.GetOrderId(), OrganizerID: req.GetOrganizerId(), PaymentIntentID: req.GetPaymentIntentId(), StripeAccount: req.GetStripeAccount(),
 	}, send(exchange, rail, from.MinorUnits), came), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // RecordStripeFee implements LedgerService.
@@ -23,7 +24,7 @@ func (s *Service) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStrip
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordStripeFeeResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordStripeFeeResponse{Entry: entryToProto(e)}, nil
 }
 
 func feePlan(req *ledgerv1.RecordStripeFeeRequest) (plan, error) {
@@ -48,8 +49,8 @@ func feePlan(req *ledgerv1.RecordStripeFeeRequest) (plan, error) {
 		m.from = at.organizer()
 	}
 	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE, "fee:"+req.GetBalanceTransactionId(), charged,
-		fee.FormanceAsset(), facts{
-			orderID: req.GetOrderId(), organizerID: req.GetOrganizerId(), paymentIntentID: req.GetPaymentIntentId(),
-			stripeAccount: req.GetStripeAccount(),
+		fee.FormanceAsset(), journal.Facts{
+			OrderID: req.GetOrderId(), OrganizerID: req.GetOrganizerId(), PaymentIntentID: req.GetPaymentIntentId(),
+			StripeAccount: req.GetStripeAccount(),
 		}, m), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -60,7 +61,7 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 	if err != nil {
 		return nil, fmt.Errorf("observe payout: %w", err)
 	}
-	var entries []entry
+	var entries []journal.Entry
 	for _, p := range payoutPlans(known) {
 		e, err := s.post(ctx, c, p)
 		if err != nil {
@@ -68,13 +69,13 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 		}
 		entries = append(entries, e)
 	}
-	return &ledgerv1.RecordPayoutResponse{Status: ledgerv1.PayoutStatus(known.Status), Entries: toProtos(entries)}, nil
+	return &ledgerv1.RecordPayoutResponse{Status: ledgerv1.PayoutStatus(known.Status), Entries: entriesToProto(entries)}, nil
 }
 
 // payoutPlans returns the entries of a payout so far, in the order in which they are posted.
 func payoutPlans(known ledgerdb.Payout) []plan {
 	var (
-		f      = facts{organizerID: known.OrganizerID, stripeAccount: known.StripeAccount}
+		f      = journal.Facts{OrganizerID: known.OrganizerID, StripeAccount: known.StripeAccount}
 		asset  = money.Money{Currency: known.Currency}.FormanceAsset()
 		rail   = platformRail(known.PayoutID)
 		out    = platformBank(known.BankAccountID) // what the payout leaves from

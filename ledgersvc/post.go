@@ -17,6 +17,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -60,10 +61,10 @@ func newCall(ctx context.Context, fingerprint []byte) (call, error) {
 }
 
 // postFor is post for a call that posts this one entry only.
-func (s *Service) postFor(ctx context.Context, p plan) (entry, error) {
+func (s *Service) postFor(ctx context.Context, p plan) (journal.Entry, error) {
 	c, err := newCall(ctx, p.fingerprint())
 	if err != nil {
-		return entry{}, err
+		return journal.Entry{}, err
 	}
 	return s.post(ctx, c, p)
 }
@@ -75,7 +76,7 @@ func (s *Service) postFor(ctx context.Context, p plan) (entry, error) {
 // and our copy, a repeat finds the entry at the ledger and keeps the copy then.
 //
 // Problems: LEDGER_UNAVAILABLE, LEDGER_CONFLICT, INSUFFICIENT_FUNDS, IDEMPOTENCY_KEY_REUSED.
-func (s *Service) post(ctx context.Context, c call, p plan) (entry, error) {
+func (s *Service) post(ctx context.Context, c call, p plan) (journal.Entry, error) {
 	start := s.clock.Now()
 	e, outcome, err := s.postOnce(ctx, c, p)
 	s.metrics.posted(p.kind, outcome, s.clock.Now().Sub(start))
@@ -86,12 +87,12 @@ func (s *Service) post(ctx context.Context, c call, p plan) (entry, error) {
 	return e, err
 }
 
-func (s *Service) postOnce(ctx context.Context, c call, p plan) (e entry, outcome string, err error) {
+func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry, outcome string, err error) {
 	ctx, cancel := detached(ctx, s.config.CallTimeout)
 	defer cancel()
 	copied, err := s.seen(ctx, c, p.reference)
 	if err != nil {
-		return entry{}, outcomeFailed, err
+		return journal.Entry{}, outcomeFailed, err
 	}
 	if copied {
 		e, _, err = s.entryCopy(ctx, p.reference)
@@ -100,16 +101,16 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan) (e entry, outcom
 		e, outcome, err = s.send(ctx, p)
 	}
 	if err != nil {
-		return entry{}, outcome, err
+		return journal.Entry{}, outcome, err
 	}
 	if err := p.acceptable(e); err != nil {
-		return entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+		return journal.Entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
 			"the ledger holds another entry under this reference; an operator must look at it").Because(err)
 	}
 	if !copied {
 		crash.At(crash.LedgerPosted)
 		if err := s.keep(ctx, c, e); err != nil {
-			return entry{}, outcomeFailed, err
+			return journal.Entry{}, outcomeFailed, err
 		}
 		crash.At(crash.LedgerCopied)
 	}
@@ -136,7 +137,7 @@ func (s *Service) seen(ctx context.Context, c call, reference string) (copied bo
 //
 // Whatever the ledger says but yes, the reference is read back first. A reference or key in use may be our own earlier
 // attempt. So may a lack of funds: of two equal calls at once, the second is checked against what the first one left.
-func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
+func (s *Service) send(ctx context.Context, p plan) (journal.Entry, string, error) {
 	for attempt := 1; ; attempt++ {
 		e, err := s.bursts.post(ctx, p)
 		if err == nil {
@@ -149,9 +150,9 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 			case readErr == nil && found:
 				return e, outcomeReadBack, nil
 			case readErr == nil && isRefused && (!refused.mayBeKey() || attempt > 1):
-				return entry{}, outcomeRefused, refusal(p, refused)
+				return journal.Entry{}, outcomeRefused, refusal(p, refused)
 			case readErr != nil && !isAway(readErr):
-				return entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
+				return journal.Entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
 			}
 			err = errors.Join(err, readErr)
 		}
@@ -161,7 +162,7 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "outcome at the ledger is unknown", slog.String("reference", p.reference),
 			slog.Int("attempt", attempt), slog.String("error", err.Error()))
 		if attempt == postAttemptsMax || away.hopeless || !sleep(ctx, max(backoff(attempt), away.retryAfter)) {
-			return entry{}, outcomeUnavailable, unavailable(away)
+			return journal.Entry{}, outcomeUnavailable, unavailable(away)
 		}
 	}
 }
@@ -195,15 +196,15 @@ func readProblem(err error) error {
 
 // acceptable says whether e may stand under the reference of p: it is p, or p is a capture and e is the other of the
 // two entries that a capture may be, over the same money.
-func (p plan) acceptable(e entry) error {
+func (p plan) acceptable(e journal.Entry) error {
 	err := p.holds(e)
-	if err == nil || !isCapture(p.kind) || !isCapture(e.kind) || e.kind == p.kind {
+	if err == nil || !isCapture(p.kind) || !isCapture(e.Kind) || e.Kind == p.kind {
 		return err
 	}
 	gross := p.moves[0]
-	if e.facts.orderID != p.facts.orderID || e.facts.organizerID != p.facts.organizerID || len(e.postings) == 0 ||
-		e.postings[0] != (posting{gross.from[0].address, gross.to.address, p.asset, gross.amount}) {
-		return fmt.Errorf("it is a %q over other money", kindNames[e.kind])
+	if e.Facts.OrderID != p.facts.OrderID || e.Facts.OrganizerID != p.facts.OrganizerID || len(e.Postings) == 0 ||
+		e.Postings[0] != (journal.Posting{Source: gross.from[0].address, Destination: gross.to.address, Asset: p.asset, Amount: gross.amount}) {
+		return fmt.Errorf("it is a %q over other money", journal.KindName(e.Kind))
 	}
 	return nil
 }
@@ -213,31 +214,31 @@ func isCapture(kind ledgerv1.EntryKind) bool {
 }
 
 // keep writes our copy of e and the key of the call, in one statement. What is there stays.
-func (s *Service) keep(ctx context.Context, c call, e entry) error {
+func (s *Service) keep(ctx context.Context, c call, e journal.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
 	params := ledgerdb.CopyEntryParams{
 		Caller: c.scope.Caller, Method: c.scope.Method, Key: c.scope.Key, KeyFingerprint: c.fingerprint, CreatedTime: s.clock.Now(),
-		LedgerTransactionID: e.transactionID, Reference: e.reference, Kind: kindNames[e.kind],
-		OrderID: e.facts.orderID, OrganizerID: e.facts.organizerID, PaymentIntentID: e.facts.paymentIntentID,
-		StripeAccount: e.facts.stripeAccount, DisputeID: e.facts.disputeID,
-		Fingerprint: e.fingerprint, EffectiveTime: e.effectiveTime, PostTime: e.postTime,
+		LedgerTransactionID: e.TransactionID, Reference: e.Reference, Kind: journal.KindName(e.Kind),
+		OrderID: e.Facts.OrderID, OrganizerID: e.Facts.OrganizerID, PaymentIntentID: e.Facts.PaymentIntentID,
+		StripeAccount: e.Facts.StripeAccount, DisputeID: e.Facts.DisputeID,
+		Fingerprint: e.Fingerprint, EffectiveTime: e.EffectiveTime, PostTime: e.PostTime,
 	}
-	for _, p := range e.postings {
-		params.Sources = append(params.Sources, p.source)
-		params.Destinations = append(params.Destinations, p.destination)
-		params.Assets = append(params.Assets, p.asset)
-		params.Amounts = append(params.Amounts, p.amount)
+	for _, p := range e.Postings {
+		params.Sources = append(params.Sources, p.Source)
+		params.Destinations = append(params.Destinations, p.Destination)
+		params.Assets = append(params.Assets, p.Asset)
+		params.Amounts = append(params.Amounts, p.Amount)
 	}
 	if err := s.q.CopyEntry(ctx, s.pool, params); err != nil {
-		return fmt.Errorf("keep copy of %s: %w", e.reference, err)
+		return fmt.Errorf("keep copy of %s: %w", e.Reference, err)
 	}
 	return nil
 }
 
 // posted returns the entry under a reference that another entry builds on: our copy, or else what the ledger holds, of
 // which a copy is then kept.
-func (s *Service) posted(ctx context.Context, reference string) (entry, bool, error) {
+func (s *Service) posted(ctx context.Context, reference string) (journal.Entry, bool, error) {
 	e, found, err := s.entryCopy(ctx, reference)
 	if err != nil || found {
 		return e, found, err
@@ -246,10 +247,10 @@ func (s *Service) posted(ctx context.Context, reference string) (entry, bool, er
 	defer cancel()
 	e, found, err = s.ledger.find(ctx, reference)
 	if err != nil {
-		return entry{}, false, readProblem(err)
+		return journal.Entry{}, false, readProblem(err)
 	}
-	if !found || e.kind == ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED { // or a stranger's
-		return entry{}, false, nil
+	if !found || e.Kind == ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED { // or a stranger's
+		return journal.Entry{}, false, nil
 	}
 	return e, true, s.keep(ctx, call{}, e)
 }

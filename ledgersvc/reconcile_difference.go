@@ -20,6 +20,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -65,8 +66,8 @@ func (r *reconciliation) record(ctx context.Context, x *subject, v verdict) erro
 func (r *reconciliation) see(ctx context.Context, tx pgx.Tx, x *subject, d *difference) (id string, err error) {
 	about := x.facts()
 	row := ledgerdb.SeeDifferenceParams{
-		ID: newID(), Kind: int16(d.kind), Subject: x.name, OrderID: x.orderID(), OrganizerID: about.organizerID,
-		PaymentIntentID: about.paymentIntentID, StripeAccount: x.account, Sides: x.sides(), Cause: d.cause,
+		ID: newID(), Kind: int16(d.kind), Subject: x.name, OrderID: x.orderID(), OrganizerID: about.OrganizerID,
+		PaymentIntentID: about.PaymentIntentID, StripeAccount: x.account, Sides: x.sides(), Cause: d.cause,
 		FirstRunID: r.run.ID, SeenTime: r.clock.Now(),
 	}
 	if d.expected != nil {
@@ -99,21 +100,21 @@ func kindWord(kind ledgerv1.DifferenceKind) string {
 }
 
 // facts are what is known about the subject beside its amounts.
-func (x *subject) facts() facts {
-	f := facts{paymentIntentID: x.intent}
+func (x *subject) facts() journal.Facts {
+	f := journal.Facts{PaymentIntentID: x.intent}
 	for _, line := range slices.Concat(x.lines, x.parents) {
-		return facts{organizerID: line.GetOrganizerId(), paymentIntentID: line.GetPaymentIntentId()}
+		return journal.Facts{OrganizerID: line.GetOrganizerId(), PaymentIntentID: line.GetPaymentIntentId()}
 	}
 	for _, e := range x.entries {
-		if e.facts != (facts{}) {
-			return e.facts
+		if e.Facts != (journal.Facts{}) {
+			return e.Facts
 		}
 	}
 	for _, c := range x.copies {
-		return c.facts
+		return c.Facts
 	}
 	if x.kind == "capture" {
-		f.paymentIntentID = x.id()
+		f.PaymentIntentID = x.id()
 	}
 	return f
 }

@@ -10,6 +10,7 @@ import (
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -20,8 +21,8 @@ type subject struct {
 	account string // at Stripe; empty for the platform's
 
 	lines   []*checkoutv1.OrderMoney
-	entries []entry // at the ledger
-	copies  map[string]entry
+	entries []journal.Entry // at the ledger
+	copies  map[string]journal.Entry
 	stripe  found
 
 	intent     string                   // of a fee: whose it is; empty while unknown
@@ -148,7 +149,7 @@ func (r *reconciliation) resolve(ctx context.Context, batch []ledgerdb.SuspectsA
 				return nil, fmt.Errorf("look up %s: %w", x.name, err)
 			}
 			if ch != nil && ch.PaymentIntent != nil && ch.PaymentIntent.ID != "" {
-				x = newSubject(captureReference(ch.PaymentIntent.ID), x.account)
+				x = newSubject(journal.CaptureReference(ch.PaymentIntent.ID), x.account)
 			}
 		}
 		if !slices.ContainsFunc(subjects, func(other *subject) bool { return other.name == x.name }) {
@@ -191,10 +192,10 @@ func (r *reconciliation) findEntries(ctx context.Context, subjects []*subject) e
 	for _, x := range subjects {
 		references = append(references, x.references()...)
 	}
-	entries := map[string]entry{}
-	err := r.ledger.list(ctx, withReferences(references), func(page []entry) error {
+	entries := map[string]journal.Entry{}
+	err := r.ledger.list(ctx, withReferences(references), func(page []journal.Entry) error {
 		for _, e := range page {
-			entries[e.reference] = e
+			entries[e.Reference] = e
 		}
 		return nil
 	})
@@ -206,7 +207,7 @@ func (r *reconciliation) findEntries(ctx context.Context, subjects []*subject) e
 		return err
 	}
 	for _, x := range subjects {
-		x.copies = map[string]entry{}
+		x.copies = map[string]journal.Entry{}
 		for _, reference := range x.references() {
 			if e, ok := entries[reference]; ok {
 				x.entries = append(x.entries, e)
@@ -247,7 +248,7 @@ func (r *reconciliation) findLines(ctx context.Context, subjects []*subject) err
 			switch {
 			case ok && name == x.name:
 				x.lines = append(x.lines, line)
-			case ok && x.intent != "" && name == captureReference(x.intent):
+			case ok && x.intent != "" && name == journal.CaptureReference(x.intent):
 				x.parents = append(x.parents, line)
 			}
 		}
@@ -267,7 +268,7 @@ func lineMove(line *checkoutv1.OrderMoney) (name string, m ledgerMove, ok bool) 
 	}
 	switch line.GetKind() {
 	case checkoutv1.OrderMoneyKind_ORDER_MONEY_KIND_CAPTURE:
-		return captureReference(line.GetId()), m, true
+		return journal.CaptureReference(line.GetId()), m, true
 	case checkoutv1.OrderMoneyKind_ORDER_MONEY_KIND_REFUND:
 		m.amount = -m.amount
 		undone := line.GetRefundState() == checkoutv1.RefundState_REFUND_STATE_FAILED || line.GetRefundState() == checkoutv1.RefundState_REFUND_STATE_CANCELED
@@ -277,14 +278,14 @@ func lineMove(line *checkoutv1.OrderMoney) (name string, m ledgerMove, ok bool) 
 		if !line.GetRefundAtStripe() {
 			return "refund-request:" + line.GetId(), m, !undone
 		}
-		return refundReference(line.GetId()), m, true
+		return journal.RefundReference(line.GetId()), m, true
 	case checkoutv1.OrderMoneyKind_ORDER_MONEY_KIND_DISPUTE_FUNDS:
 		if m.amount > 0 {
-			return reinstatementPrefix + line.GetId(), m, true
+			return journal.ReinstatementPrefix + line.GetId(), m, true
 		}
-		return withdrawalPrefix + line.GetId(), m, true
+		return journal.WithdrawalPrefix + line.GetId(), m, true
 	case checkoutv1.OrderMoneyKind_ORDER_MONEY_KIND_DISPUTE_LOSS:
-		return lossReference(line.GetId()), m, true
+		return journal.LossReference(line.GetId()), m, true
 	case checkoutv1.OrderMoneyKind_ORDER_MONEY_KIND_UNSPECIFIED:
 	}
 	return "", m, false
@@ -302,7 +303,7 @@ func (x *subject) newest() time.Time {
 		see(line.GetTime().AsTime())
 	}
 	for _, e := range x.entries {
-		see(e.postTime)
+		see(e.PostTime)
 	}
 	for _, m := range x.stripe.moves {
 		see(m.time)
@@ -315,12 +316,12 @@ func (x *subject) orderID() string {
 		return line.GetOrderId()
 	}
 	for _, e := range x.entries {
-		if id := e.orderID(); id != "" {
+		if id := orderIDOf(e); id != "" {
 			return id
 		}
 	}
 	for _, c := range x.copies {
-		return c.facts.orderID
+		return c.Facts.OrderID
 	}
 	return ""
 }

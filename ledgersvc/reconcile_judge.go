@@ -115,7 +115,7 @@ func (x *subject) wrongCause(s said) string {
 // direct says that the money lies in a connected account, where Stripe's side is not compared.
 func (x *subject) direct() bool {
 	for _, e := range x.entries {
-		if e.facts.stripeAccount != "" && e.facts.paymentIntentID != "" {
+		if e.Facts.StripeAccount != "" && e.Facts.PaymentIntentID != "" {
 			return true
 		}
 	}
@@ -231,7 +231,7 @@ func (x *subject) differOrderless(s said) *difference {
 
 // missingReversal is for a refund that came back, whose own entry is there and whose reversal is not.
 func (x *subject) missingReversal() *difference {
-	if x.kind != "refund" || len(x.entries) != 1 || len(x.lines) == 0 || x.entries[0].reference != x.name {
+	if x.kind != "refund" || len(x.entries) != 1 || len(x.lines) == 0 || x.entries[0].Reference != x.name {
 		return nil
 	}
 	switch x.lines[0].GetRefundState() {

@@ -1,86 +1,13 @@
 package ledgersvc
 
 import (
-	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	formance "github.com/formancehq/formance-sdk-go/v3"
-	"github.com/formancehq/formance-sdk-go/v3/pkg/models/operations"
-	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
-
-	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
-
-// ledgerPage is the size of a page of the ledger's lists; it is their largest.
-const ledgerPage = 100
-
-// list gives f the ledger's transactions that fit a filter in pages, the newest first.
-func (l *ledger) list(ctx context.Context, query map[string]any, f func([]entry) error) error {
-	size := int64(ledgerPage)
-	request := operations.V2ListTransactionsRequest{Ledger: l.config.Ledger, PageSize: &size, Query: query}
-	for {
-		var page shared.V2TransactionsCursorResponseCursor
-		err := l.call(ctx, "list transactions", func(ctx context.Context, sdk *formance.Formance) error {
-			res, err := sdk.Ledger.V2.ListTransactions(ctx, request)
-			if err != nil {
-				return err
-			}
-			page = res.V2TransactionsCursorResponse.Cursor
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("list the ledger's transactions: %w", err)
-		}
-		entries := make([]entry, len(page.Data))
-		for i, t := range page.Data {
-			entries[i] = anyTransaction(t)
-		}
-		if err := f(entries); err != nil {
-			return err
-		}
-		if !page.HasMore || page.Next == nil || *page.Next == "" {
-			return nil
-		}
-		request = operations.V2ListTransactionsRequest{Ledger: l.config.Ledger, Cursor: page.Next}
-	}
-}
-
-// anyTransaction reads a transaction whoever made it. One without a reference is named by its number; postings that are
-// beyond what we could have posted are left out, and then the kind, too.
-func anyTransaction(t shared.V2Transaction) entry {
-	e := entry{effectiveTime: t.Timestamp.UTC(), postTime: t.Timestamp.UTC(), fingerprint: []byte{}}
-	if t.ID != nil && t.ID.IsInt64() {
-		e.transactionID = t.ID.Int64()
-	}
-	e.reference = fmt.Sprintf("transaction:%d", e.transactionID)
-	if t.Reference != nil && *t.Reference != "" {
-		e.reference = *t.Reference
-		e.kind = kindOf(t.Metadata[metaKind])
-	}
-	e.facts = facts{
-		orderID: t.Metadata[metaOrder], organizerID: t.Metadata[metaOrganizer], paymentIntentID: t.Metadata[metaPaymentIntent],
-		stripeAccount: t.Metadata[metaStripeAccount], disputeID: t.Metadata[metaDispute],
-	}
-	if t.InsertedAt != nil {
-		e.postTime = t.InsertedAt.UTC()
-	}
-	if fingerprint, err := hex.DecodeString(t.Metadata[metaFingerprint]); err == nil {
-		e.fingerprint = fingerprint
-	}
-	for _, p := range t.Postings {
-		switch {
-		case p.Amount == nil || !p.Amount.IsInt64():
-			e.kind = ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED
-		case p.Amount.Sign() != 0:
-			e.postings = append(e.postings, posting{source: p.Source, destination: p.Destination, asset: p.Asset, amount: p.Amount.Int64()})
-		}
-	}
-	return e
-}
 
 // subjectOf is what an entry is compared by: an entry that undoes another belongs to what it undoes.
 func subjectOf(reference string) string {
@@ -109,20 +36,20 @@ type ledgerMove struct {
 }
 
 // atStripe says what an entry means for the balances at Stripe. Direct charges are not compared there.
-func (e entry) atStripe() []ledgerMove {
-	if e.facts.stripeAccount != "" && e.facts.paymentIntentID != "" || strings.HasPrefix(e.reference, "appfee") {
+func atStripe(e journal.Entry) []ledgerMove {
+	if e.Facts.StripeAccount != "" && e.Facts.PaymentIntentID != "" || strings.HasPrefix(e.Reference, "appfee") {
 		return nil
 	}
-	platformOnly := strings.HasPrefix(e.reference, "transfer")
+	platformOnly := strings.HasPrefix(e.Reference, "transfer")
 	var moves []ledgerMove
-	for _, p := range e.postings {
+	for _, p := range e.Postings {
 		for _, side := range []struct {
 			address string
 			sign    int64
-		}{{p.source, 1}, {p.destination, -1}} {
+		}{{p.Source, 1}, {p.Destination, -1}} {
 			account, ok := railOf(side.address)
 			if ok && (account == "" || !platformOnly) {
-				moves = append(moves, ledgerMove{account: account, asset: p.asset, amount: side.sign * p.amount})
+				moves = append(moves, ledgerMove{account: account, asset: p.Asset, amount: side.sign * p.Amount})
 			}
 		}
 	}
@@ -139,33 +66,33 @@ func railOf(address string) (account string, ok bool) {
 
 // ofOrders says what an entry means for the money of orders: what came to them from Stripe, less what went back; of a
 // lost dispute, what was lost. The second result is whether an order must know of the entry.
-func (e entry) ofOrders() ([]ledgerMove, bool) {
-	prefix, _, _ := strings.Cut(e.reference, ":")
+func ofOrders(e journal.Entry) ([]ledgerMove, bool) {
+	prefix, _, _ := strings.Cut(e.Reference, ":")
 	loss := prefix == "dispute-lost"
 	if !loss && !slices.Contains([]string{"capture", "refund", "refund-fail", "dispute-w", "dispute-r"}, prefix) {
 		return nil, false
 	}
 	var moves []ledgerMove
-	for _, p := range e.postings {
-		_, fromRail := railOf(p.source)
-		_, toRail := railOf(p.destination)
+	for _, p := range e.Postings {
+		_, fromRail := railOf(p.Source)
+		_, toRail := railOf(p.Destination)
 		switch {
-		case strings.HasPrefix(p.destination, "orders:") && (fromRail || loss):
-			moves = append(moves, ledgerMove{asset: p.asset, amount: p.amount})
-		case strings.HasPrefix(p.source, "orders:") && toRail && !loss:
-			moves = append(moves, ledgerMove{asset: p.asset, amount: -p.amount})
+		case strings.HasPrefix(p.Destination, "orders:") && (fromRail || loss):
+			moves = append(moves, ledgerMove{asset: p.Asset, amount: p.Amount})
+		case strings.HasPrefix(p.Source, "orders:") && toRail && !loss:
+			moves = append(moves, ledgerMove{asset: p.Asset, amount: -p.Amount})
 		}
 	}
 	return moves, true
 }
 
-// orderID names the order of an entry: by its metadata, else by the accounts that it touches.
-func (e entry) orderID() string {
-	if e.facts.orderID != "" {
-		return e.facts.orderID
+// orderIDOf names the order of an entry: by its metadata, else by the accounts that it touches.
+func orderIDOf(e journal.Entry) string {
+	if e.Facts.OrderID != "" {
+		return e.Facts.OrderID
 	}
-	for _, p := range e.postings {
-		for _, address := range []string{p.source, p.destination} {
+	for _, p := range e.Postings {
+		for _, address := range []string{p.Source, p.Destination} {
 			if rest, ok := strings.CutPrefix(address, "orders:"); ok {
 				id, _, _ := strings.Cut(rest, ":")
 				return id
@@ -207,8 +134,8 @@ func withReferences(references []string) map[string]any {
 	return map[string]any{"$or": alternatives}
 }
 
-// sameAs says whether a copy is what the ledger has.
-func (e entry) sameAs(other entry) bool {
-	return e.transactionID == other.transactionID && e.kind == other.kind && e.facts == other.facts &&
-		e.effectiveTime.Equal(other.effectiveTime) && slices.Equal(e.postings, other.postings)
+// same says whether a copy is what the ledger has.
+func same(e, other journal.Entry) bool {
+	return e.TransactionID == other.TransactionID && e.Kind == other.Kind && e.Facts == other.Facts &&
+		e.EffectiveTime.Equal(other.EffectiveTime) && slices.Equal(e.Postings, other.Postings)
 }

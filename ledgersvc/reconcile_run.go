@@ -14,6 +14,7 @@ import (
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -201,10 +202,10 @@ func (r *reconciliation) noteLine(ctx context.Context, line *checkoutv1.OrderMon
 }
 
 func (r *reconciliation) readLedger(ctx context.Context) error {
-	page := func(entries []entry) error {
+	page := func(entries []journal.Entry) error {
 		r.result.LedgerTransactions += int64(len(entries))
 		for _, e := range entries {
-			r.highest = max(r.highest, e.transactionID)
+			r.highest = max(r.highest, e.TransactionID)
 			if err := r.noteEntry(ctx, e); err != nil {
 				return err
 			}
@@ -221,7 +222,7 @@ func (r *reconciliation) readLedger(ctx context.Context) error {
 }
 
 // readLatePostings reads what was posted since the last continuous run for a time before this one.
-func (r *reconciliation) readLatePostings(ctx context.Context, page func([]entry) error) error {
+func (r *reconciliation) readLatePostings(ctx context.Context, page func([]journal.Entry) error) error {
 	if r.run.Kind != int16(ledgerv1.RunKind_RUN_KIND_CONTINUOUS) {
 		return nil
 	}
@@ -235,18 +236,18 @@ func (r *reconciliation) readLatePostings(ctx context.Context, page func([]entry
 	return r.ledger.list(ctx, postedAfter(progress.LedgerTransactionID, r.run.FromTime), page)
 }
 
-func (r *reconciliation) noteEntry(ctx context.Context, e entry) error {
-	subject := subjectOf(e.reference)
-	row := ledgerdb.AddSightingsParams{Subject: subject, Reference: e.reference, StripeAccount: e.facts.stripeAccount}
+func (r *reconciliation) noteEntry(ctx context.Context, e journal.Entry) error {
+	subject := subjectOf(e.Reference)
+	row := ledgerdb.AddSightingsParams{Subject: subject, Reference: e.Reference, StripeAccount: e.Facts.StripeAccount}
 	// A row of nothing says that the entry is there, whatever it moves.
 	rows := []ledgerdb.AddSightingsParams{row}
 	rows[0].Side = sideLedger
-	for _, m := range e.atStripe() {
+	for _, m := range atStripe(e) {
 		at := row
 		at.Side, at.StripeAccount, at.Asset, at.Amount = sideLedger, m.account, m.asset, m.amount
 		rows = append(rows, at)
 	}
-	moves, _ := e.ofOrders()
+	moves, _ := ofOrders(e)
 	for _, m := range moves {
 		of := row
 		of.Side, of.Asset, of.Amount = sideBooked, m.asset, m.amount
@@ -257,36 +258,36 @@ func (r *reconciliation) noteEntry(ctx context.Context, e entry) error {
 			return err
 		}
 	}
-	if !e.known() || (len(moves) == 0 && mustBeKnown(e)) {
-		return r.q.AddSuspect(ctx, r.pool, r.run.ID, subject, e.facts.stripeAccount)
+	if !known(e) || (len(moves) == 0 && mustBeKnown(e)) {
+		return r.q.AddSuspect(ctx, r.pool, r.run.ID, subject, e.Facts.StripeAccount)
 	}
 	return nil
 }
 
 // mustBeKnown says whether an order must know of an entry.
-func mustBeKnown(e entry) bool {
-	_, must := e.ofOrders()
+func mustBeKnown(e journal.Entry) bool {
+	_, must := ofOrders(e)
 	return must
 }
 
 // known says whether an entry is one of ours: it has a kind and a reference.
-func (e entry) known() bool { return e.kind != ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED }
+func known(e journal.Entry) bool { return e.Kind != ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED }
 
 // compareCopies suspects entries whose copy is missing or says something else.
-func (r *reconciliation) compareCopies(ctx context.Context, entries []entry) error {
+func (r *reconciliation) compareCopies(ctx context.Context, entries []journal.Entry) error {
 	references := make([]string, len(entries))
 	for i, e := range entries {
-		references[i] = e.reference
+		references[i] = e.Reference
 	}
 	copies, err := r.copiesOf(ctx, references)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if c, kept := copies[e.reference]; kept && c.sameAs(e) {
+		if c, kept := copies[e.Reference]; kept && same(c, e) {
 			continue
 		}
-		if err := r.q.AddSuspect(ctx, r.pool, r.run.ID, subjectOf(e.reference), e.facts.stripeAccount); err != nil {
+		if err := r.q.AddSuspect(ctx, r.pool, r.run.ID, subjectOf(e.Reference), e.Facts.StripeAccount); err != nil {
 			return fmt.Errorf("add suspect: %w", err)
 		}
 	}
@@ -294,18 +295,18 @@ func (r *reconciliation) compareCopies(ctx context.Context, entries []entry) err
 }
 
 // copiesOf returns our copies of entries, by reference.
-func (r *reconciliation) copiesOf(ctx context.Context, references []string) (map[string]entry, error) {
+func (r *reconciliation) copiesOf(ctx context.Context, references []string) (map[string]journal.Entry, error) {
 	rows, err := r.q.EntriesByReferences(ctx, r.pool, references)
 	if err != nil {
 		return nil, fmt.Errorf("read copies: %w", err)
 	}
-	entries, err := r.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, r.pool, rows)
 	if err != nil {
 		return nil, err
 	}
-	copies := make(map[string]entry, len(entries))
+	copies := make(map[string]journal.Entry, len(entries))
 	for _, e := range entries {
-		copies[e.reference] = e
+		copies[e.Reference] = e
 	}
 	return copies, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // sums are amounts by asset.
@@ -72,18 +73,18 @@ func (x *subject) said() said {
 		}
 	}
 	for _, e := range x.entries {
-		of, _ := e.ofOrders()
+		of, _ := ofOrders(e)
 		for _, m := range of {
 			s.booked[m.asset] += m.amount
 		}
-		for _, m := range e.atStripe() {
+		for _, m := range atStripe(e) {
 			s.ledger[m.asset] += m.amount
 		}
 	}
 	for _, c := range x.copies {
-		moves, ofOrders := c.ofOrders()
+		moves, ofOrders := ofOrders(c)
 		if !ofOrders {
-			moves = c.atStripe()
+			moves = atStripe(c)
 		}
 		for _, m := range moves {
 			s.copies[m.asset] += m.amount
@@ -103,7 +104,7 @@ func (x *subject) sides() string {
 		ledger = s.ledger
 	}
 	words := []string{"ledger " + told(len(x.entries), ledger), "our copy " + told(len(x.copies), s.copies), "Stripe " + told(len(x.stripe.moves), s.stripe)}
-	if _, must := (entry{reference: x.name}).ofOrders(); must || x.kind == "refund-request" {
+	if _, must := ofOrders(journal.Entry{Reference: x.name}); must || x.kind == "refund-request" {
 		words = slices.Insert(words, 0, "order "+told(len(x.lines), s.order))
 	}
 	return strings.Join(words, "; ")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // stripePage is the size of a page of Stripe's lists; it is their largest.
@@ -84,9 +85,9 @@ func movesOf(t *stripe.BalanceTransaction, account string) []stripeMove {
 	case prefix == "re" || prefix == "pyr":
 		m.subject = "refund:" + m.source
 	case prefix == "du" || prefix == "dp":
-		m.subject, fee.amount = withdrawalPrefix+t.ID, 0
+		m.subject, fee.amount = journal.WithdrawalPrefix+t.ID, 0
 		if t.Amount > 0 {
-			m.subject = reinstatementPrefix + t.ID
+			m.subject = journal.ReinstatementPrefix + t.ID
 		}
 		m.amount = t.Amount - t.Fee
 	case prefix == "po":

@@ -11,6 +11,7 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -26,7 +27,7 @@ func (s *Service) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (
 	if !found {
 		return nil, problem.New(connect.CodeNotFound, reasonEntryNotFound, "no entry has this reference")
 	}
-	return &ledgerv1.GetEntryResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.GetEntryResponse{Entry: entryToProto(e)}, nil
 }
 
 // GetOrderStatement implements StatementService, from our copies.
@@ -35,11 +36,11 @@ func (s *Service) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrderS
 	if err != nil {
 		return nil, fmt.Errorf("read entries of order: %w", err)
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.GetOrderStatementResponse{Entries: toProtos(entries)}, nil
+	return &ledgerv1.GetOrderStatementResponse{Entries: entriesToProto(entries)}, nil
 }
 
 // GetAccountStatement implements StatementService: lines from our copies, balances from the ledger. While entries are
@@ -65,9 +66,9 @@ func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAcco
 		lines = lines[:size]
 	}
 	for _, l := range lines {
-		line := posting{source: l.Source, destination: l.Destination, asset: l.Asset, amount: l.Amount}
+		line := journal.Posting{Source: l.Source, Destination: l.Destination, Asset: l.Asset, Amount: l.Amount}
 		res.Lines = append(res.Lines, &ledgerv1.StatementLine{
-			Posting: line.toProto(l.Reference), EffectiveTime: timestamppb.New(l.EffectiveTime),
+			Posting: postingToProto(line, l.Reference), EffectiveTime: timestamppb.New(l.EffectiveTime),
 		})
 	}
 	return res, nil
@@ -90,7 +91,7 @@ func (s *Service) GetTrialBalance(ctx context.Context, _ *ledgerv1.GetTrialBalan
 // late, after its call had died, may belong before the end of a page that was read: whoever compares books reads the
 // last minutes again.
 func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequest) (*ledgerv1.ListEntriesResponse, error) {
-	kind := kindNames[req.GetKind()]
+	kind := journal.KindName(req.GetKind())
 	after, err := page.Parse(req.GetPageToken(), "entries "+kind, beforeEntries)
 	if err != nil {
 		return nil, err
@@ -110,11 +111,11 @@ func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequ
 		rows = rows[:size]
 		res.NextPageToken = page.Token("entries "+kind, entryPlace{TransactionID: rows[size-1].LedgerTransactionID})
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	if err != nil {
 		return nil, err
 	}
-	res.Entries = toProtos(entries)
+	res.Entries = entriesToProto(entries)
 	return res, nil
 }
 

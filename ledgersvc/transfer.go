@@ -4,6 +4,7 @@ import (
 	"context"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // RecordTransfer implements LedgerService.
@@ -21,15 +22,15 @@ func (s *Service) RecordTransfer(ctx context.Context, req *ledgerv1.RecordTransf
 	if err != nil {
 		return nil, err
 	}
-	f := facts{organizerID: req.GetOrganizerId(), stripeAccount: req.GetStripeAccount()}
+	f := journal.Facts{OrganizerID: req.GetOrganizerId(), StripeAccount: req.GetStripeAccount()}
 	e, err := s.postFor(ctx, newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER, transferReference(req.GetTransferId()), made, amount.FormanceAsset(), f,
-		move{from: placeOf("", f.organizerID, "").organizer(), to: organizerConnect(f.organizerID), amount: amount.MinorUnits},
-		send(connectRail(f.stripeAccount), platformRail(req.GetTransferId()), amount.MinorUnits),
+		move{from: placeOf("", f.OrganizerID, "").organizer(), to: organizerConnect(f.OrganizerID), amount: amount.MinorUnits},
+		send(connectRail(f.StripeAccount), platformRail(req.GetTransferId()), amount.MinorUnits),
 	))
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordTransferResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordTransferResponse{Entry: entryToProto(e)}, nil
 }
 
 func transferReference(transferID string) string { return "transfer:" + transferID }
@@ -53,15 +54,15 @@ func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.Reco
 	if !found {
 		return nil, notPosted(reasonTransferNotPosted, "the transfer is not in the ledger yet; try again later")
 	}
-	f := transfer.facts
+	f := transfer.Facts
 	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER_REVERSAL, "transfer-rev:"+req.GetTransferReversalId(), made, amount.FormanceAsset(), f,
-		move{from: placeOf(f.stripeAccount, f.organizerID, "").organizer(), to: organizerPayable(f.organizerID), amount: amount.MinorUnits},
-		send(platformRail(req.GetTransferId()), connectRail(f.stripeAccount), amount.MinorUnits),
+		move{from: placeOf(f.StripeAccount, f.OrganizerID, "").organizer(), to: organizerPayable(f.OrganizerID), amount: amount.MinorUnits},
+		send(platformRail(req.GetTransferId()), connectRail(f.StripeAccount), amount.MinorUnits),
 	)
-	p.notes = map[string]string{metaReverses: transfer.reference}
+	p.notes = map[string]string{journal.MetaReverses: transfer.Reference}
 	e, err := s.postFor(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordTransferReversalResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordTransferReversalResponse{Entry: entryToProto(e)}, nil
 }
