@@ -51,7 +51,7 @@ func TestReconcileBySchedule(t *testing.T) {
 	c := config()
 	c.Program, c.Clock = "", clk // a process has a clock of its own
 	c.Settings = map[string]string{
-		"DAYOF_LEDGER_RECONCILE_REPORT_TO": "books@example.org, chief@example.org", "DAYOF_LEDGER_RECONCILE_SECOND_LOOK": "300ms",
+		"DAYOF_LEDGER_RECONCILE_REPORT_TO": "books@example.org, chief@example.org", "DAYOF_LEDGER_RECONCILE_RECHECK_DELAY": "300ms",
 	}
 	m, err := cluster.Start(t.Context(), c)
 	if err != nil {

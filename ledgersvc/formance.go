@@ -37,12 +37,12 @@ type ledger struct {
 
 	preparing chan struct{} // held while one caller prepares
 	prepared  atomic.Bool
-	book      func(ctx context.Context, name string, added time.Time) error // refuses a ledger that is another one than before
+	keepBook  func(ctx context.Context, name string, added time.Time) error // refuses a ledger that is another one than before
 }
 
-func newLedger(c FormanceConfig, logger *slog.Logger, book func(ctx context.Context, name string, added time.Time) error) *ledger {
+func newLedger(c FormanceConfig, logger *slog.Logger, keepBook func(ctx context.Context, name string, added time.Time) error) *ledger {
 	l := &ledger{
-		book:      book,
+		keepBook:  keepBook,
 		config:    c,
 		logger:    logger,
 		transport: newTransport(c),

@@ -90,7 +90,7 @@ func (s *Service) post(ctx context.Context, c call, p plan) (journal.Entry, erro
 func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry, outcome string, err error) {
 	ctx, cancel := detached(ctx, s.config.CallTimeout)
 	defer cancel()
-	copied, err := s.seen(ctx, c, p.reference)
+	copied, err := s.isCopied(ctx, c, p.reference)
 	if err != nil {
 		return journal.Entry{}, outcomeFailed, err
 	}
@@ -117,20 +117,20 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry
 	return e, outcome, nil
 }
 
-// seen reports whether there is a copy under the reference, and refuses a key that was used for another request.
-func (s *Service) seen(ctx context.Context, c call, reference string) (copied bool, err error) {
-	seen, err := s.q.Seen(ctx, s.pool, c.scope.Caller, c.scope.Method, c.scope.Key, reference)
+// isCopied reports whether there is a copy under the reference, and refuses a key that was used for another request.
+func (s *Service) isCopied(ctx context.Context, c call, reference string) (copied bool, err error) {
+	state, err := s.q.CallState(ctx, s.pool, c.scope.Caller, c.scope.Method, c.scope.Key, reference)
 	if err != nil {
-		return false, fmt.Errorf("look for copy: %w", err)
+		return false, fmt.Errorf("read state of call: %w", err)
 	}
-	if len(seen.KeyFingerprint) > 0 {
-		if !bytes.Equal(seen.KeyFingerprint, c.fingerprint) {
+	if len(state.KeyFingerprint) > 0 {
+		if !bytes.Equal(state.KeyFingerprint, c.fingerprint) {
 			return false, problem.New(connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused,
 				"this Idempotency-Key was used for a different request, use a new key")
 		}
 		rpc.SetReplayed(ctx)
 	}
-	return seen.Copied, nil
+	return state.Copied, nil
 }
 
 // send posts p at the ledger until the outcome is known or the deadline is near, always with the same bytes and key.
@@ -139,7 +139,7 @@ func (s *Service) seen(ctx context.Context, c call, reference string) (copied bo
 // attempt. So may a lack of funds: of two equal calls at once, the second is checked against what the first one left.
 func (s *Service) send(ctx context.Context, p plan) (journal.Entry, string, error) {
 	for attempt := 1; ; attempt++ {
-		e, err := s.bursts.post(ctx, p)
+		e, err := s.batches.post(ctx, p)
 		if err == nil {
 			return e, outcomePosted, nil
 		}

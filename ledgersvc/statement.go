@@ -1,6 +1,7 @@
 package ledgersvc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/big"
@@ -62,7 +63,7 @@ func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAcco
 	res := &ledgerv1.GetAccountStatementResponse{Balances: digits(balances)}
 	if len(lines) > int(size) {
 		last := lines[size-1]
-		res.NextPageToken = page.Token("account "+req.GetAccount(), entryPlace{TransactionID: last.LedgerTransactionID, Position: last.Position})
+		res.NextPageToken = page.Token("account "+req.GetAccount(), entryPosition{TransactionID: last.LedgerTransactionID, Position: last.Position})
 		lines = lines[:size]
 	}
 	for _, l := range lines {
@@ -109,7 +110,7 @@ func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequ
 	res := &ledgerv1.ListEntriesResponse{}
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		res.NextPageToken = page.Token("entries "+kind, entryPlace{TransactionID: rows[size-1].LedgerTransactionID})
+		res.NextPageToken = page.Token("entries "+kind, entryPosition{TransactionID: rows[size-1].LedgerTransactionID})
 	}
 	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	if err != nil {
@@ -119,12 +120,7 @@ func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequ
 	return res, nil
 }
 
-func pageSize(asked int32) int32 {
-	if asked == 0 {
-		return pageSizeDefault
-	}
-	return asked
-}
+func pageSize(asked int32) int32 { return cmp.Or(asked, pageSizeDefault) }
 
 func digits(amounts map[string]*big.Int) map[string]string {
 	out := make(map[string]string, len(amounts))

@@ -1,6 +1,7 @@
 package ledgersvc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/csvfile"
 	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
@@ -47,7 +49,7 @@ func (s *Service) organizerEntries(ctx context.Context, organizerID string, size
 	next := ""
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		next = page.Token(list, entryPlace{TransactionID: rows[size-1].LedgerTransactionID})
+		next = page.Token(list, entryPosition{TransactionID: rows[size-1].LedgerTransactionID})
 	}
 	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	return entries, next, err
@@ -60,12 +62,12 @@ func (s *Service) dayEntries(ctx context.Context, text string, size int32, token
 		return nil, "", problem.InvalidField("day", "must be a day such as 2026-05-01")
 	}
 	list := "day " + text
-	after, err := page.Parse(token, list, timePlace[int64]{Time: from.Add(-time.Second)})
+	after, err := page.Parse(token, list, timePosition{Time: from.Add(-time.Second)})
 	if err != nil {
 		return nil, "", err
 	}
 	params := ledgerdb.EntriesBetweenAfterParams{
-		FromTime: from, UntilTime: from.Add(day), AfterTime: after.Time, AfterID: after.ID, PageSize: size + 1,
+		FromTime: from, UntilTime: from.AddDate(0, 0, 1), AfterTime: after.Time, AfterID: after.TransactionID, PageSize: size + 1,
 	}
 	rows, err := s.q.EntriesBetweenAfter(ctx, s.pool, params)
 	if err != nil {
@@ -75,7 +77,7 @@ func (s *Service) dayEntries(ctx context.Context, text string, size int32, token
 	if len(rows) > int(size) {
 		rows = rows[:size]
 		last := rows[size-1]
-		next = page.Token(list, timePlace[int64]{Time: last.EffectiveTime, ID: last.LedgerTransactionID})
+		next = page.Token(list, timePosition{Time: last.EffectiveTime, TransactionID: last.LedgerTransactionID})
 	}
 	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	return entries, next, err
@@ -86,12 +88,12 @@ var statementColumns = []string{
 	"effective_time", "reference", "kind", "order_id", "ledger_transaction_id", "source", "destination", "asset", "minor_units", "amount", "currency",
 }
 
+// exportPageDefault is the size of a page of CSV when the request does not say.
+const exportPageDefault = 1000
+
 // ExportStatement implements StatementService.
 func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportStatementRequest) (*ledgerv1.ExportStatementResponse, error) {
-	size := req.GetPageSize()
-	if size == 0 {
-		size = exportPageDefault
-	}
+	size := cmp.Or(req.GetPageSize(), exportPageDefault)
 	var (
 		lines [][]string
 		next  string
@@ -115,7 +117,7 @@ func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportState
 	if req.GetPageToken() != "" {
 		head = nil
 	}
-	text, err := writeCSV(head, lines)
+	text, err := csvfile.Write(head, lines)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +157,7 @@ func (s *Service) accountLines(ctx context.Context, address string, size int32, 
 	next := ""
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		next = page.Token(list, entryPlace{TransactionID: rows[size-1].LedgerTransactionID, Position: rows[size-1].Position})
+		next = page.Token(list, entryPosition{TransactionID: rows[size-1].LedgerTransactionID, Position: rows[size-1].Position})
 	}
 	references := make([]string, len(rows))
 	for i, row := range rows {
@@ -184,7 +186,7 @@ func statementLine(reference, kind, orderID string, number int64, at time.Time, 
 		currency, amount = m.Currency, decimal(m)
 	}
 	return []string{
-		stamp(at), reference, kind, orderID, strconv.FormatInt(number, 10), p.Source, p.Destination, p.Asset,
+		csvfile.Time(at), reference, kind, orderID, strconv.FormatInt(number, 10), p.Source, p.Destination, p.Asset,
 		strconv.FormatInt(p.Amount, 10), amount, currency,
 	}
 }

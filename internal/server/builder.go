@@ -92,10 +92,13 @@ func ledgerRecipe() recipe {
 			c := ledgersvc.LoadConfig(l)
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			return func(e environment) (member, error) {
-				s := ledgersvc.New(c, ledgersvc.Dependencies{
-					Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
+				s, err := ledgersvc.New(ledgersvc.Deps{
+					Config: c, Pool: e.pool, Clock: e.clock, Logger: e.logger, Registry: e.registry, SendAlert: alertSender(e.common.alertURL),
 					Orders: dialPeer(e, "ledgersvc", checkoutURL, settlementTimeout, checkoutv1connect.NewSettlementServiceClient),
 				})
+				if err != nil {
+					return member{}, err
+				}
 				return member{
 					policy: ledgersvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start,
 					stop: s.Stop,

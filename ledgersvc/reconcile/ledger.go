@@ -1,4 +1,4 @@
-package ledgersvc
+package reconcile
 
 import (
 	"fmt"
@@ -47,7 +47,7 @@ func atStripe(e journal.Entry) []ledgerMove {
 			address string
 			sign    int64
 		}{{p.Source, 1}, {p.Destination, -1}} {
-			account, ok := railOf(side.address)
+			account, ok := clearingAccountOf(side.address)
 			if ok && (account == "" || !platformOnly) {
 				moves = append(moves, ledgerMove{account: account, asset: p.Asset, amount: side.sign * p.Amount})
 			}
@@ -56,8 +56,8 @@ func atStripe(e journal.Entry) []ledgerMove {
 	return moves
 }
 
-// railOf says whose balance at Stripe an address is: empty for the platform's.
-func railOf(address string) (account string, ok bool) {
+// clearingAccountOf says whose balance at Stripe an address is: empty for the platform's.
+func clearingAccountOf(address string) (account string, ok bool) {
 	if rest, is := strings.CutPrefix(address, "stripe:connect:"); is {
 		return rest, true
 	}
@@ -74,12 +74,12 @@ func ofOrders(e journal.Entry) ([]ledgerMove, bool) {
 	}
 	var moves []ledgerMove
 	for _, p := range e.Postings {
-		_, fromRail := railOf(p.Source)
-		_, toRail := railOf(p.Destination)
+		_, fromClearing := clearingAccountOf(p.Source)
+		_, toClearing := clearingAccountOf(p.Destination)
 		switch {
-		case strings.HasPrefix(p.Destination, "orders:") && (fromRail || loss):
+		case strings.HasPrefix(p.Destination, "orders:") && (fromClearing || loss):
 			moves = append(moves, ledgerMove{asset: p.Asset, amount: p.Amount})
-		case strings.HasPrefix(p.Source, "orders:") && toRail && !loss:
+		case strings.HasPrefix(p.Source, "orders:") && toClearing && !loss:
 			moves = append(moves, ledgerMove{asset: p.Asset, amount: -p.Amount})
 		}
 	}

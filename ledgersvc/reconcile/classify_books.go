@@ -1,15 +1,16 @@
-package ledgersvc
+package reconcile
 
 import (
+	"maps"
 	"slices"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
-// differFee judges Stripe's fee of a balance transaction.
-func (x *subject) differFee() *difference {
-	s := x.said()
+// classifyFee classifies Stripe's fee of a balance transaction.
+func (x *item) classifyFee() *difference {
+	s := x.totals()
 	switch {
 	case len(x.entries) == 0 && len(x.copies) > 0:
 		return x.removed(s)
@@ -29,9 +30,9 @@ func (x *subject) differFee() *difference {
 	return wrong(s.stripe, s.ledger, "Stripe took another fee than was posted: the ledger was posted or changed by hand. Correct it by an entry of its own.")
 }
 
-// differTransfer judges payouts, transfers and their reversals.
-func (x *subject) differTransfer() *difference {
-	s := x.said()
+// classifyTransfer classifies payouts, transfers and their reversals.
+func (x *item) classifyTransfer() *difference {
+	s := x.totals()
 	switch {
 	case len(x.entries) == 0 && len(x.copies) > 0:
 		return x.removed(s)
@@ -49,9 +50,9 @@ func (x *subject) differTransfer() *difference {
 	return wrong(s.stripe, s.ledger, "Stripe moved another amount than was posted, or only one of a payment and its return is in the ledger: look at both, and at the dead letters of webhooksvc.")
 }
 
-// differInternal judges entries that neither orders nor Stripe have a side of.
-func (x *subject) differInternal() *difference {
-	s := x.said()
+// classifyInternal classifies entries that neither orders nor Stripe need to know.
+func (x *item) classifyInternal() *difference {
+	s := x.totals()
 	for _, e := range x.entries {
 		if known(e) {
 			continue
@@ -73,7 +74,7 @@ func (x *subject) differInternal() *difference {
 }
 
 // removed is for an entry of which only our copy is left.
-func (x *subject) removed(s said) *difference {
+func (x *item) removed(s totals) *difference {
 	expected := s.copies.amount(nil)
 	for _, c := range x.copies {
 		if expected == nil && len(c.Postings) > 0 {
@@ -86,8 +87,8 @@ func (x *subject) removed(s said) *difference {
 	}
 }
 
-// differCopy compares our copies with the ledger, entry by entry.
-func (x *subject) differCopy() *difference {
+// classifyCopy compares our copies with the ledger, entry by entry.
+func (x *item) classifyCopy() *difference {
 	for _, e := range x.entries {
 		c, kept := x.copies[e.Reference]
 		d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS}
@@ -106,13 +107,13 @@ func (x *subject) differCopy() *difference {
 			return d
 		}
 	}
-	for _, reference := range sortedKeys(x.copies) {
+	for _, reference := range slices.Sorted(maps.Keys(x.copies)) {
 		if slices.ContainsFunc(x.entries, func(e journal.Entry) bool { return e.Reference == reference }) {
 			continue
 		}
 		only := *x
 		only.copies = map[string]journal.Entry{reference: x.copies[reference]}
-		return only.removed(only.said())
+		return only.removed(only.totals())
 	}
 	return nil
 }
