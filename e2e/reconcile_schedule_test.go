@@ -187,7 +187,7 @@ func assertOnce(t *testing.T, p plant) {
 		t.Errorf("%d spans were compared twice", twice)
 	}
 	var left int
-	if err := p.copies.QueryRow(within(t, time.Minute), `select count(*) from reconcile_sightings`).Scan(&left); err != nil {
+	if err := p.copies.QueryRow(within(t, time.Minute), `select count(*) from reconcile_records`).Scan(&left); err != nil {
 		t.Fatal(err)
 	}
 	if left != 0 {

@@ -90,7 +90,7 @@ func (s *Service) observeApplicationFee(
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		known, err = s.q.LockApplicationFee(ctx, tx, params)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+			return problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
 				"the fee was told with another account, organiser or amount before; an operator must look at it")
 		}
 		if err != nil {

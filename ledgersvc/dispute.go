@@ -112,7 +112,7 @@ func (s *Service) RecordDisputeLoss(ctx context.Context, req *ledgerv1.RecordDis
 		return nil, fmt.Errorf("read entries of dispute: %w", err)
 	}
 	if !anyOfKind(known, ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL) {
-		return nil, notPosted(reasonDisputeNotWithdrawn, "the withdrawal is not in the ledger yet; try again later")
+		return nil, notPosted(ledgerv1.Reason_REASON_DISPUTE_NOT_WITHDRAWN, "the withdrawal is not in the ledger yet; try again later")
 	}
 	capture, err := s.capture(ctx, req.GetPaymentIntentId())
 	if err != nil {

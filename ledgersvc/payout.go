@@ -55,7 +55,7 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 		BankAccountID: req.GetBankAccountId(), PayoutTime: made,
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+		return nil, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
 			"the payout was told with another account, organiser or amount before; an operator must look at it")
 	}
 	if err != nil {

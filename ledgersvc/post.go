@@ -21,18 +21,6 @@ import (
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
-// Reasons of problems.
-const (
-	reasonLedgerUnavailable   = "LEDGER_UNAVAILABLE"
-	reasonLedgerConflict      = "LEDGER_CONFLICT"
-	reasonInsufficientFunds   = "INSUFFICIENT_FUNDS"
-	reasonCaptureNotPosted    = "CAPTURE_NOT_POSTED"
-	reasonRefundNotPosted     = "REFUND_NOT_POSTED"
-	reasonTransferNotPosted   = "TRANSFER_NOT_POSTED"
-	reasonDisputeNotWithdrawn = "DISPUTE_NOT_WITHDRAWN"
-	reasonEntryNotFound       = "ENTRY_NOT_FOUND"
-)
-
 const (
 	// postAttemptsMax is how often one call sends an entry; the deadline usually ends it earlier.
 	postAttemptsMax = 8
@@ -104,7 +92,7 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry
 		return journal.Entry{}, outcome, err
 	}
 	if err := p.acceptable(e); err != nil {
-		return journal.Entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+		return journal.Entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
 			"the ledger holds another entry under this reference; an operator must look at it").Because(err)
 	}
 	if !copied {
@@ -170,7 +158,7 @@ func (s *Service) send(ctx context.Context, p plan) (journal.Entry, string, erro
 // refusal translates a decision of the ledger against p.
 func refusal(p plan, refused *refusedError) error {
 	if refused.code == shared.V2ErrorsEnumInsufficientFund {
-		return problem.New(connect.CodeFailedPrecondition, reasonInsufficientFunds,
+		return problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(ledgerv1.Reason_REASON_INSUFFICIENT_FUNDS),
 			"an account does not hold what this entry takes from it").Because(refused)
 	}
 	return fmt.Errorf("post %s: %w", p.reference, refused)
@@ -178,7 +166,7 @@ func refusal(p plan, refused *refusedError) error {
 
 // unavailable is what a caller sees of an outcome that is not known.
 func unavailable(away *awayError) error {
-	p := problem.New(connect.CodeUnavailable, reasonLedgerUnavailable,
+	p := problem.New(connect.CodeUnavailable, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_UNAVAILABLE),
 		"the ledger does not answer; the outcome is unknown, repeat the same request")
 	p.RetryAfter = max(unavailableRetryAfter, away.retryAfter)
 	return p.Because(away)
@@ -187,7 +175,7 @@ func unavailable(away *awayError) error {
 // readProblem translates an error of reading at the ledger.
 func readProblem(err error) error {
 	if away, ok := errors.AsType[*awayError](err); ok {
-		p := problem.New(connect.CodeUnavailable, reasonLedgerUnavailable, "the ledger does not answer; try again later")
+		p := problem.New(connect.CodeUnavailable, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_UNAVAILABLE), "the ledger does not answer; try again later")
 		p.RetryAfter = max(unavailableRetryAfter, away.retryAfter)
 		return p.Because(err)
 	}
@@ -256,8 +244,8 @@ func (s *Service) posted(ctx context.Context, reference string) (journal.Entry, 
 }
 
 // notPosted is the problem that an entry needs another one that is not in the ledger yet.
-func notPosted(reason, detail string) error {
-	p := problem.New(connect.CodeFailedPrecondition, reason, detail)
+func notPosted(reason ledgerv1.Reason, detail string) error {
+	p := problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(reason), detail)
 	p.RetryAfter = notPostedRetryAfter
 	return p
 }

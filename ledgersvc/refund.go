@@ -90,7 +90,7 @@ func (s *Service) RecordRefundFailure(ctx context.Context, req *ledgerv1.RecordR
 		return nil, err
 	}
 	if !found {
-		return nil, notPosted(reasonRefundNotPosted, "the refund is not in the ledger yet; try again later")
+		return nil, notPosted(ledgerv1.Reason_REASON_REFUND_NOT_POSTED, "the refund is not in the ledger yet; try again later")
 	}
 	p := reversal(refund, ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE, "refund-fail:"+req.GetStripeRefundId())
 	e, err := s.postFor(ctx, p)
@@ -119,7 +119,7 @@ func (s *Service) capture(ctx context.Context, paymentIntentID string) (journal.
 		return journal.Entry{}, err
 	}
 	if !found || !isCapture(e.Kind) || len(e.Postings) == 0 {
-		return journal.Entry{}, notPosted(reasonCaptureNotPosted, "the capture is not in the ledger yet; try again later")
+		return journal.Entry{}, notPosted(ledgerv1.Reason_REASON_CAPTURE_NOT_POSTED, "the capture is not in the ledger yet; try again later")
 	}
 	return e, nil
 }

@@ -26,7 +26,7 @@ func (s *Service) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (
 		return nil, err
 	}
 	if !found {
-		return nil, problem.New(connect.CodeNotFound, reasonEntryNotFound, "no entry has this reference")
+		return nil, problem.New(connect.CodeNotFound, problem.ReasonOf(ledgerv1.Reason_REASON_ENTRY_NOT_FOUND), "no entry has this reference")
 	}
 	return &ledgerv1.GetEntryResponse{Entry: entryToProto(e)}, nil
 }

@@ -52,7 +52,7 @@ func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.Reco
 		return nil, err
 	}
 	if !found {
-		return nil, notPosted(reasonTransferNotPosted, "the transfer is not in the ledger yet; try again later")
+		return nil, notPosted(ledgerv1.Reason_REASON_TRANSFER_NOT_POSTED, "the transfer is not in the ledger yet; try again later")
 	}
 	f := transfer.Facts
 	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER_REVERSAL, "transfer-rev:"+req.GetTransferReversalId(), made, amount.FormanceAsset(), f,

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
@@ -148,6 +149,12 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (v verdic
 	return verdict{state: stateApplied, alert: t.alert}
 }
 
+// notPosted says whether err is the answer that an entry builds on another one that is not in the ledger yet.
+func notPosted(err error) bool {
+	return problem.Is(err, ledgerv1.Reason_REASON_CAPTURE_NOT_POSTED) || problem.Is(err, ledgerv1.Reason_REASON_REFUND_NOT_POSTED) ||
+		problem.Is(err, ledgerv1.Reason_REASON_TRANSFER_NOT_POSTED)
+}
+
 // failed decides what an error of a call means for its event:
 //
 //	not_found ORDER_NOT_FOUND, failed_precondition ..._NOT_POSTED,
@@ -165,7 +172,7 @@ func (s *Service) failed(row webhookdb.WebhookEvent, err error) verdict {
 		v.state = stateDead
 	case errors.Is(err, errNoOrganizer),
 		code == connect.CodeNotFound && reason == "ORDER_NOT_FOUND",
-		code == connect.CodeFailedPrecondition && strings.HasSuffix(reason, "_NOT_POSTED"):
+		code == connect.CodeFailedPrecondition && notPosted(err):
 		v.state = stateDeferred
 		v.delay = doubling(deferDelayMin, deferDelayMax, v.deferrals)
 		if v.deferrals++; v.deferrals > deferredTriesMax {

@@ -402,7 +402,7 @@ func (s *EndState) readPayouts(ctx context.Context, system *client.Client, event
 			switch {
 			case err == nil:
 				s.Payouts[payout.ID] = fact.state
-			case problem.Reason(err) != "ENTRY_NOT_FOUND":
+			case !problem.Is(err, ledgerv1.Reason_REASON_ENTRY_NOT_FOUND):
 				return err
 			}
 		}

@@ -99,7 +99,7 @@ func (s *Service) resolveDifference(ctx context.Context, tx pgx.Tx, req *ledgerv
 		return jobs.ResolveAlert(ctx, tx, alertDifference, req.GetDifferenceId())
 	}
 	if _, err := s.q.GetDifference(ctx, tx, req.GetDifferenceId()); errors.Is(err, pgx.ErrNoRows) {
-		return problem.New(connect.CodeNotFound, "DIFFERENCE_NOT_FOUND", "no difference has this id")
+		return problem.New(connect.CodeNotFound, problem.ReasonOf(ledgerv1.Reason_REASON_DIFFERENCE_NOT_FOUND), "no difference has this id")
 	}
 	return nil
 }

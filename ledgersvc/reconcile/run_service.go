@@ -33,7 +33,7 @@ func (s *Service) StartReconciliation(ctx context.Context, req *ledgerv1.StartRe
 		return nil, problem.InvalidField("until_time", "must be later than from_time")
 	}
 	if !s.canReconcile() {
-		return nil, problem.New(connect.CodeFailedPrecondition, "RECONCILIATION_NOT_CONFIGURED",
+		return nil, problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(ledgerv1.Reason_REASON_RECONCILIATION_NOT_CONFIGURED),
 			"ledgersvc does not know Stripe or checkoutsvc; set DAYOF_STRIPE_KEY and DAYOF_CHECKOUT_URL")
 	}
 
@@ -59,7 +59,7 @@ func startFingerprint(from, until time.Time) []byte {
 func (s *Service) GetReconciliationRun(ctx context.Context, req *ledgerv1.GetReconciliationRunRequest) (*ledgerv1.GetReconciliationRunResponse, error) {
 	run, err := s.q.GetRun(ctx, s.pool, req.GetRunId())
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, problem.New(connect.CodeNotFound, "RUN_NOT_FOUND", "no run has this id")
+		return nil, problem.New(connect.CodeNotFound, problem.ReasonOf(ledgerv1.Reason_REASON_RUN_NOT_FOUND), "no run has this id")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get run: %w", err)
