@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -183,23 +182,10 @@ func (s *Service) accountLines(ctx context.Context, address string, size int32, 
 func statementLine(reference, kind, orderID string, number int64, at time.Time, p journal.Posting) []string {
 	currency, amount := p.Asset, strconv.FormatInt(p.Amount, 10)
 	if m, err := money.FromFormanceAsset(p.Asset, p.Amount); err == nil {
-		currency, amount = m.Currency, decimal(m)
+		currency, amount = m.Currency, m.Decimal()
 	}
 	return []string{
 		csvfile.Time(at), reference, kind, orderID, strconv.FormatInt(number, 10), p.Source, p.Destination, p.Asset,
 		strconv.FormatInt(p.Amount, 10), amount, currency,
 	}
-}
-
-// decimal writes an amount above zero in its currency's unit, from its digits: no number is made of it.
-func decimal(m money.Money) string {
-	digits, exponent := strconv.FormatInt(m.MinorUnits, 10), money.Exponent(m.Currency)
-	if exponent == 0 {
-		return digits
-	}
-	if missing := exponent + 1 - len(digits); missing > 0 {
-		digits = strings.Repeat("0", missing) + digits
-	}
-	point := len(digits) - exponent
-	return digits[:point] + "." + digits[point:]
 }
