@@ -27,10 +27,10 @@ const (
 // RecordApplicationFee implements LedgerService. Observations come in any order, so each is merged into the fee's row
 // first; what is posted follows from the rows alone:
 //
-//	direct       what the sale does not hold of it:   organizers:g:connect -> platform:revenue;  platform rail -> stripe:connect
+//	direct       what the sale does not hold of it:   organizers:g:connect -> platform:revenue;  platform clearing -> stripe:connect
 //	destination  the account pays back a part of what it was transferred, and revenue is in the sale already:
-//	                                                  organizers:g:connect -> organizers:g:payable;  platform rail -> stripe:connect
-//	elsewhere    all of it:                           organizers:g:connect -> platform:revenue;  platform rail -> stripe:connect
+//	                                                  organizers:g:connect -> organizers:g:payable;  platform clearing -> stripe:connect
+//	elsewhere    all of it:                           organizers:g:connect -> platform:revenue;  platform clearing -> stripe:connect
 //
 // under appfee:<fee>, and the opposite under appfee-ref:<fee>:<cumulative> for each growth of what went back, but for
 // direct charges of ours, whose refunds hold it. Every call drives all entries that the rows ask for, so a crash between
@@ -119,7 +119,7 @@ func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.Appli
 		}
 		asset    = money.Money{Currency: known.Currency}.FormanceAsset()
 		at       = placeOf(known.StripeAccount, known.OrganizerID, "")
-		platform = platformRail(known.FeeID)
+		platform = platformClearing(known.FeeID)
 		to       = revenue(known.FeeID)
 		from     = []account{to} // of what goes back
 		plans    []plan
@@ -134,17 +134,17 @@ func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.Appli
 	}
 	if taken := known.Amount - known.Booked; taken > 0 {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE, "appfee:"+known.FeeID,
-			move{from: at.organizer(), to: to, amount: taken}, send(platform, at.rail, taken))
+			move{from: at.organizer(), to: to, amount: taken}, send(platform, at.clearing, taken))
 	} else {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE, "appfee:"+known.FeeID,
-			send(to, at.owner, -taken), send(at.rail, platform, -taken))
+			send(to, at.owner, -taken), send(at.clearing, platform, -taken))
 	}
 	if known.Source == feeOfDirectCharge {
 		return plans
 	}
 	for _, r := range refunds {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE_REFUND, fmt.Sprintf("appfee-ref:%s:%d", known.FeeID, r.Cumulative),
-			move{from: from, to: at.owner, amount: r.Amount}, send(at.rail, platform, r.Amount))
+			move{from: from, to: at.owner, amount: r.Amount}, send(at.clearing, platform, r.Amount))
 	}
 	return plans
 }

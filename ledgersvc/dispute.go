@@ -20,8 +20,8 @@ const returnPrefix = "dispute-back:"
 
 // RecordDisputeFunds implements LedgerService.
 //
-//	withdrawn:  orders:o:disputes:dp -> rail D;  platform:costs:dispute_fees -> rail F
-//	reinstated: rail -> orders:o:disputes:dp D;  rail -> platform:costs:dispute_fees F, if the fee comes back
+//	withdrawn:  orders:o:disputes:dp -> clearing D;  platform:costs:dispute_fees -> clearing F
+//	reinstated: clearing -> orders:o:disputes:dp D;  clearing -> platform:costs:dispute_fees F, if the fee comes back
 //
 // Where the balance is kept in another currency than the dispute's, the fee is in that, and RecordConversion tells what
 // Stripe changed. On a connected account the fee is the organiser's: organizers:g:connect (then :receivable). Money that is reinstated
@@ -73,18 +73,18 @@ func disputeFundsPlan(f journal.Facts, req *ledgerv1.RecordDisputeFundsRequest, 
 	f.DisputeID = req.GetDisputeId()
 	at, dispute := placeOf(f.StripeAccount, f.OrganizerID, f.PaymentIntentID), orderDispute(f.OrderID, f.DisputeID)
 	kind, reference := ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL, journal.WithdrawalPrefix+req.GetBalanceTransactionId()
-	funds := send(dispute, at.rail, -m.MinorUnits)
+	funds := send(dispute, at.clearing, -m.MinorUnits)
 	if m.MinorUnits > 0 {
 		kind, reference = ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT, journal.ReinstatementPrefix+req.GetBalanceTransactionId()
-		funds = send(at.rail, dispute, m.MinorUnits)
+		funds = send(at.clearing, dispute, m.MinorUnits)
 	}
 	bearer := []account{cost(costDisputeFees)}
 	if at.direct {
 		bearer = at.organizer()
 	}
-	fee := move{from: bearer, to: at.rail, amount: req.GetFeeMinorUnits()}
+	fee := move{from: bearer, to: at.clearing, amount: req.GetFeeMinorUnits()}
 	if fee.amount < 0 {
-		fee = send(at.rail, bearer[0], -fee.amount)
+		fee = send(at.clearing, bearer[0], -fee.amount)
 	}
 	fee.asset = feeAsset
 	return newPlan(kind, reference, happened, m.FormanceAsset(), f, funds, fee)
@@ -146,7 +146,7 @@ func lossMoves(capture ledgerv1.EntryKind, f journal.Facts, whole, fee int64) []
 		send(revenue(f.PaymentIntentID), dispute, fee),
 	}
 	if at.direct {
-		moves = append(moves, send(at.rail, platformRail(f.PaymentIntentID), fee))
+		moves = append(moves, send(at.clearing, platformClearing(f.PaymentIntentID), fee))
 	}
 	return moves
 }

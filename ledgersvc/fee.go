@@ -9,7 +9,7 @@ import (
 
 // RecordStripeFee implements LedgerService.
 //
-//	platform:costs:stripe_fees -> rail F
+//	platform:costs:stripe_fees -> clearing F
 //
 // A fee on a connected account is the organiser's: organizers:g:connect (then :receivable) -> stripe:connect F.
 func (s *Service) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStripeFeeRequest) (*ledgerv1.RecordStripeFeeResponse, error) {
@@ -44,7 +44,7 @@ func feePlan(req *ledgerv1.RecordStripeFeeRequest) (plan, error) {
 		near = req.GetBalanceTransactionId()
 	}
 	at := placeOf(req.GetStripeAccount(), req.GetOrganizerId(), near)
-	m := send(cost(costStripeFees), at.rail, fee.MinorUnits)
+	m := send(cost(costStripeFees), at.clearing, fee.MinorUnits)
 	if at.direct {
 		m.from = at.organizer()
 	}

@@ -92,10 +92,10 @@ func (l *ledger) post(ctx context.Context, p plan) (journal.Entry, error) {
 func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string]journal.Entry, error) {
 	request := operations.V2CreateBulkRequest{Ledger: l.config.Ledger, Atomic: new(bool)}
 	*request.Atomic = true
-	// The ledger locks the accounts of one after the other. In the order of rails, two bulks that share some wait for
+	// The ledger locks the accounts of one after the other. In the order of clearing accounts, two bulks that share some wait for
 	// each other but never in a circle.
 	for _, p := range slices.SortedFunc(maps.Values(plans), func(a, b plan) int {
-		return cmp.Or(strings.Compare(a.rail(), b.rail()), strings.Compare(a.reference, b.reference))
+		return cmp.Or(strings.Compare(a.clearingAccount(), b.clearingAccount()), strings.Compare(a.reference, b.reference))
 	}) {
 		body, err := l.request(p)
 		if err != nil {
@@ -138,11 +138,11 @@ func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string
 	return posted, err
 }
 
-// rail is the account at Stripe that p moves money to or from; "" if it moves none there.
-func (p plan) rail() string {
+// clearingAccount is the account at Stripe that p moves money to or from; "" if it moves none there.
+func (p plan) clearingAccount() string {
 	for _, m := range p.moves {
 		for _, a := range append([]account{m.to}, m.from...) {
-			if a.role == "rail" {
+			if a.role == "clearing" {
 				return a.address
 			}
 		}

@@ -189,7 +189,7 @@ func TestPlansAreGolden(t *testing.T) {
 	}
 }
 
-// Only accounts that are zero or below by their nature may be overdrawn: rails, banks, receivables, costs, and what a
+// Only accounts that are zero or below by their nature may be overdrawn: clearing accounts, banks, receivables, costs, and what a
 // dispute has withdrawn. What we owe is never forced.
 func TestOverdraftOnlyWhereTheChartAllowsIt(t *testing.T) {
 	t.Parallel()

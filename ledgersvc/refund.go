@@ -12,10 +12,10 @@ import (
 // RecordRefund implements LedgerService. Money of a sale leaves out of its shares, money of a bare receipt out of
 // where it waits.
 //
-//	sale:    organizers:g:payable (then :receivable) -> orders:o:refunds:re R-A-V;  revenue -> A;  taxes -> V;  -> rail R
+//	sale:    organizers:g:payable (then :receivable) -> orders:o:refunds:re R-A-V;  revenue -> A;  taxes -> V;  -> clearing R
 //	direct:  organizers:g:connect (then :receivable) -> orders:o:refunds:re R-A;  revenue -> A;  -> stripe:connect R;
-//	         stripe:connect -> platform rail A (Stripe gives the fee back to the account)
-//	receipt: orders:o:payment -> orders:o:refunds:re R;  -> rail R
+//	         stripe:connect -> platform clearing A (Stripe gives the fee back to the account)
+//	receipt: orders:o:payment -> orders:o:refunds:re R;  -> clearing R
 func (s *Service) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
 	amount, err := positive("amount", req.GetAmount())
 	if err != nil {
@@ -58,14 +58,14 @@ func refundMoves(capture journal.Entry, req *ledgerv1.RecordRefundRequest, taxed
 		refund = orderRefund(f.OrderID, req.GetStripeRefundId())
 	)
 	if capture.Kind == ledgerv1.EntryKind_ENTRY_KIND_RECEIPT {
-		return []move{send(orderPayment(f.OrderID), refund, whole), send(refund, at.rail, whole)}
+		return []move{send(orderPayment(f.OrderID), refund, whole), send(refund, at.clearing, whole)}
 	}
 	if at.direct {
 		return []move{
 			{from: at.organizer(), to: refund, amount: whole - fee},
 			send(revenue(f.PaymentIntentID), refund, fee),
-			send(refund, at.rail, whole),
-			send(at.rail, platformRail(f.PaymentIntentID), fee),
+			send(refund, at.clearing, whole),
+			send(at.clearing, platformClearing(f.PaymentIntentID), fee),
 		}
 	}
 	moves := []move{
@@ -75,14 +75,14 @@ func refundMoves(capture journal.Entry, req *ledgerv1.RecordRefundRequest, taxed
 	for _, t := range req.GetTaxes() {
 		moves = append(moves, send(taxes(t.GetCountry(), t.GetKind()), refund, t.GetMinorUnits()))
 	}
-	return append(moves, send(refund, at.rail, whole))
+	return append(moves, send(refund, at.clearing, whole))
 }
 
 // RecordRefundFailure implements LedgerService: the postings of the refund in reverse, as a transaction of its own.
 //
 // It is not the ledger's revert, because a revert has no reference: nothing would keep it from being done twice
 // under another key, a lost reply could be read back only by its metadata, and its force lifts the check on every
-// account, while here only the rail may be overdrawn. What is lost is the ledger's mark on the refund; the metadata
+// account, while here only the clearing account may be overdrawn. What is lost is the ledger's mark on the refund; the metadata
 // says what is reversed.
 func (s *Service) RecordRefundFailure(ctx context.Context, req *ledgerv1.RecordRefundFailureRequest) (*ledgerv1.RecordRefundFailureResponse, error) {
 	refund, found, err := s.posted(ctx, journal.RefundReference(req.GetStripeRefundId()))

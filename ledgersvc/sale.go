@@ -10,14 +10,14 @@ import (
 	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
-// RecordSale implements LedgerService: the gross goes from the rail through the order to those who own it.
+// RecordSale implements LedgerService: the gross goes from the clearing account through the order to those who own it.
 //
-//	rail -> orders:o:payment G;  -> organizers:g:payable G-A-V;  -> platform:revenue A;  -> taxes:c:k V
+//	clearing -> orders:o:payment G;  -> organizers:g:payable G-A-V;  -> platform:revenue A;  -> taxes:c:k V
 //
 // For a direct charge the money lies in the connected account and the organiser is the seller: his taxes stay with him
 // (they are told in the metadata), and the fee moves on to the platform's balance.
 //
-//	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform rail -> stripe:connect A
+//	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform clearing -> stripe:connect A
 func (s *Service) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
 	p, err := salePlan(req)
 	if err != nil {
@@ -66,13 +66,13 @@ func salePlan(req *ledgerv1.RecordSaleRequest) (plan, error) {
 		return plan{}, err
 	}
 	at, payment := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId()), orderPayment(c.GetOrderId())
-	moves := []move{send(at.rail, payment, gross.MinorUnits)}
+	moves := []move{send(at.clearing, payment, gross.MinorUnits)}
 	var notes map[string]string
 	if at.direct {
 		moves = append(moves,
 			send(payment, at.owner, gross.MinorUnits-fee),
 			send(payment, revenue(c.GetPaymentIntentId()), fee),
-			send(platformRail(c.GetPaymentIntentId()), at.rail, fee))
+			send(platformClearing(c.GetPaymentIntentId()), at.clearing, fee))
 		notes = taxNotes(req.GetTaxes())
 	} else {
 		moves = append(moves,
@@ -100,7 +100,7 @@ func receiptPlan(req *ledgerv1.RecordReceiptRequest) (plan, error) {
 	}
 	at := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId())
 	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_RECEIPT, journal.CaptureReference(c.GetPaymentIntentId()), captured,
-		gross.FormanceAsset(), captureFacts(c), send(at.rail, orderPayment(c.GetOrderId()), gross.MinorUnits)), nil
+		gross.FormanceAsset(), captureFacts(c), send(at.clearing, orderPayment(c.GetOrderId()), gross.MinorUnits)), nil
 }
 
 // taxNotes tells taxes that are not booked.

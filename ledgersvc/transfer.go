@@ -9,7 +9,7 @@ import (
 
 // RecordTransfer implements LedgerService.
 //
-//	organizers:g:payable (then :receivable) -> organizers:g:connect N;  stripe:connect:acct -> platform rail N
+//	organizers:g:payable (then :receivable) -> organizers:g:connect N;  stripe:connect:acct -> platform clearing N
 //
 // The money has moved at Stripe already, so what exceeds the payable is an advance by the platform and not a refusal:
 // the sums are the same in whatever order sales and transfers are told.
@@ -25,7 +25,7 @@ func (s *Service) RecordTransfer(ctx context.Context, req *ledgerv1.RecordTransf
 	f := journal.Facts{OrganizerID: req.GetOrganizerId(), StripeAccount: req.GetStripeAccount()}
 	e, err := s.postFor(ctx, newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER, transferReference(req.GetTransferId()), made, amount.FormanceAsset(), f,
 		move{from: placeOf("", f.OrganizerID, "").organizer(), to: organizerConnect(f.OrganizerID), amount: amount.MinorUnits},
-		send(connectRail(f.StripeAccount), platformRail(req.GetTransferId()), amount.MinorUnits),
+		send(connectClearing(f.StripeAccount), platformClearing(req.GetTransferId()), amount.MinorUnits),
 	))
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func transferReference(transferID string) string { return "transfer:" + transfer
 
 // RecordTransferReversal implements LedgerService: the opposite of the transfer, for a part of it.
 //
-//	organizers:g:connect (then :receivable) -> organizers:g:payable N;  platform rail -> stripe:connect:acct N
+//	organizers:g:connect (then :receivable) -> organizers:g:payable N;  platform clearing -> stripe:connect:acct N
 func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.RecordTransferReversalRequest) (*ledgerv1.RecordTransferReversalResponse, error) {
 	amount, err := positive("amount", req.GetAmount())
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.Reco
 	f := transfer.Facts
 	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER_REVERSAL, "transfer-rev:"+req.GetTransferReversalId(), made, amount.FormanceAsset(), f,
 		move{from: placeOf(f.StripeAccount, f.OrganizerID, "").organizer(), to: organizerPayable(f.OrganizerID), amount: amount.MinorUnits},
-		send(platformRail(req.GetTransferId()), connectRail(f.StripeAccount), amount.MinorUnits),
+		send(platformClearing(req.GetTransferId()), connectClearing(f.StripeAccount), amount.MinorUnits),
 	)
 	p.notes = map[string]string{journal.MetaReverses: transfer.Reference}
 	e, err := s.postFor(ctx, p)
