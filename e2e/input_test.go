@@ -364,7 +364,7 @@ func countRows(t *testing.T, m *cluster.Cluster) map[string]int64 {
 		}
 		rows, err := conn.Query(ctx, `select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
 			and relname not like 'river%' and relname not like '%schema_version' and relname <> 'job_ticks'
-			and relname not in ('reconcile_runs', 'reconcile_progress', 'reconcile_sightings', 'reconcile_suspects')`)
+			and relname not in ('reconcile_runs', 'reconcile_progress', 'reconcile_records', 'reconcile_unmatched_items')`)
 		if err != nil {
 			t.Fatal(err)
 		}

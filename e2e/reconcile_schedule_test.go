@@ -51,7 +51,7 @@ func TestReconcileBySchedule(t *testing.T) {
 	c := config()
 	c.Program, c.Clock = "", clk // a process has a clock of its own
 	c.Settings = map[string]string{
-		"DAYOF_LEDGER_RECONCILE_REPORT_TO": "books@example.org, chief@example.org", "DAYOF_LEDGER_RECONCILE_SECOND_LOOK": "300ms",
+		"DAYOF_LEDGER_RECONCILE_REPORT_TO": "books@example.org, chief@example.org", "DAYOF_LEDGER_RECONCILE_RECHECK_DELAY": "300ms",
 	}
 	m, err := cluster.Start(t.Context(), c)
 	if err != nil {
@@ -187,7 +187,7 @@ func assertOnce(t *testing.T, p plant) {
 		t.Errorf("%d spans were compared twice", twice)
 	}
 	var left int
-	if err := p.copies.QueryRow(within(t, time.Minute), `select count(*) from reconcile_sightings`).Scan(&left); err != nil {
+	if err := p.copies.QueryRow(within(t, time.Minute), `select count(*) from reconcile_records`).Scan(&left); err != nil {
 		t.Fatal(err)
 	}
 	if left != 0 {

@@ -20,7 +20,7 @@ import (
 )
 
 // onDemand lets runs begin only when a test asks for them, and shortens the second look.
-var onDemand = map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "0s", "DAYOF_LEDGER_RECONCILE_SECOND_LOOK": "300ms"}
+var onDemand = map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "0s", "DAYOF_LEDGER_RECONCILE_RECHECK_DELAY": "300ms"}
 
 // reconcile compares everything until now and returns what is open.
 func reconcile(t *testing.T, system *client.Client) (*ledgerv1.Run, []*ledgerv1.Difference) {

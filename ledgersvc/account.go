@@ -32,7 +32,7 @@ const shards = 16
 // Money that we hold is negative, what we owe or earned is positive. Nothing is posted against "world": it would be a
 // row that all postings wait for, and it says nothing.
 type account struct {
-	// role names the account in scripts, such as "rail".
+	// role names the account in scripts, such as "clearing".
 	role string
 	// address is the account's name at the ledger.
 	address string
@@ -40,19 +40,19 @@ type account struct {
 	debit bool
 }
 
-// shard returns the shard of a Stripe id, so that all postings of one payment intent meet the same rail.
+// shard returns the shard of a Stripe id, so that all postings of one payment intent meet the same clearing account.
 func shard(stripeID string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(stripeID)) // a hash never fails
 	return fmt.Sprintf("%02d", h.Sum32()%shards)
 }
 
-func platformRail(stripeID string) account {
-	return account{role: "rail", address: "stripe:platform:main:" + shard(stripeID), debit: true}
+func platformClearing(stripeID string) account {
+	return account{role: "clearing", address: "stripe:platform:main:" + shard(stripeID), debit: true}
 }
 
-func connectRail(stripeAccount string) account {
-	return account{role: "rail", address: "stripe:connect:" + stripeAccount, debit: true}
+func connectClearing(stripeAccount string) account {
+	return account{role: "clearing", address: "stripe:connect:" + stripeAccount, debit: true}
 }
 
 func platformBank(bankAccountID string) account {
@@ -116,10 +116,10 @@ const (
 // place is where the money of a payment lies: the platform's Stripe balance, or a connected account for a direct
 // charge.
 type place struct {
-	rail account
-	// owner is what the organiser is owed of the money on the rail; shortfall takes over where that is not enough.
+	clearing account
+	// owner is what the organiser is owed of the money on the clearing account; shortfall takes over where that is not enough.
 	owner, shortfall account
-	// direct says that the rail is a connected account.
+	// direct says that the clearing account is a connected account.
 	direct bool
 }
 
@@ -127,14 +127,14 @@ type place struct {
 func placeOf(stripeAccount, organizerID, stripeID string) place {
 	if stripeAccount != "" {
 		return place{
-			rail:      connectRail(stripeAccount),
+			clearing:  connectClearing(stripeAccount),
 			owner:     organizerConnect(organizerID),
 			shortfall: connectReceivable(organizerID),
 			direct:    true,
 		}
 	}
 	return place{
-		rail:      platformRail(stripeID),
+		clearing:  platformClearing(stripeID),
 		owner:     organizerPayable(organizerID),
 		shortfall: organizerReceivable(organizerID),
 	}
@@ -149,7 +149,7 @@ var chart = []struct {
 	role    string
 	debit   bool
 }{
-	{regexp.MustCompile(`^stripe:`), "rail", true},
+	{regexp.MustCompile(`^stripe:`), "clearing", true},
 	{regexp.MustCompile(`^bank:`), "bank", true},
 	{regexp.MustCompile(`^fx:`), "exchange", true},
 	{regexp.MustCompile(`^platform:costs:`), "cost", true},

@@ -13,6 +13,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -26,10 +27,10 @@ const (
 // RecordApplicationFee implements LedgerService. Observations come in any order, so each is merged into the fee's row
 // first; what is posted follows from the rows alone:
 //
-//	direct       what the sale does not hold of it:   organizers:g:connect -> platform:revenue;  platform rail -> stripe:connect
+//	direct       what the sale does not hold of it:   organizers:g:connect -> platform:revenue;  platform clearing -> stripe:connect
 //	destination  the account pays back a part of what it was transferred, and revenue is in the sale already:
-//	                                                  organizers:g:connect -> organizers:g:payable;  platform rail -> stripe:connect
-//	elsewhere    all of it:                           organizers:g:connect -> platform:revenue;  platform rail -> stripe:connect
+//	                                                  organizers:g:connect -> organizers:g:payable;  platform clearing -> stripe:connect
+//	elsewhere    all of it:                           organizers:g:connect -> platform:revenue;  platform clearing -> stripe:connect
 //
 // under appfee:<fee>, and the opposite under appfee-ref:<fee>:<cumulative> for each growth of what went back, but for
 // direct charges of ours, whose refunds hold it. Every call drives all entries that the rows ask for, so a crash between
@@ -61,16 +62,16 @@ func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.Record
 		if err != nil {
 			return nil, err
 		}
-		params.OrderID, params.Source = capture.facts.orderID, feeOfDestinationCharge
-		if capture.facts.stripeAccount != "" {
-			params.Source, params.Booked = feeOfDirectCharge, capture.revenue()
+		params.OrderID, params.Source = capture.Facts.OrderID, feeOfDestinationCharge
+		if capture.Facts.StripeAccount != "" {
+			params.Source, params.Booked = feeOfDirectCharge, revenueOf(capture)
 		}
 	}
 	known, refunds, err := s.observeApplicationFee(ctx, params, refunded)
 	if err != nil {
 		return nil, err
 	}
-	var entries []entry
+	var entries []journal.Entry
 	for _, p := range applicationFeePlans(known, refunds) {
 		e, err := s.post(ctx, c, p)
 		if err != nil {
@@ -78,7 +79,7 @@ func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.Record
 		}
 		entries = append(entries, e)
 	}
-	return &ledgerv1.RecordApplicationFeeResponse{Entries: toProtos(entries), RefundedMinorUnits: known.Refunded}, nil
+	return &ledgerv1.RecordApplicationFeeResponse{Entries: entriesToProto(entries), RefundedMinorUnits: known.Refunded}, nil
 }
 
 // observeApplicationFee merges an observation under the lock of the fee's row. A refunded sum that is not the highest
@@ -89,7 +90,7 @@ func (s *Service) observeApplicationFee(
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		known, err = s.q.LockApplicationFee(ctx, tx, params)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+			return problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
 				"the fee was told with another account, organiser or amount before; an operator must look at it")
 		}
 		if err != nil {
@@ -113,12 +114,12 @@ func (s *Service) observeApplicationFee(
 // applicationFeePlans returns the entries of a fee so far, in the order in which they are posted.
 func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.ApplicationFeeRefund) []plan {
 	var (
-		f = facts{
-			orderID: known.OrderID, organizerID: known.OrganizerID, paymentIntentID: known.PaymentIntentID, stripeAccount: known.StripeAccount,
+		f = journal.Facts{
+			OrderID: known.OrderID, OrganizerID: known.OrganizerID, PaymentIntentID: known.PaymentIntentID, StripeAccount: known.StripeAccount,
 		}
 		asset    = money.Money{Currency: known.Currency}.FormanceAsset()
 		at       = placeOf(known.StripeAccount, known.OrganizerID, "")
-		platform = platformRail(known.FeeID)
+		platform = platformClearing(known.FeeID)
 		to       = revenue(known.FeeID)
 		from     = []account{to} // of what goes back
 		plans    []plan
@@ -133,27 +134,27 @@ func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.Appli
 	}
 	if taken := known.Amount - known.Booked; taken > 0 {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE, "appfee:"+known.FeeID,
-			move{from: at.organizer(), to: to, amount: taken}, send(platform, at.rail, taken))
+			move{from: at.organizer(), to: to, amount: taken}, send(platform, at.clearing, taken))
 	} else {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE, "appfee:"+known.FeeID,
-			send(to, at.owner, -taken), send(at.rail, platform, -taken))
+			send(to, at.owner, -taken), send(at.clearing, platform, -taken))
 	}
 	if known.Source == feeOfDirectCharge {
 		return plans
 	}
 	for _, r := range refunds {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE_REFUND, fmt.Sprintf("appfee-ref:%s:%d", known.FeeID, r.Cumulative),
-			move{from: from, to: at.owner, amount: r.Amount}, send(at.rail, platform, r.Amount))
+			move{from: from, to: at.owner, amount: r.Amount}, send(at.clearing, platform, r.Amount))
 	}
 	return plans
 }
 
-// revenue is what an entry brought the platform.
-func (e entry) revenue() int64 {
+// revenueOf is what an entry brought the platform.
+func revenueOf(e journal.Entry) int64 {
 	var sum int64
-	for _, p := range e.postings {
-		if strings.HasPrefix(p.destination, "platform:revenue:") {
-			sum += p.amount
+	for _, p := range e.Postings {
+		if strings.HasPrefix(p.Destination, "platform:revenue:") {
+			sum += p.Amount
 		}
 	}
 	return sum

@@ -23,7 +23,7 @@ func appFee(id, paymentIntentID string, refunded int64) *ledgerv1.RecordApplicat
 	}
 }
 
-// platformMoney is what the platform holds at Stripe, over all shards of its rail.
+// platformMoney is what the platform holds at Stripe, over all shards of its clearing account.
 func (w *world) platformMoney() int64 {
 	w.t.Helper()
 	var sum int64

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/ledgersvc/reconcile"
 )
 
 // Config is what ledgersvc can be told. LoadConfig knows the defaults.
@@ -12,7 +13,8 @@ type Config struct {
 	// CallTimeout is how long one call of ours may work on an entry, its repeats and reads at the ledger included. A
 	// caller's earlier deadline goes first.
 	CallTimeout time.Duration
-	Reconcile   ReconcileConfig
+	// Reconcile is how the books are compared.
+	Reconcile reconcile.Config
 }
 
 // FormanceConfig says where the ledger is and how to treat it.
@@ -39,7 +41,7 @@ type FormanceConfig struct {
 	BreakerOpenFor time.Duration
 }
 
-// LoadConfig reads the settings of ledgersvc. Problems are told by the loader.
+// LoadConfig reads the settings of ledgersvc. Problems are reported by the loader.
 func LoadConfig(l *config.Loader) Config {
 	return Config{
 		Formance: FormanceConfig{
@@ -60,7 +62,7 @@ func LoadConfig(l *config.Loader) Config {
 				"how long calls are refused after several failures in a row"),
 		},
 		CallTimeout: l.Duration("DAYOF_LEDGER_CALL_TIMEOUT", 5*time.Second, "longest time to post one entry, repeats included"),
-		Reconcile:   loadReconcileConfig(l),
+		Reconcile:   reconcile.LoadConfig(l),
 	}
 }
 
@@ -89,6 +91,5 @@ func (c Config) withDefaults() Config {
 	if c.CallTimeout <= 0 {
 		c.CallTimeout = defaults.CallTimeout
 	}
-	c.Reconcile = c.Reconcile.withDefaults(defaults.Reconcile)
 	return c
 }

@@ -5,12 +5,13 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // RecordConversion implements LedgerService: money leaves the balance in one currency and comes in another, and
 // fx:stripe:<txn> holds both legs. No posting mixes currencies.
 //
-//	fx:stripe:txn -> rail X (what left);  rail -> fx:stripe:txn Y (what came)
+//	fx:stripe:txn -> clearing X (what left);  clearing -> fx:stripe:txn Y (what came)
 func (s *Service) RecordConversion(ctx context.Context, req *ledgerv1.RecordConversionRequest) (*ledgerv1.RecordConversionResponse, error) {
 	p, err := conversionPlan(req)
 	if err != nil {
@@ -20,7 +21,7 @@ func (s *Service) RecordConversion(ctx context.Context, req *ledgerv1.RecordConv
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordConversionResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordConversionResponse{Entry: entryToProto(e)}, nil
 }
 
 func conversionPlan(req *ledgerv1.RecordConversionRequest) (plan, error) {
@@ -46,12 +47,12 @@ func conversionPlan(req *ledgerv1.RecordConversionRequest) (plan, error) {
 	if near == "" {
 		near = req.GetBalanceTransactionId()
 	}
-	rail, exchange := placeOf(req.GetStripeAccount(), req.GetOrganizerId(), near).rail, exchangeOf(req.GetBalanceTransactionId())
-	came := send(rail, exchange, to.MinorUnits)
+	clearing, exchange := placeOf(req.GetStripeAccount(), req.GetOrganizerId(), near).clearing, exchangeOf(req.GetBalanceTransactionId())
+	came := send(clearing, exchange, to.MinorUnits)
 	came.asset = to.FormanceAsset()
-	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_CONVERSION, "fx:"+req.GetBalanceTransactionId(), converted, from.FormanceAsset(), facts{
-		orderID: req.GetOrderId(), organizerID: req.GetOrganizerId(), paymentIntentID: req.GetPaymentIntentId(), stripeAccount: req.GetStripeAccount(),
-	}, send(exchange, rail, from.MinorUnits), came), nil
+	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_CONVERSION, "fx:"+req.GetBalanceTransactionId(), converted, from.FormanceAsset(), journal.Facts{
+		OrderID: req.GetOrderId(), OrganizerID: req.GetOrganizerId(), PaymentIntentID: req.GetPaymentIntentId(), StripeAccount: req.GetStripeAccount(),
+	}, send(exchange, clearing, from.MinorUnits), came), nil
 }
 
 // exchangeOf holds the two legs of a conversion; one of them is negative by nature.

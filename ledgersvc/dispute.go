@@ -11,20 +11,17 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
-// The references of a dispute's funds are these and the balance transaction.
-const (
-	withdrawalPrefix    = "dispute-w:"
-	reinstatementPrefix = "dispute-r:"
-	returnPrefix        = "dispute-back:"
-)
+// returnPrefix and the balance transaction of a reinstatement are the reference of its return to who bore the loss.
+const returnPrefix = "dispute-back:"
 
 // RecordDisputeFunds implements LedgerService.
 //
-//	withdrawn:  orders:o:disputes:dp -> rail D;  platform:costs:dispute_fees -> rail F
-//	reinstated: rail -> orders:o:disputes:dp D;  rail -> platform:costs:dispute_fees F, if the fee comes back
+//	withdrawn:  orders:o:disputes:dp -> clearing D;  platform:costs:dispute_fees -> clearing F
+//	reinstated: clearing -> orders:o:disputes:dp D;  clearing -> platform:costs:dispute_fees F, if the fee comes back
 //
 // Where the balance is kept in another currency than the dispute's, the fee is in that, and RecordConversion tells what
 // Stripe changed. On a connected account the fee is the organiser's: organizers:g:connect (then :receivable). Money that is reinstated
@@ -57,7 +54,7 @@ func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDi
 	if err != nil {
 		return nil, err
 	}
-	p := disputeFundsPlan(capture.facts, req, m, feeAsset, happened)
+	p := disputeFundsPlan(capture.Facts, req, m, feeAsset, happened)
 	c, err := newCall(ctx, p.fingerprint())
 	if err != nil {
 		return nil, err
@@ -69,25 +66,25 @@ func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDi
 	if err := s.returnLoss(ctx, c, req.GetDisputeId()); err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordDisputeFundsResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordDisputeFundsResponse{Entry: entryToProto(e)}, nil
 }
 
-func disputeFundsPlan(f facts, req *ledgerv1.RecordDisputeFundsRequest, m money.Money, feeAsset string, happened time.Time) plan {
-	f.disputeID = req.GetDisputeId()
-	at, dispute := placeOf(f.stripeAccount, f.organizerID, f.paymentIntentID), orderDispute(f.orderID, f.disputeID)
-	kind, reference := ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL, withdrawalPrefix+req.GetBalanceTransactionId()
-	funds := send(dispute, at.rail, -m.MinorUnits)
+func disputeFundsPlan(f journal.Facts, req *ledgerv1.RecordDisputeFundsRequest, m money.Money, feeAsset string, happened time.Time) plan {
+	f.DisputeID = req.GetDisputeId()
+	at, dispute := placeOf(f.StripeAccount, f.OrganizerID, f.PaymentIntentID), orderDispute(f.OrderID, f.DisputeID)
+	kind, reference := ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL, journal.WithdrawalPrefix+req.GetBalanceTransactionId()
+	funds := send(dispute, at.clearing, -m.MinorUnits)
 	if m.MinorUnits > 0 {
-		kind, reference = ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT, reinstatementPrefix+req.GetBalanceTransactionId()
-		funds = send(at.rail, dispute, m.MinorUnits)
+		kind, reference = ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT, journal.ReinstatementPrefix+req.GetBalanceTransactionId()
+		funds = send(at.clearing, dispute, m.MinorUnits)
 	}
 	bearer := []account{cost(costDisputeFees)}
 	if at.direct {
 		bearer = at.organizer()
 	}
-	fee := move{from: bearer, to: at.rail, amount: req.GetFeeMinorUnits()}
+	fee := move{from: bearer, to: at.clearing, amount: req.GetFeeMinorUnits()}
 	if fee.amount < 0 {
-		fee = send(at.rail, bearer[0], -fee.amount)
+		fee = send(at.clearing, bearer[0], -fee.amount)
 	}
 	fee.asset = feeAsset
 	return newPlan(kind, reference, happened, m.FormanceAsset(), f, funds, fee)
@@ -115,16 +112,16 @@ func (s *Service) RecordDisputeLoss(ctx context.Context, req *ledgerv1.RecordDis
 		return nil, fmt.Errorf("read entries of dispute: %w", err)
 	}
 	if !anyOfKind(known, ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_WITHDRAWAL) {
-		return nil, notPosted(reasonDisputeNotWithdrawn, "the withdrawal is not in the ledger yet; try again later")
+		return nil, notPosted(ledgerv1.Reason_REASON_DISPUTE_NOT_WITHDRAWN, "the withdrawal is not in the ledger yet; try again later")
 	}
 	capture, err := s.capture(ctx, req.GetPaymentIntentId())
 	if err != nil {
 		return nil, err
 	}
-	f := capture.facts
-	f.disputeID = req.GetDisputeId()
-	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS, lossReference(req.GetDisputeId()), closed, amount.FormanceAsset(), f,
-		lossMoves(capture.kind, f, amount.MinorUnits, req.GetApplicationFeeMinorUnits())...)
+	f := capture.Facts
+	f.DisputeID = req.GetDisputeId()
+	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS, journal.LossReference(req.GetDisputeId()), closed, amount.FormanceAsset(), f,
+		lossMoves(capture.Kind, f, amount.MinorUnits, req.GetApplicationFeeMinorUnits())...)
 	c, err := newCall(ctx, p.fingerprint())
 	if err != nil {
 		return nil, err
@@ -136,22 +133,20 @@ func (s *Service) RecordDisputeLoss(ctx context.Context, req *ledgerv1.RecordDis
 	if err := s.returnLoss(ctx, c, req.GetDisputeId()); err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordDisputeLossResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordDisputeLossResponse{Entry: entryToProto(e)}, nil
 }
 
-func lossReference(disputeID string) string { return "dispute-lost:" + disputeID }
-
-func lossMoves(capture ledgerv1.EntryKind, f facts, whole, fee int64) []move {
-	at, dispute := placeOf(f.stripeAccount, f.organizerID, f.paymentIntentID), orderDispute(f.orderID, f.disputeID)
+func lossMoves(capture ledgerv1.EntryKind, f journal.Facts, whole, fee int64) []move {
+	at, dispute := placeOf(f.StripeAccount, f.OrganizerID, f.PaymentIntentID), orderDispute(f.OrderID, f.DisputeID)
 	if capture == ledgerv1.EntryKind_ENTRY_KIND_RECEIPT {
-		return []move{{from: []account{orderPayment(f.orderID), cost(costDisputeLosses)}, to: dispute, amount: whole}}
+		return []move{{from: []account{orderPayment(f.OrderID), cost(costDisputeLosses)}, to: dispute, amount: whole}}
 	}
 	moves := []move{
 		{from: at.organizer(), to: dispute, amount: whole - fee},
-		send(revenue(f.paymentIntentID), dispute, fee),
+		send(revenue(f.PaymentIntentID), dispute, fee),
 	}
 	if at.direct {
-		moves = append(moves, send(at.rail, platformRail(f.paymentIntentID), fee))
+		moves = append(moves, send(at.clearing, platformClearing(f.PaymentIntentID), fee))
 	}
 	return moves
 }
@@ -170,19 +165,19 @@ func (s *Service) returnLoss(ctx context.Context, c call, disputeID string) erro
 	if !anyOfKind(rows, ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS) || !anyOfKind(rows, ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT) {
 		return nil
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	if err != nil {
 		return err
 	}
-	var loss entry
+	var loss journal.Entry
 	for _, e := range entries {
-		if e.reference == lossReference(disputeID) {
+		if e.Reference == journal.LossReference(disputeID) {
 			loss = e
 		}
 	}
 	for _, e := range entries {
-		txn, reinstated := strings.CutPrefix(e.reference, reinstatementPrefix)
-		if !reinstated || loss.reference == "" {
+		txn, reinstated := strings.CutPrefix(e.Reference, journal.ReinstatementPrefix)
+		if !reinstated || loss.Reference == "" {
 			continue
 		}
 		if p, any := returnPlan(loss, e, returnPrefix+txn); any {
@@ -196,33 +191,33 @@ func (s *Service) returnLoss(ctx context.Context, c call, disputeID string) erro
 
 // returnPlan returns a reinstatement to those who bore the loss, in the order in which they did. A connected account
 // gets all of it: what the platform bore of its loss was moved to the account already.
-func returnPlan(loss, reinstatement entry, reference string) (p plan, any bool) {
-	dispute := orderDispute(loss.facts.orderID, loss.facts.disputeID)
+func returnPlan(loss, reinstatement journal.Entry, reference string) (p plan, any bool) {
+	dispute := orderDispute(loss.Facts.OrderID, loss.Facts.DisputeID)
 	var rest int64
-	for _, line := range reinstatement.postings {
-		if line.destination == dispute.address && line.asset == loss.postings[0].asset {
-			rest += line.amount
+	for _, line := range reinstatement.Postings {
+		if line.Destination == dispute.address && line.Asset == loss.Postings[0].Asset {
+			rest += line.Amount
 		}
 	}
 	var moves []move
-	for _, line := range loss.postings {
-		if line.destination != dispute.address || rest == 0 {
+	for _, line := range loss.Postings {
+		if line.Destination != dispute.address || rest == 0 {
 			continue
 		}
-		amount := min(rest, line.amount)
+		amount := min(rest, line.Amount)
 		rest -= amount
-		to := accountAt(line.source)
-		if loss.facts.stripeAccount != "" {
-			to = organizerConnect(loss.facts.organizerID)
+		to := accountAt(line.Source)
+		if loss.Facts.StripeAccount != "" {
+			to = organizerConnect(loss.Facts.OrganizerID)
 		}
 		moves = append(moves, send(dispute, to, amount))
 	}
-	p = newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT, reference, reinstatement.effectiveTime,
-		loss.postings[0].asset, loss.facts, moves...)
-	p.notes = map[string]string{metaReverses: loss.reference}
+	p = newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_REINSTATEMENT, reference, reinstatement.EffectiveTime,
+		loss.Postings[0].Asset, loss.Facts, moves...)
+	p.notes = map[string]string{journal.MetaReverses: loss.Reference}
 	return p, len(p.moves) > 0
 }
 
 func anyOfKind(rows []ledgerdb.Entry, kind ledgerv1.EntryKind) bool {
-	return slices.ContainsFunc(rows, func(row ledgerdb.Entry) bool { return row.Kind == kindNames[kind] })
+	return slices.ContainsFunc(rows, func(row ledgerdb.Entry) bool { return row.Kind == journal.KindName(kind) })
 }

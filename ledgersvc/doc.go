@@ -11,21 +11,9 @@
 //
 // An outcome that is unknown (a lost reply, a timeout, 5xx) is read back by reference: found proves, not found proves
 // nothing, so the same call is repeated with the same key until the deadline (post.go). Sales that come faster than the
-// ledger takes them go together (burst.go).
+// ledger takes them go together (batch.go).
 //
-// # Reconciliation
-//
-// Orders, the ledger, our copies and Stripe each say what happened to the same money. A run over a span of time
-// (reconcile_run.go) reads them in pages into unlogged tables and lets Postgres find what does not fit:
-//
-//	orders <-> ledger       by reference and asset: what came to orders from Stripe, and what went back
-//	ledger <-> Stripe       by reference, account and asset: what changed on the balances that we hold there
-//	our copies <-> ledger   by reference: everything
-//
-// That only suspects. Of each suspect all sides are asked again by its name (reconcile_examine.go), which is why an edge of
-// the span or a late fact is no false alarm; what is younger than a while is asked a third time, and what is known to be
-// under way is watched and not told. reconcile_judge.go then says which side is probably wrong. Of direct charges Stripe's
-// side is not compared, but for the payouts of their accounts: their money is the organisers' own.
+// The entries as they are read back are package journal; comparing the books with orders and Stripe is package reconcile.
 //
 // Invariant: what a reference holds never changes, and the balances of each asset sum to zero.
 package ledgersvc

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // RecordStripeFee implements LedgerService.
 //
-//	platform:costs:stripe_fees -> rail F
+//	platform:costs:stripe_fees -> clearing F
 //
 // A fee on a connected account is the organiser's: organizers:g:connect (then :receivable) -> stripe:connect F.
 func (s *Service) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStripeFeeRequest) (*ledgerv1.RecordStripeFeeResponse, error) {
@@ -23,7 +24,7 @@ func (s *Service) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStrip
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordStripeFeeResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordStripeFeeResponse{Entry: entryToProto(e)}, nil
 }
 
 func feePlan(req *ledgerv1.RecordStripeFeeRequest) (plan, error) {
@@ -43,13 +44,13 @@ func feePlan(req *ledgerv1.RecordStripeFeeRequest) (plan, error) {
 		near = req.GetBalanceTransactionId()
 	}
 	at := placeOf(req.GetStripeAccount(), req.GetOrganizerId(), near)
-	m := send(cost(costStripeFees), at.rail, fee.MinorUnits)
+	m := send(cost(costStripeFees), at.clearing, fee.MinorUnits)
 	if at.direct {
 		m.from = at.organizer()
 	}
 	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE, "fee:"+req.GetBalanceTransactionId(), charged,
-		fee.FormanceAsset(), facts{
-			orderID: req.GetOrderId(), organizerID: req.GetOrganizerId(), paymentIntentID: req.GetPaymentIntentId(),
-			stripeAccount: req.GetStripeAccount(),
+		fee.FormanceAsset(), journal.Facts{
+			OrderID: req.GetOrderId(), OrganizerID: req.GetOrganizerId(), PaymentIntentID: req.GetPaymentIntentId(),
+			StripeAccount: req.GetStripeAccount(),
 		}, m), nil
 }

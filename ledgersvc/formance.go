@@ -21,6 +21,7 @@ import (
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // ledger is the Formance ledger that we post to. All calls go through a breaker; writes take a place in flight, since
@@ -36,12 +37,12 @@ type ledger struct {
 
 	preparing chan struct{} // held while one caller prepares
 	prepared  atomic.Bool
-	book      func(ctx context.Context, name string, added time.Time) error // refuses a ledger that is another one than before
+	keepBook  func(ctx context.Context, name string, added time.Time) error // refuses a ledger that is another one than before
 }
 
-func newLedger(c FormanceConfig, logger *slog.Logger, book func(ctx context.Context, name string, added time.Time) error) *ledger {
+func newLedger(c FormanceConfig, logger *slog.Logger, keepBook func(ctx context.Context, name string, added time.Time) error) *ledger {
 	l := &ledger{
-		book:      book,
+		keepBook:  keepBook,
 		config:    c,
 		logger:    logger,
 		transport: newTransport(c),
@@ -59,14 +60,14 @@ func newLedger(c FormanceConfig, logger *slog.Logger, book func(ctx context.Cont
 
 // post creates the transaction of p. Errors are *takenError, *refusedError and *awayError. Only no error tells how
 // the reference ended: after any other answer it is read back. The same plan is the same request, byte for byte.
-func (l *ledger) post(ctx context.Context, p plan) (entry, error) {
+func (l *ledger) post(ctx context.Context, p plan) (journal.Entry, error) {
 	request, err := l.request(p)
 	if err != nil {
-		return entry{}, err
+		return journal.Entry{}, err
 	}
 	leave, err := l.enter(ctx)
 	if err != nil {
-		return entry{}, err
+		return journal.Entry{}, err
 	}
 	defer leave()
 	var posted shared.V2Transaction
@@ -82,19 +83,19 @@ func (l *ledger) post(ctx context.Context, p plan) (entry, error) {
 		return nil
 	})
 	if err != nil {
-		return entry{}, err
+		return journal.Entry{}, err
 	}
-	return fromTransaction(posted)
+	return journal.EntryFromTransaction(posted)
 }
 
 // postAll creates the transactions of several plans, by reference, all or none. Only no error tells how they ended.
-func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string]entry, error) {
+func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string]journal.Entry, error) {
 	request := operations.V2CreateBulkRequest{Ledger: l.config.Ledger, Atomic: new(bool)}
 	*request.Atomic = true
-	// The ledger locks the accounts of one after the other. In the order of rails, two bulks that share some wait for
+	// The ledger locks the accounts of one after the other. In the order of clearing accounts, two bulks that share some wait for
 	// each other but never in a circle.
 	for _, p := range slices.SortedFunc(maps.Values(plans), func(a, b plan) int {
-		return cmp.Or(strings.Compare(a.rail(), b.rail()), strings.Compare(a.reference, b.reference))
+		return cmp.Or(strings.Compare(a.clearingAccount(), b.clearingAccount()), strings.Compare(a.reference, b.reference))
 	}) {
 		body, err := l.request(p)
 		if err != nil {
@@ -109,7 +110,7 @@ func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string
 		return nil, err
 	}
 	defer leave()
-	posted := make(map[string]entry, len(plans))
+	posted := make(map[string]journal.Entry, len(plans))
 	err = l.call(ctx, "create bulk", func(ctx context.Context, sdk *formance.Formance) error {
 		res, err := sdk.Ledger.V2.CreateBulk(ctx, request)
 		if err != nil {
@@ -123,11 +124,11 @@ func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string
 			if created == nil {
 				return fmt.Errorf("an element of type %q", element.Type)
 			}
-			e, err := fromTransaction(created.Data)
+			e, err := journal.EntryFromTransaction(created.Data)
 			if err != nil {
 				return err
 			}
-			posted[e.reference] = e
+			posted[e.Reference] = e
 		}
 		return nil
 	})
@@ -137,11 +138,11 @@ func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string
 	return posted, err
 }
 
-// rail is the account at Stripe that p moves money to or from; "" if it moves none there.
-func (p plan) rail() string {
+// clearingAccount is the account at Stripe that p moves money to or from; "" if it moves none there.
+func (p plan) clearingAccount() string {
 	for _, m := range p.moves {
 		for _, a := range append([]account{m.to}, m.from...) {
-			if a.role == "rail" {
+			if a.role == "clearing" {
 				return a.address
 			}
 		}
@@ -165,7 +166,7 @@ func (l *ledger) request(p plan) (shared.V2PostTransaction, error) {
 
 // find returns what the ledger holds under a reference. Found proves that it was posted; not found proves nothing, as
 // the transaction may be on its way.
-func (l *ledger) find(ctx context.Context, reference string) (e entry, found bool, err error) {
+func (l *ledger) find(ctx context.Context, reference string) (e journal.Entry, found bool, err error) {
 	var listed []shared.V2Transaction
 	err = l.call(ctx, "list transactions", func(ctx context.Context, sdk *formance.Formance) error {
 		res, err := sdk.Ledger.V2.ListTransactions(ctx, operations.V2ListTransactionsRequest{
@@ -178,15 +179,15 @@ func (l *ledger) find(ctx context.Context, reference string) (e entry, found boo
 		return nil
 	})
 	if err != nil {
-		return entry{}, false, err
+		return journal.Entry{}, false, err
 	}
 	for _, t := range listed {
 		if t.Reference != nil && *t.Reference == reference {
-			e, err = fromTransaction(t)
+			e, err = journal.EntryFromTransaction(t)
 			return e, err == nil, err
 		}
 	}
-	return entry{}, false, nil
+	return journal.Entry{}, false, nil
 }
 
 // balances returns the balance of an account per asset; none for an account that was never used.
@@ -268,41 +269,6 @@ func idempotencyKey(reference string) string {
 	}
 	hash := sha256.Sum256([]byte(reference))
 	return "sha256:" + hex.EncodeToString(hash[:])
-}
-
-// fromTransaction reads an entry from the ledger. Postings of nothing are left out.
-func fromTransaction(t shared.V2Transaction) (entry, error) {
-	if t.Reference == nil || t.ID == nil || !t.ID.IsInt64() {
-		return entry{}, fmt.Errorf("transaction %v has no reference or no number of ours", t.ID)
-	}
-	e := entry{
-		transactionID: t.ID.Int64(),
-		reference:     *t.Reference,
-		kind:          kindOf(t.Metadata[metaKind]),
-		facts: facts{
-			orderID: t.Metadata[metaOrder], organizerID: t.Metadata[metaOrganizer],
-			paymentIntentID: t.Metadata[metaPaymentIntent], stripeAccount: t.Metadata[metaStripeAccount],
-			disputeID: t.Metadata[metaDispute],
-		},
-		fingerprint:   []byte{},
-		effectiveTime: t.Timestamp.UTC(),
-		postTime:      t.Timestamp.UTC(),
-	}
-	if t.InsertedAt != nil {
-		e.postTime = t.InsertedAt.UTC()
-	}
-	if fingerprint, err := hex.DecodeString(t.Metadata[metaFingerprint]); err == nil {
-		e.fingerprint = fingerprint
-	}
-	for _, p := range t.Postings {
-		if p.Amount == nil || !p.Amount.IsInt64() {
-			return entry{}, fmt.Errorf("transaction %v moves %v, which is no amount of ours", t.ID, p.Amount)
-		}
-		if p.Amount.Sign() != 0 {
-			e.postings = append(e.postings, posting{source: p.Source, destination: p.Destination, asset: p.Asset, amount: p.Amount.Int64()})
-		}
-	}
-	return e, nil
 }
 
 // sortedKeys returns the keys of m in order.

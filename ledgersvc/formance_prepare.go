@@ -121,7 +121,7 @@ func (l *ledger) makeLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.book(ctx, existing.Name, existing.AddedAt.UTC())
+	return l.keepBook(ctx, existing.Name, existing.AddedAt.UTC())
 }
 
 func (l *ledger) getLedger(ctx context.Context) (shared.V2Ledger, error) {

@@ -134,8 +134,8 @@ func (l *life) order(t *rapid.T) {
 		_, err := w.client.RecordSale(ctx, &ledgerv1.RecordSaleRequest{Capture: c, ApplicationFeeMinorUnits: fee, Taxes: tax})
 		return err
 	})
-	rail, owner := l.place(o)
-	l.want[rail] += o.gross
+	clearing, owner := l.place(o)
+	l.want[clearing] += o.gross
 	switch {
 	case o.receipt:
 		l.want["waiting"] += o.gross
@@ -155,7 +155,7 @@ func (l *life) order(t *rapid.T) {
 }
 
 // place names the buckets of a capture's money: where it lies, and the organiser's part of it.
-func (l *life) place(o *sold) (rail, owner string) {
+func (l *life) place(o *sold) (clearing, owner string) {
 	if o.account != "" {
 		return "connect", "owned"
 	}
@@ -176,11 +176,11 @@ func (l *life) stripeFee(t *rapid.T, o *sold) {
 		Fee: l.money(f), ChargeTime: timestamppb.New(noon),
 	}
 	l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordStripeFee(ctx, req); return err })
-	rail, owner := l.place(o)
+	clearing, owner := l.place(o)
 	if o.account == "" {
 		owner = "costs"
 	}
-	l.move(map[string]int64{rail: -f, owner: -f})
+	l.move(map[string]int64{clearing: -f, owner: -f})
 }
 
 func (l *life) refund(t *rapid.T, o *sold) {
@@ -203,8 +203,8 @@ func (l *life) refund(t *rapid.T, o *sold) {
 		})
 		return // what came back is not given out again: the order of telling could make it lack then
 	}
-	rail, owner := l.place(o)
-	l.want[rail] -= amount
+	clearing, owner := l.place(o)
+	l.want[clearing] -= amount
 	switch {
 	case o.receipt:
 		l.want["waiting"] -= amount
@@ -218,11 +218,11 @@ func (l *life) refund(t *rapid.T, o *sold) {
 
 func (l *life) dispute(t *rapid.T, o *sold) {
 	var (
-		amount      = rapid.Int64Range(1, o.gross).Draw(t, "disputed amount")
-		fee         = rapid.Int64Range(0, 1500).Draw(t, "dispute fee")
-		id          = l.id("du")
-		rail, owner = l.place(o)
-		bearer      = owner
+		amount          = rapid.Int64Range(1, o.gross).Draw(t, "disputed amount")
+		fee             = rapid.Int64Range(0, 1500).Draw(t, "dispute fee")
+		id              = l.id("du")
+		clearing, owner = l.place(o)
+		bearer          = owner
 	)
 	if o.account == "" {
 		bearer = "costs"
@@ -233,7 +233,7 @@ func (l *life) dispute(t *rapid.T, o *sold) {
 			FundsTime: timestamppb.New(noon),
 		}
 		l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordDisputeFunds(ctx, req); return err })
-		l.move(map[string]int64{rail: amount - fee, "undecided": amount})
+		l.move(map[string]int64{clearing: amount - fee, "undecided": amount})
 		l.want[bearer] -= fee
 	}
 	funds(-amount, fee)
@@ -420,7 +420,7 @@ func (l *life) bucket(address string) (name string, sign int64) {
 	return "", 0
 }
 
-// neverAbove says that a balance may not be above zero. A shard of a rail may be: only their sum is money.
+// neverAbove says that a balance may not be above zero. A shard of a clearing account may be: only their sum is money.
 func neverAbove(address string) bool {
 	return strings.HasPrefix(address, "platform:costs:") || strings.HasSuffix(address, ":receivable")
 }

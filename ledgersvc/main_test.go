@@ -226,7 +226,11 @@ func newReplica(tb testing.TB, b *books, pool *pgxpool.Pool, c ledgersvc.Config)
 			tb.Log(w.log.warnings())
 		}
 	})
-	w.service = ledgersvc.New(c, ledgersvc.Dependencies{Pool: pool, Clock: clock.System{}, Logger: logger})
+	var err error
+	w.service, err = ledgersvc.New(ledgersvc.Deps{Config: c, Pool: pool, Clock: clock.System{}, Logger: logger})
+	if err != nil {
+		tb.Fatal(err)
+	}
 	if err := w.service.Start(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}

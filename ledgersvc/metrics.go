@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // How posting an entry ended.
@@ -46,6 +47,6 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 }
 
 func (m *metrics) posted(kind ledgerv1.EntryKind, outcome string, took time.Duration) {
-	m.posts.WithLabelValues(kindNames[kind], outcome).Inc()
+	m.posts.WithLabelValues(journal.KindName(kind), outcome).Inc()
 	m.seconds.Observe(took.Seconds())
 }

@@ -12,13 +12,14 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
 // RecordPayout implements LedgerService. Observations come in any order, so each is merged into the payout's row first;
 // what is posted follows from the row alone:
 //
-//	platform    paid:             bank:platform:b -> rail N                             payout:<po>
+//	platform    paid:             bank:platform:b -> clearing N                             payout:<po>
 //	            back after paid:  the opposite                                          payout-fail:<po>
 //	connected   seen at all:      organizers:g:connect (then :receivable) -> payouts:po payout-created:<po>
 //	            paid:             organizers:g:payouts:po -> stripe:connect:acct N      payout:<po>
@@ -54,13 +55,13 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 		BankAccountID: req.GetBankAccountId(), PayoutTime: made,
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+		return nil, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
 			"the payout was told with another account, organiser or amount before; an operator must look at it")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("observe payout: %w", err)
 	}
-	var entries []entry
+	var entries []journal.Entry
 	for _, p := range payoutPlans(known) {
 		e, err := s.post(ctx, c, p)
 		if err != nil {
@@ -68,36 +69,36 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 		}
 		entries = append(entries, e)
 	}
-	return &ledgerv1.RecordPayoutResponse{Status: ledgerv1.PayoutStatus(known.Status), Entries: toProtos(entries)}, nil
+	return &ledgerv1.RecordPayoutResponse{Status: ledgerv1.PayoutStatus(known.Status), Entries: entriesToProto(entries)}, nil
 }
 
 // payoutPlans returns the entries of a payout so far, in the order in which they are posted.
 func payoutPlans(known ledgerdb.Payout) []plan {
 	var (
-		f      = facts{organizerID: known.OrganizerID, stripeAccount: known.StripeAccount}
-		asset  = money.Money{Currency: known.Currency}.FormanceAsset()
-		rail   = platformRail(known.PayoutID)
-		out    = platformBank(known.BankAccountID) // what the payout leaves from
-		direct = known.StripeAccount != ""
-		plans  []plan
+		f        = journal.Facts{OrganizerID: known.OrganizerID, StripeAccount: known.StripeAccount}
+		asset    = money.Money{Currency: known.Currency}.FormanceAsset()
+		clearing = platformClearing(known.PayoutID)
+		out      = platformBank(known.BankAccountID) // what the payout leaves from
+		direct   = known.StripeAccount != ""
+		plans    []plan
 	)
 	entry := func(kind ledgerv1.EntryKind, prefix string, moves ...move) {
 		plans = append(plans, newPlan(kind, prefix+known.PayoutID, known.PayoutTime, asset, f, moves...))
 	}
 	if direct {
-		rail, out = connectRail(known.StripeAccount), organizerPayout(known.OrganizerID, known.PayoutID)
+		clearing, out = connectClearing(known.StripeAccount), organizerPayout(known.OrganizerID, known.PayoutID)
 		entry(ledgerv1.EntryKind_ENTRY_KIND_PAYOUT_CREATED, "payout-created:",
 			move{from: placeOf(known.StripeAccount, known.OrganizerID, "").organizer(), to: out, amount: known.Amount})
 	}
 	if known.Paid {
-		entry(ledgerv1.EntryKind_ENTRY_KIND_PAYOUT, "payout:", send(out, rail, known.Amount))
+		entry(ledgerv1.EntryKind_ENTRY_KIND_PAYOUT, "payout:", send(out, clearing, known.Amount))
 	}
 	if !cameBack(known) {
 		return plans
 	}
 	var moves []move
 	if known.Paid {
-		moves = append(moves, send(rail, out, known.Amount))
+		moves = append(moves, send(clearing, out, known.Amount))
 	}
 	if direct {
 		moves = append(moves, send(out, organizerConnect(known.OrganizerID), known.Amount))

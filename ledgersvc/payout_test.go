@@ -212,16 +212,16 @@ func TestTransfer(t *testing.T) {
 	w.capture(1, false, "")
 	res := must[*ledgerv1.RecordTransferResponse](t)(w.client.RecordTransfer(w.fresh(), transfer))
 	got := lines(res.GetEntry())
-	rail := res.GetEntry().GetPostings()[2].GetDestination()
+	clearing := res.GetEntry().GetPostings()[2].GetDestination()
 	want := `organizers:organizer00000001:payable > organizers:organizer00000001:connect 9100 EUR/2
 organizers:organizer00000001:receivable > organizers:organizer00000001:connect 900 EUR/2
-stripe:connect:acct_1 > ` + rail + " 10000 EUR/2\n"
+stripe:connect:acct_1 > ` + clearing + " 10000 EUR/2\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	must[*ledgerv1.RecordTransferResponse](t)(w.client.RecordTransfer(w.fresh(), transfer))
 	back := must[*ledgerv1.RecordTransferReversalResponse](t)(w.client.RecordTransferReversal(w.fresh(), reversal))
-	want = "organizers:organizer00000001:connect > organizers:organizer00000001:payable 4000 EUR/2\n" + rail + " > stripe:connect:acct_1 4000 EUR/2\n"
+	want = "organizers:organizer00000001:connect > organizers:organizer00000001:payable 4000 EUR/2\n" + clearing + " > stripe:connect:acct_1 4000 EUR/2\n"
 	if got := lines(back.GetEntry()); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

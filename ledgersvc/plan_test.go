@@ -15,6 +15,7 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -60,7 +61,7 @@ func goldenPlans(t *testing.T) map[string]plan {
 			StripeRefundId: "re_1", PaymentIntentId: "pi_1", Amount: eur(5000), ApplicationFeeMinorUnits: 400,
 			Taxes: []*ledgerv1.TaxShare{{Country: "DE", Kind: "vat", MinorUnits: 800}}, RefundTime: timestamppb.New(noon),
 		}
-		return newPlan(ledgerv1.EntryKind_ENTRY_KIND_REFUND, refundReference("re_1"), noon, "EUR/2", e.facts, refundMoves(e, req, 800)...)
+		return newPlan(ledgerv1.EntryKind_ENTRY_KIND_REFUND, journal.RefundReference("re_1"), noon, "EUR/2", e.Facts, refundMoves(e, req, 800)...)
 	}
 	receipt := must(receiptPlan(&ledgerv1.RecordReceiptRequest{Capture: captureOn("")}))
 	funds := func(capture plan, amount, fee int64) plan {
@@ -70,8 +71,8 @@ func goldenPlans(t *testing.T) map[string]plan {
 	}
 	loss := func(capture plan) plan {
 		f := capture.facts
-		f.disputeID = "du_1"
-		return newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS, lossReference("du_1"), noon, "EUR/2", f,
+		f.DisputeID = "du_1"
+		return newPlan(ledgerv1.EntryKind_ENTRY_KIND_DISPUTE_LOSS, journal.LossReference("du_1"), noon, "EUR/2", f,
 			lossMoves(capture.kind, f, 11900, 900)...)
 	}
 	payout := func(known ledgerdb.Payout) plan {
@@ -134,10 +135,10 @@ func goldenPlans(t *testing.T) map[string]plan {
 }
 
 // postedAs is the entry that a ledger makes of p when every first source has enough.
-func postedAs(p plan) entry {
-	e := entry{reference: p.reference, kind: p.kind, facts: p.facts, fingerprint: p.fingerprint(), effectiveTime: p.effectiveTime}
+func postedAs(p plan) journal.Entry {
+	e := journal.Entry{Reference: p.reference, Kind: p.kind, Facts: p.facts, Fingerprint: p.fingerprint(), EffectiveTime: p.effectiveTime}
 	for _, m := range p.moves {
-		e.postings = append(e.postings, posting{m.from[0].address, m.to.address, m.assetOr(p.asset), m.amount})
+		e.Postings = append(e.Postings, journal.Posting{Source: m.from[0].address, Destination: m.to.address, Asset: m.assetOr(p.asset), Amount: m.amount})
 	}
 	return e
 }
@@ -188,7 +189,7 @@ func TestPlansAreGolden(t *testing.T) {
 	}
 }
 
-// Only accounts that are zero or below by their nature may be overdrawn: rails, banks, receivables, costs, and what a
+// Only accounts that are zero or below by their nature may be overdrawn: clearing accounts, banks, receivables, costs, and what a
 // dispute has withdrawn. What we owe is never forced.
 func TestOverdraftOnlyWhereTheChartAllowsIt(t *testing.T) {
 	t.Parallel()
@@ -226,30 +227,30 @@ func TestPlanHoldsOnlyItsOwnPostings(t *testing.T) {
 	t.Parallel()
 	p := goldenPlans(t)["refund_of_sale"] // payable, then receivable
 	split := postedAs(p)
-	first := split.postings[0]
+	first := split.Postings[0]
 	taken, rest := first, first
-	taken.amount, rest.amount = first.amount-300, 300
-	rest.source = organizerReceivable("organizer00000001").address
-	split.postings = append([]posting{taken, rest}, split.postings[1:]...)
+	taken.Amount, rest.Amount = first.Amount-300, 300
+	rest.Source = organizerReceivable("organizer00000001").address
+	split.Postings = append([]journal.Posting{taken, rest}, split.Postings[1:]...)
 	if err := p.holds(split); err != nil {
 		t.Fatalf("divided between payable and receivable: %v", err)
 	}
-	change := map[string]func(e *entry){
-		"other amount":      func(e *entry) { e.postings[0].amount++ },
-		"other asset":       func(e *entry) { e.postings[0].asset = "EUR" },
-		"other destination": func(e *entry) { e.postings[0].destination = "world" },
-		"other source":      func(e *entry) { e.postings[0].source = "world" },
-		"wrong order":       func(e *entry) { e.postings[0], e.postings[1] = e.postings[1], e.postings[0] },
-		"one missing":       func(e *entry) { e.postings = e.postings[:len(e.postings)-1] },
-		"one too many":      func(e *entry) { e.postings = append(e.postings, e.postings[0]) },
-		"other fingerprint": func(e *entry) { e.fingerprint = []byte("x") },
-		"no fingerprint":    func(e *entry) { e.fingerprint = nil },
-		"other kind":        func(e *entry) { e.kind = ledgerv1.EntryKind_ENTRY_KIND_SALE },
-		"nothing":           func(e *entry) { e.postings = nil },
+	change := map[string]func(e *journal.Entry){
+		"other amount":      func(e *journal.Entry) { e.Postings[0].Amount++ },
+		"other asset":       func(e *journal.Entry) { e.Postings[0].Asset = "EUR" },
+		"other destination": func(e *journal.Entry) { e.Postings[0].Destination = "world" },
+		"other source":      func(e *journal.Entry) { e.Postings[0].Source = "world" },
+		"wrong order":       func(e *journal.Entry) { e.Postings[0], e.Postings[1] = e.Postings[1], e.Postings[0] },
+		"one missing":       func(e *journal.Entry) { e.Postings = e.Postings[:len(e.Postings)-1] },
+		"one too many":      func(e *journal.Entry) { e.Postings = append(e.Postings, e.Postings[0]) },
+		"other fingerprint": func(e *journal.Entry) { e.Fingerprint = []byte("x") },
+		"no fingerprint":    func(e *journal.Entry) { e.Fingerprint = nil },
+		"other kind":        func(e *journal.Entry) { e.Kind = ledgerv1.EntryKind_ENTRY_KIND_SALE },
+		"nothing":           func(e *journal.Entry) { e.Postings = nil },
 	}
 	for name, f := range change {
 		e := split
-		e.postings = append([]posting(nil), split.postings...)
+		e.Postings = append([]journal.Posting(nil), split.Postings...)
 		f(&e)
 		if p.holds(e) == nil {
 			t.Errorf("%s is taken for the plan", name)

@@ -17,19 +17,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
-)
-
-// Reasons of problems.
-const (
-	reasonLedgerUnavailable   = "LEDGER_UNAVAILABLE"
-	reasonLedgerConflict      = "LEDGER_CONFLICT"
-	reasonInsufficientFunds   = "INSUFFICIENT_FUNDS"
-	reasonCaptureNotPosted    = "CAPTURE_NOT_POSTED"
-	reasonRefundNotPosted     = "REFUND_NOT_POSTED"
-	reasonTransferNotPosted   = "TRANSFER_NOT_POSTED"
-	reasonDisputeNotWithdrawn = "DISPUTE_NOT_WITHDRAWN"
-	reasonEntryNotFound       = "ENTRY_NOT_FOUND"
 )
 
 const (
@@ -60,10 +49,10 @@ func newCall(ctx context.Context, fingerprint []byte) (call, error) {
 }
 
 // postFor is post for a call that posts this one entry only.
-func (s *Service) postFor(ctx context.Context, p plan) (entry, error) {
+func (s *Service) postFor(ctx context.Context, p plan) (journal.Entry, error) {
 	c, err := newCall(ctx, p.fingerprint())
 	if err != nil {
-		return entry{}, err
+		return journal.Entry{}, err
 	}
 	return s.post(ctx, c, p)
 }
@@ -75,7 +64,7 @@ func (s *Service) postFor(ctx context.Context, p plan) (entry, error) {
 // and our copy, a repeat finds the entry at the ledger and keeps the copy then.
 //
 // Problems: LEDGER_UNAVAILABLE, LEDGER_CONFLICT, INSUFFICIENT_FUNDS, IDEMPOTENCY_KEY_REUSED.
-func (s *Service) post(ctx context.Context, c call, p plan) (entry, error) {
+func (s *Service) post(ctx context.Context, c call, p plan) (journal.Entry, error) {
 	start := s.clock.Now()
 	e, outcome, err := s.postOnce(ctx, c, p)
 	s.metrics.posted(p.kind, outcome, s.clock.Now().Sub(start))
@@ -86,12 +75,12 @@ func (s *Service) post(ctx context.Context, c call, p plan) (entry, error) {
 	return e, err
 }
 
-func (s *Service) postOnce(ctx context.Context, c call, p plan) (e entry, outcome string, err error) {
+func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry, outcome string, err error) {
 	ctx, cancel := detached(ctx, s.config.CallTimeout)
 	defer cancel()
-	copied, err := s.seen(ctx, c, p.reference)
+	copied, err := s.isCopied(ctx, c, p.reference)
 	if err != nil {
-		return entry{}, outcomeFailed, err
+		return journal.Entry{}, outcomeFailed, err
 	}
 	if copied {
 		e, _, err = s.entryCopy(ctx, p.reference)
@@ -100,45 +89,45 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan) (e entry, outcom
 		e, outcome, err = s.send(ctx, p)
 	}
 	if err != nil {
-		return entry{}, outcome, err
+		return journal.Entry{}, outcome, err
 	}
 	if err := p.acceptable(e); err != nil {
-		return entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, reasonLedgerConflict,
+		return journal.Entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
 			"the ledger holds another entry under this reference; an operator must look at it").Because(err)
 	}
 	if !copied {
 		crash.At(crash.LedgerPosted)
 		if err := s.keep(ctx, c, e); err != nil {
-			return entry{}, outcomeFailed, err
+			return journal.Entry{}, outcomeFailed, err
 		}
 		crash.At(crash.LedgerCopied)
 	}
 	return e, outcome, nil
 }
 
-// seen reports whether there is a copy under the reference, and refuses a key that was used for another request.
-func (s *Service) seen(ctx context.Context, c call, reference string) (copied bool, err error) {
-	seen, err := s.q.Seen(ctx, s.pool, c.scope.Caller, c.scope.Method, c.scope.Key, reference)
+// isCopied reports whether there is a copy under the reference, and refuses a key that was used for another request.
+func (s *Service) isCopied(ctx context.Context, c call, reference string) (copied bool, err error) {
+	state, err := s.q.CallState(ctx, s.pool, c.scope.Caller, c.scope.Method, c.scope.Key, reference)
 	if err != nil {
-		return false, fmt.Errorf("look for copy: %w", err)
+		return false, fmt.Errorf("read state of call: %w", err)
 	}
-	if len(seen.KeyFingerprint) > 0 {
-		if !bytes.Equal(seen.KeyFingerprint, c.fingerprint) {
+	if len(state.KeyFingerprint) > 0 {
+		if !bytes.Equal(state.KeyFingerprint, c.fingerprint) {
 			return false, problem.New(connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused,
 				"this Idempotency-Key was used for a different request, use a new key")
 		}
 		rpc.SetReplayed(ctx)
 	}
-	return seen.Copied, nil
+	return state.Copied, nil
 }
 
 // send posts p at the ledger until the outcome is known or the deadline is near, always with the same bytes and key.
 //
 // Whatever the ledger says but yes, the reference is read back first. A reference or key in use may be our own earlier
 // attempt. So may a lack of funds: of two equal calls at once, the second is checked against what the first one left.
-func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
+func (s *Service) send(ctx context.Context, p plan) (journal.Entry, string, error) {
 	for attempt := 1; ; attempt++ {
-		e, err := s.bursts.post(ctx, p)
+		e, err := s.batches.post(ctx, p)
 		if err == nil {
 			return e, outcomePosted, nil
 		}
@@ -149,9 +138,9 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 			case readErr == nil && found:
 				return e, outcomeReadBack, nil
 			case readErr == nil && isRefused && (!refused.mayBeKey() || attempt > 1):
-				return entry{}, outcomeRefused, refusal(p, refused)
+				return journal.Entry{}, outcomeRefused, refusal(p, refused)
 			case readErr != nil && !isAway(readErr):
-				return entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
+				return journal.Entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
 			}
 			err = errors.Join(err, readErr)
 		}
@@ -161,7 +150,7 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "outcome at the ledger is unknown", slog.String("reference", p.reference),
 			slog.Int("attempt", attempt), slog.String("error", err.Error()))
 		if attempt == postAttemptsMax || away.hopeless || !sleep(ctx, max(backoff(attempt), away.retryAfter)) {
-			return entry{}, outcomeUnavailable, unavailable(away)
+			return journal.Entry{}, outcomeUnavailable, unavailable(away)
 		}
 	}
 }
@@ -169,7 +158,7 @@ func (s *Service) send(ctx context.Context, p plan) (entry, string, error) {
 // refusal translates a decision of the ledger against p.
 func refusal(p plan, refused *refusedError) error {
 	if refused.code == shared.V2ErrorsEnumInsufficientFund {
-		return problem.New(connect.CodeFailedPrecondition, reasonInsufficientFunds,
+		return problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(ledgerv1.Reason_REASON_INSUFFICIENT_FUNDS),
 			"an account does not hold what this entry takes from it").Because(refused)
 	}
 	return fmt.Errorf("post %s: %w", p.reference, refused)
@@ -177,7 +166,7 @@ func refusal(p plan, refused *refusedError) error {
 
 // unavailable is what a caller sees of an outcome that is not known.
 func unavailable(away *awayError) error {
-	p := problem.New(connect.CodeUnavailable, reasonLedgerUnavailable,
+	p := problem.New(connect.CodeUnavailable, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_UNAVAILABLE),
 		"the ledger does not answer; the outcome is unknown, repeat the same request")
 	p.RetryAfter = max(unavailableRetryAfter, away.retryAfter)
 	return p.Because(away)
@@ -186,7 +175,7 @@ func unavailable(away *awayError) error {
 // readProblem translates an error of reading at the ledger.
 func readProblem(err error) error {
 	if away, ok := errors.AsType[*awayError](err); ok {
-		p := problem.New(connect.CodeUnavailable, reasonLedgerUnavailable, "the ledger does not answer; try again later")
+		p := problem.New(connect.CodeUnavailable, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_UNAVAILABLE), "the ledger does not answer; try again later")
 		p.RetryAfter = max(unavailableRetryAfter, away.retryAfter)
 		return p.Because(err)
 	}
@@ -195,15 +184,15 @@ func readProblem(err error) error {
 
 // acceptable says whether e may stand under the reference of p: it is p, or p is a capture and e is the other of the
 // two entries that a capture may be, over the same money.
-func (p plan) acceptable(e entry) error {
+func (p plan) acceptable(e journal.Entry) error {
 	err := p.holds(e)
-	if err == nil || !isCapture(p.kind) || !isCapture(e.kind) || e.kind == p.kind {
+	if err == nil || !isCapture(p.kind) || !isCapture(e.Kind) || e.Kind == p.kind {
 		return err
 	}
 	gross := p.moves[0]
-	if e.facts.orderID != p.facts.orderID || e.facts.organizerID != p.facts.organizerID || len(e.postings) == 0 ||
-		e.postings[0] != (posting{gross.from[0].address, gross.to.address, p.asset, gross.amount}) {
-		return fmt.Errorf("it is a %q over other money", kindNames[e.kind])
+	if e.Facts.OrderID != p.facts.OrderID || e.Facts.OrganizerID != p.facts.OrganizerID || len(e.Postings) == 0 ||
+		e.Postings[0] != (journal.Posting{Source: gross.from[0].address, Destination: gross.to.address, Asset: p.asset, Amount: gross.amount}) {
+		return fmt.Errorf("it is a %q over other money", journal.KindName(e.Kind))
 	}
 	return nil
 }
@@ -213,31 +202,31 @@ func isCapture(kind ledgerv1.EntryKind) bool {
 }
 
 // keep writes our copy of e and the key of the call, in one statement. What is there stays.
-func (s *Service) keep(ctx context.Context, c call, e entry) error {
+func (s *Service) keep(ctx context.Context, c call, e journal.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
 	params := ledgerdb.CopyEntryParams{
 		Caller: c.scope.Caller, Method: c.scope.Method, Key: c.scope.Key, KeyFingerprint: c.fingerprint, CreatedTime: s.clock.Now(),
-		LedgerTransactionID: e.transactionID, Reference: e.reference, Kind: kindNames[e.kind],
-		OrderID: e.facts.orderID, OrganizerID: e.facts.organizerID, PaymentIntentID: e.facts.paymentIntentID,
-		StripeAccount: e.facts.stripeAccount, DisputeID: e.facts.disputeID,
-		Fingerprint: e.fingerprint, EffectiveTime: e.effectiveTime, PostTime: e.postTime,
+		LedgerTransactionID: e.TransactionID, Reference: e.Reference, Kind: journal.KindName(e.Kind),
+		OrderID: e.Facts.OrderID, OrganizerID: e.Facts.OrganizerID, PaymentIntentID: e.Facts.PaymentIntentID,
+		StripeAccount: e.Facts.StripeAccount, DisputeID: e.Facts.DisputeID,
+		Fingerprint: e.Fingerprint, EffectiveTime: e.EffectiveTime, PostTime: e.PostTime,
 	}
-	for _, p := range e.postings {
-		params.Sources = append(params.Sources, p.source)
-		params.Destinations = append(params.Destinations, p.destination)
-		params.Assets = append(params.Assets, p.asset)
-		params.Amounts = append(params.Amounts, p.amount)
+	for _, p := range e.Postings {
+		params.Sources = append(params.Sources, p.Source)
+		params.Destinations = append(params.Destinations, p.Destination)
+		params.Assets = append(params.Assets, p.Asset)
+		params.Amounts = append(params.Amounts, p.Amount)
 	}
 	if err := s.q.CopyEntry(ctx, s.pool, params); err != nil {
-		return fmt.Errorf("keep copy of %s: %w", e.reference, err)
+		return fmt.Errorf("keep copy of %s: %w", e.Reference, err)
 	}
 	return nil
 }
 
 // posted returns the entry under a reference that another entry builds on: our copy, or else what the ledger holds, of
 // which a copy is then kept.
-func (s *Service) posted(ctx context.Context, reference string) (entry, bool, error) {
+func (s *Service) posted(ctx context.Context, reference string) (journal.Entry, bool, error) {
 	e, found, err := s.entryCopy(ctx, reference)
 	if err != nil || found {
 		return e, found, err
@@ -246,17 +235,17 @@ func (s *Service) posted(ctx context.Context, reference string) (entry, bool, er
 	defer cancel()
 	e, found, err = s.ledger.find(ctx, reference)
 	if err != nil {
-		return entry{}, false, readProblem(err)
+		return journal.Entry{}, false, readProblem(err)
 	}
-	if !found || e.kind == ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED { // or a stranger's
-		return entry{}, false, nil
+	if !found || e.Kind == ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED { // or a stranger's
+		return journal.Entry{}, false, nil
 	}
 	return e, true, s.keep(ctx, call{}, e)
 }
 
 // notPosted is the problem that an entry needs another one that is not in the ledger yet.
-func notPosted(reason, detail string) error {
-	p := problem.New(connect.CodeFailedPrecondition, reason, detail)
+func notPosted(reason ledgerv1.Reason, detail string) error {
+	p := problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(reason), detail)
 	p.RetryAfter = notPostedRetryAfter
 	return p
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
@@ -25,9 +26,16 @@ import (
 // newService returns a service that was not started.
 func newService(t *testing.T, c ledgersvc.Config) *ledgersvc.Service {
 	t.Helper()
-	return ledgersvc.New(c, ledgersvc.Dependencies{
-		Pool: pgtest.New(t, ledgersvc.Migrate), Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler),
-	})
+	return newServiceOn(t, pgtest.New(t, ledgersvc.Migrate), c)
+}
+
+func newServiceOn(t *testing.T, pool *pgxpool.Pool, c ledgersvc.Config) *ledgersvc.Service {
+	t.Helper()
+	s, err := ledgersvc.New(ledgersvc.Deps{Config: c, Pool: pool, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func TestStartSaysWhatIsWrong(t *testing.T) {
@@ -83,7 +91,7 @@ func TestStartRefusesAnotherLedger(t *testing.T) {
 		}
 		var c ledgersvc.Config
 		c.Formance.URL, c.Formance.Ledger = other.url, other.ledger
-		service := ledgersvc.New(c, ledgersvc.Dependencies{Pool: w.pool, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+		service := newServiceOn(t, w.pool, c)
 		if err := service.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "keeps copies of ledger") {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // RecordRecovery implements LedgerService: what is owed to the organiser pays back what was advanced.
@@ -22,9 +23,9 @@ func (s *Service) RecordRecovery(ctx context.Context, req *ledgerv1.RecordRecove
 	}
 	organizer := req.GetOrganizerId()
 	e, err := s.postFor(ctx, newPlan(ledgerv1.EntryKind_ENTRY_KIND_RECOVERY, "recovery:"+req.GetRecoveryId(), decided, amount.FormanceAsset(),
-		facts{organizerID: organizer}, send(organizerPayable(organizer), organizerReceivable(organizer), amount.MinorUnits)))
+		journal.Facts{OrganizerID: organizer}, send(organizerPayable(organizer), organizerReceivable(organizer), amount.MinorUnits)))
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordRecoveryResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordRecoveryResponse{Entry: entryToProto(e)}, nil
 }

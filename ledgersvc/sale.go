@@ -7,16 +7,17 @@ import (
 	"strings"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
-// RecordSale implements LedgerService: the gross goes from the rail through the order to those who own it.
+// RecordSale implements LedgerService: the gross goes from the clearing account through the order to those who own it.
 //
-//	rail -> orders:o:payment G;  -> organizers:g:payable G-A-V;  -> platform:revenue A;  -> taxes:c:k V
+//	clearing -> orders:o:payment G;  -> organizers:g:payable G-A-V;  -> platform:revenue A;  -> taxes:c:k V
 //
 // For a direct charge the money lies in the connected account and the organiser is the seller: his taxes stay with him
 // (they are told in the metadata), and the fee moves on to the platform's balance.
 //
-//	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform rail -> stripe:connect A
+//	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform clearing -> stripe:connect A
 func (s *Service) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
 	p, err := salePlan(req)
 	if err != nil {
@@ -26,7 +27,7 @@ func (s *Service) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleReques
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordSaleResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordSaleResponse{Entry: entryToProto(e)}, nil
 }
 
 // RecordReceipt implements LedgerService: the gross waits in orders:o:payment for its refund.
@@ -39,16 +40,13 @@ func (s *Service) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceipt
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordReceiptResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordReceiptResponse{Entry: entryToProto(e)}, nil
 }
 
-// captureReference is the reference of captured money: it holds a sale or a bare receipt, never both.
-func captureReference(paymentIntentID string) string { return "capture:" + paymentIntentID }
-
-func captureFacts(c *ledgerv1.Capture) facts {
-	return facts{
-		orderID: c.GetOrderId(), organizerID: c.GetOrganizerId(), paymentIntentID: c.GetPaymentIntentId(),
-		stripeAccount: c.GetStripeAccount(),
+func captureFacts(c *ledgerv1.Capture) journal.Facts {
+	return journal.Facts{
+		OrderID: c.GetOrderId(), OrganizerID: c.GetOrganizerId(), PaymentIntentID: c.GetPaymentIntentId(),
+		StripeAccount: c.GetStripeAccount(),
 	}
 }
 
@@ -68,13 +66,13 @@ func salePlan(req *ledgerv1.RecordSaleRequest) (plan, error) {
 		return plan{}, err
 	}
 	at, payment := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId()), orderPayment(c.GetOrderId())
-	moves := []move{send(at.rail, payment, gross.MinorUnits)}
+	moves := []move{send(at.clearing, payment, gross.MinorUnits)}
 	var notes map[string]string
 	if at.direct {
 		moves = append(moves,
 			send(payment, at.owner, gross.MinorUnits-fee),
 			send(payment, revenue(c.GetPaymentIntentId()), fee),
-			send(platformRail(c.GetPaymentIntentId()), at.rail, fee))
+			send(platformClearing(c.GetPaymentIntentId()), at.clearing, fee))
 		notes = taxNotes(req.GetTaxes())
 	} else {
 		moves = append(moves,
@@ -84,7 +82,7 @@ func salePlan(req *ledgerv1.RecordSaleRequest) (plan, error) {
 			moves = append(moves, send(payment, taxes(t.GetCountry(), t.GetKind()), t.GetMinorUnits()))
 		}
 	}
-	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_SALE, captureReference(c.GetPaymentIntentId()), captured,
+	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_SALE, journal.CaptureReference(c.GetPaymentIntentId()), captured,
 		gross.FormanceAsset(), captureFacts(c), moves...)
 	p.notes = notes
 	return p, nil
@@ -101,8 +99,8 @@ func receiptPlan(req *ledgerv1.RecordReceiptRequest) (plan, error) {
 		return plan{}, err
 	}
 	at := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId())
-	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_RECEIPT, captureReference(c.GetPaymentIntentId()), captured,
-		gross.FormanceAsset(), captureFacts(c), send(at.rail, orderPayment(c.GetOrderId()), gross.MinorUnits)), nil
+	return newPlan(ledgerv1.EntryKind_ENTRY_KIND_RECEIPT, journal.CaptureReference(c.GetPaymentIntentId()), captured,
+		gross.FormanceAsset(), captureFacts(c), send(at.clearing, orderPayment(c.GetOrderId()), gross.MinorUnits)), nil
 }
 
 // taxNotes tells taxes that are not booked.
@@ -115,5 +113,5 @@ func taxNotes(shares []*ledgerv1.TaxShare) map[string]string {
 		told = append(told, fmt.Sprintf("%s/%s=%d", t.GetCountry(), t.GetKind(), t.GetMinorUnits()))
 	}
 	slices.Sort(told)
-	return map[string]string{metaTaxes: strings.Join(told, " ")}
+	return map[string]string{journal.MetaTaxes: strings.Join(told, " ")}
 }

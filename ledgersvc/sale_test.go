@@ -231,7 +231,7 @@ func TestReferenceWithOtherMoneyIsAConflict(t *testing.T) {
 		"amount":   func(c *ledgerv1.Capture) { c.Gross = eur(11901) },
 		"currency": func(c *ledgerv1.Capture) { c.Gross.Currency = "USD" },
 		"order":    func(c *ledgerv1.Capture) { c.OrderId = order(2) },
-		"rail":     func(c *ledgerv1.Capture) { c.StripeAccount = account },
+		"clearing": func(c *ledgerv1.Capture) { c.StripeAccount = account },
 	} {
 		for _, w := range []*world{w, elsewhere} {
 			receipt := &ledgerv1.RecordReceiptRequest{Capture: capture(1)}

@@ -14,60 +14,60 @@ import (
 
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
-	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
+	"github.com/dayof/dayof/ledgersvc/reconcile"
 )
 
-// Dependencies are what a Service needs from its surroundings.
-type Dependencies struct {
-	Pool     *pgxpool.Pool // the service's own database, migrated
-	Clock    clock.Clock
-	Logger   *slog.Logger
-	Registry *prometheus.Registry // nil: nothing is counted
-	// Orders is checkoutsvc, for the reconciliation; nil reconciles nothing.
-	Orders    checkoutv1connect.SettlementServiceClient
-	SendAlert func(ctx context.Context, alert jobs.Alert) error // nil keeps alerts as rows
+// Deps is what a Service stands on. All fields are required, but for Registry, Orders and SendAlert.
+type Deps struct {
+	Config Config
+	Pool   *pgxpool.Pool // the service's own database, migrated
+	Clock  clock.Clock
+	Logger *slog.Logger
+	// Registry takes the service's metrics; nil counts nothing.
+	Registry *prometheus.Registry
+	// Orders is checkoutsvc, for the reconciliation; nil compares nothing.
+	Orders checkoutv1connect.SettlementServiceClient
+	// SendAlert delivers alerts to people; nil keeps them as rows.
+	SendAlert func(ctx context.Context, alert jobs.Alert) error
 }
 
-// Service implements LedgerService, StatementService and ReconciliationService.
+// Service implements LedgerService and StatementService; ReconciliationService is package reconcile. Make one with New.
 type Service struct {
-	config  Config
-	pool    *pgxpool.Pool
-	clock   clock.Clock
-	logger  *slog.Logger
-	ledger  *ledger
-	bursts  *bursts
-	metrics *metrics
-	q       ledgerdb.Queries
-
-	jobs   *jobs.Registry
-	orders checkoutv1connect.SettlementServiceClient
-	stripe *stripeBooks // nil without a key
-	mail   *breaker.Breaker
+	config         Config
+	pool           *pgxpool.Pool
+	clock          clock.Clock
+	logger         *slog.Logger
+	ledger         *ledger
+	batches        *batches
+	metrics        *metrics
+	jobs           *jobs.Registry
+	reconciliation *reconcile.Service
+	q              ledgerdb.Queries
 
 	stop    context.CancelFunc // of what Start began; nil before
 	stopped chan struct{}      // closed when it has ended
 }
 
-// New returns a service that has not talked to anybody yet.
-func New(c Config, d Dependencies) *Service {
-	c = c.withDefaults()
+// New returns a Service that has not called anybody yet, or what is wrong with its configuration.
+func New(d Deps) (*Service, error) {
+	c := d.Config.withDefaults()
 	s := &Service{config: c, pool: d.Pool, clock: d.Clock, logger: d.Logger, metrics: newMetrics(d.Registry)}
-	s.ledger = newLedger(c.Formance, d.Logger, s.book)
-	s.bursts = newBursts(s.ledger, c.Formance.BulkMax)
-	s.orders = d.Orders
-	s.stripe = newStripeBooks(c.Reconcile, breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger, IsFailure: stripeAway}))
-	s.mail = breaker.New(breaker.Config{Party: "mail", Logger: d.Logger})
+	s.ledger = newLedger(c.Formance, d.Logger, s.keepBook)
+	s.batches = newBatches(s.ledger, c.Formance.BulkMax)
 	s.jobs = jobs.New(d.Pool, jobs.Config{
 		Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, Queues: map[string]int{"reconcile": 1},
 		DeadLetterURL: c.Reconcile.ConsoleURL + "/dlq/ledger/",
 	})
-	s.registerReconciliation()
-	return s
+	var err error
+	s.reconciliation, err = reconcile.New(reconcile.Deps{
+		Config: c.Reconcile, Pool: d.Pool, Clock: d.Clock, Logger: d.Logger, Jobs: s.jobs, Orders: d.Orders, ListEntries: s.ledger.list,
+	})
+	return s, err
 }
 
 // Migrate brings the service's database up to date.
@@ -80,7 +80,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 
 // Start finds the ledger and creates it if needed, and begins the background work, which Stop ends. An error means that
 // somebody must act: it is no ledger, of another version, or another one than before; nothing has begun then. A ledger
-// that does not answer is no error: calls answer LEDGER_UNAVAILABLE and look for it again.
+// that does not answer is no error: calls answer LEDGER_UNAVAILABLE and try to reach it again.
 func (s *Service) Start(ctx context.Context) error {
 	prepareCtx, cancel := context.WithTimeout(ctx, s.config.CallTimeout)
 	defer cancel()
@@ -122,7 +122,7 @@ func (s *Service) Stop(ctx context.Context) error {
 func (s *Service) Handlers(options ...connect.HandlerOption) []rpc.Service {
 	ledgerPath, ledgerHandler := ledgerv1connect.NewLedgerServiceHandler(s, options...)
 	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(s, options...)
-	reconcilePath, reconcileHandler := ledgerv1connect.NewReconciliationServiceHandler(s, options...)
+	reconcilePath, reconcileHandler := ledgerv1connect.NewReconciliationServiceHandler(s.reconciliation, options...)
 	return []rpc.Service{
 		{Name: ledgerv1connect.LedgerServiceName, Path: ledgerPath, Handler: ledgerHandler, Health: s.pool.Ping},
 		{Name: ledgerv1connect.StatementServiceName, Path: statementPath, Handler: statementHandler, Health: s.pool.Ping},
@@ -171,16 +171,16 @@ func Policy() rpc.Policy {
 	return policy
 }
 
-// book notes of which ledger our copies are, and refuses another one: posting there would book everything again.
-func (s *Service) book(ctx context.Context, name string, added time.Time) error {
+// keepBook keeps which ledger our copies are of, and refuses another one: posting there would book everything again.
+func (s *Service) keepBook(ctx context.Context, name string, added time.Time) error {
 	added = added.Truncate(time.Microsecond)
-	noted, err := s.q.Book(ctx, s.pool, name, added)
+	kept, err := s.q.KeepBook(ctx, s.pool, name, added)
 	if err != nil {
-		return fmt.Errorf("note ledger: %w", err)
+		return fmt.Errorf("keep book: %w", err)
 	}
-	if noted.Ledger != name || !noted.AddedTime.Equal(added) {
+	if kept.Ledger != name || !kept.AddedTime.Equal(added) {
 		return &wrongLedgerError{text: fmt.Sprintf("this database keeps copies of ledger %q made at %s, but the server has %q made at %s; "+
-			"check DAYOF_FORMANCE_URL and DAYOF_FORMANCE_LEDGER", noted.Ledger, noted.AddedTime.Format(time.RFC3339), name, added.Format(time.RFC3339))}
+			"check DAYOF_FORMANCE_URL and DAYOF_FORMANCE_LEDGER", kept.Ledger, kept.AddedTime.Format(time.RFC3339), name, added.Format(time.RFC3339))}
 	}
 	return nil
 }

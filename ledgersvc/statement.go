@@ -1,6 +1,7 @@
 package ledgersvc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/big"
@@ -11,6 +12,7 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -24,9 +26,9 @@ func (s *Service) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (
 		return nil, err
 	}
 	if !found {
-		return nil, problem.New(connect.CodeNotFound, reasonEntryNotFound, "no entry has this reference")
+		return nil, problem.New(connect.CodeNotFound, problem.ReasonOf(ledgerv1.Reason_REASON_ENTRY_NOT_FOUND), "no entry has this reference")
 	}
-	return &ledgerv1.GetEntryResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.GetEntryResponse{Entry: entryToProto(e)}, nil
 }
 
 // GetOrderStatement implements StatementService, from our copies.
@@ -35,11 +37,11 @@ func (s *Service) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrderS
 	if err != nil {
 		return nil, fmt.Errorf("read entries of order: %w", err)
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.GetOrderStatementResponse{Entries: toProtos(entries)}, nil
+	return &ledgerv1.GetOrderStatementResponse{Entries: entriesToProto(entries)}, nil
 }
 
 // GetAccountStatement implements StatementService: lines from our copies, balances from the ledger. While entries are
@@ -61,13 +63,13 @@ func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAcco
 	res := &ledgerv1.GetAccountStatementResponse{Balances: digits(balances)}
 	if len(lines) > int(size) {
 		last := lines[size-1]
-		res.NextPageToken = page.Token("account "+req.GetAccount(), entryPlace{TransactionID: last.LedgerTransactionID, Position: last.Position})
+		res.NextPageToken = page.Token("account "+req.GetAccount(), entryPosition{TransactionID: last.LedgerTransactionID, Position: last.Position})
 		lines = lines[:size]
 	}
 	for _, l := range lines {
-		line := posting{source: l.Source, destination: l.Destination, asset: l.Asset, amount: l.Amount}
+		line := journal.Posting{Source: l.Source, Destination: l.Destination, Asset: l.Asset, Amount: l.Amount}
 		res.Lines = append(res.Lines, &ledgerv1.StatementLine{
-			Posting: line.toProto(l.Reference), EffectiveTime: timestamppb.New(l.EffectiveTime),
+			Posting: postingToProto(line, l.Reference), EffectiveTime: timestamppb.New(l.EffectiveTime),
 		})
 	}
 	return res, nil
@@ -90,7 +92,7 @@ func (s *Service) GetTrialBalance(ctx context.Context, _ *ledgerv1.GetTrialBalan
 // late, after its call had died, may belong before the end of a page that was read: whoever compares books reads the
 // last minutes again.
 func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequest) (*ledgerv1.ListEntriesResponse, error) {
-	kind := kindNames[req.GetKind()]
+	kind := journal.KindName(req.GetKind())
 	after, err := page.Parse(req.GetPageToken(), "entries "+kind, beforeEntries)
 	if err != nil {
 		return nil, err
@@ -108,22 +110,17 @@ func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequ
 	res := &ledgerv1.ListEntriesResponse{}
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		res.NextPageToken = page.Token("entries "+kind, entryPlace{TransactionID: rows[size-1].LedgerTransactionID})
+		res.NextPageToken = page.Token("entries "+kind, entryPosition{TransactionID: rows[size-1].LedgerTransactionID})
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	if err != nil {
 		return nil, err
 	}
-	res.Entries = toProtos(entries)
+	res.Entries = entriesToProto(entries)
 	return res, nil
 }
 
-func pageSize(asked int32) int32 {
-	if asked == 0 {
-		return pageSizeDefault
-	}
-	return asked
-}
+func pageSize(asked int32) int32 { return cmp.Or(asked, pageSizeDefault) }
 
 func digits(amounts map[string]*big.Int) map[string]string {
 	out := make(map[string]string, len(amounts))

@@ -1,16 +1,18 @@
 package ledgersvc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/csvfile"
+	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -20,7 +22,7 @@ func (s *Service) GetOrganizerStatement(ctx context.Context, req *ledgerv1.GetOr
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.GetOrganizerStatementResponse{Entries: toProtos(entries), NextPageToken: next}, nil
+	return &ledgerv1.GetOrganizerStatementResponse{Entries: entriesToProto(entries), NextPageToken: next}, nil
 }
 
 // GetDayStatement implements StatementService, from our copies.
@@ -29,11 +31,11 @@ func (s *Service) GetDayStatement(ctx context.Context, req *ledgerv1.GetDayState
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.GetDayStatementResponse{Entries: toProtos(entries), NextPageToken: next}, nil
+	return &ledgerv1.GetDayStatementResponse{Entries: entriesToProto(entries), NextPageToken: next}, nil
 }
 
 // organizerEntries returns a page of an organiser's entries and the token of the next one.
-func (s *Service) organizerEntries(ctx context.Context, organizerID string, size int32, token string) ([]entry, string, error) {
+func (s *Service) organizerEntries(ctx context.Context, organizerID string, size int32, token string) ([]journal.Entry, string, error) {
 	list := "organizer " + organizerID
 	after, err := page.Parse(token, list, beforeEntries)
 	if err != nil {
@@ -46,25 +48,25 @@ func (s *Service) organizerEntries(ctx context.Context, organizerID string, size
 	next := ""
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		next = page.Token(list, entryPlace{TransactionID: rows[size-1].LedgerTransactionID})
+		next = page.Token(list, entryPosition{TransactionID: rows[size-1].LedgerTransactionID})
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	return entries, next, err
 }
 
 // dayEntries returns a page of a day's entries and the token of the next one.
-func (s *Service) dayEntries(ctx context.Context, text string, size int32, token string) ([]entry, string, error) {
+func (s *Service) dayEntries(ctx context.Context, text string, size int32, token string) ([]journal.Entry, string, error) {
 	from, err := time.Parse(time.DateOnly, text)
 	if err != nil {
 		return nil, "", problem.InvalidField("day", "must be a day such as 2026-05-01")
 	}
 	list := "day " + text
-	after, err := page.Parse(token, list, timePlace[int64]{Time: from.Add(-time.Second)})
+	after, err := page.Parse(token, list, timePosition{Time: from.Add(-time.Second)})
 	if err != nil {
 		return nil, "", err
 	}
 	params := ledgerdb.EntriesBetweenAfterParams{
-		FromTime: from, UntilTime: from.Add(day), AfterTime: after.Time, AfterID: after.ID, PageSize: size + 1,
+		FromTime: from, UntilTime: from.AddDate(0, 0, 1), AfterTime: after.Time, AfterID: after.TransactionID, PageSize: size + 1,
 	}
 	rows, err := s.q.EntriesBetweenAfter(ctx, s.pool, params)
 	if err != nil {
@@ -74,9 +76,9 @@ func (s *Service) dayEntries(ctx context.Context, text string, size int32, token
 	if len(rows) > int(size) {
 		rows = rows[:size]
 		last := rows[size-1]
-		next = page.Token(list, timePlace[int64]{Time: last.EffectiveTime, ID: last.LedgerTransactionID})
+		next = page.Token(list, timePosition{Time: last.EffectiveTime, TransactionID: last.LedgerTransactionID})
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	return entries, next, err
 }
 
@@ -85,12 +87,12 @@ var statementColumns = []string{
 	"effective_time", "reference", "kind", "order_id", "ledger_transaction_id", "source", "destination", "asset", "minor_units", "amount", "currency",
 }
 
+// exportPageDefault is the size of a page of CSV when the request does not say.
+const exportPageDefault = 1000
+
 // ExportStatement implements StatementService.
 func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportStatementRequest) (*ledgerv1.ExportStatementResponse, error) {
-	size := req.GetPageSize()
-	if size == 0 {
-		size = exportPageDefault
-	}
+	size := cmp.Or(req.GetPageSize(), exportPageDefault)
 	var (
 		lines [][]string
 		next  string
@@ -99,11 +101,11 @@ func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportState
 	if account, ok := req.GetSubject().(*ledgerv1.ExportStatementRequest_Account); ok {
 		lines, next, err = s.accountLines(ctx, account.Account, size, req.GetPageToken())
 	} else {
-		var entries []entry
+		var entries []journal.Entry
 		entries, next, err = s.statementEntries(ctx, req, size)
 		for _, e := range entries {
-			for _, p := range e.postings {
-				lines = append(lines, statementLine(e.reference, kindNames[e.kind], e.facts.orderID, e.transactionID, e.effectiveTime, p))
+			for _, p := range e.Postings {
+				lines = append(lines, statementLine(e.Reference, journal.KindName(e.Kind), e.Facts.OrderID, e.TransactionID, e.EffectiveTime, p))
 			}
 		}
 	}
@@ -114,7 +116,7 @@ func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportState
 	if req.GetPageToken() != "" {
 		head = nil
 	}
-	text, err := writeCSV(head, lines)
+	text, err := csvfile.Write(head, lines)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportState
 }
 
 // statementEntries returns a page of the entries of an order, an organiser or a day.
-func (s *Service) statementEntries(ctx context.Context, req *ledgerv1.ExportStatementRequest, size int32) ([]entry, string, error) {
+func (s *Service) statementEntries(ctx context.Context, req *ledgerv1.ExportStatementRequest, size int32) ([]journal.Entry, string, error) {
 	switch subject := req.GetSubject().(type) {
 	case *ledgerv1.ExportStatementRequest_OrganizerId:
 		return s.organizerEntries(ctx, subject.OrganizerId, size, req.GetPageToken())
@@ -136,7 +138,7 @@ func (s *Service) statementEntries(ctx context.Context, req *ledgerv1.ExportStat
 	if err != nil {
 		return nil, "", fmt.Errorf("read entries of order: %w", err)
 	}
-	entries, err := s.withPostings(ctx, rows)
+	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	return entries, "", err
 }
 
@@ -154,7 +156,7 @@ func (s *Service) accountLines(ctx context.Context, address string, size int32, 
 	next := ""
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		next = page.Token(list, entryPlace{TransactionID: rows[size-1].LedgerTransactionID, Position: rows[size-1].Position})
+		next = page.Token(list, entryPosition{TransactionID: rows[size-1].LedgerTransactionID, Position: rows[size-1].Position})
 	}
 	references := make([]string, len(rows))
 	for i, row := range rows {
@@ -172,31 +174,18 @@ func (s *Service) accountLines(ctx context.Context, address string, size int32, 
 	for i, row := range rows {
 		e := about[row.LedgerTransactionID]
 		lines[i] = statementLine(row.Reference, e.Kind, e.OrderID, row.LedgerTransactionID, row.EffectiveTime,
-			posting{source: row.Source, destination: row.Destination, asset: row.Asset, amount: row.Amount})
+			journal.Posting{Source: row.Source, Destination: row.Destination, Asset: row.Asset, Amount: row.Amount})
 	}
 	return lines, next, nil
 }
 
-func statementLine(reference, kind, orderID string, number int64, at time.Time, p posting) []string {
-	currency, amount := p.asset, strconv.FormatInt(p.amount, 10)
-	if m, err := money.FromFormanceAsset(p.asset, p.amount); err == nil {
-		currency, amount = m.Currency, decimal(m)
+func statementLine(reference, kind, orderID string, number int64, at time.Time, p journal.Posting) []string {
+	currency, amount := p.Asset, strconv.FormatInt(p.Amount, 10)
+	if m, err := money.FromFormanceAsset(p.Asset, p.Amount); err == nil {
+		currency, amount = m.Currency, m.Decimal()
 	}
 	return []string{
-		stamp(at), reference, kind, orderID, strconv.FormatInt(number, 10), p.source, p.destination, p.asset,
-		strconv.FormatInt(p.amount, 10), amount, currency,
+		csvfile.Time(at), reference, kind, orderID, strconv.FormatInt(number, 10), p.Source, p.Destination, p.Asset,
+		strconv.FormatInt(p.Amount, 10), amount, currency,
 	}
-}
-
-// decimal writes an amount above zero in its currency's unit, from its digits: no number is made of it.
-func decimal(m money.Money) string {
-	digits, exponent := strconv.FormatInt(m.MinorUnits, 10), money.Exponent(m.Currency)
-	if exponent == 0 {
-		return digits
-	}
-	if missing := exponent + 1 - len(digits); missing > 0 {
-		digits = strings.Repeat("0", missing) + digits
-	}
-	point := len(digits) - exponent
-	return digits[:point] + "." + digits[point:]
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // RecordTransfer implements LedgerService.
 //
-//	organizers:g:payable (then :receivable) -> organizers:g:connect N;  stripe:connect:acct -> platform rail N
+//	organizers:g:payable (then :receivable) -> organizers:g:connect N;  stripe:connect:acct -> platform clearing N
 //
 // The money has moved at Stripe already, so what exceeds the payable is an advance by the platform and not a refusal:
 // the sums are the same in whatever order sales and transfers are told.
@@ -21,22 +22,22 @@ func (s *Service) RecordTransfer(ctx context.Context, req *ledgerv1.RecordTransf
 	if err != nil {
 		return nil, err
 	}
-	f := facts{organizerID: req.GetOrganizerId(), stripeAccount: req.GetStripeAccount()}
+	f := journal.Facts{OrganizerID: req.GetOrganizerId(), StripeAccount: req.GetStripeAccount()}
 	e, err := s.postFor(ctx, newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER, transferReference(req.GetTransferId()), made, amount.FormanceAsset(), f,
-		move{from: placeOf("", f.organizerID, "").organizer(), to: organizerConnect(f.organizerID), amount: amount.MinorUnits},
-		send(connectRail(f.stripeAccount), platformRail(req.GetTransferId()), amount.MinorUnits),
+		move{from: placeOf("", f.OrganizerID, "").organizer(), to: organizerConnect(f.OrganizerID), amount: amount.MinorUnits},
+		send(connectClearing(f.StripeAccount), platformClearing(req.GetTransferId()), amount.MinorUnits),
 	))
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordTransferResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordTransferResponse{Entry: entryToProto(e)}, nil
 }
 
 func transferReference(transferID string) string { return "transfer:" + transferID }
 
 // RecordTransferReversal implements LedgerService: the opposite of the transfer, for a part of it.
 //
-//	organizers:g:connect (then :receivable) -> organizers:g:payable N;  platform rail -> stripe:connect:acct N
+//	organizers:g:connect (then :receivable) -> organizers:g:payable N;  platform clearing -> stripe:connect:acct N
 func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.RecordTransferReversalRequest) (*ledgerv1.RecordTransferReversalResponse, error) {
 	amount, err := positive("amount", req.GetAmount())
 	if err != nil {
@@ -51,17 +52,17 @@ func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.Reco
 		return nil, err
 	}
 	if !found {
-		return nil, notPosted(reasonTransferNotPosted, "the transfer is not in the ledger yet; try again later")
+		return nil, notPosted(ledgerv1.Reason_REASON_TRANSFER_NOT_POSTED, "the transfer is not in the ledger yet; try again later")
 	}
-	f := transfer.facts
+	f := transfer.Facts
 	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_TRANSFER_REVERSAL, "transfer-rev:"+req.GetTransferReversalId(), made, amount.FormanceAsset(), f,
-		move{from: placeOf(f.stripeAccount, f.organizerID, "").organizer(), to: organizerPayable(f.organizerID), amount: amount.MinorUnits},
-		send(platformRail(req.GetTransferId()), connectRail(f.stripeAccount), amount.MinorUnits),
+		move{from: placeOf(f.StripeAccount, f.OrganizerID, "").organizer(), to: organizerPayable(f.OrganizerID), amount: amount.MinorUnits},
+		send(platformClearing(req.GetTransferId()), connectClearing(f.StripeAccount), amount.MinorUnits),
 	)
-	p.notes = map[string]string{metaReverses: transfer.reference}
+	p.notes = map[string]string{journal.MetaReverses: transfer.Reference}
 	e, err := s.postFor(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerv1.RecordTransferReversalResponse{Entry: e.toProto()}, nil
+	return &ledgerv1.RecordTransferReversalResponse{Entry: entryToProto(e)}, nil
 }

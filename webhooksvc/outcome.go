@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
@@ -43,6 +44,12 @@ type outcome struct {
 	deferrals, failures int32
 }
 
+// notPosted says whether err is the answer that an entry builds on another one that is not in the ledger yet.
+func notPosted(err error) bool {
+	return problem.Is(err, ledgerv1.Reason_REASON_CAPTURE_NOT_POSTED) || problem.Is(err, ledgerv1.Reason_REASON_REFUND_NOT_POSTED) ||
+		problem.Is(err, ledgerv1.Reason_REASON_TRANSFER_NOT_POSTED)
+}
+
 // classify decides what an error of a call means for its event:
 //
 //	not_found ORDER_NOT_FOUND, failed_precondition ..._NOT_POSTED,
@@ -60,7 +67,7 @@ func (s *Service) classify(row webhookdb.WebhookEvent, err error) outcome {
 		o.state = stateDead
 	case errors.Is(err, errNoOrganizer),
 		code == connect.CodeNotFound && reason == "ORDER_NOT_FOUND",
-		code == connect.CodeFailedPrecondition && strings.HasSuffix(reason, "_NOT_POSTED"):
+		code == connect.CodeFailedPrecondition && notPosted(err):
 		o.state = stateDeferred
 		o.delay = deferBackoff.Delay(int(o.deferrals) + 1)
 		if o.deferrals++; o.deferrals > deferredTriesMax {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -119,8 +120,8 @@ func TestErrors(t *testing.T) {
 		meanwhile string // state after the first try
 	}{
 		"order not known yet":      {orderNotFound(), true, stateDeferred},
-		"transfer not posted yet":  {problem.New(connect.CodeFailedPrecondition, "TRANSFER_NOT_POSTED", "later"), true, stateDeferred},
-		"unavailable":              {problem.New(connect.CodeUnavailable, "LEDGER_UNAVAILABLE", "later"), true, stateReceived},
+		"transfer not posted yet":  {problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(ledgerv1.Reason_REASON_TRANSFER_NOT_POSTED), "later"), true, stateDeferred},
+		"unavailable":              {problem.New(connect.CodeUnavailable, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_UNAVAILABLE), "later"), true, stateReceived},
 		"aborted":                  {problem.New(connect.CodeAborted, "CONCURRENT_CHANGE", "later"), true, stateReceived},
 		"internal":                 {problem.New(connect.CodeInternal, "INTERNAL", "bug"), true, stateReceived},
 		"unauthenticated":          {problem.New(connect.CodeUnauthenticated, "UNAUTHENTICATED", "token"), true, stateReceived},

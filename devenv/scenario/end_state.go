@@ -124,7 +124,7 @@ func (s *EndState) readPayouts(ctx context.Context, system *client.Client, event
 	for _, id := range ids {
 		for _, fact := range []struct{ reference, state string }{{"payout:" + id, "paid"}, {"payout-fail:" + id, "failed"}} {
 			res, err := system.Statements.GetEntry(ctx, &ledgerv1.GetEntryRequest{Reference: fact.reference})
-			if problem.Reason(err) == "ENTRY_NOT_FOUND" {
+			if problem.Is(err, ledgerv1.Reason_REASON_ENTRY_NOT_FOUND) {
 				continue
 			}
 			if err != nil {

@@ -1,12 +1,8 @@
 package money_test
 
 import (
-	"errors"
 	"math"
-	"math/big"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"github.com/dayof/dayof/internal/money"
 )
@@ -65,71 +61,4 @@ func TestFormat(t *testing.T) {
 			t.Errorf("asset %q was taken for %v", asset, got)
 		}
 	}
-}
-
-func TestCurrenciesDoNotMix(t *testing.T) {
-	t.Parallel()
-	usd := money.Money{Currency: "USD", MinorUnits: 1}
-	_, addErr := eur(1).Add(usd)
-	_, subErr := eur(1).Sub(usd)
-	_, compareErr := eur(1).Compare(usd)
-	for _, err := range []error{addErr, subErr, compareErr} {
-		if !errors.Is(err, money.ErrCurrencyMismatch) {
-			t.Errorf("got %v, want ErrCurrencyMismatch", err)
-		}
-	}
-}
-
-// The exact result, by arbitrary precision, is either returned or refused.
-func TestArithmeticIsExactOrRefused(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		extreme := rapid.SampledFrom([]int64{0, 1, -1, math.MaxInt64, math.MinInt64, math.MaxInt64 - 1, math.MinInt64 + 1})
-		number := rapid.OneOf(rapid.Int64(), extreme)
-		a, b := number.Draw(t, "a"), number.Draw(t, "b")
-		check := func(operation string, got money.Money, err error, exact *big.Int) {
-			if exact.IsInt64() != (err == nil) {
-				t.Fatalf("%d %s %d: error %v, exact result %v", a, operation, b, err, exact)
-			}
-			if err == nil && got != eur(exact.Int64()) {
-				t.Fatalf("%d %s %d: got %v, want %v", a, operation, b, got, exact)
-			}
-			if err != nil && !errors.Is(err, money.ErrOverflow) {
-				t.Fatalf("%d %s %d: got %v, want ErrOverflow", a, operation, b, err)
-			}
-		}
-		x, y := big.NewInt(a), big.NewInt(b)
-		sum, err := eur(a).Add(eur(b))
-		check("+", sum, err, new(big.Int).Add(x, y))
-		difference, err := eur(a).Sub(eur(b))
-		check("-", difference, err, new(big.Int).Sub(x, y))
-		product, err := eur(a).Mul(b)
-		check("x", product, err, new(big.Int).Mul(x, y))
-		if order, err := eur(a).Compare(eur(b)); err != nil || order != x.Cmp(y) {
-			t.Fatalf("compare %d with %d: got %d, %v", a, b, order, err)
-		}
-	})
-}
-
-func TestSplitSumsBack(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		whole := eur(rapid.Int64().Draw(t, "amount"))
-		parts := whole.Split(rapid.IntRange(1, 50).Draw(t, "parts"))
-		sum := eur(0)
-		least, most := parts[0].MinorUnits, parts[0].MinorUnits
-		for _, part := range parts {
-			var err error
-			if sum, err = sum.Add(part); err != nil {
-				t.Fatal(err)
-			}
-			least, most = min(least, part.MinorUnits), max(most, part.MinorUnits)
-		}
-		if sum != whole {
-			t.Fatalf("parts sum to %v, want %v", sum, whole)
-		}
-		if most-least > 1 {
-			t.Fatalf("parts differ by %d", most-least)
-		}
-	})
 }

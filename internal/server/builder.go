@@ -144,10 +144,13 @@ func ledgerBuilder() builder {
 			c := ledgersvc.LoadConfig(l)
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			return func(d deps) (service, error) {
-				s := ledgersvc.New(c, ledgersvc.Dependencies{
-					Pool: d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
+				s, err := ledgersvc.New(ledgersvc.Deps{
+					Config: c, Pool: d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
 					Orders: dialPeer(d, "ledgersvc", checkoutURL, settlementTimeout, checkoutv1connect.NewSettlementServiceClient),
 				})
+				if err != nil {
+					return service{}, err
+				}
 				return service{
 					policy: ledgersvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start,
 					stop: s.Stop,

@@ -11,7 +11,7 @@ import (
 )
 
 const applicationFeeRefunds = `-- name: ApplicationFeeRefunds :many
-SELECT fee_id, cumulative, amount FROM application_fee_refunds WHERE fee_id = $1 ORDER BY cumulative
+select fee_id, cumulative, amount from application_fee_refunds where fee_id = $1 order by cumulative
 `
 
 func (q *Queries) ApplicationFeeRefunds(ctx context.Context, db DBTX, feeID string) ([]ApplicationFeeRefund, error) {
@@ -35,7 +35,7 @@ func (q *Queries) ApplicationFeeRefunds(ctx context.Context, db DBTX, feeID stri
 }
 
 const insertApplicationFeeRefund = `-- name: InsertApplicationFeeRefund :exec
-INSERT INTO application_fee_refunds (fee_id, cumulative, amount) VALUES ($1, $2, $3)
+insert into application_fee_refunds (fee_id, cumulative, amount) values ($1, $2, $3)
 `
 
 func (q *Queries) InsertApplicationFeeRefund(ctx context.Context, db DBTX, feeID string, cumulative int64, amount int64) error {
@@ -44,13 +44,13 @@ func (q *Queries) InsertApplicationFeeRefund(ctx context.Context, db DBTX, feeID
 }
 
 const lockApplicationFee = `-- name: LockApplicationFee :one
-INSERT INTO application_fees AS known (fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source, booked,
+insert into application_fees as known (fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source, booked,
                                        currency, amount, fee_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (fee_id) DO UPDATE SET fee_id = known.fee_id
-WHERE known.stripe_account = excluded.stripe_account AND known.organizer_id = excluded.organizer_id
-  AND known.currency = excluded.currency AND known.amount = excluded.amount
-RETURNING fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source, booked, currency, amount, refunded, fee_time
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (fee_id) do update set fee_id = known.fee_id
+where known.stripe_account = excluded.stripe_account and known.organizer_id = excluded.organizer_id
+  and known.currency = excluded.currency and known.amount = excluded.amount
+returning fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source, booked, currency, amount, refunded, fee_time
 `
 
 type LockApplicationFeeParams struct {
@@ -67,7 +67,7 @@ type LockApplicationFeeParams struct {
 }
 
 // LockApplicationFee keeps a fee at its first observation and returns it locked. It returns no row when account,
-// organiser or amount differ from what was seen before.
+// organiser or amount differ from what was observed before.
 func (q *Queries) LockApplicationFee(ctx context.Context, db DBTX, arg LockApplicationFeeParams) (ApplicationFee, error) {
 	row := db.QueryRow(ctx, lockApplicationFee,
 		arg.FeeID,
@@ -99,7 +99,7 @@ func (q *Queries) LockApplicationFee(ctx context.Context, db DBTX, arg LockAppli
 }
 
 const setApplicationFeeRefunded = `-- name: SetApplicationFeeRefunded :exec
-UPDATE application_fees SET refunded = $2 WHERE fee_id = $1
+update application_fees set refunded = $2 where fee_id = $1
 `
 
 func (q *Queries) SetApplicationFeeRefunded(ctx context.Context, db DBTX, feeID string, refunded int64) error {
@@ -108,10 +108,10 @@ func (q *Queries) SetApplicationFeeRefunded(ctx context.Context, db DBTX, feeID 
 }
 
 const setPayoutTransactions = `-- name: SetPayoutTransactions :exec
-INSERT INTO payout_transactions AS known (payout_id, stripe_account, currency, amount, transaction_count, net, complete_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (payout_id) DO UPDATE SET transaction_count = excluded.transaction_count, net = excluded.net, complete_time = excluded.complete_time
-WHERE excluded.complete_time >= known.complete_time
+insert into payout_transactions as known (payout_id, stripe_account, currency, amount, transaction_count, net, complete_time)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (payout_id) do update set transaction_count = excluded.transaction_count, net = excluded.net, complete_time = excluded.complete_time
+where excluded.complete_time >= known.complete_time
 `
 
 type SetPayoutTransactionsParams struct {

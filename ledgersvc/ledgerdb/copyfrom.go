@@ -9,13 +9,13 @@ import (
 	"context"
 )
 
-// iteratorForAddSightings implements pgx.CopyFromSource.
-type iteratorForAddSightings struct {
-	rows                 []AddSightingsParams
+// iteratorForAddRecords implements pgx.CopyFromSource.
+type iteratorForAddRecords struct {
+	rows                 []AddRecordsParams
 	skippedFirstNextCall bool
 }
 
-func (r *iteratorForAddSightings) Next() bool {
+func (r *iteratorForAddRecords) Next() bool {
 	if len(r.rows) == 0 {
 		return false
 	}
@@ -27,10 +27,10 @@ func (r *iteratorForAddSightings) Next() bool {
 	return len(r.rows) > 0
 }
 
-func (r iteratorForAddSightings) Values() ([]interface{}, error) {
+func (r iteratorForAddRecords) Values() ([]interface{}, error) {
 	return []interface{}{
 		r.rows[0].RunID,
-		r.rows[0].Side,
+		r.rows[0].Source,
 		r.rows[0].Subject,
 		r.rows[0].Reference,
 		r.rows[0].ChargeID,
@@ -40,10 +40,10 @@ func (r iteratorForAddSightings) Values() ([]interface{}, error) {
 	}, nil
 }
 
-func (r iteratorForAddSightings) Err() error {
+func (r iteratorForAddRecords) Err() error {
 	return nil
 }
 
-func (q *Queries) AddSightings(ctx context.Context, db DBTX, arg []AddSightingsParams) (int64, error) {
-	return db.CopyFrom(ctx, []string{"reconcile_sightings"}, []string{"run_id", "side", "subject", "reference", "charge_id", "stripe_account", "asset", "amount"}, &iteratorForAddSightings{rows: arg})
+func (q *Queries) AddRecords(ctx context.Context, db DBTX, arg []AddRecordsParams) (int64, error) {
+	return db.CopyFrom(ctx, []string{"reconcile_records"}, []string{"run_id", "source", "subject", "reference", "charge_id", "stripe_account", "asset", "amount"}, &iteratorForAddRecords{rows: arg})
 }

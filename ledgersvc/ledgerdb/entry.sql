@@ -1,102 +1,127 @@
 -- name: EntryByReference :one
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE reference = $1;
+from entries
+where reference = $1;
 
 -- EntriesOfOrder returns the entries of an order, oldest first.
 -- name: EntriesOfOrder :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE order_id = $1 AND order_id <> ''
-ORDER BY ledger_transaction_id;
+from entries
+where order_id = $1 and order_id <> ''
+order by ledger_transaction_id;
 
 -- EntriesOfDispute returns the entries of a dispute, oldest first.
 -- name: EntriesOfDispute :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE dispute_id = $1 AND dispute_id <> ''
-ORDER BY ledger_transaction_id;
+from entries
+where dispute_id = $1 and dispute_id <> ''
+order by ledger_transaction_id;
 
 -- EntriesAfter returns a page of all entries in the order of their numbers.
 -- name: EntriesAfter :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE ledger_transaction_id > @after_id
-ORDER BY ledger_transaction_id
-LIMIT @page_size;
+from entries
+where ledger_transaction_id > @after_id
+order by ledger_transaction_id
+limit @page_size;
 
 -- EntriesOfKindAfter is EntriesAfter for one kind.
 -- name: EntriesOfKindAfter :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE kind = @kind AND ledger_transaction_id > @after_id
-ORDER BY ledger_transaction_id
-LIMIT @page_size;
+from entries
+where kind = @kind and ledger_transaction_id > @after_id
+order by ledger_transaction_id
+limit @page_size;
 
 -- name: PostingsOf :many
-SELECT ledger_transaction_id, position, source, destination, asset, amount
-FROM postings
-WHERE ledger_transaction_id = ANY (@ledger_transaction_ids::bigint[])
-ORDER BY ledger_transaction_id, position;
+select ledger_transaction_id, position, source, destination, asset, amount
+from postings
+where ledger_transaction_id = any (@ledger_transaction_ids::bigint[])
+order by ledger_transaction_id, position;
 
 -- AccountLinesAfter returns a page of an account's postings, oldest first. Each branch walks its own index; a posting
 -- of an account to itself is in the first branch only.
 -- name: AccountLinesAfter :many
-SELECT line.ledger_transaction_id, line.position, line.source, line.destination, line.asset, line.amount,
+select line.ledger_transaction_id, line.position, line.source, line.destination, line.asset, line.amount,
        entries.reference, entries.effective_time
-FROM (
-    (SELECT p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
-     FROM postings p
-     WHERE p.source = @account AND (p.ledger_transaction_id, p.position) > (@after_id::bigint, @after_position::smallint)
-     ORDER BY p.ledger_transaction_id, p.position
-     LIMIT @page_size)
-    UNION ALL
-    (SELECT p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
-     FROM postings p
-     WHERE p.destination = @account AND p.source <> @account
-       AND (p.ledger_transaction_id, p.position) > (@after_id::bigint, @after_position::smallint)
-     ORDER BY p.ledger_transaction_id, p.position
-     LIMIT @page_size)
-) AS line
-JOIN entries ON entries.ledger_transaction_id = line.ledger_transaction_id
-ORDER BY line.ledger_transaction_id, line.position
-LIMIT @page_size;
+from (
+    (select p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
+     from postings p
+     where p.source = @account and (p.ledger_transaction_id, p.position) > (@after_id::bigint, @after_position::smallint)
+     order by p.ledger_transaction_id, p.position
+     limit @page_size)
+    union all
+    (select p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
+     from postings p
+     where p.destination = @account and p.source <> @account
+       and (p.ledger_transaction_id, p.position) > (@after_id::bigint, @after_position::smallint)
+     order by p.ledger_transaction_id, p.position
+     limit @page_size)
+) as line
+join entries on entries.ledger_transaction_id = line.ledger_transaction_id
+order by line.ledger_transaction_id, line.position
+limit @page_size;
 
 -- CopyEntry keeps a copy of an entry with its postings, and the idempotency key of the call that made it unless the
 -- key is empty. It is one statement, so one round trip and one commit; a copy that is there stays as it is. No
 -- constraint is named: of two that keep the same copy at once, either unique index may be the first to tell.
 -- name: CopyEntry :exec
-WITH used_key AS (
-    INSERT INTO idempotency_keys (caller, method, key, fingerprint, subject, created_time)
-    SELECT @caller::text, @method::text, @key::text, @key_fingerprint::bytea, @reference::text, @created_time::timestamptz
-    WHERE @key::text <> ''
-    ON CONFLICT DO NOTHING
-), entry AS (
-    INSERT INTO entries (ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id,
+with used_key as (
+    insert into idempotency_keys (caller, method, key, fingerprint, subject, created_time)
+    select @caller::text, @method::text, @key::text, @key_fingerprint::bytea, @reference::text, @created_time::timestamptz
+    where @key::text <> ''
+    on conflict do nothing
+), entry as (
+    insert into entries (ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id,
                          stripe_account, dispute_id, fingerprint, effective_time, post_time)
-    VALUES (@ledger_transaction_id, @reference::text, @kind, @order_id, @organizer_id, @payment_intent_id,
+    values (@ledger_transaction_id, @reference::text, @kind, @order_id, @organizer_id, @payment_intent_id,
             @stripe_account, @dispute_id, @fingerprint, @effective_time, @post_time)
-    ON CONFLICT DO NOTHING
-    RETURNING ledger_transaction_id
+    on conflict do nothing
+    returning ledger_transaction_id
 )
-INSERT INTO postings (ledger_transaction_id, position, source, destination, asset, amount)
-SELECT entry.ledger_transaction_id, i - 1, (@sources::text[])[i], (@destinations::text[])[i], (@assets::text[])[i], (@amounts::bigint[])[i]
-FROM entry, generate_subscripts(@sources::text[], 1) AS i;
+insert into postings (ledger_transaction_id, position, source, destination, asset, amount)
+select entry.ledger_transaction_id, i - 1, (@sources::text[])[i], (@destinations::text[])[i], (@assets::text[])[i], (@amounts::bigint[])[i]
+from entry, generate_subscripts(@sources::text[], 1) as i;
 
--- Seen tells, in one round trip, for which request an idempotency key was used before (empty: for none), and whether
+-- CallState returns, in one round trip, for which request an idempotency key was used before (empty: for none), and whether
 -- there is a copy under a reference.
--- name: Seen :one
-SELECT coalesce((SELECT fingerprint FROM idempotency_keys WHERE caller = @caller AND method = @method AND key = @key), '')::bytea AS key_fingerprint,
-       EXISTS (SELECT FROM entries WHERE reference = @reference) AS copied;
+-- name: CallState :one
+select coalesce((select fingerprint from idempotency_keys where caller = @caller and method = @method and key = @key), '')::bytea as key_fingerprint,
+       exists (select from entries where reference = @reference) as copied;
 
--- Book notes which ledger these copies are of, the first time; after that it returns what was noted.
--- name: Book :one
-INSERT INTO books (ledger, added_time)
-VALUES (@ledger, @added_time)
-ON CONFLICT (only_row) DO UPDATE SET only_row = true
-RETURNING ledger, added_time;
+-- KeepBook keeps which ledger these copies are of, the first time; after that it returns what was kept.
+-- name: KeepBook :one
+insert into books (ledger, added_time)
+values (@ledger, @added_time)
+on conflict (only_row) do update set only_row = true
+returning ledger, added_time;
+
+-- name: EntriesByReferences :many
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+from entries
+where reference = any (@reference_list::text[]);
+
+-- EntriesOfOrganizerAfter returns a page of an organiser's entries in the order of their numbers.
+-- name: EntriesOfOrganizerAfter :many
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+from entries
+where organizer_id = @organizer_id and organizer_id <> '' and ledger_transaction_id > @after_id
+order by ledger_transaction_id
+limit @page_size;
+
+-- EntriesBetweenAfter returns a page of the entries of a span of time, by time and number.
+-- name: EntriesBetweenAfter :many
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+from entries
+where effective_time >= @from_time and effective_time < @until_time
+  and (effective_time, ledger_transaction_id) > (@after_time::timestamptz, @after_id::bigint)
+order by effective_time, ledger_transaction_id
+limit @page_size;

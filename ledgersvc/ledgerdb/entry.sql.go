@@ -11,25 +11,25 @@ import (
 )
 
 const accountLinesAfter = `-- name: AccountLinesAfter :many
-SELECT line.ledger_transaction_id, line.position, line.source, line.destination, line.asset, line.amount,
+select line.ledger_transaction_id, line.position, line.source, line.destination, line.asset, line.amount,
        entries.reference, entries.effective_time
-FROM (
-    (SELECT p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
-     FROM postings p
-     WHERE p.source = $1 AND (p.ledger_transaction_id, p.position) > ($2::bigint, $3::smallint)
-     ORDER BY p.ledger_transaction_id, p.position
-     LIMIT $4)
-    UNION ALL
-    (SELECT p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
-     FROM postings p
-     WHERE p.destination = $1 AND p.source <> $1
-       AND (p.ledger_transaction_id, p.position) > ($2::bigint, $3::smallint)
-     ORDER BY p.ledger_transaction_id, p.position
-     LIMIT $4)
-) AS line
-JOIN entries ON entries.ledger_transaction_id = line.ledger_transaction_id
-ORDER BY line.ledger_transaction_id, line.position
-LIMIT $4
+from (
+    (select p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
+     from postings p
+     where p.source = $1 and (p.ledger_transaction_id, p.position) > ($2::bigint, $3::smallint)
+     order by p.ledger_transaction_id, p.position
+     limit $4)
+    union all
+    (select p.ledger_transaction_id, p.position, p.source, p.destination, p.asset, p.amount
+     from postings p
+     where p.destination = $1 and p.source <> $1
+       and (p.ledger_transaction_id, p.position) > ($2::bigint, $3::smallint)
+     order by p.ledger_transaction_id, p.position
+     limit $4)
+) as line
+join entries on entries.ledger_transaction_id = line.ledger_transaction_id
+order by line.ledger_transaction_id, line.position
+limit $4
 `
 
 type AccountLinesAfterRow struct {
@@ -79,43 +79,47 @@ func (q *Queries) AccountLinesAfter(ctx context.Context, db DBTX, account string
 	return items, nil
 }
 
-const book = `-- name: Book :one
-INSERT INTO books (ledger, added_time)
-VALUES ($1, $2)
-ON CONFLICT (only_row) DO UPDATE SET only_row = true
-RETURNING ledger, added_time
+const callState = `-- name: CallState :one
+select coalesce((select fingerprint from idempotency_keys where caller = $1 and method = $2 and key = $3), '')::bytea as key_fingerprint,
+       exists (select from entries where reference = $4) as copied
 `
 
-type BookRow struct {
-	Ledger    string
-	AddedTime time.Time
+type CallStateRow struct {
+	KeyFingerprint []byte
+	Copied         bool
 }
 
-// Book notes which ledger these copies are of, the first time; after that it returns what was noted.
-func (q *Queries) Book(ctx context.Context, db DBTX, ledger string, addedTime time.Time) (BookRow, error) {
-	row := db.QueryRow(ctx, book, ledger, addedTime)
-	var i BookRow
-	err := row.Scan(&i.Ledger, &i.AddedTime)
+// CallState returns, in one round trip, for which request an idempotency key was used before (empty: for none), and whether
+// there is a copy under a reference.
+func (q *Queries) CallState(ctx context.Context, db DBTX, caller string, method string, key string, reference string) (CallStateRow, error) {
+	row := db.QueryRow(ctx, callState,
+		caller,
+		method,
+		key,
+		reference,
+	)
+	var i CallStateRow
+	err := row.Scan(&i.KeyFingerprint, &i.Copied)
 	return i, err
 }
 
 const copyEntry = `-- name: CopyEntry :exec
-WITH used_key AS (
-    INSERT INTO idempotency_keys (caller, method, key, fingerprint, subject, created_time)
-    SELECT $5::text, $6::text, $7::text, $8::bytea, $9::text, $10::timestamptz
-    WHERE $7::text <> ''
-    ON CONFLICT DO NOTHING
-), entry AS (
-    INSERT INTO entries (ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id,
+with used_key as (
+    insert into idempotency_keys (caller, method, key, fingerprint, subject, created_time)
+    select $5::text, $6::text, $7::text, $8::bytea, $9::text, $10::timestamptz
+    where $7::text <> ''
+    on conflict do nothing
+), entry as (
+    insert into entries (ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id,
                          stripe_account, dispute_id, fingerprint, effective_time, post_time)
-    VALUES ($11, $9::text, $12, $13, $14, $15,
+    values ($11, $9::text, $12, $13, $14, $15,
             $16, $17, $18, $19, $20)
-    ON CONFLICT DO NOTHING
-    RETURNING ledger_transaction_id
+    on conflict do nothing
+    returning ledger_transaction_id
 )
-INSERT INTO postings (ledger_transaction_id, position, source, destination, asset, amount)
-SELECT entry.ledger_transaction_id, i - 1, ($1::text[])[i], ($2::text[])[i], ($3::text[])[i], ($4::bigint[])[i]
-FROM entry, generate_subscripts($1::text[], 1) AS i
+insert into postings (ledger_transaction_id, position, source, destination, asset, amount)
+select entry.ledger_transaction_id, i - 1, ($1::text[])[i], ($2::text[])[i], ($3::text[])[i], ($4::bigint[])[i]
+from entry, generate_subscripts($1::text[], 1) as i
 `
 
 type CopyEntryParams struct {
@@ -171,12 +175,12 @@ func (q *Queries) CopyEntry(ctx context.Context, db DBTX, arg CopyEntryParams) e
 }
 
 const entriesAfter = `-- name: EntriesAfter :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE ledger_transaction_id > $1
-ORDER BY ledger_transaction_id
-LIMIT $2
+from entries
+where ledger_transaction_id > $1
+order by ledger_transaction_id
+limit $2
 `
 
 // EntriesAfter returns a page of all entries in the order of their numbers.
@@ -212,12 +216,108 @@ func (q *Queries) EntriesAfter(ctx context.Context, db DBTX, afterID int64, page
 	return items, nil
 }
 
-const entriesOfDispute = `-- name: EntriesOfDispute :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+const entriesBetweenAfter = `-- name: EntriesBetweenAfter :many
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE dispute_id = $1 AND dispute_id <> ''
-ORDER BY ledger_transaction_id
+from entries
+where effective_time >= $1 and effective_time < $2
+  and (effective_time, ledger_transaction_id) > ($3::timestamptz, $4::bigint)
+order by effective_time, ledger_transaction_id
+limit $5
+`
+
+type EntriesBetweenAfterParams struct {
+	FromTime  time.Time
+	UntilTime time.Time
+	AfterTime time.Time
+	AfterID   int64
+	PageSize  int32
+}
+
+// EntriesBetweenAfter returns a page of the entries of a span of time, by time and number.
+func (q *Queries) EntriesBetweenAfter(ctx context.Context, db DBTX, arg EntriesBetweenAfterParams) ([]Entry, error) {
+	rows, err := db.Query(ctx, entriesBetweenAfter,
+		arg.FromTime,
+		arg.UntilTime,
+		arg.AfterTime,
+		arg.AfterID,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Entry
+	for rows.Next() {
+		var i Entry
+		if err := rows.Scan(
+			&i.LedgerTransactionID,
+			&i.Reference,
+			&i.Kind,
+			&i.OrderID,
+			&i.OrganizerID,
+			&i.PaymentIntentID,
+			&i.StripeAccount,
+			&i.DisputeID,
+			&i.Fingerprint,
+			&i.EffectiveTime,
+			&i.PostTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const entriesByReferences = `-- name: EntriesByReferences :many
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+from entries
+where reference = any ($1::text[])
+`
+
+func (q *Queries) EntriesByReferences(ctx context.Context, db DBTX, referenceList []string) ([]Entry, error) {
+	rows, err := db.Query(ctx, entriesByReferences, referenceList)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Entry
+	for rows.Next() {
+		var i Entry
+		if err := rows.Scan(
+			&i.LedgerTransactionID,
+			&i.Reference,
+			&i.Kind,
+			&i.OrderID,
+			&i.OrganizerID,
+			&i.PaymentIntentID,
+			&i.StripeAccount,
+			&i.DisputeID,
+			&i.Fingerprint,
+			&i.EffectiveTime,
+			&i.PostTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const entriesOfDispute = `-- name: EntriesOfDispute :many
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+from entries
+where dispute_id = $1 and dispute_id <> ''
+order by ledger_transaction_id
 `
 
 // EntriesOfDispute returns the entries of a dispute, oldest first.
@@ -254,12 +354,12 @@ func (q *Queries) EntriesOfDispute(ctx context.Context, db DBTX, disputeID strin
 }
 
 const entriesOfKindAfter = `-- name: EntriesOfKindAfter :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE kind = $1 AND ledger_transaction_id > $2
-ORDER BY ledger_transaction_id
-LIMIT $3
+from entries
+where kind = $1 and ledger_transaction_id > $2
+order by ledger_transaction_id
+limit $3
 `
 
 // EntriesOfKindAfter is EntriesAfter for one kind.
@@ -296,11 +396,11 @@ func (q *Queries) EntriesOfKindAfter(ctx context.Context, db DBTX, kind string, 
 }
 
 const entriesOfOrder = `-- name: EntriesOfOrder :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE order_id = $1 AND order_id <> ''
-ORDER BY ledger_transaction_id
+from entries
+where order_id = $1 and order_id <> ''
+order by ledger_transaction_id
 `
 
 // EntriesOfOrder returns the entries of an order, oldest first.
@@ -336,11 +436,53 @@ func (q *Queries) EntriesOfOrder(ctx context.Context, db DBTX, orderID string) (
 	return items, nil
 }
 
-const entryByReference = `-- name: EntryByReference :one
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+const entriesOfOrganizerAfter = `-- name: EntriesOfOrganizerAfter :many
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
        fingerprint, effective_time, post_time
-FROM entries
-WHERE reference = $1
+from entries
+where organizer_id = $1 and organizer_id <> '' and ledger_transaction_id > $2
+order by ledger_transaction_id
+limit $3
+`
+
+// EntriesOfOrganizerAfter returns a page of an organiser's entries in the order of their numbers.
+func (q *Queries) EntriesOfOrganizerAfter(ctx context.Context, db DBTX, organizerID string, afterID int64, pageSize int32) ([]Entry, error) {
+	rows, err := db.Query(ctx, entriesOfOrganizerAfter, organizerID, afterID, pageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Entry
+	for rows.Next() {
+		var i Entry
+		if err := rows.Scan(
+			&i.LedgerTransactionID,
+			&i.Reference,
+			&i.Kind,
+			&i.OrderID,
+			&i.OrganizerID,
+			&i.PaymentIntentID,
+			&i.StripeAccount,
+			&i.DisputeID,
+			&i.Fingerprint,
+			&i.EffectiveTime,
+			&i.PostTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const entryByReference = `-- name: EntryByReference :one
+select ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
+       fingerprint, effective_time, post_time
+from entries
+where reference = $1
 `
 
 func (q *Queries) EntryByReference(ctx context.Context, db DBTX, reference string) (Entry, error) {
@@ -362,11 +504,31 @@ func (q *Queries) EntryByReference(ctx context.Context, db DBTX, reference strin
 	return i, err
 }
 
+const keepBook = `-- name: KeepBook :one
+insert into books (ledger, added_time)
+values ($1, $2)
+on conflict (only_row) do update set only_row = true
+returning ledger, added_time
+`
+
+type KeepBookRow struct {
+	Ledger    string
+	AddedTime time.Time
+}
+
+// KeepBook keeps which ledger these copies are of, the first time; after that it returns what was kept.
+func (q *Queries) KeepBook(ctx context.Context, db DBTX, ledger string, addedTime time.Time) (KeepBookRow, error) {
+	row := db.QueryRow(ctx, keepBook, ledger, addedTime)
+	var i KeepBookRow
+	err := row.Scan(&i.Ledger, &i.AddedTime)
+	return i, err
+}
+
 const postingsOf = `-- name: PostingsOf :many
-SELECT ledger_transaction_id, position, source, destination, asset, amount
-FROM postings
-WHERE ledger_transaction_id = ANY ($1::bigint[])
-ORDER BY ledger_transaction_id, position
+select ledger_transaction_id, position, source, destination, asset, amount
+from postings
+where ledger_transaction_id = any ($1::bigint[])
+order by ledger_transaction_id, position
 `
 
 func (q *Queries) PostingsOf(ctx context.Context, db DBTX, ledgerTransactionIds []int64) ([]Posting, error) {
@@ -394,28 +556,4 @@ func (q *Queries) PostingsOf(ctx context.Context, db DBTX, ledgerTransactionIds 
 		return nil, err
 	}
 	return items, nil
-}
-
-const seen = `-- name: Seen :one
-SELECT coalesce((SELECT fingerprint FROM idempotency_keys WHERE caller = $1 AND method = $2 AND key = $3), '')::bytea AS key_fingerprint,
-       EXISTS (SELECT FROM entries WHERE reference = $4) AS copied
-`
-
-type SeenRow struct {
-	KeyFingerprint []byte
-	Copied         bool
-}
-
-// Seen tells, in one round trip, for which request an idempotency key was used before (empty: for none), and whether
-// there is a copy under a reference.
-func (q *Queries) Seen(ctx context.Context, db DBTX, caller string, method string, key string, reference string) (SeenRow, error) {
-	row := db.QueryRow(ctx, seen,
-		caller,
-		method,
-		key,
-		reference,
-	)
-	var i SeenRow
-	err := row.Scan(&i.KeyFingerprint, &i.Copied)
-	return i, err
 }

@@ -120,6 +120,17 @@ type ReconcileProgress struct {
 	LedgerTransactionID int64
 }
 
+type ReconcileRecord struct {
+	RunID         string
+	Source        string
+	Subject       string
+	Reference     string
+	ChargeID      string
+	StripeAccount string
+	Asset         string
+	Amount        int64
+}
+
 type ReconcileRun struct {
 	ID                 string
 	Kind               int16
@@ -139,18 +150,7 @@ type ReconcileRun struct {
 	Error              string
 }
 
-type ReconcileSighting struct {
-	RunID         string
-	Side          string
-	Subject       string
-	Reference     string
-	ChargeID      string
-	StripeAccount string
-	Asset         string
-	Amount        int64
-}
-
-type ReconcileSuspect struct {
+type ReconcileUnmatchedItem struct {
 	RunID         string
 	Subject       string
 	StripeAccount string

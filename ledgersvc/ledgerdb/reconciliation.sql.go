@@ -10,27 +10,43 @@ import (
 	"time"
 )
 
-const addOldSuspects = `-- name: AddOldSuspects :exec
-INSERT INTO reconcile_suspects (run_id, subject, stripe_account)
-SELECT $1::text, subject, max(stripe_account)
-FROM (
-    SELECT subject, stripe_account FROM reconcile_differences WHERE state = 1
-    UNION ALL
-    SELECT subject, stripe_account FROM reconcile_watches
-) AS old
-GROUP BY subject
-ON CONFLICT DO NOTHING
+const addCopyRecords = `-- name: AddCopyRecords :execrows
+insert into reconcile_records (run_id, source, subject, reference, charge_id, stripe_account, asset, amount)
+select $1::text, 'copy', reference, reference, '', stripe_account, '', 0
+from entries
+where effective_time >= $2 and effective_time < $3
 `
 
-// AddOldSuspects lets a run look again at what is open or watched.
-func (q *Queries) AddOldSuspects(ctx context.Context, db DBTX, runID string) error {
-	_, err := db.Exec(ctx, addOldSuspects, runID)
+// AddCopyRecords records our copies of a span of time.
+func (q *Queries) AddCopyRecords(ctx context.Context, db DBTX, runID string, fromTime time.Time, untilTime time.Time) (int64, error) {
+	result, err := db.Exec(ctx, addCopyRecords, runID, fromTime, untilTime)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const addOldUnmatchedItems = `-- name: AddOldUnmatchedItems :exec
+insert into reconcile_unmatched_items (run_id, subject, stripe_account)
+select $1::text, subject, max(stripe_account)
+from (
+    select subject, stripe_account from reconcile_differences where state = 1
+    union all
+    select subject, stripe_account from reconcile_watches
+) as old
+group by subject
+on conflict do nothing
+`
+
+// AddOldUnmatchedItems lets a run fetch again what is open or in flight.
+func (q *Queries) AddOldUnmatchedItems(ctx context.Context, db DBTX, runID string) error {
+	_, err := db.Exec(ctx, addOldUnmatchedItems, runID)
 	return err
 }
 
-type AddSightingsParams struct {
+type AddRecordsParams struct {
 	RunID         string
-	Side          string
+	Source        string
 	Subject       string
 	Reference     string
 	ChargeID      string
@@ -39,68 +55,68 @@ type AddSightingsParams struct {
 	Amount        int64
 }
 
-const addSuspect = `-- name: AddSuspect :exec
-INSERT INTO reconcile_suspects (run_id, subject, stripe_account)
-VALUES ($1, $2, $3)
-ON CONFLICT DO NOTHING
+const addUnmatchedItem = `-- name: AddUnmatchedItem :exec
+insert into reconcile_unmatched_items (run_id, subject, stripe_account)
+values ($1, $2, $3)
+on conflict do nothing
 `
 
-func (q *Queries) AddSuspect(ctx context.Context, db DBTX, runID string, subject string, stripeAccount string) error {
-	_, err := db.Exec(ctx, addSuspect, runID, subject, stripeAccount)
+func (q *Queries) AddUnmatchedItem(ctx context.Context, db DBTX, runID string, subject string, stripeAccount string) error {
+	_, err := db.Exec(ctx, addUnmatchedItem, runID, subject, stripeAccount)
 	return err
 }
 
-const addSuspects = `-- name: AddSuspects :exec
-WITH seen AS (
-    SELECT s.side, s.reference, s.stripe_account, s.asset, s.amount,
-           CASE WHEN s.charge_id = '' THEN s.subject
-                WHEN c.reference IS NULL THEN 'charge:' || s.charge_id
-                ELSE s.subject || c.reference END AS subject
-    FROM reconcile_sightings s
-    LEFT JOIN (SELECT DISTINCT m.charge_id, m.reference FROM reconcile_sightings m WHERE m.run_id = $1 AND m.side = 'charge') c
-        ON c.charge_id = s.charge_id AND s.charge_id <> ''
-    WHERE s.run_id = $1 AND s.side <> 'charge'
-), unlike AS (
-    SELECT subject, stripe_account
-    FROM seen
-    WHERE side IN ('ledger', 'stripe')
-    GROUP BY subject, stripe_account, asset
-    HAVING coalesce(sum(amount) FILTER (WHERE side = 'ledger'), 0) <> coalesce(sum(amount) FILTER (WHERE side = 'stripe'), 0)
-    UNION ALL
-    SELECT subject, max(stripe_account)
-    FROM seen
-    WHERE side IN ('order', 'booked')
-    GROUP BY subject, asset
-    HAVING sum(amount) FILTER (WHERE side = 'order') IS DISTINCT FROM sum(amount) FILTER (WHERE side = 'booked')
-    UNION ALL
-    SELECT c.reference, c.stripe_account
-    FROM seen c
-    LEFT JOIN seen l ON l.side = 'ledger' AND l.reference = c.reference
-    WHERE c.side = 'copy' AND l.reference IS NULL
+const addUnmatchedItems = `-- name: AddUnmatchedItems :exec
+with records as (
+    select s.source, s.reference, s.stripe_account, s.asset, s.amount,
+           case when s.charge_id = '' then s.subject
+                when c.reference is null then 'charge:' || s.charge_id
+                else s.subject || c.reference end as subject
+    from reconcile_records s
+    left join (select distinct m.charge_id, m.reference from reconcile_records m where m.run_id = $1 and m.source = 'charge') c
+        on c.charge_id = s.charge_id and s.charge_id <> ''
+    where s.run_id = $1 and s.source <> 'charge'
+), unmatched as (
+    select subject, stripe_account
+    from records
+    where source in ('ledger', 'stripe')
+    group by subject, stripe_account, asset
+    having coalesce(sum(amount) filter (where source = 'ledger'), 0) <> coalesce(sum(amount) filter (where source = 'stripe'), 0)
+    union all
+    select subject, max(stripe_account)
+    from records
+    where source in ('order', 'booked')
+    group by subject, asset
+    having sum(amount) filter (where source = 'order') is distinct from sum(amount) filter (where source = 'booked')
+    union all
+    select c.reference, c.stripe_account
+    from records c
+    left join records l on l.source = 'ledger' and l.reference = c.reference
+    where c.source = 'copy' and l.reference is null
 )
-INSERT INTO reconcile_suspects (run_id, subject, stripe_account)
-SELECT $1::text, subject, max(stripe_account) FROM unlike GROUP BY subject
-ON CONFLICT DO NOTHING
+insert into reconcile_unmatched_items (run_id, subject, stripe_account)
+select $1::text, subject, max(stripe_account) from unmatched group by subject
+on conflict do nothing
 `
 
-// AddSuspects finds the subjects of which two sides say different things: the ledger and Stripe by account and asset, the
-// ledger and orders by asset, our copies and the ledger by reference. Of Stripe's charges the intent is looked up among
-// what orders say; those of nobody stay under the charge.
-func (q *Queries) AddSuspects(ctx context.Context, db DBTX, runID string) error {
-	_, err := db.Exec(ctx, addSuspects, runID)
+// AddUnmatchedItems finds the subjects of which two sources have different amounts: the ledger and Stripe by account and
+// asset, the ledger and orders by asset, our copies and the ledger by reference. The intent of a charge comes from the
+// records of orders; charges of nobody stay under the charge.
+func (q *Queries) AddUnmatchedItems(ctx context.Context, db DBTX, runID string) error {
+	_, err := db.Exec(ctx, addUnmatchedItems, runID)
 	return err
 }
 
-const closeGone = `-- name: CloseGone :many
-UPDATE reconcile_differences
-SET state = 3, resolve_time = $1
-WHERE subject = $2 AND state = 1 AND id <> $3
-RETURNING id
+const closeDifferences = `-- name: CloseDifferences :many
+update reconcile_differences
+set state = 3, resolve_time = $1
+where subject = $2 and state = 1 and id <> $3
+returning id
 `
 
-// CloseGone closes what is open of a subject but for one row; it returns the rows.
-func (q *Queries) CloseGone(ctx context.Context, db DBTX, now *time.Time, subject string, keepID string) ([]string, error) {
-	rows, err := db.Query(ctx, closeGone, now, subject, keepID)
+// CloseDifferences closes what is open of a subject but for one row; it returns the rows.
+func (q *Queries) CloseDifferences(ctx context.Context, db DBTX, now *time.Time, subject string, keepID string) ([]string, error) {
+	rows, err := db.Query(ctx, closeDifferences, now, subject, keepID)
 	if err != nil {
 		return nil, err
 	}
@@ -119,44 +135,38 @@ func (q *Queries) CloseGone(ctx context.Context, db DBTX, now *time.Time, subjec
 	return items, nil
 }
 
-const copySightings = `-- name: CopySightings :execrows
-INSERT INTO reconcile_sightings (run_id, side, subject, reference, charge_id, stripe_account, asset, amount)
-SELECT $1::text, 'copy', reference, reference, '', stripe_account, '', 0
-FROM entries
-WHERE effective_time >= $2 AND effective_time < $3
+const countRecords = `-- name: CountRecords :one
+select count(*) from reconcile_records where run_id = $1
 `
 
-// CopySightings notes our copies of a span of time.
-func (q *Queries) CopySightings(ctx context.Context, db DBTX, runID string, fromTime time.Time, untilTime time.Time) (int64, error) {
-	result, err := db.Exec(ctx, copySightings, runID, fromTime, untilTime)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const countSightings = `-- name: CountSightings :one
-SELECT count(*) FROM reconcile_sightings WHERE run_id = $1
-`
-
-func (q *Queries) CountSightings(ctx context.Context, db DBTX, runID string) (int64, error) {
-	row := db.QueryRow(ctx, countSightings, runID)
+func (q *Queries) CountRecords(ctx context.Context, db DBTX, runID string) (int64, error) {
+	row := db.QueryRow(ctx, countRecords, runID)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
 }
 
+const deleteRecords = `-- name: DeleteRecords :exec
+with deleted as (delete from reconcile_unmatched_items u where u.run_id = $1)
+delete from reconcile_records r where r.run_id = $1
+`
+
+func (q *Queries) DeleteRecords(ctx context.Context, db DBTX, runID string) error {
+	_, err := db.Exec(ctx, deleteRecords, runID)
+	return err
+}
+
 const differencesBefore = `-- name: DifferencesBefore :many
-SELECT id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
+select id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
        expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time,
        resolve_time, resolved_by, resolve_reason
-FROM reconcile_differences
-WHERE (first_observed_time, id) < ($1::timestamptz, $2::text)
-  AND ($3::smallint = 0 OR state = $3::smallint)
-  AND ($4::smallint = 0 OR kind = $4::smallint)
-  AND ($5::text = '' OR order_id = $5::text)
-ORDER BY first_observed_time DESC, id DESC
-LIMIT $6
+from reconcile_differences
+where (first_observed_time, id) < ($1::timestamptz, $2::text)
+  and ($3::smallint = 0 or state = $3::smallint)
+  and ($4::smallint = 0 or kind = $4::smallint)
+  and ($5::text = '' or order_id = $5::text)
+order by first_observed_time desc, id desc
+limit $6
 `
 
 type DifferencesBeforeParams struct {
@@ -218,150 +228,12 @@ func (q *Queries) DifferencesBefore(ctx context.Context, db DBTX, arg Difference
 	return items, nil
 }
 
-const entriesBetweenAfter = `-- name: EntriesBetweenAfter :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
-       fingerprint, effective_time, post_time
-FROM entries
-WHERE effective_time >= $1 AND effective_time < $2
-  AND (effective_time, ledger_transaction_id) > ($3::timestamptz, $4::bigint)
-ORDER BY effective_time, ledger_transaction_id
-LIMIT $5
-`
-
-type EntriesBetweenAfterParams struct {
-	FromTime  time.Time
-	UntilTime time.Time
-	AfterTime time.Time
-	AfterID   int64
-	PageSize  int32
-}
-
-// EntriesBetweenAfter returns a page of the entries of a span of time, by time and number.
-func (q *Queries) EntriesBetweenAfter(ctx context.Context, db DBTX, arg EntriesBetweenAfterParams) ([]Entry, error) {
-	rows, err := db.Query(ctx, entriesBetweenAfter,
-		arg.FromTime,
-		arg.UntilTime,
-		arg.AfterTime,
-		arg.AfterID,
-		arg.PageSize,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Entry
-	for rows.Next() {
-		var i Entry
-		if err := rows.Scan(
-			&i.LedgerTransactionID,
-			&i.Reference,
-			&i.Kind,
-			&i.OrderID,
-			&i.OrganizerID,
-			&i.PaymentIntentID,
-			&i.StripeAccount,
-			&i.DisputeID,
-			&i.Fingerprint,
-			&i.EffectiveTime,
-			&i.PostTime,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const entriesByReferences = `-- name: EntriesByReferences :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
-       fingerprint, effective_time, post_time
-FROM entries
-WHERE reference = ANY ($1::text[])
-`
-
-func (q *Queries) EntriesByReferences(ctx context.Context, db DBTX, referenceList []string) ([]Entry, error) {
-	rows, err := db.Query(ctx, entriesByReferences, referenceList)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Entry
-	for rows.Next() {
-		var i Entry
-		if err := rows.Scan(
-			&i.LedgerTransactionID,
-			&i.Reference,
-			&i.Kind,
-			&i.OrderID,
-			&i.OrganizerID,
-			&i.PaymentIntentID,
-			&i.StripeAccount,
-			&i.DisputeID,
-			&i.Fingerprint,
-			&i.EffectiveTime,
-			&i.PostTime,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const entriesOfOrganizerAfter = `-- name: EntriesOfOrganizerAfter :many
-SELECT ledger_transaction_id, reference, kind, order_id, organizer_id, payment_intent_id, stripe_account, dispute_id,
-       fingerprint, effective_time, post_time
-FROM entries
-WHERE organizer_id = $1 AND organizer_id <> '' AND ledger_transaction_id > $2
-ORDER BY ledger_transaction_id
-LIMIT $3
-`
-
-// EntriesOfOrganizerAfter returns a page of an organiser's entries in the order of their numbers.
-func (q *Queries) EntriesOfOrganizerAfter(ctx context.Context, db DBTX, organizerID string, afterID int64, pageSize int32) ([]Entry, error) {
-	rows, err := db.Query(ctx, entriesOfOrganizerAfter, organizerID, afterID, pageSize)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Entry
-	for rows.Next() {
-		var i Entry
-		if err := rows.Scan(
-			&i.LedgerTransactionID,
-			&i.Reference,
-			&i.Kind,
-			&i.OrderID,
-			&i.OrganizerID,
-			&i.PaymentIntentID,
-			&i.StripeAccount,
-			&i.DisputeID,
-			&i.Fingerprint,
-			&i.EffectiveTime,
-			&i.PostTime,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const finishRun = `-- name: FinishRun :execrows
-UPDATE reconcile_runs
-SET state = $1, end_time = $2, order_lines = $3, ledger_transactions = $4,
+update reconcile_runs
+set state = $1, end_time = $2, order_lines = $3, ledger_transactions = $4,
     stripe_transactions = $5, differences = $6, opened = $7, closed = $8,
     in_flight = $9, truncated = $10, error = $11
-WHERE id = $12 AND state = 1
+where id = $12 and state = 1
 `
 
 type FinishRunParams struct {
@@ -401,21 +273,11 @@ func (q *Queries) FinishRun(ctx context.Context, db DBTX, arg FinishRunParams) (
 	return result.RowsAffected(), nil
 }
 
-const forgetRun = `-- name: ForgetRun :exec
-WITH forgotten AS (DELETE FROM reconcile_suspects s WHERE s.run_id = $1)
-DELETE FROM reconcile_sightings t WHERE t.run_id = $1
-`
-
-func (q *Queries) ForgetRun(ctx context.Context, db DBTX, runID string) error {
-	_, err := db.Exec(ctx, forgetRun, runID)
-	return err
-}
-
 const getDifference = `-- name: GetDifference :one
-SELECT id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
+select id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,
        expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time,
        resolve_time, resolved_by, resolve_reason
-FROM reconcile_differences WHERE id = $1
+from reconcile_differences where id = $1
 `
 
 func (q *Queries) GetDifference(ctx context.Context, db DBTX, id string) (ReconcileDifference, error) {
@@ -448,9 +310,9 @@ func (q *Queries) GetDifference(ctx context.Context, db DBTX, id string) (Reconc
 }
 
 const getRun = `-- name: GetRun :one
-SELECT id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
+select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
        differences, opened, closed, in_flight, truncated, error
-FROM reconcile_runs WHERE id = $1
+from reconcile_runs where id = $1
 `
 
 func (q *Queries) GetRun(ctx context.Context, db DBTX, id string) (ReconcileRun, error) {
@@ -478,8 +340,8 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id string) (ReconcileRun,
 }
 
 const insertRun = `-- name: InsertRun :exec
-INSERT INTO reconcile_runs (id, kind, from_time, until_time, create_time)
-VALUES ($1, $2, $3, $4, $5)
+insert into reconcile_runs (id, kind, from_time, until_time, create_time)
+values ($1, $2, $3, $4, $5)
 `
 
 type InsertRunParams struct {
@@ -502,7 +364,7 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) e
 }
 
 const knownAccounts = `-- name: KnownAccounts :many
-SELECT DISTINCT stripe_account FROM entries WHERE stripe_account <> '' ORDER BY 1
+select distinct stripe_account from entries where stripe_account <> '' order by 1
 `
 
 func (q *Queries) KnownAccounts(ctx context.Context, db DBTX) ([]string, error) {
@@ -525,8 +387,67 @@ func (q *Queries) KnownAccounts(ctx context.Context, db DBTX) ([]string, error) 
 	return items, nil
 }
 
+const observeDifference = `-- name: ObserveDifference :one
+insert into reconcile_differences as known (id, kind, subject, digest, order_id, organizer_id, payment_intent_id, stripe_account,
+    expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
+values ($1, $2, $3, $4, $5, $6, $7, $8,
+    $9, $10, $11, $12, $13, $14, $15, $16, $16)
+on conflict (kind, subject, digest) where state <> 3 do update set
+    last_observed_time = greatest(known.last_observed_time, excluded.last_observed_time), cause = excluded.cause, sides = excluded.sides
+returning id, state
+`
+
+type ObserveDifferenceParams struct {
+	ID               string
+	Kind             int16
+	Subject          string
+	Digest           string
+	OrderID          string
+	OrganizerID      string
+	PaymentIntentID  string
+	StripeAccount    string
+	ExpectedCurrency string
+	ExpectedAmount   int64
+	FoundCurrency    string
+	FoundAmount      int64
+	Sides            string
+	Cause            string
+	FirstRunID       string
+	ObserveTime      time.Time
+}
+
+type ObserveDifferenceRow struct {
+	ID    string
+	State int16
+}
+
+// ObserveDifference keeps a difference, once while it is not gone. A row of another id than asked for was there already.
+func (q *Queries) ObserveDifference(ctx context.Context, db DBTX, arg ObserveDifferenceParams) (ObserveDifferenceRow, error) {
+	row := db.QueryRow(ctx, observeDifference,
+		arg.ID,
+		arg.Kind,
+		arg.Subject,
+		arg.Digest,
+		arg.OrderID,
+		arg.OrganizerID,
+		arg.PaymentIntentID,
+		arg.StripeAccount,
+		arg.ExpectedCurrency,
+		arg.ExpectedAmount,
+		arg.FoundCurrency,
+		arg.FoundAmount,
+		arg.Sides,
+		arg.Cause,
+		arg.FirstRunID,
+		arg.ObserveTime,
+	)
+	var i ObserveDifferenceRow
+	err := row.Scan(&i.ID, &i.State)
+	return i, err
+}
+
 const progress = `-- name: Progress :one
-SELECT until_time, ledger_transaction_id FROM reconcile_progress
+select until_time, ledger_transaction_id from reconcile_progress
 `
 
 type ProgressRow struct {
@@ -541,10 +462,34 @@ func (q *Queries) Progress(ctx context.Context, db DBTX) (ProgressRow, error) {
 	return i, err
 }
 
+const recordedAccounts = `-- name: RecordedAccounts :many
+select distinct stripe_account from reconcile_records where run_id = $1 and stripe_account <> '' order by 1
+`
+
+func (q *Queries) RecordedAccounts(ctx context.Context, db DBTX, runID string) ([]string, error) {
+	rows, err := db.Query(ctx, recordedAccounts, runID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var stripe_account string
+		if err := rows.Scan(&stripe_account); err != nil {
+			return nil, err
+		}
+		items = append(items, stripe_account)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const resolveDifference = `-- name: ResolveDifference :execrows
-UPDATE reconcile_differences
-SET state = 2, resolve_time = $1, resolved_by = $2, resolve_reason = $3
-WHERE id = $4 AND state = 1
+update reconcile_differences
+set state = 2, resolve_time = $1, resolved_by = $2, resolve_reason = $3
+where id = $4 and state = 1
 `
 
 // ResolveDifference closes an open difference by hand.
@@ -562,12 +507,12 @@ func (q *Queries) ResolveDifference(ctx context.Context, db DBTX, resolveTime *t
 }
 
 const runsBefore = `-- name: RunsBefore :many
-SELECT id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
+select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
        differences, opened, closed, in_flight, truncated, error
-FROM reconcile_runs
-WHERE (create_time, id) < ($1::timestamptz, $2::text) AND ($3::smallint = 0 OR kind = $3::smallint)
-ORDER BY create_time DESC, id DESC
-LIMIT $4
+from reconcile_runs
+where (create_time, id) < ($1::timestamptz, $2::text) and ($3::smallint = 0 or kind = $3::smallint)
+order by create_time desc, id desc
+limit $4
 `
 
 // RunsBefore returns a page of runs, the newest first; kind 0 means all.
@@ -613,70 +558,10 @@ func (q *Queries) RunsBefore(ctx context.Context, db DBTX, beforeTime time.Time,
 	return items, nil
 }
 
-const seeDifference = `-- name: SeeDifference :one
-INSERT INTO reconcile_differences AS known (id, kind, subject, digest, order_id, organizer_id, payment_intent_id, stripe_account,
-    expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10, $11, $12, $13, $14, $15, $16, $16)
-ON CONFLICT (kind, subject, digest) WHERE state <> 3 DO UPDATE SET
-    last_observed_time = greatest(known.last_observed_time, excluded.last_observed_time), cause = excluded.cause, sides = excluded.sides
-RETURNING id, state, (first_run_id = $15 AND first_observed_time = $16)::boolean AS is_new
-`
-
-type SeeDifferenceParams struct {
-	ID               string
-	Kind             int16
-	Subject          string
-	Digest           string
-	OrderID          string
-	OrganizerID      string
-	PaymentIntentID  string
-	StripeAccount    string
-	ExpectedCurrency string
-	ExpectedAmount   int64
-	FoundCurrency    string
-	FoundAmount      int64
-	Sides            string
-	Cause            string
-	FirstRunID       string
-	SeenTime         time.Time
-}
-
-type SeeDifferenceRow struct {
-	ID    string
-	State int16
-	IsNew bool
-}
-
-// SeeDifference keeps a difference, once while it is not gone. It tells whether the row is new, and its state.
-func (q *Queries) SeeDifference(ctx context.Context, db DBTX, arg SeeDifferenceParams) (SeeDifferenceRow, error) {
-	row := db.QueryRow(ctx, seeDifference,
-		arg.ID,
-		arg.Kind,
-		arg.Subject,
-		arg.Digest,
-		arg.OrderID,
-		arg.OrganizerID,
-		arg.PaymentIntentID,
-		arg.StripeAccount,
-		arg.ExpectedCurrency,
-		arg.ExpectedAmount,
-		arg.FoundCurrency,
-		arg.FoundAmount,
-		arg.Sides,
-		arg.Cause,
-		arg.FirstRunID,
-		arg.SeenTime,
-	)
-	var i SeeDifferenceRow
-	err := row.Scan(&i.ID, &i.State, &i.IsNew)
-	return i, err
-}
-
 const setProgress = `-- name: SetProgress :exec
-INSERT INTO reconcile_progress AS known (until_time, ledger_transaction_id)
-VALUES ($1, $2)
-ON CONFLICT (only_row) DO UPDATE SET
+insert into reconcile_progress as known (until_time, ledger_transaction_id)
+values ($1, $2)
+on conflict (only_row) do update set
     until_time = greatest(known.until_time, excluded.until_time),
     ledger_transaction_id = greatest(known.ledger_transaction_id, excluded.ledger_transaction_id)
 `
@@ -687,51 +572,39 @@ func (q *Queries) SetProgress(ctx context.Context, db DBTX, untilTime time.Time,
 	return err
 }
 
-const sightedAccounts = `-- name: SightedAccounts :many
-SELECT DISTINCT stripe_account FROM reconcile_sightings WHERE run_id = $1 AND stripe_account <> '' ORDER BY 1
+const unfinishedRun = `-- name: UnfinishedRun :one
+select exists (select from reconcile_runs where kind = $1 and state = 1)
 `
 
-func (q *Queries) SightedAccounts(ctx context.Context, db DBTX, runID string) ([]string, error) {
-	rows, err := db.Query(ctx, sightedAccounts, runID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []string
-	for rows.Next() {
-		var stripe_account string
-		if err := rows.Scan(&stripe_account); err != nil {
-			return nil, err
-		}
-		items = append(items, stripe_account)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// UnfinishedRun tells whether a run of a kind is under way.
+func (q *Queries) UnfinishedRun(ctx context.Context, db DBTX, kind int16) (bool, error) {
+	row := db.QueryRow(ctx, unfinishedRun, kind)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
-const suspectsAfter = `-- name: SuspectsAfter :many
-SELECT subject, stripe_account FROM reconcile_suspects
-WHERE run_id = $1 AND subject > $2
-ORDER BY subject
-LIMIT $3
+const unmatchedItemsAfter = `-- name: UnmatchedItemsAfter :many
+select subject, stripe_account from reconcile_unmatched_items
+where run_id = $1 and subject > $2
+order by subject
+limit $3
 `
 
-type SuspectsAfterRow struct {
+type UnmatchedItemsAfterRow struct {
 	Subject       string
 	StripeAccount string
 }
 
-func (q *Queries) SuspectsAfter(ctx context.Context, db DBTX, runID string, afterSubject string, pageSize int32) ([]SuspectsAfterRow, error) {
-	rows, err := db.Query(ctx, suspectsAfter, runID, afterSubject, pageSize)
+func (q *Queries) UnmatchedItemsAfter(ctx context.Context, db DBTX, runID string, afterSubject string, pageSize int32) ([]UnmatchedItemsAfterRow, error) {
+	rows, err := db.Query(ctx, unmatchedItemsAfter, runID, afterSubject, pageSize)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []SuspectsAfterRow
+	var items []UnmatchedItemsAfterRow
 	for rows.Next() {
-		var i SuspectsAfterRow
+		var i UnmatchedItemsAfterRow
 		if err := rows.Scan(&i.Subject, &i.StripeAccount); err != nil {
 			return nil, err
 		}
@@ -743,20 +616,8 @@ func (q *Queries) SuspectsAfter(ctx context.Context, db DBTX, runID string, afte
 	return items, nil
 }
 
-const unfinishedRun = `-- name: UnfinishedRun :one
-SELECT EXISTS (SELECT FROM reconcile_runs WHERE kind = $1 AND state = 1)
-`
-
-// UnfinishedRun tells whether a run of a kind is under way.
-func (q *Queries) UnfinishedRun(ctx context.Context, db DBTX, kind int16) (bool, error) {
-	row := db.QueryRow(ctx, unfinishedRun, kind)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
-}
-
 const unwatch = `-- name: Unwatch :exec
-DELETE FROM reconcile_watches WHERE subject = $1
+delete from reconcile_watches where subject = $1
 `
 
 func (q *Queries) Unwatch(ctx context.Context, db DBTX, subject string) error {
@@ -765,9 +626,9 @@ func (q *Queries) Unwatch(ctx context.Context, db DBTX, subject string) error {
 }
 
 const watch = `-- name: Watch :exec
-INSERT INTO reconcile_watches (subject, stripe_account, reason, first_observed_time)
-VALUES ($1, $2, $3, $4)
-ON CONFLICT (subject) DO UPDATE SET reason = excluded.reason
+insert into reconcile_watches (subject, stripe_account, reason, first_observed_time)
+values ($1, $2, $3, $4)
+on conflict (subject) do update set reason = excluded.reason
 `
 
 func (q *Queries) Watch(ctx context.Context, db DBTX, subject string, stripeAccount string, reason string, firstObservedTime time.Time) error {

@@ -13,16 +13,16 @@ import (
 )
 
 // sale is a transaction of three postings over four accounts, as a ticket sale
-// makes. hot: all sales share the accounts of the rail and of the fees.
+// makes. hot: all sales share the accounts of the clearing account and of the fees.
 func sale(n int64, hot bool) map[string]any {
-	rail, fees := fmt.Sprintf("stripe:platform:%d", n), fmt.Sprintf("fees:%d", n)
+	clearing, fees := fmt.Sprintf("stripe:platform:%d", n), fmt.Sprintf("fees:%d", n)
 	if hot {
-		rail, fees = "stripe:platform", "fees"
+		clearing, fees = "stripe:platform", "fees"
 	}
 	order := fmt.Sprintf("orders:o%d:payment", n)
 	return map[string]any{
 		"postings": []posting{
-			usd(rail, order, 11000),
+			usd(clearing, order, 11000),
 			usd(order, fmt.Sprintf("organizers:g%d:payable", n), 10200),
 			usd(order, fees, 800),
 		},
@@ -34,14 +34,14 @@ func sale(n int64, hot bool) map[string]any {
 
 // saleScript is the same sale as a script.
 func saleScript(n int64, hot bool) map[string]any {
-	rail, fees := fmt.Sprintf("stripe:platform:%d", n), fmt.Sprintf("fees:%d", n)
+	clearing, fees := fmt.Sprintf("stripe:platform:%d", n), fmt.Sprintf("fees:%d", n)
 	if hot {
-		rail, fees = "stripe:platform", "fees"
+		clearing, fees = "stripe:platform", "fees"
 	}
 	return map[string]any{
 		"script": map[string]any{
 			"plain": `vars {
- account $rail
+ account $clearing
  account $order
  account $payable
  account $fees
@@ -49,7 +49,7 @@ func saleScript(n int64, hot bool) map[string]any {
  monetary $fee
 }
 send $gross (
- source = $rail allowing unbounded overdraft
+ source = $clearing allowing unbounded overdraft
  destination = $order
 )
 send $fee (
@@ -61,7 +61,7 @@ send $gross - $fee (
  destination = $payable
 )`,
 			"vars": map[string]any{
-				"rail": rail, "order": fmt.Sprintf("orders:o%d:payment", n), "payable": fmt.Sprintf("organizers:g%d:payable", n),
+				"clearing": clearing, "order": fmt.Sprintf("orders:o%d:payment", n), "payable": fmt.Sprintf("organizers:g%d:payable", n),
 				"fees": fees, "gross": "USD/2 11000", "fee": "USD/2 800",
 			},
 		},

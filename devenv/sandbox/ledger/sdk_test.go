@@ -73,8 +73,8 @@ func TestSDK(t *testing.T) {
 				Reference: new("capture:pi_1"), Timestamp: new(time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)),
 				Metadata: map[string]string{"order": "o1"},
 				Script: &shared.V2PostTransactionScript{
-					Plain: new("vars {\n account $rail\n account $order\n monetary $gross\n}\nsend $gross (\n source = $rail allowing unbounded overdraft\n destination = $order\n)"),
-					Vars:  map[string]string{"rail": "stripe:platform:main:3", "order": "orders:o1:payment", "gross": "EUR/2 11000"},
+					Plain: new("vars {\n account $clearing\n account $order\n monetary $gross\n}\nsend $gross (\n source = $clearing allowing unbounded overdraft\n destination = $order\n)"),
+					Vars:  map[string]string{"clearing": "stripe:platform:main:3", "order": "orders:o1:payment", "gross": "EUR/2 11000"},
 				},
 			},
 		}
@@ -108,7 +108,7 @@ func TestSDK(t *testing.T) {
 		v2 := newSDK(t)
 		made, err := v2.CreateTransaction(t.Context(), operations.V2CreateTransactionRequest{
 			Ledger: "l", V2PostTransaction: shared.V2PostTransaction{Force: new(true), Postings: []shared.V2Posting{
-				sdkPosting("rail", "order", 100), sdkPosting("order", "payable", 100),
+				sdkPosting("clearing", "order", 100), sdkPosting("order", "payable", 100),
 			}},
 		})
 		if err != nil {
@@ -150,7 +150,7 @@ func testSDKReads(t *testing.T, v2 *formance.V2) {
 		if _, err := v2.CreateTransaction(t.Context(), operations.V2CreateTransactionRequest{
 			Ledger: "l", V2PostTransaction: shared.V2PostTransaction{
 				Reference: new("capture:" + order), Metadata: map[string]string{"order": order}, Force: new(true),
-				Postings: []shared.V2Posting{sdkPosting("rail", "orders:"+order, int64(n+1))},
+				Postings: []shared.V2Posting{sdkPosting("clearing", "orders:"+order, int64(n+1))},
 			},
 		}); err != nil {
 			t.Fatal(err)
@@ -169,12 +169,12 @@ func testSDKReads(t *testing.T, v2 *formance.V2) {
 			t.Errorf("by %s: %+v", name, data)
 		}
 	}
-	account, err := v2.GetAccount(t.Context(), operations.V2GetAccountRequest{Ledger: "l", Address: "rail", Expand: new("volumes")})
+	account, err := v2.GetAccount(t.Context(), operations.V2GetAccountRequest{Ledger: "l", Address: "clearing", Expand: new("volumes")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := account.V2AccountResponse.Data.Volumes["EUR/2"].Balance; got.Int64() != -6 {
-		t.Errorf("balance of the rail %v", got)
+		t.Errorf("balance of the clearing %v", got)
 	}
 	_, err = v2.GetAccount(t.Context(), operations.V2GetAccountRequest{Ledger: "l", Address: "nobody"})
 	if got := sdkCode(t, err); got != "NOT_FOUND" {

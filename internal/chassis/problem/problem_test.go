@@ -19,6 +19,29 @@ import (
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
+// reason is a value of an enum as protoc-gen-go makes them.
+type reason string
+
+func (r reason) String() string { return string(r) }
+
+func TestReasonOf(t *testing.T) {
+	t.Parallel()
+	const notFound = reason("REASON_ENTRY_NOT_FOUND")
+	if got := problem.ReasonOf(notFound); got != "ENTRY_NOT_FOUND" {
+		t.Errorf("got %q", got)
+	}
+	p := problem.New(connect.CodeNotFound, problem.ReasonOf(notFound), "no entry has this reference")
+	answered := problem.NewDownstream("call", connect.CodeNotFound, p).WithReason("ENTRY_NOT_FOUND")
+	for name, err := range map[string]error{"a problem": fmt.Errorf("get entry: %w", p), "an answer": answered} {
+		if !problem.Is(err, notFound) || problem.Is(err, reason("REASON_RUN_NOT_FOUND")) {
+			t.Errorf("%s is not told by its reason: %v", name, err)
+		}
+	}
+	if problem.Is(nil, notFound) {
+		t.Error("no error has a reason")
+	}
+}
+
 func TestProblem(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("cause")

@@ -1,18 +1,20 @@
-package ledgersvc
+package reconcile
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // sums are amounts by asset.
 type sums map[string]int64
 
-func (s sums) assets() []string { return sortedKeys(s) }
+func (s sums) assets() []string { return slices.Sorted(maps.Keys(s)) }
 
-// equal says whether two sides agree; what is zero on one may be absent on the other.
+// equal says whether two sources agree; what is zero in one may be absent in the other.
 func (s sums) equal(other sums) bool {
 	for asset, amount := range s {
 		if other[asset] != amount {
@@ -27,7 +29,7 @@ func (s sums) equal(other sums) bool {
 	return true
 }
 
-// amount picks the amount to show: that of an asset on which the other side differs.
+// amount picks the amount to show: that of an asset on which the other source differs.
 func (s sums) amount(other sums) *money.Money {
 	assets := s.assets()
 	i := slices.IndexFunc(assets, func(asset string) bool { return s[asset] != other[asset] })
@@ -55,35 +57,35 @@ func (s sums) String() string {
 	return strings.Join(words, " and ")
 }
 
-// said are the amounts of each side.
-type said struct {
-	order  sums // what orders say
-	booked sums // what the ledger says of orders
-	ledger sums // what the ledger says of Stripe
+// totals are the amounts of each source.
+type totals struct {
+	order  sums // what orders have
+	booked sums // what the ledger has of the money of orders
+	ledger sums // what the ledger has of the balances at Stripe
 	stripe sums
-	copies sums // what our copies say of orders, or else of Stripe
+	copies sums // what our copies have of the money of orders, or else of the balances at Stripe
 }
 
-func (x *subject) said() said {
-	s := said{order: sums{}, booked: sums{}, ledger: sums{}, stripe: sums{}, copies: sums{}}
+func (x *item) totals() totals {
+	s := totals{order: sums{}, booked: sums{}, ledger: sums{}, stripe: sums{}, copies: sums{}}
 	for _, line := range x.lines {
 		if _, m, ok := lineMove(line); ok {
 			s.order[m.asset] += m.amount
 		}
 	}
 	for _, e := range x.entries {
-		of, _ := e.ofOrders()
+		of, _ := ofOrders(e)
 		for _, m := range of {
 			s.booked[m.asset] += m.amount
 		}
-		for _, m := range e.atStripe() {
+		for _, m := range atStripe(e) {
 			s.ledger[m.asset] += m.amount
 		}
 	}
 	for _, c := range x.copies {
-		moves, ofOrders := c.ofOrders()
+		moves, ofOrders := ofOrders(c)
 		if !ofOrders {
-			moves = c.atStripe()
+			moves = atStripe(c)
 		}
 		for _, m := range moves {
 			s.copies[m.asset] += m.amount
@@ -95,21 +97,21 @@ func (x *subject) said() said {
 	return s
 }
 
-// sides says for people which side says what.
-func (x *subject) sides() string {
-	s := x.said()
+// totalsBySource says for people which source has what.
+func (x *item) totalsBySource() string {
+	s := x.totals()
 	ledger := s.booked
 	if len(ledger) == 0 {
 		ledger = s.ledger
 	}
-	words := []string{"ledger " + told(len(x.entries), ledger), "our copy " + told(len(x.copies), s.copies), "Stripe " + told(len(x.stripe.moves), s.stripe)}
-	if _, must := (entry{reference: x.name}).ofOrders(); must || x.kind == "refund-request" {
-		words = slices.Insert(words, 0, "order "+told(len(x.lines), s.order))
+	words := []string{"ledger " + shown(len(x.entries), ledger), "our copy " + shown(len(x.copies), s.copies), "Stripe " + shown(len(x.stripe.moves), s.stripe)}
+	if _, must := ofOrders(journal.Entry{Reference: x.subject}); must || x.kind == "refund-request" {
+		words = slices.Insert(words, 0, "order "+shown(len(x.lines), s.order))
 	}
 	return strings.Join(words, "; ")
 }
 
-func told(count int, s sums) string {
+func shown(count int, s sums) string {
 	if count == 0 {
 		return "nothing"
 	}

@@ -1,12 +1,10 @@
-package ledgersvc
+package reconcile
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -23,104 +21,17 @@ import (
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
-// alertDifference is the kind of the alert that each difference raises once.
-const alertDifference = "reconcile_difference"
-
-// record keeps what came of a subject: a difference once per incident with its alert, a watch on what is in flight, or
-// that all is well, which closes what was open.
-func (r *reconciliation) record(ctx context.Context, x *subject, v verdict) error {
-	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		if v.inFlight != "" {
-			r.result.InFlight++
-			return r.q.Watch(ctx, tx, x.name, x.account, v.inFlight, r.clock.Now())
-		}
-		keep := ""
-		if v.difference != nil {
-			seen, err := r.see(ctx, tx, x, v.difference)
-			if err != nil {
-				return err
-			}
-			keep = seen
-		}
-		now := r.clock.Now()
-		gone, err := r.q.CloseGone(ctx, tx, &now, x.name, keep)
-		if err != nil {
-			return err
-		}
-		r.result.Closed += int64(len(gone))
-		for _, id := range gone {
-			if err := jobs.ResolveAlert(ctx, tx, alertDifference, id); err != nil {
-				return err
-			}
-		}
-		return r.q.Unwatch(ctx, tx, x.name)
-	})
-	if err != nil {
-		return fmt.Errorf("record %s: %w", x.name, err)
-	}
-	return nil
-}
-
-// see writes a difference, and raises its alert when it is new. It returns the row's id.
-func (r *reconciliation) see(ctx context.Context, tx pgx.Tx, x *subject, d *difference) (id string, err error) {
-	about := x.facts()
-	row := ledgerdb.SeeDifferenceParams{
-		ID: newID(), Kind: int16(d.kind), Subject: x.name, OrderID: x.orderID(), OrganizerID: about.organizerID,
-		PaymentIntentID: about.paymentIntentID, StripeAccount: x.account, Sides: x.sides(), Cause: d.cause,
-		FirstRunID: r.run.ID, SeenTime: r.clock.Now(),
-	}
-	if d.expected != nil {
-		row.ExpectedCurrency, row.ExpectedAmount = d.expected.Currency, d.expected.MinorUnits
-	}
-	if d.found != nil {
-		row.FoundCurrency, row.FoundAmount = d.found.Currency, d.found.MinorUnits
-	}
-	digest := sha256.Sum256(fmt.Appendf(nil, "%s %d / %s %d", row.ExpectedCurrency, row.ExpectedAmount, row.FoundCurrency, row.FoundAmount))
-	row.Digest = hex.EncodeToString(digest[:8])
-	seen, err := r.q.SeeDifference(ctx, tx, row)
-	if err != nil {
-		return "", err
-	}
-	if seen.State == int16(ledgerv1.DifferenceState_DIFFERENCE_STATE_OPEN) {
-		r.result.Differences++
-	}
-	if seen.ID != row.ID {
-		return seen.ID, nil
-	}
-	r.result.Opened++
-	return seen.ID, jobs.RaiseAlert(ctx, tx, alertDifference, seen.ID, map[string]any{
-		"difference": kindWord(d.kind), "about": x.name, "order_id": row.OrderID, "sides": row.Sides, "suggested_cause": row.Cause,
-	}, r.config.Reconcile.ConsoleURL+"/differences/"+seen.ID)
-}
-
 // kindWord is the word for a kind in alerts, reports and files, such as "fee_missing".
 func kindWord(kind ledgerv1.DifferenceKind) string {
 	return enumWord(kind.String(), "DIFFERENCE_KIND_")
 }
 
-// facts are what is known about the subject beside its amounts.
-func (x *subject) facts() facts {
-	f := facts{paymentIntentID: x.intent}
-	for _, line := range slices.Concat(x.lines, x.parents) {
-		return facts{organizerID: line.GetOrganizerId(), paymentIntentID: line.GetPaymentIntentId()}
-	}
-	for _, e := range x.entries {
-		if e.facts != (facts{}) {
-			return e.facts
-		}
-	}
-	for _, c := range x.copies {
-		return c.facts
-	}
-	if x.kind == "capture" {
-		f.paymentIntentID = x.id()
-	}
-	return f
-}
+// differencePageDefault is the size of a page of differences when the request does not say.
+const differencePageDefault = 100
 
 // ListDifferences implements ReconciliationService.
 func (s *Service) ListDifferences(ctx context.Context, req *ledgerv1.ListDifferencesRequest) (*ledgerv1.ListDifferencesResponse, error) {
-	rows, next, err := s.differences(ctx, req.GetFilter(), pageSize(req.GetPageSize()), req.GetPageToken())
+	rows, next, err := s.differences(ctx, req.GetFilter(), cmp.Or(req.GetPageSize(), differencePageDefault), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +45,7 @@ func (s *Service) ListDifferences(ctx context.Context, req *ledgerv1.ListDiffere
 // differences returns a page of differences and the token of the next one.
 func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFilter, size int32, token string) ([]ledgerdb.ReconcileDifference, string, error) {
 	list := fmt.Sprintf("differences %d %d %s", filter.GetState(), filter.GetKind(), filter.GetOrderId())
-	before, err := page.Parse(token, list, afterAll)
+	before, err := page.Parse(token, list, newestFirst)
 	if err != nil {
 		return nil, "", err
 	}
@@ -150,7 +61,7 @@ func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFi
 	}
 	rows = rows[:size]
 	last := rows[size-1]
-	return rows, page.Token(list, timePlace[string]{Time: last.FirstObservedTime, ID: last.ID}), nil
+	return rows, page.Token(list, position{Time: last.FirstObservedTime, ID: last.ID}), nil
 }
 
 // ResolveDifference implements ReconciliationService.
@@ -159,7 +70,7 @@ func (s *Service) ResolveDifference(ctx context.Context, req *ledgerv1.ResolveDi
 	if err != nil {
 		return nil, err
 	}
-	fingerprint := idem.Fingerprint(fingerprintVersion, req.GetDifferenceId(), req.GetReason())
+	fingerprint := resolveFingerprint(req)
 	now := s.clock.Now()
 	return idem.Do(ctx, s.pool, now, fingerprint, func(ctx context.Context, tx pgx.Tx) (*ledgerv1.ResolveDifferenceResponse, error) {
 		err := s.resolveDifference(ctx, tx, req, scope.Caller, now)
@@ -174,6 +85,11 @@ func (s *Service) ResolveDifference(ctx context.Context, req *ledgerv1.ResolveDi
 	})
 }
 
+// resolveFingerprint tells whether two requests are the same.
+func resolveFingerprint(req *ledgerv1.ResolveDifferenceRequest) []byte {
+	return idem.Fingerprint(fingerprintVersion, req.GetDifferenceId(), req.GetReason())
+}
+
 func (s *Service) resolveDifference(ctx context.Context, tx pgx.Tx, req *ledgerv1.ResolveDifferenceRequest, by string, now time.Time) error {
 	changed, err := s.q.ResolveDifference(ctx, tx, &now, by, req.GetReason(), req.GetDifferenceId())
 	if err != nil {
@@ -183,7 +99,7 @@ func (s *Service) resolveDifference(ctx context.Context, tx pgx.Tx, req *ledgerv
 		return jobs.ResolveAlert(ctx, tx, alertDifference, req.GetDifferenceId())
 	}
 	if _, err := s.q.GetDifference(ctx, tx, req.GetDifferenceId()); errors.Is(err, pgx.ErrNoRows) {
-		return problem.New(connect.CodeNotFound, "DIFFERENCE_NOT_FOUND", "no difference has this id")
+		return problem.New(connect.CodeNotFound, problem.ReasonOf(ledgerv1.Reason_REASON_DIFFERENCE_NOT_FOUND), "no difference has this id")
 	}
 	return nil
 }

@@ -1,14 +1,16 @@
-package ledgersvc
+package reconcile
 
 import (
+	"maps"
 	"slices"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
-// differFee judges Stripe's fee of a balance transaction.
-func (x *subject) differFee() *difference {
-	s := x.said()
+// classifyFee classifies Stripe's fee of a balance transaction.
+func (x *item) classifyFee() *difference {
+	s := x.totals()
 	switch {
 	case len(x.entries) == 0 && len(x.copies) > 0:
 		return x.removed(s)
@@ -28,9 +30,9 @@ func (x *subject) differFee() *difference {
 	return wrong(s.stripe, s.ledger, "Stripe took another fee than was posted: the ledger was posted or changed by hand. Correct it by an entry of its own.")
 }
 
-// differTransfer judges payouts, transfers and their reversals.
-func (x *subject) differTransfer() *difference {
-	s := x.said()
+// classifyTransfer classifies payouts, transfers and their reversals.
+func (x *item) classifyTransfer() *difference {
+	s := x.totals()
 	switch {
 	case len(x.entries) == 0 && len(x.copies) > 0:
 		return x.removed(s)
@@ -48,16 +50,16 @@ func (x *subject) differTransfer() *difference {
 	return wrong(s.stripe, s.ledger, "Stripe moved another amount than was posted, or only one of a payment and its return is in the ledger: look at both, and at the dead letters of webhooksvc.")
 }
 
-// differInternal judges entries that neither orders nor Stripe have a side of.
-func (x *subject) differInternal() *difference {
-	s := x.said()
+// classifyInternal classifies entries that neither orders nor Stripe need to know.
+func (x *item) classifyInternal() *difference {
+	s := x.totals()
 	for _, e := range x.entries {
-		if e.known() {
+		if known(e) {
 			continue
 		}
 		d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_EXTRA, found: s.ledger.amount(nil)}
-		if d.found == nil && len(e.postings) > 0 {
-			d.found = sums{e.postings[0].asset: e.postings[0].amount}.amount(nil)
+		if d.found == nil && len(e.Postings) > 0 {
+			d.found = sums{e.Postings[0].Asset: e.Postings[0].Amount}.amount(nil)
 		}
 		d.cause = "No fact of ours asks for this entry: it was posted by hand or by another program. Find out who did, and reverse it by an entry of its own unless it is right."
 		if x.orderKnown {
@@ -72,11 +74,11 @@ func (x *subject) differInternal() *difference {
 }
 
 // removed is for an entry of which only our copy is left.
-func (x *subject) removed(s said) *difference {
+func (x *item) removed(s totals) *difference {
 	expected := s.copies.amount(nil)
 	for _, c := range x.copies {
-		if expected == nil && len(c.postings) > 0 {
-			expected = sums{c.postings[0].asset: c.postings[0].amount}.amount(nil)
+		if expected == nil && len(c.Postings) > 0 {
+			expected = sums{c.Postings[0].Asset: c.Postings[0].Amount}.amount(nil)
 		}
 	}
 	return &difference{
@@ -85,33 +87,33 @@ func (x *subject) removed(s said) *difference {
 	}
 }
 
-// differCopy compares our copies with the ledger, entry by entry.
-func (x *subject) differCopy() *difference {
+// classifyCopy compares our copies with the ledger, entry by entry.
+func (x *item) classifyCopy() *difference {
 	for _, e := range x.entries {
-		c, kept := x.copies[e.reference]
+		c, kept := x.copies[e.Reference]
 		d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS}
-		if len(e.postings) > 0 {
-			d.expected = sums{e.postings[0].asset: e.postings[0].amount}.amount(nil)
+		if len(e.Postings) > 0 {
+			d.expected = sums{e.Postings[0].Asset: e.Postings[0].Amount}.amount(nil)
 		}
 		switch {
 		case !kept:
-			d.cause = "The ledger has " + e.reference + ", but ledgersvc has no copy: it died before it could keep one, and nobody repeated the call. Statements lack it; repeat the call, or copy it from the ledger."
+			d.cause = "The ledger has " + e.Reference + ", but ledgersvc has no copy: it died before it could keep one, and nobody repeated the call. Statements lack it; repeat the call, or copy it from the ledger."
 			return d
-		case !c.sameAs(e):
-			if len(c.postings) > 0 {
-				d.found = sums{c.postings[0].asset: c.postings[0].amount}.amount(nil)
+		case !same(c, e):
+			if len(c.Postings) > 0 {
+				d.found = sums{c.Postings[0].Asset: c.Postings[0].Amount}.amount(nil)
 			}
-			d.cause = "Our copy of " + e.reference + " is not what the ledger has: one of the two databases was changed by hand. The ledger decides unless order and Stripe say otherwise."
+			d.cause = "Our copy of " + e.Reference + " is not what the ledger has: one of the two databases was changed by hand. The ledger decides unless order and Stripe say otherwise."
 			return d
 		}
 	}
-	for _, reference := range sortedKeys(x.copies) {
-		if slices.ContainsFunc(x.entries, func(e entry) bool { return e.reference == reference }) {
+	for _, reference := range slices.Sorted(maps.Keys(x.copies)) {
+		if slices.ContainsFunc(x.entries, func(e journal.Entry) bool { return e.Reference == reference }) {
 			continue
 		}
 		only := *x
-		only.copies = map[string]entry{reference: x.copies[reference]}
-		return only.removed(only.said())
+		only.copies = map[string]journal.Entry{reference: x.copies[reference]}
+		return only.removed(only.totals())
 	}
 	return nil
 }

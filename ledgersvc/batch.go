@@ -6,33 +6,34 @@ import (
 	"time"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
-// burstLanes is how many requests of one burst are under way at once: while the ledger commits one, the next waits at
-// its locks, and one that hangs does not stop the others.
-const burstLanes = 2
+// batchWorkers is how many requests of entries that meet are in progress at once: while the ledger commits one, the next
+// waits at its locks, and one that hangs does not stop the others.
+const batchWorkers = 2
 
-// bursts gathers entries that meet in one account, such as the sales of an organiser whose sale has begun, into atomic
+// batches gathers entries that meet in one account, such as the sales of an organiser whose sale has begun, into atomic
 // bulks.
 //
-// Such entries wait for each other's row locks at the ledger anyway. So only a few requests of theirs are under way at
+// Such entries wait for each other's row locks at the ledger anyway. So only a few requests of theirs are in progress at
 // once, and what arrives meanwhile goes together in the next one, which takes the locks once. Nobody waits for a
 // timer, and an entry that meets nobody is posted by itself, at once.
 //
 // A bulk is worth something only if all of it went well; after any other answer each of its entries is posted by
 // itself, with the key that it had in the bulk. So one bad entry cannot fail its neighbours, and an unknown outcome is found out
 // for each.
-type bursts struct {
+type batches struct {
 	ledger *ledger
 	most   int // entries in one bulk; below 2 every entry is posted by itself
 
 	mu   sync.Mutex
-	open map[string]*burst // by the account where its entries meet
+	open map[string]*meeting // by the account where its entries meet
 }
 
-// burst is the entries that meet in one account.
-type burst struct {
-	lanes   int // requests under way
+// meeting is the entries that meet in one account.
+type meeting struct {
+	workers int // requests in progress
 	waiting []*gathered
 }
 
@@ -40,13 +41,13 @@ type burst struct {
 type gathered struct {
 	plan   plan
 	done   chan struct{} // closed when the request has ended
-	entry  entry         // set then
+	entry  journal.Entry // set then
 	posted bool          // set then; false: it must be posted by itself
-	alone  bool          // set then: nobody went with it, the lane is the caller's
+	alone  bool          // set then: nobody went with it, and its caller is the worker
 }
 
-func newBursts(l *ledger, most int) *bursts {
-	return &bursts{ledger: l, most: most, open: make(map[string]*burst)}
+func newBatches(l *ledger, most int) *batches {
+	return &batches{ledger: l, most: most, open: make(map[string]*meeting)}
 }
 
 // meetingPoint is the account in which an entry meets most others: for a sale its first tax, which all organisers of a
@@ -69,7 +70,7 @@ func meetingPoint(p plan) (address string, meets bool) {
 }
 
 // post posts p, by itself or with others. Errors are those of ledger.post.
-func (b *bursts) post(ctx context.Context, p plan) (entry, error) {
+func (b *batches) post(ctx context.Context, p plan) (journal.Entry, error) {
 	address, meets := meetingPoint(p)
 	if b.most < 2 || !meets {
 		return b.ledger.post(ctx, p)
@@ -79,7 +80,7 @@ func (b *bursts) post(ctx context.Context, p plan) (entry, error) {
 		case <-g.done:
 		case <-ctx.Done():
 			go b.abandon(address, g)
-			return entry{}, &awayError{call: "post with others", err: ctx.Err()}
+			return journal.Entry{}, &awayError{call: "post with others", err: ctx.Err()}
 		}
 		switch {
 		case g.posted:
@@ -92,41 +93,41 @@ func (b *bursts) post(ctx context.Context, p plan) (entry, error) {
 	return b.ledger.post(ctx, p)
 }
 
-// abandon gives back the lane that an entry is given after its caller has gone.
-func (b *bursts) abandon(address string, g *gathered) {
+// abandon frees the worker that an entry is given after its caller has gone.
+func (b *batches) abandon(address string, g *gathered) {
 	<-g.done
 	if g.alone {
 		b.leave(address)
 	}
 }
 
-// enter takes a lane for the caller, or puts p among those who wait for one; nil means that the lane is taken.
-func (b *bursts) enter(address string, p plan) *gathered {
+// enter makes the caller a worker, or puts p among those who wait for one; nil means that the caller is a worker.
+func (b *batches) enter(address string, p plan) *gathered {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	meeting := b.open[address]
-	if meeting == nil {
-		meeting = new(burst)
-		b.open[address] = meeting
+	m := b.open[address]
+	if m == nil {
+		m = new(meeting)
+		b.open[address] = m
 	}
-	if meeting.lanes < burstLanes {
-		meeting.lanes++
+	if m.workers < batchWorkers {
+		m.workers++
 		return nil
 	}
 	g := &gathered{plan: p, done: make(chan struct{})}
-	meeting.waiting = append(meeting.waiting, g)
+	m.waiting = append(m.waiting, g)
 	return g
 }
 
-// leave gives a lane to those who wait for it: to one of them, or to a bulk of several.
-func (b *bursts) leave(address string) {
+// leave hands a worker to those who wait for it: to one of them, or to a bulk of several.
+func (b *batches) leave(address string) {
 	b.mu.Lock()
-	meeting := b.open[address]
-	batch := meeting.waiting[:min(len(meeting.waiting), b.most)]
-	meeting.waiting = meeting.waiting[len(batch):]
+	m := b.open[address]
+	batch := m.waiting[:min(len(m.waiting), b.most)]
+	m.waiting = m.waiting[len(batch):]
 	if len(batch) == 0 {
-		meeting.lanes--
-		if meeting.lanes == 0 {
+		m.workers--
+		if m.workers == 0 {
 			delete(b.open, address)
 		}
 	}
@@ -141,8 +142,8 @@ func (b *bursts) leave(address string) {
 	}
 }
 
-// together posts a bulk on a lane of its own.
-func (b *bursts) together(address string, batch []*gathered) {
+// together posts a bulk as a worker of its own.
+func (b *batches) together(address string, batch []*gathered) {
 	defer b.leave(address)
 	// Callers may hang up; their entries go on with those of the others.
 	ctx, cancel := context.WithTimeout(context.Background(), b.patience())
@@ -156,7 +157,7 @@ func (b *bursts) together(address string, batch []*gathered) {
 	entries, err := b.ledger.postAll(ctx, plans)
 	for _, g := range batch {
 		if err == nil {
-			// A reference that two of them mean differently is judged by each for itself.
+			// A reference that two of them mean differently is checked by each for itself.
 			g.entry, g.posted = entries[g.plan.reference], true
 		}
 		close(g.done)
@@ -164,4 +165,4 @@ func (b *bursts) together(address string, batch []*gathered) {
 }
 
 // patience bounds a bulk: its wait for a place in flight and its request.
-func (b *bursts) patience() time.Duration { return 2 * b.ledger.config.AttemptTimeout }
+func (b *batches) patience() time.Duration { return 2 * b.ledger.config.AttemptTimeout }

@@ -1,4 +1,4 @@
-package ledgersvc
+package reconcile
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"github.com/dayof/dayof/internal/money"
 )
 
-// verdict is what comes of looking at a subject: nothing, a difference, or one that is excused as work in flight.
-type verdict struct {
+// outcome is what comes of classifying an item: nothing, a difference, or one that is excused as work in progress.
+type outcome struct {
 	difference *difference
 	inFlight   string // why; empty when it is not
 }
@@ -30,20 +30,21 @@ var excusable = []ledgerv1.DifferenceKind{
 	ledgerv1.DifferenceKind_DIFFERENCE_KIND_STRIPE_TRANSACTION_UNKNOWN,
 }
 
-// judge decides. At most one difference is told of a subject: the one nearest to the cause.
-func (x *subject) judge() verdict {
-	d := x.differ()
+// classify says whether the sources agree on an item. At most one difference is reported of it: the one nearest to the
+// cause.
+func (x *item) classify() outcome {
+	d := x.findDifference()
 	if d == nil {
-		return verdict{}
+		return outcome{}
 	}
 	if reason := x.waiting(); reason != "" && slices.Contains(excusable, d.kind) {
-		return verdict{inFlight: reason}
+		return outcome{inFlight: reason}
 	}
-	return verdict{difference: d}
+	return outcome{difference: d}
 }
 
 // waiting says what is under way; empty when nothing is.
-func (x *subject) waiting() string {
+func (x *item) waiting() string {
 	for _, line := range slices.Concat(x.lines, x.parents) {
 		if line.GetInProgress() {
 			return "the order is being fulfilled"
@@ -56,31 +57,31 @@ func (x *subject) waiting() string {
 	return x.stripe.waiting
 }
 
-func (x *subject) differ() *difference {
+func (x *item) findDifference() *difference {
 	var d *difference
 	switch x.kind {
 	case "capture", "refund", "dispute-w", "dispute-r":
-		d = x.differOrder()
+		d = x.classifyOrder()
 	case "dispute-lost":
-		d = x.differLoss()
+		d = x.classifyLoss()
 	case "refund-request":
-		return x.differRequest()
+		return x.classifyRequest()
 	case "fee":
-		d = x.differFee()
+		d = x.classifyFee()
 	case "payout", "transfer", "transfer-rev":
-		d = x.differTransfer()
+		d = x.classifyTransfer()
 	case "charge", "txn":
-		return x.differUnknown()
+		return x.classifyUnknown()
 	default:
-		d = x.differInternal()
+		d = x.classifyInternal()
 	}
 	if d == nil {
-		d = x.differCopy()
+		d = x.classifyCopy()
 	}
 	return d
 }
 
-// wrong compares two sides that both have something.
+// wrong compares two sources that both have something.
 func wrong(expected, found sums, cause string) *difference {
 	if expected.equal(found) {
 		return nil
@@ -95,8 +96,8 @@ func wrong(expected, found sums, cause string) *difference {
 	return d
 }
 
-// wrongCause tells from which sides agree where the mistake probably is.
-func (x *subject) wrongCause(s said) string {
+// wrongCause says from which sources agree where the mistake probably is.
+func (x *item) wrongCause(s totals) string {
 	switch {
 	case x.direct():
 		return "Ledger and order say different things. Compare both with the charge at Stripe and correct the one that is wrong by an entry of its own."
@@ -107,15 +108,15 @@ func (x *subject) wrongCause(s said) string {
 	case s.booked.equal(s.stripe) || s.ledger.equal(s.stripe):
 		return "Ledger and Stripe agree, so the order is wrong: a webhook was lost or an old database was restored. Fetch the payment from Stripe again (backfill), then look at the order."
 	case s.order.equal(s.booked):
-		return "Order and ledger agree, so Stripe has other money than we were told: look at the payment at Stripe, and book what is missing."
+		return "Order and ledger agree, so Stripe has other money than was reported to us: look at the payment at Stripe, and book what is missing."
 	}
-	return "No two sides agree: look at the payment at Stripe first, then correct order and ledger."
+	return "No two sources agree: look at the payment at Stripe first, then correct order and ledger."
 }
 
-// direct says that the money lies in a connected account, where Stripe's side is not compared.
-func (x *subject) direct() bool {
+// direct says that the money lies in a connected account, where Stripe is not compared.
+func (x *item) direct() bool {
 	for _, e := range x.entries {
-		if e.facts.stripeAccount != "" && e.facts.paymentIntentID != "" {
+		if e.Facts.StripeAccount != "" && e.Facts.PaymentIntentID != "" {
 			return true
 		}
 	}
@@ -127,16 +128,16 @@ func (x *subject) direct() bool {
 	return false
 }
 
-// differOrder judges money of an order: captures, refunds, and funds of disputes.
-func (x *subject) differOrder() *difference {
-	s := x.said()
+// classifyOrder classifies money of an order: captures, refunds, and funds of disputes.
+func (x *item) classifyOrder() *difference {
+	s := x.totals()
 	switch {
 	case len(x.entries) == 0 && len(x.lines) == 0:
-		return x.differNobody(s)
+		return x.classifyUnknownHere(s)
 	case len(x.entries) == 0:
-		return x.differUnbooked(s)
+		return x.classifyUnbooked(s)
 	case len(x.lines) == 0:
-		return x.differOrderless(s)
+		return x.classifyOrderless(s)
 	}
 	if d := wrong(s.order, s.booked, x.wrongCause(s)); d != nil {
 		if undone := x.missingReversal(); undone != nil {
@@ -148,16 +149,16 @@ func (x *subject) differOrder() *difference {
 		return nil
 	}
 	if len(x.stripe.moves) == 0 && !s.ledger.equal(s.stripe) {
-		return x.differNotAtStripe(s)
+		return x.classifyMissingAtStripe(s)
 	}
 	return wrong(s.stripe, s.ledger, x.wrongCause(s))
 }
 
-// differNobody is for a subject that neither orders nor the ledger know.
-func (x *subject) differNobody(s said) *difference {
+// classifyNobody is for a subject that neither orders nor the ledger know.
+func (x *item) classifyUnknownHere(s totals) *difference {
 	switch {
 	case len(x.stripe.moves) > 0 && !s.stripe.equal(sums{}):
-		return x.differUnknown()
+		return x.classifyUnknown()
 	case len(x.copies) > 0:
 		return &difference{
 			kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, expected: s.copies.amount(nil),
@@ -167,8 +168,8 @@ func (x *subject) differNobody(s said) *difference {
 	return nil
 }
 
-// differUnbooked is for what an order knows and the ledger does not.
-func (x *subject) differUnbooked(s said) *difference {
+// classifyUnbooked is for what an order knows and the ledger does not.
+func (x *item) classifyUnbooked(s totals) *difference {
 	if s.order.equal(sums{}) && len(x.copies) == 0 {
 		return nil // a refund that came to nothing
 	}
@@ -199,7 +200,7 @@ func (x *subject) differUnbooked(s said) *difference {
 	return d
 }
 
-func (x *subject) mismatch() string {
+func (x *item) mismatch() string {
 	for _, line := range x.lines {
 		if line.GetMismatch() != "" {
 			return line.GetMismatch()
@@ -208,8 +209,8 @@ func (x *subject) mismatch() string {
 	return ""
 }
 
-// differOrderless is for what the ledger has and no order knows.
-func (x *subject) differOrderless(s said) *difference {
+// classifyOrderless is for what the ledger has and no order knows.
+func (x *item) classifyOrderless(s totals) *difference {
 	found := s.booked.amount(nil)
 	if found == nil {
 		found = s.ledger.amount(nil)
@@ -230,8 +231,8 @@ func (x *subject) differOrderless(s said) *difference {
 }
 
 // missingReversal is for a refund that came back, whose own entry is there and whose reversal is not.
-func (x *subject) missingReversal() *difference {
-	if x.kind != "refund" || len(x.entries) != 1 || len(x.lines) == 0 || x.entries[0].reference != x.name {
+func (x *item) missingReversal() *difference {
+	if x.kind != "refund" || len(x.entries) != 1 || len(x.lines) == 0 || x.entries[0].Reference != x.subject {
 		return nil
 	}
 	switch x.lines[0].GetRefundState() {
@@ -249,8 +250,8 @@ func (x *subject) missingReversal() *difference {
 	}
 }
 
-// differNotAtStripe is for what order and ledger agree on and Stripe does not know.
-func (x *subject) differNotAtStripe(s said) *difference {
+// classifyNotAtStripe is for what order and ledger agree on and Stripe does not know.
+func (x *item) classifyMissingAtStripe(s totals) *difference {
 	d := &difference{kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_STRIPE_TRANSACTION_MISSING, expected: s.ledger.amount(nil)}
 	d.cause = "Order and ledger have money that Stripe does not know: a forged or foreign event was believed, or the key is of another account or mode of Stripe."
 	if x.kind == "refund" {
@@ -260,9 +261,9 @@ func (x *subject) differNotAtStripe(s said) *difference {
 	return d
 }
 
-// differUnknown is for money that Stripe moved and nobody here knows.
-func (x *subject) differUnknown() *difference {
-	s := x.said()
+// classifyUnknown is for money that Stripe moved and nobody here knows.
+func (x *item) classifyUnknown() *difference {
+	s := x.totals()
 	if len(x.stripe.moves) == 0 || s.stripe.equal(sums{}) {
 		return nil
 	}
@@ -280,20 +281,20 @@ func (x *subject) differUnknown() *difference {
 	return d
 }
 
-// differRequest is for a refund that was decided and that Stripe has not made.
-func (x *subject) differRequest() *difference {
+// classifyRequest is for a refund that was decided and that Stripe has not made.
+func (x *item) classifyRequest() *difference {
 	if len(x.lines) == 0 {
 		return nil
 	}
 	return &difference{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_REFUND_MISSING_AT_STRIPE, expected: x.said().order.amount(nil),
-		cause: "The refund was decided but Stripe was never told, or refused: its job fails or is dead. Look at the dead letters of checkoutsvc for send_refund and settle_receipt, and retry.",
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_REFUND_MISSING_AT_STRIPE, expected: x.totals().order.amount(nil),
+		cause: "The refund was decided but Stripe never got it, or refused it: its job fails or is dead. Look at the dead letters of checkoutsvc for send_refund and settle_receipt, and retry.",
 	}
 }
 
-// differLoss judges a lost dispute, which moves nothing at Stripe.
-func (x *subject) differLoss() *difference {
-	s := x.said()
+// classifyLoss classifies a lost dispute, which moves nothing at Stripe.
+func (x *item) classifyLoss() *difference {
+	s := x.totals()
 	switch {
 	case len(x.lines) > 0 && len(x.entries) == 0:
 		return &difference{
@@ -301,9 +302,9 @@ func (x *subject) differLoss() *difference {
 			cause: "A dispute was lost but nobody bears it in the ledger: its job fails or is dead. Look at the dead letters of checkoutsvc for post_dispute_loss and retry.",
 		}
 	case len(x.lines) == 0 && len(x.entries) > 0:
-		return x.differOrderless(s)
+		return x.classifyOrderless(s)
 	case len(x.lines) == 0:
-		return x.differInternal()
+		return x.classifyInternal()
 	}
 	return wrong(s.order, s.booked, x.wrongCause(s))
 }

@@ -1,14 +1,18 @@
-package ledgersvc
+package reconcile
 
 import (
+	"cmp"
+	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
-// ReconcileConfig says how the books are compared and who hears of it.
-type ReconcileConfig struct {
+// Config says how the books are compared and who gets the report.
+type Config struct {
 	// StripeURL and StripeKey reach Stripe's API; without a key nothing is compared.
 	StripeURL string
 	StripeKey config.Secret
@@ -17,11 +21,11 @@ type ReconcileConfig struct {
 	// Interval is how often the books are compared over what happened since the last time; 0 compares on demand and daily
 	// only.
 	Interval time.Duration
-	// Settle is how old things are before the continuous and the daily reconciliation look at them: until then they may
-	// be in flight.
+	// Settle is how old things are before the continuous and the daily reconciliation compare them: until then they may
+	// be in progress.
 	Settle time.Duration
-	// SecondLook is how long after a suspicion about something younger than Settle it is looked at again.
-	SecondLook time.Duration
+	// RecheckDelay is how long after an item younger than Settle did not match it is fetched again.
+	RecheckDelay time.Duration
 	// ReportTo are the addresses that get the daily report; none sends none.
 	ReportTo []string
 	// SMTPAddress is the host and port of the mail server; empty sends no mail.
@@ -35,17 +39,18 @@ type ReconcileConfig struct {
 	ConsoleURL string
 }
 
-func loadReconcileConfig(l *config.Loader) ReconcileConfig {
-	c := ReconcileConfig{
+// LoadConfig reads the settings of the reconciliation. Problems are reported by the loader.
+func LoadConfig(l *config.Loader) Config {
+	c := Config{
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account; without it the books are not compared with Stripe's"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		Interval: l.Duration("DAYOF_LEDGER_RECONCILE_INTERVAL", 5*time.Minute,
 			"how often orders, ledger and Stripe are compared over what happened since the last time; 0s compares on demand and daily only"),
 		Settle: l.Duration("DAYOF_LEDGER_RECONCILE_SETTLE", 15*time.Minute,
-			"how old things are before they are compared without being asked for: until then they may be in flight"),
-		SecondLook: l.Duration("DAYOF_LEDGER_RECONCILE_SECOND_LOOK", 5*time.Second,
-			"how long after a suspicion about something younger than that it is looked at again"),
+			"how old things are before they are compared without being asked for: until then they may be in progress"),
+		RecheckDelay: l.Duration("DAYOF_LEDGER_RECONCILE_RECHECK_DELAY", 5*time.Second,
+			"how long after something younger than that did not match it is fetched again"),
 		SMTPAddress:  l.String("DAYOF_SMTP_ADDRESS", "", "host:port of the mail server; empty sends no mail"),
 		SMTPUser:     l.String("DAYOF_SMTP_USER", "", "user at the mail server; empty logs in as nobody"),
 		SMTPPassword: l.Secret("DAYOF_SMTP_PASSWORD", "password at the mail server"),
@@ -61,22 +66,35 @@ func loadReconcileConfig(l *config.Loader) ReconcileConfig {
 	return c
 }
 
-// withDefaults fills in what is absent. An interval of 0 is a choice.
-func (c ReconcileConfig) withDefaults(d ReconcileConfig) ReconcileConfig {
-	if c.StripeURL == "" {
-		c.StripeURL = d.StripeURL
-	}
+// withDefaults fills in what is absent, so that a Config written by hand names only what matters to it. An interval of 0
+// is a choice. The error says which setting cannot be meant.
+func (c Config) withDefaults() (Config, error) {
+	d := LoadConfig(config.New(func(string) string { return "" }))
+	c.StripeURL = cmp.Or(c.StripeURL, d.StripeURL)
+	c.MailFrom = cmp.Or(c.MailFrom, d.MailFrom)
 	if c.StripeTimeout <= 0 {
 		c.StripeTimeout = d.StripeTimeout
 	}
 	if c.Settle <= 0 {
 		c.Settle = d.Settle
 	}
-	if c.SecondLook <= 0 {
-		c.SecondLook = d.SecondLook
+	if c.RecheckDelay <= 0 {
+		c.RecheckDelay = d.RecheckDelay
 	}
-	if c.MailFrom == "" {
-		c.MailFrom = d.MailFrom
+	if c.SMTPAddress != "" {
+		if _, _, err := mailServer(c.SMTPAddress); err != nil {
+			return c, fmt.Errorf("DAYOF_SMTP_ADDRESS: %w", err)
+		}
 	}
-	return c
+	return c, nil
+}
+
+// mailServer reads the host and the port of a mail server.
+func mailServer(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err = strconv.Atoi(text)
+	return host, port, err
 }

@@ -1,4 +1,4 @@
-package ledgersvc
+package reconcile
 
 import (
 	"bytes"
@@ -6,8 +6,6 @@ import (
 	_ "embed" // the report's template
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -54,10 +52,11 @@ type report struct {
 
 type reportLine struct{ Kind, Subject, Expected, Found, Cause string }
 
-// sendReport mails the report of a daily run: what was compared, and all differences that are open now, as a file. Twice:
-// the same mail once more, with the same message id.
+// sendReport mails the report of a daily run: what was compared, and all differences that are open now, as a file.
+//
+// Idempotent: running it twice sends the same mail again, with the same message id.
 func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]) error {
-	if s.config.Reconcile.SMTPAddress == "" || len(s.config.Reconcile.ReportTo) == 0 {
+	if s.config.SMTPAddress == "" || len(s.config.ReportTo) == 0 {
 		return nil
 	}
 	run, err := s.q.GetRun(ctx, s.pool, job.Args.RunID)
@@ -72,7 +71,7 @@ func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]
 	if err != nil {
 		return err
 	}
-	if err := s.mail.Do(ctx, func(ctx context.Context) error { return s.deliver(ctx, message) }); err != nil {
+	if err := s.mailBreaker.Do(ctx, func(ctx context.Context) error { return s.deliver(ctx, message) }); err != nil {
 		return fmt.Errorf("send report: %w", err)
 	}
 	return nil
@@ -81,7 +80,7 @@ func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]
 func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.ReconcileDifference, more bool) (*mail.Msg, error) {
 	r := report{
 		Day: run.FromTime.UTC().Format(time.DateOnly), RunID: run.ID, State: enumWord(ledgerv1.RunState(run.State).String(), "RUN_STATE_"),
-		Error: run.Error, Run: run, Open: len(open), MoreThanOpen: more, ConsoleURL: s.config.Reconcile.ConsoleURL,
+		Error: run.Error, Run: run, Open: len(open), MoreThanOpen: more, ConsoleURL: s.config.ConsoleURL,
 	}
 	for _, d := range open[:min(len(open), reportLines)] {
 		r.Lines = append(r.Lines, reportLine{
@@ -99,7 +98,7 @@ func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.Recon
 		return nil, err
 	}
 	m := mail.NewMsg()
-	if err := errors.Join(m.From(s.config.Reconcile.MailFrom), m.To(s.config.Reconcile.ReportTo...)); err != nil {
+	if err := errors.Join(m.From(s.config.MailFrom), m.To(s.config.ReportTo...)); err != nil {
 		return nil, fmt.Errorf("address report: %w", err)
 	}
 	subject := "Books of " + r.Day + ": all agree"
@@ -126,12 +125,8 @@ func orNothing(text string) string {
 }
 
 func (s *Service) deliver(ctx context.Context, message *mail.Msg) error {
-	c := s.config.Reconcile
-	host, portText, err := net.SplitHostPort(c.SMTPAddress)
-	if err != nil {
-		return fmt.Errorf("read DAYOF_SMTP_ADDRESS: %w", err)
-	}
-	port, err := strconv.Atoi(portText)
+	c := s.config
+	host, port, err := mailServer(c.SMTPAddress)
 	if err != nil {
 		return fmt.Errorf("read DAYOF_SMTP_ADDRESS: %w", err)
 	}

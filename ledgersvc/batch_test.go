@@ -40,7 +40,7 @@ func (w *world) sellAtOnce(first, count int) []ledgerv1.EntryKind {
 }
 
 // Sales of one organiser that come faster than the ledger go together, whatever happens to a bulk.
-func TestBurst(t *testing.T) {
+func TestBatch(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fault.Fault{
 		"all goes well":         {Mode: fault.Slow, LatencyMS: 20, Match: "POST "},
@@ -70,8 +70,8 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// Sales and Stripe's fees of the same payments share rails, and both go together.
-func TestBurstOfSalesAndFees(t *testing.T) {
+// Sales and Stripe's fees of the same payments share clearing accounts, and both go together.
+func TestBatchOfSalesAndFees(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 20, Match: "POST "})
@@ -102,8 +102,8 @@ func TestBurstOfSalesAndFees(t *testing.T) {
 	}
 }
 
-// One sale of a burst cannot be posted: its neighbours are, and it is told which entry won.
-func TestBurstWithOneBadSale(t *testing.T) {
+// One sale of a batch cannot be posted: its neighbours are, and its caller gets the entry that won.
+func TestBatchWithOneBadSale(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)
 	w, elsewhere := newWorldOn(t, b, ledgersvc.Config{}), newWorldOn(t, b, ledgersvc.Config{})

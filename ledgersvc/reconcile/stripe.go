@@ -1,4 +1,4 @@
-package ledgersvc
+package reconcile
 
 import (
 	"context"
@@ -12,19 +12,20 @@ import (
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
 // stripePage is the size of a page of Stripe's lists; it is their largest.
 const stripePage = 100
 
-// stripeBooks is Stripe as the reconciliation reads it: without global state, behind a breaker. It never writes.
-type stripeBooks struct {
+// stripeReader is Stripe as the reconciliation reads it: without global state, behind a breaker. It never writes.
+type stripeReader struct {
 	client  *client.API
 	breaker *breaker.Breaker
 }
 
-// newStripeBooks returns nil when there is no key: then there is nothing to compare with.
-func newStripeBooks(c ReconcileConfig, b *breaker.Breaker) *stripeBooks {
+// newStripeReader returns nil when there is no key: then there is nothing to compare with.
+func newStripeReader(c Config, b *breaker.Breaker) *stripeReader {
 	if c.StripeKey.Reveal() == "" {
 		return nil
 	}
@@ -40,31 +41,18 @@ func newStripeBooks(c ReconcileConfig, b *breaker.Breaker) *stripeBooks {
 			EnableTelemetry:   new(false),
 		}
 	}
-	return &stripeBooks{breaker: b, client: client.New(c.StripeKey.Reveal(), &stripe.Backends{
+	return &stripeReader{breaker: b, client: client.New(c.StripeKey.Reveal(), &stripe.Backends{
 		API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
 		Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
 		Uploads: stripe.GetBackendWithConfig(stripe.UploadsBackend, backend()),
 	})}
 }
 
-// stripeMove is a change of a balance at Stripe, or the part of one that a subject is compared by.
-type stripeMove struct {
-	subject string // complete, or a prefix that the charge's intent completes
-	charge  string // empty when the subject is complete
-	txn     string
-	kind    stripe.BalanceTransactionType
-	source  string
-	account string
-	asset   string
-	amount  int64 // signed: negative left the balance
-	time    time.Time
-}
-
 // movesOf says what a balance transaction is compared by. Money of direct charges and the platform's fees of them are
-// left out; see doc.go, "reconciliation".
+// left out; see service.go.
 func movesOf(t *stripe.BalanceTransaction, account string) []stripeMove {
 	m := stripeMove{
-		txn: t.ID, kind: t.Type, account: account, asset: money.Money{Currency: strings.ToUpper(string(t.Currency))}.FormanceAsset(),
+		txn: t.ID, kind: string(t.Type), account: account, asset: money.Money{Currency: strings.ToUpper(string(t.Currency))}.FormanceAsset(),
 		amount: t.Amount, time: time.Unix(t.Created, 0).UTC(),
 	}
 	if t.Source != nil {
@@ -84,9 +72,9 @@ func movesOf(t *stripe.BalanceTransaction, account string) []stripeMove {
 	case prefix == "re" || prefix == "pyr":
 		m.subject = "refund:" + m.source
 	case prefix == "du" || prefix == "dp":
-		m.subject, fee.amount = withdrawalPrefix+t.ID, 0
+		m.subject, fee.amount = journal.WithdrawalPrefix+t.ID, 0
 		if t.Amount > 0 {
-			m.subject = reinstatementPrefix + t.ID
+			m.subject = journal.ReinstatementPrefix + t.ID
 		}
 		m.amount = t.Amount - t.Fee
 	case prefix == "po":
@@ -109,7 +97,7 @@ func movesOf(t *stripe.BalanceTransaction, account string) []stripeMove {
 
 // list gives f every balance transaction of an account in a span of time, the newest first, a page in memory at a time.
 // An empty kind means all.
-func (b *stripeBooks) list(ctx context.Context, account, kind string, from, until time.Time, f func(*stripe.BalanceTransaction) error) error {
+func (b *stripeReader) list(ctx context.Context, account, kind string, from, until time.Time, f func(*stripe.BalanceTransaction) error) error {
 	params := &stripe.BalanceTransactionListParams{CreatedRange: &stripe.RangeQueryParams{
 		GreaterThanOrEqual: from.Unix(), LesserThan: until.Add(time.Second - time.Nanosecond).Unix(),
 	}}
@@ -119,7 +107,7 @@ func (b *stripeBooks) list(ctx context.Context, account, kind string, from, unti
 	return b.each(ctx, account, params, f)
 }
 
-func (b *stripeBooks) each(ctx context.Context, account string, params *stripe.BalanceTransactionListParams, f func(*stripe.BalanceTransaction) error) error {
+func (b *stripeReader) each(ctx context.Context, account string, params *stripe.BalanceTransactionListParams, f func(*stripe.BalanceTransaction) error) error {
 	params.Context = ctx
 	params.Limit = stripe.Int64(stripePage)
 	if account != "" {
@@ -136,14 +124,8 @@ func (b *stripeBooks) each(ctx context.Context, account string, params *stripe.B
 	})
 }
 
-// found is what Stripe says of one subject.
-type found struct {
-	moves   []stripeMove
-	waiting string // why money may be missing for a while; empty when nothing is under way
-}
-
 // add keeps what a balance transaction means for the subject.
-func (f *found) add(t *stripe.BalanceTransaction, account, subject string) {
+func (f *stripeMoves) add(t *stripe.BalanceTransaction, account, subject string) {
 	if t == nil || t.Currency == "" { // not expanded: Stripe has none
 		return
 	}
@@ -158,16 +140,16 @@ func (f *found) add(t *stripe.BalanceTransaction, account, subject string) {
 	}
 }
 
-// find looks up what Stripe says of a subject. Nothing found is no error.
-func (b *stripeBooks) find(ctx context.Context, account, subject string) (f found, err error) {
+// fetch returns what Stripe has of a subject. Nothing is no error.
+func (b *stripeReader) fetch(ctx context.Context, account, subject string) (f stripeMoves, err error) {
 	kind, id, _ := strings.Cut(subject, ":")
 	switch kind {
 	case "capture":
-		err = b.findCharges(ctx, account, subject, id, &f)
+		err = b.fetchCharges(ctx, account, subject, id, &f)
 	case "refund":
-		err = b.findRefund(ctx, account, subject, id, &f)
+		err = b.fetchRefund(ctx, account, subject, id, &f)
 	case "payout":
-		err = b.findPayout(ctx, account, subject, id, &f)
+		err = b.fetchPayout(ctx, account, subject, id, &f)
 	case "transfer", "transfer-rev":
 		err = b.bySource(ctx, account, id, func(t *stripe.BalanceTransaction) { f.add(t, account, subject) })
 	case "fee", "txn", "dispute-w", "dispute-r":
@@ -187,7 +169,7 @@ func (b *stripeBooks) find(ctx context.Context, account, subject string) (f foun
 	return f, err
 }
 
-func (b *stripeBooks) findCharges(ctx context.Context, account, subject, intentID string, f *found) error {
+func (b *stripeReader) fetchCharges(ctx context.Context, account, subject, intentID string, f *stripeMoves) error {
 	if !strings.HasPrefix(intentID, "pi_") {
 		return nil
 	}
@@ -199,7 +181,7 @@ func (b *stripeBooks) findCharges(ctx context.Context, account, subject, intentI
 		params.SetStripeAccount(account)
 	}
 	return b.call(ctx, func() error {
-		*f = found{}
+		*f = stripeMoves{}
 		list := b.client.Charges.List(params)
 		for list.Next() {
 			charge := list.Charge()
@@ -216,7 +198,7 @@ func (b *stripeBooks) findCharges(ctx context.Context, account, subject, intentI
 	})
 }
 
-func (b *stripeBooks) findRefund(ctx context.Context, account, subject, id string, f *found) error {
+func (b *stripeReader) fetchRefund(ctx context.Context, account, subject, id string, f *stripeMoves) error {
 	params := &stripe.RefundParams{}
 	params.Context = ctx
 	params.AddExpand("balance_transaction")
@@ -225,7 +207,7 @@ func (b *stripeBooks) findRefund(ctx context.Context, account, subject, id strin
 		params.SetStripeAccount(account)
 	}
 	return b.call(ctx, func() error {
-		*f = found{}
+		*f = stripeMoves{}
 		refund, err := b.client.Refunds.Get(id, params)
 		if err != nil {
 			return err
@@ -239,7 +221,7 @@ func (b *stripeBooks) findRefund(ctx context.Context, account, subject, id strin
 	})
 }
 
-func (b *stripeBooks) findPayout(ctx context.Context, account, subject, id string, f *found) error {
+func (b *stripeReader) fetchPayout(ctx context.Context, account, subject, id string, f *stripeMoves) error {
 	params := &stripe.PayoutParams{}
 	params.Context = ctx
 	params.AddExpand("balance_transaction")
@@ -270,7 +252,7 @@ func (b *stripeBooks) findPayout(ctx context.Context, account, subject, id strin
 	return b.bySource(ctx, account, id, add) // a canceled payout names its second transaction nowhere
 }
 
-func (b *stripeBooks) bySource(ctx context.Context, account, id string, f func(*stripe.BalanceTransaction)) error {
+func (b *stripeReader) bySource(ctx context.Context, account, id string, f func(*stripe.BalanceTransaction)) error {
 	return b.each(ctx, account, &stripe.BalanceTransactionListParams{Source: new(id)}, func(t *stripe.BalanceTransaction) error {
 		f(t)
 		return nil
@@ -278,7 +260,7 @@ func (b *stripeBooks) bySource(ctx context.Context, account, id string, f func(*
 }
 
 // transaction returns a balance transaction; nil when Stripe has none.
-func (b *stripeBooks) transaction(ctx context.Context, account, id string) (t *stripe.BalanceTransaction, err error) {
+func (b *stripeReader) transaction(ctx context.Context, account, id string) (t *stripe.BalanceTransaction, err error) {
 	params := &stripe.BalanceTransactionParams{}
 	params.Context = ctx
 	if account != "" {
@@ -295,7 +277,7 @@ func (b *stripeBooks) transaction(ctx context.Context, account, id string) (t *s
 }
 
 // charge returns a charge with its balance transaction; nil when Stripe has none.
-func (b *stripeBooks) charge(ctx context.Context, account, id string) (charge *stripe.Charge, err error) {
+func (b *stripeReader) charge(ctx context.Context, account, id string) (charge *stripe.Charge, err error) {
 	params := &stripe.ChargeParams{}
 	params.Context = ctx
 	params.AddExpand("balance_transaction")
@@ -312,11 +294,11 @@ func (b *stripeBooks) charge(ctx context.Context, account, id string) (charge *s
 	return charge, err
 }
 
-// errDisconnected says that a connected account has left, so that nobody can look into it any more.
-var errDisconnected = errors.New("stripe does not let us look into the account")
+// errDisconnected says that a connected account has left, so that nobody can read it any more.
+var errDisconnected = errors.New("stripe does not let us read the account")
 
 // call runs f behind the breaker. That Stripe knows no such object is an answer, and no error.
-func (b *stripeBooks) call(ctx context.Context, f func() error) error {
+func (b *stripeReader) call(ctx context.Context, f func() error) error {
 	return b.breaker.Do(ctx, func(context.Context) error {
 		err := f()
 		e, ok := errors.AsType[*stripe.Error](err)
@@ -330,7 +312,7 @@ func (b *stripeBooks) call(ctx context.Context, f func() error) error {
 	})
 }
 
-// stripeAway says whether an error tells of Stripe's trouble and not of ours.
+// stripeAway says whether an error means that Stripe is in trouble, and not that we are.
 func stripeAway(err error) bool {
 	if err == nil {
 		return false

@@ -1,15 +1,12 @@
-package ledgersvc
+package reconcile
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/csv"
-	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/ledgersvc/csvfile"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -25,10 +22,7 @@ var differenceColumns = []string{
 
 // ExportDifferences implements ReconciliationService.
 func (s *Service) ExportDifferences(ctx context.Context, req *ledgerv1.ExportDifferencesRequest) (*ledgerv1.ExportDifferencesResponse, error) {
-	size := req.GetPageSize()
-	if size == 0 {
-		size = exportPageDefault
-	}
+	size := cmp.Or(req.GetPageSize(), exportPageDefault)
 	rows, next, err := s.differences(ctx, req.GetFilter(), size, req.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -52,51 +46,18 @@ func differencesCSV(rows []ledgerdb.ReconcileDifference, withHead bool) (string,
 		}
 		resolved := ""
 		if d.ResolveTime != nil {
-			resolved = stamp(*d.ResolveTime)
+			resolved = csvfile.Time(*d.ResolveTime)
 		}
 		lines = append(lines, []string{
 			d.ID, kindWord(ledgerv1.DifferenceKind(d.Kind)), d.Subject,
 			enumWord(ledgerv1.DifferenceState(d.State).String(), "DIFFERENCE_STATE_"), d.OrderID, d.OrganizerID, d.PaymentIntentID,
-			d.StripeAccount, d.ExpectedCurrency, expected, d.FoundCurrency, found, d.Sides, d.Cause, stamp(d.FirstObservedTime),
-			stamp(d.LastObservedTime), resolved, d.ResolvedBy, d.ResolveReason,
+			d.StripeAccount, d.ExpectedCurrency, expected, d.FoundCurrency, found, d.Sides, d.Cause, csvfile.Time(d.FirstObservedTime),
+			csvfile.Time(d.LastObservedTime), resolved, d.ResolvedBy, d.ResolveReason,
 		})
 	}
 	head := differenceColumns
 	if !withHead {
 		head = nil
 	}
-	return writeCSV(head, lines)
+	return csvfile.Write(head, lines)
 }
-
-// writeCSV writes lines as RFC 4180 has them.
-func writeCSV(head []string, lines [][]string) (string, error) {
-	var out bytes.Buffer
-	w := csv.NewWriter(&out)
-	w.UseCRLF = true
-	for _, line := range lines {
-		for i := range line {
-			line[i] = harmless(line[i])
-		}
-	}
-	if head != nil {
-		lines = append([][]string{head}, lines...)
-	}
-	if err := w.WriteAll(lines); err != nil {
-		return "", fmt.Errorf("write csv: %w", err)
-	}
-	return out.String(), nil
-}
-
-// harmless keeps spreadsheets from taking a text for a formula. Numbers stay as they are.
-func harmless(cell string) string {
-	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return cell
-	}
-	if _, err := strconv.ParseInt(cell, 10, 64); err == nil {
-		return cell
-	}
-	return "'" + cell
-}
-
-// stamp is a time in a file.
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
