@@ -1,12 +1,14 @@
 package checkoutsvc
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
-	"github.com/dayof/dayof/checkoutsvc/receipt"
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/id"
+	"github.com/dayof/dayof/internal/chassis/smtp"
 )
 
 // Config is the settings of checkoutsvc. LoadConfig knows the defaults.
@@ -41,10 +43,10 @@ type Config struct {
 	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
 	GiveUpAfter time.Duration
 
-	// CodeKeys are the seeds of the Ed25519 keys that sign ticket codes, base64 of 32 bytes each; the last one signs,
-	// all verify, and a key's version is its place in the list, from 1.
+	// CodeKeys are the seeds of the Ed25519 keys that sign ticket codes, each as version:seed with base64 of 32 bytes; the
+	// newest signs, all verify.
 	CodeKeys []config.Secret
-	// OrderTokenKeys sign order access tokens; the last one signs, all verify.
+	// OrderTokenKeys sign order access tokens, each as version:key; the newest signs, all verify.
 	OrderTokenKeys []config.Secret
 
 	// StripeURL is the base URL of Stripe's API.
@@ -86,11 +88,11 @@ func LoadConfig(l *config.Loader) Config {
 			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),
 		GiveUpAfter: l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
 		CodeKeys: l.SecretList("DAYOF_CHECKOUT_TICKET_CODE_KEYS",
-			"seeds of the Ed25519 keys of ticket codes, base64 of 32 bytes each, comma separated; the last one signs. Required"),
+			"seeds of the Ed25519 keys of ticket codes, each as version:seed with base64 of 32 bytes, comma separated; the newest signs"),
 		OrderTokenKeys: l.SecretList("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",
-			"keys of order access tokens, at least 32 characters each, comma separated; the last one signs. Required"),
+			"keys of order access tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
-		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account. Required"),
+		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		SMTPAddress:   l.String("DAYOF_SMTP_ADDRESS", "", "host:port of the mail server; empty sends no mail"),
 		SMTPUser:      l.String("DAYOF_SMTP_USER", "", "user at the mail server; empty logs in as nobody"),
@@ -105,7 +107,7 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 	return order.Policy{
 		Livemode: c.Livemode, Lease: c.AttemptLease, BlockedAfter: c.BlockedAfter, GiveUpAfter: c.GiveUpAfter,
 		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
-		ReviewHoldsDelivery: c.ReviewHoldsDelivery, CodeKeyVersion: codeKeyVersion, NewID: newID,
+		ReviewHoldsDelivery: c.ReviewHoldsDelivery, CodeKeyVersion: codeKeyVersion, NewID: id.New,
 	}
 }
 
@@ -124,6 +126,6 @@ func (c Config) accountLink(stripeAccount string) string {
 }
 
 // mail is what mailing receipts needs of it.
-func (c Config) mail() receipt.Config {
-	return receipt.Config{SMTPAddress: c.SMTPAddress, SMTPUser: c.SMTPUser, SMTPPassword: c.SMTPPassword, MailFrom: c.MailFrom}
+func (c Config) mail(logger *slog.Logger) smtp.Config {
+	return smtp.Config{Address: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.MailFrom, Logger: logger}
 }

@@ -13,6 +13,7 @@
 package checkoutsvc
 
 import (
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
-	gonanoid "github.com/matoous/go-nanoid/v2"
 
 	"github.com/dayof/dayof/checkoutsvc/account"
 	"github.com/dayof/dayof/checkoutsvc/admission"
@@ -40,18 +40,20 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/receipt"
 	"github.com/dayof/dayof/checkoutsvc/refund"
 	"github.com/dayof/dayof/checkoutsvc/settlement"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/ticketcode"
 	"github.com/dayof/dayof/checkoutsvc/ticketpass"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
-	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/internal/chassis/smtp"
 )
 
 // Deps is what a Service stands on. All fields are required, but for StripeTransport and SendAlert.
@@ -65,7 +67,7 @@ type Deps struct {
 	// StripeTransport carries calls to Stripe; nil is a transport of its own.
 	StripeTransport http.RoundTripper
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, alert jobs.Alert) error
+	SendAlert func(ctx context.Context, a alert.Alert) error
 }
 
 // Service is checkoutsvc put together. Make one with New.
@@ -95,10 +97,11 @@ func New(d Deps) (*Service, error) {
 	reminders, remindersErr := dispute.ParseBefore(c.DisputeReminders)
 	codes, codesErr := ticketcode.NewKeys(c.CodeKeys)
 	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys)
-	stripe, stripeErr := stripeapi.New(stripeapi.Config{
+	stripe, stripeErr := stripecalls.New(stripeapi.Config{
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
 	})
-	if err := errors.Join(remindersErr, codesErr, tokensErr, stripeErr); err != nil {
+	mail, mailErr := smtp.New(c.mail(d.Logger))
+	if err := errors.Join(remindersErr, codesErr, tokensErr, stripeErr, mailErr); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -117,23 +120,21 @@ func New(d Deps) (*Service, error) {
 	payments := &payment.Payments{Orders: store, Stripe: stripe, Fulfilment: s.fulfilment}
 	s.reminder = &dispute.Reminder{Pool: d.Pool, Clock: d.Clock, Before: reminders, Link: c.orderLink}
 
-	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: newID}
+	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
 	s.checkout = &checkout.Service{Orders: store, Payments: payments, Codes: codes, Tokens: tokens, HoldDuration: c.HoldDuration}
 	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
 	s.orders = &orders.Service{Orders: store, Codes: codes}
-	s.account = &account.Service{Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: newID, Link: c.accountLink}
+	s.account = &account.Service{Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: id.New, Link: c.accountLink}
 	s.admission = &admission.Service{Orders: store, Codes: codes}
 	s.settlement = &settlement.Service{Pool: d.Pool}
-	s.operations = &operations.Service{Pool: d.Pool, Clock: d.Clock, NewID: newID}
+	s.operations = &operations.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
 
 	workers{
 		booking:  &booking.Jobs{Orders: store, Ledger: d.Ledger, Stripe: stripe, FetchRefunds: refunds.Fetch, Insert: s.insert},
 		refunds:  refunds,
 		payments: payments,
 		passes:   &ticketpass.Jobs{Orders: store, Passes: d.Passes, Codes: codes},
-		mailer: &receipt.Mailer{
-			Config: c.mail(), Orders: store, Passes: d.Passes, Breaker: breaker.New(breaker.Config{Party: "mail", Logger: d.Logger}),
-		},
+		mailer:   &receipt.Mailer{Orders: store, Passes: d.Passes, Mail: mail},
 	}.register(s.Jobs)
 	s.schedule(c.SweepInterval, d.Clock)
 	return s, nil
@@ -144,10 +145,7 @@ func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
 	s.Jobs.Sweep("attempt due orders", sweepInterval, s.fulfilment.AttemptDueOrders)
 	s.Jobs.Sweep("expire holds", sweepInterval, s.checkout.ExpireHolds)
 	s.Jobs.Periodic("remind_of_disputes", dispute.Interval, s.reminder.Remind)
-	s.Jobs.Periodic("delete_idempotency_keys", time.Hour, func(ctx context.Context) error {
-		_, err := idem.DeleteExpired(ctx, s.pool, clk.Now())
-		return err
-	})
+	idem.ScheduleExpiry(s.Jobs, s.pool, clk)
 }
 
 // Migrate brings the service's database up to date.
@@ -186,9 +184,3 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	add(checkoutv1connect.OperationsServiceName)(checkoutv1connect.NewOperationsServiceHandler(s.operations, opts...))
 	return services
 }
-
-// idAlphabet has no - and no _: they look like flags on a command line and break ledger accounts.
-const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// newID returns a NanoID of 21 letters and digits, 125 bits of chance.
-func newID() string { return gonanoid.MustGenerate(idAlphabet, 21) }

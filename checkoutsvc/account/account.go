@@ -14,12 +14,12 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/operations"
 	"github.com/dayof/dayof/checkoutsvc/order"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -39,7 +39,7 @@ var errNoAccount = problem.New(connect.CodeNotFound, "ACCOUNT_NOT_FOUND", "there
 type Service struct {
 	Pool   *pgxpool.Pool
 	Clock  clock.Clock
-	Stripe stripeapi.Client
+	Stripe stripecalls.Client
 	NewID  func() string
 	// Link leads to an account in the console.
 	Link func(stripeAccount string) string
@@ -62,7 +62,7 @@ func (s *Service) RecordAccount(ctx context.Context, req *checkoutv1.RecordAccou
 	}
 	fetched, err := s.Stripe.GetAccount(ctx, id)
 	if err != nil {
-		return nil, stripeapi.Problem(fmt.Errorf("get account: %w", err))
+		return nil, stripecalls.Problem(fmt.Errorf("get account: %w", err))
 	}
 	var row checkoutdb.StripeAccount
 	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
@@ -92,7 +92,7 @@ func (s *Service) RecordAccount(ctx context.Context, req *checkoutv1.RecordAccou
 }
 
 // mergeAccount merges what a fetch returned, unless a later one is merged already.
-func mergeAccount(row checkoutdb.StripeAccount, fetched stripeapi.Account, number int64, now time.Time) checkoutdb.StripeAccount {
+func mergeAccount(row checkoutdb.StripeAccount, fetched stripecalls.Account, number int64, now time.Time) checkoutdb.StripeAccount {
 	if number <= row.FetchMerged {
 		return row
 	}
@@ -122,9 +122,9 @@ func (s *Service) setAccount(ctx context.Context, tx pgx.Tx, row checkoutdb.Stri
 		alertAccountClosed: row.Disconnected || !row.ChargesEnabled, alertAccountUnlinked: row.OrganizerID == "",
 	} {
 		if open {
-			err = jobs.RaiseAlert(ctx, tx, kind, row.ID, facts, s.Link(row.ID))
+			err = alert.Raise(ctx, tx, kind, row.ID, facts, s.Link(row.ID))
 		} else {
-			err = jobs.ResolveAlert(ctx, tx, kind, row.ID)
+			err = alert.Resolve(ctx, tx, kind, row.ID)
 		}
 		if err != nil {
 			return err
@@ -152,7 +152,7 @@ func (s *Service) raiseBankAccountChange(
 	for name, value := range facts {
 		alerted[name] = value
 	}
-	return jobs.RaiseAlert(ctx, tx, alertBankAccountChanged, subject, alerted, s.Link(row.ID))
+	return alert.Raise(ctx, tx, alertBankAccountChanged, subject, alerted, s.Link(row.ID))
 }
 
 // GetAccount implements AccountService.
@@ -169,12 +169,12 @@ func (s *Service) GetAccount(ctx context.Context, req *checkoutv1.GetAccountRequ
 
 // ListAccounts implements AccountService.
 func (s *Service) ListAccounts(ctx context.Context, req *checkoutv1.ListAccountsRequest) (*checkoutv1.ListAccountsResponse, error) {
-	list := "accounts/" + req.GetOrganizerId()
-	after, err := page.Parse(req.GetPageToken(), list, wire.Cursor{})
+	list := page.List("accounts", &checkoutv1.ListAccountsRequest{OrganizerId: req.GetOrganizerId()})
+	after, err := page.Parse(req.GetPageToken(), list, page.Cursor{})
 	if err != nil {
 		return nil, err
 	}
-	size := wire.PageSize(req.GetPageSize())
+	size := page.Size(req.GetPageSize())
 	rows, err := s.q.ListAccounts(ctx, s.Pool, after.ID, req.GetOrganizerId(), size+1)
 	if err != nil {
 		return nil, fmt.Errorf("list accounts: %w", err)
@@ -182,7 +182,7 @@ func (s *Service) ListAccounts(ctx context.Context, req *checkoutv1.ListAccounts
 	res := &checkoutv1.ListAccountsResponse{}
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		res.NextPageToken = page.Token(list, wire.Cursor{ID: rows[size-1].ID})
+		res.NextPageToken = page.Token(list, page.Cursor{ID: rows[size-1].ID})
 	}
 	for _, row := range rows {
 		res.Accounts = append(res.Accounts, accountToProto(row))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
@@ -24,7 +24,7 @@ import (
 type Jobs struct {
 	Orders *orderstore.Store
 	Ledger ledgerv1connect.LedgerServiceClient
-	Stripe stripeapi.Client
+	Stripe stripecalls.Client
 	// FetchRefunds asks Stripe for all refunds of an intent and has their order observe them.
 	FetchRefunds func(ctx context.Context, intent order.IntentRef) error
 	// Insert inserts a job outside of a transaction.
@@ -43,8 +43,8 @@ func (j *Jobs) waitForEntry(err error, since time.Time, doing string) error {
 	if err == nil {
 		return nil
 	}
-	reason := problem.Reason(err)
-	if (reason == "CAPTURE_NOT_POSTED" || reason == "DISPUTE_NOT_WITHDRAWN") && j.Orders.Clock.Now().Sub(since) < entryWaitMax {
+	missing := problem.Is(err, ledgerv1.Reason_REASON_CAPTURE_NOT_POSTED) || problem.Is(err, ledgerv1.Reason_REASON_DISPUTE_NOT_WITHDRAWN)
+	if missing && j.Orders.Clock.Now().Sub(since) < entryWaitMax {
 		return jobs.Snooze(entryWait)
 	}
 	return fmt.Errorf("%s: %w", doing, err)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/jobs"
@@ -91,7 +91,7 @@ func (j *Jobs) balanceTransaction(ctx context.Context, p *order.PaymentIntent) (
 	if err != nil {
 		return "", fmt.Errorf("get payment intent: %w", err)
 	}
-	return stripeapi.ObservedPayment(pi, p.StripeAccount, j.Orders.Clock.Now()).BalanceTransactionID, nil
+	return stripecalls.ObservedPayment(pi, p.StripeAccount, j.Orders.Clock.Now()).BalanceTransactionID, nil
 }
 
 // KeptByStripe is the part of a transaction's fee that Stripe keeps. On a connected account the platform's application

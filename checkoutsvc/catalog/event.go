@@ -74,11 +74,11 @@ func (s *Service) GetEvent(ctx context.Context, req *checkoutv1.GetEventRequest)
 
 // ListEvents implements CatalogService.
 func (s *Service) ListEvents(ctx context.Context, req *checkoutv1.ListEventsRequest) (*checkoutv1.ListEventsResponse, error) {
-	after, err := page.Parse(req.GetPageToken(), "events", wire.Cursor{Time: time.Unix(0, 0)})
+	after, err := page.Parse(req.GetPageToken(), "events", page.Cursor{Time: time.Unix(0, 0)})
 	if err != nil {
 		return nil, err
 	}
-	size := wire.PageSize(req.GetPageSize())
+	size := page.Size(req.GetPageSize())
 	events, err := s.q.ListEvents(ctx, s.Pool, after.Time, after.ID, size+1)
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
@@ -87,7 +87,7 @@ func (s *Service) ListEvents(ctx context.Context, req *checkoutv1.ListEventsRequ
 	if len(events) > int(size) {
 		events = events[:size]
 		last := events[size-1]
-		res.NextPageToken = page.Token("events", wire.Cursor{Time: last.StartTime, ID: last.ID})
+		res.NextPageToken = page.Token("events", page.Cursor{Time: last.StartTime, ID: last.ID})
 	}
 	for _, e := range events {
 		res.Events = append(res.Events, eventToProto(e))

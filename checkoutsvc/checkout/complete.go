@@ -10,10 +10,11 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderproto"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // CompleteCheckout implements CheckoutService. The browser's claim starts nothing by itself: the intent is fetched from
@@ -61,9 +62,9 @@ func (s *Service) complete(ctx context.Context, o order.Order, intentID string, 
 		return o, errNotOurIntent
 	}
 	if err != nil {
-		return o, stripeapi.Problem(fmt.Errorf("get payment intent: %w", err))
+		return o, stripecalls.Problem(fmt.Errorf("get payment intent: %w", err))
 	}
-	f := stripeapi.ObservedPayment(pi, account, s.Orders.Clock.Now())
+	f := stripecalls.ObservedPayment(pi, account, s.Orders.Clock.Now())
 	if f.OrderID != o.ID {
 		return o, errNotOurIntent
 	}

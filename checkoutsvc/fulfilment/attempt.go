@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/ticketpass"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
@@ -34,14 +34,14 @@ import (
 func (f *Fulfilment) Attempt(ctx context.Context, o order.Order) *order.Order {
 	ctx, cancel := context.WithTimeout(ctx, f.Config.Deadline)
 	defer cancel()
-	crash.At(crash.CheckoutWalkBegun)
+	crash.At(crash.CheckoutAttemptBegun)
 	began := f.Orders.Clock.Now()
 	s, err := f.takeSteps(ctx, &o)
 	if err == nil {
-		crash.At(crash.CheckoutWalkFinishing)
+		crash.At(crash.CheckoutAttemptFinishing)
 		var done *order.Order
 		if done, err = f.finish(ctx, o, s); err == nil {
-			crash.At(crash.CheckoutWalkFinished)
+			crash.At(crash.CheckoutAttemptFinished)
 			return done
 		}
 	}
@@ -78,14 +78,14 @@ func (f *Fulfilment) takeSteps(ctx context.Context, o *order.Order) (*steps, err
 		from := f.Orders.Clock.Now()
 		s.serials, s.passErr = f.issuePasses(ctx, o)
 		s.passTook = f.Orders.Clock.Now().Sub(from)
-		crash.At(crash.CheckoutWalkIssued)
+		crash.At(crash.CheckoutAttemptIssued)
 		return s.passErr
 	})
 	g.Go(func() error {
 		from := f.Orders.Clock.Now()
 		s.saleErr = f.recordSale(ctx, o)
 		s.saleTook = f.Orders.Clock.Now().Sub(from)
-		crash.At(crash.CheckoutWalkPosted)
+		crash.At(crash.CheckoutAttemptPosted)
 		return s.saleErr
 	})
 	return s, g.Wait()
@@ -144,7 +144,7 @@ func (f *Fulfilment) finish(ctx context.Context, mine order.Order, s *steps) (*o
 			Attempt: mine.Attempt, PassSerials: s.serials, PassesTook: s.passTook, SaleTook: s.saleTook,
 		})
 		if err == nil {
-			crash.At(crash.CheckoutWalkWritten)
+			crash.At(crash.CheckoutAttemptWritten)
 		}
 		return err
 	})
@@ -163,11 +163,7 @@ func (f *Fulfilment) postpone(ctx context.Context, o order.Order, s *steps, fail
 // backoff is the wait before the next attempt: exponential with full jitter above its lower bound, and never shorter
 // than what a dependency asked for.
 func (f *Fulfilment) backoff(number int32, failure error) time.Duration {
-	wait := f.Config.BackoffMax
-	if number < 16 { // 2^16 times any lower bound is above the upper one
-		wait = min(wait, f.Config.BackoffMin<<number)
-	}
-	wait = f.Config.BackoffMin + rand.N(wait)
+	wait := f.Config.BackoffMin + backoff.Full(2*f.Config.BackoffMin, f.Config.BackoffMax).Delay(int(number))
 	if d, ok := errors.AsType[*problem.Downstream](failure); ok {
 		wait = max(wait, d.RetryAfter())
 	}

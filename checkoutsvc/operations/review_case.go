@@ -15,9 +15,9 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -35,12 +35,12 @@ type Service struct {
 func (s *Service) ListReviewCases(
 	ctx context.Context, req *checkoutv1.ListReviewCasesRequest,
 ) (*checkoutv1.ListReviewCasesResponse, error) {
-	list := fmt.Sprintf("review_cases/%s/%t", req.GetOrderId(), req.GetIncludeResolved())
-	before, err := page.Parse(req.GetPageToken(), list, wire.Cursor{Time: wire.EndOfTime})
+	list := page.List("review cases", &checkoutv1.ListReviewCasesRequest{OrderId: req.GetOrderId(), IncludeResolved: req.GetIncludeResolved()})
+	before, err := page.Parse(req.GetPageToken(), list, page.AfterAll)
 	if err != nil {
 		return nil, err
 	}
-	size := wire.PageSize(req.GetPageSize())
+	size := page.Size(req.GetPageSize())
 	items, err := s.q.ListReviewCases(ctx, s.Pool, checkoutdb.ListReviewCasesParams{
 		BeforeTime: before.Time, BeforeID: before.ID, OrderID: req.GetOrderId(), IncludeResolved: req.GetIncludeResolved(), PageSize: size + 1,
 	})
@@ -51,7 +51,7 @@ func (s *Service) ListReviewCases(
 	if len(items) > int(size) {
 		items = items[:size]
 		last := items[size-1]
-		res.NextPageToken = page.Token(list, wire.Cursor{Time: last.CreateTime, ID: last.ID})
+		res.NextPageToken = page.Token(list, page.Cursor{Time: last.CreateTime, ID: last.ID})
 	}
 	for _, item := range items {
 		out, err := reviewCaseToProto(item)
@@ -80,7 +80,7 @@ func (s *Service) ResolveReviewCase(
 		if err != nil {
 			return nil, fmt.Errorf("get review case: %w", err)
 		}
-		if err := jobs.ResolveAlert(ctx, tx, item.Kind, item.Subject); err != nil { // of the kinds that have one too
+		if err := alert.Resolve(ctx, tx, item.Kind, item.Subject); err != nil { // of the kinds that have one too
 			return nil, err
 		}
 		out, err := reviewCaseToProto(item)

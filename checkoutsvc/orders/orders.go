@@ -12,7 +12,6 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/orderproto"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/ticketcode"
-	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/page"
@@ -45,12 +44,12 @@ func (s *Service) GetOrderDetails(ctx context.Context, req *checkoutv1.GetOrderD
 
 // ListOrders implements OrderService.
 func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
-	list := "orders/" + req.GetEventId() + "/" + req.GetFulfilmentState().String()
-	before, err := page.Parse(req.GetPageToken(), list, wire.Cursor{Time: wire.EndOfTime})
+	list := page.List("orders", &checkoutv1.ListOrdersRequest{EventId: req.GetEventId(), FulfilmentState: req.GetFulfilmentState()})
+	before, err := page.Parse(req.GetPageToken(), list, page.AfterAll)
 	if err != nil {
 		return nil, err
 	}
-	size := wire.PageSize(req.GetPageSize())
+	size := page.Size(req.GetPageSize())
 	rows, err := s.q.ListOrders(ctx, s.Orders.Pool, checkoutdb.ListOrdersParams{
 		BeforeTime: before.Time, BeforeID: before.ID, EventID: req.GetEventId(),
 		Fulfilment: string(orderproto.FulfilmentFromProto[req.GetFulfilmentState()]), PageSize: size + 1,
@@ -62,7 +61,7 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 	if len(rows) > int(size) {
 		rows = rows[:size]
 		last := rows[size-1]
-		res.NextPageToken = page.Token(list, wire.Cursor{Time: last.CreateTime, ID: last.ID})
+		res.NextPageToken = page.Token(list, page.Cursor{Time: last.CreateTime, ID: last.ID})
 	}
 	for _, row := range rows {
 		o, err := s.Orders.Read(ctx, orderstore.Key{ID: row.ID})

@@ -7,47 +7,41 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/keyring"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 // keyLengthMin is the shortest key, in characters.
 const keyLengthMin = 32
 
-// Keys are the keys that sign tokens.
+// Keys are the keys that sign tokens, by version.
 type Keys struct {
-	keys [][]byte // by version, from 1
+	ring keyring.Keys
 }
 
-// NewKeys takes keys of at least 32 characters; the last one signs, all verify, and a key's version is its place in the
-// list, from 1.
+// NewKeys takes keys of at least 32 characters, each as version:key. The newest signs, all verify.
 func NewKeys(keys []config.Secret) (Keys, error) {
-	if len(keys) == 0 {
-		return Keys{}, errors.New("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS is not set: orders could not be opened by their buyers")
+	ring, err := keyring.Parse(keys, keyLengthMin)
+	if err != nil {
+		return Keys{}, fmt.Errorf("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS: %w", err)
 	}
-	var k Keys
-	for i, secret := range keys {
-		if len(secret.Reveal()) < keyLengthMin {
-			return Keys{}, fmt.Errorf("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS: key %d is shorter than %d characters", i+1, keyLengthMin)
-		}
-		k.keys = append(k.keys, []byte(secret.Reveal()))
-	}
-	return k, nil
+	return Keys{ring}, nil
 }
 
 // Sign returns the token of an order.
 func (k Keys) Sign(orderID string) string {
-	version := len(k.keys)
-	return "dot_" + strconv.Itoa(version) + "_" + base64.RawURLEncoding.EncodeToString(k.mac(version, orderID))
+	version := k.ring.Newest()
+	key, _ := k.ring.Secret(version)
+	return "dot_" + strconv.Itoa(version) + "_" + base64.RawURLEncoding.EncodeToString(mac(key, orderID))
 }
 
-func (k Keys) mac(version int, orderID string) []byte {
-	m := hmac.New(sha256.New, k.keys[version-1])
+func mac(key, orderID string) []byte {
+	m := hmac.New(sha256.New, []byte(key))
 	m.Write([]byte("order-access/" + orderID))
 	return m.Sum(nil)
 }
@@ -58,16 +52,20 @@ func (k Keys) Opens(token, orderID string) bool {
 	if !ok {
 		return false
 	}
-	number, mac, ok := strings.Cut(rest, "_")
+	number, signature, ok := strings.Cut(rest, "_")
 	if !ok {
 		return false
 	}
 	version, err := strconv.Atoi(number)
-	if err != nil || version < 1 || version > len(k.keys) {
+	if err != nil {
 		return false
 	}
-	sum, err := base64.RawURLEncoding.Strict().DecodeString(mac)
-	return err == nil && hmac.Equal(sum, k.mac(version, orderID))
+	key, ok := k.ring.Secret(version)
+	if !ok {
+		return false
+	}
+	sum, err := base64.RawURLEncoding.Strict().DecodeString(signature)
+	return err == nil && hmac.Equal(sum, mac(key, orderID))
 }
 
 // Admits says whether the caller may see the order: the holder of its token, and operators.

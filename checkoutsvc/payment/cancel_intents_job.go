@@ -7,7 +7,8 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // CancelIntentsArgs names an order whose hold has ended, so that its intents should not take money any more.
@@ -37,7 +38,7 @@ func (p *Payments) CancelIntents(ctx context.Context, job *river.Job[CancelInten
 		if err != nil {
 			return fmt.Errorf("cancel payment intent: %w", err)
 		}
-		f := stripeapi.ObservedPayment(pi, intent.StripeAccount, p.Orders.Clock.Now())
+		f := stripecalls.ObservedPayment(pi, intent.StripeAccount, p.Orders.Clock.Now())
 		o, c, err := p.Orders.Observe(ctx, keyOf(f), nil, f)
 		if err != nil {
 			return fmt.Errorf("observe canceled intent: %w", err)

@@ -10,14 +10,14 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/internal/chassis/crash"
 )
 
 // Payments has orders observe payments. All fields are required.
 type Payments struct {
 	Orders     *orderstore.Store
-	Stripe     stripeapi.Client
+	Stripe     stripecalls.Client
 	Fulfilment *fulfilment.Fulfilment
 }
 
@@ -73,12 +73,12 @@ func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order
 		if intent.StripeID != "" {
 			continue
 		}
-		pi, err := p.Stripe.CreateIntent(ctx, stripeapi.IntentRequest{
+		pi, err := p.Stripe.CreateIntent(ctx, stripecalls.IntentRequest{
 			OrderID: o.ID, Number: intent.Number, StripeAccount: intent.StripeAccount,
 			Currency: intent.Currency, AmountMinorUnits: intent.AmountMinorUnits,
 		})
 		if err != nil {
-			return o, stripeapi.Problem(fmt.Errorf("create payment intent: %w", err))
+			return o, stripecalls.Problem(fmt.Errorf("create payment intent: %w", err))
 		}
 		crash.At(crash.CheckoutStartAsked)
 		if err := p.Orders.LinkIntent(ctx, intent.ID, pi.ID, pi.ClientSecret); err != nil {

@@ -8,45 +8,29 @@ import (
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
-	"net"
-	"strconv"
 	texttemplate "text/template"
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/wneessen/go-mail"
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
-	"github.com/dayof/dayof/internal/chassis/breaker"
-	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/internal/money"
 )
 
-// Mailer mails receipts. All fields are required.
+// Mailer mails receipts. All exported fields are required.
 type Mailer struct {
-	Config  Config
-	Orders  *orderstore.Store
-	Passes  passv1connect.PassServiceClient // lists passes
-	Breaker *breaker.Breaker                // around the mail server
+	Orders *orderstore.Store
+	Passes passv1connect.PassServiceClient // lists passes
+	Mail   *smtp.Sender
 
 	q checkoutdb.Queries
-}
-
-// Config is where mail goes and whom it is from.
-type Config struct {
-	// SMTPAddress is the host and port of the mail server; empty sends no mail.
-	SMTPAddress string
-	// SMTPUser and SMTPPassword log in there; empty logs in as nobody.
-	SMTPUser     string
-	SMTPPassword config.Secret
-	// MailFrom is the sender.
-	MailFrom string
 }
 
 // SendReceiptArgs names a completed order whose buyer gets a receipt.
@@ -91,7 +75,7 @@ const receiptHeldWait = time.Minute
 // SendReceipt mails the receipt with the links to the passes, once per order but for a crash between the mail server's
 // yes and our note of it. It changes nothing about the purchase.
 func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs]) error {
-	if m.Config.SMTPAddress == "" {
+	if !m.Mail.Enabled() {
 		return nil
 	}
 	o, err := m.Orders.Read(ctx, orderstore.Key{ID: job.Args.OrderID})
@@ -108,11 +92,11 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 	if err != nil {
 		return fmt.Errorf("list passes: %w", err)
 	}
-	message, err := m.message(&o, passes)
+	mail, err := message(&o, passes)
 	if err != nil {
 		return err
 	}
-	if err := m.Breaker.Do(ctx, func(ctx context.Context) error { return m.deliver(ctx, message) }); err != nil {
+	if err := m.Mail.Send(ctx, mail); err != nil {
 		return fmt.Errorf("send receipt: %w", err)
 	}
 	crash.At(crash.CheckoutReceiptSent)
@@ -123,14 +107,15 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 	return nil
 }
 
-func (m *Mailer) message(o *order.Order, passes *passv1.ListPassesResponse) (*mail.Msg, error) {
+// message writes the mail. Its id is of the order, so that a repeat after a crash is the same mail.
+func message(o *order.Order, passes *passv1.ListPassesResponse) (smtp.Message, error) {
 	snap, err := o.Tickets[0].ReadSnapshot()
 	if err != nil {
-		return nil, err
+		return smtp.Message{}, err
 	}
 	zone, err := time.LoadLocation(snap.Venue.TimeZone)
 	if err != nil {
-		return nil, fmt.Errorf("load zone of the venue: %w", err)
+		return smtp.Message{}, fmt.Errorf("load zone of the venue: %w", err)
 	}
 	r := receipt{
 		BuyerName: o.BuyerName, OrderID: o.ID, EventName: snap.EventName, VenueName: snap.Venue.Name, VenueAddress: snap.Venue.Address,
@@ -151,40 +136,10 @@ func (m *Mailer) message(o *order.Order, passes *passv1.ListPassesResponse) (*ma
 	}
 	var text, html bytes.Buffer
 	if err := errors.Join(receiptTextTemplate.Execute(&text, r), receiptHTMLTemplate.Execute(&html, r)); err != nil {
-		return nil, fmt.Errorf("write receipt: %w", err)
+		return smtp.Message{}, fmt.Errorf("write receipt: %w", err)
 	}
-	msg := mail.NewMsg()
-	err = errors.Join(msg.From(m.Config.MailFrom), msg.To(o.BuyerEmail))
-	if err != nil {
-		return nil, fmt.Errorf("address receipt: %w", err)
-	}
-	msg.Subject("Your tickets for " + snap.EventName)
-	msg.SetMessageIDWithValue("receipt." + o.ID + "@dayof") // a repeat after a crash is the same mail
-	msg.SetBodyString(mail.TypeTextPlain, text.String())
-	msg.AddAlternativeString(mail.TypeTextHTML, html.String())
-	return msg, nil
-}
-
-// mailTimeout ends one conversation with the mail server.
-const mailTimeout = 20 * time.Second
-
-func (m *Mailer) deliver(ctx context.Context, message *mail.Msg) error {
-	host, portText, err := net.SplitHostPort(m.Config.SMTPAddress)
-	if err != nil {
-		return fmt.Errorf("read DAYOF_SMTP_ADDRESS: %w", err)
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		return fmt.Errorf("read DAYOF_SMTP_ADDRESS: %w", err)
-	}
-	options := []mail.Option{mail.WithPort(port), mail.WithTimeout(mailTimeout), mail.WithTLSPolicy(mail.TLSOpportunistic)}
-	if m.Config.SMTPUser != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithTLSPolicy(mail.TLSMandatory),
-			mail.WithUsername(m.Config.SMTPUser), mail.WithPassword(m.Config.SMTPPassword.Reveal()))
-	}
-	client, err := mail.NewClient(host, options...)
-	if err != nil {
-		return fmt.Errorf("prepare mail: %w", err)
-	}
-	return client.DialAndSendWithContext(ctx, message)
+	return smtp.Message{
+		To: []string{o.BuyerEmail}, Subject: "Your tickets for " + snap.EventName, ID: "receipt." + o.ID + "@dayof",
+		Text: text.String(), HTML: html.String(),
+	}, nil
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 )
 
 // Refunds makes and observes refunds. All exported fields are required.
 type Refunds struct {
 	Orders *orderstore.Store
-	Stripe stripeapi.Client
+	Stripe stripecalls.Client
 
 	q checkoutdb.Queries
 }
@@ -53,10 +53,10 @@ func (r *Refunds) orderOf(ctx context.Context, f order.RefundObserved) (ordersto
 func (r *Refunds) Fetch(ctx context.Context, intent order.IntentRef) error {
 	refunds, err := r.Stripe.ListRefunds(ctx, intent.Account, intent.IntentID)
 	if err != nil {
-		return stripeapi.Problem(fmt.Errorf("list refunds: %w", err))
+		return stripecalls.Problem(fmt.Errorf("list refunds: %w", err))
 	}
 	for _, made := range refunds {
-		if _, err := r.Observe(ctx, stripeapi.ObservedRefund(made, intent.Account), nil); err != nil {
+		if _, err := r.Observe(ctx, stripecalls.ObservedRefund(made, intent.Account), nil); err != nil {
 			return err
 		}
 	}

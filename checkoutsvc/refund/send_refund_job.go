@@ -11,8 +11,9 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
-	"github.com/dayof/dayof/checkoutsvc/stripeapi"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // SendRefundArgs names a refund that Stripe shall make.
@@ -63,7 +64,7 @@ func (r *Refunds) SendRefund(ctx context.Context, job *river.Job[SendRefundArgs]
 		}
 	}
 	crash.At(crash.CheckoutRefundSent)
-	_, err = r.Observe(ctx, stripeapi.ObservedRefund(made, p.StripeAccount), nil)
+	_, err = r.Observe(ctx, stripecalls.ObservedRefund(made, p.StripeAccount), nil)
 	return err
 }
 

@@ -49,7 +49,7 @@ func (s *Service) ListOrderMoney(ctx context.Context, req *checkoutv1.ListOrderM
 	if size := int(params.PageSize) - 1; len(rows) > size {
 		rows = rows[:size]
 		last := rows[size-1]
-		res.NextPageToken = page.Token(orderMoneyList(req), wire.Cursor{Time: last.Time, ID: last.ID})
+		res.NextPageToken = page.Token(orderMoneyList(req), page.Cursor{Time: last.Time, ID: last.ID})
 	}
 	for _, row := range rows {
 		res.Lines = append(res.Lines, orderMoneyToProto(row))
@@ -81,7 +81,7 @@ func (s *Service) findOrderMoney(ctx context.Context, req *checkoutv1.ListOrderM
 
 // orderMoneySpan reads times and page; it asks for a row more than the page has, to know whether there is a next one.
 func orderMoneySpan(req *checkoutv1.ListOrderMoneyRequest) (checkoutdb.ListOrderMoneyParams, error) {
-	p := checkoutdb.ListOrderMoneyParams{UntilTime: wire.EndOfTime, PageSize: orderMoneyPage + 1}
+	p := checkoutdb.ListOrderMoneyParams{UntilTime: page.AfterAll.Time, PageSize: orderMoneyPage + 1}
 	if req.GetPageSize() > 0 {
 		p.PageSize = req.GetPageSize() + 1
 	}
@@ -98,14 +98,14 @@ func orderMoneySpan(req *checkoutv1.ListOrderMoneyRequest) (checkoutdb.ListOrder
 		}
 		*bound.into = bound.time.AsTime()
 	}
-	after, err := page.Parse(req.GetPageToken(), orderMoneyList(req), wire.Cursor{Time: time.Time{}.AddDate(1, 0, 0)})
+	after, err := page.Parse(req.GetPageToken(), orderMoneyList(req), page.Cursor{Time: time.Time{}.AddDate(1, 0, 0)})
 	p.AfterTime, p.AfterID = after.Time, after.ID
 	return p, err
 }
 
 // orderMoneyList names the list that a page belongs to, span of time included.
 func orderMoneyList(req *checkoutv1.ListOrderMoneyRequest) string {
-	return fmt.Sprintf("order_money/%d/%d", req.GetFromTime().AsTime().UnixNano(), req.GetUntilTime().AsTime().UnixNano())
+	return page.List("order money", &checkoutv1.ListOrderMoneyRequest{FromTime: req.GetFromTime(), UntilTime: req.GetUntilTime()})
 }
 
 func orderMoneyToProto(row checkoutdb.ListOrderMoneyRow) *checkoutv1.OrderMoney {

@@ -10,57 +10,59 @@ package ticketcode
 import (
 	"crypto/ed25519"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/keyring"
 )
 
 // prefix names the format of a ticket code, so that a scanner distinguishes it from other QR codes at once.
 const prefix = "DAYOF1"
 
-// Keys are the keys that sign ticket codes.
+// Keys are the keys that sign ticket codes, by version.
 type Keys struct {
-	keys []ed25519.PrivateKey // by version, from 1
+	private map[int32]ed25519.PrivateKey
+	newest  int32
 }
 
-// NewKeys takes the seeds of the keys, base64 of 32 bytes each; the last one signs, all verify, and a key's version is its
-// place in the list, from 1.
+// NewKeys takes the seeds of the keys, each as version:seed with base64 of 32 bytes. The newest signs, all verify.
 func NewKeys(seeds []config.Secret) (Keys, error) {
-	if len(seeds) == 0 {
-		return Keys{}, errors.New("DAYOF_CHECKOUT_TICKET_CODE_KEYS is not set: tickets could not be signed")
+	ring, err := keyring.Parse(seeds, 1)
+	if err != nil {
+		return Keys{}, fmt.Errorf("DAYOF_CHECKOUT_TICKET_CODE_KEYS: %w", err)
 	}
-	var k Keys
-	for i, s := range seeds {
-		seed, err := base64.StdEncoding.DecodeString(s.Reveal())
+	k := Keys{private: map[int32]ed25519.PrivateKey{}, newest: int32(ring.Newest())}
+	for _, version := range ring.Versions() {
+		text, _ := ring.Secret(version)
+		seed, err := base64.StdEncoding.DecodeString(text)
 		if err != nil || len(seed) != ed25519.SeedSize {
-			return Keys{}, fmt.Errorf("DAYOF_CHECKOUT_TICKET_CODE_KEYS: key %d is not base64 of %d bytes", i+1, ed25519.SeedSize)
+			return Keys{}, fmt.Errorf("DAYOF_CHECKOUT_TICKET_CODE_KEYS: key %d is not base64 of %d bytes", version, ed25519.SeedSize)
 		}
-		k.keys = append(k.keys, ed25519.NewKeyFromSeed(seed))
+		k.private[int32(version)] = ed25519.NewKeyFromSeed(seed)
 	}
 	return k, nil
 }
 
 // Current is the version of the key that signs new tickets.
-func (k Keys) Current() int32 { return int32(len(k.keys)) }
+func (k Keys) Current() int32 { return k.newest }
 
 // Sign returns the code of a ticket. A version without a key is an impossible state: keys are only ever added.
 func (k Keys) Sign(ticketID, eventID string, version int32) string {
-	if version < 1 || int(version) > len(k.keys) {
+	key := k.private[version]
+	if key == nil {
 		panic(fmt.Sprintf("ticket %s was signed with key %d, which is not configured any more", ticketID, version))
 	}
 	text := prefix + "." + strconv.Itoa(int(version)) + "." + ticketID + "." + eventID
-	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(k.keys[version-1], []byte(text)))
+	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(text)))
 }
 
 // Public returns the keys that verify codes, by version.
 func (k Keys) Public() PublicKeys {
 	public := PublicKeys{}
-	for i, private := range k.keys {
-		key, _ := private.Public().(ed25519.PublicKey)
-		public[int32(i+1)] = key
+	for version, private := range k.private {
+		public[version], _ = private.Public().(ed25519.PublicKey)
 	}
 	return public
 }

@@ -19,7 +19,7 @@ import (
 // many as a page of parallel calls needs.
 const (
 	idleTimeout = 90 * time.Second
-	idleMax     = 8
+	idleMax     = 256
 )
 
 // Config says how to reach Stripe.
@@ -49,7 +49,7 @@ func New(c Config) *Client {
 	transport := c.Transport
 	if transport == nil {
 		transport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: idleMax, IdleConnTimeout: idleTimeout,
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: idleMax, MaxIdleConnsPerHost: idleMax, IdleConnTimeout: idleTimeout,
 		}
 	}
 	httpClient := &http.Client{Timeout: c.Timeout, Transport: transport}

@@ -1,10 +1,12 @@
-package stripeapi
+package stripecalls
 
 import (
 	"context"
 	"regexp"
 
 	stripe "github.com/stripe/stripe-go/v76"
+
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // Account is what Stripe returned of a connected account.
@@ -29,11 +31,11 @@ func (c Client) GetAccount(ctx context.Context, id string) (Account, error) {
 	params := &stripe.AccountParams{}
 	params.Context = ctx
 	var account *stripe.Account
-	err := c.call(ctx, func() (err error) {
-		account, err = c.api.Accounts.GetByID(id, params)
+	err := c.Do(ctx, func() (err error) {
+		account, err = c.Accounts.GetByID(id, params)
 		return err
 	})
-	if NotFound(err) || Code(err) == accountInvalid {
+	if stripeapi.NotFound(err) || stripeapi.Code(err) == accountInvalid {
 		return Account{Disconnected: true}, nil
 	}
 	if err != nil {

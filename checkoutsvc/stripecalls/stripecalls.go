@@ -1,103 +1,34 @@
-// Package stripeapi is Stripe as checkoutsvc uses it: its calls, and what their answers report of orders.
-package stripeapi
+// Package stripecalls is Stripe as checkoutsvc uses it: its calls, and what their answers report of orders.
+package stripecalls
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	stripe "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/client"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
-	"github.com/dayof/dayof/internal/chassis/breaker"
-	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
-// Client calls Stripe without global state, without the library's own retries (its sleeps ignore the context, and its keys
-// would not survive a crash of ours), behind a circuit breaker.
+// Client makes the calls.
 type Client struct {
-	api     *client.API
-	breaker *breaker.Breaker
-}
-
-// Config says how Stripe is called. All fields are required, but for Transport.
-type Config struct {
-	URL       string        // base URL of the API
-	Key       config.Secret // of the platform's account
-	Timeout   time.Duration // of one call
-	Transport http.RoundTripper
-	Logger    *slog.Logger
+	*stripeapi.Client
 }
 
 // New returns a client, or what is wrong with its configuration. Without a key it refuses: later an absent key could not be
 // distinguished from a wrong one by Stripe's answers.
-func New(c Config) (Client, error) {
-	if c.Key.Reveal() == "" {
+func New(c stripeapi.Config) (Client, error) {
+	client := stripeapi.New(c)
+	if !client.HasKey() {
 		return Client{}, errors.New("DAYOF_STRIPE_KEY is not set: no payment could be taken")
 	}
-	if c.Transport == nil {
-		c.Transport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second,
-		}
-	}
-	httpClient := &http.Client{Timeout: c.Timeout, Transport: c.Transport}
-	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
-		return &stripe.BackendConfig{
-			URL:               new(strings.TrimSuffix(c.URL, "/")),
-			HTTPClient:        httpClient,
-			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
-			MaxNetworkRetries: stripe.Int64(0),
-			EnableTelemetry:   new(false),
-		}
-	}
-	return Client{
-		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: c.Logger, IsFailure: Away}),
-		api: client.New(c.Key.Reveal(), &stripe.Backends{
-			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
-			Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
-			Uploads: stripe.GetBackendWithConfig(stripe.UploadsBackend, backend()),
-		}),
-	}, nil
-}
-
-// call runs f behind the breaker.
-func (c Client) call(ctx context.Context, f func() error) error {
-	return c.breaker.Do(ctx, func(context.Context) error { return f() })
-}
-
-// Away says whether an error leaves the outcome unknown or asks for another try.
-// Source: Stripe API reference, "Errors" and "Idempotent requests".
-func Away(err error) bool {
-	if err == nil {
-		return false
-	}
-	var e *stripe.Error
-	if !errors.As(err, &e) {
-		return true // no answer at all
-	}
-	return e.HTTPStatusCode >= 500 || e.HTTPStatusCode == http.StatusTooManyRequests || e.HTTPStatusCode == http.StatusConflict
-}
-
-// Code is the error code of Stripe's answer, such as charge_already_refunded; empty if there is none.
-func Code(err error) stripe.ErrorCode {
-	var e *stripe.Error
-	if !errors.As(err, &e) {
-		return ""
-	}
-	return e.Code
-}
-
-// NotFound says whether Stripe knows no such object.
-func NotFound(err error) bool {
-	var e *stripe.Error
-	return errors.As(err, &e) && e.HTTPStatusCode == http.StatusNotFound
+	return Client{client}, nil
 }
 
 // Problem is what a caller gets when Stripe cannot answer.
@@ -126,8 +57,8 @@ func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.Paym
 		params.SetStripeAccount(o.StripeAccount)
 	}
 	var pi *stripe.PaymentIntent
-	err := c.call(ctx, func() (err error) {
-		pi, err = c.api.PaymentIntents.New(params)
+	err := c.Do(ctx, func() (err error) {
+		pi, err = c.PaymentIntents.New(params)
 		return err
 	})
 	return pi, err
@@ -151,8 +82,8 @@ func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.Paym
 		params.SetStripeAccount(account)
 	}
 	var pi *stripe.PaymentIntent
-	err := c.call(ctx, func() (err error) {
-		pi, err = c.api.PaymentIntents.Get(id, params)
+	err := c.Do(ctx, func() (err error) {
+		pi, err = c.PaymentIntents.Get(id, params)
 		return err
 	})
 	return pi, err
@@ -167,8 +98,8 @@ func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.P
 		params.SetStripeAccount(account)
 	}
 	var pi *stripe.PaymentIntent
-	err := c.call(ctx, func() (err error) {
-		pi, err = c.api.PaymentIntents.Cancel(id, params)
+	err := c.Do(ctx, func() (err error) {
+		pi, err = c.PaymentIntents.Cancel(id, params)
 		return err
 	})
 	return pi, err
@@ -193,8 +124,8 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 		params.SetStripeAccount(account)
 	}
 	var refund *stripe.Refund
-	err := c.call(ctx, func() (err error) {
-		refund, err = c.api.Refunds.New(params)
+	err := c.Do(ctx, func() (err error) {
+		refund, err = c.Refunds.New(params)
 		return err
 	})
 	return refund, err
@@ -209,9 +140,9 @@ func (c Client) ListRefunds(ctx context.Context, account, intentID string) ([]*s
 		params.SetStripeAccount(account)
 	}
 	var refunds []*stripe.Refund
-	err := c.call(ctx, func() error {
+	err := c.Do(ctx, func() error {
 		refunds = nil
-		list := c.api.Refunds.List(params)
+		list := c.Refunds.List(params)
 		for list.Next() {
 			refunds = append(refunds, list.Refund())
 		}
@@ -228,8 +159,8 @@ func (c Client) GetBalanceTransaction(ctx context.Context, account, id string) (
 		params.SetStripeAccount(account)
 	}
 	var bt *stripe.BalanceTransaction
-	err := c.call(ctx, func() (err error) {
-		bt, err = c.api.BalanceTransactions.Get(id, params)
+	err := c.Do(ctx, func() (err error) {
+		bt, err = c.BalanceTransactions.Get(id, params)
 		return err
 	})
 	return bt, err
