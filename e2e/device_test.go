@@ -28,7 +28,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// TestDevice lives the life of a phone with a pass: at two replicas, which are processes of their own where the others
+// TestDevice lives the life of a device with a pass: at two replicas, which are processes of their own where the others
 // are, and at a `dayof up`, which is a process here as it is on a developer's machine.
 func TestDevice(t *testing.T) {
 	t.Parallel()
@@ -117,7 +117,7 @@ func freePorts(t *testing.T) int {
 	return 0
 }
 
-// deviceLife is a phone, the two tickets that its owner bought, and the system that they come from.
+// deviceLife is a device, the two tickets that its owner bought, and the system that they come from.
 type deviceLife struct {
 	t      *testing.T
 	ctx    context.Context //nolint:containedctx // of the whole test
@@ -126,7 +126,7 @@ type deviceLife struct {
 	sale   client.Sale
 	pass   *device.Pass
 	other  *device.Pass
-	pushes int // that the phone has got
+	pushes int // that the device has got
 }
 
 // newDeviceLife buys two tickets and installs their passes from their links.
@@ -375,7 +375,7 @@ func (d *deviceLife) leaves() {
 	}
 }
 
-// updates waits for a push and does what phones do then. The pass must hold each of want afterwards.
+// updates waits for a push and does what devices do then. The pass must hold each of want afterwards.
 func (d *deviceLife) updates(want ...string) {
 	d.t.Helper()
 	d.awaitPush()
@@ -411,7 +411,7 @@ func (d *deviceLife) hasTheLatest() {
 	}
 }
 
-// awaitPush waits until the phone has got a push more, and none but those is on its way.
+// awaitPush waits until the device has got a push more, and none but those is on its way.
 func (d *deviceLife) awaitPush() {
 	d.t.Helper()
 	for d.received() <= d.pushes {
@@ -430,7 +430,7 @@ func (d *deviceLife) awaitPush() {
 	d.pushes = d.received()
 }
 
-// received counts the phone's pushes at sandbox APNs, and checks each.
+// received counts the device's pushes at sandbox APNs, and checks each.
 func (d *deviceLife) received() int {
 	d.t.Helper()
 	res, err := d.client.HTTP.Get(d.client.File.Sandbox.APNsLogURL)

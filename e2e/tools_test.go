@@ -387,7 +387,7 @@ func TestReflectionByTools(t *testing.T) {
 	}
 }
 
-// TestPassByTools lets openssl judge the signature of a pass.
+// TestPassByTools lets openssl verify the signature of a pass.
 func TestPassByTools(t *testing.T) {
 	system := client.NewClient(shared.File)
 	variant := newVariant(t, system, 4450, 10)

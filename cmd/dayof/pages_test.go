@@ -52,7 +52,7 @@ A setting that is misspelt stops the start, as does a required one that is missi
 | ` + "`DAYOF_LOG_LEVEL`" + ` | string | debug, info, warn or error; default: info for the services, warn for ` + "`up` and `demo`" + ` |
 | ` + "`DAYOF_DEBUG_CRASH_POINT`" + ` | string | for the tests, read by ` + "`dayof serve`" + ` alone: die as by kill -9 at this point, POINT or POINT:N for the N-th time, or stop there with stop@ before it; ` + "`dayof-server`" + ` has no such points and refuses the setting |
 | ` + "`DAYOF_TEST_DATABASE_URL`" + ` | URL | for the tests: a running Postgres server to use instead of one of their own |
-| ` + "`DAYOF_TEST_RACES`, `DAYOF_TEST_SHUFFLES`" + ` | integer | for the tests: how often the races are run, and each story is shuffled |
+| ` + "`DAYOF_TEST_RACES`, `DAYOF_TEST_SHUFFLES`" + ` | integer | for the tests: how often the races are run, and each scenario is shuffled |
 `
 
 // configurationPage lists the settings of each service: first what all of them share, then each one's own.

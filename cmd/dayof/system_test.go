@@ -393,7 +393,7 @@ func driveReplay(t *testing.T, u running) {
 	}
 	text = must(t, exitFailed, "replay", "-events", data, "-stories", wrong, "-at-once", "-dev", u.devFile)
 	if want := fmt.Sprintf("%d passed, 1 failed\n", len(all)-1); !strings.HasSuffix(text, want) {
-		t.Errorf("a story that expects something else: %s", text)
+		t.Errorf("a scenario that expects something else: %s", text)
 	}
 }
 

@@ -3,7 +3,7 @@
 //
 // Work in flight is no violation. Three things keep it apart: what has a job, a dead letter or an alert that names it is
 // still somebody's to do; facts are read in the order of effect before cause, so that what happens meanwhile looks like a
-// cause without effect and never the other way round; and whatever looks wrong is looked at once more a little later.
+// cause without effect and never the other way round; and whatever looks wrong is read once more a little later.
 package invariant
 
 import (
