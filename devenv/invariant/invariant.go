@@ -35,7 +35,8 @@ type invariant struct {
 
 // invariants are all rules, in the order in which they are told.
 func invariants() []invariant {
-	return slices.Concat(orderInvariants(), moneyInvariants(), ledgerInvariants(), passInvariants(), inboxInvariants(), stripeInvariants(), riskInvariants())
+	return slices.Concat(orderInvariants(), fulfilmentInvariants(), moneyInvariants(), ledgerInvariants(), passInvariants(), inboxInvariants(),
+		stripeInvariants(), riskInvariants())
 }
 
 // Run checks all invariants of the system that the file describes. An error means that they could not be checked.

@@ -56,7 +56,13 @@ func orderInvariants() []invariant {
 				from order_lines l join holds h on h.order_id = l.order_id
 				where l.variant_id = s.variant_id and h.state = 'active') h on true
 			where s.taken > s.capacity or sold + held > s.taken`),
+	}
+}
 
+// fulfilmentInvariants are about orders on their way from captured money to valid tickets, and what must follow.
+func fulfilmentInvariants() []invariant {
+	const checkout = "checkout"
+	return []invariant{
 		query("order_being_fulfilled_has_a_next_attempt", "an order being fulfilled is taken up again by itself", checkout, `
 			select format('order %s is %s since %s and was due at %s', id, fulfilment, fulfilment_start_time, next_attempt_time)
 			from orders where fulfilment in ('in_progress', 'ledger_blocked')
