@@ -34,14 +34,14 @@ import (
 func (f *Fulfilment) Attempt(ctx context.Context, o order.Order) *order.Order {
 	ctx, cancel := context.WithTimeout(ctx, f.Config.Deadline)
 	defer cancel()
-	crash.At(crash.CheckoutWalkBegun)
+	crash.At(crash.CheckoutAttemptBegun)
 	began := f.Orders.Clock.Now()
 	s, err := f.takeSteps(ctx, &o)
 	if err == nil {
-		crash.At(crash.CheckoutWalkFinishing)
+		crash.At(crash.CheckoutAttemptFinishing)
 		var done *order.Order
 		if done, err = f.finish(ctx, o, s); err == nil {
-			crash.At(crash.CheckoutWalkFinished)
+			crash.At(crash.CheckoutAttemptFinished)
 			return done
 		}
 	}
@@ -78,14 +78,14 @@ func (f *Fulfilment) takeSteps(ctx context.Context, o *order.Order) (*steps, err
 		from := f.Orders.Clock.Now()
 		s.serials, s.passErr = f.issuePasses(ctx, o)
 		s.passTook = f.Orders.Clock.Now().Sub(from)
-		crash.At(crash.CheckoutWalkIssued)
+		crash.At(crash.CheckoutAttemptIssued)
 		return s.passErr
 	})
 	g.Go(func() error {
 		from := f.Orders.Clock.Now()
 		s.saleErr = f.recordSale(ctx, o)
 		s.saleTook = f.Orders.Clock.Now().Sub(from)
-		crash.At(crash.CheckoutWalkPosted)
+		crash.At(crash.CheckoutAttemptPosted)
 		return s.saleErr
 	})
 	return s, g.Wait()
@@ -144,7 +144,7 @@ func (f *Fulfilment) finish(ctx context.Context, mine order.Order, s *steps) (*o
 			Attempt: mine.Attempt, PassSerials: s.serials, PassesTook: s.passTook, SaleTook: s.saleTook,
 		})
 		if err == nil {
-			crash.At(crash.CheckoutWalkWritten)
+			crash.At(crash.CheckoutAttemptWritten)
 		}
 		return err
 	})

@@ -41,7 +41,7 @@ type mutation struct {
 func mutations() []mutation {
 	return []mutation{
 		{"no_fencing", func(c *chaos.Config) {
-			c.StopPoint, c.StopFor = crashpoint.Name(crash.CheckoutWalkFinishing)+":3", 14*time.Second // the lease and a sweep are over by then
+			c.StopPoint, c.StopFor = crashpoint.Name(crash.CheckoutAttemptFinishing)+":3", 14*time.Second // the lease and a sweep are over by then
 		}, []string{"order_ends_once"}},
 		{"sale_without_reference", func(c *chaos.Config) {
 			c.Faults = 4
