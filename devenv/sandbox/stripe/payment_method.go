@@ -222,7 +222,7 @@ func dashboardMethods(currency string) []string {
 	return []string{"card"}
 }
 
-const emptyBilling = `{"address":{"city":null,"country":null,"line1":null,"line2":null,"postal_code":null,"state":null},"email":null,"name":null,"device":null}`
+const emptyBilling = `{"address":{"city":null,"country":null,"line1":null,"line2":null,"postal_code":null,"state":null},"email":null,"name":null,"phone":null}`
 
 // billingFor is the billing block of a charge: the mail address is the one the receipt goes to.
 func billingFor(email *string) json.RawMessage {
