@@ -16,9 +16,9 @@ import (
 	"github.com/dayof/dayof/internal/server"
 )
 
-// planted are ways to break the system behind its back, by the invariant that must notice each. Every statement gets the id
+// violations are ways to break the system behind its back, by the invariant that must notice each. Every statement gets the id
 // of a completed order of its own as $1.
-var planted = map[string]struct{ service, sql string }{
+var violations = map[string]struct{ service, sql string }{
 	"valid_ticket_has_completed_order": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() + interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"completed_order_has_its_tickets":        {"checkout", `delete from tickets where order_id = $1`},
@@ -27,7 +27,7 @@ var planted = map[string]struct{ service, sql string }{
 	"unfulfillable_order_has_no_live_ticket": {"checkout", `update orders set fulfilment = 'unfulfillable', complete_time = null where id = $1`},
 	"completed_order_is_paid":                {"checkout", `update payment_intents set captured_minor_units = 1 where order_id = $1`},
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
-	"walking_order_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
+	"order_being_fulfilled_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() - interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,
 		next_attempt_time = now() + interval '1 hour', fulfilment_start_time = now() where id = $1`},
@@ -108,7 +108,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		"order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
 		"refund_at_stripe_has_its_row",
 	}
-	for name := range planted {
+	for name := range violations {
 		names = append(names, name)
 	}
 	for _, name := range names {
@@ -168,13 +168,13 @@ func breakDatabases(t *testing.T, m *cluster.Cluster, orders map[string]string) 
 	if _, err := conns["checkout"].Exec(ctx, `drop index order_of_a_paying_intent`); err != nil {
 		t.Fatal(err)
 	}
-	for name, plant := range planted {
-		tag, err := conns[plant.service].Exec(ctx, plant.sql, orders[name])
+	for name, v := range violations {
+		tag, err := conns[v.service].Exec(ctx, v.sql, orders[name])
 		if err != nil {
-			t.Fatalf("plant %s: %v", name, err)
+			t.Fatalf("violate %s: %v", name, err)
 		}
 		if tag.RowsAffected() == 0 {
-			t.Fatalf("plant %s: nothing was changed", name)
+			t.Fatalf("violate %s: nothing was changed", name)
 		}
 	}
 }

@@ -46,8 +46,8 @@ func TestLedgerFrozen(t *testing.T) {
 	if len(seen.Tickets) != 1 || seen.Tickets[0].State != "reserved" {
 		t.Fatalf("tickets while the ledger is away: %+v", seen.Tickets)
 	}
-	if verdict := admission(t, system, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
-		t.Errorf("the door says %s while the ledger is away", verdict)
+	if outcome := admission(t, system, seen.Tickets[0].Code); outcome != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
+		t.Errorf("the door says %s while the ledger is away", outcome)
 	}
 	if n := mails(t, system); n != 0 {
 		t.Errorf("%d receipts were sent before the sale was booked", n)
@@ -55,8 +55,8 @@ func TestLedgerFrozen(t *testing.T) {
 
 	m.Sandbox.Faults.Clear(fault.Ledger)
 	await(t, system, cart.OrderID, "completed", completed)
-	if verdict := admission(t, system, seen.Tickets[0].Code); verdict != checkoutv1.Admission_ADMISSION_ADMIT {
-		t.Errorf("the door says %s once the ledger is back", verdict)
+	if outcome := admission(t, system, seen.Tickets[0].Code); outcome != checkoutv1.Admission_ADMISSION_ADMIT {
+		t.Errorf("the door says %s once the ledger is back", outcome)
 	}
 	for mails(t, system) == 0 {
 		if ctx.Err() != nil {

@@ -61,7 +61,7 @@ func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant
 	}
 	if f.Match == "" { // else the ledger can still be asked what became of a write, and what it says is true
 		for _, cart := range carts {
-			await(t, system, cart.OrderID, "in its walk", func(o *checkoutv1.Order) bool {
+			await(t, system, cart.OrderID, "being fulfilled", func(o *checkoutv1.Order) bool {
 				return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS
 			})
 		}
@@ -69,8 +69,8 @@ func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant
 		assertNoOpenTransaction(t, m)
 		for _, cart := range carts {
 			for _, ticket := range order(t, system, cart.OrderID).Tickets {
-				if verdict := admission(t, system, ticket.Code); ticket.State != "reserved" || verdict != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
-					t.Errorf("while the ledger fails, ticket %s is %s and the door says %s", ticket.ID, ticket.State, verdict)
+				if outcome := admission(t, system, ticket.Code); ticket.State != "reserved" || outcome != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
+					t.Errorf("while the ledger fails, ticket %s is %s and the door says %s", ticket.ID, ticket.State, outcome)
 				}
 			}
 		}

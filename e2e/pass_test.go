@@ -15,7 +15,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 )
 
-// TestPass fetches a pass as a phone does: from two replicas the same bytes, with every hash of the manifest right, what
+// TestPass fetches a pass as a device does: from two replicas the same bytes, with every hash of the manifest right, what
 // was sold on it, and 304 for who has it already.
 func TestPass(t *testing.T) {
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestPass(t *testing.T) {
 		t.Errorf("two replicas give %d bytes %s and %d bytes %s", len(one), header.Get("ETag"), len(two), other.Get("ETag"))
 	}
 	if again, _ := fetchPass(t, shared.ReplicaFile(1), ticket, header.Get("Last-Modified")); again != nil {
-		t.Error("a phone that has the pass is sent it again")
+		t.Error("a device that has the pass is sent it again")
 	}
 	files := unzip(t, one)
 	assertManifest(t, files)

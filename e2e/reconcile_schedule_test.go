@@ -68,7 +68,7 @@ func TestReconcileBySchedule(t *testing.T) {
 	awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 1)
 	good, bad := sellIn(t, system, "EUR", 4450), sellIn(t, system, "EUR", 4450)
 	t.Log("good is", good.OrderID)
-	planted := p.orderWithoutPosting(bad)
+	mistake := p.orderWithoutPosting(bad)
 
 	p.awaitTicks()
 	clk.Advance(10 * time.Minute) // two further ticks, of which the second counts; nothing has settled
@@ -87,8 +87,8 @@ func TestReconcileBySchedule(t *testing.T) {
 		t.Errorf("the daily run saw %v", daily)
 	}
 	awaitReport(t, system, "Books of "+noon.AddDate(0, 0, -1).Format(time.DateOnly)+": all agree", "No difference is open", "difference_id,kind,subject")
-	awaitReport(t, system, "Books of "+noon.Format(time.DateOnly)+": 1 open differences", "order_without_posting "+planted.subject,
-		",order_without_posting,"+planted.subject+",open,"+bad.OrderID)
+	awaitReport(t, system, "Books of "+noon.Format(time.DateOnly)+": 1 open differences", "order_without_posting "+mistake.subject,
+		",order_without_posting,"+mistake.subject+",open,"+bad.OrderID)
 	assertOnce(t, p)
 }
 

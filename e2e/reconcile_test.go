@@ -159,7 +159,7 @@ func TestReconcileAgrees(t *testing.T) {
 	}
 }
 
-// TestReconcileFindsMistakes plants mistakes of each kind. Each is told once, with its cause, and nothing else is; it
+// TestReconcileFindsMistakes makes mistakes of each kind. Each is told once, with its cause, and nothing else is; it
 // closes when it is mended, and stays closed when somebody has resolved it.
 func TestReconcileFindsMistakes(t *testing.T) {
 	t.Parallel()

@@ -256,7 +256,7 @@ func TestRefundBeforeCompletion(t *testing.T) {
 			if err := system.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
 				t.Fatal(err)
 			}
-			await(t, system, cart.OrderID, "in its walk", func(o *checkoutv1.Order) bool { return len(o.GetTickets()) == 2 })
+			await(t, system, cart.OrderID, "being fulfilled", func(o *checkoutv1.Order) bool { return len(o.GetTickets()) == 2 })
 			c.meanwhile(ctx, t, cart)
 			await(t, system, cart.OrderID, "known to be without its money", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == c.payment })
 			if o := order(t, system, cart.OrderID); o.FulfilmentState == "completed" {

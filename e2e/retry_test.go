@@ -38,7 +38,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	assertOneSale(t, order(t, system, cart.OrderID), 1)
 }
 
-// keepWaitsSQL has the database keep how long each failed attempt of a walk decides to wait.
+// keepWaitsSQL has the database keep how long each failed fulfilment attempt decides to wait.
 const keepWaitsSQL = `
 	create table public.test_waits (number bigint generated always as identity, order_id text, attempt integer, seconds float8, error text);
 	create function public.test_keep_wait() returns trigger language plpgsql as $$
@@ -50,9 +50,9 @@ const keepWaitsSQL = `
 	create trigger test_keep_wait after update of last_error on public.orders
 		for each row when (new.fulfilment in ('in_progress', 'ledger_blocked')) execute function public.test_keep_wait()`
 
-// TestWalksBackOff takes the ledger away and looks at how long each attempt waits: longer and longer up to a limit, and no
+// TestAttemptsBackOff takes the ledger away and looks at how long each attempt waits: longer and longer up to a limit, and no
 // two orders alike, so that they do not come back together.
-func TestWalksBackOff(t *testing.T) {
+func TestAttemptsBackOff(t *testing.T) {
 	t.Parallel()
 	const attempts, shortest, longest = 4, time.Second, 6 * time.Second
 	m := newCluster(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MIN": shortest.String(), "DAYOF_CHECKOUT_BACKOFF_MAX": longest.String()})

@@ -14,9 +14,9 @@ import (
 
 const events = "../devenv/scenario/testdata"
 
-// TestStories replays each story as Stripe delivered it, in random orders, with every event doubled, and all at once. Each
+// TestScenarios replays each scenario as Stripe delivered it, in random orders, with every event doubled, and all at once. Each
 // way must end the same.
-func TestStories(t *testing.T) {
+func TestScenarios(t *testing.T) {
 	t.Parallel()
 	all, err := scenario.Load(events + "/stories.json")
 	if err != nil {
@@ -39,33 +39,33 @@ func TestStories(t *testing.T) {
 		}
 	}
 	system := client.NewClient(shared.File)
-	for _, story := range all {
+	for _, s := range all {
 		for way, options := range ways {
-			t.Run(story.Key+"/"+way, func(t *testing.T) {
+			t.Run(s.Key+"/"+way, func(t *testing.T) {
 				t.Parallel()
-				assertStory(t, scenario.Replay(within(t, 2*time.Minute), system, story, options))
+				assertScenario(t, scenario.Replay(within(t, 2*time.Minute), system, s, options))
 			})
 		}
 	}
 	t.Cleanup(func() { assertClean(t, shared) })
 }
 
-// TestStoriesNoticeDifferences shows that a replay can fail: a story that expects something else does.
-func TestStoriesNoticeDifferences(t *testing.T) {
+// TestScenariosNoticeDifferences shows that a replay can fail: a scenario that expects something else does.
+func TestScenariosNoticeDifferences(t *testing.T) {
 	t.Parallel()
 	all, err := scenario.Load(events + "/stories.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	story := all[slices.IndexFunc(all, func(s scenario.Scenario) bool { return s.Key == "b" })]
-	story.Expect = map[string]any{"order": "paid", "hold": "released", "weather": "fine"}
-	r := scenario.Replay(within(t, 2*time.Minute), client.NewClient(shared.File), story, scenario.Options{Events: events, Clock: clock.System{}})
+	s := all[slices.IndexFunc(all, func(s scenario.Scenario) bool { return s.Key == "b" })]
+	s.Expect = map[string]any{"order": "paid", "hold": "released", "weather": "fine"}
+	r := scenario.Replay(within(t, 2*time.Minute), client.NewClient(shared.File), s, scenario.Options{Events: events, Clock: clock.System{}})
 	if r.Error != "" || r.Passed || len(r.Differences) != 1 || r.Differences[0].Name != "order" || !slices.Equal(r.NotCompared, []string{"weather"}) {
 		t.Errorf("got %+v", r)
 	}
 }
 
-func assertStory(t *testing.T, r scenario.Result) {
+func assertScenario(t *testing.T, r scenario.Result) {
 	t.Helper()
 	if r.Error != "" {
 		t.Fatalf("order %q: %s", r.OrderID, r.Error)

@@ -36,7 +36,7 @@ func stripeCalls(ctx context.Context, m *cluster.Cluster) ([]stripeCall, error) 
 }
 
 // recordStripeCalls appends the calls of a cluster to the file that DAYOF_E2E_STRIPE_CALLS names, one JSON object a line, for
-// TestStripeCallsByTools to judge.
+// TestStripeCallsByTools to check.
 func recordStripeCalls(ctx context.Context, m *cluster.Cluster) error {
 	name := os.Getenv("DAYOF_E2E_STRIPE_CALLS")
 	if name == "" {

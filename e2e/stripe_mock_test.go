@@ -29,7 +29,7 @@ import (
 // TestStripeCallsByTools holds every call that our services make of Stripe against Stripe's own schema, as stripe-mock has it:
 // no path that it does not know, no parameter that it refuses. The sandbox is ours and could share an error of the services.
 //
-// It judges the calls of a sale, a refund and all stories, and those that DAYOF_E2E_STRIPE_CALLS recorded, a file that a run
+// It judges the calls of a sale, a refund and all scenarios, and those that DAYOF_E2E_STRIPE_CALLS recorded, a file that a run
 // of the other tests has written. With such a file, each call that stands in the services' source must be among them.
 func TestStripeCallsByTools(t *testing.T) {
 	mock := startStripeMock(t)
@@ -100,8 +100,8 @@ func driveStripe(t *testing.T) []stripeCall {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, story := range all {
-		assertStory(t, scenario.Replay(within(t, 2*time.Minute), system, story, scenario.Options{Events: events, Clock: clock.System{}}))
+	for _, s := range all {
+		assertScenario(t, scenario.Replay(within(t, 2*time.Minute), system, s, scenario.Options{Events: events, Clock: clock.System{}}))
 	}
 	// These leave something open that only Stripe knows, whether it does or not.
 	tell(t, system, "account.updated", resource{

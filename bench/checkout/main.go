@@ -74,14 +74,14 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	var err error
 	program := ""
 	if *processes {
-		dir, err := os.MkdirTemp("", "dayof-bench-*")
+		var dir string
+		dir, err = os.MkdirTemp("", "dayof-bench-*")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "dayof")
-		if output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/dayof/dayof/cmd/dayof").CombinedOutput(); err != nil {
-			return fmt.Errorf("build dayof: %w\n%s", err, output)
+		if program, err = buildProgram(ctx, dir); err != nil {
+			return err
 		}
 	}
 	if b.cluster, err = cluster.Start(ctx, cluster.Config{Replicas: *replicas, Program: program, PostgresSettings: settings, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
@@ -111,28 +111,61 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 			return err
 		}
 	}
-	results := map[int][]result{}
-	var commits []float64
+	counts, err := callerCounts(*callers, *rate)
+	if err != nil {
+		return err
+	}
+	results, commits, err := b.measureRounds(ctx, *rounds, counts, *rate > 0, errOut)
+	if err != nil {
+		return err
+	}
+	if err := b.print(out, counts, results, commits); err != nil {
+		return err
+	}
+	if *statements > 0 {
+		return b.printStatements(ctx, out, *statements)
+	}
+	return nil
+}
+
+// buildProgram builds dayof into a directory.
+func buildProgram(ctx context.Context, dir string) (string, error) {
+	program := filepath.Join(dir, "dayof")
+	if output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/dayof/dayof/cmd/dayof").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build dayof: %w\n%s", err, output)
+	}
+	return program, nil
+}
+
+// callerCounts are the numbers of callers to measure with, or the one rate.
+func callerCounts(callers string, rate int) ([]int, error) {
+	if rate > 0 {
+		return []int{rate}, nil
+	}
 	var counts []int
-	for text := range strings.SplitSeq(*callers, ",") {
+	for text := range strings.SplitSeq(callers, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return fmt.Errorf("-callers: %w", err)
+			return nil, fmt.Errorf("-callers: %w", err)
 		}
 		counts = append(counts, n)
 	}
-	if *rate > 0 {
-		counts = []int{*rate}
+	return counts, nil
+}
+
+// measureRounds measures with each count in turn, and what Postgres commits by itself after each round.
+func (b *bench) measureRounds(ctx context.Context, rounds int, counts []int, rate bool, errOut io.Writer) (map[int][]result, []float64, error) {
+	results := map[int][]result{}
+	var commits []float64
+	measure := b.measure
+	if rate {
+		measure = b.measureRate
 	}
-	for range *rounds {
+	for range rounds {
 		for _, n := range counts {
-			measure := b.measure
-			if *rate > 0 {
-				measure = b.measureRate
-			}
 			r, err := measure(ctx, n)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
 			results[n] = append(results[n], r)
 			b.sales += r.sales
@@ -143,13 +176,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 			fmt.Fprintln(errOut, "pgbench not measured:", err)
 		}
 	}
-	if err := b.print(out, counts, results, commits); err != nil {
-		return err
-	}
-	if *statements > 0 {
-		return b.printStatements(ctx, out, *statements)
-	}
-	return nil
+	return results, commits, nil
 }
 
 type bench struct {

@@ -142,13 +142,13 @@ type posting struct {
 // entry is entry n of the day: the sale of order n/2, or its fee.
 func (s seed) entry(n int) (reference, kind string, postings []posting) {
 	i := n / 2
-	rail := fmt.Sprintf("stripe:platform:main:%02d", i%16)
+	clearing := fmt.Sprintf("stripe:platform:main:%02d", i%16)
 	if n%2 == 1 {
-		return "fee:" + txnID(i), "stripe_fee", []posting{{"platform:costs:stripe_fees", rail, "EUR/2", stripeFee(i)}}
+		return "fee:" + txnID(i), "stripe_fee", []posting{{"platform:costs:stripe_fees", clearing, "EUR/2", stripeFee(i)}}
 	}
 	payment := "orders:" + orderID(i) + ":payment"
 	return "capture:" + intentID(i), "sale", []posting{
-		{rail, payment, "EUR/2", gross(i)},
+		{clearing, payment, "EUR/2", gross(i)},
 		{payment, "organizers:" + organizer(i) + ":payable", "EUR/2", gross(i) - share - vat},
 		{payment, fmt.Sprintf("platform:revenue:application_fees:%02d", i%16), "EUR/2", share},
 		{payment, "taxes:de:vat", "EUR/2", vat},

@@ -115,7 +115,7 @@ func (h host) say(format string, args ...any) {
 	}
 }
 
-// fetchPass gets the archive of a ticket as a phone does: by serial and token.
+// fetchPass gets the archive of a ticket as a device does: by serial and token.
 func fetchPass(ctx context.Context, system *client.Client, t client.Ticket) ([]byte, error) {
 	url := system.File.PassURL + "/v1/passes/" + system.File.PassTypeIdentifier + "/" + t.PassSerial
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -51,12 +51,12 @@ func reportFindings(h host, findings []server.Finding) error {
 			errs = append(errs, fmt.Errorf("%s: %s: %s", f.Service, f.Name, f.Detail))
 		}
 		if !h.json {
-			verdict := "ok"
+			outcome := "ok"
 			if !f.OK {
-				verdict = "PROBLEM"
+				outcome = "PROBLEM"
 			}
 			detail := strings.ReplaceAll(f.Detail, "\n", "; ")
-			fmt.Fprintf(h.stdout, "%-7s %-8s %s: %s\n", verdict, f.Service, f.Name, detail)
+			fmt.Fprintf(h.stdout, "%-7s %-8s %s: %s\n", outcome, f.Service, f.Name, detail)
 		}
 	}
 	if h.json {

@@ -52,7 +52,7 @@ A setting that is misspelt stops the start, as does a required one that is missi
 | ` + "`DAYOF_LOG_LEVEL`" + ` | string | debug, info, warn or error; default: info for the services, warn for ` + "`up` and `demo`" + ` |
 | ` + "`DAYOF_DEBUG_CRASH_POINT`" + ` | string | for the tests, read by ` + "`dayof serve`" + ` alone: die as by kill -9 at this point, POINT or POINT:N for the N-th time, or stop there with stop@ before it; ` + "`dayof-server`" + ` has no such points and refuses the setting |
 | ` + "`DAYOF_TEST_DATABASE_URL`" + ` | URL | for the tests: a running Postgres server to use instead of one of their own |
-| ` + "`DAYOF_TEST_RACES`, `DAYOF_TEST_SHUFFLES`" + ` | integer | for the tests: how often the races are run, and each story is shuffled |
+| ` + "`DAYOF_TEST_RACES`, `DAYOF_TEST_SHUFFLES`" + ` | integer | for the tests: how often the races are run, and each scenario is shuffled |
 `
 
 // configurationPage lists the settings of each service: first what all of them share, then each one's own.
@@ -105,6 +105,7 @@ func settingRow(s config.Setting) string {
 
 var (
 	reasonInCode = regexp.MustCompile(`"([A-Z]{2,}(?:_[A-Z]+)+|OVERLOADED|UNAUTHENTICATED|INTERNAL)"`)
+	reasonInEnum = regexp.MustCompile(`\bReason_REASON_([A-Z_]+)\b`) // of a contract that names its reasons
 	reasonInPage = regexp.MustCompile(`(?m)^\| ([A-Z_]+) \|`)
 )
 
@@ -116,8 +117,8 @@ func TestProblemsPage(t *testing.T) {
 		inPage[match[1]] = true
 	}
 	inCode := map[string]bool{}
-	for _, room := range []string{"checkoutsvc", "passsvc", "ledgersvc", "webhooksvc", "internal/chassis/problem", "internal/chassis/rpc", "internal/chassis/idem"} {
-		err := filepath.WalkDir(filepath.Join("../..", room), func(path string, entry fs.DirEntry, err error) error {
+	for _, dir := range []string{"checkoutsvc", "passsvc", "ledgersvc", "webhooksvc", "internal/chassis/problem", "internal/chassis/rpc", "internal/chassis/idem"} {
+		err := filepath.WalkDir(filepath.Join("../..", dir), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
@@ -125,8 +126,10 @@ func TestProblemsPage(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for _, match := range reasonInCode.FindAllStringSubmatch(string(text), -1) {
-				inCode[match[1]] = true
+			for _, pattern := range []*regexp.Regexp{reasonInCode, reasonInEnum} {
+				for _, match := range pattern.FindAllStringSubmatch(string(text), -1) {
+					inCode[match[1]] = true
+				}
 			}
 			return nil
 		})

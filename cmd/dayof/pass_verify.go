@@ -48,7 +48,7 @@ func readRoots(path string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// reportPass prints the verdict. A pass that iOS refuses is a failure.
+// reportPass prints the outcome. A pass that iOS refuses is a failure.
 func reportPass(h host, r *pkpass.Report) error {
 	if h.json {
 		err := h.printJSON(struct {
@@ -62,11 +62,11 @@ func reportPass(h host, r *pkpass.Report) error {
 		for _, f := range r.Findings {
 			fmt.Fprintln(h.stdout, f)
 		}
-		verdict := "iOS accepts this pass"
+		outcome := "iOS accepts this pass"
 		if !r.Accepted() {
-			verdict = "iOS refuses this pass"
+			outcome = "iOS refuses this pass"
 		}
-		fmt.Fprintln(h.stdout, verdict)
+		fmt.Fprintln(h.stdout, outcome)
 	}
 	if !r.Accepted() {
 		return errReported

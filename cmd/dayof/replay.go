@@ -19,10 +19,10 @@ func replayCommand() command {
 		about: "replay Stripe's webhooks and compare where they end", driving: true,
 		build: func(flags *pflag.FlagSet) action {
 			events := flags.String("events", "", "`DIR` of the event files")
-			file := flags.String("stories", "", "`FILE` of the stories")
-			seed := flags.Uint64("shuffle", 0, "`SEED` of an order of delivery; default: the story's own order")
+			file := flags.String("stories", "", "`FILE` of the scenarios")
+			seed := flags.Uint64("shuffle", 0, "`SEED` of an order of delivery; default: the scenario's own order")
 			double := flags.Bool("double", false, "deliver every event twice")
-			atOnce := flags.Bool("at-once", false, "deliver all events of a story at the same time")
+			atOnce := flags.Bool("at-once", false, "deliver all events of a scenario at the same time")
 			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {
 					return err
@@ -40,9 +40,9 @@ func replayCommand() command {
 
 // replayReport is what -json prints.
 type replayReport struct {
-	Stories []scenario.Result `json:"stories"`
-	Passed  int               `json:"passed"`
-	Failed  int               `json:"failed"`
+	Scenarios []scenario.Result `json:"stories"`
+	Passed    int               `json:"passed"`
+	Failed    int               `json:"failed"`
 }
 
 func replay(ctx context.Context, h host, file string, options scenario.Options) error {
@@ -54,17 +54,17 @@ func replay(ctx context.Context, h host, file string, options scenario.Options) 
 	if err != nil {
 		return err
 	}
-	report := replayReport{Stories: []scenario.Result{}}
-	for _, story := range all {
-		result := scenario.Replay(ctx, client, story, options)
+	report := replayReport{Scenarios: []scenario.Result{}}
+	for _, s := range all {
+		result := scenario.Replay(ctx, client, s, options)
 		if result.Passed {
 			report.Passed++
 		} else {
 			report.Failed++
 		}
-		report.Stories = append(report.Stories, result)
+		report.Scenarios = append(report.Scenarios, result)
 		if !h.json {
-			printStory(h.stdout, story, result)
+			printScenario(h.stdout, s, result)
 		}
 	}
 	if h.json {
@@ -78,13 +78,13 @@ func replay(ctx context.Context, h host, file string, options scenario.Options) 
 	return err
 }
 
-// printStory prints the end state of one story, a key a line, with what was expected where it differs.
-func printStory(out io.Writer, story scenario.Scenario, r scenario.Result) {
-	verdict := "passed"
+// printScenario prints the end state of one scenario, a key a line, with what was expected where it differs.
+func printScenario(out io.Writer, s scenario.Scenario, r scenario.Result) {
+	outcome := "passed"
 	if !r.Passed {
-		verdict = "FAILED"
+		outcome = "FAILED"
 	}
-	fmt.Fprintf(out, "%s %s: %s\n", verdict, story.Key, story.Title)
+	fmt.Fprintf(out, "%s %s: %s\n", outcome, s.Key, s.Title)
 	if r.Error != "" {
 		fmt.Fprintf(out, "  error: %s\n", r.Error)
 		return

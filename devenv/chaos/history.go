@@ -16,8 +16,9 @@ import (
 // 2 s (give or take a tenth) until a living replica looks.
 const takeUpMax = 12 * time.Second
 
-// historySQL has the database itself note every step of every order's fulfilment, in the transaction that makes it. What is
-// measured follows from these rows and not from when somebody looked.
+// historySQL has the database itself note every step of every order's fulfilment, in the transaction that makes it. A fact
+// that leaves the fulfilment as it is, such as a refund, is no step, though the whole row is saved. What is measured follows
+// from these rows and not from when somebody looked.
 const historySQL = `
 	create schema chaos;
 	create table chaos.steps (
@@ -33,7 +34,8 @@ const historySQL = `
 		return null;
 	end $$;
 	create trigger chaos_step after update of fulfilment, attempt, next_attempt_time, complete_time on public.orders
-		for each row execute function chaos.note();`
+		for each row when ((old.fulfilment, old.attempt, old.next_attempt_time, old.complete_time)
+			is distinct from (new.fulfilment, new.attempt, new.next_attempt_time, new.complete_time)) execute function chaos.note();`
 
 // keepHistory begins to note.
 func (h *harness) keepHistory(ctx context.Context) error {

@@ -47,9 +47,9 @@ func TestChaos(t *testing.T) {
 	tests := map[string]chaos.Config{
 		"kills, freezes and faults": {Kills: 3, Freezes: 1, Faults: 4},
 		"Postgres fails":            {DatabaseFailures: 3},
-		"die before tx 2":           {CrashPoint: crashpoint.Name(crash.CheckoutWalkFinishing) + ":3"},
+		"die before tx 2":           {CrashPoint: crashpoint.Name(crash.CheckoutAttemptFinishing) + ":3"},
 		"die after the posting":     {CrashPoint: crashpoint.Name(crash.LedgerPosted) + ":3"},
-		"stop before tx 2":          {StopPoint: crashpoint.Name(crash.CheckoutWalkFinishing) + ":3", StopFor: 20 * time.Second},
+		"stop before tx 2":          {StopPoint: crashpoint.Name(crash.CheckoutAttemptFinishing) + ":3", StopFor: 20 * time.Second},
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {

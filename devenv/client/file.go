@@ -1,4 +1,4 @@
-// Package dev is how scripts, tests and people find and drive a running dayof: the file dev.json, clients for what it
+// Package client is how scripts, tests and people find and drive a running dayof: the file dev.json, clients for what it
 // names, and the everyday acts of a buyer and an operator on top of them.
 package client
 

@@ -120,7 +120,7 @@ func (c *Client) Pay(ctx context.Context, cart Cart, via Via) error {
 	return err
 }
 
-// AwaitSale waits until the order's walk has ended and returns what the buyer has.
+// AwaitSale waits until the order's fulfilment has ended and returns what the buyer has.
 func (c *Client) AwaitSale(ctx context.Context, orderID string) (Sale, error) {
 	order, err := c.Await(ctx, orderID, func(o *checkoutv1.Order) bool {
 		return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED ||
@@ -142,7 +142,7 @@ func (c *Client) AwaitSale(ctx context.Context, orderID string) (Sale, error) {
 	return sale, nil
 }
 
-// Await looks at an order until it is as wished or ctx ends, and returns it as last seen.
+// Await looks at an order until it is as wished or ctx ends, and returns it as last read.
 func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv1.Order) bool) (*checkoutv1.Order, error) {
 	var last *checkoutv1.Order
 	for {

@@ -146,7 +146,7 @@ func (m *Cluster) port(offset int) int {
 	return m.config.PortBase + offset
 }
 
-// listen opens the services' ports before anything else starts, so that a port that is taken is told at once.
+// listen opens the services' ports before anything else starts, so that a port that is taken is reported at once.
 func (m *Cluster) listen(ctx context.Context) error {
 	open := func(name string, port int) error {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

@@ -24,7 +24,7 @@ td:first-child{color:#6e6e73;white-space:nowrap}code{background:#f5f5f7;padding:
 <h1>dayof</h1><p class="sub">Tickets, from the signed webhook to the wallet and the ledger. This system is for trying out.</p>
 {{range .}}<h2>{{.Title}}</h2><table>{{range .Links}}<tr><td>{{.Name}}</td><td><a href="{{.URL}}">{{.URL}}</a>{{with .Note}} <span>{{.}}</span>{{end}}</td></tr>{{end}}</table>{{end}}
 <h2>Try</h2>
-<p><code>dayof sell</code> makes a sale, <code>dayof order show ID</code> tells its story, <code>dayof check</code> asks whether all is well.</p>
+<p><code>dayof sell</code> makes a sale, <code>dayof order show ID</code> shows what happened to it, <code>dayof check</code> asks whether all is well.</p>
 </body></html>
 `
 

@@ -36,7 +36,7 @@ func (m *Cluster) describe() {
 	}
 }
 
-// settings are what a replica of every service is told. Services of one replica talk to those of the same number.
+// settings are what a replica of every service gets. Services of one replica talk to those of the same number.
 func (m *Cluster) settings(n int) func(string) string {
 	made := m.settingsOf(n)
 	return func(name string) string {

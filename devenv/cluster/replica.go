@@ -54,7 +54,7 @@ func (m *Cluster) run(ctx context.Context, service string, getenv func(string) s
 		switch {
 		case ctx.Err() == nil:
 			m.failed <- fmt.Errorf("%ssvc ended by itself: %w", service, err)
-			err = nil // told
+			err = nil // reported
 		case err != nil:
 			err = fmt.Errorf("%ssvc: %w", service, err)
 		}

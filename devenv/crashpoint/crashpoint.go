@@ -27,12 +27,12 @@ var names = []struct {
 }{
 	{crash.CheckoutStartWritten, "checkout/start/written"},
 	{crash.CheckoutStartAsked, "checkout/start/asked"},
-	{crash.CheckoutWalkBegun, "checkout/walk/begun"},
-	{crash.CheckoutWalkIssued, "checkout/walk/issued"},
-	{crash.CheckoutWalkPosted, "checkout/walk/posted"},
-	{crash.CheckoutWalkFinishing, "checkout/walk/finishing"},
-	{crash.CheckoutWalkWritten, "checkout/walk/written"},
-	{crash.CheckoutWalkFinished, "checkout/walk/finished"},
+	{crash.CheckoutAttemptBegun, "checkout/attempt/begun"},
+	{crash.CheckoutAttemptIssued, "checkout/attempt/issued"},
+	{crash.CheckoutAttemptPosted, "checkout/attempt/posted"},
+	{crash.CheckoutAttemptFinishing, "checkout/attempt/finishing"},
+	{crash.CheckoutAttemptWritten, "checkout/attempt/written"},
+	{crash.CheckoutAttemptFinished, "checkout/attempt/finished"},
 	{crash.CheckoutRefundSent, "checkout/refund/sent"},
 	{crash.CheckoutReceiptSent, "checkout/receipt/sent"},
 	{crash.WebhookStored, "webhook/inbox/stored"},
@@ -63,7 +63,11 @@ func Name(p crash.Point) string {
 	panic(fmt.Sprintf("crash point %d has no name", p))
 }
 
+// pointOf finds a point by its name. Scripts know those of a fulfilment attempt as checkout/walk as well.
 func pointOf(name string) (crash.Point, bool) {
+	if step, ok := strings.CutPrefix(name, "checkout/walk/"); ok {
+		name = "checkout/attempt/" + step
+	}
 	for _, n := range names {
 		if n.name == name {
 			return n.point, true

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 			os.Exit(2)
 		}
 		for range 3 {
-			crash.At(crash.CheckoutWalkBegun)
+			crash.At(crash.CheckoutAttemptBegun)
 			_, _ = os.Stdout.WriteString("alive\n")
 		}
 		os.Exit(0)
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // TestStop stops a process at its second pass and lets it go on: nothing is lost, and it stops only once.
 func TestStop(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "CRASH_TEST_SETTING=stop@"+crashpoint.Name(crash.CheckoutWalkBegun)+":2")
+	cmd.Env = append(os.Environ(), "CRASH_TEST_SETTING=stop@"+crashpoint.Name(crash.CheckoutAttemptBegun)+":2")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -69,11 +69,12 @@ func TestAt(t *testing.T) {
 		killed  bool
 		code    int
 	}{
-		"first pass":    {crashpoint.Name(crash.CheckoutWalkBegun), "", true, -1},
-		"third pass":    {crashpoint.Name(crash.CheckoutWalkBegun) + ":3", "alive\nalive\n", true, -1},
+		"first pass":    {crashpoint.Name(crash.CheckoutAttemptBegun), "", true, -1},
+		"former name":   {"checkout/walk/begun:2", "alive\n", true, -1},
+		"third pass":    {crashpoint.Name(crash.CheckoutAttemptBegun) + ":3", "alive\nalive\n", true, -1},
 		"another point": {crashpoint.Name(crash.PassIssued), "alive\nalive\nalive\n", false, 0},
 		"no such point": {"checkout/nowhere", "", false, 2},
-		"no such count": {crashpoint.Name(crash.CheckoutWalkBegun) + ":0", "", false, 2},
+		"no such count": {crashpoint.Name(crash.CheckoutAttemptBegun) + ":0", "", false, 2},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -10,8 +10,13 @@ package idle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/deadletter"
+	"github.com/dayof/dayof/internal/chassis/jobs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +36,9 @@ const (
 	soon = time.Minute
 	// feeSoon is how far ahead a job counts that asks Stripe for a fee. It sleeps for longer when Stripe has none yet.
 	feeSoon = 2 * time.Second
+
+	feeKind   = "record_fee"
+	eventKind = "webhook_event"
 )
 
 // Scope is what is waited for. The zero Scope is the whole system.
@@ -50,12 +58,11 @@ func (s Scope) whole() bool { return s.Orders == nil && s.Events == nil }
 type Watch struct {
 	client *client.Client
 	pools  map[string]*pgxpool.Pool
-	jobs   map[string]bool // services that have background jobs
 }
 
 // NewWatch opens a watch. Close ends it.
 func NewWatch(ctx context.Context, system *client.Client) (*Watch, error) {
-	w := &Watch{client: system, pools: map[string]*pgxpool.Pool{}, jobs: map[string]bool{}}
+	w := &Watch{client: system, pools: map[string]*pgxpool.Pool{}}
 	for _, service := range server.Services() {
 		pool, err := pgdb.Open(ctx, system.File.DatabaseURLs[service], pgdb.Options{MaxConns: 2, ApplicationName: "dayof idle"})
 		if err != nil {
@@ -63,12 +70,6 @@ func NewWatch(ctx context.Context, system *client.Client) (*Watch, error) {
 			return nil, fmt.Errorf("watch %s: %w", service, err)
 		}
 		w.pools[service] = pool
-		var jobs bool
-		if err := pool.QueryRow(ctx, "select to_regclass('river_job') is not null").Scan(&jobs); err != nil {
-			w.Close()
-			return nil, fmt.Errorf("watch %s: %w", service, err)
-		}
-		w.jobs[service] = jobs
 	}
 	return w, nil
 }
@@ -151,11 +152,14 @@ func (w *Watch) look(ctx context.Context, s Scope) (string, error) {
 		}
 	}
 	for _, service := range []string{"webhook", "checkout", "pass", "ledger"} {
-		looks := []look{jobsLeft(s, o)}
-		if !w.jobs[service] {
-			looks = nil
+		left, err := w.jobsLeft(ctx, service, s, o)
+		if err != nil {
+			return "", err
 		}
-		for _, l := range append(looks, workLeft(service, s, o)...) {
+		if left != "" {
+			all = append(all, left)
+		}
+		for _, l := range workLeft(service, s, o) {
 			left, err := w.query(ctx, service, l.sql, l.args...)
 			if err != nil {
 				return "", err
@@ -224,20 +228,45 @@ type look struct {
 	args []any
 }
 
-// jobsLeft counts background jobs. The jobs of events that may stay deferred are left to workLeft.
-func jobsLeft(s Scope, o owned) look {
-	const counted = `
-		select 'jobs ' || kind, count(*) from river_job
-		where state in ('available', 'running', 'retryable', 'scheduled') and not starts_with(kind, 'periodic/')
-			and scheduled_at <= now() + case when kind = 'record_fee' then $1::interval else $2::interval end`
-	if s.whole() {
-		return look{sql: counted + ` group by kind`, args: []any{feeSoon, soon}}
+// jobsLeft counts a service's background jobs by kind. The jobs of events are left to workLeft, which knows what may stay
+// deferred.
+func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) (string, error) {
+	open, err := jobs.ListOpen(ctx, w.pools[service])
+	if err != nil {
+		return "", fmt.Errorf("watch %s: %w", service, err)
 	}
-	return look{
-		sql: counted + ` and kind <> 'webhook_event'
-			and exists (select from jsonb_each_text(args) a where a.value = any($3::text[])) group by kind`,
-		args: []any{feeSoon, soon, o.ids},
+	now := clock.System{}.Now() // the database's clock is that of this machine
+	counts := map[string]int{}
+	for _, job := range open {
+		within := soon
+		if job.Kind == feeKind {
+			within = feeSoon
+		}
+		switch {
+		case strings.HasPrefix(job.Kind, deadletter.PeriodicPrefix), job.ScheduledAt.After(now.Add(within)):
+		case s.whole(), job.Kind != eventKind && o.isNamedBy(job.Args):
+			counts[job.Kind]++
+		}
 	}
+	var left []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		left = append(left, fmt.Sprintf("%d jobs %s", counts[kind], kind))
+	}
+	return strings.Join(left, ", "), nil
+}
+
+// isNamedBy tells whether one of a job's arguments is an id of the scope.
+func (o owned) isNamedBy(args json.RawMessage) bool {
+	var values map[string]any
+	if json.Unmarshal(args, &values) != nil {
+		return false // no arguments of ours
+	}
+	for _, value := range values {
+		if id, ok := value.(string); ok && slices.Contains(o.ids, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // workLeft counts the work of a service that is no job.

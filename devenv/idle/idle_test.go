@@ -127,101 +127,115 @@ func TestScenarios(t *testing.T) {
 	m := newCluster(t)
 	system := client.NewClient(m.File)
 	exec(t, m, "checkout", endlessJob, "anOrderOfSomebodyElse", "send_receipt")
+	for name, test := range map[string]func(t *testing.T, system *client.Client){
+		"beside another order's endless job": func(t *testing.T, system *client.Client) {
+			t.Helper()
+			replay(t, system, scenarioOf(t, "c"), testdata)
+		},
+		"with a fee that Stripe never reports": testWithoutFee,
+		"without a sale":                       testWithoutSale,
+		"with an event that waits for good":    testDeferred,
+		"of a hundred events":                  testHundredEvents,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, system)
+		})
+	}
+}
 
-	t.Run("beside another order's endless job", func(t *testing.T) {
-		t.Parallel()
-		replay(t, system, scenarioOf(t, "c"), testdata)
-	})
-
-	t.Run("with a fee that Stripe never tells", func(t *testing.T) {
-		t.Parallel()
-		s := scenarioOf(t, "a1")
-		s.Files = s.Files[:len(s.Files)-1] // charge.updated would bring the balance transaction
-		events := t.TempDir()
-		for _, name := range s.Files {
-			text, err := os.ReadFile(filepath.Join(testdata, s.Dir, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var body map[string]any
-			if err := json.Unmarshal(text, &body); err != nil {
-				t.Fatal(err)
-			}
-			forgetFee(body)
-			if text, err = json.Marshal(body); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(events, name), text, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		replay(t, system, s, events)
-	})
-
-	t.Run("without a sale", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		payout := `{"id":"po_1QztQNYu43UWUcve","object":"payout","amount":5000,"created":1764000000,"currency":"eur","status":"%s"}`
-		files := fmt.Sprintf("%q, %q",
-			event(t, dir, "evt_1payoutCreated", "payout.created", fmt.Sprintf(payout, "in_transit")),
-			event(t, dir, "evt_1payoutPaid00", "payout.paid", fmt.Sprintf(payout, "paid")))
-		r := replay(t, system, write(t, dir, `{"key":"payout","amount":0,"files":[`+files+`],
-			"expect":{"recorded":true,"payouts":{"po_1QztQNYu43UWUcve":"paid"},"captured":0,"tickets":{}}}`), dir)
-		if r.OrderID != "" || r.EndState.LedgerPostings == 0 {
-			t.Errorf("%+v", r)
-		}
-	})
-
-	t.Run("with an event that waits for good", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		name := event(t, dir, "evt_1chargeOfNobody", "charge.succeeded", `{"id":"ch_1ofNobody00","object":"charge","amount":900,
-			"amount_captured":900,"amount_refunded":0,"captured":true,"paid":true,"created":1764000000,"currency":"eur","status":"succeeded",
-			"livemode":false,"payment_intent":"pi_1ofNobody00","metadata":{"order_id":"ordOfNobody0000000000"}}`)
-		text := `{"key":"deferred","amount":0,"files":["` + name + `"],"expect":{"events":{"deferred":1},"recorded":true}}`
-		replay(t, system, write(t, dir, text), dir)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		watch, err := idle.NewWatch(ctx, system)
+// testWithoutFee leaves the charge without a balance transaction.
+func testWithoutFee(t *testing.T, system *client.Client) {
+	t.Helper()
+	s := scenarioOf(t, "a1")
+	s.Files = s.Files[:len(s.Files)-1] // charge.updated would bring the balance transaction
+	events := t.TempDir()
+	for _, name := range s.Files {
+		text, err := os.ReadFile(filepath.Join(testdata, s.Dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer watch.Close()
-		left, ok := errors.AsType[idle.LeftError](watch.Await(ctx, idle.Scope{Orders: []string{"ordOfNobody0000000000"}}))
-		if !ok || !strings.Contains(left.Left, "deferred") {
-			t.Errorf("where no deferred event is expected it is not left to do: %v", left)
+		var body map[string]any
+		if err := json.Unmarshal(text, &body); err != nil {
+			t.Fatal(err)
 		}
-	})
+		forgetFee(body)
+		if text, err = json.Marshal(body); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(events, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replay(t, system, s, events)
+}
 
-	t.Run("of a hundred events", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		s := scenarioOf(t, "a1")
-		created, err := os.ReadFile(filepath.Join(testdata, s.Dir, s.Files[0]))
+// testWithoutSale has a payout as its only subject.
+func testWithoutSale(t *testing.T, system *client.Client) {
+	t.Helper()
+	dir := t.TempDir()
+	payout := `{"id":"po_1QztQNYu43UWUcve","object":"payout","amount":5000,"created":1764000000,"currency":"eur","status":"%s"}`
+	files := fmt.Sprintf("%q, %q",
+		event(t, dir, "evt_1payoutCreated", "payout.created", fmt.Sprintf(payout, "in_transit")),
+		event(t, dir, "evt_1payoutPaid00", "payout.paid", fmt.Sprintf(payout, "paid")))
+	r := replay(t, system, write(t, dir, `{"key":"payout","amount":0,"files":[`+files+`],
+		"expect":{"recorded":true,"payouts":{"po_1QztQNYu43UWUcve":"paid"},"captured":0,"tickets":{}}}`), dir)
+	if r.OrderID != "" || r.EndState.LedgerPostings == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// testDeferred expects an event to wait for an order that does not exist.
+func testDeferred(t *testing.T, system *client.Client) {
+	t.Helper()
+	dir := t.TempDir()
+	name := event(t, dir, "evt_1chargeOfNobody", "charge.succeeded", `{"id":"ch_1ofNobody00","object":"charge","amount":900,
+		"amount_captured":900,"amount_refunded":0,"captured":true,"paid":true,"created":1764000000,"currency":"eur","status":"succeeded",
+		"livemode":false,"payment_intent":"pi_1ofNobody00","metadata":{"order_id":"ordOfNobody0000000000"}}`)
+	text := `{"key":"deferred","amount":0,"files":["` + name + `"],"expect":{"events":{"deferred":1},"recorded":true}}`
+	replay(t, system, write(t, dir, text), dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	watch, err := idle.NewWatch(ctx, system)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	left, ok := errors.AsType[idle.LeftError](watch.Await(ctx, idle.Scope{Orders: []string{"ordOfNobody0000000000"}}))
+	if !ok || !strings.Contains(left.Left, "deferred") {
+		t.Errorf("where no deferred event is expected it is not left to do: %v", left)
+	}
+}
+
+// testHundredEvents has a sale of which Stripe reports the beginning nearly a hundred times.
+func testHundredEvents(t *testing.T, system *client.Client) {
+	t.Helper()
+	dir := t.TempDir()
+	s := scenarioOf(t, "a1")
+	created, err := os.ReadFile(filepath.Join(testdata, s.Dir, s.Files[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range s.Files {
+		text, err := os.ReadFile(filepath.Join(testdata, s.Dir, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), text, 0o600)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := len(s.Files); i < 100; i++ {
-			name := fmt.Sprintf("again-%03d.json", i)
-			text := strings.ReplaceAll(string(created), "evt_3Re5MLVwdSIWUcve0mJ9RDNJkl8", fmt.Sprintf("evt_3Re5MLVwdSIWUcve0mJ9Again%03d", i))
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			s.Files = append(s.Files, name)
+	}
+	for i := len(s.Files); i < 100; i++ {
+		name := fmt.Sprintf("again-%03d.json", i)
+		text := strings.ReplaceAll(string(created), "evt_3Re5MLVwdSIWUcve0mJ9RDNJkl8", fmt.Sprintf("evt_3Re5MLVwdSIWUcve0mJ9Again%03d", i))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		for _, name := range s.Files[:5] {
-			text, err := os.ReadFile(filepath.Join(testdata, s.Dir, name))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, name), text, 0o600)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if r := replay(t, system, s, dir); r.Answers["200"] != 100 {
-			t.Errorf("answers %v", r.Answers)
-		}
-	})
+		s.Files = append(s.Files, name)
+	}
+	if r := replay(t, system, s, dir); r.Answers["200"] != 100 {
+		t.Errorf("answers %v", r.Answers)
+	}
 }
 
 // forgetFee removes the balance transaction of every charge, as Stripe has none at first with asynchronous capture.

@@ -12,14 +12,14 @@ func inboxInvariants() []invariant {
 			and not exists (
 				select from dead_letters d where d.retried_time is null and d.dismissed_time is null
 					and d.args->>'event_id' = e.event_id and d.args->>'endpoint' = e.endpoint)`),
-		query("dead_webhook_event_has_an_alert", "somebody was told of every event that could not be processed", "webhook", `
+		query("dead_webhook_event_has_an_alert", "somebody was alerted of every event that could not be processed", "webhook", `
 			select format('event %s/%s is dead and has no alert', e.endpoint, e.event_id)
 			from webhook_events e
 			where e.state = 'dead' and not exists (
 				select from alerts a where a.kind = 'webhook_event_dead' and a.subject = e.endpoint || '/' || e.event_id)`),
 	}
 	for _, service := range []string{"checkout", "pass", "ledger", "webhook"} {
-		out = append(out, query("dead_"+service+"_job_has_an_alert", "somebody was told of every job whose tries are used up", service, `
+		out = append(out, query("dead_"+service+"_job_has_an_alert", "somebody was alerted of every job whose tries are used up", service, `
 			select format('dead letter %s (%s) has no alert', d.id, d.kind)
 			from dead_letters d
 			where d.retried_time is null and d.dismissed_time is null and not exists (

@@ -3,7 +3,7 @@
 //
 // Work in flight is no violation. Three things keep it apart: what has a job, a dead letter or an alert that names it is
 // still somebody's to do; facts are read in the order of effect before cause, so that what happens meanwhile looks like a
-// cause without effect and never the other way round; and whatever looks wrong is looked at once more a little later.
+// cause without effect and never the other way round; and whatever looks wrong is read once more a little later.
 package invariant
 
 import (
@@ -35,7 +35,8 @@ type invariant struct {
 
 // invariants are all rules, in the order in which they are told.
 func invariants() []invariant {
-	return slices.Concat(orderInvariants(), moneyInvariants(), ledgerInvariants(), passInvariants(), inboxInvariants(), stripeInvariants(), riskInvariants())
+	return slices.Concat(orderInvariants(), fulfilmentInvariants(), moneyInvariants(), ledgerInvariants(), passInvariants(), inboxInvariants(),
+		stripeInvariants(), riskInvariants())
 }
 
 // Run checks all invariants of the system that the file describes. An error means that they could not be checked.

@@ -191,7 +191,7 @@ func bookedRefunds(_ context.Context, s *snapshot) ([]string, error) {
 		case !booked:
 			violations = append(violations, fmt.Sprintf("refund %s of order %s succeeded, but refund:%s is not in the ledger", r.id, r.orderID, r.stripeID))
 		default:
-			if back := t.backToRail(); back.Cmp(big.NewInt(r.amount)) != 0 {
+			if back := t.backToClearing(); back.Cmp(big.NewInt(r.amount)) != 0 {
 				violations = append(violations, fmt.Sprintf("refund %s of order %s is %d, in the ledger %s", r.id, r.orderID, r.amount, back))
 			}
 		}
@@ -199,8 +199,8 @@ func bookedRefunds(_ context.Context, s *snapshot) ([]string, error) {
 	return violations, nil
 }
 
-// backToRail is what a transaction sent back to Stripe's rails.
-func (t transaction) backToRail() *big.Int {
+// backToClearing is what a transaction sent back to Stripe's clearing accounts.
+func (t transaction) backToClearing() *big.Int {
 	sum := new(big.Int)
 	for _, p := range t.Postings {
 		if strings.HasPrefix(p.Destination, "stripe:") {

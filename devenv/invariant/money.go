@@ -18,7 +18,7 @@ func moneyInvariants() []invariant {
 			where r.state in ('requested', 'pending', 'succeeded')
 			group by p.id having sum(r.amount_minor_units) > p.captured_minor_units`),
 		{
-			name: "requested_refund_is_under_way", rule: "a refund that was decided is carried out, or somebody was told",
+			name: "requested_refund_is_under_way", rule: "a refund that was decided is carried out, or somebody was alerted",
 			check: requestedRefunds,
 		},
 	}

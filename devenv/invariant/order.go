@@ -56,13 +56,19 @@ func orderInvariants() []invariant {
 				from order_lines l join holds h on h.order_id = l.order_id
 				where l.variant_id = s.variant_id and h.state = 'active') h on true
 			where s.taken > s.capacity or sold + held > s.taken`),
+	}
+}
 
-		query("walking_order_has_a_next_attempt", "an order in its walk is taken up again by itself", checkout, `
+// fulfilmentInvariants are about orders on their way from captured money to valid tickets, and what must follow.
+func fulfilmentInvariants() []invariant {
+	const checkout = "checkout"
+	return []invariant{
+		query("order_being_fulfilled_has_a_next_attempt", "an order being fulfilled is taken up again by itself", checkout, `
 			select format('order %s is %s since %s and was due at %s', id, fulfilment, fulfilment_start_time, next_attempt_time)
 			from orders where fulfilment in ('in_progress', 'ledger_blocked')
 				and (next_attempt_time is null or next_attempt_time < now() - interval '1 minute')`),
 
-		query("blocked_order_has_an_alert", "somebody was told of every order that the ledger keeps waiting", checkout, `
+		query("blocked_order_has_an_alert", "somebody was alerted of every order that the ledger keeps waiting", checkout, `
 			select format('order %s is ledger_blocked since %s and has no alert', o.id, o.fulfilment_start_time) from orders o
 			where o.fulfilment = 'ledger_blocked' and not exists (
 				select from alerts a where a.kind = 'order_blocked' and a.subject = o.id and a.resolved_time is null)`),

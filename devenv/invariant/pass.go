@@ -12,13 +12,13 @@ func passInvariants() []invariant {
 		{name: "pass_has_a_ticket", rule: "no pass is of a ticket that does not exist", check: ticketsOfPasses},
 		{name: "void_ticket_has_void_pass", rule: "the pass of a void ticket says so", check: voidPasses},
 		// Pushes are kept for 30 days.
-		query("revision_has_its_pushes", "every device that has a pass is told of its latest revision", "pass", `
-			select format('device %s was not told of revision %s of pass %s', r.device_id, p.revision, p.serial)
+		query("revision_has_its_pushes", "every device that has a pass is notified of its latest revision", "pass", `
+			select format('device %s was not notified of revision %s of pass %s', r.device_id, p.revision, p.serial)
 			from passes p join registrations r on r.serial = p.serial
 			where p.revision > 1 and r.register_time < p.revise_time and p.revise_time > now() - interval '29 days'
 				and not exists (select from pushes u where u.serial = p.serial and u.revision = p.revision and u.device_id = r.device_id)`),
-		query("push_has_its_revision", "no device is told of a revision that does not exist", "pass", `
-			select format('device %s was told of revision %s of pass %s, which is at %s', u.device_id, u.revision, u.serial, p.revision)
+		query("push_has_its_revision", "no device is notified of a revision that does not exist", "pass", `
+			select format('device %s was notified of revision %s of pass %s, which is at %s', u.device_id, u.revision, u.serial, p.revision)
 			from pushes u join passes p on p.serial = u.serial where u.revision > p.revision`),
 	}
 }

@@ -19,8 +19,8 @@ func riskInvariants() []invariant {
 			) closed using (organizer_id)
 			where o.create_time > closed.since + interval '1 minute'`),
 
-		query("closed_account_has_an_alert", "somebody was told of every account that may not take money", checkout, `
-			select format('account %s may not take money, and nobody was told', a.id)
+		query("closed_account_has_an_alert", "somebody was alerted of every account that may not take money", checkout, `
+			select format('account %s may not take money, and nobody was alerted', a.id)
 			from stripe_accounts a
 			where a.fetch_merged > 0 and (a.disconnected or not a.charges_enabled)
 				and not exists (select from alerts al where al.kind = 'account_cannot_sell' and al.subject = a.id)`),
@@ -30,12 +30,12 @@ func riskInvariants() []invariant {
 			from tickets t join orders o on o.id = t.order_id
 			where t.state = 'valid' and o.review = 'open'`),
 
-		query("fraud_warning_has_an_item", "somebody was told of every fraud warning", checkout, `
+		query("fraud_warning_has_an_item", "somebody was alerted of every fraud warning", checkout, `
 			select format('fraud warning %s of order %s has no review case', f.id, f.order_id)
 			from fraud_warnings f
 			where not exists (select from review_cases i where i.kind = 'fraud_warning' and i.subject = f.id)`),
 
-		query("dispute_reminder_has_an_alert", "who was reminded of a dispute was told", checkout, `
+		query("dispute_reminder_has_an_alert", "somebody was alerted of every dispute reminder", checkout, `
 			select format('a reminder of dispute %s has no alert', r.dispute_id)
 			from dispute_reminders r
 			where not exists (select from alerts al where al.kind = 'dispute_evidence_due' and al.subject = r.dispute_id)`),

@@ -55,13 +55,13 @@ func TestCompare(t *testing.T) {
 
 func TestNetOfSale(t *testing.T) {
 	t.Parallel()
-	rail := "stripe:platform:main:3"
+	clearing := "stripe:platform:main:3"
 	got, err := netOfSale([]client.Posting{
-		{Source: rail, Destination: "orders:o:payment", Amount: "12000", Reference: "capture:pi_1"},
+		{Source: clearing, Destination: "orders:o:payment", Amount: "12000", Reference: "capture:pi_1"},
 		{Source: "orders:o:payment", Destination: "organizers:g:payable", Amount: "12000", Reference: "capture:pi_1"},
-		{Source: "platform:costs:stripe_fees", Destination: rail, Amount: "205", Reference: "fee:txn_1"},
-		{Source: "orders:o:disputes:d", Destination: rail, Amount: "12000", Reference: "dispute-w:txn_2"},
-		{Source: "platform:costs:dispute_fees", Destination: rail, Amount: "1500", Reference: "dispute-w:txn_2"},
+		{Source: "platform:costs:stripe_fees", Destination: clearing, Amount: "205", Reference: "fee:txn_1"},
+		{Source: "orders:o:disputes:d", Destination: clearing, Amount: "12000", Reference: "dispute-w:txn_2"},
+		{Source: "platform:costs:dispute_fees", Destination: clearing, Amount: "1500", Reference: "dispute-w:txn_2"},
 	})
 	if err != nil || got != -1500 {
 		t.Errorf("net of sale is %d, %v; want -1500", got, err)

@@ -109,7 +109,7 @@ func (r *Result) begin(ctx context.Context, system *client.Client, s Scenario, o
 	return events, mapped, loadObjects(ctx, system, objects, mapped)
 }
 
-// end compares where the story ended with what it expects.
+// end compares where the scenario ended with what it expects.
 func (r *Result) end(ctx context.Context, system *client.Client, s Scenario, events []event, mapped names) (err error) {
 	if r.EndState, err = endState(ctx, system, r.OrderID, int(s.quantity()), events); err != nil {
 		return err

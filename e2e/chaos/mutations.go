@@ -41,7 +41,7 @@ type mutation struct {
 func mutations() []mutation {
 	return []mutation{
 		{"no_fencing", func(c *chaos.Config) {
-			c.StopPoint, c.StopFor = crashpoint.Name(crash.CheckoutWalkFinishing)+":3", 14*time.Second // the lease and a sweep are over by then
+			c.StopPoint, c.StopFor = crashpoint.Name(crash.CheckoutAttemptFinishing)+":3", 14*time.Second // the lease and a sweep are over by then
 		}, []string{"order_ends_once"}},
 		{"sale_without_reference", func(c *chaos.Config) {
 			c.Faults = 4
@@ -128,9 +128,19 @@ func hunt(ctx context.Context, c chaos.Config, m mutation, runs int, out io.Writ
 	return caught, nil
 }
 
-// mutate builds the program with a bug: the patch is applied to copies of the files that it names, which the compiler then
-// takes instead of those of the tree. A patch that does not fit any more is an error.
+// mutate builds the program with a bug.
 func mutate(ctx context.Context, dir string, m mutation, out io.Writer) (program string, err error) {
+	overlay, err := patched(ctx, dir, m, out)
+	if err != nil {
+		return "", err
+	}
+	program = filepath.Join(dir, m.name+".bin")
+	return program, build(ctx, program, out, "-overlay", overlay)
+}
+
+// patched applies a mutation's patch to copies of the files that it names, and returns the file by which the compiler takes
+// those instead of the ones in the tree. A patch that does not fit any more is an error.
+func patched(ctx context.Context, dir string, m mutation, out io.Writer) (overlay string, err error) {
 	patch, err := patches.ReadFile("mutations/" + m.name + ".patch")
 	if err != nil {
 		return "", err
@@ -158,15 +168,12 @@ func mutate(ctx context.Context, dir string, m mutation, out io.Writer) (program
 	if err := apply.Run(); err != nil {
 		return "", fmt.Errorf("mutations/%s.patch does not fit the tree: %w", m.name, err)
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replaced})
+	text, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(copies+".json", overlay, 0o600); err != nil {
-		return "", err
-	}
-	program = filepath.Join(dir, m.name+".bin")
-	return program, build(ctx, program, out, "-overlay", copies+".json")
+	overlay = copies + ".json"
+	return overlay, os.WriteFile(overlay, text, 0o600)
 }
 
 func copyFile(from, to string) error {

@@ -1,4 +1,4 @@
-// Package phone is a phone with a wallet, as far as a pass's web service can tell. It is written from Apple's description
+// Package device is a device with a wallet, as far as a pass's web service can tell. It is written from Apple's description
 // of the protocol and shares no code with the service, so that a mistake in one is not a mistake in both.
 //
 // Source: Apple's "PassKit Web Service Reference" and "Wallet Passes".
@@ -30,7 +30,7 @@ type Device struct {
 	http *http.Client
 }
 
-// New returns a phone that nobody has seen before.
+// New returns a device that nobody has seen before.
 func New() *Device {
 	random := make([]byte, 48)
 	_, _ = rand.Read(random) // never fails
@@ -43,7 +43,7 @@ func New() *Device {
 	}
 }
 
-// Close ends the phone's connections.
+// Close ends the device's connections.
 func (p *Device) Close() { p.http.CloseIdleConnections() }
 
 // Pass is an installed pass.
@@ -59,7 +59,7 @@ type Pass struct {
 	LastModified string `json:"-"` // of the answer that brought it; empty at first
 }
 
-// Open reads a package as a phone does that installs it: every file must have the hash that the manifest gives. It does
+// Open reads a package as a device does that installs it: every file must have the hash that the manifest gives. It does
 // not look at the signature.
 func Open(archive []byte) (*Pass, error) {
 	reader, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))

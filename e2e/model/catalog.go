@@ -15,7 +15,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// catalog is what the histories of one system buy: an event and an organiser per currency, a variant per price, and for
+// catalog is what the sequences of one system buy: an event and an organiser per currency, a variant per price, and for
 // those that find the tickets gone a variant of their own.
 type catalog struct {
 	clock    clock.Clock
@@ -23,7 +23,7 @@ type catalog struct {
 	mu       *sync.Mutex
 }
 
-// capacity is more than all histories of a system buy.
+// capacity is more than all sequences of a system buy.
 const capacity = 1_000_000
 
 func newCatalog(ctx context.Context, system *client.Client, c clock.Clock) (catalog, error) {
@@ -34,7 +34,7 @@ func newCatalog(ctx context.Context, system *client.Client, c clock.Clock) (cata
 			return out, err
 		}
 		for i := range prices {
-			h := history{currency: currency, price: i}
+			h := sequence{currency: currency, price: i}
 			if out.variants[h.class()], err = newVariant(ctx, system, event, h, capacity); err != nil {
 				return out, err
 			}
@@ -43,12 +43,12 @@ func newCatalog(ctx context.Context, system *client.Client, c clock.Clock) (cata
 	return out, nil
 }
 
-// class names what a history buys.
-func (h history) class() string { return fmt.Sprintf("%s/%d", h.currency, h.price) }
+// class names what a sequence buys.
+func (h sequence) class() string { return fmt.Sprintf("%s/%d", h.currency, h.price) }
 
 func (c catalog) event(ctx context.Context, system *client.Client, currency string) (string, error) {
 	day := c.clock.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 28)
-	res, err := system.Catalog.CreateEvent(rpc.WithIdempotencyKey(ctx, "histories/"+client.NewKey()), &checkoutv1.CreateEventRequest{
+	res, err := system.Catalog.CreateEvent(rpc.WithIdempotencyKey(ctx, "sequences/"+client.NewKey()), &checkoutv1.CreateEventRequest{
 		OrganizerId: "organizerOf" + currency + "0000000", OrganizerName: "Organiser of " + currency, Name: "An evening for " + currency,
 		Venue:     &checkoutv1.Venue{Name: "Hall", Address: "1 Some Street", TimeZone: "Europe/Berlin"},
 		DoorsTime: timestamppb.New(day.Add(17 * time.Hour)), StartTime: timestamppb.New(day.Add(18 * time.Hour)), EndTime: timestamppb.New(day.Add(21 * time.Hour)),
@@ -59,9 +59,9 @@ func (c catalog) event(ctx context.Context, system *client.Client, currency stri
 	return res.GetEvent().GetId(), nil
 }
 
-func newVariant(ctx context.Context, system *client.Client, event string, h history, capacity int64) (*checkoutv1.Variant, error) {
+func newVariant(ctx context.Context, system *client.Client, event string, h sequence, capacity int64) (*checkoutv1.Variant, error) {
 	p := prices[h.price]
-	v, err := system.CreateVariant(ctx, "histories/"+client.NewKey(), event, "Standing", fmt.Sprintf("Class %d", h.price), capacity, &checkoutv1.VariantVersion{
+	v, err := system.CreateVariant(ctx, "sequences/"+client.NewKey(), event, "Standing", fmt.Sprintf("Class %d", h.price), capacity, &checkoutv1.VariantVersion{
 		Price:                    &moneyv1.Money{Currency: h.currency, MinorUnits: h.unitPrice()},
 		ApplicationFeeMinorUnits: p.fee, TaxMinorUnits: p.tax, TaxCountry: "DE", TaxKind: "vat",
 	})
@@ -71,8 +71,8 @@ func newVariant(ctx context.Context, system *client.Client, event string, h hist
 	return v, nil
 }
 
-// variant is what a history buys.
-func (c catalog) variant(ctx context.Context, system *client.Client, h history) (*checkoutv1.Variant, error) {
+// variant is what a sequence buys.
+func (c catalog) variant(ctx context.Context, system *client.Client, h sequence) (*checkoutv1.Variant, error) {
 	if h.payment != payTooLate {
 		return c.variants[h.class()], nil
 	}

@@ -1,8 +1,8 @@
-// Command histories plays random lives of orders against a whole dayof and proves that money stays true: after each batch
+// Command sequences plays random lives of orders against a whole dayof and proves that money stays true: after each batch
 // every order, every entry of the books and every balance transaction of sandbox Stripe must tell the same, and all
 // invariants must hold.
 //
-// A history is made from one number, so a failure is repeated by
+// A sequence is made from one number, so a failure is repeated by
 //
 //	go run ./e2e/model -seed NUMBER -count 1
 package main
@@ -21,7 +21,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// errViolated ends the command when a history did not end well, or an invariant is violated.
+// errViolated ends the command when a sequence did not end well, or an invariant is violated.
 var errViolated = errors.New("money did not stay true")
 
 func main() {
@@ -29,21 +29,21 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "histories:", err)
+		fmt.Fprintln(os.Stderr, "sequences:", err)
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("histories", flag.ContinueOnError)
+	flags := flag.NewFlagSet("sequences", flag.ContinueOnError)
 	p := plan{clock: clock.System{}, out: out}
-	flags.IntVar(&p.count, "count", 1000, "how many `histories`")
-	flags.IntVar(&p.seed, "seed", int(rand.Int32()), "`number` of the first history; the others follow")
-	flags.IntVar(&p.parallel, "parallel", 8, "how many `histories` are played at the same time")
-	flags.IntVar(&p.batch, "batch", 250, "`histories` between two checks")
-	flags.IntVar(&p.system, "system", 1000, "`histories` of one system, before the next starts empty")
+	flags.IntVar(&p.count, "count", 1000, "how many `sequences`")
+	flags.IntVar(&p.seed, "seed", int(rand.Int32()), "`number` of the first sequence; the others follow")
+	flags.IntVar(&p.parallel, "parallel", 8, "how many `sequences` are played at the same time")
+	flags.IntVar(&p.batch, "batch", 250, "`sequences` between two checks")
+	flags.IntVar(&p.system, "system", 1000, "`sequences` of one system, before the next starts empty")
 	flags.IntVar(&p.replicas, "replicas", 2, "`replicas` of each service")
-	flags.BoolVar(&p.verbose, "v", false, "print every history")
+	flags.BoolVar(&p.verbose, "v", false, "print every sequence")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

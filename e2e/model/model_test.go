@@ -28,18 +28,18 @@ func TestHistories(t *testing.T) {
 	t.Log(out.String())
 }
 
-// TestNewHistory shows that a history is a function of its number.
+// TestNewHistory shows that a sequence is a function of its number.
 func TestNewHistory(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for number := range 100 {
-		text := newHistory(number).String()
-		if again := newHistory(number).String(); again != text {
-			t.Errorf("history %d is %s, then %s", number, text, again)
+		text := newSequence(number).String()
+		if again := newSequence(number).String(); again != text {
+			t.Errorf("sequence %d is %s, then %s", number, text, again)
 		}
 		seen[text] = true
 	}
 	if len(seen) < 100 {
-		t.Errorf("100 numbers give %d histories", len(seen))
+		t.Errorf("100 numbers give %d sequences", len(seen))
 	}
 }

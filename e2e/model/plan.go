@@ -17,7 +17,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
 
-// plan is how many histories are played, and how.
+// plan is how many sequences are played, and how.
 type plan struct {
 	count, seed, parallel, batch, system, replicas int
 	verbose                                        bool
@@ -28,17 +28,17 @@ type plan struct {
 // restTimeout is how long a batch may take to come to rest: seconds on an idle machine.
 const restTimeout = 3 * time.Minute
 
-// run plays all histories. It goes on after one that failed, and tells all of them in the end.
+// run plays all sequences. It goes on after one that failed, and tells all of them in the end.
 func (p plan) run(ctx context.Context) error {
 	began := p.clock.Now()
 	var sum tally
-	fmt.Fprintf(p.out, "%d histories from seed %d\n", p.count, p.seed)
+	fmt.Fprintf(p.out, "%d sequences from seed %d\n", p.count, p.seed)
 	for done := 0; done < p.count && ctx.Err() == nil; done += p.system {
 		if err := p.playSystem(ctx, done, min(p.system, p.count-done), &sum); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(p.out, "%d histories, seed %d, %v: %s\n", sum.played, p.seed, p.clock.Now().Sub(began).Round(time.Second), sum)
+	fmt.Fprintf(p.out, "%d sequences, seed %d, %v: %s\n", sum.played, p.seed, p.clock.Now().Sub(began).Round(time.Second), sum)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -48,7 +48,7 @@ func (p plan) run(ctx context.Context) error {
 	return nil
 }
 
-// playSystem starts a system, plays histories on it, batch by batch, and stops it.
+// playSystem starts a system, plays sequences on it, batch by batch, and stops it.
 func (p plan) playSystem(ctx context.Context, from, count int, sum *tally) (err error) {
 	m, err := cluster.Start(ctx, cluster.Config{
 		Replicas: p.replicas, PostgresSettings: pgtest.Settings(), Clock: p.clock,
@@ -61,7 +61,7 @@ func (p plan) playSystem(ctx context.Context, from, count int, sum *tally) (err 
 	return p.playOn(ctx, m.File, from, count, sum)
 }
 
-// playOn plays histories on a running system. Of four systems one tells fees late, as asynchronous capture does, and one
+// playOn plays sequences on a running system. Of four systems one tells fees late, as asynchronous capture does, and one
 // tells refunds by their sums only, as accounts do that are older than refund.created.
 func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum *tally) error {
 	system := client.NewClient(file)
@@ -76,7 +76,7 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 	if err != nil {
 		return err
 	}
-	pool, err := pgdb.Open(ctx, file.DatabaseURLs["checkout"], pgdb.Options{MaxConns: 2, ApplicationName: "histories"})
+	pool, err := pgdb.Open(ctx, file.DatabaseURLs["checkout"], pgdb.Options{MaxConns: 2, ApplicationName: "sequences"})
 	if err != nil {
 		return err
 	}
@@ -95,13 +95,13 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 	return nil
 }
 
-// playBatch plays histories side by side, waits until nothing is left to do, and checks everything.
+// playBatch plays sequences side by side, waits until nothing is left to do, and checks everything.
 func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from, count int, sum *tally) error {
 	began := p.clock.Now()
 	batch := make([]*played, count)
 	errs := make([]error, count)
 	each(p.parallel, count, func(i int) {
-		batch[i], errs[i] = on.play(ctx, newHistory(p.seed+from+i))
+		batch[i], errs[i] = on.play(ctx, newSequence(p.seed+from+i))
 	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -113,7 +113,7 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from
 	for i, o := range batch {
 		sum.count(o)
 		if p.verbose {
-			fmt.Fprintf(p.out, "%s -> %s\n", o.history, o.cart.OrderID)
+			fmt.Fprintf(p.out, "%s -> %s\n", o.sequence, o.cart.OrderID)
 		}
 		if errs[i] != nil {
 			p.tell(sum, o, "could not be played: "+errs[i].Error())
@@ -149,19 +149,19 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from
 			p.tell(sum, nil, r.Name+": "+v)
 		}
 	}
-	fmt.Fprintf(p.out, "histories %d to %d: %d violations, %v\n", p.seed+from, p.seed+from+count-1, sum.violations-before,
+	fmt.Fprintf(p.out, "sequences %d to %d: %d violations, %v\n", p.seed+from, p.seed+from+count-1, sum.violations-before,
 		p.clock.Now().Sub(began).Round(100*time.Millisecond))
 	return nil
 }
 
-// tell prints a violation, with the history if it is one's.
+// tell prints a violation, with the sequence if it is one's.
 func (p plan) tell(sum *tally, o *played, violation string) {
 	sum.violations++
 	if o == nil {
 		fmt.Fprintf(p.out, "VIOLATION %s\n", violation)
 		return
 	}
-	fmt.Fprintf(p.out, "VIOLATION order %s: %s\n  history %s\n  refused: %q\n", o.cart.OrderID, violation, o.history, o.log)
+	fmt.Fprintf(p.out, "VIOLATION order %s: %s\n  sequence %s\n  refused: %q\n", o.cart.OrderID, violation, o.sequence, o.log)
 }
 
 // each runs f for 0 to count-1, so many at a time, and waits for all.
@@ -185,7 +185,7 @@ func each(parallel, count int, f func(i int)) {
 	}
 }
 
-// tally counts what the histories came to.
+// tally counts what the sequences came to.
 type tally struct {
 	played, steps, refused, violations int
 }

@@ -21,16 +21,16 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// player plays histories against one system.
+// player plays sequences against one system.
 type player struct {
 	client   *client.Client
 	checkout *pgxpool.Pool // to let the time of a hold pass
 	catalog  catalog
 }
 
-// played is a history and the order it became. Steps that did not happen are counted.
+// played is a sequence and the order it became. Steps that did not happen are counted.
 type played struct {
-	history
+	sequence
 	cart    client.Cart
 	refused int
 	log     []string
@@ -45,10 +45,10 @@ type stripeRefusal struct {
 func (e stripeRefusal) Error() string { return fmt.Sprintf("stripe answers %d: %s", e.status, e.body) }
 
 // play makes the order and lets everything happen. What is forbidden does not; an error is something that nobody forbids.
-func (p *player) play(ctx context.Context, h history) (*played, error) {
+func (p *player) play(ctx context.Context, h sequence) (*played, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // for what takes milliseconds on an idle machine
 	defer cancel()
-	out := &played{history: h}
+	out := &played{sequence: h}
 	variant, err := p.catalog.variant(ctx, p.client, h)
 	if err != nil {
 		return out, err
@@ -133,7 +133,7 @@ func (p *player) pay(ctx context.Context, o *played, variant *checkoutv1.Variant
 	return nil
 }
 
-// capture authorizes an amount and captures what the history says of it: the total, or in part.
+// capture authorizes an amount and captures what the sequence says of it: the total, or in part.
 func (p *player) capture(ctx context.Context, o *played, authorized int64) error {
 	intent := o.cart.IntentID
 	err := p.api(ctx, "/v1/payment_intents/"+intent, url.Values{"capture_method": {"manual"}, "amount": {strconv.FormatInt(authorized, 10)}})
@@ -224,8 +224,8 @@ func (p *player) refund(ctx context.Context, o *played, request *checkoutv1.Refu
 	if err := p.awaitPaid(ctx, o); err != nil {
 		return err
 	}
-	request.OrderId, request.Note = o.cart.OrderID, "history "+strconv.Itoa(o.number)
-	_, err := p.client.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, "history/"+client.NewKey()), request)
+	request.OrderId, request.Note = o.cart.OrderID, "sequence "+strconv.Itoa(o.number)
+	_, err := p.client.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, "sequence/"+client.NewKey()), request)
 	return err
 }
 

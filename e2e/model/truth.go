@@ -22,7 +22,7 @@ type truth struct {
 	payouts  map[string]string          // status
 	// stripe is the net of all balance transactions of a payment intent or payout; booked is the same in the books.
 	stripe, booked map[string]*big.Int
-	strange        []string // entries that touch Stripe's rails and belong to nothing at Stripe
+	strange        []string // entries that touch Stripe's clearing accounts and belong to nothing at Stripe
 	trial          map[string]json.Number
 }
 
@@ -260,7 +260,7 @@ func (t *truth) checkOrder(ctx context.Context, system *client.Client, o *played
 func (t *truth) checkWaiting(ctx context.Context, system *client.Client, o *played, wrong func(string, ...any)) {
 	items, err := system.Operations.ListReviewCases(ctx, &checkoutv1.ListReviewCasesRequest{OrderId: o.cart.OrderID})
 	if err != nil || len(items.GetItems()) == 0 {
-		wrong("its money does not fit, and nobody was told (%v)", err)
+		wrong("its money does not fit, and nobody was alerted (%v)", err)
 	}
 }
 

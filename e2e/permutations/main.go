@@ -1,5 +1,5 @@
-// Command permutations tells each story of a payment in every order, doubled, and all at once, over several replicas of a
-// whole dayof, and wants each to end the same. Of stories with more orders than -count it takes that many, made from the
+// Command permutations tells each scenario of a payment in every order, doubled, and all at once, over several replicas of a
+// whole dayof, and wants each to end the same. Of scenarios with more orders than -count it takes that many, made from the
 // seed.
 package main
 
@@ -27,8 +27,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// errFailed ends the command when a run of a story did not end as it must.
-var errFailed = errors.New("not every story ended as it must")
+// errFailed ends the command when a run of a scenario did not end as it must.
+var errFailed = errors.New("not every scenario ended as it must")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// plan says which stories are told, and in how many orders.
+// plan says which scenarios are told, and in how many orders.
 type plan struct {
 	events, only                     string
 	count, parallel, batch, replicas int
@@ -52,9 +52,9 @@ type plan struct {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("permutations", flag.ContinueOnError)
 	p := plan{clock: clock.System{}, out: out}
-	flags.StringVar(&p.events, "events", "devenv/scenario/testdata", "`DIR` of stories files (*.json) and their folders of events")
-	flags.StringVar(&p.only, "only", "", "`KEYS` of the stories to tell, separated by commas; default: all")
-	flags.IntVar(&p.count, "count", 500, "how many `orders` of a story that has more")
+	flags.StringVar(&p.events, "events", "devenv/scenario/testdata", "`DIR` of scenarios files (*.json) and their folders of events")
+	flags.StringVar(&p.only, "only", "", "`KEYS` of the scenarios to tell, separated by commas; default: all")
+	flags.IntVar(&p.count, "count", 500, "how many `orders` of a scenario that has more")
 	flags.Uint64Var(&p.seed, "seed", rand.Uint64(), "`SEED` of the orders")
 	flags.IntVar(&p.parallel, "parallel", 8, "how many `runs` are served at the same time")
 	flags.IntVar(&p.batch, "batch", 250, "`runs` that are told in step")
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return p.run(ctx)
 }
 
-// load reads all stories, those of the command line only.
+// load reads all scenarios, those of the command line only.
 func (p plan) load() ([]scenario.Scenario, error) {
 	files, err := filepath.Glob(filepath.Join(p.events, "*.json"))
 	if err != nil {
@@ -84,7 +84,7 @@ func (p plan) load() ([]scenario.Scenario, error) {
 		all = slices.DeleteFunc(all, func(s scenario.Scenario) bool { return !slices.Contains(keys, s.Key) })
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("no stories in %s", p.events)
+		return nil, fmt.Errorf("no scenarios in %s", p.events)
 	}
 	return all, nil
 }
@@ -116,7 +116,7 @@ func (p plan) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%d stories, %d runs, %d failed, %d violations, seed %d, %v\n",
+	fmt.Fprintf(p.out, "%d scenarios, %d runs, %d failed, %d violations, seed %d, %v\n",
 		len(all), runs, failed, violations, p.seed, p.clock.Now().Sub(began).Round(time.Second))
 	if failed > 0 || violations > 0 {
 		return errFailed
@@ -127,7 +127,7 @@ func (p plan) run(ctx context.Context) (err error) {
 // batchTimeout is how long a batch may take: seconds on an idle machine.
 const batchTimeout = 10 * time.Minute
 
-// tell plays all stories in all their ways, so many runs in step.
+// tell plays all scenarios in all their ways, so many runs in step.
 func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario.Scenario) (told, failed int, err error) {
 	watch, err := idle.NewWatch(ctx, clients[0])
 	if err != nil {
@@ -135,9 +135,9 @@ func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario
 	}
 	defer watch.Close()
 	var runs []scenario.Run
-	for _, story := range all {
-		some := scenario.Runs(story, p.count, p.seed)
-		fmt.Fprintf(p.out, "%s: %d runs of %d events\n", story.Key, len(some), len(story.Files))
+	for _, s := range all {
+		some := scenario.Runs(s, p.count, p.seed)
+		fmt.Fprintf(p.out, "%s: %d runs of %d events\n", s.Key, len(some), len(s.Files))
 		runs = append(runs, some...)
 	}
 	for batch := range slices.Chunk(runs, p.batch) {

@@ -12,7 +12,7 @@
 //	GET         /connections      {open, total}
 //
 // The status follows from the reason. on_push_url is fetched at the instant a push for the token is accepted, before it is
-// answered, as the fastest phone would: what it sees must already be the new content.
+// answered, as the fastest device would: what it sees must already be the new content.
 package apns
 
 import (
@@ -100,7 +100,7 @@ func Start(cfg Config) (*Server, error) {
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2"},
-			ClientAuth: tls.RequestClientCert, // judged per push, so that the refusal has Apple's words
+			ClientAuth: tls.RequestClientCert, // checked per push, so that the refusal has Apple's words
 		},
 	}
 	go func() { s.served <- s.http.ServeTLS(listener, "", "") }()
@@ -149,7 +149,7 @@ func (s *Server) count(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// fetch does what a phone does on a push, and tells what it got.
+// fetch does what a device does on a push, and tells what it got.
 func (s *Server) fetch(ctx context.Context, url string, headers map[string]string) *Fetched {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -300,17 +300,17 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// The phone fetches while the push is still unanswered: a sender that writes after it pushes is found out.
+// The device fetches while the push is still unanswered: a sender that writes after it pushes is found out.
 func TestOnPushFetchesBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	ps := newPushService(t)
 	var content, fetches atomic.Int64
-	phone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	fetcher := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fetches.Add(1)
 		_, _ = fmt.Fprintf(w, "revision %d for %s", content.Load(), r.Header.Get("Authorization"))
 	}))
-	t.Cleanup(phone.Close)
-	script := apns.Script{OnPushURL: phone.URL, OnPushHeaders: map[string]string{"Authorization": "ApplePass secret"}}
+	t.Cleanup(fetcher.Close)
+	script := apns.Script{OnPushURL: fetcher.URL, OnPushHeaders: map[string]string{"Authorization": "ApplePass secret"}}
 	if err := ps.SetScript(device, script); err != nil {
 		t.Fatalf("set script: %v", err)
 	}

@@ -55,10 +55,10 @@ type Push struct {
 	Time        time.Time       `json:"time"`
 	Status      int             `json:"status"`
 	Reason      string          `json:"reason,omitempty"`
-	OnPush      *Fetched        `json:"on_push,omitempty"` // what the scripted phone fetched
+	OnPush      *Fetched        `json:"on_push,omitempty"` // what the scripted device fetched
 }
 
-// Fetched is the answer that a scripted phone got at the instant of the push.
+// Fetched is the answer that a scripted device got at the instant of the push.
 type Fetched struct {
 	Status  int               `json:"status,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
@@ -112,7 +112,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost:
 		no = &refusal{reason: "MethodNotAllowed"}
 	default:
-		no = s.judge(r, &p, payload)
+		no = s.check(r, &p, payload)
 	}
 	if no == nil {
 		no = s.deliver(r, &p)
@@ -124,8 +124,8 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	answer(w, p, no)
 }
 
-// judge checks a push as Apple does: who sends it first, then what is in it.
-func (s *Server) judge(r *http.Request, p *Push, payload []byte) *refusal {
+// check checks a push as Apple does: who sends it first, then what is in it.
+func (s *Server) check(r *http.Request, p *Push, payload []byte) *refusal {
 	for _, name := range []string{"apns-id", "apns-topic", "apns-push-type", "apns-priority", "apns-expiration", "apns-collapse-id", "authorization"} {
 		if len(r.Header.Values(name)) > 1 {
 			return &refusal{reason: "DuplicateHeaders"}
@@ -162,7 +162,7 @@ func isTime(text string) bool {
 	return err == nil && n >= 0
 }
 
-// deliver follows the script of the device: the refusal it has, or the fetch a phone makes.
+// deliver follows the script of the device: the refusal it has, or the fetch a device makes.
 func (s *Server) deliver(r *http.Request, p *Push) *refusal {
 	script := s.scriptFor(p.DeviceToken)
 	if script == nil {

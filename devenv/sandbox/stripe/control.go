@@ -212,7 +212,7 @@ func (s *Server) controlObjects(r *request) (any, *apiError) {
 	return out, nil
 }
 
-// controlLoad takes an object as it is, creating or replacing it: what the story replayer loads before it posts its events.
+// controlLoad takes an object as it is, creating or replacing it: what the replay of scenarios loads before it posts its events.
 // No webhook is sent. ?account= names the connected account that owns it, which is created if it is new.
 func (s *Server) controlLoad(r *request) (any, *apiError) {
 	var raw json.RawMessage

@@ -74,7 +74,7 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-// Loading is what the story replayer does: the objects read as they were given, and what they name by id is there.
+// Loading is what the replay of scenarios does: the objects read as they were given, and what they name by id is there.
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

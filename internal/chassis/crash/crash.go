@@ -11,23 +11,23 @@ type Point uint8
 
 // The points, each named by the service, what it does, and what has just been done.
 const (
-	CheckoutStartWritten  Point = iota + 1 // order, hold and intent row are committed, Stripe is not asked
-	CheckoutStartAsked                     // Stripe has made the intent, its id is not written
-	CheckoutWalkBegun                      // tx 1 is committed
-	CheckoutWalkIssued                     // the passes are issued
-	CheckoutWalkPosted                     // the sale is posted
-	CheckoutWalkFinishing                  // both are done, tx 2 has not begun
-	CheckoutWalkWritten                    // tx 2 is written and not committed
-	CheckoutWalkFinished                   // tx 2 is committed, nobody is answered
-	CheckoutRefundSent                     // Stripe has made the refund, its id is not written
-	CheckoutReceiptSent                    // the mail server has the receipt, that is not written
-	WebhookStored                          // the event is committed, Stripe is not answered
-	WebhookCalled                          // the RPC has answered, the outcome is not written
-	LedgerPosted                           // the ledger has the entry, our copy is not written
-	LedgerCopied                           // our copy is written, nobody is answered
-	PassIssued                             // the passes are committed, nobody is answered
-	PassRevised                            // a revision and its pushes are written and not committed
-	PassPushed                             // APNs has taken pushes, that is not written
+	CheckoutStartWritten     Point = iota + 1 // order, hold and intent row are committed, Stripe is not asked
+	CheckoutStartAsked                        // Stripe has made the intent, its id is not written
+	CheckoutAttemptBegun                      // tx 1 is committed
+	CheckoutAttemptIssued                     // the passes are issued
+	CheckoutAttemptPosted                     // the sale is posted
+	CheckoutAttemptFinishing                  // both are done, tx 2 has not begun
+	CheckoutAttemptWritten                    // tx 2 is written and not committed
+	CheckoutAttemptFinished                   // tx 2 is committed, nobody is answered
+	CheckoutRefundSent                        // Stripe has made the refund, its id is not written
+	CheckoutReceiptSent                       // the mail server has the receipt, that is not written
+	WebhookStored                             // the event is committed, Stripe is not answered
+	WebhookCalled                             // the RPC has answered, the outcome is not written
+	LedgerPosted                              // the ledger has the entry, our copy is not written
+	LedgerCopied                              // our copy is written, nobody is answered
+	PassIssued                                // the passes are committed, nobody is answered
+	PassRevised                               // a revision and its pushes are written and not committed
+	PassPushed                                // APNs has taken pushes, that is not written
 )
 
 // hook is nil outside of tests.

@@ -7,9 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// history is the life of one order: how it is paid and what happens to the money afterwards. It says what is tried; what
+// sequence is the life of one order: how it is paid and what happens to the money afterwards. It says what is tried; what
 // Stripe refuses does not happen.
-type history struct {
+type sequence struct {
 	number   int
 	currency string
 	price    int // index of prices
@@ -84,9 +84,9 @@ const exact = 9007199254740993
 
 var currencies = []string{"EUR", "USD", "JPY", "KWD"}
 
-// histories makes a history of a number.
-var histories = rapid.Custom(func(t *rapid.T) history {
-	h := history{
+// sequences makes a sequence of a number.
+var sequences = rapid.Custom(func(t *rapid.T) sequence {
+	h := sequence{
 		currency: rapid.SampledFrom(currencies).Draw(t, "currency"),
 		price:    rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5}).Draw(t, "price"),
 		quantity: rapid.Int32Range(1, 3).Draw(t, "quantity"),
@@ -116,29 +116,29 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 	}
 })
 
-// newHistory returns the history of a number, always the same.
-func newHistory(number int) history {
-	h := histories.Example(number)
+// newSequence returns the sequence of a number, always the same.
+func newSequence(number int) sequence {
+	h := sequences.Example(number)
 	h.number = number
 	return h
 }
 
 // unitPrice is what one ticket costs.
-func (h history) unitPrice() int64 {
+func (h sequence) unitPrice() int64 {
 	if h.price == len(prices)-1 && h.currency != "KWD" {
 		return exact / 3
 	}
 	return prices[h.price].price / 10 * 10 // dinars end in 0 at Stripe
 }
 
-func (h history) total() int64 { return h.unitPrice() * int64(h.quantity) }
+func (h sequence) total() int64 { return h.unitPrice() * int64(h.quantity) }
 
 // part is a percentage of the total, at least one minor unit.
-func (h history) part(percent int64) int64 {
+func (h sequence) part(percent int64) int64 {
 	return max(h.total()/100*percent+h.total()%100*percent/100, 1)
 }
 
-func (h history) String() string {
+func (h sequence) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d: %d x %d %s, %s", h.number, h.quantity, h.unitPrice(), h.currency, h.payment)
 	if h.browser {

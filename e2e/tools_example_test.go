@@ -1,0 +1,294 @@
+//go:build tools
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/idle"
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
+)
+
+// scene is what the requests of the examples are about.
+type scene struct {
+	file                            client.File
+	event, product, variant, serial string
+	sold                            client.Sale
+	refundable, disputable          client.Order
+	cart, other                     client.Cart
+	item, batch, webhookEvent       string
+	client                          *client.Client
+	run, difference                 string
+}
+
+// awaitRun waits until the reconciliation that was started has ended, and returns its id.
+func (s *scene) awaitRun() any {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		res, err := s.client.Books.GetReconciliationRun(ctx, &ledgerv1.GetReconciliationRunRequest{RunId: s.run})
+		if err == nil && res.GetRun().GetState() != ledgerv1.RunState_RUN_STATE_RUNNING {
+			break
+		}
+		pause(ctx)
+	}
+	return s.run
+}
+
+// first is the first element of a list in an answer.
+func first(answer map[string]any, list string) map[string]any {
+	items, _ := answer[list].([]any)
+	if len(items) == 0 {
+		return nil
+	}
+	item, _ := items[0].(map[string]any)
+	return item
+}
+
+// example is one good request of an RPC, with what the scene has filled in.
+type example struct {
+	method  string
+	request func(s *scene) string
+	token   func(s *scene) string // bearer token; nil: the operator's
+	learn   func(s *scene, answer map[string]any)
+	varies  []string // where the answer may differ from call to call: it shows a state as it is at each
+}
+
+func ask(method, format string, args ...func(s *scene) any) example {
+	return example{method: method, request: func(s *scene) string {
+		var values []any
+		for _, a := range args {
+			values = append(values, a(s))
+		}
+		return fmt.Sprintf(format, values...)
+	}}
+}
+
+func (e example) by(token func(s *scene) string) example {
+	e.token = token
+	return e
+}
+
+func (e example) learning(learn func(s *scene, answer map[string]any)) example {
+	e.learn = learn
+	return e
+}
+
+func (e example) varying(path ...string) example {
+	e.varies = path
+	return e
+}
+
+// find walks into an answer.
+func find(answer map[string]any, path ...string) string {
+	text, _ := inside(answer, path[:len(path)-1]...)[path[len(path)-1]].(string)
+	return text
+}
+
+// inside walks to an object inside an answer; nil when there is none.
+func inside(answer map[string]any, path ...string) map[string]any {
+	for _, name := range path {
+		answer, _ = answer[name].(map[string]any)
+	}
+	return answer
+}
+
+// examples has a good request for every RPC, in an order in which each finds what it needs.
+func examples() []example {
+	event := func(s *scene) any { return s.event }
+	variant := func(s *scene) any { return s.variant }
+	serial := func(s *scene) any { return s.serial }
+	order := func(s *scene) any { return s.sold.OrderID }
+	buyer := func(s *scene) string { return s.cart.AccessToken }
+	const checkout, pass, ledger, webhook = "dayof.checkout.v1.", "dayof.pass.v1.", "dayof.ledger.v1.", "dayof.webhook.v1."
+	const capture = `{"order_id":"toolsOrder0000000001","organizer_id":"toolsOrganizer000001","payment_intent_id":"pi_%s",
+		"gross":{"currency":"EUR","minor_units":"4450"},"capture_time":"2026-01-02T03:04:05Z"}`
+	return []example{
+		ask(checkout+"CatalogService/CreateEvent", `{"organizer_id":"toolsOrganizer000001","organizer_name":"Tools","name":"Tools live",
+			"venue":{"name":"Hall","time_zone":"Europe/Berlin"},"start_time":"2027-01-02T19:00:00Z","end_time":"2027-01-02T22:00:00Z"}`),
+		ask(checkout+"CatalogService/GetEvent", `{"event_id":%q}`, event),
+		ask(checkout+"CatalogService/ListEvents", `{"page_size":10}`),
+		ask(checkout+"CatalogService/CreateProduct", `{"event_id":%q,"name":"Standing"}`, event).
+			learning(func(s *scene, a map[string]any) { s.product = find(a, "product", "id") }),
+		ask(checkout+"CatalogService/CreateVariant", `{"product_id":%q,"name":"Floor","capacity_ticket_count":"10",
+			"version":{"price":{"currency":"EUR","minor_units":"4450"}}}`, func(s *scene) any { return s.product }),
+		ask(checkout+"CatalogService/CreateVariantVersion", `{"variant_id":%q,"version":{"price":{"currency":"EUR","minor_units":"4950"}}}`, variant),
+		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
+		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
+
+		ask(checkout+"CheckoutService/StartCheckout", `{"event_id":%q,"lines":[{"variant_id":%q,"quantity":1}],
+			"buyer":{"name":"Ada","email":"ada@example.test"}}`, event, variant),
+		ask(checkout+"CheckoutService/CompleteCheckout", `{"order_id":%q,"payment_intent_id":%q}`,
+			func(s *scene) any { return s.cart.OrderID }, func(s *scene) any { return s.cart.IntentID }).by(buyer),
+		ask(checkout+"CheckoutService/GetOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer),
+
+		ask(checkout+"AdmissionService/CheckTicket", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
+		ask(checkout+"AdmissionService/GetCodeKeys", `{}`),
+
+		ask(checkout+"OrderService/GetOrderDetails", `{"order_id":%q}`, order),
+		ask(checkout+"OrderService/ListOrders", `{"page_size":3}`),
+		ask(checkout+"OrderService/RefundOrder", `{"order_id":%q,"amount":{"currency":"EUR","minor_units":"100"}}`, order),
+
+		ask(checkout+"PaymentService/RecordPayment", `{"payment_intent_id":%q,"order_id":%q,"status":"PAYMENT_INTENT_STATUS_REQUIRES_ACTION",
+			"amount":{"currency":"EUR","minor_units":"4450"},"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.other.IntentID }, func(s *scene) any { return s.other.OrderID }),
+		ask(checkout+"PaymentService/RecordCharge", `{"charge_id":"ch_tools","payment_intent_id":%q,"order_id":%q,"failure_code":"card_declined",
+			"amount":{"currency":"EUR","minor_units":"4450"},"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.other.IntentID }, func(s *scene) any { return s.other.OrderID }),
+		ask(checkout+"PaymentService/RecordRefund", `{"stripe_refund_id":"re_tools","payment_intent_id":%q,"state":"REFUND_STATE_PENDING",
+			"amount":{"currency":"EUR","minor_units":"100"},"refund_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.refundable.Payment.PayingIntentID }),
+		ask(checkout+"PaymentService/RecordDispute", `{"dispute_id":"du_tools","payment_intent_id":%q,"status":"DISPUTE_STATUS_NEEDS_RESPONSE",
+			"amount":{"currency":"EUR","minor_units":"4450"},"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.disputable.Payment.PayingIntentID }),
+
+		ask(checkout+"PaymentService/RecordFraudWarning", `{"fraud_warning_id":"issfr_tools","payment_intent_id":%q,"fraud_type":"card_never_received",
+			"observed_time":"2026-01-02T03:04:05Z"}`, func(s *scene) any { return s.refundable.Payment.PayingIntentID }),
+		ask(checkout+"PaymentService/RecordReview", `{"review_id":"prv_tools","payment_intent_id":%q,"closed_reason":"approved",
+			"observed_time":"2026-01-02T03:04:05Z"}`, func(s *scene) any { return s.refundable.Payment.PayingIntentID }),
+		ask(checkout+"PaymentService/RecordSessionEnd", `{"session_id":"cs_tools","order_id":%q,"observed_time":"2026-01-02T03:04:05Z"}`,
+			func(s *scene) any { return s.other.OrderID }),
+		ask(checkout+"AccountService/RecordAccount", `{"stripe_account":"acct_tools","organizer_id":"toolsOrganizer000002"}`).varying("account", "fetchTime"),
+		ask(checkout+"AccountService/GetAccount", `{"stripe_account":"acct_tools"}`),
+		ask(checkout+"AccountService/ListAccounts", `{"page_size":3}`),
+		ask(checkout+"OperationsService/RaiseReviewCase", `{"kind":"tools","subject":"tools","suggested_action":"Look at it."}`),
+
+		ask(checkout+"OperationsService/ListReviewCases", `{}`).learning(func(s *scene, a map[string]any) { s.item = find(first(a, "items"), "id") }),
+		ask(checkout+"OperationsService/ResolveReviewCase", `{"review_case_id":%q,"note":"looked at"}`, func(s *scene) any { return s.item }),
+
+		ask(pass+"PassService/IssuePasses", `{"order_id":"toolsOrder0000000001","passes":[{"ticket_id":"toolsTicket000000001",
+			"ticket_change_number":"1","code":"DAYOF1.tools","organizer_name":"Tools","event":{"id":"toolsEvent0000000001","name":"Tools live",
+			"venue_name":"Hall","time_zone":"Europe/Berlin","start_time":"2027-01-02T19:00:00Z","end_time":"2027-01-02T22:00:00Z"},
+			"product_name":"Standing","variant_name":"Floor","price":{"currency":"EUR","minor_units":"4450"}}]}`),
+		ask(pass+"PassService/GetPass", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListPasses", `{"order_id":%q}`, order),
+		ask(pass+"PassService/UpdatePass", `{"pass_serial":%q,"fields":{"gate":"B"}}`, serial),
+		ask(pass+"PassService/SetPassSuspended", `{"pass_serial":%q,"suspended":true,"ticket_change_number":7}`, serial),
+		ask(pass+"PassService/ListPassRevisions", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListRegistrations", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListPushes", `{"pass_serial":%q}`, serial),
+		ask(pass+"PassService/ListDeviceLogs", `{}`),
+		ask(pass+"PassService/BatchUpdatePasses", `{"event_id":"toolsEvent0000000001","fields":{"gate":"C"}}`).
+			learning(func(s *scene, a map[string]any) { s.batch = find(a, "batch", "id") }),
+		ask(pass+"PassService/GetPassBatch", `{"pass_batch_id":%q}`, func(s *scene) any { return s.batch }),
+		ask(pass+"PassService/CancelPassBatch", `{"pass_batch_id":%q}`, func(s *scene) any { return s.batch }),
+		ask(pass+"PassService/VoidPass", `{"pass_serial":%q}`, serial),
+
+		ask(ledger+"LedgerService/RecordSale", `{"capture":`+fmt.Sprintf(capture, "toolsSale")+`,"application_fee_minor_units":"250"}`),
+		ask(ledger+"LedgerService/RecordReceipt", `{"capture":`+fmt.Sprintf(capture, "toolsReceipt")+`}`),
+		ask(ledger+"LedgerService/RecordStripeFee", `{"balance_transaction_id":"txn_tools","order_id":"toolsOrder0000000001",
+			"fee":{"currency":"EUR","minor_units":"92"},"charge_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordRefund", `{"stripe_refund_id":"re_toolsLedger","payment_intent_id":"pi_toolsSale",
+			"amount":{"currency":"EUR","minor_units":"100"},"refund_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordRefundFailure", `{"stripe_refund_id":"re_toolsLedger"}`),
+		ask(ledger+"LedgerService/RecordDisputeFunds", `{"dispute_id":"du_toolsLedger","payment_intent_id":"pi_toolsSale","balance_transaction_id":"txn_toolsDispute",
+			"amount":{"currency":"EUR","minor_units":"-4450"},"fee_minor_units":"1500","funds_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordDisputeLoss", `{"dispute_id":"du_toolsLedger","payment_intent_id":"pi_toolsSale",
+			"amount":{"currency":"EUR","minor_units":"4450"},"close_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordPayout", `{"payout_id":"po_tools","status":"PAYOUT_STATUS_PAID",
+			"amount":{"currency":"EUR","minor_units":"100"},"payout_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordTransfer", `{"transfer_id":"tr_tools","stripe_account":"acct_tools","organizer_id":"toolsOrganizer000001",
+			"amount":{"currency":"EUR","minor_units":"100"},"transfer_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordTransferReversal", `{"transfer_reversal_id":"trr_tools","transfer_id":"tr_tools",
+			"amount":{"currency":"EUR","minor_units":"50"},"reverse_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordApplicationFee", `{"application_fee_id":"fee_tools","stripe_account":"acct_tools","organizer_id":"toolsOrganizer000001",
+			"amount":{"currency":"EUR","minor_units":"100"},"refunded_minor_units":"40","fee_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordRecovery", `{"recovery_id":"toolsRecovery0000001","organizer_id":"toolsOrganizer000001",
+			"amount":{"currency":"EUR","minor_units":"10"},"recovery_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordConversion", `{"balance_transaction_id":"txn_toolsFx","from":{"currency":"USD","minor_units":"110"},
+			"to":{"currency":"EUR","minor_units":"100"},"conversion_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"LedgerService/RecordPayoutTransactions", `{"payout_id":"po_tools","amount":{"currency":"EUR","minor_units":"100"},
+			"transaction_count":"1","net_minor_units":"100","complete_time":"2026-01-02T03:04:05Z"}`),
+		ask(ledger+"StatementService/GetEntry", `{"reference":"capture:pi_toolsSale"}`),
+		ask(ledger+"StatementService/GetOrderStatement", `{"order_id":"toolsOrder0000000001"}`),
+		ask(ledger+"StatementService/GetAccountStatement", `{"account":"organizers:toolsOrganizer000001:payable"}`),
+		ask(ledger+"StatementService/GetTrialBalance", `{}`),
+		ask(ledger+"StatementService/ListEntries", `{"page_size":3}`),
+		ask(ledger+"StatementService/GetOrganizerStatement", `{"organizer_id":"toolsOrganizer000001"}`),
+		ask(ledger+"StatementService/GetDayStatement", `{"day":"2026-01-02"}`),
+		ask(ledger+"StatementService/ExportStatement", `{"order_id":"toolsOrder0000000001"}`),
+		ask(checkout+"SettlementService/ListOrderMoney", `{"page_size":3}`),
+
+		// The books are full of entries by now that no order asked for.
+		ask(ledger+"ReconciliationService/StartReconciliation", `{"from_time":"2025-01-01T00:00:00Z","until_time":"2030-01-01T00:00:00Z"}`).
+			learning(func(s *scene, a map[string]any) { s.run = find(a, "run", "id") }),
+		ask(ledger+"ReconciliationService/GetReconciliationRun", `{"run_id":%q}`, (*scene).awaitRun),
+		ask(ledger+"ReconciliationService/ListReconciliationRuns", `{"page_size":3}`),
+		ask(ledger+"ReconciliationService/ListDifferences", `{"filter":{"state":"DIFFERENCE_STATE_OPEN"}}`).
+			learning(func(s *scene, a map[string]any) { s.difference = find(first(a, "differences"), "id") }),
+		ask(ledger+"ReconciliationService/ResolveDifference", `{"difference_id":%q,"reason":"made by the tools"}`, func(s *scene) any { return s.difference }),
+		ask(ledger+"ReconciliationService/ExportDifferences", `{}`),
+
+		ask(webhook+"WebhookService/ListWebhookEvents", `{"page_size":3}`),
+		ask(webhook+"WebhookService/GetWebhookEvent", `{"endpoint":"account","event_id":%q}`, func(s *scene) any { return s.webhookEvent }),
+		ask(webhook+"WebhookService/ReplayWebhookEvents", `{"event_ids":[%q],"note":"tools"}`, func(s *scene) any { return s.webhookEvent }),
+		ask(webhook+"WebhookService/ListHandlers", `{}`),
+	}
+}
+
+// base is the address of the service that has a method.
+func (s *scene) base(method string) string {
+	return map[string]string{
+		"checkout": s.file.CheckoutURL, "pass": s.file.PassURL, "ledger": s.file.LedgerURL, "webhook": s.file.WebhookURL,
+	}[strings.Split(method, ".")[1]]
+}
+
+// newScene makes what the examples talk about.
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	m := newCluster(t, 1, onDemand)
+	system := client.NewClient(m.File)
+	variant := newVariant(t, system, 4450, 100)
+	s := &scene{file: m.File, client: system, event: variant.GetEventId(), variant: variant.GetId()}
+	sell := func() client.Sale {
+		sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sale
+	}
+	s.sold = sell()
+	s.serial = s.sold.Tickets[0].PassSerial
+	s.refundable, s.disputable = order(t, system, sell().OrderID), order(t, system, sell().OrderID)
+	s.other = start(t, system, variant, 1)
+	s.cart = start(t, system, variant, 1)
+	if err := system.Stripe.Confirm(within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, client.CardThatPays); err != nil {
+		t.Fatal(err)
+	}
+	await(t, system, s.cart.OrderID, "completed", completed)
+	// Money that does not fit raises an item for the examples to resolve.
+	odd := start(t, system, variant, 1)
+	request := succeeded(odd, 4450)
+	request.Livemode = true
+	if _, err := system.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
+		t.Fatal(err)
+	}
+	tell(t, system, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
+	s.webhookEvent = newestEvent(t, system)
+	awaitIdle(t, system, idle.Scope{})
+	return s
+}
+
+// newestEvent is the id of the newest webhook event that was stored without an effect.
+func newestEvent(t *testing.T, system *client.Client) string {
+	t.Helper()
+	ctx := within(t, time.Minute)
+	for {
+		page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
+			Filter: &webhookv1.WebhookEventFilter{State: webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED, Type: "product.created"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.GetEvents()) > 0 {
+			return page.GetEvents()[0].GetEventId()
+		}
+		pause(ctx)
+	}
+}
