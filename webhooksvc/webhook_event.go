@@ -16,7 +16,7 @@ import (
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
 )
 
-const reasonEventNotFound = "WEBHOOK_EVENT_NOT_FOUND"
+var reasonEventNotFound = problem.ReasonOf(webhookv1.Reason_REASON_WEBHOOK_EVENT_NOT_FOUND)
 
 // GetWebhookEvent implements WebhookService.
 func (s *Service) GetWebhookEvent(ctx context.Context, req *webhookv1.GetWebhookEventRequest) (*webhookv1.GetWebhookEventResponse, error) {
