@@ -10,8 +10,10 @@ package idle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/server"
 )
@@ -50,12 +53,11 @@ func (s Scope) whole() bool { return s.Orders == nil && s.Events == nil }
 type Watch struct {
 	client *client.Client
 	pools  map[string]*pgxpool.Pool
-	jobs   map[string]bool // services that have background jobs
 }
 
 // NewWatch opens a watch. Close ends it.
 func NewWatch(ctx context.Context, system *client.Client) (*Watch, error) {
-	w := &Watch{client: system, pools: map[string]*pgxpool.Pool{}, jobs: map[string]bool{}}
+	w := &Watch{client: system, pools: map[string]*pgxpool.Pool{}}
 	for _, service := range server.Services() {
 		pool, err := pgdb.Open(ctx, system.File.DatabaseURLs[service], pgdb.Options{MaxConns: 2, ApplicationName: "dayof idle"})
 		if err != nil {
@@ -63,12 +65,6 @@ func NewWatch(ctx context.Context, system *client.Client) (*Watch, error) {
 			return nil, fmt.Errorf("watch %s: %w", service, err)
 		}
 		w.pools[service] = pool
-		var jobs bool
-		if err := pool.QueryRow(ctx, "select to_regclass('river_job') is not null").Scan(&jobs); err != nil {
-			w.Close()
-			return nil, fmt.Errorf("watch %s: %w", service, err)
-		}
-		w.jobs[service] = jobs
 	}
 	return w, nil
 }
@@ -151,11 +147,14 @@ func (w *Watch) look(ctx context.Context, s Scope) (string, error) {
 		}
 	}
 	for _, service := range []string{"webhook", "checkout", "pass", "ledger"} {
-		looks := []look{jobsLeft(s, o)}
-		if !w.jobs[service] {
-			looks = nil
+		left, err := w.jobsLeft(ctx, service, s, o)
+		if err != nil {
+			return "", err
 		}
-		for _, l := range append(looks, workLeft(service, s, o)...) {
+		if left != "" {
+			all = append(all, left)
+		}
+		for _, l := range workLeft(service, s, o) {
 			left, err := w.query(ctx, service, l.sql, l.args...)
 			if err != nil {
 				return "", err
@@ -225,19 +224,37 @@ type look struct {
 }
 
 // jobsLeft counts background jobs. The jobs of events that may stay deferred are left to workLeft.
-func jobsLeft(s Scope, o owned) look {
-	const counted = `
-		select 'jobs ' || kind, count(*) from river_job
-		where state in ('available', 'running', 'retryable', 'scheduled') and not starts_with(kind, 'periodic/')
-			and scheduled_at <= now() + case when kind = 'record_fee' then $1::interval else $2::interval end`
-	if s.whole() {
-		return look{sql: counted + ` group by kind`, args: []any{feeSoon, soon}}
+func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) (string, error) {
+	due, err := jobs.Unfinished(ctx, w.pools[service], soon)
+	if err != nil {
+		return "", fmt.Errorf("watch %s: %w", service, err)
 	}
-	return look{
-		sql: counted + ` and kind <> 'webhook_event'
-			and exists (select from jsonb_each_text(args) a where a.value = any($3::text[])) group by kind`,
-		args: []any{feeSoon, soon, o.ids},
+	counts := map[string]int{}
+	for _, j := range due {
+		if j.Kind == "record_fee" && j.DueIn > feeSoon || !s.whole() && (j.Kind == "webhook_event" || !names(j.Args, o.ids)) {
+			continue
+		}
+		counts[j.Kind]++
 	}
+	var found []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		found = append(found, fmt.Sprintf("%d jobs %s", counts[kind], kind))
+	}
+	return strings.Join(found, ", "), nil
+}
+
+// names tells whether one of a job's arguments is one of the ids.
+func names(args json.RawMessage, ids []string) bool {
+	var values map[string]any
+	if json.Unmarshal(args, &values) != nil {
+		return false
+	}
+	for _, v := range values {
+		if text, ok := v.(string); ok && slices.Contains(ids, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // workLeft counts the work of a service that is no job.
