@@ -82,7 +82,7 @@ func LoadConfig(l *config.Loader) Config {
 			"where devices reach passsvc, without /v1; it is written into every pass and must never change"),
 		PassType:       l.String("DAYOF_PASS_TYPE", "", "pass type identifier of new passes; needed when there are certificates of several"),
 		CertificateDir: l.String("DAYOF_PASS_CERTIFICATE_DIR", "", "folder of PEM bundles (*.pem: key, pass certificate, WWDR intermediate), read again every minute"),
-		TokenKeys: l.SecretList("DAYOF_PASS_TOKEN_KEYS",
+		TokenKeys: l.SecretListRequired("DAYOF_PASS_TOKEN_KEYS",
 			"keys of authentication tokens and links, each version:secret with at least 32 characters; keep old ones as long as passes live"),
 		CacheBytes:       l.Int("DAYOF_PASS_CACHE_BYTES", 256<<20, "memory for built archives, in bytes"),
 		RegistrationsMax: l.Int("DAYOF_PASS_REGISTRATIONS_MAX", 50, "devices per pass; a further one displaces the oldest"),

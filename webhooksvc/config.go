@@ -50,8 +50,8 @@ type Config struct {
 // LoadConfig reads the settings of webhooksvc. The loader collects problems.
 func LoadConfig(l *config.Loader) Config {
 	return Config{
-		AccountSecrets: l.SecretList("DAYOF_WEBHOOK_ACCOUNT_SECRETS",
-			"signing secrets (whsec_...) of the account endpoint, comma separated, any of which is good. Required"),
+		AccountSecrets: l.SecretListRequired("DAYOF_WEBHOOK_ACCOUNT_SECRETS",
+			"signing secrets (whsec_...) of the account endpoint, comma separated, any of which is good"),
 		ConnectSecrets: l.SecretList("DAYOF_WEBHOOK_CONNECT_SECRETS",
 			"signing secrets (whsec_...) of the Connect endpoint, comma separated; none closes that endpoint"),
 		Livemode:   l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
@@ -60,7 +60,7 @@ func LoadConfig(l *config.Loader) Config {
 			"how long the body of a delivery may take to arrive"),
 		Workers:       l.Int("DAYOF_WEBHOOK_WORKERS", 64, "how many events a process works on at once"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
-		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account. Required"),
+		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account; without it undelivered events are not fetched, and events that need a fetch end as dead"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		BackfillInterval: l.Duration("DAYOF_WEBHOOK_BACKFILL_INTERVAL", time.Hour,
 			"how often Stripe is asked for events that it could not deliver"),
