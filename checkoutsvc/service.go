@@ -46,6 +46,7 @@ import (
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
@@ -65,7 +66,7 @@ type Deps struct {
 	// StripeTransport carries calls to Stripe; nil is a transport of its own.
 	StripeTransport http.RoundTripper
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, alert jobs.Alert) error
+	SendAlert alert.Sender
 }
 
 // Service is checkoutsvc put together. Make one with New.

@@ -17,9 +17,9 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/stripeapi"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -122,9 +122,9 @@ func (s *Service) setAccount(ctx context.Context, tx pgx.Tx, row checkoutdb.Stri
 		alertAccountClosed: row.Disconnected || !row.ChargesEnabled, alertAccountUnlinked: row.OrganizerID == "",
 	} {
 		if open {
-			err = jobs.RaiseAlert(ctx, tx, kind, row.ID, facts, s.Link(row.ID))
+			err = alert.Raise(ctx, tx, kind, row.ID, facts, s.Link(row.ID))
 		} else {
-			err = jobs.ResolveAlert(ctx, tx, kind, row.ID)
+			err = alert.Resolve(ctx, tx, kind, row.ID)
 		}
 		if err != nil {
 			return err
@@ -152,7 +152,7 @@ func (s *Service) raiseBankAccountChange(
 	for name, value := range facts {
 		alerted[name] = value
 	}
-	return jobs.RaiseAlert(ctx, tx, alertBankAccountChanged, subject, alerted, s.Link(row.ID))
+	return alert.Raise(ctx, tx, alertBankAccountChanged, subject, alerted, s.Link(row.ID))
 }
 
 // GetAccount implements AccountService.

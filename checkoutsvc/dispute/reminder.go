@@ -13,8 +13,8 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
 // Reminder raises alerts. All exported fields are required, but for Before.
@@ -60,7 +60,7 @@ func (r *Reminder) Remind(ctx context.Context) error {
 			return fmt.Errorf("delete ended reminders: %w", err)
 		}
 		for _, id := range ended {
-			if err := jobs.ResolveAlert(ctx, tx, order.AlertEvidenceDue, id); err != nil {
+			if err := alert.Resolve(ctx, tx, order.AlertEvidenceDue, id); err != nil {
 				return err
 			}
 		}
@@ -102,10 +102,10 @@ func (r *Reminder) remind(ctx context.Context, d checkoutdb.Dispute, now time.Ti
 		if raised == 0 {
 			return nil
 		}
-		if err := jobs.ResolveAlert(ctx, tx, order.AlertEvidenceDue, d.ID); err != nil {
+		if err := alert.Resolve(ctx, tx, order.AlertEvidenceDue, d.ID); err != nil {
 			return err
 		}
-		return jobs.RaiseAlert(ctx, tx, order.AlertEvidenceDue, d.ID, map[string]any{
+		return alert.Raise(ctx, tx, order.AlertEvidenceDue, d.ID, map[string]any{
 			"dispute_id": d.ID, "order_id": d.OrderID, "payment_intent_id": d.PaymentIntent, "dispute_reason": d.DisputeReason,
 			"amount_minor_units": d.AmountMinorUnits, "currency": d.Currency, "evidence_due_time": d.EvidenceDueTime.Format(time.RFC3339),
 		}, r.Link(d.OrderID))

@@ -15,9 +15,9 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -80,7 +80,7 @@ func (s *Service) ResolveReviewCase(
 		if err != nil {
 			return nil, fmt.Errorf("get review case: %w", err)
 		}
-		if err := jobs.ResolveAlert(ctx, tx, item.Kind, item.Subject); err != nil { // of the kinds that have one too
+		if err := alert.Resolve(ctx, tx, item.Kind, item.Subject); err != nil { // of the kinds that have one too
 			return nil, err
 		}
 		out, err := reviewCaseToProto(item)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
-	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -178,9 +178,9 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 	}
 	for _, a := range c.Alerts {
 		if a.Resolved {
-			errs = append(errs, jobs.ResolveAlert(ctx, p, a.Kind, a.Subject))
+			errs = append(errs, alert.Resolve(ctx, p, a.Kind, a.Subject))
 		} else {
-			errs = append(errs, jobs.RaiseAlert(ctx, p, a.Kind, a.Subject, a.Facts, s.Link(o.ID)))
+			errs = append(errs, alert.Raise(ctx, p, a.Kind, a.Subject, a.Facts, s.Link(o.ID)))
 		}
 	}
 	return errors.Join(errs...)
