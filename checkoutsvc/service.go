@@ -67,7 +67,7 @@ type Deps struct {
 	// StripeTransport carries calls to Stripe; nil is a transport of its own.
 	StripeTransport http.RoundTripper
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, a alert.Alert) error
+	SendAlert alert.Sender
 }
 
 // Service is checkoutsvc put together. Make one with New.

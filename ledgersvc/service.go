@@ -14,6 +14,7 @@ import (
 
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
@@ -33,7 +34,7 @@ type Deps struct {
 	// Orders is checkoutsvc, for the reconciliation; nil compares nothing.
 	Orders checkoutv1connect.SettlementServiceClient
 	// SendAlert delivers alerts to people; nil keeps them as rows.
-	SendAlert func(ctx context.Context, alert jobs.Alert) error
+	SendAlert alert.Sender
 }
 
 // Service implements LedgerService and StatementService; ReconciliationService is package reconcile. Make one with New.

@@ -89,8 +89,8 @@ func (a *apnsClient) push(ctx context.Context, id, pushToken string, now time.Ti
 func (a *apnsClient) pushOnce(ctx context.Context, id, pushToken string, now time.Time) pushResult {
 	ctx, cancel := context.WithTimeout(ctx, a.config.Timeout)
 	defer cancel()
-	var seen observed
-	response, err := a.client.PushWithContext(context.WithValue(ctx, observedKey{}, &seen), &apns2.Notification{
+	var got observed
+	response, err := a.client.PushWithContext(context.WithValue(ctx, observedKey{}, &got), &apns2.Notification{
 		ApnsID:      id,
 		DeviceToken: pushToken,
 		Topic:       a.topic,
@@ -104,7 +104,7 @@ func (a *apnsClient) pushOnce(ctx context.Context, id, pushToken string, now tim
 		return pushResult{err: err}
 	}
 	return pushResult{
-		status: response.StatusCode, reason: response.Reason, timestamp: response.Timestamp.Time, retryAfter: seen.retryAfter,
+		status: response.StatusCode, reason: response.Reason, timestamp: response.Timestamp.Time, retryAfter: got.retryAfter,
 	}
 }
 
@@ -121,7 +121,7 @@ func (a *apnsClient) renew(used string) {
 	a.token.Lock()
 	defer a.token.Unlock()
 	if a.token.Bearer == used {
-		_, _ = a.token.Generate() // without a new one the next push is refused, and that is told
+		_, _ = a.token.Generate() // without a new one the next push is refused, and that is reported
 	}
 }
 
@@ -154,9 +154,9 @@ func (t *observedTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)
 	}
-	if seen, ok := req.Context().Value(observedKey{}).(*observed); ok {
+	if got, ok := req.Context().Value(observedKey{}).(*observed); ok {
 		if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 {
-			seen.retryAfter = time.Duration(seconds) * time.Second
+			got.retryAfter = time.Duration(seconds) * time.Second
 		}
 	}
 	if !json.Valid(body) {

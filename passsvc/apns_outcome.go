@@ -6,52 +6,52 @@ import (
 	"github.com/sideshow/apns2"
 )
 
-// verdict is what an answer of APNs means. Source: Apple's "Handling notification responses".
-type verdict int
+// outcome is what an answer of APNs means. Source: Apple's "Handling notification responses".
+type outcome int
 
 const (
-	verdictSent    verdict = iota // taken; delivery is Apple's affair
-	verdictGone                   // the token has been dead since a time: forget it if it was not told again after
-	verdictBad                    // the token is not ours: forget it, unless they all are, which is our mistake
-	verdictRetry                  // later
-	verdictBusy                   // this device gets too much: minutes later
-	verdictRefused                // we are wrong, not the token: stop sending, call somebody, keep everything
+	outcomeSent    outcome = iota // taken; the rest is Apple's affair
+	outcomeGone                   // the token has been dead since a time: forget it if it was not registered again after
+	outcomeBad                    // the token is not ours: forget it, unless they all are, which is our mistake
+	outcomeRetry                  // later
+	outcomeBusy                   // this device gets too much: minutes later
+	outcomeRefused                // we are wrong, not the token: stop sending, raise an alert, keep everything
 )
 
-// String is the verdict as metrics name it.
-func (v verdict) String() string {
-	switch v {
-	case verdictSent:
+// String is the outcome as metrics name it.
+func (o outcome) String() string {
+	switch o {
+	case outcomeSent:
 		return "sent"
-	case verdictGone:
+	case outcomeGone:
 		return "gone"
-	case verdictBad:
+	case outcomeBad:
 		return "bad_token"
-	case verdictRetry:
+	case outcomeRetry:
 		return "retry"
-	case verdictBusy:
+	case outcomeBusy:
 		return "busy"
-	case verdictRefused:
+	case outcomeRefused:
 		return "refused"
 	}
 	return "unknown"
 }
 
-// judge tells what a result means.
-func judge(r pushResult) verdict {
+// classify says what a result means.
+func classify(r pushResult) outcome {
 	switch {
 	case r.err != nil:
-		return verdictRetry
+		return outcomeRetry
 	case r.status == http.StatusOK:
-		return verdictSent
+		return outcomeSent
 	case r.status == http.StatusGone:
-		return verdictGone
+		return outcomeGone
 	case r.reason == apns2.ReasonBadDeviceToken, r.reason == apns2.ReasonDeviceTokenNotForTopic, r.reason == apns2.ReasonMissingDeviceToken:
-		return verdictBad
+		return outcomeBad
 	case r.status == http.StatusTooManyRequests && r.reason != apns2.ReasonTooManyProviderTokenUpdates:
-		return verdictBusy
+		return outcomeBusy
 	case r.status >= http.StatusInternalServerError:
-		return verdictRetry
+		return outcomeRetry
 	}
-	return verdictRefused
+	return outcomeRefused
 }

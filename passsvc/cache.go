@@ -1,7 +1,6 @@
 package passsvc
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -23,11 +23,11 @@ const (
 	// than this after the commit of what they tell of (pushWaitMin), so a device that fetches because of a push always
 	// gets the new revision, from every replica.
 	freshFor = 5 * time.Millisecond
-	// lookTimeout bounds the query for what changed.
-	lookTimeout = 5 * time.Second
+	// fetchTimeout bounds the query for what changed.
+	fetchTimeout = 5 * time.Second
 	// changedMax is how many changed passes are looked up at once; when there are more, all of their type are dropped.
 	changedMax = 1000
-	// entryOverhead is about what an entry takes besides its archive: content, headers, strings, list and map.
+	// entryOverhead is about what an entry takes besides its archive: content, headers, strings and the cache's own.
 	entryOverhead = 4 << 10
 )
 
@@ -47,16 +47,13 @@ type servedPass struct {
 // it has heard of all changes, and asks for later ones when that knowledge is older than freshFor. One small query then
 // stands for any number of reads. It reads only, so it works under a role that may not write.
 type passCache struct {
-	s     *Service
-	limit int
-	clock clock.Clock // the machine's, also in tests: freshness is about real time
-	loads singleflight.Group
+	s       *Service
+	clock   clock.Clock // the machine's, also in tests: freshness is about real time
+	loads   singleflight.Group
+	entries *otter.Cache[string, cacheEntry] // by serial, limited by weight; nil keeps nothing
 
-	mu      sync.Mutex
-	entries map[string]*list.Element // by serial
-	recent  *list.List               // of *cacheEntry, most recently used first
-	size    int
-	types   map[string]*typeFreshness
+	mu    sync.Mutex // of types, and held when entries are added or dropped
+	types map[string]*typeFreshness
 }
 
 type cacheEntry struct {
@@ -68,18 +65,27 @@ type cacheEntry struct {
 type typeFreshness struct {
 	started bool      // tag is known
 	tag     int64     // all changes up to here have been heard of
-	checked time.Time // since when tag is known to be the newest; zero: look again
-	touched int64     // counts touch, so that a look that began before one does not count as fresh
+	checked time.Time // since when tag is known to be the newest; zero: fetch again
+	touched int64     // counts touch, so that a fetch that began before one does not count as fresh
 }
 
-func newPassCache(s *Service) *passCache {
-	return &passCache{
-		s: s, limit: s.Config.CacheBytes, clock: clock.System{},
-		entries: map[string]*list.Element{}, recent: list.New(), types: map[string]*typeFreshness{},
+func newPassCache(s *Service) (*passCache, error) {
+	c := &passCache{s: s, clock: clock.System{}, types: map[string]*typeFreshness{}}
+	if s.Config.CacheBytes <= 0 {
+		return c, nil
 	}
+	entries, err := otter.New(&otter.Options[string, cacheEntry]{
+		MaximumWeight: uint64(s.Config.CacheBytes),
+		Weigher:       func(_ string, e cacheEntry) uint32 { return e.bytes() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of passes: %w", err)
+	}
+	c.entries = entries
+	return c, nil
 }
 
-// errNoPass says that there is no such pass. It is not told to devices.
+// errNoPass says that there is no such pass. Devices do not learn it.
 var errNoPass = errors.New("no such pass")
 
 // get returns the pass as it is now, with its archive. Errors: errNoPass, and that nothing can be signed for the pass
@@ -113,17 +119,13 @@ func (c *passCache) get(ctx context.Context, passType, serial string) (servedPas
 }
 
 func (c *passCache) lookup(passType, serial string, certificate *pkpass.Certificate) (servedPass, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	element, ok := c.entries[serial]
-	if !ok {
+	if c.entries == nil {
 		return servedPass{}, false
 	}
-	entry := entryOf(element)
-	if entry.fingerprint != certificate.Fingerprint || entry.pass.state.PassType != passType {
+	entry, ok := c.entries.GetIfPresent(serial)
+	if !ok || entry.fingerprint != certificate.Fingerprint || entry.pass.state.PassType != passType {
 		return servedPass{}, false
 	}
-	c.recent.MoveToFront(element)
 	return entry.pass, true
 }
 
@@ -145,8 +147,8 @@ func (c *passCache) load(
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.freshness(passType)
-	if now.tag == known.tag && now.touched == known.touched {
-		c.keep(&cacheEntry{pass: pass, fingerprint: certificate.Fingerprint})
+	if c.entries != nil && now.tag == known.tag && now.touched == known.touched {
+		c.entries.Set(serial, cacheEntry{pass: pass, fingerprint: certificate.Fingerprint})
 	}
 	return pass, nil
 }
@@ -178,16 +180,16 @@ func (c *passCache) refresh(ctx context.Context, passType string) (typeFreshness
 		c.mu.Lock()
 		known := *c.freshness(passType)
 		c.mu.Unlock()
-		// A look that began after the arrival will do, however long it took; one far later means that the clock was
+		// A fetch that began after the arrival will do, however long it took; one far later means that the clock was
 		// set back.
-		if age := arrival.Sub(known.checked); age < freshFor && age > -lookTimeout {
+		if age := arrival.Sub(known.checked); age < freshFor && age > -fetchTimeout {
 			return known, nil
 		}
-		// Whoever joins a look that began too early goes round again.
+		// Whoever joins a fetch that began too early goes round again.
 		_, err, _ := c.loads.Do("\x00"+passType, func() (any, error) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 			defer cancel()
-			return nil, c.look(ctx, passType, known)
+			return nil, c.fetch(ctx, passType, known)
 		})
 		if err != nil {
 			return typeFreshness{}, err
@@ -196,8 +198,8 @@ func (c *passCache) refresh(ctx context.Context, passType string) (typeFreshness
 	return typeFreshness{}, ctx.Err()
 }
 
-// look asks what changed since the last time.
-func (c *passCache) look(ctx context.Context, passType string, known typeFreshness) error {
+// fetch asks what changed since the last time.
+func (c *passCache) fetch(ctx context.Context, passType string, known typeFreshness) error {
 	began := c.clock.Now()
 	all := !known.started // nothing is in memory yet
 	var changed []passdb.ListChangedSerialsRow
@@ -218,11 +220,13 @@ func (c *passCache) look(ctx context.Context, passType string, known typeFreshne
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if all {
-		c.dropType(passType)
-	}
-	for _, row := range changed {
-		c.drop(row.Serial)
+	if c.entries != nil {
+		if all {
+			c.dropType(passType)
+		}
+		for _, row := range changed {
+			c.entries.Invalidate(row.Serial)
+		}
 	}
 	f := c.freshness(passType)
 	f.started, f.tag = true, max(f.tag, newest)
@@ -232,7 +236,7 @@ func (c *passCache) look(ctx context.Context, passType string, known typeFreshne
 	return nil
 }
 
-// touch makes the next reader look again: something has just been committed here.
+// touch makes the next reader fetch again: something has just been committed here.
 func (c *passCache) touch(passType string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,7 +245,7 @@ func (c *passCache) touch(passType string) {
 	f.touched++
 }
 
-// freshness, keep, drop and dropType are called under the lock.
+// freshness and dropType are called under the lock.
 func (c *passCache) freshness(passType string) *typeFreshness {
 	f := c.types[passType]
 	if f == nil {
@@ -251,40 +255,15 @@ func (c *passCache) freshness(passType string) *typeFreshness {
 	return f
 }
 
-func (c *passCache) keep(entry *cacheEntry) {
-	c.drop(entry.pass.state.Serial)
-	c.entries[entry.pass.state.Serial] = c.recent.PushFront(entry)
-	c.size += entry.bytes()
-	for c.size > c.limit && c.recent.Len() > 0 {
-		c.drop(entryOf(c.recent.Back()).pass.state.Serial)
-	}
-}
-
-func (c *passCache) drop(serial string) {
-	if element, ok := c.entries[serial]; ok {
-		c.size -= entryOf(element).bytes()
-		c.recent.Remove(element)
-		delete(c.entries, serial)
-	}
-}
-
 func (c *passCache) dropType(passType string) {
-	for element := c.recent.Front(); element != nil; {
-		next := element.Next()
-		if state := entryOf(element).pass.state; state.PassType == passType {
-			c.drop(state.Serial)
+	for serial, entry := range c.entries.All() {
+		if entry.pass.state.PassType == passType {
+			c.entries.Invalidate(serial)
 		}
-		element = next
 	}
 }
 
 // bytes is what an entry holds by itself; the design's part of archives is shared.
-func (e *cacheEntry) bytes() int { return entryOverhead + len(e.pass.archive.Own) }
-
-func entryOf(element *list.Element) *cacheEntry {
-	entry, ok := element.Value.(*cacheEntry)
-	if !ok {
-		panic("passsvc: something else than an entry is in the cache")
-	}
-	return entry
+func (e cacheEntry) bytes() uint32 {
+	return uint32(entryOverhead + len(e.pass.archive.Own)) //nolint:gosec // an archive is far smaller than 4 GiB
 }

@@ -18,7 +18,7 @@ const (
 	alertCertificate = "pass_certificate_expires"
 )
 
-// certificateDays are the days before expiry at which somebody is told, the nearest first; 0 is the expiry itself.
+// certificateDays are the days before expiry at which an alert is raised, the nearest first; 0 is the expiry itself.
 // Certificates live for about 13 months, and the ones of others have expired on the day of the event more than once.
 func certificateDays() []int { return []int{0, 1, 14, 30, 60} }
 
@@ -37,7 +37,7 @@ func (s *Service) checkCertificates(ctx context.Context) error {
 
 func (s *Service) checkCertificate(ctx context.Context, passType string, expires time.Time, left time.Duration) error {
 	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
-		told := false
+		reported := false
 		for _, days := range certificateDays() {
 			subject := fmt.Sprintf("%s %d days", passType, days)
 			if left > time.Duration(days)*day {
@@ -46,10 +46,10 @@ func (s *Service) checkCertificate(ctx context.Context, passType string, expires
 				}
 				continue
 			}
-			if told {
-				continue // only the nearest; farther ones were told in their time
+			if reported {
+				continue // only the nearest; farther ones were reported in their time
 			}
-			told = true
+			reported = true
 			const advice = "Make a new Pass Type ID certificate at Apple and put its bundle into DAYOF_PASS_CERTIFICATE_DIR; passes are signed with it from then on."
 			err := alert.Raise(ctx, tx, alertCertificate, subject, map[string]any{
 				"pass_type": passType, "expire_time": expires.Format(time.RFC3339), "days_left": int(left / day), "advice": advice,

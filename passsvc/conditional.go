@@ -7,7 +7,7 @@ import (
 )
 
 // lastModified is the time to send for content that was modified at modified: never in the future (RFC 9110, 8.8.2.1).
-// A burst of changes runs ahead of the clock; for as long, devices are given an earlier time, and at worst they fetch
+// A batch of quick changes runs ahead of the clock; for as long, devices are given an earlier time, and at worst they fetch
 // once more than they need.
 func lastModified(modified, now time.Time) time.Time {
 	if now = now.UTC().Truncate(time.Second); now.Before(modified) {

@@ -7,7 +7,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
-// Config is what passsvc can be told. LoadConfig knows the defaults.
+// Config holds the settings of passsvc. LoadConfig knows the defaults.
 type Config struct {
 	// PublicURL is where devices and browsers reach this service, without a trailing slash. It is the webServiceURL of
 	// every pass, so it must never change for installed passes.
@@ -63,7 +63,7 @@ type APNsConfig struct {
 	Expiration time.Duration
 	// Timeout ends one push.
 	Timeout time.Duration
-	// Pause is how long pushes of a pass type rest after APNs refused us, before one tries again.
+	// Pause is how long the circuit breaker of a pass type stays open after APNs refused us.
 	Pause time.Duration
 }
 
@@ -75,14 +75,14 @@ type GoogleConfig struct {
 	IssuerID string
 }
 
-// LoadConfig reads the settings of passsvc. Problems are told by the loader.
+// LoadConfig reads the settings of passsvc. The loader collects problems.
 func LoadConfig(l *config.Loader) Config {
 	c := Config{
 		PublicURL: l.URL("DAYOF_PASS_PUBLIC_URL", "http://127.0.0.1:8290",
 			"where devices reach passsvc, without /v1; it is written into every pass and must never change"),
 		PassType:       l.String("DAYOF_PASS_TYPE", "", "pass type identifier of new passes; needed when there are certificates of several"),
 		CertificateDir: l.String("DAYOF_PASS_CERTIFICATE_DIR", "", "folder of PEM bundles (*.pem: key, pass certificate, WWDR intermediate), read again every minute"),
-		TokenKeys: l.SecretList("DAYOF_PASS_TOKEN_KEYS",
+		TokenKeys: l.SecretListRequired("DAYOF_PASS_TOKEN_KEYS",
 			"keys of authentication tokens and links, each version:secret with at least 32 characters; keep old ones as long as passes live"),
 		CacheBytes:       l.Int("DAYOF_PASS_CACHE_BYTES", 256<<20, "memory for built archives, in bytes"),
 		RegistrationsMax: l.Int("DAYOF_PASS_REGISTRATIONS_MAX", 50, "devices per pass; a further one displaces the oldest"),
@@ -96,7 +96,7 @@ func LoadConfig(l *config.Loader) Config {
 			Priority:   l.Int("DAYOF_PASS_APNS_PRIORITY", 5, "apns-priority; background demands 5"),
 			Expiration: l.Duration("DAYOF_PASS_APNS_EXPIRATION", 24*time.Hour, "how long APNs keeps a push for a phone that is away"),
 			Timeout:    l.Duration("DAYOF_PASS_APNS_TIMEOUT", 10*time.Second, "longest time of one push"),
-			Pause:      l.Duration("DAYOF_PASS_APNS_PAUSE", 30*time.Second, "how long pushes rest after APNs refused our certificate or topic"),
+			Pause:      l.Duration("DAYOF_PASS_APNS_PAUSE", 30*time.Second, "how long no push is sent after APNs refused our certificate or topic"),
 		},
 		PushCoalesce: l.Duration("DAYOF_PASS_PUSH_COALESCE", 200*time.Millisecond, "how long a push waits for further changes for the same device"),
 		PushRetry:    l.Duration("DAYOF_PASS_PUSH_RETRY", time.Second, "wait after a push that got no useful answer; it doubles with each attempt"),

@@ -26,6 +26,14 @@ func TestFingerprints(t *testing.T) {
 		"batch": {hex.EncodeToString(batchFingerprint(&passv1.BatchUpdatePassesRequest{
 			EventId: "E", Fields: map[string]string{"gate": "B", "note": "n"},
 		}, &c.Event)), "3e8ace572e17e9a4053b66206358d4b9d0f19517bd77c907127b4123f019d70c"},
+		"update": {hex.EncodeToString(updateFingerprint(&passv1.UpdatePassRequest{
+			PassSerial: "S", Fields: map[string]string{"gate": "B", "note": "n"},
+		})), "dccfbd94776a39e9680007ab39a14484757e0dff91419dbfc95dd09bfafc8fa8"},
+		"void": {hex.EncodeToString(voidFingerprint(&passv1.VoidPassRequest{PassSerial: "S", VoidNote: "n"})), "7584cb12437a875b9414bf7761c3d1ad3082a6db177139b275215edbdbb1bc16"},
+		"suspend": {hex.EncodeToString(suspendFingerprint(&passv1.SetPassSuspendedRequest{
+			PassSerial: "S", Suspended: true, TicketChangeNumber: 3,
+		})), "5e06c7bf7ac8fa2a3ab1a17bfbe18e0a28ff82a9c119b262f6091bcc8113bd88"},
+		"cancel": {hex.EncodeToString(cancelFingerprint(&passv1.CancelPassBatchRequest{PassBatchId: "B"})), "6155d8f84479363329fb312e10e5109e775658c972a5e048ded0d5dd31f4db08"},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%s: %s, want %s", name, tc.got, tc.want)

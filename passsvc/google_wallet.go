@@ -1,17 +1,13 @@
 package passsvc
 
 import (
-	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
@@ -41,14 +37,9 @@ func newGoogleWallet(c GoogleConfig, origin string, clk clock.Clock) (*googleWal
 	if json.Unmarshal([]byte(c.ServiceAccount.Reveal()), &account) != nil || account.Email == "" || c.IssuerID == "" {
 		return nil, errors.New("google wallet: needs the JSON of a service account and DAYOF_PASS_GOOGLE_ISSUER_ID")
 	}
-	block, _ := pem.Decode([]byte(account.Key))
-	if block == nil {
-		return nil, errors.New("google wallet: the service account has no private key in PEM")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := parsed.(*rsa.PrivateKey)
-	if err != nil || !ok {
-		return nil, errors.New("google wallet: the private key of the service account is not RSA in PKCS #8")
+	key, err := jwt.ParseRSAPrivateKeyFromPEM([]byte(account.Key))
+	if err != nil {
+		return nil, fmt.Errorf("google wallet: the private key of the service account: %w", err)
 	}
 	return &googleWallet{issuerID: c.IssuerID, email: account.Email, key: key, origin: origin, clock: clk}, nil
 }
@@ -167,19 +158,12 @@ func (g *googleWallet) statement(serial string, c content) (*googleClass, *googl
 
 // sign returns the statement as a JWT with RS256 (RFC 7515).
 func (g *googleWallet) sign(class *googleClass, object *googleObject) (string, error) {
-	claims, err := json.Marshal(map[string]any{
+	token, err := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
 		"iss": g.email, "aud": "google", "typ": "savetowallet", "iat": g.clock.Now().Unix(), "origins": []string{g.origin},
 		"payload": map[string]any{"eventTicketClasses": []any{class}, "eventTicketObjects": []any{object}},
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode claims: %w", err)
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	signed := encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(claims)
-	sum := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, g.key, crypto.SHA256, sum[:])
+	}).SignedString(g.key)
 	if err != nil {
 		return "", fmt.Errorf("sign link: %w", err)
 	}
-	return signed + "." + encode(signature), nil
+	return token, nil
 }

@@ -107,19 +107,6 @@ func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, er
 	return wanted, nil
 }
 
-// issueFingerprint leaves the pass type out: it is of no account for tickets that have a pass.
-func issueFingerprint(orderID string, wanted []wantedPass) []byte {
-	parts := []any{orderID}
-	for _, w := range wanted {
-		var facts []string
-		for _, f := range w.content.facts() {
-			facts = append(facts, f.path, f.value)
-		}
-		parts = append(parts, w.changeNumber, facts)
-	}
-	return idem.Fingerprint(1, parts...)
-}
-
 // issue inserts the passes of tickets that have none and brings the others to newer content. It returns all rows in
 // the order of wanted, and those that were revised.
 func (s *Service) issue(

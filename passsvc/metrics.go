@@ -38,4 +38,4 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 
 func (m *metrics) fetched(status int) { m.fetches[status].Inc() }
 
-func (m *metrics) pushed(v verdict) { m.pushes.WithLabelValues(v.String()).Inc() }
+func (m *metrics) pushed(o outcome) { m.pushes.WithLabelValues(o.String()).Inc() }

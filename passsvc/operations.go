@@ -11,7 +11,7 @@ import (
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
-// What staff may look at: the history of a pass, its devices, and what they were told.
+// What staff may look at: the history of a pass, its devices, and its pushes.
 
 const (
 	// revisionsListed and pushesListed are how many of each are returned.

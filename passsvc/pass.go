@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -67,12 +65,8 @@ func (s *Service) UpdatePass(ctx context.Context, req *passv1.UpdatePassRequest)
 	if err := checkStaffFields(req.GetFields()); err != nil {
 		return nil, err
 	}
-	parts := []any{req.GetPassSerial()}
-	for _, name := range slices.Sorted(maps.Keys(req.GetFields())) {
-		parts = append(parts, name, req.GetFields()[name])
-	}
 	changed := s.newChangedPass()
-	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), idem.Fingerprint(1, parts...),
+	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), updateFingerprint(req),
 		func(ctx context.Context, tx pgx.Tx) (*passv1.UpdatePassResponse, error) {
 			err := changed.write(ctx, tx, req.GetPassSerial(), passEdit{
 				why: cause{origin: originUpdate}, apply: func(c content) content { return c.withStaff(req.GetFields()) },
@@ -89,7 +83,7 @@ func (s *Service) UpdatePass(ctx context.Context, req *passv1.UpdatePassRequest)
 // VoidPass implements PassService.
 func (s *Service) VoidPass(ctx context.Context, req *passv1.VoidPassRequest) (*passv1.VoidPassResponse, error) {
 	changed := s.newChangedPass()
-	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), idem.Fingerprint(1, req.GetPassSerial(), req.GetVoidNote()),
+	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), voidFingerprint(req),
 		func(ctx context.Context, tx pgx.Tx) (*passv1.VoidPassResponse, error) {
 			err := changed.write(ctx, tx, req.GetPassSerial(), passEdit{
 				why: cause{origin: originVoid, note: req.GetVoidNote()},
@@ -110,8 +104,7 @@ func (s *Service) VoidPass(ctx context.Context, req *passv1.VoidPassRequest) (*p
 // SetPassSuspended implements PassService.
 func (s *Service) SetPassSuspended(ctx context.Context, req *passv1.SetPassSuspendedRequest) (*passv1.SetPassSuspendedResponse, error) {
 	changed := s.newChangedPass()
-	fingerprint := idem.Fingerprint(1, req.GetPassSerial(), req.GetSuspended(), req.GetTicketChangeNumber())
-	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), fingerprint,
+	res, err := idem.Do(ctx, s.Pool, s.Clock.Now(), suspendFingerprint(req),
 		func(ctx context.Context, tx pgx.Tx) (*passv1.SetPassSuspendedResponse, error) {
 			err := changed.write(ctx, tx, req.GetPassSerial(), passEdit{
 				why: cause{origin: originSuspend}, changeNumber: req.GetTicketChangeNumber(),

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -96,17 +94,6 @@ func (s *Service) batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventConten
 	return &event, err
 }
 
-func batchFingerprint(req *passv1.BatchUpdatePassesRequest, event *eventContent) []byte {
-	parts := []any{req.GetEventId()}
-	if event != nil {
-		event.facts(func(path, value string) { parts = append(parts, path, value) })
-	}
-	for _, name := range slices.Sorted(maps.Keys(req.GetFields())) {
-		parts = append(parts, name, req.GetFields()[name])
-	}
-	return idem.Fingerprint(1, parts...)
-}
-
 // GetPassBatch implements PassService.
 func (s *Service) GetPassBatch(ctx context.Context, req *passv1.GetPassBatchRequest) (*passv1.GetPassBatchResponse, error) {
 	batch, err := s.batchMessage(ctx, req.GetPassBatchId())
@@ -153,7 +140,7 @@ func batchNotFound(err error) error {
 // CancelPassBatch implements PassService. It waits for the chunk that is being written.
 func (s *Service) CancelPassBatch(ctx context.Context, req *passv1.CancelPassBatchRequest) (*passv1.CancelPassBatchResponse, error) {
 	now := s.Clock.Now()
-	_, err := idem.Do(ctx, s.Pool, now, idem.Fingerprint(1, req.GetPassBatchId()),
+	_, err := idem.Do(ctx, s.Pool, now, cancelFingerprint(req),
 		func(ctx context.Context, tx pgx.Tx) (*passv1.CancelPassBatchResponse, error) {
 			if _, err := s.q.GetPassBatch(ctx, tx, req.GetPassBatchId()); err != nil {
 				return nil, batchNotFound(err)

@@ -4,15 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 )
 
-// The rows of pushes are the jobs of telling devices: written in the transaction of the revision, leased by any replica,
+// The rows of pushes are the work of telling devices: written in the transaction of the revision, leased by any replica,
 // settled after APNs has answered. A process that dies leaves leased rows, which another takes up when the lease ends;
 // those of its last claim that APNs had taken already are sent once more, and the device finds nothing new.
+
+// Pushes are no River jobs: they are claimed in batches of devices, in the order in which they fall due.
 
 const (
 	// pushIdle is how often a replica looks for pushes of others: those of a process that died, or late ones.
@@ -29,7 +29,7 @@ const (
 	pushRetention = 30 * 24 * time.Hour
 )
 
-// pusher sends pushes, each pass type on a lane of its own.
+// pusher sends pushes, each pass type by a worker of its own.
 type pusher struct {
 	s       *Service
 	woken   chan struct{}
@@ -65,7 +65,7 @@ func (p *pusher) halt(ctx context.Context) error {
 	}
 }
 
-// wake makes all lanes look for due pushes soon. It never blocks.
+// wake makes all workers look for due pushes soon. It never blocks.
 func (p *pusher) wake() { signal(p.woken) }
 
 // signal leaves one wish in a channel of one place.
@@ -76,17 +76,17 @@ func signal(wish chan struct{}) {
 	}
 }
 
-// dispatch starts a lane for each pass type that there is a certificate for, and passes on who woke it.
+// dispatch starts a worker for each pass type that there is a certificate for, and passes on who woke it.
 func (p *pusher) dispatch(ctx context.Context) {
-	lanes := map[string]*lane{}
+	workers := map[string]*pushWorker{}
 	ticker := time.NewTicker(pushIdle) // certificates of new pass types may come
 	defer ticker.Stop()
 	for {
 		for _, passType := range p.s.certificates.passTypes() {
-			if lanes[passType] == nil {
-				l := newLane(p.s, passType)
-				lanes[passType] = l
-				p.running.Go(func() { l.run(ctx) })
+			if workers[passType] == nil {
+				w := newPushWorker(p.s, passType)
+				workers[passType] = w
+				p.running.Go(func() { w.run(ctx) })
 			}
 		}
 		select {
@@ -94,8 +94,8 @@ func (p *pusher) dispatch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-p.woken:
-			for _, l := range lanes {
-				signal(l.woken)
+			for _, w := range workers {
+				signal(w.woken)
 			}
 		}
 	}
@@ -106,101 +106,5 @@ func (s *Service) deleteOldPushes(ctx context.Context) error {
 	if _, err := s.q.DeleteOldPushes(ctx, s.Pool, s.Clock.Now().Add(-pushRetention)); err != nil {
 		return fmt.Errorf("delete old pushes: %w", err)
 	}
-	return nil
-}
-
-// lane sends the pushes of one pass type. One goroutine runs it.
-type lane struct {
-	s        *Service
-	passType string
-	woken    chan struct{}
-	client   *apnsClient
-	signedBy string // fingerprint of the certificate that the client uses
-	health   laneHealth
-	suspects []*delivery // tokens called bad, before it is clear whose fault that is; their rows are leased
-}
-
-func newLane(s *Service, passType string) *lane {
-	return &lane{s: s, passType: passType, woken: make(chan struct{}, 1)}
-}
-
-// run drains the lane whenever it is woken, a push falls due, or pushIdle has passed.
-func (l *lane) run(ctx context.Context) {
-	defer func() {
-		if l.client != nil {
-			l.client.close()
-		}
-	}()
-	for ctx.Err() == nil {
-		wait, err := l.drainSafely(ctx)
-		if err != nil && ctx.Err() == nil {
-			l.s.Logger.LogAttrs(ctx, slog.LevelWarn, "pushes not sent", slog.String("pass_type", l.passType), slog.Any("error", err))
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-l.woken:
-			// A row is due a little after the change that woke us; the next round knows when.
-		}
-		timer.Stop()
-	}
-}
-
-// drainSafely is drain, but a mistake of ours does not end the lane.
-func (l *lane) drainSafely(ctx context.Context) (wait time.Duration, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			wait, err = pushIdle, fmt.Errorf("panic: %v\n%s", value, debug.Stack())
-		}
-	}()
-	return l.drain(ctx)
-}
-
-// drain sends what is due, and returns in which time to look again.
-func (l *lane) drain(ctx context.Context) (time.Duration, error) {
-	for ctx.Err() == nil {
-		if l.health.resting(l.s.Clock.Now()) {
-			return pushIdle, nil
-		}
-		if err := l.connect(); err != nil {
-			return pushIdle, err
-		}
-		sent, err := l.sendBatch(ctx)
-		if err != nil {
-			return pushIdle, err
-		}
-		if sent == 0 {
-			break
-		}
-	}
-	if err := l.forgetSuspects(ctx); err != nil {
-		return pushIdle, err
-	}
-	seconds, err := l.s.q.NextPushDue(ctx, l.s.Pool, l.passType)
-	if err != nil {
-		return pushIdle, fmt.Errorf("look for next push: %w", err)
-	}
-	return min(max(time.Duration(seconds*float64(time.Second)), time.Millisecond), pushIdle), nil
-}
-
-// connect makes a client, anew when the certificate changed.
-func (l *lane) connect() error {
-	certificate, err := l.s.certificates.signer(l.passType)
-	if err != nil {
-		return err
-	}
-	if l.client != nil && l.signedBy == certificate.Fingerprint {
-		return nil
-	}
-	client, err := newAPNsClient(l.s.Config.APNs, certificate, l.s.Clock)
-	if err != nil {
-		return err
-	}
-	if l.client != nil {
-		l.client.close()
-	}
-	l.client, l.signedBy = client, certificate.Fingerprint
-	l.health.reset()
 	return nil
 }

@@ -19,7 +19,7 @@ type registering struct {
 // register writes a registration and tells whether the device is new for the pass. errNoPass: there is no such pass.
 //
 // The pass is locked against changes meanwhile, so that each change either sees the registration and makes a push, or
-// is seen here. In the latter case the device may hold what the pass showed before: it is told as if the pass had
+// is seen here. In the latter case the device may hold what the pass showed before: it is treated as if the pass had
 // changed now, with a push and with a tag of its own in its list.
 func (s *Service) register(ctx context.Context, r registering) (isNew bool, err error) {
 	now := s.Clock.Now()

@@ -29,7 +29,7 @@ type revisionState struct {
 	ContentHash []byte
 	KeyVersion  int
 	ReviseTime  time.Time // when the revision was made, by the clock
-	ModifyTime  time.Time // what devices are told, in whole seconds: see nextModifyTime
+	ModifyTime  time.Time // what devices get as Last-Modified, in whole seconds: see nextModifyTime
 	Content     content
 }
 

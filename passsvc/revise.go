@@ -120,9 +120,9 @@ func (b *revisionBatch) add(r revision, now time.Time) (passdb.Pass, error) {
 	return row, nil
 }
 
-// nextModifyTime is what devices are told as the time of a change: whole seconds, and later with every revision, also
+// nextModifyTime is what devices get as the time of a change: whole seconds, and later with every revision, also
 // when two are made within a second or a clock steps back, so that a device which holds the one is always given the
-// next. A burst runs ahead of the clock; such times are not sent, see lastModified.
+// next. A batch of quick changes runs ahead of the clock; such times are not sent, see lastModified.
 func nextModifyTime(before, now time.Time) time.Time {
 	modified := now.UTC().Truncate(time.Second)
 	if earliest := before.Add(time.Second); modified.Before(earliest) {

@@ -103,7 +103,9 @@ func New(d Deps) (*Service, error) {
 		metrics: newMetrics(d.Registry), pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
-	s.cache = newPassCache(s)
+	if s.cache, err = newPassCache(s); err != nil {
+		return nil, err
+	}
 	s.Jobs.Sweep("read_certificates", time.Minute, s.certificates.reload)
 	s.pusher = newPusher(s)
 	s.wakeBatches = s.Jobs.Sweep("run_pass_batches", batchSweep, s.runBatches)

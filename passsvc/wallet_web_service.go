@@ -23,7 +23,7 @@ const (
 	// deviceIDMax and pushTokenMax are generous: Apple's are 32 and 64 hexadecimal digits.
 	deviceIDMax  = 128
 	pushTokenMax = 200
-	// retryAfterSeconds is what devices are told when a pass cannot be served for now.
+	// retryAfterSeconds is the Retry-After of an answer when a pass cannot be served for now.
 	retryAfterSeconds = "60"
 )
 
@@ -83,8 +83,8 @@ func (s *Service) servePass(w http.ResponseWriter, r *http.Request) {
 func (s *Service) writePass(w http.ResponseWriter, r *http.Request, pass servedPass) (status int) {
 	h := w.Header()
 	maps.Copy(h, pass.header)
-	if told := lastModified(pass.state.ModifyTime, s.Clock.Now()); !told.Equal(pass.state.ModifyTime) {
-		h.Set("Last-Modified", told.Format(http.TimeFormat))
+	if modified := lastModified(pass.state.ModifyTime, s.Clock.Now()); !modified.Equal(pass.state.ModifyTime) {
+		h.Set("Last-Modified", modified.Format(http.TimeFormat))
 	}
 	if notModified(r.Header, pass.etag, pass.state.ModifyTime) {
 		w.WriteHeader(http.StatusNotModified)

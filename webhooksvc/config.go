@@ -9,10 +9,10 @@ import (
 )
 
 // CallTimeout is how long the clients that a Service is given should wait for an answer: RecordPayment answers after
-// 5 s at the latest, and a call that is given up before is a walk that was joined in vain.
+// 5 s at the latest, and a call that is given up before is a fulfilment attempt that was joined in vain.
 const CallTimeout = 8 * time.Second
 
-// Config is what webhooksvc can be told. LoadConfig knows the defaults.
+// Config holds the settings of webhooksvc. LoadConfig knows the defaults.
 type Config struct {
 	// AccountSecrets sign what arrives at /webhooks/stripe. Required; several while a secret is rolled.
 	AccountSecrets []config.Secret
@@ -25,7 +25,7 @@ type Config struct {
 	APIVersion string
 	// BodyTimeout is how long the body of a delivery may take to arrive.
 	BodyTimeout time.Duration
-	// Workers is how many events a process works on at once. One that waits for a walk takes 5 s and little else.
+	// Workers is how many events a process works on at once. One that waits for a fulfilment attempt takes 5 s and little else.
 	Workers int
 
 	// StripeURL is the base URL of Stripe's API.
@@ -47,11 +47,11 @@ type Config struct {
 	ConsoleURL string
 }
 
-// LoadConfig reads the settings of webhooksvc. Problems are told by the loader.
+// LoadConfig reads the settings of webhooksvc. The loader collects problems.
 func LoadConfig(l *config.Loader) Config {
 	return Config{
-		AccountSecrets: l.SecretList("DAYOF_WEBHOOK_ACCOUNT_SECRETS",
-			"signing secrets (whsec_...) of the account endpoint, comma separated, any of which is good. Required"),
+		AccountSecrets: l.SecretListRequired("DAYOF_WEBHOOK_ACCOUNT_SECRETS",
+			"signing secrets (whsec_...) of the account endpoint, comma separated, any of which is good"),
 		ConnectSecrets: l.SecretList("DAYOF_WEBHOOK_CONNECT_SECRETS",
 			"signing secrets (whsec_...) of the Connect endpoint, comma separated; none closes that endpoint"),
 		Livemode:   l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
@@ -60,7 +60,7 @@ func LoadConfig(l *config.Loader) Config {
 			"how long the body of a delivery may take to arrive"),
 		Workers:       l.Int("DAYOF_WEBHOOK_WORKERS", 64, "how many events a process works on at once"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
-		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account. Required"),
+		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account; without it undelivered events are not fetched, and events that need a fetch end as dead"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		BackfillInterval: l.Duration("DAYOF_WEBHOOK_BACKFILL_INTERVAL", time.Hour,
 			"how often Stripe is asked for events that it could not deliver"),

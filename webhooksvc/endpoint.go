@@ -47,7 +47,7 @@ type endpoint struct {
 	secrets []config.Secret
 }
 
-// answer is what Stripe is told.
+// answer is how a delivery is answered.
 type answer struct {
 	status int
 	body   string

@@ -25,7 +25,7 @@ type translation struct {
 	alert   string // what an operator should know in any case; empty when nothing
 }
 
-// call is one RPC to make. Which one is told by the type of its request.
+// call is one RPC to make. The type of its request says which.
 type call struct {
 	suffix  string // tells the calls of one event apart; empty when it is the only one
 	request proto.Message

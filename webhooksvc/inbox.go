@@ -170,22 +170,22 @@ func (d delivery) key() key { return key{d.endpoint, d.event.id} }
 // The job's row is not written by River's client, because that would take its own round trips inside of an open
 // transaction; TestInboxJob holds it against the row that River's client writes.
 var insertSQL = `
-WITH stored AS (
-	INSERT INTO webhook_events AS e (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
+with stored as (
+	insert into webhook_events as e (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
 		create_time, receive_time, queue_time, delivery_count, body)
-	SELECT endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
+	select endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
 		create_time, receive_time, receive_time, count, body
-	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[],
+	from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[],
 		$9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::bytea[])
-		AS d (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
+		as d (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id,
 			create_time, receive_time, count, body)
-	ON CONFLICT ON CONSTRAINT webhook_event_is_stored_once
-	DO UPDATE SET delivery_count = e.delivery_count + excluded.delivery_count
-	RETURNING endpoint, event_id, state, xmax = 0 AS is_new
-), queued AS (
+	on conflict on constraint webhook_event_is_stored_once
+	do update set delivery_count = e.delivery_count + excluded.delivery_count
+	returning endpoint, event_id, state, xmax = 0 as is_new
+), queued as (
 	` + jobs.InsertSelect("jsonb_build_object('endpoint', endpoint, 'event_id', event_id)", "$13", "$14", "$15", "from stored where is_new") + `
 )
-SELECT endpoint, event_id, state, is_new FROM stored`
+select endpoint, event_id, state, is_new from stored`
 
 // insertDeliveries runs insertSQL. Rows are in order of their keys, so that two replicas that store the same events
 // lock them in the same order; an event that is twice in the group is one row, because a statement may not touch a row
@@ -258,7 +258,7 @@ func (s *Service) store(ctx context.Context, d delivery) (stored, error) {
 	}
 	crash.At(crash.WebhookStored)
 	if !result.isNew && result.state == stateDead && d.source == sourceDelivery {
-		if _, err := requeue(ctx, s.Pool, s.Clock.Now(), "state = 'dead' AND endpoint = $5 AND event_id = $6", d.endpoint, d.event.id); err != nil {
+		if _, err := requeue(ctx, s.Pool, s.Clock.Now(), "state = 'dead' and endpoint = $5 and event_id = $6", d.endpoint, d.event.id); err != nil {
 			return stored{}, err
 		}
 	}

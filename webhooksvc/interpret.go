@@ -32,18 +32,18 @@ func interpret(e event, handlers map[string]handler, livemode bool) (translation
 }
 
 // interpretWrongMode says what an event of the other mode means, or one whose envelope and object disagree. A live Connect
-// endpoint gets the test events of its accounts too, so a record is enough. But captured money is told as what it is,
+// endpoint gets the test events of its accounts too, so a record is enough. But captured money is reported as what it is,
 // money of the wrong mode: it buys nothing, and where it names an order of ours, a person looks at it.
 func interpretWrongMode(e event, h handler, livemode bool) (translation, error) {
 	t, err := refused(refusalLivemode)
 	if err != nil || e.typ != "payment_intent.succeeded" || e.objectID == "" || e.created.IsZero() {
 		return t, err
 	}
-	told, err := h.translate(e)
+	reported, err := h.translate(e)
 	if err != nil {
 		return t, nil //nolint:nilerr // what cannot be read is refused all the same
 	}
-	for _, c := range told.calls {
+	for _, c := range reported.calls {
 		if r, ok := c.request.(*checkoutv1.RecordPaymentRequest); ok {
 			r.Livemode = !livemode
 			t.calls = append(t.calls, c)

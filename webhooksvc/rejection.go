@@ -19,7 +19,7 @@ const (
 	alertRejected = "webhook_signatures_refused"
 )
 
-// rejections counts refused deliveries in memory until the next look, so that a flood of forged ones costs no writes of
+// rejections counts refused deliveries in memory until the next round, so that a flood of forged ones costs no writes of
 // its own.
 type rejections struct {
 	mu     sync.Mutex
@@ -46,12 +46,12 @@ func (r *rejections) take() map[string]int64 {
 
 // watchRejections writes down what this process refused, and raises one alert per endpoint and incident over all
 // replicas: it is open from too many refused deliveries within the window until a quiet time is over. What was refused by
-// a process that dies before its next look is not counted.
+// a process that dies before its next round is not counted.
 func (s *Service) watchRejections(ctx context.Context) error {
 	now := s.Clock.Now()
 	for endpoint, count := range s.rejected.take() {
 		if err := s.q.AddRejections(ctx, s.Pool, endpoint, now.Truncate(time.Minute), count); err != nil {
-			s.rejected.add(endpoint, count) // for the next look
+			s.rejected.add(endpoint, count) // for the next round
 			return fmt.Errorf("add rejections: %w", err)
 		}
 	}

@@ -69,7 +69,7 @@ func (s *Service) countForReplay(ctx context.Context, req *webhookv1.ReplayWebho
 		return nil, err
 	}
 	response := &webhookv1.ReplayWebhookEventsResponse{}
-	err = s.Pool.QueryRow(ctx, "SELECT count(*) FROM webhook_events WHERE "+choice.sql(), choice.args...).Scan(&response.EventCount)
+	err = s.Pool.QueryRow(ctx, "select count(*) from webhook_events where "+choice.sql(), choice.args...).Scan(&response.EventCount)
 	if err != nil {
 		return nil, fmt.Errorf("count webhook events: %w", err)
 	}
@@ -80,7 +80,7 @@ func (s *Service) countForReplay(ctx context.Context, req *webhookv1.ReplayWebho
 func chooseForReplay(req *webhookv1.ReplayWebhookEventsRequest, taken int) (conditions, error) {
 	if ids := req.GetEventIds(); len(ids) > 0 {
 		chosen := conditions{taken: taken}
-		chosen.add("endpoint IN ('account', 'connect') AND event_id = ANY(?)", ids) // both, so that the key's index is used
+		chosen.add("endpoint in ('account', 'connect') and event_id = any(?)", ids) // both, so that the key's index is used
 		return chosen, nil
 	}
 	chosen := filterConditions(req.GetFilter(), taken)
@@ -95,9 +95,9 @@ func checkReplayIDs(ctx context.Context, db webhookdb.DBTX, ids []string) error 
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := db.Query(ctx, `SELECT asked.id FROM unnest($1::text[]) AS asked (id)
-		WHERE NOT EXISTS (SELECT FROM webhook_events AS e WHERE e.event_id = asked.id AND e.endpoint IN ('account', 'connect'))
-		LIMIT 10`, ids)
+	rows, err := db.Query(ctx, `select asked.id from unnest($1::text[]) as asked (id)
+		where not exists (select from webhook_events as e where e.event_id = asked.id and e.endpoint in ('account', 'connect'))
+		limit 10`, ids)
 	if err != nil {
 		return fmt.Errorf("look for webhook events: %w", err)
 	}
@@ -127,17 +127,17 @@ const requeueArgsCount = 4
 // condition's arguments begin at $5. It returns the number of events.
 func requeue(ctx context.Context, db webhookdb.DBTX, now time.Time, where string, args ...any) (int64, error) {
 	const head = `
-WITH chosen AS (
-	UPDATE webhook_events
-	SET state = 'received', error = '', end_time = NULL, queue_time = $1, deferral_count = 0, failure_count = 0,
+with chosen as (
+	update webhook_events
+	set state = 'received', error = '', end_time = null, queue_time = $1, deferral_count = 0, failure_count = 0,
 		replay_count = replay_count + 1
-	WHERE `
+	where `
 	tail := `
-	RETURNING endpoint, event_id
-), queued AS (
+	returning endpoint, event_id
+), queued as (
 	` + jobs.InsertSelect("jsonb_build_object('endpoint', endpoint, 'event_id', event_id)", "$2", "$3", "$4", "from chosen") + `
 )
-SELECT count(*) FROM chosen`
+select count(*) from chosen`
 	all := append([]any{now, eventArgs{}.Kind(), eventPolicy.MaxAttempts, eventQueue}, args...)
 	var count int64
 	if err := db.QueryRow(ctx, head+where+tail, all...).Scan(&count); err != nil {

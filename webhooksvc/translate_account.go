@@ -15,40 +15,40 @@ type connectedAccount struct {
 }
 
 func accountHandlers() []handler {
-	const look = "RecordAccount: the account is fetched, because snapshots come in any order; "
+	const fetched = "RecordAccount: the account is fetched, because snapshots come in any order; "
 	return []handler{
 		{
 			"account.updated", "Capabilities or requirements of an account changed.",
-			look + "sales of its organiser close or open.", "(account, look)", translateAccount,
+			fetched + "sales of its organiser close or open.", "(account, fetch)", translateAccount,
 		},
 		{
 			"account.application.authorized", "An organiser connected their account.",
-			look + "its organiser may sell.", "(account, look)", translateAccount,
+			fetched + "its organiser may sell.", "(account, fetch)", translateAccount,
 		},
 		{
 			"account.application.deauthorized", "An organiser disconnected; the object is the application.",
-			look + "sales of its organiser close, with an alert.", "(account, look)", translateAccount,
+			fetched + "sales of its organiser close, with an alert.", "(account, fetch)", translateAccount,
 		},
 		{
 			"capability.updated", "A capability of an account changed.",
-			look + "sales of its organiser close or open.", "(account, look)", translateAccount,
+			fetched + "sales of its organiser close or open.", "(account, fetch)", translateAccount,
 		},
 		{
 			"account.external_account.created", "A bank account was added: payouts may go elsewhere.",
-			look + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
+			fetched + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
 		},
 		{
 			"account.external_account.deleted", "A bank account was removed.",
-			look + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
+			fetched + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
 		},
 		{
 			"account.external_account.updated", "A bank account changed.",
-			look + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
+			fetched + "a review case and an alert, without personal data.", "(account, bank account, change, second)", translateBankAccount,
 		},
 	}
 }
 
-// translateAccount has the account looked at. An event of the platform's own account is none of an organiser's, unless it
+// translateAccount has the account fetched. An event of the platform's own account is none of an organiser's, unless it
 // names one.
 func translateAccount(e event) (translation, error) {
 	if e.account != "" {

@@ -50,7 +50,7 @@ func chargeHandlers() []handler {
 		},
 		{
 			"charge.refunded", "The cumulative refunded amount changed.",
-			"RecordCharge: only a hint to look at the refunds; it moves no money itself.",
+			"RecordCharge: only a hint to fetch the refunds; it moves no money itself.",
 			"(charge, amount refunded); money by refund id", translateCharge,
 		},
 	}

@@ -45,7 +45,7 @@ func paymentHandlers() []handler {
 		},
 		{
 			"payment_intent.succeeded", "The money is captured; final.",
-			"RecordPayment: checks amount, currency and mode against the order and starts or joins its walk to valid tickets.",
+			"RecordPayment: checks amount, currency and mode against the order and starts or joins its fulfilment attempt.",
 			"(intent, succeeded)", translatePayment,
 		},
 		{

@@ -38,7 +38,7 @@ func riskHandlers() []handler {
 		},
 		{
 			"review.closed", "A manual review ended. May come before opened.",
-			"RecordReview: lifts what it held back; one that ended in a refund waits for that to be told.", "(review, closed)", translateReview,
+			"RecordReview: lifts what it held back; one that ended in a refund waits for the refund to be reported.", "(review, closed)", translateReview,
 		},
 	}
 }

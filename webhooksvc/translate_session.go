@@ -86,7 +86,7 @@ func translateSession(e event) (translation, error) {
 	return translated(request)
 }
 
-// failureAsync is the failure that is told of a page whose money did not come; Stripe gives no code for it.
+// failureAsync is the failure that is reported of a page whose money did not come; Stripe gives no code for it.
 const failureAsync = "async_payment_failed"
 
 // orderID is the order that the page was made for.

@@ -1,7 +1,7 @@
 package webhooksvc
 
-// storedHandlers lists the types that are known and stored, but that no RPC takes: they tell what other events or our
-// own reconciliation tell as well. Types that are not in the matrix at all are stored in the same way.
+// storedHandlers lists the types that are known and stored, but that no RPC takes: other events or our own
+// reconciliation report the same. Types that are not in the matrix at all are stored in the same way.
 func storedHandlers() []handler {
 	const stored = "Stored only."
 	return []handler{

@@ -16,7 +16,7 @@ import (
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
 )
 
-const reasonEventNotFound = "WEBHOOK_EVENT_NOT_FOUND"
+var reasonEventNotFound = problem.ReasonOf(webhookv1.Reason_REASON_WEBHOOK_EVENT_NOT_FOUND)
 
 // GetWebhookEvent implements WebhookService.
 func (s *Service) GetWebhookEvent(ctx context.Context, req *webhookv1.GetWebhookEventRequest) (*webhookv1.GetWebhookEventResponse, error) {
@@ -47,10 +47,10 @@ func (s *Service) ListWebhookEvents(ctx context.Context, req *webhookv1.ListWebh
 	}
 	wanted.add("id < ?", before)
 	rows, err := s.Pool.Query(ctx, fmt.Sprintf(`
-		SELECT id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
+		select id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
 			receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, deferral_count, failure_count,
-			replay_count, ''::bytea AS body
-		FROM webhook_events WHERE %s ORDER BY id DESC LIMIT %d`, wanted.sql(), size+1), wanted.args...)
+			replay_count, ''::bytea as body
+		from webhook_events where %s order by id desc limit %d`, wanted.sql(), size+1), wanted.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list webhook events: %w", err)
 	}

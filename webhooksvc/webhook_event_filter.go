@@ -29,7 +29,7 @@ func (c *conditions) sql() string {
 	if len(c.parts) == 0 {
 		return "true"
 	}
-	return strings.Join(c.parts, " AND ")
+	return strings.Join(c.parts, " and ")
 }
 
 // checkFilter refuses instants that no calendar has; the schema lets them pass.

@@ -13,9 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/chassis/deadletter"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"maps"
 	"slices"
 	"strings"
@@ -25,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/server"
 )
@@ -228,41 +226,34 @@ type look struct {
 	args []any
 }
 
-// jobsLeft counts a service's background jobs by kind. The jobs of events are left to workLeft, which knows what may stay
-// deferred.
+// jobsLeft counts background jobs. The jobs of events that may stay deferred are left to workLeft.
 func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) (string, error) {
-	open, err := jobs.ListOpen(ctx, w.pools[service])
+	due, err := jobs.Unfinished(ctx, w.pools[service], soon)
 	if err != nil {
 		return "", fmt.Errorf("watch %s: %w", service, err)
 	}
-	now := clock.System{}.Now() // the database's clock is that of this machine
 	counts := map[string]int{}
-	for _, job := range open {
-		within := soon
-		if job.Kind == feeKind {
-			within = feeSoon
+	for _, j := range due {
+		if j.Kind == feeKind && j.DueIn > feeSoon || !s.whole() && (j.Kind == eventKind || !names(j.Args, o.ids)) {
+			continue
 		}
-		switch {
-		case strings.HasPrefix(job.Kind, deadletter.PeriodicPrefix), job.ScheduledAt.After(now.Add(within)):
-		case s.whole(), job.Kind != eventKind && o.isNamedBy(job.Args):
-			counts[job.Kind]++
-		}
+		counts[j.Kind]++
 	}
-	var left []string
+	var found []string
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
-		left = append(left, fmt.Sprintf("%d jobs %s", counts[kind], kind))
+		found = append(found, fmt.Sprintf("%d jobs %s", counts[kind], kind))
 	}
-	return strings.Join(left, ", "), nil
+	return strings.Join(found, ", "), nil
 }
 
-// isNamedBy tells whether one of a job's arguments is an id of the scope.
-func (o owned) isNamedBy(args json.RawMessage) bool {
+// names tells whether one of a job's arguments is one of the ids.
+func names(args json.RawMessage, ids []string) bool {
 	var values map[string]any
 	if json.Unmarshal(args, &values) != nil {
-		return false // no arguments of ours
+		return false
 	}
-	for _, value := range values {
-		if id, ok := value.(string); ok && slices.Contains(o.ids, id) {
+	for _, v := range values {
+		if text, ok := v.(string); ok && slices.Contains(ids, text) {
 			return true
 		}
 	}

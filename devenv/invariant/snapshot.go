@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -193,16 +194,15 @@ func readPending(ctx context.Context, pools map[string]*pgxpool.Pool) (pending, 
 	var text string
 	add := func() { out = append(out, text) }
 	for service, pool := range pools {
-		var hasJobs bool
-		if err := pool.QueryRow(ctx, `select to_regclass('river_job') is not null`).Scan(&hasJobs); err != nil {
-			return nil, err
+		open, err := jobs.ListOpen(ctx, pool)
+		if err != nil {
+			return nil, fmt.Errorf("read what is to do at %s: %w", service, err)
 		}
-		if !hasJobs {
-			continue
+		for _, j := range open {
+			out = append(out, j.Kind+" "+string(j.Args))
 		}
-		err := each(ctx, pool, `
-			select kind || ' ' || args::text from river_job where state not in ('completed', 'cancelled', 'discarded')
-			union all select kind || ' ' || args::text from dead_letters where retried_time is null and dismissed_time is null
+		err = each(ctx, pool, `
+			select kind || ' ' || args::text from dead_letters where retried_time is null and dismissed_time is null
 			union all select kind || ' ' || subject || ' ' || facts::text from alerts where resolved_time is null`, []any{&text}, add)
 		if err != nil {
 			return nil, fmt.Errorf("read what is to do at %s: %w", service, err)

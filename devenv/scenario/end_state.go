@@ -99,7 +99,7 @@ func (s *EndState) readInbox(ctx context.Context, system *client.Client, events 
 			endpoint = "connect"
 		}
 		res, err := system.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: endpoint, EventId: e.id})
-		if problem.Reason(err) == "WEBHOOK_EVENT_NOT_FOUND" {
+		if problem.Is(err, webhookv1.Reason_REASON_WEBHOOK_EVENT_NOT_FOUND) {
 			s.Recorded = false
 			continue
 		}

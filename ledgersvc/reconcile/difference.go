@@ -13,8 +13,8 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
@@ -96,7 +96,7 @@ func (s *Service) resolveDifference(ctx context.Context, tx pgx.Tx, req *ledgerv
 		return fmt.Errorf("resolve difference: %w", err)
 	}
 	if changed > 0 {
-		return jobs.ResolveAlert(ctx, tx, alertDifference, req.GetDifferenceId())
+		return alert.Resolve(ctx, tx, alertDifference, req.GetDifferenceId())
 	}
 	if _, err := s.q.GetDifference(ctx, tx, req.GetDifferenceId()); errors.Is(err, pgx.ErrNoRows) {
 		return problem.New(connect.CodeNotFound, problem.ReasonOf(ledgerv1.Reason_REASON_DIFFERENCE_NOT_FOUND), "no difference has this id")

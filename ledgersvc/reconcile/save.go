@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
-	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -39,7 +39,7 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 		}
 		r.result.Closed += int64(len(closed))
 		for _, id := range closed {
-			if err := jobs.ResolveAlert(ctx, tx, alertDifference, id); err != nil {
+			if err := alert.Resolve(ctx, tx, alertDifference, id); err != nil {
 				return err
 			}
 		}
@@ -78,7 +78,7 @@ func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *dif
 		return known.ID, nil
 	}
 	r.result.Opened++
-	return known.ID, jobs.RaiseAlert(ctx, tx, alertDifference, known.ID, map[string]any{
+	return known.ID, alert.Raise(ctx, tx, alertDifference, known.ID, map[string]any{
 		"difference": kindWord(d.kind), "about": x.subject, "order_id": row.OrderID, "sides": row.Sides, "suggested_cause": row.Cause,
 	}, r.config.ConsoleURL+"/differences/"+known.ID)
 }

@@ -44,7 +44,7 @@ from taken where p.id = taken.id
 returning p.id, p.serial, p.revision, p.device_id, p.push_token, p.attempt_count;
 
 -- name: SettlePushes :exec
--- SettlePushes writes how claimed pushes ended. One whose device has told another token meanwhile is left pending. With a
+-- SettlePushes writes how claimed pushes ended. One whose device has registered another token meanwhile is left pending. With a
 -- spent count of 0 the attempt is given back: it says nothing about the push.
 update pushes p set state = u.state, apns_status = u.apns_status, apns_reason = u.apns_reason,
     attempt_count = p.attempt_count - 1 + u.spent_count,

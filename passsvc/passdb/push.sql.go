@@ -224,7 +224,7 @@ type SettlePushesParams struct {
 	WaitSeconds  []float64
 }
 
-// SettlePushes writes how claimed pushes ended. One whose device has told another token meanwhile is left pending. With a
+// SettlePushes writes how claimed pushes ended. One whose device has registered another token meanwhile is left pending. With a
 // spent count of 0 the attempt is given back: it says nothing about the push.
 func (q *Queries) SettlePushes(ctx context.Context, db DBTX, arg SettlePushesParams) error {
 	_, err := db.Exec(ctx, settlePushes,

@@ -48,7 +48,7 @@ order by r.serial;
 select device_id, register_time from registrations where serial = $1 order by register_time, device_id;
 
 -- name: DeleteToken :execrows
--- DeleteToken forgets a push token that APNs calls dead, unless a device has told it again after that. before is in
+-- DeleteToken forgets a push token that APNs calls dead, unless a device has registered it again after that. before is in
 -- whole seconds, as APNs' time is after its way here.
 delete from registrations
 where pass_type = $1 and push_token = sqlc.arg(push_token)

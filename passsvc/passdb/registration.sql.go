@@ -28,7 +28,7 @@ where pass_type = $1 and push_token = $2
     and date_trunc('second', register_time) <= $3::timestamptz
 `
 
-// DeleteToken forgets a push token that APNs calls dead, unless a device has told it again after that. before is in
+// DeleteToken forgets a push token that APNs calls dead, unless a device has registered it again after that. before is in
 // whole seconds, as APNs' time is after its way here.
 func (q *Queries) DeleteToken(ctx context.Context, db DBTX, passType string, pushToken string, before time.Time) (int64, error) {
 	result, err := db.Exec(ctx, deleteToken, passType, pushToken, before)

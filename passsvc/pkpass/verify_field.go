@@ -88,7 +88,7 @@ func (v *verifier) field(where string, field map[string]any) {
 		}
 	}
 	if message, ok := field["changeMessage"].(string); ok && !strings.Contains(message, "%@") {
-		v.warn(passFile, "%s.changeMessage does not contain %%@, so the new value is not told", where)
+		v.warn(passFile, "%s.changeMessage does not contain %%@, so the new value is not shown", where)
 	}
 	v.formats(where, field)
 }

@@ -64,7 +64,7 @@ const tokenLengthMin = 16
 func (v *verifier) pass() {
 	data, ok := v.files[passFile]
 	if !ok {
-		return // told by unzip
+		return // reported by unzip
 	}
 	root, err := decodePass(data)
 	if err != nil {

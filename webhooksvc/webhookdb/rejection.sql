@@ -1,11 +1,11 @@
 -- name: AddRejections :exec
-INSERT INTO webhook_rejections AS r (endpoint, minute, count)
-VALUES (@endpoint, @minute, @count)
-ON CONFLICT ON CONSTRAINT webhook_rejections_once_per_minute DO UPDATE SET count = r.count + excluded.count;
+insert into webhook_rejections as r (endpoint, minute, count)
+values (@endpoint, @minute, @count)
+on conflict on constraint webhook_rejections_once_per_minute do update set count = r.count + excluded.count;
 
 -- name: CountRejections :one
 -- CountRejections sums the refused deliveries of an endpoint since a minute.
-SELECT coalesce(sum(count), 0)::bigint FROM webhook_rejections WHERE endpoint = @endpoint AND minute >= @since;
+select coalesce(sum(count), 0)::bigint from webhook_rejections where endpoint = @endpoint and minute >= @since;
 
 -- name: DeleteOldRejections :exec
-DELETE FROM webhook_rejections WHERE minute < @before;
+delete from webhook_rejections where minute < @before;

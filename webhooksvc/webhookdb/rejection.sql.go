@@ -11,9 +11,9 @@ import (
 )
 
 const addRejections = `-- name: AddRejections :exec
-INSERT INTO webhook_rejections AS r (endpoint, minute, count)
-VALUES ($1, $2, $3)
-ON CONFLICT ON CONSTRAINT webhook_rejections_once_per_minute DO UPDATE SET count = r.count + excluded.count
+insert into webhook_rejections as r (endpoint, minute, count)
+values ($1, $2, $3)
+on conflict on constraint webhook_rejections_once_per_minute do update set count = r.count + excluded.count
 `
 
 func (q *Queries) AddRejections(ctx context.Context, db DBTX, endpoint string, minute time.Time, count int64) error {
@@ -22,7 +22,7 @@ func (q *Queries) AddRejections(ctx context.Context, db DBTX, endpoint string, m
 }
 
 const countRejections = `-- name: CountRejections :one
-SELECT coalesce(sum(count), 0)::bigint FROM webhook_rejections WHERE endpoint = $1 AND minute >= $2
+select coalesce(sum(count), 0)::bigint from webhook_rejections where endpoint = $1 and minute >= $2
 `
 
 // CountRejections sums the refused deliveries of an endpoint since a minute.
@@ -34,7 +34,7 @@ func (q *Queries) CountRejections(ctx context.Context, db DBTX, endpoint string,
 }
 
 const deleteOldRejections = `-- name: DeleteOldRejections :exec
-DELETE FROM webhook_rejections WHERE minute < $1
+delete from webhook_rejections where minute < $1
 `
 
 func (q *Queries) DeleteOldRejections(ctx context.Context, db DBTX, before time.Time) error {

@@ -12,11 +12,11 @@ import (
 )
 
 const countOpenWebhookEvents = `-- name: CountOpenWebhookEvents :one
-SELECT count(*) FILTER (WHERE state = 'received') AS received,
-    count(*) FILTER (WHERE state = 'deferred') AS deferred,
-    count(*) FILTER (WHERE state = 'dead') AS dead
-FROM webhook_events
-WHERE state IN ('received', 'deferred', 'dead')
+select count(*) filter (where state = 'received') as received,
+    count(*) filter (where state = 'deferred') as deferred,
+    count(*) filter (where state = 'dead') as dead
+from webhook_events
+where state in ('received', 'deferred', 'dead')
 `
 
 type CountOpenWebhookEventsRow struct {
@@ -34,11 +34,11 @@ func (q *Queries) CountOpenWebhookEvents(ctx context.Context, db DBTX) (CountOpe
 }
 
 const delayWebhookEvent = `-- name: DelayWebhookEvent :execrows
-UPDATE webhook_events
-SET state = $1, error = $2, attempt_count = attempt_count + 1, deferral_count = $3,
+update webhook_events
+set state = $1, error = $2, attempt_count = attempt_count + 1, deferral_count = $3,
     failure_count = $4
-WHERE endpoint = $5 AND event_id = $6 AND replay_count = $7
-    AND state IN ('received', 'deferred')
+where endpoint = $5 and event_id = $6 and replay_count = $7
+    and state in ('received', 'deferred')
 `
 
 type DelayWebhookEventParams struct {
@@ -69,12 +69,12 @@ func (q *Queries) DelayWebhookEvent(ctx context.Context, db DBTX, arg DelayWebho
 }
 
 const deleteOldWebhookEvents = `-- name: DeleteOldWebhookEvents :execrows
-DELETE FROM webhook_events
-WHERE id IN (
-    SELECT e.id FROM webhook_events e
-    WHERE e.state IN ('applied', 'ignored', 'rejected') AND e.receive_time < $1 AND e.end_time < $1
-    LIMIT $2
-    FOR UPDATE SKIP LOCKED
+delete from webhook_events
+where id in (
+    select e.id from webhook_events e
+    where e.state in ('applied', 'ignored', 'rejected') and e.receive_time < $1 and e.end_time < $1
+    limit $2
+    for update skip locked
 )
 `
 
@@ -89,10 +89,10 @@ func (q *Queries) DeleteOldWebhookEvents(ctx context.Context, db DBTX, before ti
 }
 
 const endWebhookEvent = `-- name: EndWebhookEvent :execrows
-UPDATE webhook_events
-SET state = $1, error = $2, end_time = $3::timestamptz, attempt_count = attempt_count + 1
-WHERE endpoint = $4 AND event_id = $5 AND replay_count = $6
-    AND state IN ('received', 'deferred')
+update webhook_events
+set state = $1, error = $2, end_time = $3::timestamptz, attempt_count = attempt_count + 1
+where endpoint = $4 and event_id = $5 and replay_count = $6
+    and state in ('received', 'deferred')
 `
 
 type EndWebhookEventParams struct {
@@ -121,7 +121,7 @@ func (q *Queries) EndWebhookEvent(ctx context.Context, db DBTX, arg EndWebhookEv
 }
 
 const getWebhookBackfill = `-- name: GetWebhookBackfill :one
-SELECT complete_until FROM webhook_backfills WHERE stripe_account = $1
+select complete_until from webhook_backfills where stripe_account = $1
 `
 
 func (q *Queries) GetWebhookBackfill(ctx context.Context, db DBTX, stripeAccount string) (time.Time, error) {
@@ -132,11 +132,11 @@ func (q *Queries) GetWebhookBackfill(ctx context.Context, db DBTX, stripeAccount
 }
 
 const getWebhookEvent = `-- name: GetWebhookEvent :one
-SELECT id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
+select id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
     receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, deferral_count, failure_count,
     replay_count, body
-FROM webhook_events
-WHERE endpoint = $1 AND event_id = $2
+from webhook_events
+where endpoint = $1 and event_id = $2
 `
 
 // GetWebhookEvent returns one event with its body.
@@ -170,8 +170,8 @@ func (q *Queries) GetWebhookEvent(ctx context.Context, db DBTX, endpoint string,
 }
 
 const insertWebhookReplay = `-- name: InsertWebhookReplay :exec
-INSERT INTO webhook_replays (replay_time, caller, choice, note, event_count)
-VALUES ($1, $2, $3, $4, $5)
+insert into webhook_replays (replay_time, caller, choice, note, event_count)
+values ($1, $2, $3, $4, $5)
 `
 
 type InsertWebhookReplayParams struct {
@@ -194,10 +194,10 @@ func (q *Queries) InsertWebhookReplay(ctx context.Context, db DBTX, arg InsertWe
 }
 
 const listConnectedAccounts = `-- name: ListConnectedAccounts :many
-SELECT DISTINCT stripe_account
-FROM webhook_events
-WHERE receive_time >= $1 AND endpoint = 'connect' AND stripe_account <> ''
-ORDER BY stripe_account
+select distinct stripe_account
+from webhook_events
+where receive_time >= $1 and endpoint = 'connect' and stripe_account <> ''
+order by stripe_account
 `
 
 // ListConnectedAccounts returns the accounts whose events arrived at the Connect endpoint since a time.
@@ -222,10 +222,10 @@ func (q *Queries) ListConnectedAccounts(ctx context.Context, db DBTX, receiveTim
 }
 
 const setWebhookBackfill = `-- name: SetWebhookBackfill :exec
-INSERT INTO webhook_backfills AS b (stripe_account, complete_until)
-VALUES ($1, $2)
-ON CONFLICT ON CONSTRAINT webhook_backfill_once_per_account
-DO UPDATE SET complete_until = greatest(b.complete_until, excluded.complete_until)
+insert into webhook_backfills as b (stripe_account, complete_until)
+values ($1, $2)
+on conflict on constraint webhook_backfill_once_per_account
+do update set complete_until = greatest(b.complete_until, excluded.complete_until)
 `
 
 // SetWebhookBackfill never goes back, whichever replica finishes last.

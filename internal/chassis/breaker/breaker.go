@@ -45,7 +45,7 @@ type Config struct {
 	IsFailure func(err error) bool
 	// Logger gets one line per change of state. Nil logs nothing.
 	Logger *slog.Logger
-	// OnChange, if set, is told of every change, with "closed", "half-open" or
+	// OnChange, if set, is called at every change, with "closed", "half-open" or
 	// "open"; it must not block.
 	OnChange func(state string)
 }

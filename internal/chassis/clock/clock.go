@@ -24,7 +24,7 @@ func (System) Now() time.Time {
 	return normalise(time.Now())
 }
 
-// Fake is a clock that moves only when told to. It may be used by several
+// Fake is a clock that moves only when a test says so. It may be used by several
 // goroutines. The zero value stands at the zero time; use NewFake.
 type Fake struct {
 	mu  sync.Mutex

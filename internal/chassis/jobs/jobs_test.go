@@ -165,7 +165,7 @@ func TestInsertTx(t *testing.T) {
 			t.Errorf("%d jobs with their policy, want 4", n)
 		}
 		due, err := jobs.Unfinished(t.Context(), pool, time.Hour)
-		if err != nil || due["mail"] != 3 {
+		if err != nil || len(due) != 3 {
 			t.Errorf("due within the hour: %v, %v; want 3", due, err)
 		}
 	})

@@ -30,54 +30,44 @@ func InsertSelect(args, kind, maxAttempts, queue, from string) string {
 		args + `, ` + kind + `, ` + maxAttempts + `, ` + queue + `, 'available' ` + from
 }
 
-// Unfinished counts, by kind, the jobs that wait, run or will be tried again
-// and are due within the given time. Periodic jobs are not counted, because
-// there is always a next one. A database without jobs has none.
-func Unfinished(ctx context.Context, db alert.Querier, within time.Duration) (map[string]int64, error) {
-	counts := make(map[string]int64)
-	if installed, err := hasRiver(ctx, db); err != nil || !installed {
-		return counts, err
-	}
-	rows, err := db.Query(ctx, `
-		select kind, count(*) from river_job
-		where state in `+unfinishedStates+` and scheduled_at <= now() + $1::interval and not starts_with(kind, $2)
-		group by kind`, within, deadletter.PeriodicPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("count unfinished jobs: %w", err)
-	}
-	var kind string
-	var count int64
-	_, err = pgx.ForEachRow(rows, []any{&kind, &count}, func() error {
-		counts[kind] = count
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count unfinished jobs: %w", err)
-	}
-	return counts, nil
-}
-
 // Open is a job that has not ended.
 type Open struct {
-	Kind        string
-	Args        json.RawMessage
-	ScheduledAt time.Time
+	Kind  string
+	Args  json.RawMessage
+	DueIn time.Duration // by the database's clock; negative when it is overdue
 }
 
-// ListOpen returns all jobs that have not ended, periodic ones too, for tools
-// that look at a whole system. A database without jobs has none.
+// openColumns are in the order of Open's fields.
+const openColumns = `kind, args, scheduled_at - now()`
+
+// Unfinished returns the jobs that wait, run or will be tried again and are due
+// within the given time. Periodic jobs are left out, because there is always a
+// next one. A database without jobs has none.
+func Unfinished(ctx context.Context, db alert.Querier, within time.Duration) ([]Open, error) {
+	return list(ctx, db, `
+		select `+openColumns+` from river_job
+		where state in `+unfinishedStates+` and scheduled_at <= now() + $1::interval and not starts_with(kind, $2)
+		order by id`, within, deadletter.PeriodicPrefix)
+}
+
+// ListOpen returns all jobs that have not ended, periodic ones too. A database
+// without jobs has none.
 func ListOpen(ctx context.Context, db alert.Querier) ([]Open, error) {
+	return list(ctx, db, `
+		select `+openColumns+` from river_job where state not in ('completed', 'cancelled', 'discarded') order by id`)
+}
+
+func list(ctx context.Context, db alert.Querier, sql string, args ...any) ([]Open, error) {
 	if installed, err := hasRiver(ctx, db); err != nil || !installed {
 		return nil, err
 	}
-	rows, err := db.Query(ctx, `
-		select kind, args, scheduled_at from river_job where state not in ('completed', 'cancelled', 'discarded') order by id`)
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, fmt.Errorf("list open jobs: %w", err)
+		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	open, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Open])
 	if err != nil {
-		return nil, fmt.Errorf("list open jobs: %w", err)
+		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	return open, nil
 }

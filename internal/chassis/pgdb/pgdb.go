@@ -87,11 +87,3 @@ func ConstraintName(err error) string {
 	}
 	return ""
 }
-
-// IsRetryable tells whether Postgres rolled the transaction back because of a
-// concurrent one (serialisation failure 40001, deadlock 40P01), so that the
-// same transaction may succeed when it is run again.
-func IsRetryable(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == "40001" || pgErr.Code == "40P01")
-}

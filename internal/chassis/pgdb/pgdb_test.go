@@ -118,41 +118,8 @@ func TestConstraintName(t *testing.T) {
 		if got := pgdb.ConstraintName(errors.Join(errors.New("insert seat"), err)); err == nil || got != want {
 			t.Errorf("%s: got %q (%v), want %q", statement, got, err, want)
 		}
-		if pgdb.IsRetryable(err) {
-			t.Errorf("%s: retryable", statement)
-		}
 	}
 	if got := pgdb.ConstraintName(nil); got != "" {
 		t.Errorf("no error: %q", got)
-	}
-}
-
-func TestIsRetryable(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.New(t, nil)
-	ctx := t.Context()
-	if _, err := pool.Exec(ctx, "CREATE TABLE seat AS SELECT 1 AS id, 0 AS sold"); err != nil {
-		t.Fatal(err)
-	}
-	begin := func() pgx.Tx {
-		tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(ctx)) })
-		if _, err := tx.Exec(ctx, "SELECT FROM seat"); err != nil {
-			t.Fatal(err)
-		}
-		return tx
-	}
-	first, second := begin(), begin()
-	if _, err := first.Exec(ctx, "UPDATE seat SET sold = 1"); err != nil {
-		t.Fatal(err)
-	}
-	if err := first.Commit(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := second.Exec(ctx, "UPDATE seat SET sold = 2"); !pgdb.IsRetryable(err) {
-		t.Errorf("got %v, want a serialisation failure", err)
 	}
 }

@@ -1,0 +1,145 @@
+package webhooksvc
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestReplicas has two processes on one database: each event is applied once, whoever stored it.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	other, err := New(w.Deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Stop(t.Context()) })
+	second := *w
+	second.Service = other
+	second.url = second.serve(t)
+	var posts sync.WaitGroup
+	const events = 20
+	for i := range events {
+		body := intentBody(fmt.Sprintf("evt_%d", i))
+		for _, replica := range []*world{w, &second} {
+			posts.Go(func() {
+				if answer := replica.deliver(t, accountPath, accountSecret, body); answer.status != 200 {
+					t.Errorf("answer %d", answer.status)
+				}
+			})
+		}
+	}
+	posts.Wait()
+	await(t, "all to be applied", func() bool {
+		return w.count(t, "SELECT count(*) FROM webhook_events WHERE state = 'applied' AND delivery_count = 2") == events
+	})
+	if got := len(w.peers.got()); got != events {
+		t.Errorf("%d calls for %d events", got, events)
+	}
+}
+
+// TestFrozenPeers acknowledges although every worker is stuck in a call.
+func TestFrozenPeers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *Config, _ *Deps) { c.Workers = 2 })
+	thaw := make(chan struct{})
+	w.peers.answerWith(func(peerCall) error {
+		<-thaw
+		return nil
+	})
+	const events = 30
+	for i := range events {
+		w.deliver(t, accountPath, accountSecret, intentBody(fmt.Sprintf("evt_%d", i))).must(t)
+	}
+	await(t, "both workers to be stuck", func() bool { return len(w.peers.got()) == 2 })
+	if received, _, err := w.Open(t.Context()); err != nil || received != events {
+		t.Errorf("%d events are open, %v", received, err)
+	}
+	close(thaw)
+	await(t, "all to be applied", func() bool {
+		return w.count(t, "SELECT count(*) FROM webhook_events WHERE state = 'applied'") == events
+	})
+}
+
+// TestStopInterrupts stops a process in the middle of a call; the next one goes on with the same key, and the event
+// counts no try for it.
+func TestStopInterrupts(t *testing.T) {
+	t.Parallel()
+	w := newQuietWorld(t, nil)
+	if err := w.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	thaw := make(chan struct{})
+	t.Cleanup(func() { close(thaw) })
+	w.peers.answerWith(func(peerCall) error {
+		<-thaw
+		return nil
+	})
+	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
+	await(t, "the call", func() bool { return len(w.peers.got()) == 1 })
+	hurry, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.Stop(hurry); err != nil {
+		t.Logf("stop: %v", err)
+	}
+	if got := w.row(t, "evt_1"); got.State != stateReceived || got.Attempts != 0 {
+		t.Errorf("row after the stop: %+v", got)
+	}
+	w.peers.answerWith(nil)
+	next, err := New(w.Deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = next.Stop(context.WithoutCancel(t.Context())) })
+	w.awaitState(t, "evt_1", stateApplied)
+	calls := w.peers.got()
+	if len(calls) != 2 || calls[0].key != calls[1].key {
+		t.Errorf("calls %v", calls)
+	}
+}
+
+// TestReplayDuringTry asks for a replay while the former run is in the middle of its call: the end of that run must not
+// be taken for the end of the replay.
+func TestReplayDuringTry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	thaw := make(chan struct{})
+	w.peers.answerWith(func(c peerCall) error {
+		if c.key == "webhook/account/evt_1" {
+			<-thaw
+		}
+		return nil
+	})
+	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
+	await(t, "the call of the first run", func() bool { return len(w.peers.got()) == 1 })
+	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
+		if n, err := requeue(t.Context(), tx, w.clock.Now(), "event_id = $5", "evt_1"); n != 1 || err != nil {
+			return fmt.Errorf("%d events, %w", n, err)
+		}
+		_, err := tx.Exec(t.Context(), "UPDATE river_job SET scheduled_at = now() + interval '1 hour' WHERE state = 'available'") // held back
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(thaw)
+	await(t, "the first run to end", func() bool {
+		return w.count(t, "SELECT count(*) FROM river_job WHERE kind = 'webhook_event' AND state = 'completed'") >= 1
+	})
+	w.exec(t, "UPDATE river_job SET scheduled_at = now() WHERE state = 'available'")
+	await(t, "the call of the replay", func() bool {
+		calls := w.peers.got()
+		return calls[len(calls)-1].key == "webhook/account/evt_1/replay-1"
+	})
+	w.awaitState(t, "evt_1", stateApplied)
+}
