@@ -83,7 +83,7 @@ func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.Record
 }
 
 // observeApplicationFee merges an observation under the lock of the fee's row. A refunded sum that is not the highest
-// tells nothing new: whoever saw the higher one wrote the whole growth down.
+// adds nothing: whoever observed the higher one wrote the whole growth down.
 func (s *Service) observeApplicationFee(
 	ctx context.Context, params ledgerdb.LockApplicationFeeParams, refunded int64,
 ) (known ledgerdb.ApplicationFee, refunds []ledgerdb.ApplicationFeeRefund, err error) {
@@ -91,7 +91,7 @@ func (s *Service) observeApplicationFee(
 		known, err = s.q.LockApplicationFee(ctx, tx, params)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
-				"the fee was told with another account, organiser or amount before; an operator must look at it")
+				"the fee was reported with another account, organiser or amount before; an operator must look at it")
 		}
 		if err != nil {
 			return fmt.Errorf("lock application fee: %w", err)

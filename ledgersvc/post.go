@@ -31,7 +31,7 @@ const (
 	postReserve = 100 * time.Millisecond
 	// keepTimeout bounds keeping a copy. It does not count against the caller's deadline: what is known is kept.
 	keepTimeout = 2 * time.Second
-	// unavailableRetryAfter is what a caller is told when the ledger did not say itself.
+	// unavailableRetryAfter is what a caller is asked to wait when the ledger did not say itself.
 	unavailableRetryAfter = time.Second
 	// notPostedRetryAfter is when an entry that another one needs may have been posted.
 	notPostedRetryAfter = time.Second
@@ -83,7 +83,7 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry
 		return journal.Entry{}, outcomeFailed, err
 	}
 	if copied {
-		e, _, err = s.entryCopy(ctx, p.reference)
+		e, _, err = entryCopy(ctx, s.pool, p.reference)
 		outcome = outcomeReplayed
 	} else {
 		e, outcome, err = s.send(ctx, p)
@@ -227,7 +227,7 @@ func (s *Service) keep(ctx context.Context, c call, e journal.Entry) error {
 // posted returns the entry under a reference that another entry builds on: our copy, or else what the ledger holds, of
 // which a copy is then kept.
 func (s *Service) posted(ctx context.Context, reference string) (journal.Entry, bool, error) {
-	e, found, err := s.entryCopy(ctx, reference)
+	e, found, err := entryCopy(ctx, s.pool, reference)
 	if err != nil || found {
 		return e, found, err
 	}

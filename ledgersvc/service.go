@@ -36,7 +36,8 @@ type Deps struct {
 	SendAlert func(ctx context.Context, alert jobs.Alert) error
 }
 
-// Service implements LedgerService and StatementService; ReconciliationService is package reconcile. Make one with New.
+// Service implements LedgerService. StatementService is statements, ReconciliationService is package reconcile. Make one
+// with New.
 type Service struct {
 	config         Config
 	pool           *pgxpool.Pool
@@ -121,7 +122,7 @@ func (s *Service) Stop(ctx context.Context) error {
 // Handlers returns the handlers of all services.
 func (s *Service) Handlers(options ...connect.HandlerOption) []rpc.Service {
 	ledgerPath, ledgerHandler := ledgerv1connect.NewLedgerServiceHandler(s, options...)
-	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(s, options...)
+	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(&statements{pool: s.pool, ledger: s.ledger, metrics: s.metrics}, options...)
 	reconcilePath, reconcileHandler := ledgerv1connect.NewReconciliationServiceHandler(s.reconciliation, options...)
 	return []rpc.Service{
 		{Name: ledgerv1connect.LedgerServiceName, Path: ledgerPath, Handler: ledgerHandler, Health: s.pool.Ping},

@@ -15,7 +15,7 @@ import (
 
 func TestOrderStatement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, false, "")
 	w.capture(2, false, "")
 	must[*ledgerv1.RecordStripeFeeResponse](t)(w.client.RecordStripeFee(w.fresh(), &ledgerv1.RecordStripeFeeRequest{
@@ -42,7 +42,7 @@ func TestOrderStatement(t *testing.T) {
 
 func TestAccountStatement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	for n := range 7 {
 		req := sale(n)
 		req.Capture.CaptureTime = timestamppb.New(noon.Add(time.Duration(n) * time.Hour))
@@ -83,7 +83,7 @@ func TestAccountStatement(t *testing.T) {
 
 func TestListEntries(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	for n := range 9 {
 		w.capture(n, n%3 == 0, "")
 	}
@@ -125,7 +125,7 @@ func TestListEntries(t *testing.T) {
 
 func TestStatementsRefuse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, false, "")
 	w.capture(2, false, "")
 	page := must[*ledgerv1.ListEntriesResponse](t)(w.statements.ListEntries(t.Context(), &ledgerv1.ListEntriesRequest{PageSize: 1}))
@@ -143,7 +143,7 @@ func TestStatementsRefuse(t *testing.T) {
 
 func TestTrialBalance(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	empty := must[*ledgerv1.GetTrialBalanceResponse](t)(w.statements.GetTrialBalance(t.Context(), &ledgerv1.GetTrialBalanceRequest{}))
 	if len(empty.GetBalances()) != 0 {
 		t.Errorf("an empty ledger has %v", empty)

@@ -85,7 +85,7 @@ func (s *Service) ResolveDifference(ctx context.Context, req *ledgerv1.ResolveDi
 	})
 }
 
-// resolveFingerprint tells whether two requests are the same.
+// resolveFingerprint says whether two requests are the same.
 func resolveFingerprint(req *ledgerv1.ResolveDifferenceRequest) []byte {
 	return idem.Fingerprint(fingerprintVersion, req.GetDifferenceId(), req.GetReason())
 }

@@ -50,7 +50,7 @@ func (s *Service) StartReconciliation(ctx context.Context, req *ledgerv1.StartRe
 	})
 }
 
-// startFingerprint tells whether two requests are the same.
+// startFingerprint says whether two requests are the same.
 func startFingerprint(from, until time.Time) []byte {
 	return idem.Fingerprint(fingerprintVersion, from, until)
 }
