@@ -56,7 +56,7 @@ type atomicBulk struct {
 // keys up. What cannot be foreseen, because a script reads metadata or is
 // refused, is left to the elements.
 func (a *atomicBulk) lookAhead(ctx context.Context, elements []BulkElement) error {
-	holdings := a.foresee(ctx, elements)
+	holdings := a.holdingsOf(ctx, elements)
 	if len(holdings) > 0 {
 		a.queueLocks(slices.SortedFunc(maps.Keys(holdings), numscript.CompareHoldings), a.made)
 	}
@@ -70,8 +70,8 @@ func (a *atomicBulk) lookAhead(ctx context.Context, elements []BulkElement) erro
 	return a.flush(ctx)
 }
 
-// foresee returns the holdings that the elements will touch.
-func (a *atomicBulk) foresee(ctx context.Context, elements []BulkElement) map[numscript.Holding]bool {
+// holdingsOf returns the holdings that the elements will touch.
+func (a *atomicBulk) holdingsOf(ctx context.Context, elements []BulkElement) map[numscript.Holding]bool {
 	all := make(map[numscript.Holding]bool)
 	for _, e := range elements {
 		request, ok := e.Data.(TransactionRequest)

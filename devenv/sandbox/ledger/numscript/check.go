@@ -47,24 +47,12 @@ func (c *checker) statement(s statement) error {
 	switch s := s.(type) {
 	case sendStatement:
 		return c.send(s)
-	case saveStatement:
-		if s.all != nil {
-			if err := c.want(*s.all, TypeAsset, "save monetary all from account: the first expression should be of type 'asset'"); err != nil {
-				return err
-			}
-		} else if err := c.want(*s.amount, TypeMonetary, "save monetary from account: the first expression should be of type 'monetary'"); err != nil {
-			return err
-		}
-		return c.want(s.account, TypeAccount, "save monetary from account: the second expression should be of type 'account'")
 	case metaStatement:
 		if s.account != nil {
 			if err := c.want(*s.account, TypeAccount, "set_account_meta: expression should be of type account"); err != nil {
 				return err
 			}
 		}
-		_, err := c.typeOf(s.value)
-		return err
-	case printStatement:
 		_, err := c.typeOf(s.value)
 		return err
 	default:

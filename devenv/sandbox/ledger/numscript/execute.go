@@ -1,7 +1,6 @@
 package numscript
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 )
@@ -53,8 +52,6 @@ func (m *machine) statement(s statement) error {
 	switch s := s.(type) {
 	case sendStatement:
 		return m.send(s)
-	case saveStatement:
-		return m.save(s)
 	case metaStatement:
 		v, err := m.run.eval(s.value)
 		if err != nil {
@@ -72,34 +69,7 @@ func (m *machine) statement(s statement) error {
 			m.result.AccountMetadata[account.text] = make(map[string]string)
 		}
 		m.result.AccountMetadata[account.text][s.key] = v.String()
-	case failStatement:
-		return errors.New("script failed")
 	}
-	return nil
-}
-
-// save puts money of an account out of reach of the sends that follow.
-func (m *machine) save(s saveStatement) error {
-	account, err := m.run.eval(s.account)
-	if err != nil {
-		return err
-	}
-	if s.all != nil {
-		asset, err := m.run.eval(*s.all)
-		if err != nil {
-			return err
-		}
-		if b := m.balance(Holding{account.text, asset.text}); b.Sign() > 0 {
-			b.SetInt64(0)
-		}
-		return nil
-	}
-	amount, err := m.run.eval(*s.amount)
-	if err != nil {
-		return err
-	}
-	b := m.balance(Holding{account.text, amount.asset})
-	b.Sub(b, amount.amount)
 	return nil
 }
 

@@ -296,7 +296,7 @@ func (p *parser) operand() (expression, error) {
 	return e, nil
 }
 
-// all reads "[ASSET *]" if that is what comes; ok tells.
+// all reads "[ASSET *]" if that is what comes; ok says so.
 func (p *parser) all() (asset *expression, ok bool, err error) {
 	if !p.at("[") {
 		return nil, false, nil

@@ -106,7 +106,7 @@ func (r *Run) pull(ctx context.Context, d declaration, metadata Metadata) error 
 	return nil
 }
 
-// Needs tells what Execute wants to know.
+// Needs is what Execute needs to know.
 type Needs struct {
 	// Sources are the holdings that may pay. Their rows exist afterwards even
 	// when they paid nothing, as the ledger's do.

@@ -54,13 +54,6 @@ type sendStatement struct {
 	destination destination
 }
 
-type saveStatement struct {
-	at      token
-	amount  *expression
-	all     *expression
-	account expression
-}
-
 type metaStatement struct {
 	at      token
 	account *expression // nil for the transaction's metadata
@@ -68,15 +61,8 @@ type metaStatement struct {
 	value   expression
 }
 
-type printStatement struct{ value expression }
-
-type failStatement struct{}
-
-func (sendStatement) isStatement()  {}
-func (saveStatement) isStatement()  {}
-func (metaStatement) isStatement()  {}
-func (printStatement) isStatement() {}
-func (failStatement) isStatement()  {}
+func (sendStatement) isStatement() {}
+func (metaStatement) isStatement() {}
 
 // source is one of the kinds below.
 type source interface{ position() token }
