@@ -20,6 +20,8 @@ import (
 
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc"
 )
@@ -238,21 +240,25 @@ func TestOldKeysAreDeleted(t *testing.T) {
 	if _, err := w.pool.Exec(t.Context(), `UPDATE idempotency_keys SET created_time = created_time - interval '8 days' WHERE key = 'old'`); err != nil {
 		t.Fatal(err)
 	}
-	newReplica(t, w.books, w.pool, ledgersvc.Config{}) // a start deletes
-	eventually(t, func() error {
-		var keys string
-		if err := w.pool.QueryRow(t.Context(), `SELECT string_agg(key, ' ') FROM idempotency_keys`).Scan(&keys); err != nil {
-			return err
-		}
-		if keys != "young" {
-			return fmt.Errorf("keys %s", keys)
-		}
-		return nil
-	})
+	if _, err := idem.DeleteExpired(t.Context(), w.pool, clock.System{}.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var keys string
+	if err := w.pool.QueryRow(t.Context(), `SELECT string_agg(key, ' ') FROM idempotency_keys`).Scan(&keys); err != nil || keys != "young" {
+		t.Errorf("keys %q, %v", keys, err)
+	}
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(keyed(t.Context(), "old"), sale(1)))
 	if len(w.entries()) != 2 {
 		t.Error("an old fact was booked again")
 	}
+	eventually(t, func() error {
+		var scheduled int
+		err := w.pool.QueryRow(t.Context(), `SELECT count(*) FROM river_job WHERE kind LIKE '%delete_expired_idempotency_keys'`).Scan(&scheduled)
+		if err == nil && scheduled == 0 {
+			err = errors.New("nothing deletes old keys")
+		}
+		return err
+	})
 }
 
 // The ledger server hangs when writes fill its connection pool, so they are capped.

@@ -13,8 +13,8 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/money"
@@ -44,8 +44,8 @@ func (s *Service) ListDifferences(ctx context.Context, req *ledgerv1.ListDiffere
 
 // differences returns a page of differences and the token of the next one.
 func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFilter, size int32, token string) ([]ledgerdb.ReconcileDifference, string, error) {
-	list := fmt.Sprintf("differences %d %d %s", filter.GetState(), filter.GetKind(), filter.GetOrderId())
-	before, err := page.Parse(token, list, newestFirst)
+	list := page.List("differences", filter)
+	before, err := page.Parse(token, list, page.AfterAll)
 	if err != nil {
 		return nil, "", err
 	}
@@ -61,7 +61,7 @@ func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFi
 	}
 	rows = rows[:size]
 	last := rows[size-1]
-	return rows, page.Token(list, position{Time: last.FirstObservedTime, ID: last.ID}), nil
+	return rows, page.Token(list, page.Cursor{Time: last.FirstObservedTime, ID: last.ID}), nil
 }
 
 // ResolveDifference implements ReconciliationService.
@@ -96,7 +96,7 @@ func (s *Service) resolveDifference(ctx context.Context, tx pgx.Tx, req *ledgerv
 		return fmt.Errorf("resolve difference: %w", err)
 	}
 	if changed > 0 {
-		return jobs.ResolveAlert(ctx, tx, alertDifference, req.GetDifferenceId())
+		return alert.Resolve(ctx, tx, alertDifference, req.GetDifferenceId())
 	}
 	if _, err := s.q.GetDifference(ctx, tx, req.GetDifferenceId()); errors.Is(err, pgx.ErrNoRows) {
 		return problem.New(connect.CodeNotFound, problem.ReasonOf(ledgerv1.Reason_REASON_DIFFERENCE_NOT_FOUND), "no difference has this id")

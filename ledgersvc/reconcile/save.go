@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
-	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -39,7 +40,7 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 		}
 		r.result.Closed += int64(len(closed))
 		for _, id := range closed {
-			if err := jobs.ResolveAlert(ctx, tx, alertDifference, id); err != nil {
+			if err := alert.Resolve(ctx, tx, alertDifference, id); err != nil {
 				return err
 			}
 		}
@@ -52,10 +53,10 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 }
 
 // observe writes a difference, and raises its alert when it is new. It returns the row's id.
-func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *difference) (id string, err error) {
+func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *difference) (string, error) {
 	about := x.facts()
 	row := ledgerdb.ObserveDifferenceParams{
-		ID: newID(), Kind: int16(d.kind), Subject: x.subject, OrderID: x.orderID(), OrganizerID: about.OrganizerID,
+		ID: id.New(), Kind: int16(d.kind), Subject: x.subject, OrderID: x.orderID(), OrganizerID: about.OrganizerID,
 		PaymentIntentID: about.PaymentIntentID, StripeAccount: x.account, Sides: x.totalsBySource(), Cause: d.cause,
 		FirstRunID: r.run.ID, ObserveTime: r.clock.Now(),
 	}
@@ -78,7 +79,7 @@ func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *dif
 		return known.ID, nil
 	}
 	r.result.Opened++
-	return known.ID, jobs.RaiseAlert(ctx, tx, alertDifference, known.ID, map[string]any{
+	return known.ID, alert.Raise(ctx, tx, alertDifference, known.ID, map[string]any{
 		"difference": kindWord(d.kind), "about": x.subject, "order_id": row.OrderID, "sides": row.Sides, "suggested_cause": row.Cause,
 	}, r.config.ConsoleURL+"/differences/"+known.ID)
 }
