@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/dayof/dayof/devenv/sandbox/ledger/numscript"
 )
 
@@ -182,7 +180,7 @@ func (c *creation) runScript(ctx context.Context) error {
 	if c.in.program == nil {
 		return scriptError(c.in.compileErr)
 	}
-	run, err := c.in.program.Bind(ctx, c.in.variables, c.scriptMetadata)
+	run, err := c.in.program.Bind(c.in.variables)
 	if err != nil {
 		return scriptError(err)
 	}
@@ -243,20 +241,4 @@ func (c *creation) lock(ctx context.Context, needs numscript.Needs) (map[numscri
 		balances[h] = c.rows[h].balance()
 	}
 	return balances, nil
-}
-
-// scriptMetadata answers meta() of a script.
-func (c *creation) scriptMetadata(ctx context.Context, account, key string) (text string, found bool, err error) {
-	c.batch.Queue("select metadata ->> $3 from accounts where ledger_id = $1 and address = $2 and metadata ? $3", c.book.id, account, key).
-		Query(func(rows pgx.Rows) error {
-			defer rows.Close()
-			for rows.Next() {
-				if err := rows.Scan(&text); err != nil {
-					return err
-				}
-				found = true
-			}
-			return rows.Err()
-		})
-	return text, found, c.send(ctx)
 }

@@ -26,19 +26,6 @@ func (c *checker) declaration(d declaration) error {
 	if _, taken := c.types[d.name]; taken {
 		return failAt(token{line: 1, text: "vars"}, "duplicate variable $%s", d.name)
 	}
-	if o := d.origin; o != nil {
-		if err := c.want(o.account, TypeAccount, "variable $"+d.name+": the account should be of type 'account'"); err != nil {
-			return err
-		}
-		if o.asset != nil {
-			if d.kind != TypeMonetary {
-				return failAt(o.account.at, "variable $%s: type should be 'monetary' to pull account balance", d.name)
-			}
-			if err := c.want(*o.asset, TypeAsset, "variable $"+d.name+": the second argument to pull account balance should be of type 'asset'"); err != nil {
-				return err
-			}
-		}
-	}
 	c.types[d.name] = d.kind
 	return nil
 }

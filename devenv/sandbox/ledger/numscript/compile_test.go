@@ -66,7 +66,7 @@ func TestNeeds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bound, err := program.Bind(t.Context(), nil, nil)
+			bound, err := program.Bind(nil)
 			if err != nil {
 				t.Fatal(err)
 			}

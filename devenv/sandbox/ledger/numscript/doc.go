@@ -1,7 +1,8 @@
 // Package numscript runs the scripts in which a Formance ledger describes
 // transactions: variables, sends with ordered, capped and shared sources and
 // destinations, overdrafts, and metadata. Left out, because no template and no
-// transcript uses them: save, print and fail.
+// transcript uses them: save, print, fail, and variables that the ledger takes
+// from metadata or balances.
 //
 // It is an interpreter of our own for the sandbox ledger. A text becomes a
 // Program (Parse), a program with its variables a Run (Bind), and a run with

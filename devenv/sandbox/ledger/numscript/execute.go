@@ -9,7 +9,7 @@ import (
 // absent counts as zero. When Needs said that no balance matters, nil will do.
 //
 // The error is an *InsufficientFundsError, or a plain error for a script that
-// went wrong while running (assets that do not fit, a negative amount, fail).
+// went wrong while running (assets that do not fit, a negative amount).
 func (r *Run) Execute(balances map[Holding]*big.Int) (Result, error) {
 	m := machine{run: r, balances: make(map[Holding]*big.Int, len(balances)), result: Result{
 		TransactionMetadata: make(map[string]string),
@@ -17,13 +17,6 @@ func (r *Run) Execute(balances map[Holding]*big.Int) (Result, error) {
 	}}
 	for h, b := range balances {
 		m.balances[h] = new(big.Int).Set(b)
-	}
-	for name, h := range r.fromBalance {
-		amount := m.balance(h)
-		if amount.Sign() < 0 {
-			return Result{}, fmt.Errorf("tried to request the balance of account %s for asset %s: received %s: monetary amounts must be non-negative", h.Account, h.Asset, amount)
-		}
-		r.variables[name] = value{kind: TypeMonetary, asset: h.Asset, amount: new(big.Int).Set(amount)}
 	}
 	for _, s := range r.program.statements {
 		if err := m.statement(s); err != nil {

@@ -1,7 +1,6 @@
 package numscript_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,11 +11,6 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/ledger/numscript"
 )
 
-// storedMetadata is what meta() finds in these tests.
-var storedMetadata = map[string]map[string]string{
-	"organizers:acme": {"fee": "2.5%", "tax account": "taxes:fr", "limit": "USD/2 30", "broken": "not a portion"},
-}
-
 // run executes a script and renders its postings as "source>destination
 // amount asset", one per line.
 func run(text string, vars map[string]string, balances map[string]int64) (string, numscript.Result, error) {
@@ -24,10 +18,7 @@ func run(text string, vars map[string]string, balances map[string]int64) (string
 	if err != nil {
 		return "", numscript.Result{}, err
 	}
-	bound, err := program.Bind(context.Background(), vars, func(_ context.Context, account, key string) (string, bool, error) {
-		stored, found := storedMetadata[account][key]
-		return stored, found, nil
-	})
+	bound, err := program.Bind(vars)
 	if err != nil {
 		return "", numscript.Result{}, err
 	}
@@ -206,27 +197,6 @@ func TestExecute(t *testing.T) {
 		{
 			name: "an asset of a variable", script: "vars {\n asset $c\n}\n" + send("[$c 7]", "@world", "@a"),
 			vars: vars{"c": "JPY"}, want: "world>a 7 JPY",
-		},
-		{
-			name: "a balance", script: "vars {\n monetary $b = balance(@a, USD/2)\n}\n" + send("$b", "@a", "@b"), balances: balances{"a": 12},
-			want: "a>b 12 USD/2",
-		},
-		{
-			name: "a balance below zero", script: "vars {\n monetary $b = balance(@a, USD/2)\n}\n" + send("$b", "@world", "@b"), balances: balances{"a": -1},
-			problem: "tried to request the balance of account a for asset USD/2",
-		},
-		{
-			name:   "metadata of an account that is a variable",
-			script: "vars {\n account $o\n portion $f = meta($o, \"fee\")\n account $t = meta($o, \"tax account\")\n}\n" + send("[USD/2 1000]", "@world", "{\n $f to $t\n remaining to $o\n }"),
-			vars:   vars{"o": "organizers:acme"}, want: lines("world>taxes:fr 25 USD/2", "world>organizers:acme 975 USD/2"),
-		},
-		{
-			name: "metadata that is absent", script: "vars {\n portion $f = meta(@nobody, \"fee\")\n}\n" + send("[USD/2 1]", "@world", "{\n $f to @a\n remaining kept\n }"),
-			problem: "missing key fee in metadata for account nobody",
-		},
-		{
-			name: "metadata of another type", script: "vars {\n portion $f = meta(@organizers:acme, \"broken\")\n}\n" + send("[USD/2 1]", "@world", "{\n $f to @a\n remaining kept\n }"),
-			problem: "invalid format",
 		},
 		{
 			name: "money of any size", script: send("[USD/2 123456789012345678901234567890]", "@world", "@a"),

@@ -11,17 +11,8 @@ type Program struct {
 
 // declaration is one line of the vars block.
 type declaration struct {
-	kind   Type
-	name   string
-	origin *origin // nil when the caller supplies the value
-}
-
-// origin says where the ledger takes a variable from: metadata of an account
-// under key, or its balance in an asset.
-type origin struct {
-	account expression
-	key     string
-	asset   *expression // set for a balance
+	kind Type
+	name string
 }
 
 // expression is a literal, a variable, a monetary literal, or a sum.
