@@ -80,6 +80,3 @@ const fingerprintVersion = 1
 
 // enumWord is the snake_case word of an enum's value.
 func enumWord(value, prefix string) string { return strings.ToLower(strings.TrimPrefix(value, prefix)) }
-
-// idAlphabet has no - and no _: they look like flags on a command line.
-const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
