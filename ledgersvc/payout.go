@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -44,8 +45,7 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 		addressable("bank_account_id", req.GetBankAccountId())); err != nil {
 		return nil, err
 	}
-	c, err := newCall(ctx, idem.Fingerprint(fingerprintVersion, req.GetPayoutId(), req.GetStripeAccount(), req.GetOrganizerId(),
-		req.GetStatus(), amount.Currency, amount.MinorUnits, req.GetBankAccountId(), made))
+	c, err := newCall(ctx, payoutFingerprint(req, amount, made))
 	if err != nil {
 		return nil, err
 	}
@@ -112,4 +112,10 @@ func payoutPlans(known ledgerdb.Payout) []plan {
 func cameBack(known ledgerdb.Payout) bool {
 	status := ledgerv1.PayoutStatus(known.Status)
 	return status == ledgerv1.PayoutStatus_PAYOUT_STATUS_FAILED || status == ledgerv1.PayoutStatus_PAYOUT_STATUS_CANCELED
+}
+
+// payoutFingerprint says whether two requests are the same.
+func payoutFingerprint(req *ledgerv1.RecordPayoutRequest, amount money.Money, made time.Time) []byte {
+	return idem.Fingerprint(fingerprintVersion, req.GetPayoutId(), req.GetStripeAccount(), req.GetOrganizerId(),
+		req.GetStatus(), amount.Currency, amount.MinorUnits, req.GetBankAccountId(), made)
 }
