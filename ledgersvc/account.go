@@ -143,7 +143,7 @@ func placeOf(stripeAccount, organizerID, stripeID string) place {
 // organizer is the organiser as a source: what is owed first, then an advance.
 func (p place) organizer() []account { return []account{p.owner, p.shortfall} }
 
-// chart tells accounts by their addresses; the first pattern that fits counts.
+// chart recognises accounts by their addresses; the first pattern that fits counts.
 var chart = []struct {
 	pattern *regexp.Regexp
 	role    string

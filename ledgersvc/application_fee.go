@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -48,8 +49,7 @@ func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.Record
 	if refunded > amount.MinorUnits {
 		return nil, problem.InvalidField("refunded_minor_units", fmt.Sprintf("must be at most the fee, %d", amount.MinorUnits))
 	}
-	c, err := newCall(ctx, idem.Fingerprint(fingerprintVersion, req.GetApplicationFeeId(), req.GetStripeAccount(), req.GetOrganizerId(),
-		req.GetPaymentIntentId(), amount.Currency, amount.MinorUnits, refunded, taken))
+	c, err := newCall(ctx, applicationFeeFingerprint(req, amount, taken))
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +82,14 @@ func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.Record
 	return &ledgerv1.RecordApplicationFeeResponse{Entries: entriesToProto(entries), RefundedMinorUnits: known.Refunded}, nil
 }
 
+// applicationFeeFingerprint says whether two requests are the same.
+func applicationFeeFingerprint(req *ledgerv1.RecordApplicationFeeRequest, amount money.Money, taken time.Time) []byte {
+	return idem.Fingerprint(fingerprintVersion, req.GetApplicationFeeId(), req.GetStripeAccount(), req.GetOrganizerId(),
+		req.GetPaymentIntentId(), amount.Currency, amount.MinorUnits, req.GetRefundedMinorUnits(), taken)
+}
+
 // observeApplicationFee merges an observation under the lock of the fee's row. A refunded sum that is not the highest
-// tells nothing new: whoever saw the higher one wrote the whole growth down.
+// adds nothing: whoever observed the higher one wrote the whole growth down.
 func (s *Service) observeApplicationFee(
 	ctx context.Context, params ledgerdb.LockApplicationFeeParams, refunded int64,
 ) (known ledgerdb.ApplicationFee, refunds []ledgerdb.ApplicationFeeRefund, err error) {
@@ -91,7 +97,7 @@ func (s *Service) observeApplicationFee(
 		known, err = s.q.LockApplicationFee(ctx, tx, params)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
-				"the fee was told with another account, organiser or amount before; an operator must look at it")
+				"the fee was reported with another account, organiser or amount before; an operator must look at it")
 		}
 		if err != nil {
 			return fmt.Errorf("lock application fee: %w", err)

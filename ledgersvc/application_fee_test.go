@@ -24,7 +24,7 @@ func appFee(id, paymentIntentID string, refunded int64) *ledgerv1.RecordApplicat
 }
 
 // platformMoney is what the platform holds at Stripe, over all shards of its clearing account.
-func (w *world) platformMoney() int64 {
+func (w *harness) platformMoney() int64 {
 	w.t.Helper()
 	var sum int64
 	for _, e := range w.entries() {
@@ -48,24 +48,24 @@ func (w *world) platformMoney() int64 {
 func TestApplicationFee(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		capture func(w *world) string // its intent
-		moved   int64                 // how much more the platform holds by the fee's entries
-		fee     string                // postings of appfee, %s the shards
-		income  int64                 // what is revenue in the end, sale included
+		capture func(w *harness) string // its intent
+		moved   int64                   // how much more the platform holds by the fee's entries
+		fee     string                  // postings of appfee, %s the shards
+		income  int64                   // what is revenue in the end, sale included
 	}{
 		"charge made elsewhere": {
-			capture: func(*world) string { return "" }, moved: 1000, income: 1000,
+			capture: func(*harness) string { return "" }, moved: 1000, income: 1000,
 			fee: "organizers:organizer00000001:connect:receivable > platform:revenue:application_fees:S 1000 EUR/2\nstripe:platform:main:S > stripe:connect:acct_1 1000 EUR/2\n",
 		},
 		"destination charge": {
-			capture: func(w *world) string {
+			capture: func(w *harness) string {
 				must[*ledgerv1.RecordSaleResponse](w.t)(w.client.RecordSale(w.fresh(), sale(1)))
 				return intent(1)
 			}, moved: 1000, income: 900,
 			fee: "organizers:organizer00000001:connect:receivable > organizers:organizer00000001:payable 1000 EUR/2\nstripe:platform:main:S > stripe:connect:acct_1 1000 EUR/2\n",
 		},
 		"direct charge whose sale holds a part of it": {
-			capture: func(w *world) string {
+			capture: func(w *harness) string {
 				direct := sale(1)
 				direct.Capture.StripeAccount = account
 				must[*ledgerv1.RecordSaleResponse](w.t)(w.client.RecordSale(w.fresh(), direct))
@@ -77,7 +77,7 @@ func TestApplicationFee(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newHarness(t)
 			pi := c.capture(w)
 			before := w.platformMoney()
 			res := must[*ledgerv1.RecordApplicationFeeResponse](t)(w.client.RecordApplicationFee(w.fresh(), appFee("fee_1", pi, 0)))
@@ -111,7 +111,7 @@ func hideShards(text string) string {
 }
 
 // income is what the platform earned by application fees.
-func (w *world) income() int64 {
+func (w *harness) income() int64 {
 	w.t.Helper()
 	var sum int64
 	for i := range 16 {
@@ -124,41 +124,41 @@ func (w *world) income() int64 {
 	return sum
 }
 
-// TestApplicationFeeInAnyOrder tells cumulative refunds of a fee in random orders, doubled and at once, to two replicas:
+// TestApplicationFeeInAnyOrder reports cumulative refunds of a fee in random orders, doubled and at once, to two replicas:
 // the platform keeps what is left of the fee.
 func TestApplicationFeeInAnyOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	for round := range 8 {
-		seen := []int64{0, 0, 300, 300, 700, 700, 650, 100}
-		random.Shuffle(len(seen), func(i, j int) { seen[i], seen[j] = seen[j], seen[i] })
+		observed := []int64{0, 0, 300, 300, 700, 700, 650, 100}
+		random.Shuffle(len(observed), func(i, j int) { observed[i], observed[j] = observed[j], observed[i] })
 		before, id := w.platformMoney(), fmt.Sprintf("fee_%d", round)
 		var wg sync.WaitGroup
-		for i, refunded := range seen {
-			tell := func() {
+		for i, refunded := range observed {
+			report := func() {
 				if _, err := w.client.RecordApplicationFee(keyed(context.WithoutCancel(t.Context()), fmt.Sprintf("%s-%d", id, i)), appFee(id, "", refunded)); err != nil {
-					t.Errorf("round %d, %d of %v: %v", round, refunded, seen, err)
+					t.Errorf("round %d, %d of %v: %v", round, refunded, observed, err)
 				}
 			}
 			if round%2 == 0 {
-				wg.Go(tell)
+				wg.Go(report)
 			} else {
-				tell()
+				report()
 			}
 		}
 		wg.Wait()
 		if got := w.platformMoney() - before; got != 300 {
-			t.Errorf("round %d: %v leave the platform %d of 1000, want 300", round, seen, got)
+			t.Errorf("round %d: %v leave the platform %d of 1000, want 300", round, observed, got)
 		}
 	}
 }
 
 func TestApplicationFeeRefuses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	_, err := w.client.RecordApplicationFee(w.fresh(), appFee("fee_1", intent(1), 0))
 	wantProblem(t, err, connect.CodeFailedPrecondition, "CAPTURE_NOT_POSTED")
 	if _, err := w.client.RecordApplicationFee(w.fresh(), appFee("fee_1", "", 1001)); problem.Reason(err) != problem.ReasonInvalidField {
@@ -173,7 +173,7 @@ func TestApplicationFeeRefuses(t *testing.T) {
 
 func TestConversion(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	usd := func(minor int64) *moneyv1.Money { return &moneyv1.Money{Currency: "USD", MinorUnits: minor} }
 	req := &ledgerv1.RecordConversionRequest{
 		BalanceTransactionId: "txn_fx", PaymentIntentId: intent(1), From: usd(12000), To: eur(11000), ConversionTime: timestamppb.New(noon),
@@ -196,7 +196,7 @@ func TestConversion(t *testing.T) {
 // TestRecovery pays an advance back out of later sales, and no more than is owed.
 func TestRecovery(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 	owed := w.balance("organizers:" + organizer + ":payable")
 	recovery := func(id string, amount int64) error {
@@ -219,7 +219,7 @@ func TestRecovery(t *testing.T) {
 
 func TestPayoutTransactions(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	req := &ledgerv1.RecordPayoutTransactionsRequest{
 		PayoutId: "po_1", Amount: eur(4000), TransactionCount: 3, NetMinorUnits: 4000, CompleteTime: timestamppb.New(noon),
 	}

@@ -16,7 +16,7 @@ import (
 
 // sellAtOnce records sales first..first+count-1 of one organiser at once, each asked for twice, and returns what they
 // became.
-func (w *world) sellAtOnce(first, count int) []ledgerv1.EntryKind {
+func (w *harness) sellAtOnce(first, count int) []ledgerv1.EntryKind {
 	w.t.Helper()
 	kinds := make([]ledgerv1.EntryKind, 2*count)
 	errs := make([]error, 2*count)
@@ -53,7 +53,7 @@ func TestBatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorldOn(t, newBooks(t), impatient())
+			w := newHarnessOn(t, newBooks(t), impatient())
 			w.books.fail(t, f)
 			const count = 40
 			for _, kind := range w.sellAtOnce(0, count) {
@@ -73,7 +73,7 @@ func TestBatch(t *testing.T) {
 // Sales and Stripe's fees of the same payments share clearing accounts, and both go together.
 func TestBatchOfSalesAndFees(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 20, Match: "POST "})
 	const count = 40
 	var wg sync.WaitGroup
@@ -106,7 +106,7 @@ func TestBatchOfSalesAndFees(t *testing.T) {
 func TestBatchWithOneBadSale(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)
-	w, elsewhere := newWorldOn(t, b, ledgersvc.Config{}), newWorldOn(t, b, ledgersvc.Config{})
+	w, elsewhere := newHarnessOn(t, b, ledgersvc.Config{}), newHarnessOn(t, b, ledgersvc.Config{})
 	const count = 30
 	for n := 0; n < count; n += 10 {
 		elsewhere.capture(n, true, "") // a bare receipt, of which w has no copy
@@ -130,7 +130,7 @@ func TestBatchWithOneBadSale(t *testing.T) {
 }
 
 // wantSales checks that the books hold the sales 0..count-1, each once, and nothing else.
-func (w *world) wantSales(count int) {
+func (w *harness) wantSales(count int) {
 	w.t.Helper()
 	want := make(map[string]int64)
 	for n := range count {

@@ -39,7 +39,7 @@ func benchmarkSales(b *testing.B, hot, bulk bool, callers int) {
 	if bulk {
 		c.Formance.BulkMax = 50
 	}
-	w := newWorldOn(b, newBooks(b), c)
+	w := newHarnessOn(b, newBooks(b), c)
 	var next atomic.Int64
 	sell := func(ctx context.Context) error {
 		n := int(next.Add(1))

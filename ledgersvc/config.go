@@ -7,7 +7,7 @@ import (
 	"github.com/dayof/dayof/ledgersvc/reconcile"
 )
 
-// Config is what ledgersvc can be told. LoadConfig knows the defaults.
+// Config is the settings of ledgersvc. LoadConfig knows the defaults.
 type Config struct {
 	Formance FormanceConfig
 	// CallTimeout is how long one call of ours may work on an entry, its repeats and reads at the ledger included. A

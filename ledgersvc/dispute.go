@@ -23,7 +23,7 @@ const returnPrefix = "dispute-back:"
 //	withdrawn:  orders:o:disputes:dp -> clearing D;  platform:costs:dispute_fees -> clearing F
 //	reinstated: clearing -> orders:o:disputes:dp D;  clearing -> platform:costs:dispute_fees F, if the fee comes back
 //
-// Where the balance is kept in another currency than the dispute's, the fee is in that, and RecordConversion tells what
+// Where the balance is kept in another currency than the dispute's, the fee is in that, and RecordConversion reports what
 // Stripe changed. On a connected account the fee is the organiser's: organizers:g:connect (then :receivable). Money that is reinstated
 // although the dispute was lost goes back to who bore the loss; see returnLoss.
 func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest) (*ledgerv1.RecordDisputeFundsResponse, error) {
@@ -151,7 +151,7 @@ func lossMoves(capture ledgerv1.EntryKind, f journal.Facts, whole, fee int64) []
 	return moves
 }
 
-// returnLoss gives money that was reinstated after a loss, or before it was told, back to who bore it:
+// returnLoss gives money that was reinstated after a loss, or before it was reported, back to who bore it:
 //
 //	orders:o:disputes:dp -> as the loss was borne                        reference dispute-back:<txn>
 //

@@ -37,29 +37,29 @@ func TestDispute(t *testing.T) {
 	for name, c := range map[string]struct {
 		receipt bool
 		account string
-		do      func(w *world)
+		do      func(w *harness)
 		change  map[string]int64 // of balances, against the capture alone
 	}{
 		"withdrawn": {
-			do:     func(w *world) { w.funds(funds(1, "txn_1", -11900, 1500)) },
+			do:     func(w *harness) { w.funds(funds(1, "txn_1", -11900, 1500)) },
 			change: map[string]int64{dispute: -11900, "platform:costs:dispute_fees": -1500, "stripe:platform:main:" + s: 13400},
 		},
 		"won, fee kept by Stripe": {
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
 				w.funds(funds(1, "txn_2", 11900, 0))
 			},
 			change: map[string]int64{"platform:costs:dispute_fees": -1500, "stripe:platform:main:" + s: 1500},
 		},
 		"won, fee returned": {
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
 				w.funds(funds(1, "txn_2", 11900, -1500))
 			},
 			change: map[string]int64{},
 		},
 		"lost, the organiser bears it beyond what is owed": {
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
 				w.loss(loss(1, 900))
 			},
@@ -70,7 +70,7 @@ func TestDispute(t *testing.T) {
 		},
 		"lost on a connected account": {
 			account: account,
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
 				w.loss(loss(1, 0))
 			},
@@ -81,7 +81,7 @@ func TestDispute(t *testing.T) {
 		},
 		"lost on a receipt that waits": {
 			receipt: true,
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 0))
 				w.loss(loss(1, 0))
 			},
@@ -89,7 +89,7 @@ func TestDispute(t *testing.T) {
 		},
 		"lost on a receipt that was refunded": {
 			receipt: true,
-			do: func(w *world) {
+			do: func(w *harness) {
 				must[*ledgerv1.RecordRefundResponse](w.t)(w.client.RecordRefund(w.fresh(), refund(1, "re_1", 11900)))
 				w.funds(funds(1, "txn_1", -11900, 0))
 				w.loss(loss(1, 0))
@@ -99,7 +99,7 @@ func TestDispute(t *testing.T) {
 			},
 		},
 		"reinstated after it was lost": {
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 1500))
 				w.loss(loss(1, 900))
 				w.funds(funds(1, "txn_2", 11900, 0))
@@ -107,8 +107,8 @@ func TestDispute(t *testing.T) {
 			},
 			change: map[string]int64{"platform:costs:dispute_fees": -1500, "stripe:platform:main:" + s: 1500},
 		},
-		"reinstated before it is told that it was lost": {
-			do: func(w *world) {
+		"reinstated before the loss is reported": {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_2", 11900, 0))
 				w.funds(funds(1, "txn_1", -11900, 1500))
 				w.loss(loss(1, 900))
@@ -117,7 +117,7 @@ func TestDispute(t *testing.T) {
 			change: map[string]int64{"platform:costs:dispute_fees": -1500, "stripe:platform:main:" + s: 1500},
 		},
 		"reinstated in part after it was lost": {
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 0))
 				w.loss(loss(1, 900))
 				w.funds(funds(1, "txn_2", 9500, 0))
@@ -128,7 +128,7 @@ func TestDispute(t *testing.T) {
 		},
 		"reinstated on a connected account after the fee was given up": {
 			account: account,
-			do: func(w *world) {
+			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 0))
 				w.loss(loss(1, 900))
 				w.funds(funds(1, "txn_2", 11900, 0))
@@ -141,7 +141,7 @@ func TestDispute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newHarness(t)
 			w.capture(1, c.receipt, c.account)
 			want := w.allBalances()
 			c.do(w)
@@ -162,12 +162,12 @@ func TestDispute(t *testing.T) {
 	}
 }
 
-func (w *world) funds(req *ledgerv1.RecordDisputeFundsRequest) {
+func (w *harness) funds(req *ledgerv1.RecordDisputeFundsRequest) {
 	w.t.Helper()
 	must[*ledgerv1.RecordDisputeFundsResponse](w.t)(w.client.RecordDisputeFunds(w.fresh(), req))
 }
 
-func (w *world) loss(req *ledgerv1.RecordDisputeLossRequest) {
+func (w *harness) loss(req *ledgerv1.RecordDisputeLossRequest) {
 	w.t.Helper()
 	must[*ledgerv1.RecordDisputeLossResponse](w.t)(w.client.RecordDisputeLoss(w.fresh(), req))
 }
@@ -175,7 +175,7 @@ func (w *world) loss(req *ledgerv1.RecordDisputeLossRequest) {
 // Loss and reinstatement at the same instant: whoever is second returns the money to its bearers.
 func TestLossAndReinstatementAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	for n := range 10 {
 		w.capture(n, false, "")
 		before := w.allBalances()
@@ -207,7 +207,7 @@ func TestLossAndReinstatementAtOnce(t *testing.T) {
 
 func TestDisputeNeedsWhatItBuildsOn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	_, err := w.client.RecordDisputeFunds(w.fresh(), funds(1, "txn_1", -11900, 1500))
 	wantProblem(t, err, connect.CodeFailedPrecondition, "CAPTURE_NOT_POSTED")
 	w.capture(1, false, "")

@@ -58,7 +58,7 @@ func newLedger(c FormanceConfig, logger *slog.Logger, keepBook func(ctx context.
 	return l
 }
 
-// post creates the transaction of p. Errors are *takenError, *refusedError and *awayError. Only no error tells how
+// post creates the transaction of p. Errors are *takenError, *refusedError and *awayError. Only no error says how
 // the reference ended: after any other answer it is read back. The same plan is the same request, byte for byte.
 func (l *ledger) post(ctx context.Context, p plan) (journal.Entry, error) {
 	request, err := l.request(p)
@@ -88,7 +88,7 @@ func (l *ledger) post(ctx context.Context, p plan) (journal.Entry, error) {
 	return journal.EntryFromTransaction(posted)
 }
 
-// postAll creates the transactions of several plans, by reference, all or none. Only no error tells how they ended.
+// postAll creates the transactions of several plans, by reference, all or none. Only no error says how they ended.
 func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string]journal.Entry, error) {
 	request := operations.V2CreateBulkRequest{Ledger: l.config.Ledger, Atomic: new(bool)}
 	*request.Atomic = true
@@ -248,9 +248,9 @@ func (l *ledger) call(ctx context.Context, name string, f func(ctx context.Conte
 func (l *ledger) exchange(ctx context.Context, name string, f func(ctx context.Context, sdk *formance.Formance) error) error {
 	err := l.breaker.Do(ctx, func(ctx context.Context) error {
 		sdk := l.sdk.Load()
-		seen := new(seenResponse)
-		err := classify(name, seen, f(withSeen(ctx, seen), sdk))
-		if seen.unauthorized() {
+		status := new(responseStatus)
+		err := classify(name, status, f(withStatus(ctx, status), sdk))
+		if status.unauthorized() {
 			l.sdk.CompareAndSwap(sdk, l.newSDK()) // the SDK keeps a token that was revoked until it expires
 		}
 		return err

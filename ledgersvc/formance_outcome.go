@@ -13,7 +13,7 @@ import (
 // awayError is a call whose outcome is not known: no answer, a cut one, or one that speaks of the server's trouble.
 type awayError struct {
 	call       string
-	notSent    bool // the ledger has not seen this attempt
+	notSent    bool // the ledger did not get this attempt
 	hopeless   bool // a repeat within this call does not help: credentials, a missing ledger, an open breaker
 	retryAfter time.Duration
 	err        error
@@ -57,25 +57,25 @@ func (e *refusedError) mayBeKey() bool { return e.code == shared.V2ErrorsEnumVal
 
 // classify says what the answer to a call means. The SDK's errors do not carry the status of an answer and lose codes
 // that they do not know, so the status is taken from the transport. A status of 0 is no answer at all.
-func classify(call string, seen *seenResponse, err error) error {
+func classify(call string, answer *responseStatus, err error) error {
 	if err == nil {
 		return nil
 	}
 	var code shared.V2ErrorsEnum
-	if answer, ok := errors.AsType[*sdkerrors.V2ErrorResponse](err); ok {
-		code = answer.ErrorCode
+	if body, ok := errors.AsType[*sdkerrors.V2ErrorResponse](err); ok {
+		code = body.ErrorCode
 	}
-	away := &awayError{call: call, retryAfter: seen.retryAfter, err: fmt.Errorf("status %d: %w", seen.status, err)}
+	away := &awayError{call: call, retryAfter: answer.retryAfter, err: fmt.Errorf("status %d: %w", answer.status, err)}
 	switch {
-	case seen.status == http.StatusConflict:
+	case answer.status == http.StatusConflict:
 		return &takenError{err: err}
-	case seen.status == http.StatusBadRequest && code == shared.V2ErrorsEnumOutdatedSchema:
+	case answer.status == http.StatusBadRequest && code == shared.V2ErrorsEnumOutdatedSchema:
 		away.hopeless = true
 		return away
-	case seen.status == http.StatusBadRequest, seen.status == http.StatusNotFound && code == shared.V2ErrorsEnumNotFound:
+	case answer.status == http.StatusBadRequest, answer.status == http.StatusNotFound && code == shared.V2ErrorsEnumNotFound:
 		return &refusedError{call: call, code: code, err: err}
-	case seen.status == http.StatusUnauthorized, seen.status == http.StatusForbidden,
-		seen.status == http.StatusNotFound, seen.status == http.StatusMethodNotAllowed:
+	case answer.status == http.StatusUnauthorized, answer.status == http.StatusForbidden,
+		answer.status == http.StatusNotFound, answer.status == http.StatusMethodNotAllowed:
 		away.hopeless = true
 		return away
 	default:

@@ -13,24 +13,24 @@ import (
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
 )
 
-// sdkPrefix is the path under which the SDK looks for the ledger: that of the stack's gateway.
+// sdkPrefix is the path under which the SDK expects the ledger: that of the stack's gateway.
 const sdkPrefix = "/api/ledger"
 
 // prefixAuto asks to find out at start whether the server is a gateway or a bare ledger.
 const prefixAuto = "auto"
 
-// seenResponse is what the transport saw of an answer, since the SDK's errors do not tell.
-type seenResponse struct {
+// responseStatus is what the transport observed of an answer, since the SDK's errors do not carry it.
+type responseStatus struct {
 	status     int // 0: no answer
 	retryAfter time.Duration
 }
 
-func (s *seenResponse) unauthorized() bool { return s.status == http.StatusUnauthorized }
+func (s *responseStatus) unauthorized() bool { return s.status == http.StatusUnauthorized }
 
-type seenKey struct{}
+type statusKey struct{}
 
-func withSeen(ctx context.Context, seen *seenResponse) context.Context {
-	return context.WithValue(ctx, seenKey{}, seen)
+func withStatus(ctx context.Context, status *responseStatus) context.Context {
+	return context.WithValue(ctx, statusKey{}, status)
 }
 
 // transport sends the SDK's requests to where the ledger really is and remembers the status of the answer.
@@ -72,12 +72,12 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		request.URL.RawPath = ""
 	}
 	response, err := t.base.RoundTrip(request)
-	if seen, ok := request.Context().Value(seenKey{}).(*seenResponse); ok {
-		*seen = seenResponse{}
+	if answer, ok := request.Context().Value(statusKey{}).(*responseStatus); ok {
+		*answer = responseStatus{}
 		if err == nil {
-			seen.status = response.StatusCode
+			answer.status = response.StatusCode
 			if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-				seen.retryAfter = time.Duration(seconds) * time.Second
+				answer.retryAfter = time.Duration(seconds) * time.Second
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -21,13 +22,13 @@ import (
 //
 //	platform    paid:             bank:platform:b -> clearing N                             payout:<po>
 //	            back after paid:  the opposite                                          payout-fail:<po>
-//	connected   seen at all:      organizers:g:connect (then :receivable) -> payouts:po payout-created:<po>
+//	connected   observed at all:  organizers:g:connect (then :receivable) -> payouts:po payout-created:<po>
 //	            paid:             organizers:g:payouts:po -> stripe:connect:acct N      payout:<po>
 //	            back:             that undone if it was paid; payouts:po -> connect N   payout-fail:<po>
 //
-// A payout that is seen to come back before it is seen as paid never was, as far as the books go: payout:<po> is then
-// not posted, also when paid is told later, and the balances end the same. All entries have the payout's own time, the
-// only one that every observation tells.
+// A payout that is observed to come back before it is observed as paid never was, as far as the books go: payout:<po> is then
+// not posted, also when paid is reported later, and the balances end the same. All entries have the payout's own time, the
+// only one that every observation has.
 //
 // Every call drives all entries that the row asks for, so a crash between two of them is healed by any later call, and
 // two calls at once post the same references.
@@ -44,8 +45,7 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 		addressable("bank_account_id", req.GetBankAccountId())); err != nil {
 		return nil, err
 	}
-	c, err := newCall(ctx, idem.Fingerprint(fingerprintVersion, req.GetPayoutId(), req.GetStripeAccount(), req.GetOrganizerId(),
-		req.GetStatus(), amount.Currency, amount.MinorUnits, req.GetBankAccountId(), made))
+	c, err := newCall(ctx, payoutFingerprint(req, amount, made))
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
-			"the payout was told with another account, organiser or amount before; an operator must look at it")
+			"the payout was reported with another account, organiser or amount before; an operator must look at it")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("observe payout: %w", err)
@@ -112,4 +112,10 @@ func payoutPlans(known ledgerdb.Payout) []plan {
 func cameBack(known ledgerdb.Payout) bool {
 	status := ledgerv1.PayoutStatus(known.Status)
 	return status == ledgerv1.PayoutStatus_PAYOUT_STATUS_FAILED || status == ledgerv1.PayoutStatus_PAYOUT_STATUS_CANCELED
+}
+
+// payoutFingerprint says whether two requests are the same.
+func payoutFingerprint(req *ledgerv1.RecordPayoutRequest, amount money.Money, made time.Time) []byte {
+	return idem.Fingerprint(fingerprintVersion, req.GetPayoutId(), req.GetStripeAccount(), req.GetOrganizerId(),
+		req.GetStatus(), amount.Currency, amount.MinorUnits, req.GetBankAccountId(), made)
 }

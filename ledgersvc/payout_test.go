@@ -35,7 +35,7 @@ func payout(id, stripeAccount string, status ledgerv1.PayoutStatus) *ledgerv1.Re
 // Observations in every order, each doubled, end in the same status and balances.
 func TestPayoutInAnyOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, false, "")
 	w.capture(2, false, account) // 110.00 in the connected account; payouts beyond that are its receivable's
 	type end struct {
@@ -43,7 +43,7 @@ func TestPayoutInAnyOrder(t *testing.T) {
 		bank, transit, connected, owned int64 // what moved: at our bank, on its way, in the connected account, the organiser's part of that
 	}
 	n := 0
-	for _, seen := range [][]ledgerv1.PayoutStatus{
+	for _, observed := range [][]ledgerv1.PayoutStatus{
 		{pending},
 		{pending, inTransit},
 		{pending, inTransit, paid},
@@ -52,7 +52,7 @@ func TestPayoutInAnyOrder(t *testing.T) {
 		{paid},
 	} {
 		for _, acct := range []string{"", account} {
-			last := seen[len(seen)-1]
+			last := observed[len(observed)-1]
 			want := end{status: last}
 			switch {
 			case last == paid && acct == "":
@@ -62,7 +62,7 @@ func TestPayoutInAnyOrder(t *testing.T) {
 			case (last == pending || last == inTransit) && acct != "":
 				want.transit, want.owned = 4000, -4000
 			}
-			for _, sequence := range permutations(seen) {
+			for _, sequence := range permutations(observed) {
 				n++
 				id := fmt.Sprintf("po_%d", n)
 				before := w.books.balances(t)
@@ -120,7 +120,7 @@ func permutations[T any](all []T) [][]T {
 // All observations at once, several times: the entries are those of one of the orders, each once.
 func TestPayoutAllAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, false, account)
 	before := w.allBalances()
 	for n := range 10 {
@@ -141,7 +141,7 @@ func TestPayoutAllAtOnce(t *testing.T) {
 
 func TestPayoutEntries(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, false, account)
 	must[*ledgerv1.RecordPayoutResponse](t)(w.client.RecordPayout(w.fresh(), payout("po_1", account, paid)))
 	res := must[*ledgerv1.RecordPayoutResponse](t)(w.client.RecordPayout(w.fresh(), payout("po_1", account, failed)))
@@ -159,7 +159,7 @@ func TestPayoutEntries(t *testing.T) {
 			t.Errorf("got %s\nwant %s", got, want[i])
 		}
 	}
-	// The bank account may be told late, but not after it was needed.
+	// The bank account may be reported late, but not after it was needed.
 	first := payout("po_2", "", pending)
 	first.BankAccountId = ""
 	must[*ledgerv1.RecordPayoutResponse](t)(w.client.RecordPayout(w.fresh(), first))
@@ -177,7 +177,7 @@ func TestPayoutEntries(t *testing.T) {
 
 func TestPayoutRefuses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	must[*ledgerv1.RecordPayoutResponse](t)(w.client.RecordPayout(w.fresh(), payout("po_1", "", pending)))
 	other := payout("po_1", "", paid)
 	other.Amount = eur(4001)
@@ -200,7 +200,7 @@ func TestPayoutRefuses(t *testing.T) {
 
 func TestTransfer(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	transfer := &ledgerv1.RecordTransferRequest{
 		TransferId: "tr_1", StripeAccount: account, OrganizerId: organizer, Amount: eur(10000), TransferTime: timestamppb.New(noon),
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -29,8 +31,7 @@ func (s *Service) RecordPayoutTransactions(
 	if net < math.MinInt64+amount.MinorUnits {
 		return nil, problem.InvalidField("net_minor_units", "is out of range")
 	}
-	fingerprint := idem.Fingerprint(fingerprintVersion, req.GetPayoutId(), req.GetStripeAccount(), amount.Currency, amount.MinorUnits,
-		req.GetTransactionCount(), net, complete)
+	fingerprint := payoutTransactionsFingerprint(req, amount, complete)
 	return idem.Do(ctx, s.pool, s.clock.Now(), fingerprint, func(ctx context.Context, tx pgx.Tx) (*ledgerv1.RecordPayoutTransactionsResponse, error) {
 		err := s.q.SetPayoutTransactions(ctx, tx, ledgerdb.SetPayoutTransactionsParams{
 			PayoutID: req.GetPayoutId(), StripeAccount: req.GetStripeAccount(), Currency: amount.Currency, Amount: amount.MinorUnits,
@@ -41,4 +42,10 @@ func (s *Service) RecordPayoutTransactions(
 		}
 		return &ledgerv1.RecordPayoutTransactionsResponse{DifferenceMinorUnits: net - amount.MinorUnits}, nil
 	})
+}
+
+// payoutTransactionsFingerprint says whether two requests are the same.
+func payoutTransactionsFingerprint(req *ledgerv1.RecordPayoutTransactionsRequest, amount money.Money, complete time.Time) []byte {
+	return idem.Fingerprint(fingerprintVersion, req.GetPayoutId(), req.GetStripeAccount(), amount.Currency, amount.MinorUnits,
+		req.GetTransactionCount(), req.GetNetMinorUnits(), complete)
 }

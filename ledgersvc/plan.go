@@ -58,8 +58,8 @@ func newPlan(kind ledgerv1.EntryKind, reference string, at time.Time, asset stri
 	return p
 }
 
-// fingerprint tells whether two plans are the same entry. It is kept in the metadata of the ledger's transaction, since
-// postings alone do not tell: how a move is divided between its sources is decided by balances.
+// fingerprint says whether two plans are the same entry. It is kept in the metadata of the ledger's transaction, since
+// postings alone do not say it: how a move is divided between its sources is decided by balances.
 func (p plan) fingerprint() []byte {
 	parts := []any{
 		p.reference, p.kind, p.facts.OrderID, p.facts.OrganizerID, p.facts.PaymentIntentID, p.facts.StripeAccount,

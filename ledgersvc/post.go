@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -24,18 +24,18 @@ import (
 const (
 	// postAttemptsMax is how often one call sends an entry; the deadline usually ends it earlier.
 	postAttemptsMax = 8
-	// postBackoffMin is the longest wait before the first repeat; it doubles for each further one up to the other.
-	postBackoffMin = 20 * time.Millisecond
-	postBackoffMax = 500 * time.Millisecond
 	// postReserve is what posting leaves of the caller's deadline to keep the copy and to answer.
 	postReserve = 100 * time.Millisecond
 	// keepTimeout bounds keeping a copy. It does not count against the caller's deadline: what is known is kept.
 	keepTimeout = 2 * time.Second
-	// unavailableRetryAfter is what a caller is told when the ledger did not say itself.
+	// unavailableRetryAfter is what a caller is asked to wait when the ledger did not say itself.
 	unavailableRetryAfter = time.Second
 	// notPostedRetryAfter is when an entry that another one needs may have been posted.
 	notPostedRetryAfter = time.Second
 )
+
+// postBackoff is the wait before a repeat; nobody queues callers, so it has full jitter.
+var postBackoff = backoff.Full(20*time.Millisecond, 500*time.Millisecond)
 
 // call is the incoming call that an entry is posted for.
 type call struct {
@@ -83,7 +83,7 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry
 		return journal.Entry{}, outcomeFailed, err
 	}
 	if copied {
-		e, _, err = s.entryCopy(ctx, p.reference)
+		e, _, err = entryCopy(ctx, s.pool, p.reference)
 		outcome = outcomeReplayed
 	} else {
 		e, outcome, err = s.send(ctx, p)
@@ -149,7 +149,7 @@ func (s *Service) send(ctx context.Context, p plan) (journal.Entry, string, erro
 		}
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "outcome at the ledger is unknown", slog.String("reference", p.reference),
 			slog.Int("attempt", attempt), slog.String("error", err.Error()))
-		if attempt == postAttemptsMax || away.hopeless || !sleep(ctx, max(backoff(attempt), away.retryAfter)) {
+		if attempt == postAttemptsMax || away.hopeless || !sleep(ctx, max(postBackoff.Delay(attempt), away.retryAfter)) {
 			return journal.Entry{}, outcomeUnavailable, unavailable(away)
 		}
 	}
@@ -227,7 +227,7 @@ func (s *Service) keep(ctx context.Context, c call, e journal.Entry) error {
 // posted returns the entry under a reference that another entry builds on: our copy, or else what the ledger holds, of
 // which a copy is then kept.
 func (s *Service) posted(ctx context.Context, reference string) (journal.Entry, bool, error) {
-	e, found, err := s.entryCopy(ctx, reference)
+	e, found, err := entryCopy(ctx, s.pool, reference)
 	if err != nil || found {
 		return e, found, err
 	}
@@ -259,11 +259,6 @@ func detached(ctx context.Context, timeout time.Duration) (context.Context, cont
 	}
 	ctx, cancelEarlier := context.WithDeadline(ctx, deadline.Add(-postReserve))
 	return ctx, func() { cancelEarlier(); cancel() }
-}
-
-// backoff is the wait before repeat number attempt: exponential with full jitter.
-func backoff(attempt int) time.Duration {
-	return rand.N(min(postBackoffMin<<(attempt-1), postBackoffMax)) + time.Millisecond
 }
 
 // sleep waits, unless ctx ends before; it reports whether it waited.

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,10 +17,11 @@ import (
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc"
 )
@@ -55,7 +54,7 @@ func TestPostSurvives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorldOn(t, newBooks(t), impatient())
+			w := newHarnessOn(t, newBooks(t), impatient())
 			w.books.fail(t, f)
 			res := must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 			if hits := w.books.faults.List()[fault.Ledger].Hits; hits == 0 && f.Match != read {
@@ -107,7 +106,7 @@ func TestConflictIsReadBack(t *testing.T) {
 		}
 		direct.ServeHTTP(w, r)
 	})
-	w := newWorldOn(t, b, ledgersvc.Config{})
+	w := newHarnessOn(t, b, ledgersvc.Config{})
 	res := must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 	if conflicts.Load() != 1 || res.GetEntry().GetReference() != "capture:"+intent(1) || len(w.entries()) != 1 {
 		t.Errorf("%d conflicts, %v", conflicts.Load(), res)
@@ -117,13 +116,13 @@ func TestConflictIsReadBack(t *testing.T) {
 	}
 }
 
-// A ledger that is away is told so in time, and the same request succeeds when it is back.
+// A ledger that is away is reported in time, and the same request succeeds when it is back.
 func TestLedgerAway(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]fault.Mode{"refuses": fault.Refuse, "hangs": fault.Hang, "errs": fault.ServerError} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorldOn(t, newBooks(t), impatient())
+			w := newHarnessOn(t, newBooks(t), impatient())
 			must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 			w.books.fail(t, fault.Fault{Mode: mode})
 			ctx, cancel := context.WithTimeout(keyed(t.Context(), "sale-2"), 1500*time.Millisecond)
@@ -155,7 +154,7 @@ func TestLedgerAway(t *testing.T) {
 // The entry is booked and copied although its caller has gone.
 func TestCallerHangsUp(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 300, Match: "POST "})
 	ctx, cancel := context.WithCancel(w.fresh())
 	go func() {
@@ -180,7 +179,7 @@ func TestCallerHangsUp(t *testing.T) {
 func TestCopyIsMadeUpFor(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)
-	died, w := newWorldOn(t, b, ledgersvc.Config{}), newWorldOn(t, b, ledgersvc.Config{})
+	died, w := newHarnessOn(t, b, ledgersvc.Config{}), newHarnessOn(t, b, ledgersvc.Config{})
 	first := must[*ledgerv1.RecordSaleResponse](t)(died.client.RecordSale(died.fresh(), sale(1)))
 	// A refund builds on a sale that has no copy here.
 	must[*ledgerv1.RecordRefundResponse](t)(w.client.RecordRefund(w.fresh(), refund(1, "re_1", 100)))
@@ -200,7 +199,7 @@ func TestCopyIsMadeUpFor(t *testing.T) {
 
 func TestIdempotencyKeys(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	ctx := keyed(t.Context(), "key-1")
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(ctx, sale(1)))
 	t.Run("a repeat is a replay", func(t *testing.T) {
@@ -235,27 +234,31 @@ func TestIdempotencyKeys(t *testing.T) {
 // Keys are forgotten after a week, references never.
 func TestOldKeysAreDeleted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(keyed(t.Context(), "old"), sale(1)))
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(keyed(t.Context(), "young"), sale(2)))
 	if _, err := w.pool.Exec(t.Context(), `UPDATE idempotency_keys SET created_time = created_time - interval '8 days' WHERE key = 'old'`); err != nil {
 		t.Fatal(err)
 	}
-	newReplica(t, w.books, w.pool, ledgersvc.Config{}) // a start deletes
-	eventually(t, func() error {
-		var keys string
-		if err := w.pool.QueryRow(t.Context(), `SELECT string_agg(key, ' ') FROM idempotency_keys`).Scan(&keys); err != nil {
-			return err
-		}
-		if keys != "young" {
-			return fmt.Errorf("keys %s", keys)
-		}
-		return nil
-	})
+	if _, err := idem.DeleteExpired(t.Context(), w.pool, clock.System{}.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var keys string
+	if err := w.pool.QueryRow(t.Context(), `SELECT string_agg(key, ' ') FROM idempotency_keys`).Scan(&keys); err != nil || keys != "young" {
+		t.Errorf("keys %q, %v", keys, err)
+	}
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(keyed(t.Context(), "old"), sale(1)))
 	if len(w.entries()) != 2 {
 		t.Error("an old fact was booked again")
 	}
+	eventually(t, func() error {
+		var scheduled int
+		err := w.pool.QueryRow(t.Context(), `SELECT count(*) FROM river_job WHERE kind LIKE '%delete_expired_idempotency_keys'`).Scan(&scheduled)
+		if err == nil && scheduled == 0 {
+			err = errors.New("nothing deletes old keys")
+		}
+		return err
+	})
 }
 
 // The ledger server hangs when writes fill its connection pool, so they are capped.
@@ -263,7 +266,7 @@ func TestWritesInFlightAreCapped(t *testing.T) {
 	t.Parallel()
 	var c ledgersvc.Config
 	c.Formance.WritesInFlightMax = 3
-	w := newWorldOn(t, newBooks(t), c)
+	w := newHarnessOn(t, newBooks(t), c)
 	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 50, Match: "POST "})
 	var wg sync.WaitGroup
 	errs := make([]error, 24)
@@ -284,7 +287,7 @@ func TestWritesInFlightAreCapped(t *testing.T) {
 // While the ledger hangs, nothing is open in our database: other calls use it freely.
 func TestNoTransactionIsOpenAcrossTheCall(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.books.fail(t, fault.Fault{Mode: fault.Hang, Match: "POST "})
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(w.fresh())
@@ -312,146 +315,4 @@ func TestNoTransactionIsOpenAcrossTheCall(t *testing.T) {
 	if err := <-done; problem.Code(err) != connect.CodeCanceled {
 		t.Errorf("got %v", err)
 	}
-}
-
-// A thousand facts from eight callers while the ledger fails in every way: in the end it holds each reference that was
-// meant, once, and nothing else.
-func TestThousandPostingsWithFaults(t *testing.T) {
-	t.Parallel()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	w := newWorldOn(t, newBooks(t), impatient())
-	weather := []fault.Fault{
-		{Mode: fault.LostReply, Rate: 0.3},
-		{Mode: fault.ServerError, Rate: 0.3},
-		{Mode: fault.HalfBody, Rate: 0.3},
-		{Mode: fault.Hang, Rate: 0.02},
-		{Mode: fault.Refuse, Rate: 0.3},
-		{Mode: fault.Slow, LatencyMS: 550, Rate: 0.02},
-		{Mode: fault.LostReply, Rate: 0.5, Match: "GET "},
-	}
-	const callers, each = 8, 125
-	want := make(map[string]int64) // amount by reference
-	jobs := make(chan func() error, callers*each)
-	for n := range callers * each {
-		reference, call := w.randomFact(random, n)
-		amount := random.Int64N(1<<40) + 1000
-		want[reference] = amount
-		key := keyed(t.Context(), fmt.Sprintf("fact-%d", n))
-		jobs <- func() error { return call(key, amount) }
-	}
-	close(jobs)
-	stop := make(chan struct{})
-	var turning sync.WaitGroup
-	turning.Go(func() {
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for i := 0; ; i++ {
-			w.books.fail(t, weather[i%len(weather)])
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-		}
-	})
-	failed := make([]int, callers)
-	var wg sync.WaitGroup
-	for i := range callers {
-		wg.Go(func() {
-			for job := range jobs {
-				// Again until it is known, as our callers do.
-				for err := job(); err != nil; err = job() {
-					if problem.Reason(err) != "LEDGER_UNAVAILABLE" {
-						t.Error(err)
-						return
-					}
-					failed[i]++
-				}
-			}
-		})
-	}
-	wg.Wait()
-	close(stop)
-	turning.Wait()
-	w.books.faults.ClearAll()
-	t.Logf("answered LEDGER_UNAVAILABLE: %v", failed)
-	w.checkReferences(want)
-	if got := w.imbalance(); got != "" {
-		t.Errorf("trial balance: %s", got)
-	}
-}
-
-// randomFact returns a fact that needs no other, with its reference.
-func (w *world) randomFact(random *rand.Rand, n int) (reference string, call func(ctx context.Context, amount int64) error) {
-	org := fmt.Sprintf("organizer%08d", random.IntN(20))
-	c := capture(n)
-	c.OrganizerId = org
-	at := timestamppb.New(noon.Add(time.Duration(n) * time.Second))
-	switch random.IntN(5) {
-	case 0:
-		return "capture:" + intent(n), func(ctx context.Context, amount int64) error {
-			c.Gross = eur(amount)
-			_, err := w.client.RecordReceipt(ctx, &ledgerv1.RecordReceiptRequest{Capture: c})
-			return err
-		}
-	case 1:
-		txn := fmt.Sprintf("txn_%d", n)
-		return "fee:" + txn, func(ctx context.Context, amount int64) error {
-			_, err := w.client.RecordStripeFee(ctx, &ledgerv1.RecordStripeFeeRequest{
-				BalanceTransactionId: txn, OrderId: c.GetOrderId(), OrganizerId: org, PaymentIntentId: intent(n), Fee: eur(amount), ChargeTime: at,
-			})
-			return err
-		}
-	case 2:
-		po := fmt.Sprintf("po_%d", n)
-		return "payout:" + po, func(ctx context.Context, amount int64) error {
-			_, err := w.client.RecordPayout(ctx, &ledgerv1.RecordPayoutRequest{
-				PayoutId: po, Status: paid, Amount: eur(amount), BankAccountId: "ba_1", PayoutTime: at,
-			})
-			return err
-		}
-	default:
-		return "capture:" + intent(n), func(ctx context.Context, amount int64) error {
-			c.Gross = eur(amount)
-			_, err := w.client.RecordSale(ctx, &ledgerv1.RecordSaleRequest{Capture: c, ApplicationFeeMinorUnits: amount / 10})
-			return err
-		}
-	}
-}
-
-// checkReferences compares what the ledger holds, and our copies, with what was meant, by their first amount.
-func (w *world) checkReferences(want map[string]int64) {
-	w.t.Helper()
-	copies := make(map[string]string)
-	for _, e := range w.entries() {
-		copies[e.GetReference()] = e.GetPostings()[0].GetAmount()
-	}
-	held := w.books.transactions(w.t)
-	for reference, amount := range want {
-		if got := fmt.Sprint(amount); held[reference] != got || copies[reference] != got {
-			w.t.Errorf("%s: ledger %s, copy %s, want %s", reference, held[reference], copies[reference], got)
-		}
-	}
-	if len(held) != len(want) || len(copies) != len(want) {
-		w.t.Errorf("ledger has %d references, copies %d, want %d", len(held), len(copies), len(want))
-	}
-}
-
-// imbalance returns the assets whose balances do not sum to zero.
-func (w *world) imbalance() string {
-	w.t.Helper()
-	res, err := w.statements.GetTrialBalance(w.t.Context(), &ledgerv1.GetTrialBalanceRequest{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var off []string
-	for asset, sum := range res.GetBalances() {
-		if sum != "0" {
-			off = append(off, asset+" "+sum)
-		}
-	}
-	slices.Sort(off)
-	return strings.Join(off, ", ")
 }

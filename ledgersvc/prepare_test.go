@@ -80,7 +80,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 // A database with copies of one ledger refuses another one: it would book everything again.
 func TestStartRefusesAnotherLedger(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	newReplica(t, w.books, w.pool, ledgersvc.Config{}) // a replica is welcome
 	for name, other := range map[string]*books{"another name": {url: w.books.url, ledger: w.books.ledger + "x"}, "another server": newBooks(t)} {
 		if name == "another server" {
@@ -103,7 +103,7 @@ func TestStartWithoutLedger(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)
 	b.fail(t, fault.Fault{Mode: fault.Refuse})
-	w := newWorldOn(t, b, impatient())
+	w := newHarnessOn(t, b, impatient())
 	ctx, cancel := context.WithTimeout(w.fresh(), time.Second)
 	defer cancel()
 	_, err := w.client.RecordSale(ctx, sale(1))
@@ -132,15 +132,15 @@ func TestPathPrefix(t *testing.T) {
 	for name, c := range map[string]struct{ serves, setting string }{
 		"a bare ledger is found":     {"", ""},
 		"a gateway is found":         {"/api/ledger", ""},
-		"a bare ledger is told":      {"", "/"},
-		"another gateway is told":    {"/finance/ledger", "/finance/ledger"},
+		"a bare ledger is set":       {"", "/"},
+		"another gateway is set":     {"/finance/ledger", "/finance/ledger"},
 		"a trailing slash is no bar": {"/finance/ledger", "/finance/ledger/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(only(c.serves))
 			defer server.Close()
-			w := newWorldOn(t, &books{url: server.URL, ledger: newLedgerName()},
+			w := newHarnessOn(t, &books{url: server.URL, ledger: newLedgerName()},
 				ledgersvc.Config{Formance: ledgersvc.FormanceConfig{PathPrefix: c.setting}})
 			must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 		})
@@ -175,7 +175,7 @@ func TestOAuth(t *testing.T) {
 	defer server.Close()
 	c := impatient()
 	c.Formance.ClientID, c.Formance.ClientSecret = "dayof", config.NewSecret("secret")
-	w := newWorldOn(t, &books{url: server.URL, ledger: newLedgerName()}, c)
+	w := newHarnessOn(t, &books{url: server.URL, ledger: newLedgerName()}, c)
 	must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
 	generation.Add(1) // the gateway forgets its tokens
 	eventually(t, func() error {

@@ -63,7 +63,7 @@ stripe:connect:acct_1 > stripe:platform:main:%[1]s 400 EUR/2
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newHarness(t)
 			w.capture(1, c.receipt, c.account)
 			before := w.allBalances()
 			req := refund(1, "re_1", 5000)
@@ -93,7 +93,7 @@ stripe:connect:acct_1 > stripe:platform:main:%[1]s 400 EUR/2
 }
 
 // capture records order n as a sale or a bare receipt.
-func (w *world) capture(n int, receipt bool, stripeAccount string) {
+func (w *harness) capture(n int, receipt bool, stripeAccount string) {
 	w.t.Helper()
 	c := capture(n)
 	c.StripeAccount = stripeAccount
@@ -111,7 +111,7 @@ func (w *world) capture(n int, receipt bool, stripeAccount string) {
 }
 
 // allBalances returns all balances that are not zero, by account and asset.
-func (w *world) allBalances() map[string]string {
+func (w *harness) allBalances() map[string]string {
 	w.t.Helper()
 	all := w.books.balances(w.t)
 	for k, v := range all {
@@ -122,7 +122,7 @@ func (w *world) allBalances() map[string]string {
 	return all
 }
 
-func (w *world) wantBalances(want map[string]string) {
+func (w *harness) wantBalances(want map[string]string) {
 	w.t.Helper()
 	got := w.allBalances()
 	for k, v := range got {
@@ -139,7 +139,7 @@ func (w *world) wantBalances(want map[string]string) {
 
 func TestRefundNeedsItsCapture(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	_, err := w.client.RecordRefund(keyed(t.Context(), "refund"), refund(1, "re_1", 100))
 	wantProblem(t, err, connect.CodeFailedPrecondition, "CAPTURE_NOT_POSTED")
 	_, err = w.client.RecordRefundFailure(keyed(t.Context(), "failure"), &ledgerv1.RecordRefundFailureRequest{StripeRefundId: "re_1"})
@@ -155,7 +155,7 @@ func TestRefundNeedsItsCapture(t *testing.T) {
 
 func TestRefundIsBounded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, true, "")
 	w.capture(2, false, "")
 	must[*ledgerv1.RecordRefundResponse](t)(w.client.RecordRefund(w.fresh(), refund(1, "re_1", 11000)))
@@ -190,7 +190,7 @@ func TestRefundIsBounded(t *testing.T) {
 
 func TestRecordStripeFee(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	request := func(txn string, fee int64) *ledgerv1.RecordStripeFeeRequest {
 		return &ledgerv1.RecordStripeFeeRequest{
 			BalanceTransactionId: txn, OrderId: order(1), OrganizerId: organizer, PaymentIntentId: intent(1), Fee: eur(fee),

@@ -56,7 +56,7 @@ func addressable(path, id string) error {
 	return nil
 }
 
-// organizerNeeded refuses a connected account whose organiser is not told: its money is the organiser's.
+// organizerNeeded refuses a connected account whose organiser is not given: its money is the organiser's.
 func organizerNeeded(stripeAccount, organizerID string) error {
 	if stripeAccount != "" && organizerID == "" {
 		return problem.InvalidField("organizer_id", "is required for a connected account")

@@ -15,7 +15,7 @@ import (
 //	clearing -> orders:o:payment G;  -> organizers:g:payable G-A-V;  -> platform:revenue A;  -> taxes:c:k V
 //
 // For a direct charge the money lies in the connected account and the organiser is the seller: his taxes stay with him
-// (they are told in the metadata), and the fee moves on to the platform's balance.
+// (they are noted in the metadata), and the fee moves on to the platform's balance.
 //
 //	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform clearing -> stripe:connect A
 func (s *Service) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
@@ -103,15 +103,15 @@ func receiptPlan(req *ledgerv1.RecordReceiptRequest) (plan, error) {
 		gross.FormanceAsset(), captureFacts(c), send(at.clearing, orderPayment(c.GetOrderId()), gross.MinorUnits)), nil
 }
 
-// taxNotes tells taxes that are not booked.
+// taxNotes notes taxes that are not booked.
 func taxNotes(shares []*ledgerv1.TaxShare) map[string]string {
 	if len(shares) == 0 {
 		return nil
 	}
-	told := make([]string, 0, len(shares))
+	notes := make([]string, 0, len(shares))
 	for _, t := range shares {
-		told = append(told, fmt.Sprintf("%s/%s=%d", t.GetCountry(), t.GetKind(), t.GetMinorUnits()))
+		notes = append(notes, fmt.Sprintf("%s/%s=%d", t.GetCountry(), t.GetKind(), t.GetMinorUnits()))
 	}
-	slices.Sort(told)
-	return map[string]string{journal.MetaTaxes: strings.Join(told, " ")}
+	slices.Sort(notes)
+	return map[string]string{journal.MetaTaxes: strings.Join(notes, " ")}
 }

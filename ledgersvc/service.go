@@ -16,6 +16,7 @@ import (
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/rpc"
@@ -37,7 +38,8 @@ type Deps struct {
 	SendAlert alert.Sender
 }
 
-// Service implements LedgerService and StatementService; ReconciliationService is package reconcile. Make one with New.
+// Service implements LedgerService. StatementService is statements, ReconciliationService is package reconcile. Make one
+// with New.
 type Service struct {
 	config         Config
 	pool           *pgxpool.Pool
@@ -49,9 +51,6 @@ type Service struct {
 	jobs           *jobs.Registry
 	reconciliation *reconcile.Service
 	q              ledgerdb.Queries
-
-	stop    context.CancelFunc // of what Start began; nil before
-	stopped chan struct{}      // closed when it has ended
 }
 
 // New returns a Service that has not called anybody yet, or what is wrong with its configuration.
@@ -64,6 +63,7 @@ func New(d Deps) (*Service, error) {
 		Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, Queues: map[string]int{"reconcile": 1},
 		DeadLetterURL: c.Reconcile.ConsoleURL + "/dlq/ledger/",
 	})
+	idem.ScheduleExpiry(s.jobs, d.Pool, d.Clock)
 	var err error
 	s.reconciliation, err = reconcile.New(reconcile.Deps{
 		Config: c.Reconcile, Pool: d.Pool, Clock: d.Clock, Logger: d.Logger, Jobs: s.jobs, Orders: d.Orders, ListEntries: s.ledger.list,
@@ -91,38 +91,16 @@ func (s *Service) Start(ctx context.Context) error {
 		}
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "ledger does not answer", slog.String("error", err.Error()))
 	}
-	if err := s.jobs.Start(ctx); err != nil {
-		return err
-	}
-	var background context.Context
-	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.stopped = make(chan struct{})
-	go func() {
-		defer close(s.stopped)
-		s.expireKeys(background)
-	}()
-	return nil
+	return s.jobs.Start(ctx)
 }
 
 // Stop ends the background work. Calls in flight are the server's to drain, before.
-func (s *Service) Stop(ctx context.Context) error {
-	if s.stop == nil {
-		return nil
-	}
-	s.stop()
-	err := s.jobs.Stop(ctx)
-	select {
-	case <-s.stopped:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (s *Service) Stop(ctx context.Context) error { return s.jobs.Stop(ctx) }
 
 // Handlers returns the handlers of all services.
 func (s *Service) Handlers(options ...connect.HandlerOption) []rpc.Service {
 	ledgerPath, ledgerHandler := ledgerv1connect.NewLedgerServiceHandler(s, options...)
-	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(s, options...)
+	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(&statements{pool: s.pool, ledger: s.ledger, metrics: s.metrics}, options...)
 	reconcilePath, reconcileHandler := ledgerv1connect.NewReconciliationServiceHandler(s.reconciliation, options...)
 	return []rpc.Service{
 		{Name: ledgerv1connect.LedgerServiceName, Path: ledgerPath, Handler: ledgerHandler, Health: s.pool.Ping},

@@ -7,6 +7,7 @@ import (
 	"math/big"
 
 	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -19,9 +20,17 @@ import (
 // pageSizeDefault is the size of a page when the request does not say; the schema has the largest.
 const pageSizeDefault = 100
 
+// statements implements StatementService.
+type statements struct {
+	pool    *pgxpool.Pool
+	ledger  *ledger
+	metrics *metrics
+	q       ledgerdb.Queries
+}
+
 // GetEntry implements StatementService, from our copies: it answers while the ledger is away.
-func (s *Service) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (*ledgerv1.GetEntryResponse, error) {
-	e, found, err := s.entryCopy(ctx, req.GetReference())
+func (s *statements) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (*ledgerv1.GetEntryResponse, error) {
+	e, found, err := entryCopy(ctx, s.pool, req.GetReference())
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +41,7 @@ func (s *Service) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (
 }
 
 // GetOrderStatement implements StatementService, from our copies.
-func (s *Service) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrderStatementRequest) (*ledgerv1.GetOrderStatementResponse, error) {
+func (s *statements) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrderStatementRequest) (*ledgerv1.GetOrderStatementResponse, error) {
 	rows, err := s.q.EntriesOfOrder(ctx, s.pool, req.GetOrderId())
 	if err != nil {
 		return nil, fmt.Errorf("read entries of order: %w", err)
@@ -46,7 +55,7 @@ func (s *Service) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrderS
 
 // GetAccountStatement implements StatementService: lines from our copies, balances from the ledger. While entries are
 // being posted the two need not fit together.
-func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAccountStatementRequest) (*ledgerv1.GetAccountStatementResponse, error) {
+func (s *statements) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAccountStatementRequest) (*ledgerv1.GetAccountStatementResponse, error) {
 	after, err := page.Parse(req.GetPageToken(), "account "+req.GetAccount(), beforeEntries)
 	if err != nil {
 		return nil, err
@@ -76,7 +85,7 @@ func (s *Service) GetAccountStatement(ctx context.Context, req *ledgerv1.GetAcco
 }
 
 // GetTrialBalance implements StatementService, from the ledger.
-func (s *Service) GetTrialBalance(ctx context.Context, _ *ledgerv1.GetTrialBalanceRequest) (*ledgerv1.GetTrialBalanceResponse, error) {
+func (s *statements) GetTrialBalance(ctx context.Context, _ *ledgerv1.GetTrialBalanceRequest) (*ledgerv1.GetTrialBalanceResponse, error) {
 	sums, err := s.ledger.sums(ctx)
 	if err != nil {
 		return nil, readProblem(err)
@@ -91,7 +100,7 @@ func (s *Service) GetTrialBalance(ctx context.Context, _ *ledgerv1.GetTrialBalan
 // ListEntries implements StatementService, from our copies in the order of the ledger's numbers. A copy that is kept
 // late, after its call had died, may belong before the end of a page that was read: whoever compares books reads the
 // last minutes again.
-func (s *Service) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequest) (*ledgerv1.ListEntriesResponse, error) {
+func (s *statements) ListEntries(ctx context.Context, req *ledgerv1.ListEntriesRequest) (*ledgerv1.ListEntriesResponse, error) {
 	kind := journal.KindName(req.GetKind())
 	after, err := page.Parse(req.GetPageToken(), "entries "+kind, beforeEntries)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // GetOrganizerStatement implements StatementService, from our copies.
-func (s *Service) GetOrganizerStatement(ctx context.Context, req *ledgerv1.GetOrganizerStatementRequest) (*ledgerv1.GetOrganizerStatementResponse, error) {
+func (s *statements) GetOrganizerStatement(ctx context.Context, req *ledgerv1.GetOrganizerStatementRequest) (*ledgerv1.GetOrganizerStatementResponse, error) {
 	entries, next, err := s.organizerEntries(ctx, req.GetOrganizerId(), pageSize(req.GetPageSize()), req.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func (s *Service) GetOrganizerStatement(ctx context.Context, req *ledgerv1.GetOr
 }
 
 // GetDayStatement implements StatementService, from our copies.
-func (s *Service) GetDayStatement(ctx context.Context, req *ledgerv1.GetDayStatementRequest) (*ledgerv1.GetDayStatementResponse, error) {
+func (s *statements) GetDayStatement(ctx context.Context, req *ledgerv1.GetDayStatementRequest) (*ledgerv1.GetDayStatementResponse, error) {
 	entries, next, err := s.dayEntries(ctx, req.GetDay(), pageSize(req.GetPageSize()), req.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (s *Service) GetDayStatement(ctx context.Context, req *ledgerv1.GetDayState
 }
 
 // organizerEntries returns a page of an organiser's entries and the token of the next one.
-func (s *Service) organizerEntries(ctx context.Context, organizerID string, size int32, token string) ([]journal.Entry, string, error) {
+func (s *statements) organizerEntries(ctx context.Context, organizerID string, size int32, token string) ([]journal.Entry, string, error) {
 	list := "organizer " + organizerID
 	after, err := page.Parse(token, list, beforeEntries)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *Service) organizerEntries(ctx context.Context, organizerID string, size
 }
 
 // dayEntries returns a page of a day's entries and the token of the next one.
-func (s *Service) dayEntries(ctx context.Context, text string, size int32, token string) ([]journal.Entry, string, error) {
+func (s *statements) dayEntries(ctx context.Context, text string, size int32, token string) ([]journal.Entry, string, error) {
 	from, err := time.Parse(time.DateOnly, text)
 	if err != nil {
 		return nil, "", problem.InvalidField("day", "must be a day such as 2026-05-01")
@@ -91,7 +91,7 @@ var statementColumns = []string{
 const exportPageDefault = 1000
 
 // ExportStatement implements StatementService.
-func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportStatementRequest) (*ledgerv1.ExportStatementResponse, error) {
+func (s *statements) ExportStatement(ctx context.Context, req *ledgerv1.ExportStatementRequest) (*ledgerv1.ExportStatementResponse, error) {
 	size := cmp.Or(req.GetPageSize(), exportPageDefault)
 	var (
 		lines [][]string
@@ -124,7 +124,7 @@ func (s *Service) ExportStatement(ctx context.Context, req *ledgerv1.ExportState
 }
 
 // statementEntries returns a page of the entries of an order, an organiser or a day.
-func (s *Service) statementEntries(ctx context.Context, req *ledgerv1.ExportStatementRequest, size int32) ([]journal.Entry, string, error) {
+func (s *statements) statementEntries(ctx context.Context, req *ledgerv1.ExportStatementRequest, size int32) ([]journal.Entry, string, error) {
 	switch subject := req.GetSubject().(type) {
 	case *ledgerv1.ExportStatementRequest_OrganizerId:
 		return s.organizerEntries(ctx, subject.OrganizerId, size, req.GetPageToken())
@@ -143,7 +143,7 @@ func (s *Service) statementEntries(ctx context.Context, req *ledgerv1.ExportStat
 }
 
 // accountLines returns a page of an account's postings.
-func (s *Service) accountLines(ctx context.Context, address string, size int32, token string) ([][]string, string, error) {
+func (s *statements) accountLines(ctx context.Context, address string, size int32, token string) ([][]string, string, error) {
 	list := "account " + address
 	after, err := page.Parse(token, list, beforeEntries)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // export reads all pages of a statement's file and returns the lines below the head.
-func (w *world) export(req *ledgerv1.ExportStatementRequest) []map[string]string {
+func (w *harness) export(req *ledgerv1.ExportStatementRequest) []map[string]string {
 	w.t.Helper()
 	var text strings.Builder
 	for {
@@ -47,7 +47,7 @@ func (w *world) export(req *ledgerv1.ExportStatementRequest) []map[string]string
 // every size, with amounts that no float holds.
 func TestExportStatement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	const huge = 1<<53 + 1
 	for n, amount := range []*moneyv1.Money{eur(huge), {Currency: "JPY", MinorUnits: huge}, {Currency: "KWD", MinorUnits: 1}, eur(5)} {
 		req := sale(n)
@@ -99,10 +99,10 @@ func TestExportStatement(t *testing.T) {
 	}
 }
 
-// TestStatementsInPages pages through an organiser's and a day's entries: each is seen once.
+// TestStatementsInPages pages through an organiser's and a day's entries: each comes once.
 func TestStatementsInPages(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	var want []string
 	for n := range 7 {
 		must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(n))) // all at one time

@@ -15,7 +15,7 @@ import (
 
 func TestOrderStatement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, false, "")
 	w.capture(2, false, "")
 	must[*ledgerv1.RecordStripeFeeResponse](t)(w.client.RecordStripeFee(w.fresh(), &ledgerv1.RecordStripeFeeRequest{
@@ -42,7 +42,7 @@ func TestOrderStatement(t *testing.T) {
 
 func TestAccountStatement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	for n := range 7 {
 		req := sale(n)
 		req.Capture.CaptureTime = timestamppb.New(noon.Add(time.Duration(n) * time.Hour))
@@ -83,18 +83,22 @@ func TestAccountStatement(t *testing.T) {
 
 func TestListEntries(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	for n := range 9 {
 		w.capture(n, n%3 == 0, "")
 	}
-	for _, kind := range []ledgerv1.EntryKind{ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED, ledgerv1.EntryKind_ENTRY_KIND_SALE, ledgerv1.EntryKind_ENTRY_KIND_RECEIPT} {
+	for _, c := range []struct {
+		kind ledgerv1.EntryKind
+		want int
+	}{{ledgerv1.EntryKind_ENTRY_KIND_UNSPECIFIED, 9}, {ledgerv1.EntryKind_ENTRY_KIND_SALE, 6}, {ledgerv1.EntryKind_ENTRY_KIND_RECEIPT, 3}} {
+		kind, want := c.kind, c.want
 		req := &ledgerv1.ListEntriesRequest{Kind: kind, PageSize: 2}
-		seen := map[string]int{}
+		listed := map[string]int{}
 		last := int64(-1)
 		for {
 			res := must[*ledgerv1.ListEntriesResponse](t)(w.statements.ListEntries(t.Context(), req))
 			for _, e := range res.GetEntries() {
-				seen[e.GetReference()]++
+				listed[e.GetReference()]++
 				if id := number(t, e.GetLedgerTransactionId()); id <= last {
 					t.Errorf("number %d after %d", id, last)
 				} else {
@@ -111,11 +115,10 @@ func TestListEntries(t *testing.T) {
 				break
 			}
 		}
-		want := map[ledgerv1.EntryKind]int{0: 9, ledgerv1.EntryKind_ENTRY_KIND_SALE: 6, ledgerv1.EntryKind_ENTRY_KIND_RECEIPT: 3}[kind]
-		if len(seen) != want {
-			t.Errorf("%v: %d entries, want %d", kind, len(seen), want)
+		if len(listed) != want {
+			t.Errorf("%v: %d entries, want %d", kind, len(listed), want)
 		}
-		for reference, n := range seen {
+		for reference, n := range listed {
 			if n != 1 {
 				t.Errorf("%s is listed %d times", reference, n)
 			}
@@ -125,7 +128,7 @@ func TestListEntries(t *testing.T) {
 
 func TestStatementsRefuse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	w.capture(1, false, "")
 	w.capture(2, false, "")
 	page := must[*ledgerv1.ListEntriesResponse](t)(w.statements.ListEntries(t.Context(), &ledgerv1.ListEntriesRequest{PageSize: 1}))
@@ -143,7 +146,7 @@ func TestStatementsRefuse(t *testing.T) {
 
 func TestTrialBalance(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	empty := must[*ledgerv1.GetTrialBalanceResponse](t)(w.statements.GetTrialBalance(t.Context(), &ledgerv1.GetTrialBalanceRequest{}))
 	if len(empty.GetBalances()) != 0 {
 		t.Errorf("an empty ledger has %v", empty)

@@ -12,7 +12,7 @@ import (
 //	organizers:g:payable (then :receivable) -> organizers:g:connect N;  stripe:connect:acct -> platform clearing N
 //
 // The money has moved at Stripe already, so what exceeds the payable is an advance by the platform and not a refusal:
-// the sums are the same in whatever order sales and transfers are told.
+// the sums are the same in whatever order sales and transfers are reported.
 func (s *Service) RecordTransfer(ctx context.Context, req *ledgerv1.RecordTransferRequest) (*ledgerv1.RecordTransferResponse, error) {
 	amount, err := positive("amount", req.GetAmount())
 	if err != nil {

@@ -73,6 +73,6 @@ const (
 	MetaStripeAccount = "stripe_account"
 	MetaDispute       = "dispute_id"
 	MetaFingerprint   = "fingerprint"
-	MetaTaxes         = "taxes"    // of a direct charge: the organiser's own, told but not booked
+	MetaTaxes         = "taxes"    // of a direct charge: the organiser's own, noted but not booked
 	MetaReverses      = "reverses" // reference of the entry that this one undoes
 )

@@ -147,7 +147,7 @@ type CopyEntryParams struct {
 
 // CopyEntry keeps a copy of an entry with its postings, and the idempotency key of the call that made it unless the
 // key is empty. It is one statement, so one round trip and one commit; a copy that is there stays as it is. No
-// constraint is named: of two that keep the same copy at once, either unique index may be the first to tell.
+// constraint is named: of two that keep the same copy at once, either unique index may be the first to refuse.
 func (q *Queries) CopyEntry(ctx context.Context, db DBTX, arg CopyEntryParams) error {
 	_, err := db.Exec(ctx, copyEntry,
 		arg.Sources,

@@ -24,7 +24,7 @@ set state = @state, end_time = @end_time, order_lines = @order_lines, ledger_tra
     in_flight = @in_flight, truncated = @truncated, error = @error
 where id = @id and state = 1;
 
--- UnfinishedRun tells whether a run of a kind is under way.
+-- UnfinishedRun says whether a run of a kind is in progress.
 -- name: UnfinishedRun :one
 select exists (select from reconcile_runs where kind = @kind and state = 1);
 

@@ -576,7 +576,7 @@ const unfinishedRun = `-- name: UnfinishedRun :one
 select exists (select from reconcile_runs where kind = $1 and state = 1)
 `
 
-// UnfinishedRun tells whether a run of a kind is under way.
+// UnfinishedRun says whether a run of a kind is in progress.
 func (q *Queries) UnfinishedRun(ctx context.Context, db DBTX, kind int16) (bool, error) {
 	row := db.QueryRow(ctx, unfinishedRun, kind)
 	var exists bool

@@ -2,9 +2,6 @@ package reconcile
 
 import (
 	"cmp"
-	"fmt"
-	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -67,8 +64,8 @@ func LoadConfig(l *config.Loader) Config {
 }
 
 // withDefaults fills in what is absent, so that a Config written by hand names only what matters to it. An interval of 0
-// is a choice. The error says which setting cannot be meant.
-func (c Config) withDefaults() (Config, error) {
+// is a choice.
+func (c Config) withDefaults() Config {
 	d := LoadConfig(config.New(func(string) string { return "" }))
 	c.StripeURL = cmp.Or(c.StripeURL, d.StripeURL)
 	c.MailFrom = cmp.Or(c.MailFrom, d.MailFrom)
@@ -81,20 +78,5 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RecheckDelay <= 0 {
 		c.RecheckDelay = d.RecheckDelay
 	}
-	if c.SMTPAddress != "" {
-		if _, _, err := mailServer(c.SMTPAddress); err != nil {
-			return c, fmt.Errorf("DAYOF_SMTP_ADDRESS: %w", err)
-		}
-	}
-	return c, nil
-}
-
-// mailServer reads the host and the port of a mail server.
-func mailServer(address string) (host string, port int, err error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, err
-	}
-	port, err = strconv.Atoi(text)
-	return host, port, err
+	return c
 }

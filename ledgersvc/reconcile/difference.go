@@ -44,8 +44,8 @@ func (s *Service) ListDifferences(ctx context.Context, req *ledgerv1.ListDiffere
 
 // differences returns a page of differences and the token of the next one.
 func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFilter, size int32, token string) ([]ledgerdb.ReconcileDifference, string, error) {
-	list := fmt.Sprintf("differences %d %d %s", filter.GetState(), filter.GetKind(), filter.GetOrderId())
-	before, err := page.Parse(token, list, newestFirst)
+	list := page.List("differences", filter)
+	before, err := page.Parse(token, list, page.AfterAll)
 	if err != nil {
 		return nil, "", err
 	}
@@ -61,7 +61,7 @@ func (s *Service) differences(ctx context.Context, filter *ledgerv1.DifferenceFi
 	}
 	rows = rows[:size]
 	last := rows[size-1]
-	return rows, page.Token(list, position{Time: last.FirstObservedTime, ID: last.ID}), nil
+	return rows, page.Token(list, page.Cursor{Time: last.FirstObservedTime, ID: last.ID}), nil
 }
 
 // ResolveDifference implements ReconciliationService.
@@ -85,7 +85,7 @@ func (s *Service) ResolveDifference(ctx context.Context, req *ledgerv1.ResolveDi
 	})
 }
 
-// resolveFingerprint tells whether two requests are the same.
+// resolveFingerprint says whether two requests are the same.
 func resolveFingerprint(req *ledgerv1.ResolveDifferenceRequest) []byte {
 	return idem.Fingerprint(fingerprintVersion, req.GetDifferenceId(), req.GetReason())
 }

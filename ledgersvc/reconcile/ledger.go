@@ -19,7 +19,7 @@ func subjectOf(reference string) string {
 	return reference
 }
 
-// referencesOf are the entries that a subject consists of, as far as its name tells.
+// referencesOf are the entries that a subject consists of, as far as its name says.
 func referencesOf(subject string) []string {
 	for undone, undoing := range map[string]string{"refund:": "refund-fail:", "payout:": "payout-fail:"} {
 		if id, ok := strings.CutPrefix(subject, undone); ok {

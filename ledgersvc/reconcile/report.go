@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"context"
 	_ "embed" // the report's template
-	"errors"
 	"fmt"
-	"strings"
 	"text/template"
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/wneessen/go-mail"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -26,8 +24,8 @@ type sendReportArgs struct {
 func (sendReportArgs) Kind() string { return "send_reconciliation_report" }
 
 const (
-	// mailTimeout ends one conversation with the mail server.
-	mailTimeout = 20 * time.Second
+	// reportTimeout bounds one attempt to send a report: two conversations with the mail server.
+	reportTimeout = 40 * time.Second
 	// reportLines is how many differences the mail shows; the file beside it has reportRowsMax.
 	reportLines   = 20
 	reportRowsMax = 5000
@@ -40,14 +38,13 @@ var reportTemplate = template.Must(template.New("report.txt").Parse(reportText))
 
 // report is what the mail's template shows.
 type report struct {
-	Day, RunID, State, Error   string
-	Run                        ledgerdb.ReconcileRun
-	Open                       int
-	MoreThanOpen               bool
-	Lines                      []reportLine
-	Further                    int
-	ConsoleURL                 string
-	OrderLines, Ledger, Stripe int64
+	Day, RunID, Error string
+	Run               ledgerdb.ReconcileRun
+	Open              int
+	MoreThanOpen      bool
+	Lines             []reportLine
+	Further           int
+	ConsoleURL        string
 }
 
 type reportLine struct{ Kind, Subject, Expected, Found, Cause string }
@@ -56,7 +53,7 @@ type reportLine struct{ Kind, Subject, Expected, Found, Cause string }
 //
 // Idempotent: running it twice sends the same mail again, with the same message id.
 func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]) error {
-	if s.config.SMTPAddress == "" || len(s.config.ReportTo) == 0 {
+	if !s.mail.Enabled() || len(s.config.ReportTo) == 0 {
 		return nil
 	}
 	run, err := s.q.GetRun(ctx, s.pool, job.Args.RunID)
@@ -71,16 +68,15 @@ func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]
 	if err != nil {
 		return err
 	}
-	if err := s.mailBreaker.Do(ctx, func(ctx context.Context) error { return s.deliver(ctx, message) }); err != nil {
+	if err := s.mail.Send(ctx, message); err != nil {
 		return fmt.Errorf("send report: %w", err)
 	}
 	return nil
 }
 
-func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.ReconcileDifference, more bool) (*mail.Msg, error) {
+func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.ReconcileDifference, more bool) (smtp.Message, error) {
 	r := report{
-		Day: run.FromTime.UTC().Format(time.DateOnly), RunID: run.ID, State: enumWord(ledgerv1.RunState(run.State).String(), "RUN_STATE_"),
-		Error: run.Error, Run: run, Open: len(open), MoreThanOpen: more, ConsoleURL: s.config.ConsoleURL,
+		Day: run.FromTime.UTC().Format(time.DateOnly), RunID: run.ID, Error: run.Error, Run: run, Open: len(open), MoreThanOpen: more, ConsoleURL: s.config.ConsoleURL,
 	}
 	for _, d := range open[:min(len(open), reportLines)] {
 		r.Lines = append(r.Lines, reportLine{
@@ -91,15 +87,11 @@ func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.Recon
 	r.Further = len(open) - len(r.Lines)
 	var text bytes.Buffer
 	if err := reportTemplate.Execute(&text, r); err != nil {
-		return nil, fmt.Errorf("write report: %w", err)
+		return smtp.Message{}, fmt.Errorf("write report: %w", err)
 	}
 	file, err := differencesCSV(open, true)
 	if err != nil {
-		return nil, err
-	}
-	m := mail.NewMsg()
-	if err := errors.Join(m.From(s.config.MailFrom), m.To(s.config.ReportTo...)); err != nil {
-		return nil, fmt.Errorf("address report: %w", err)
+		return smtp.Message{}, err
 	}
 	subject := "Books of " + r.Day + ": all agree"
 	switch {
@@ -108,13 +100,11 @@ func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.Recon
 	case len(open) > 0:
 		subject = fmt.Sprintf("Books of %s: %d open differences", r.Day, len(open))
 	}
-	m.Subject(subject)
-	m.SetMessageIDWithValue("reconciliation." + run.ID + "@dayof") // a repeat after a crash is the same mail
-	m.SetBodyString(mail.TypeTextPlain, text.String())
-	if err := m.AttachReader("differences-"+r.Day+".csv", strings.NewReader(file), mail.WithFileContentType("text/csv")); err != nil {
-		return nil, fmt.Errorf("attach differences: %w", err)
-	}
-	return m, nil
+	return smtp.Message{
+		To: s.config.ReportTo, Subject: subject, Text: text.String(),
+		ID:          "reconciliation." + run.ID + "@dayof", // a repeat after a crash is the same mail
+		Attachments: []smtp.Attachment{{Name: "differences-" + r.Day + ".csv", ContentType: "text/csv", Content: file}},
+	}, nil
 }
 
 func orNothing(text string) string {
@@ -122,22 +112,4 @@ func orNothing(text string) string {
 		return "nothing"
 	}
 	return text
-}
-
-func (s *Service) deliver(ctx context.Context, message *mail.Msg) error {
-	c := s.config
-	host, port, err := mailServer(c.SMTPAddress)
-	if err != nil {
-		return fmt.Errorf("read DAYOF_SMTP_ADDRESS: %w", err)
-	}
-	options := []mail.Option{mail.WithPort(port), mail.WithTimeout(mailTimeout), mail.WithTLSPolicy(mail.TLSOpportunistic)}
-	if c.SMTPUser != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithTLSPolicy(mail.TLSMandatory),
-			mail.WithUsername(c.SMTPUser), mail.WithPassword(c.SMTPPassword.Reveal()))
-	}
-	client, err := mail.NewClient(host, options...)
-	if err != nil {
-		return fmt.Errorf("prepare mail: %w", err)
-	}
-	return client.DialAndSendWithContext(ctx, message)
 }

@@ -50,7 +50,7 @@ func (s *Service) StartReconciliation(ctx context.Context, req *ledgerv1.StartRe
 	})
 }
 
-// startFingerprint tells whether two requests are the same.
+// startFingerprint says whether two requests are the same.
 func startFingerprint(from, until time.Time) []byte {
 	return idem.Fingerprint(fingerprintVersion, from, until)
 }
@@ -73,7 +73,7 @@ const runPageDefault = 50
 // ListReconciliationRuns implements ReconciliationService.
 func (s *Service) ListReconciliationRuns(ctx context.Context, req *ledgerv1.ListReconciliationRunsRequest) (*ledgerv1.ListReconciliationRunsResponse, error) {
 	list := fmt.Sprintf("runs %d", req.GetKind())
-	before, err := page.Parse(req.GetPageToken(), list, newestFirst)
+	before, err := page.Parse(req.GetPageToken(), list, page.AfterAll)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *Service) ListReconciliationRuns(ctx context.Context, req *ledgerv1.List
 	res := &ledgerv1.ListReconciliationRunsResponse{}
 	if len(rows) > int(size) {
 		rows = rows[:size]
-		res.NextPageToken = page.Token(list, position{Time: rows[size-1].CreateTime, ID: rows[size-1].ID})
+		res.NextPageToken = page.Token(list, page.Cursor{Time: rows[size-1].CreateTime, ID: rows[size-1].ID})
 	}
 	for _, row := range rows {
 		res.Runs = append(res.Runs, runToProto(row))

@@ -10,6 +10,7 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -52,10 +53,10 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 }
 
 // observe writes a difference, and raises its alert when it is new. It returns the row's id.
-func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *difference) (id string, err error) {
+func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *difference) (string, error) {
 	about := x.facts()
 	row := ledgerdb.ObserveDifferenceParams{
-		ID: newID(), Kind: int16(d.kind), Subject: x.subject, OrderID: x.orderID(), OrganizerID: about.OrganizerID,
+		ID: id.New(), Kind: int16(d.kind), Subject: x.subject, OrderID: x.orderID(), OrganizerID: about.OrganizerID,
 		PaymentIntentID: about.PaymentIntentID, StripeAccount: x.account, Sides: x.totalsBySource(), Cause: d.cause,
 		FirstRunID: r.run.ID, ObserveTime: r.clock.Now(),
 	}

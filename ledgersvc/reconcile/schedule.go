@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
@@ -19,7 +20,7 @@ const day = 24 * time.Hour
 // registerJobs registers the jobs that compare the books.
 func (s *Service) registerJobs() {
 	jobs.Register(s.jobs, jobs.Policy{MaxAttempts: reconcileAttempts, Timeout: reconcileTimeout, Queue: "reconcile"}, s.reconcile)
-	jobs.Register(s.jobs, jobs.Policy{MaxAttempts: 12, Timeout: 2 * mailTimeout, Queue: "reconcile"}, s.sendReport)
+	jobs.Register(s.jobs, jobs.Policy{MaxAttempts: 12, Timeout: reportTimeout, Queue: "reconcile"}, s.sendReport)
 	if !s.canReconcile() {
 		return
 	}
@@ -71,10 +72,10 @@ func (s *Service) reconcileDaily(ctx context.Context) error {
 
 // beginRun writes a run and its job in the caller's transaction.
 func (s *Service) beginRun(ctx context.Context, tx pgx.Tx, kind ledgerv1.RunKind, from, until, now time.Time) (string, error) {
-	id := newID()
-	err := s.q.InsertRun(ctx, tx, ledgerdb.InsertRunParams{ID: id, Kind: int16(kind), FromTime: from, UntilTime: until, CreateTime: now})
+	runID := id.New()
+	err := s.q.InsertRun(ctx, tx, ledgerdb.InsertRunParams{ID: runID, Kind: int16(kind), FromTime: from, UntilTime: until, CreateTime: now})
 	if err != nil {
 		return "", fmt.Errorf("insert run: %w", err)
 	}
-	return id, s.jobs.InsertTx(ctx, tx, runArgs{RunID: id})
+	return runID, s.jobs.InsertTx(ctx, tx, runArgs{RunID: runID})
 }

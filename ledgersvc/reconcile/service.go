@@ -18,17 +18,16 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	gonanoid "github.com/matoous/go-nanoid/v2"
 
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
-	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/jobs"
+	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/ledgersvc/journal"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
@@ -57,20 +56,20 @@ type Service struct {
 	orders      checkoutv1connect.SettlementServiceClient
 	listEntries func(ctx context.Context, filter map[string]any, f func([]journal.Entry) error) error
 	stripe      *stripeReader // nil without a key
-	mailBreaker *breaker.Breaker
+	mail        *smtp.Sender
 	q           ledgerdb.Queries
 }
 
 // New returns a Service whose jobs are registered with d.Jobs, or what is wrong with its configuration.
 func New(d Deps) (*Service, error) {
-	c, err := d.Config.withDefaults()
+	c := d.Config.withDefaults()
+	sender, err := smtp.New(smtp.Config{Address: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.MailFrom, Logger: d.Logger})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("DAYOF_SMTP_ADDRESS: %w", err)
 	}
 	s := &Service{
 		config: c, pool: d.Pool, clock: d.Clock, logger: d.Logger, jobs: d.Jobs, orders: d.Orders, listEntries: d.ListEntries,
-		stripe:      newStripeReader(c, breaker.New(breaker.Config{Party: "stripe", Logger: d.Logger, IsFailure: stripeAway})),
-		mailBreaker: breaker.New(breaker.Config{Party: "mail", Logger: d.Logger}),
+		stripe: newStripeReader(c, d.Logger), mail: sender,
 	}
 	s.registerJobs()
 	return s, nil
@@ -81,18 +80,3 @@ const fingerprintVersion = 1
 
 // enumWord is the snake_case word of an enum's value.
 func enumWord(value, prefix string) string { return strings.ToLower(strings.TrimPrefix(value, prefix)) }
-
-// idAlphabet has no - and no _: they look like flags on a command line.
-const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// position is where a page ended of a list that is sorted by time and id, the newest first.
-type position struct {
-	Time time.Time `json:"t"`
-	ID   string    `json:"i"`
-}
-
-// newestFirst is before every row of such a list.
-var newestFirst = position{Time: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
-
-// newID returns a NanoID of 21 letters and digits, 125 bits of chance.
-func newID() string { return gonanoid.MustGenerate(idAlphabet, 21) }

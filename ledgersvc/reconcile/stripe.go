@@ -3,14 +3,14 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	stripe "github.com/stripe/stripe-go/v76"
-	"github.com/stripe/stripe-go/v76/client"
 
-	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/ledgersvc/journal"
 )
@@ -18,34 +18,15 @@ import (
 // stripePage is the size of a page of Stripe's lists; it is their largest.
 const stripePage = 100
 
-// stripeReader is Stripe as the reconciliation reads it: without global state, behind a breaker. It never writes.
-type stripeReader struct {
-	client  *client.API
-	breaker *breaker.Breaker
-}
+// stripeReader is Stripe as the reconciliation reads it. It never writes.
+type stripeReader struct{ client *stripeapi.Client }
 
 // newStripeReader returns nil when there is no key: then there is nothing to compare with.
-func newStripeReader(c Config, b *breaker.Breaker) *stripeReader {
-	if c.StripeKey.Reveal() == "" {
+func newStripeReader(c Config, logger *slog.Logger) *stripeReader {
+	if !c.StripeKey.IsSet() {
 		return nil
 	}
-	httpClient := &http.Client{Timeout: c.StripeTimeout, Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second,
-	}}
-	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
-		return &stripe.BackendConfig{
-			URL:               new(strings.TrimSuffix(c.StripeURL, "/")),
-			HTTPClient:        httpClient,
-			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
-			MaxNetworkRetries: stripe.Int64(0),
-			EnableTelemetry:   new(false),
-		}
-	}
-	return &stripeReader{breaker: b, client: client.New(c.StripeKey.Reveal(), &stripe.Backends{
-		API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
-		Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
-		Uploads: stripe.GetBackendWithConfig(stripe.UploadsBackend, backend()),
-	})}
+	return &stripeReader{client: stripeapi.New(stripeapi.Config{Key: c.StripeKey, URL: c.StripeURL, Timeout: c.StripeTimeout, Logger: logger})}
 }
 
 // movesOf says what a balance transaction is compared by. Money of direct charges and the platform's fees of them are
@@ -297,29 +278,14 @@ func (b *stripeReader) charge(ctx context.Context, account, id string) (charge *
 // errDisconnected says that a connected account has left, so that nobody can read it any more.
 var errDisconnected = errors.New("stripe does not let us read the account")
 
-// call runs f behind the breaker. That Stripe knows no such object is an answer, and no error.
+// call runs f behind the circuit breaker. That Stripe knows no such object is an answer, and no error.
 func (b *stripeReader) call(ctx context.Context, f func() error) error {
-	return b.breaker.Do(ctx, func(context.Context) error {
-		err := f()
-		e, ok := errors.AsType[*stripe.Error](err)
-		switch {
-		case ok && e.HTTPStatusCode == http.StatusNotFound:
-			return nil
-		case ok && e.HTTPStatusCode == http.StatusForbidden:
-			return errDisconnected
-		}
-		return err
-	})
-}
-
-// stripeAway says whether an error means that Stripe is in trouble, and not that we are.
-func stripeAway(err error) bool {
-	if err == nil {
-		return false
+	err := b.client.Do(ctx, f)
+	switch {
+	case stripeapi.NotFound(err):
+		return nil
+	case stripeapi.Status(err) == http.StatusForbidden:
+		return errDisconnected
 	}
-	if errors.Is(err, errDisconnected) {
-		return false
-	}
-	e, ok := errors.AsType[*stripe.Error](err)
-	return !ok || e.HTTPStatusCode >= http.StatusInternalServerError || e.HTTPStatusCode == http.StatusTooManyRequests
+	return err
 }

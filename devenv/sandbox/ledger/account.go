@@ -86,7 +86,7 @@ func scanAccount(row pgx.CollectableRow, extra ...any) (account, error) {
 	return a, err
 }
 
-func (s *Server) listAccounts(c *call) error {
+func listAccounts(s *Server, c *call) error {
 	p, err := c.page("address", false)
 	if err != nil {
 		return err
@@ -119,11 +119,11 @@ func (s *Server) listAccounts(c *call) error {
 	return respond(c, cursor, nil)
 }
 
-func (s *Server) countAccounts(c *call) error {
+func countAccounts(s *Server, c *call) error {
 	return s.count(c, accountResource(), accountsFrom)
 }
 
-func (s *Server) readAccount(c *call) error {
+func readAccount(s *Server, c *call) error {
 	q := newQuery(c.book)
 	var err error
 	if q.pit, err = timeParameter(c.query, "pit"); err != nil {

@@ -106,7 +106,7 @@ func retryable(err error) bool {
 	return ok && (pgErr.Code == "40P01" || pgErr.Code == "40001")
 }
 
-// describe returns what the client learns of err; unexpected ones tell nothing.
+// describe returns what the client learns of err; unexpected ones are not described.
 func describe(err error) *apiError {
 	if apiErr, ok := errors.AsType[*apiError](err); ok {
 		return apiErr

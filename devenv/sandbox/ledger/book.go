@@ -86,7 +86,7 @@ func (s *Server) open(ctx context.Context, name string) (book, error) {
 	return b, nil
 }
 
-func (s *Server) createLedger(c *call) error {
+func createLedger(s *Server, c *call) error {
 	name := c.params["ledger"]
 	data, err := c.body()
 	if err != nil {
@@ -159,7 +159,7 @@ func scanBook(row pgx.CollectableRow, extra ...any) (bookJSON, error) {
 	return b, err
 }
 
-func (s *Server) readLedger(c *call) error {
+func readLedger(s *Server, c *call) error {
 	rows, err := s.pool.Query(c.ctx(), "select "+bookColumns+" from ledgers where name = $1", c.params["ledger"])
 	if err != nil {
 		return fmt.Errorf("read ledger: %w", err)
@@ -174,7 +174,7 @@ func (s *Server) readLedger(c *call) error {
 	return c.ok(http.StatusOK, b)
 }
 
-func (s *Server) updateLedgerMetadata(c *call) error {
+func updateLedgerMetadata(s *Server, c *call) error {
 	metadata, err := c.metadataBody()
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func (s *Server) updateLedgerMetadata(c *call) error {
 	return c.noContent()
 }
 
-func (s *Server) deleteLedgerMetadata(c *call) error {
+func deleteLedgerMetadata(s *Server, c *call) error {
 	_, err := s.pool.Exec(c.ctx(), "update ledgers set metadata = metadata - $2::text where id = $1", c.book.id, c.params["key"])
 	if err != nil {
 		return fmt.Errorf("delete ledger metadata: %w", err)
@@ -194,7 +194,7 @@ func (s *Server) deleteLedgerMetadata(c *call) error {
 	return c.noContent()
 }
 
-func (s *Server) stats(c *call) error {
+func stats(s *Server, c *call) error {
 	var transactions, accounts int64
 	err := s.pool.QueryRow(c.ctx(), `
 		select (select count(*) from transactions where ledger_id = $1),

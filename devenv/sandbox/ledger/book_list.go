@@ -23,7 +23,7 @@ func bookResource() resource {
 	}
 }
 
-func (s *Server) listLedgers(c *call) error {
+func listLedgers(s *Server, c *call) error {
 	p, err := c.page("id", false)
 	if err != nil {
 		return err

@@ -125,10 +125,10 @@ func (s *Server) prepare(e BulkElement) (order, func(context.Context, *work, ord
 	panic(fmt.Sprintf("bulk element with data of type %T", e.Data))
 }
 
-// errCanceled is what elements behind a failed one are told.
+// errCanceled is the answer to elements behind a failed one.
 var errCanceled = errors.New("context canceled")
 
-func (s *Server) bulk(c *call) error {
+func bulk(s *Server, c *call) error {
 	elements, streamErr, err := c.bulkElements()
 	if err != nil {
 		return err

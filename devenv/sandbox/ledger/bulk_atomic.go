@@ -12,9 +12,6 @@ import (
 // errAborted is what Postgres says to statements behind a failed one.
 var errAborted = errors.New("ERROR: current transaction is aborted, commands ignored until end of transaction block (SQLSTATE 25P02)")
 
-// errNotAhead ends looking ahead into a script that reads metadata.
-var errNotAhead = errors.New("metadata is not read ahead")
-
 // bulkAtomic does all elements in one SQL transaction; one failure undoes all,
 // while the results of elements before it still look like successes.
 func (s *Server) bulkAtomic(ctx context.Context, b book, elements []BulkElement, goOn bool) ([]elementResult, error) {
@@ -56,7 +53,7 @@ type atomicBulk struct {
 // keys up. What cannot be foreseen, because a script reads metadata or is
 // refused, is left to the elements.
 func (a *atomicBulk) lookAhead(ctx context.Context, elements []BulkElement) error {
-	holdings := a.foresee(ctx, elements)
+	holdings := a.holdingsOf(elements)
 	if len(holdings) > 0 {
 		a.queueLocks(slices.SortedFunc(maps.Keys(holdings), numscript.CompareHoldings), a.made)
 	}
@@ -70,8 +67,8 @@ func (a *atomicBulk) lookAhead(ctx context.Context, elements []BulkElement) erro
 	return a.flush(ctx)
 }
 
-// foresee returns the holdings that the elements will touch.
-func (a *atomicBulk) foresee(ctx context.Context, elements []BulkElement) map[numscript.Holding]bool {
+// holdingsOf returns the holdings that the elements will touch.
+func (a *atomicBulk) holdingsOf(elements []BulkElement) map[numscript.Holding]bool {
 	all := make(map[numscript.Holding]bool)
 	for _, e := range elements {
 		request, ok := e.Data.(TransactionRequest)
@@ -88,7 +85,7 @@ func (a *atomicBulk) foresee(ctx context.Context, elements []BulkElement) map[nu
 		if in.program == nil {
 			continue
 		}
-		run, err := in.program.Bind(ctx, in.variables, func(context.Context, string, string) (string, bool, error) { return "", false, errNotAhead })
+		run, err := in.program.Bind(in.variables)
 		if err != nil {
 			continue
 		}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/dayof/dayof/devenv/sandbox/ledger/numscript"
 )
 
@@ -34,7 +32,7 @@ type newTransaction struct {
 // that was used for something else.
 func (w *work) create(ctx context.Context, in newTransaction, o order) (outcome, error) {
 	c := creation{work: w, in: in, order: o, made: make(map[numscript.Holding]bool)}
-	c.prior, c.looked = w.findPrior(o.key)
+	c.prior, c.fetched = w.findPrior(o.key)
 	out, err := c.do(ctx)
 	if c.prior.found && (err == nil || errors.Is(err, errReplay)) {
 		out, _, err = c.prior.replay(o)
@@ -48,10 +46,10 @@ var errReplay = errors.New("replay")
 // creation is the making of one transaction.
 type creation struct {
 	*work
-	in     newTransaction
-	order  order
-	prior  *prior
-	looked bool // prior is filled
+	in      newTransaction
+	order   order
+	prior   *prior
+	fetched bool // prior is filled
 
 	postings        []Posting
 	metadata        Metadata
@@ -67,7 +65,7 @@ func (c *creation) send(ctx context.Context) error {
 	if err := c.flush(ctx); err != nil {
 		return err
 	}
-	c.looked = true
+	c.fetched = true
 	if c.prior.found {
 		return errReplay
 	}
@@ -75,13 +73,13 @@ func (c *creation) send(ctx context.Context) error {
 }
 
 func (c *creation) do(ctx context.Context) (outcome, error) {
-	if c.looked && c.prior.found {
+	if c.fetched && c.prior.found {
 		return outcome{}, errReplay
 	}
 	c.postings, c.metadata, c.accountMetadata = c.in.postings, maps.Clone(c.in.metadata.orEmpty()), map[string]Metadata{}
 	if c.in.script != "" || len(c.in.postings) == 0 {
 		if err := c.runScript(ctx); err != nil {
-			if !c.looked { // the key is judged before the script
+			if !c.fetched { // the key is checked before the script
 				if sendErr := c.send(ctx); sendErr != nil {
 					return outcome{}, sendErr
 				}
@@ -99,7 +97,7 @@ func (c *creation) do(ctx context.Context) (outcome, error) {
 		effective = c.now
 	}
 	moves := movements(c.postings)
-	if !c.looked && c.holds(movedHoldings(moves)) { // nothing may be written before the key is known to be new
+	if !c.fetched && c.holds(movedHoldings(moves)) { // nothing may be written before the key is known to be new
 		if err := c.send(ctx); err != nil {
 			return outcome{}, err
 		}
@@ -182,7 +180,7 @@ func (c *creation) runScript(ctx context.Context) error {
 	if c.in.program == nil {
 		return scriptError(c.in.compileErr)
 	}
-	run, err := c.in.program.Bind(ctx, c.in.variables, c.scriptMetadata)
+	run, err := c.in.program.Bind(c.in.variables)
 	if err != nil {
 		return scriptError(err)
 	}
@@ -243,20 +241,4 @@ func (c *creation) lock(ctx context.Context, needs numscript.Needs) (map[numscri
 		balances[h] = c.rows[h].balance()
 	}
 	return balances, nil
-}
-
-// scriptMetadata answers meta() of a script.
-func (c *creation) scriptMetadata(ctx context.Context, account, key string) (text string, found bool, err error) {
-	c.batch.Queue("select metadata ->> $3 from accounts where ledger_id = $1 and address = $2 and metadata ? $3", c.book.id, account, key).
-		Query(func(rows pgx.Rows) error {
-			defer rows.Close()
-			for rows.Next() {
-				if err := rows.Scan(&text); err != nil {
-					return err
-				}
-				found = true
-			}
-			return rows.Err()
-		})
-	return text, found, c.send(ctx)
 }

@@ -15,5 +15,6 @@
 // which would serialise all of them, is computed when the log is read.
 //
 // Left out, because nothing here uses it: schemas and templates, exporters and
-// pipelines, buckets as separate schemas, import of logs, and API version 1.
+// pipelines, buckets as separate schemas, import and export of logs, and API
+// version 1.
 package ledger

@@ -8,15 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// health tells that the database answers.
-func (s *Server) health(c *call) error {
+// health says that the database answers.
+func health(s *Server, c *call) error {
 	if err := s.pool.Ping(c.ctx()); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return c.render(http.StatusOK, map[string]string{"storage-driver-up-to-date": "OK"})
 }
 
-func (s *Server) info(c *call) error {
+func info(s *Server, c *call) error {
 	rows, err := s.pool.Query(c.ctx(), "select name from ledgers order by id")
 	if err != nil {
 		return fmt.Errorf("list ledgers: %w", err)
@@ -36,13 +36,13 @@ func (s *Server) info(c *call) error {
 	})
 }
 
-func (s *Server) serverInfo(c *call) error {
+func serverInfo(s *Server, c *call) error {
 	return c.render(http.StatusOK, map[string]string{"server": "ledger", "version": s.version})
 }
 
-// ledgerInfo tells one migration, done when the ledger was made: there is one
+// ledgerInfo lists one migration, done when the ledger was made: there is one
 // schema for all ledgers.
-func (s *Server) ledgerInfo(c *call) error {
+func ledgerInfo(s *Server, c *call) error {
 	var addedAt time.Time
 	if err := s.pool.QueryRow(c.ctx(), "select added_at from ledgers where id = $1", c.book.id).Scan(&addedAt); err != nil {
 		return fmt.Errorf("read ledger: %w", err)

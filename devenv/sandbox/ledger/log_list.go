@@ -1,9 +1,6 @@
 package ledger
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,7 +54,7 @@ func scanLog(row pgx.CollectableRow, extra ...any) (logJSON, error) {
 // before the caller made sure of it.
 const chained = "ledger_id = $1 and id <= (select log_id from log_chains where ledger_id = $1)"
 
-func (s *Server) listLogs(c *call) error {
+func listLogs(s *Server, c *call) error {
 	p, err := c.page("id", true)
 	if err != nil {
 		return err
@@ -80,40 +77,4 @@ func (s *Server) listLogs(c *call) error {
 		tie: "id", tieCast: "bigint",
 	}, scanLog)
 	return respond(c, cursor, err)
-}
-
-// exportLogs streams the whole log, oldest first, one JSON value per line.
-func (s *Server) exportLogs(c *call) error {
-	if err := s.chainLogs(c.ctx(), c.book); err != nil {
-		return err
-	}
-	c.w.Header().Set("Content-Type", "application/octet-stream")
-	encoder := json.NewEncoder(c.w)
-	return s.eachLog(c.ctx(), c.book, 0, func(l logJSON) error { return encoder.Encode(l) })
-}
-
-// exportBatch is how many log entries are read at once.
-const exportBatch = 500
-
-// eachLog calls f for every chained entry after the given id, in order.
-func (s *Server) eachLog(ctx context.Context, b book, after int64, f func(logJSON) error) error {
-	for {
-		rows, err := s.pool.Query(ctx, "select "+logColumns+" from logs where "+chained+" and id > $2 order by id limit $3", b.id, after, exportBatch)
-		if err != nil {
-			return fmt.Errorf("read logs: %w", err)
-		}
-		batch, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (logJSON, error) { return scanLog(row) })
-		if err != nil {
-			return fmt.Errorf("read logs: %w", err)
-		}
-		for _, l := range batch {
-			if err := f(l); err != nil {
-				return err
-			}
-			after = l.ID
-		}
-		if len(batch) < exportBatch {
-			return nil
-		}
-	}
 }

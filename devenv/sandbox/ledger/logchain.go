@@ -14,7 +14,7 @@ import (
 //
 // The real ledger does so on every write, under a lock that all writers of a
 // ledger share until their commit. Here it waits until somebody looks, so that
-// writers need not wait for each other; nobody can tell the difference. First a
+// writers need not wait for each other; no reader can observe the difference. First a
 // barrier: once no writer is at work, no entry with a lower id than the highest
 // can appear any more. Then the entries up to it are chained in the order of
 // their ids.
@@ -40,6 +40,9 @@ func (s *Server) chainLogs(ctx context.Context, b book) error {
 	}
 }
 
+// chainBatch is how many log entries are hashed at once.
+const chainBatch = 500
+
 // chainSome hashes up to a batch of entries; done when none is left.
 func (s *Server) chainSome(ctx context.Context, b book, last int64) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -50,7 +53,7 @@ func (s *Server) chainSome(ctx context.Context, b book, last int64) (done bool, 
 		if err := tx.QueryRow(ctx, "select log_id, hash from log_chains where ledger_id = $1 for update", b.id).Scan(&at, &hash); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, "select "+logColumns+" from logs where ledger_id = $1 and id > $2 and id <= $3 order by id limit $4", b.id, at, last, exportBatch)
+		rows, err := tx.Query(ctx, "select "+logColumns+" from logs where ledger_id = $1 and id > $2 and id <= $3 order by id limit $4", b.id, at, last, chainBatch)
 		if err != nil {
 			return err
 		}
@@ -58,7 +61,7 @@ func (s *Server) chainSome(ctx context.Context, b book, last int64) (done bool, 
 		if err != nil {
 			return err
 		}
-		done = len(batch) < exportBatch
+		done = len(batch) < chainBatch
 		if len(batch) == 0 {
 			return nil
 		}

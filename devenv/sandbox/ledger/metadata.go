@@ -111,7 +111,7 @@ func (c *call) metadataBody() (Metadata, error) {
 	return m.orEmpty(), nil
 }
 
-func (s *Server) addTransactionMetadata(c *call) error {
+func addTransactionMetadata(s *Server, c *call) error {
 	id, err := c.unsignedID()
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *Server) addTransactionMetadata(c *call) error {
 	return s.saveMetadata(c, targetTransaction, id)
 }
 
-func (s *Server) addAccountMetadata(c *call) error {
+func addAccountMetadata(s *Server, c *call) error {
 	return s.saveMetadata(c, targetAccount, c.params["address"])
 }
 
@@ -134,7 +134,7 @@ func (s *Server) saveMetadata(c *call, targetType string, target any) error {
 	})
 }
 
-func (s *Server) deleteTransactionMetadata(c *call) error {
+func deleteTransactionMetadata(s *Server, c *call) error {
 	id, err := c.unsignedID()
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (s *Server) deleteTransactionMetadata(c *call) error {
 	return s.removeMetadata(c, targetTransaction, id)
 }
 
-func (s *Server) deleteAccountMetadata(c *call) error {
+func deleteAccountMetadata(s *Server, c *call) error {
 	return s.removeMetadata(c, targetAccount, c.params["address"])
 }
 

@@ -15,7 +15,7 @@ import (
 // query is an SQL statement in the making. $1 is always the ledger.
 type query struct {
 	args []any
-	// pit and oot bound the time that is looked at; nil for no bound.
+	// pit and oot bound the time that is read; nil for no bound.
 	pit, oot *time.Time
 	// byInsertion: the bounds are insertion dates, not timestamps.
 	byInsertion bool

@@ -123,7 +123,7 @@ func (r TransactionRequest) kind() error {
 	return nil
 }
 
-func (s *Server) createTransaction(c *call) error {
+func createTransaction(s *Server, c *call) error {
 	data, err := c.body()
 	if err != nil {
 		return err

@@ -117,7 +117,7 @@ type revertRequest struct {
 	Metadata Metadata `json:"metadata"`
 }
 
-func (s *Server) revertTransaction(c *call) error {
+func revertTransaction(s *Server, c *call) error {
 	id, err := c.unsignedID()
 	if err != nil {
 		return err

@@ -108,7 +108,7 @@ func TestSDK(t *testing.T) {
 		v2 := newSDK(t)
 		made, err := v2.CreateTransaction(t.Context(), operations.V2CreateTransactionRequest{
 			Ledger: "l", V2PostTransaction: shared.V2PostTransaction{Force: new(true), Postings: []shared.V2Posting{
-				sdkPosting("clearing", "order", 100), sdkPosting("order", "payable", 100),
+				sdkPosting("stripe", "order", 100), sdkPosting("order", "payable", 100),
 			}},
 		})
 		if err != nil {
@@ -150,7 +150,7 @@ func testSDKReads(t *testing.T, v2 *formance.V2) {
 		if _, err := v2.CreateTransaction(t.Context(), operations.V2CreateTransactionRequest{
 			Ledger: "l", V2PostTransaction: shared.V2PostTransaction{
 				Reference: new("capture:" + order), Metadata: map[string]string{"order": order}, Force: new(true),
-				Postings: []shared.V2Posting{sdkPosting("clearing", "orders:"+order, int64(n+1))},
+				Postings: []shared.V2Posting{sdkPosting("stripe", "orders:"+order, int64(n+1))},
 			},
 		}); err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func testSDKReads(t *testing.T, v2 *formance.V2) {
 			t.Errorf("by %s: %+v", name, data)
 		}
 	}
-	account, err := v2.GetAccount(t.Context(), operations.V2GetAccountRequest{Ledger: "l", Address: "clearing", Expand: new("volumes")})
+	account, err := v2.GetAccount(t.Context(), operations.V2GetAccountRequest{Ledger: "l", Address: "stripe", Expand: new("volumes")})
 	if err != nil {
 		t.Fatal(err)
 	}

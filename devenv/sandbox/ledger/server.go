@@ -39,7 +39,7 @@ type Config struct {
 	Clock clock.Clock
 	// Logger gets internal errors. Default: none.
 	Logger *slog.Logger
-	// Version is what info tells. Default: Version.
+	// Version is what info answers. Default: Version.
 	Version string
 }
 

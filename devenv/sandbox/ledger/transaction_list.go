@@ -121,7 +121,7 @@ func transactionListing(from, where string) listing {
 	}
 }
 
-func (s *Server) listTransactions(c *call) error {
+func listTransactions(s *Server, c *call) error {
 	column := "id"
 	if c.query.Get("order") == "effective" {
 		column = "timestamp"
@@ -147,11 +147,11 @@ func (s *Server) listTransactions(c *call) error {
 	return respond(c, cursor, nil)
 }
 
-func (s *Server) countTransactions(c *call) error {
+func countTransactions(s *Server, c *call) error {
 	return s.count(c, transactionResource(), transactionsFrom)
 }
 
-func (s *Server) readTransaction(c *call) error {
+func readTransaction(s *Server, c *call) error {
 	id, err := strconv.ParseInt(c.params["id"], 10, 64)
 	if err != nil {
 		return invalid("%s", err)

@@ -95,7 +95,7 @@ func scanHolding(row pgx.CollectableRow, extra ...any) (holdingJSON, error) {
 	return h, nil
 }
 
-func (s *Server) listVolumes(c *call) error {
+func listVolumes(s *Server, c *call) error {
 	p, err := c.volumesPage()
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func balanceResource() resource {
 }
 
 // aggregateBalances sums balances per asset over the accounts that match.
-func (s *Server) aggregateBalances(c *call) error {
+func aggregateBalances(s *Server, c *call) error {
 	p, err := c.balancesPage()
 	if err != nil {
 		return invalid("%s", err)

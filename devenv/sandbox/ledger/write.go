@@ -13,7 +13,7 @@ import (
 
 // write carries out one write in a work of its own.
 //
-// A key that a parallel call took first is looked up again: that call's answer
+// A key that a parallel call took first is read again: that call's answer
 // is ours. A reference that a parallel call took first is a conflict, because
 // its constraint fires before the key's.
 func (s *Server) write(ctx context.Context, b book, o order, f func(ctx context.Context, w *work, o order) (outcome, error)) (outcome, error) {

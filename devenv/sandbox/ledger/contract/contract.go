@@ -190,9 +190,9 @@ func (r *runner) scenario(ctx context.Context, out io.Writer, sc scenario, total
 	}
 	totals.Passed += passed
 	totals.Failed += len(sc.Steps) - passed
-	verdict := "ok  "
+	outcome := "ok  "
 	if passed != len(sc.Steps) {
-		verdict = "FAIL"
+		outcome = "FAIL"
 	}
-	fmt.Fprintf(out, "%s %s: %d/%d\n", verdict, sc.Scenario, passed, len(sc.Steps))
+	fmt.Fprintf(out, "%s %s: %d/%d\n", outcome, sc.Scenario, passed, len(sc.Steps))
 }

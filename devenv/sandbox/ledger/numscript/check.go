@@ -26,19 +26,6 @@ func (c *checker) declaration(d declaration) error {
 	if _, taken := c.types[d.name]; taken {
 		return failAt(token{line: 1, text: "vars"}, "duplicate variable $%s", d.name)
 	}
-	if o := d.origin; o != nil {
-		if err := c.want(o.account, TypeAccount, "variable $"+d.name+": the account should be of type 'account'"); err != nil {
-			return err
-		}
-		if o.asset != nil {
-			if d.kind != TypeMonetary {
-				return failAt(o.account.at, "variable $%s: type should be 'monetary' to pull account balance", d.name)
-			}
-			if err := c.want(*o.asset, TypeAsset, "variable $"+d.name+": the second argument to pull account balance should be of type 'asset'"); err != nil {
-				return err
-			}
-		}
-	}
 	c.types[d.name] = d.kind
 	return nil
 }
@@ -47,24 +34,12 @@ func (c *checker) statement(s statement) error {
 	switch s := s.(type) {
 	case sendStatement:
 		return c.send(s)
-	case saveStatement:
-		if s.all != nil {
-			if err := c.want(*s.all, TypeAsset, "save monetary all from account: the first expression should be of type 'asset'"); err != nil {
-				return err
-			}
-		} else if err := c.want(*s.amount, TypeMonetary, "save monetary from account: the first expression should be of type 'monetary'"); err != nil {
-			return err
-		}
-		return c.want(s.account, TypeAccount, "save monetary from account: the second expression should be of type 'account'")
 	case metaStatement:
 		if s.account != nil {
 			if err := c.want(*s.account, TypeAccount, "set_account_meta: expression should be of type account"); err != nil {
 				return err
 			}
 		}
-		_, err := c.typeOf(s.value)
-		return err
-	case printStatement:
 		_, err := c.typeOf(s.value)
 		return err
 	default:

@@ -1,7 +1,6 @@
 package numscript
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 )
@@ -10,7 +9,7 @@ import (
 // absent counts as zero. When Needs said that no balance matters, nil will do.
 //
 // The error is an *InsufficientFundsError, or a plain error for a script that
-// went wrong while running (assets that do not fit, a negative amount, fail).
+// went wrong while running (assets that do not fit, a negative amount).
 func (r *Run) Execute(balances map[Holding]*big.Int) (Result, error) {
 	m := machine{run: r, balances: make(map[Holding]*big.Int, len(balances)), result: Result{
 		TransactionMetadata: make(map[string]string),
@@ -18,13 +17,6 @@ func (r *Run) Execute(balances map[Holding]*big.Int) (Result, error) {
 	}}
 	for h, b := range balances {
 		m.balances[h] = new(big.Int).Set(b)
-	}
-	for name, h := range r.fromBalance {
-		amount := m.balance(h)
-		if amount.Sign() < 0 {
-			return Result{}, fmt.Errorf("tried to request the balance of account %s for asset %s: received %s: monetary amounts must be non-negative", h.Account, h.Asset, amount)
-		}
-		r.variables[name] = value{kind: TypeMonetary, asset: h.Asset, amount: new(big.Int).Set(amount)}
 	}
 	for _, s := range r.program.statements {
 		if err := m.statement(s); err != nil {
@@ -53,8 +45,6 @@ func (m *machine) statement(s statement) error {
 	switch s := s.(type) {
 	case sendStatement:
 		return m.send(s)
-	case saveStatement:
-		return m.save(s)
 	case metaStatement:
 		v, err := m.run.eval(s.value)
 		if err != nil {
@@ -72,34 +62,7 @@ func (m *machine) statement(s statement) error {
 			m.result.AccountMetadata[account.text] = make(map[string]string)
 		}
 		m.result.AccountMetadata[account.text][s.key] = v.String()
-	case failStatement:
-		return errors.New("script failed")
 	}
-	return nil
-}
-
-// save puts money of an account out of reach of the sends that follow.
-func (m *machine) save(s saveStatement) error {
-	account, err := m.run.eval(s.account)
-	if err != nil {
-		return err
-	}
-	if s.all != nil {
-		asset, err := m.run.eval(*s.all)
-		if err != nil {
-			return err
-		}
-		if b := m.balance(Holding{account.text, asset.text}); b.Sign() > 0 {
-			b.SetInt64(0)
-		}
-		return nil
-	}
-	amount, err := m.run.eval(*s.amount)
-	if err != nil {
-		return err
-	}
-	b := m.balance(Holding{account.text, amount.asset})
-	b.Sub(b, amount.amount)
 	return nil
 }
 

@@ -190,45 +190,7 @@ func (p *parser) declaration() (declaration, error) {
 		return d, err
 	}
 	d.name = name.text[1:]
-	if !p.at("=") {
-		return d, nil
-	}
-	p.take()
-	d.origin, err = p.origin()
-	return d, err
-}
-
-func (p *parser) origin() (*origin, error) {
-	what := p.take()
-	if what.kind != "meta" && what.kind != "balance" {
-		return nil, failAt(what, "mismatched input %s expecting {'meta', 'balance'}", quote(what))
-	}
-	if _, err := p.expect("("); err != nil {
-		return nil, err
-	}
-	account, err := p.expression()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := p.expect(","); err != nil {
-		return nil, err
-	}
-	o := &origin{account: account}
-	if what.kind == "meta" {
-		key, err := p.expect(kindString)
-		if err != nil {
-			return nil, err
-		}
-		o.key = strings.Trim(key.text, `"`)
-	} else {
-		asset, err := p.expression()
-		if err != nil {
-			return nil, err
-		}
-		o.asset = &asset
-	}
-	_, err = p.expect(")")
-	return o, err
+	return d, nil
 }
 
 // expression reads operands joined by + and -, which associate to the left.
@@ -296,7 +258,7 @@ func (p *parser) operand() (expression, error) {
 	return e, nil
 }
 
-// all reads "[ASSET *]" if that is what comes; ok tells.
+// all reads "[ASSET *]" if that is what comes; ok says so.
 func (p *parser) all() (asset *expression, ok bool, err error) {
 	if !p.at("[") {
 		return nil, false, nil

@@ -5,17 +5,8 @@ func (p *parser) statement() (statement, error) {
 	switch t.kind {
 	case "send":
 		return p.send()
-	case "save":
-		return p.save()
 	case "set_tx_meta", "set_account_meta":
 		return p.meta()
-	case "print":
-		p.take()
-		e, err := p.expression()
-		return printStatement{value: e}, err
-	case "fail":
-		p.take()
-		return failStatement{}, nil
 	default:
 		return nil, failAt(t, "mismatched input %s expecting {'set_tx_meta', 'set_account_meta', 'print', 'fail', 'send', 'save'}", quote(t))
 	}
@@ -284,28 +275,6 @@ func (p *parser) keptOrDestination() (destination, error) {
 	default:
 		return nil, failAt(t, "mismatched input %s expecting {'to', 'kept'}", quote(t))
 	}
-}
-
-func (p *parser) save() (statement, error) {
-	s := saveStatement{at: p.take()}
-	all, ok, err := p.all()
-	if err != nil {
-		return nil, err
-	}
-	if ok {
-		s.all = all
-	} else {
-		amount, err := p.expression()
-		if err != nil {
-			return nil, err
-		}
-		s.amount = &amount
-	}
-	if _, err := p.expect("from"); err != nil {
-		return nil, err
-	}
-	s.account, err = p.expression()
-	return s, err
 }
 
 func (p *parser) meta() (statement, error) {

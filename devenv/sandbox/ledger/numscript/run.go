@@ -1,7 +1,6 @@
 package numscript
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math/big"
@@ -26,31 +25,19 @@ type Result struct {
 // Holding is a balance: an account in an asset.
 type Holding struct{ Account, Asset string }
 
-// Metadata answers meta(account, key) of the vars block; found is false when
-// the account or the key does not exist.
-type Metadata func(ctx context.Context, account, key string) (text string, found bool, err error)
-
 // Run is a program with its variables bound. It is used once.
 type Run struct {
 	program   *Program
 	variables map[string]value
-	// balances of the vars block, by variable: their amounts are known once
-	// Execute has the balances.
-	fromBalance map[string]Holding
 }
 
 // Bind gives the program its variables, each in its text form ("USD/2 100" for
-// a monetary), and pulls those that the script takes from metadata.
-//
-// Exactly the declared variables without origin must be given: one missing, one
-// too many or one malformed is a *VariableError.
-func (p *Program) Bind(ctx context.Context, given map[string]string, metadata Metadata) (*Run, error) {
-	run := &Run{program: p, variables: make(map[string]value), fromBalance: make(map[string]Holding)}
+// a monetary). Exactly the declared variables must be given: one missing, one too
+// many or one malformed is a *VariableError.
+func (p *Program) Bind(given map[string]string) (*Run, error) {
+	run := &Run{program: p, variables: make(map[string]value)}
 	unused := maps.Clone(given)
 	for _, d := range p.declarations {
-		if d.origin != nil {
-			continue
-		}
 		text, ok := given[d.name]
 		if !ok {
 			return nil, &VariableError{Message: "missing variable $" + d.name}
@@ -65,54 +52,15 @@ func (p *Program) Bind(ctx context.Context, given map[string]string, metadata Me
 	if extra := slices.Sorted(maps.Keys(unused)); len(extra) > 0 {
 		return nil, &VariableError{Message: "extraneous variable $" + extra[0]}
 	}
-	for _, d := range p.declarations {
-		if d.origin == nil {
-			continue
-		}
-		if err := run.pull(ctx, d, metadata); err != nil {
-			return nil, err
-		}
-	}
 	return run, nil
 }
 
-// pull resolves a variable that comes from the ledger.
-func (r *Run) pull(ctx context.Context, d declaration, metadata Metadata) error {
-	account, err := r.eval(d.origin.account)
-	if err != nil {
-		return err
-	}
-	if d.origin.asset != nil {
-		asset, err := r.eval(*d.origin.asset)
-		if err != nil {
-			return err
-		}
-		r.fromBalance[d.name] = Holding{Account: account.text, Asset: asset.text}
-		r.variables[d.name] = value{kind: TypeMonetary, asset: asset.text, amount: new(big.Int)}
-		return nil
-	}
-	text, found, err := metadata(ctx, account.text, d.origin.key)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return fmt.Errorf("missing key %s in metadata for account %s", d.origin.key, account.text)
-	}
-	v, err := parseValue(d.kind, text)
-	if err != nil {
-		return err
-	}
-	r.variables[d.name] = v
-	return nil
-}
-
-// Needs tells what Execute wants to know.
+// Needs is what Execute needs to know.
 type Needs struct {
 	// Sources are the holdings that may pay. Their rows exist afterwards even
 	// when they paid nothing, as the ledger's do.
 	Sources []Holding
-	// Others are the holdings that may receive, and those asked for by
-	// balance() only.
+	// Others are the holdings that may receive.
 	Others []Holding
 	// Balances is false when the result depends on no balance, because every
 	// source is @world or has an unbounded overdraft.
@@ -122,10 +70,6 @@ type Needs struct {
 // Needs lists every holding that the run may touch, each once and sorted.
 func (r *Run) Needs() (Needs, error) {
 	n := needs{run: r, sources: make(map[Holding]bool), others: make(map[Holding]bool)}
-	for _, h := range r.fromBalance {
-		n.others[h] = true
-		n.balances = true
-	}
 	for _, s := range r.program.statements {
 		if send, ok := s.(sendStatement); ok {
 			if err := n.send(send); err != nil {

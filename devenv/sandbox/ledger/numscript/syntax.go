@@ -11,17 +11,8 @@ type Program struct {
 
 // declaration is one line of the vars block.
 type declaration struct {
-	kind   Type
-	name   string
-	origin *origin // nil when the caller supplies the value
-}
-
-// origin says where the ledger takes a variable from: metadata of an account
-// under key, or its balance in an asset.
-type origin struct {
-	account expression
-	key     string
-	asset   *expression // set for a balance
+	kind Type
+	name string
 }
 
 // expression is a literal, a variable, a monetary literal, or a sum.
@@ -54,13 +45,6 @@ type sendStatement struct {
 	destination destination
 }
 
-type saveStatement struct {
-	at      token
-	amount  *expression
-	all     *expression
-	account expression
-}
-
 type metaStatement struct {
 	at      token
 	account *expression // nil for the transaction's metadata
@@ -68,15 +52,8 @@ type metaStatement struct {
 	value   expression
 }
 
-type printStatement struct{ value expression }
-
-type failStatement struct{}
-
-func (sendStatement) isStatement()  {}
-func (saveStatement) isStatement()  {}
-func (metaStatement) isStatement()  {}
-func (printStatement) isStatement() {}
-func (failStatement) isStatement()  {}
+func (sendStatement) isStatement() {}
+func (metaStatement) isStatement() {}
 
 // source is one of the kinds below.
 type source interface{ position() token }

@@ -41,7 +41,7 @@ func IsAccount(address string) bool { return accountRegexp.MatchString(address) 
 // IsAsset says whether asset may name an asset.
 func IsAsset(asset string) bool { return assetRegexp.MatchString(asset) }
 
-// value is what an expression evaluates to. Which field counts is told by
+// value is what an expression evaluates to. Which field counts follows from
 // kind: text for account, asset and string; amount for number and monetary;
 // asset for monetary; portion for portion.
 type value struct {

@@ -129,7 +129,7 @@ type RecordApplicationFeeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries of the fee so far; none when its capture holds all of it.
 	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Highest refunded sum seen, in minor units.
+	// Highest refunded sum observed, in minor units.
 	RefundedMinorUnits int64 `protobuf:"varint,2,opt,name=refunded_minor_units,json=refundedMinorUnits,proto3" json:"refunded_minor_units,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

@@ -1198,7 +1198,7 @@ func (x *RecordPayoutRequest) GetPayoutTime() *timestamppb.Timestamp {
 // RecordPayoutResponse carries what is known of the payout.
 type RecordPayoutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Status with the highest rank seen.
+	// Status with the highest rank observed.
 	Status PayoutStatus `protobuf:"varint,1,opt,name=status,proto3,enum=dayof.ledger.v1.PayoutStatus" json:"status,omitempty"`
 	// Entries of the payout so far.
 	Entries       []*Entry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`

@@ -87,7 +87,7 @@ type RunState int32
 const (
 	// Never used.
 	RunState_RUN_STATE_UNSPECIFIED RunState = 0
-	// Waiting or under way.
+	// Waiting or in progress.
 	RunState_RUN_STATE_RUNNING RunState = 1
 	// All was compared.
 	RunState_RUN_STATE_DONE RunState = 2
@@ -313,13 +313,13 @@ type Run struct {
 	StripeTransactionCount int64 `protobuf:"varint,10,opt,name=stripe_transaction_count,json=stripeTransactionCount,proto3" json:"stripe_transaction_count,omitempty"`
 	// Differences that are there, whether new or known, but for those that somebody has resolved.
 	DifferenceCount int64 `protobuf:"varint,11,opt,name=difference_count,json=differenceCount,proto3" json:"difference_count,omitempty"`
-	// Differences among them that no run had seen before.
+	// Differences among them that no run had observed before.
 	OpenedCount int64 `protobuf:"varint,12,opt,name=opened_count,json=openedCount,proto3" json:"opened_count,omitempty"`
 	// Differences of earlier runs that were gone.
 	ClosedCount int64 `protobuf:"varint,13,opt,name=closed_count,json=closedCount,proto3" json:"closed_count,omitempty"`
-	// Differences that count as work in flight; they are looked at again.
+	// Differences that count as work in progress; the next run fetches them again.
 	InFlightCount int64 `protobuf:"varint,14,opt,name=in_flight_count,json=inFlightCount,proto3" json:"in_flight_count,omitempty"`
-	// Whether there was more to look at closely than one run does; the rest was not looked at.
+	// Whether there were more unmatched items than one run fetches; the rest was not compared.
 	Truncated bool `protobuf:"varint,15,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// Why it failed; empty otherwise.
 	Error         string `protobuf:"bytes,16,opt,name=error,proto3" json:"error,omitempty"`
@@ -469,7 +469,7 @@ func (x *Run) GetError() string {
 	return ""
 }
 
-// Difference is one incident: something of which two sides say different things.
+// Difference is one incident: something of which two sources have different amounts.
 type Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the difference.
@@ -490,15 +490,15 @@ type Difference struct {
 	Expected *v1.Money `protobuf:"bytes,8,opt,name=expected,proto3" json:"expected,omitempty"`
 	// Amount that it is, in the same sense; absent where there is nothing.
 	Found *v1.Money `protobuf:"bytes,9,opt,name=found,proto3" json:"found,omitempty"`
-	// Which side says what, for people, such as "order 119.00 EUR, ledger nothing, Stripe 119.00 EUR".
+	// What each source has, for people, such as "order 119.00 EUR, ledger nothing, Stripe 119.00 EUR".
 	Sides string `protobuf:"bytes,10,opt,name=sides,proto3" json:"sides,omitempty"`
 	// What probably happened and what to do.
 	SuggestedCause string `protobuf:"bytes,11,opt,name=suggested_cause,json=suggestedCause,proto3" json:"suggested_cause,omitempty"`
 	// Where it stands.
 	State DifferenceState `protobuf:"varint,12,opt,name=state,proto3,enum=dayof.ledger.v1.DifferenceState" json:"state,omitempty"`
-	// When it was seen first.
+	// When it was observed first.
 	FirstObservedTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=first_observed_time,json=firstObservedTime,proto3" json:"first_observed_time,omitempty"`
-	// When it was seen last.
+	// When it was observed last.
 	LastObservedTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=last_observed_time,json=lastObservedTime,proto3" json:"last_observed_time,omitempty"`
 	// When it was resolved or found gone; absent while it is open.
 	ResolveTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=resolve_time,json=resolveTime,proto3" json:"resolve_time,omitempty"`
@@ -506,7 +506,7 @@ type Difference struct {
 	ResolvedBy string `protobuf:"bytes,16,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
 	// Why it was resolved.
 	ResolveReason string `protobuf:"bytes,17,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
-	// Run that saw it first.
+	// Run that observed it first.
 	FirstRunId    string `protobuf:"bytes,18,opt,name=first_run_id,json=firstRunId,proto3" json:"first_run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1287,7 +1287,7 @@ type ResolveDifferenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the difference.
 	DifferenceId string `protobuf:"bytes,1,opt,name=difference_id,json=differenceId,proto3" json:"difference_id,omitempty"`
-	// Why, for those who look at the books later.
+	// Why, for those who read the books later.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -80,10 +80,10 @@ const (
 // LedgerServiceClient is a client for the dayof.ledger.v1.LedgerService service.
 type LedgerServiceClient interface {
 	// RecordSale posts captured money as a sale under capture:<intent>. When the bare receipt was posted first, the answer
-	// carries that entry (its kind tells).
+	// carries that entry (its kind says which).
 	RecordSale(context.Context, *v1.RecordSaleRequest) (*v1.RecordSaleResponse, error)
 	// RecordReceipt posts captured money that bought nothing under capture:<intent>. When the sale was posted first, the
-	// answer carries that entry (its kind tells).
+	// answer carries that entry (its kind says which).
 	RecordReceipt(context.Context, *v1.RecordReceiptRequest) (*v1.RecordReceiptResponse, error)
 	// RecordStripeFee posts Stripe's fee of a balance transaction under fee:<txn>. A zero fee posts nothing.
 	RecordStripeFee(context.Context, *v1.RecordStripeFeeRequest) (*v1.RecordStripeFeeResponse, error)
@@ -115,7 +115,7 @@ type LedgerServiceClient interface {
 	// yet: appfee:<fee>, and appfee-ref:<fee>:<cumulative> for what went back. The refunded sum merges by its maximum.
 	//
 	// Problems: CAPTURE_NOT_POSTED (failed_precondition): the capture is not in the ledger yet; try again later.
-	// LEDGER_CONFLICT (already_exists) when the fee was told with another account, organiser or amount before.
+	// LEDGER_CONFLICT (already_exists) when the fee was reported with another account, organiser or amount before.
 	RecordApplicationFee(context.Context, *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error)
 	// RecordRecovery posts that an advance to an organiser was recovered from what is owed, under recovery:<id>.
 	RecordRecovery(context.Context, *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error)
@@ -385,10 +385,10 @@ func (c *ledgerServiceClient) RecordPayoutTransactions(ctx context.Context, req 
 // LedgerServiceHandler is an implementation of the dayof.ledger.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	// RecordSale posts captured money as a sale under capture:<intent>. When the bare receipt was posted first, the answer
-	// carries that entry (its kind tells).
+	// carries that entry (its kind says which).
 	RecordSale(context.Context, *v1.RecordSaleRequest) (*v1.RecordSaleResponse, error)
 	// RecordReceipt posts captured money that bought nothing under capture:<intent>. When the sale was posted first, the
-	// answer carries that entry (its kind tells).
+	// answer carries that entry (its kind says which).
 	RecordReceipt(context.Context, *v1.RecordReceiptRequest) (*v1.RecordReceiptResponse, error)
 	// RecordStripeFee posts Stripe's fee of a balance transaction under fee:<txn>. A zero fee posts nothing.
 	RecordStripeFee(context.Context, *v1.RecordStripeFeeRequest) (*v1.RecordStripeFeeResponse, error)
@@ -420,7 +420,7 @@ type LedgerServiceHandler interface {
 	// yet: appfee:<fee>, and appfee-ref:<fee>:<cumulative> for what went back. The refunded sum merges by its maximum.
 	//
 	// Problems: CAPTURE_NOT_POSTED (failed_precondition): the capture is not in the ledger yet; try again later.
-	// LEDGER_CONFLICT (already_exists) when the fee was told with another account, organiser or amount before.
+	// LEDGER_CONFLICT (already_exists) when the fee was reported with another account, organiser or amount before.
 	RecordApplicationFee(context.Context, *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error)
 	// RecordRecovery posts that an advance to an organiser was recovered from what is owed, under recovery:<id>.
 	RecordRecovery(context.Context, *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error)

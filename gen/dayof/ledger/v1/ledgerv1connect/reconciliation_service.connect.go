@@ -55,11 +55,11 @@ const (
 
 // ReconciliationServiceClient is a client for the dayof.ledger.v1.ReconciliationService service.
 type ReconciliationServiceClient interface {
-	// StartReconciliation begins a run over a span of time; GetReconciliationRun tells when it has ended. Runs also begin by
+	// StartReconciliation begins a run over a span of time; GetReconciliationRun says when it has ended. Runs also begin by
 	// themselves: every few minutes over what happened since the last one, and daily over the day before.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a span that ends before it begins, RECONCILIATION_NOT_CONFIGURED
-	// (failed_precondition) where this service was not told of Stripe and checkoutsvc. A repeat returns the same run.
+	// (failed_precondition) where this service does not know Stripe and checkoutsvc. A repeat returns the same run.
 	StartReconciliation(context.Context, *v1.StartReconciliationRequest) (*v1.StartReconciliationResponse, error)
 	// GetReconciliationRun returns a run. Problems: RUN_NOT_FOUND (not_found).
 	GetReconciliationRun(context.Context, *v1.GetReconciliationRunRequest) (*v1.GetReconciliationRunResponse, error)
@@ -205,11 +205,11 @@ func (c *reconciliationServiceClient) ResolveDifference(ctx context.Context, req
 // ReconciliationServiceHandler is an implementation of the dayof.ledger.v1.ReconciliationService
 // service.
 type ReconciliationServiceHandler interface {
-	// StartReconciliation begins a run over a span of time; GetReconciliationRun tells when it has ended. Runs also begin by
+	// StartReconciliation begins a run over a span of time; GetReconciliationRun says when it has ended. Runs also begin by
 	// themselves: every few minutes over what happened since the last one, and daily over the day before.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a span that ends before it begins, RECONCILIATION_NOT_CONFIGURED
-	// (failed_precondition) where this service was not told of Stripe and checkoutsvc. A repeat returns the same run.
+	// (failed_precondition) where this service does not know Stripe and checkoutsvc. A repeat returns the same run.
 	StartReconciliation(context.Context, *v1.StartReconciliationRequest) (*v1.StartReconciliationResponse, error)
 	// GetReconciliationRun returns a run. Problems: RUN_NOT_FOUND (not_found).
 	GetReconciliationRun(context.Context, *v1.GetReconciliationRunRequest) (*v1.GetReconciliationRunResponse, error)

@@ -3,8 +3,6 @@ package ledgersvc_test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -13,20 +11,19 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
-	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
-// Random lives of orders, told in disorder and doubled, end in the balances that a simple model of the money gives.
+// Random scenarios of orders, reported in disorder and doubled, end in the balances that a simple model of the money gives.
 // A failure prints the seed that repeats it (-rapid.seed); -rapid.checks=10000 runs more.
-func TestLives(t *testing.T) {
+func TestScenarios(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	var lives atomic.Int64
+	w := newHarness(t)
+	var scenarios atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
-		l := newLife(rt, int(lives.Add(1)))
-		l.live(rt)
+		l := newScenario(rt, int(scenarios.Add(1)))
+		l.play(rt)
 		before := w.books.balances(t, l.accounts()...)
-		l.tell(rt, w)
+		l.report(rt, w)
 		after := w.books.balances(t, l.accounts()...)
 		l.check(rt, before, after)
 	})
@@ -35,8 +32,8 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// life is some orders of one organiser in one currency. The buckets are what money there should be in the end.
-type life struct {
+// scenario is some orders of one organiser in one currency. The buckets are what money there should be in the end.
+type scenario struct {
 	name     string // unique, part of all ids
 	currency string
 	asset    string
@@ -48,44 +45,44 @@ type life struct {
 	ids      int
 }
 
-// fact is a call; told in disorder, it is repeated until what it needs has been told.
+// fact is a call; made in disorder, it is repeated until what it needs has been recorded.
 type fact struct {
 	key  string
-	call func(ctx context.Context, w *world) error
+	call func(ctx context.Context, w *harness) error
 }
 
-func newLife(t *rapid.T, n int) *life {
+func newScenario(t *rapid.T, n int) *scenario {
 	name := fmt.Sprintf("%06d", n)
 	currency := rapid.SampledFrom([]string{"EUR", "USD", "JPY", "KWD"}).Draw(t, "currency")
-	return &life{
+	return &scenario{
 		name: name, currency: currency, org: "organizer000" + name, acct: "acct_" + name, want: make(map[string]int64),
 		asset: map[string]string{"EUR": "EUR/2", "USD": "USD/2", "JPY": "JPY", "KWD": "KWD/3"}[currency],
 	}
 }
 
-func (l *life) id(prefix string) string {
+func (l *scenario) id(prefix string) string {
 	l.ids++
 	return fmt.Sprintf("%s_%sn%d", prefix, l.name, l.ids)
 }
 
-func (l *life) orderID(n int) string { return fmt.Sprintf("order%sn%09d", l.name, n) }
+func (l *scenario) orderID(n int) string { return fmt.Sprintf("order%sn%09d", l.name, n) }
 
-func (l *life) money(minor int64) *moneyv1.Money {
+func (l *scenario) money(minor int64) *moneyv1.Money {
 	return &moneyv1.Money{Currency: l.currency, MinorUnits: minor}
 }
 
 // move adds to buckets.
-func (l *life) move(changes map[string]int64) {
+func (l *scenario) move(changes map[string]int64) {
 	for bucket, amount := range changes {
 		l.want[bucket] += amount
 	}
 }
 
-func (l *life) add(call func(ctx context.Context, w *world) error) {
+func (l *scenario) add(call func(ctx context.Context, w *harness) error) {
 	l.facts = append(l.facts, fact{key: l.id("fact"), call: call})
 }
 
-func (l *life) live(t *rapid.T) {
+func (l *scenario) play(t *rapid.T) {
 	for range rapid.IntRange(1, 4).Draw(t, "orders") {
 		l.order(t)
 	}
@@ -107,7 +104,7 @@ type sold struct {
 	rest          int64 // not refunded
 }
 
-func (l *life) order(t *rapid.T) {
+func (l *scenario) order(t *rapid.T) {
 	l.orders++
 	o := &sold{order: l.orderID(l.orders), intent: l.id("pi"), receipt: rapid.IntRange(0, 3).Draw(t, "receipt") == 0}
 	o.gross = rapid.OneOf(rapid.Int64Range(1, 20000), rapid.Int64Range(1<<53-2, 1<<53+2)).Draw(t, "gross")
@@ -126,7 +123,7 @@ func (l *life) order(t *rapid.T) {
 		Gross: l.money(o.gross), CaptureTime: timestamppb.New(noon),
 	}
 	fee, tax := o.fee, taxShares(o.tax)
-	l.add(func(ctx context.Context, w *world) error {
+	l.add(func(ctx context.Context, w *harness) error {
 		if o.receipt {
 			_, err := w.client.RecordReceipt(ctx, &ledgerv1.RecordReceiptRequest{Capture: c})
 			return err
@@ -155,7 +152,7 @@ func (l *life) order(t *rapid.T) {
 }
 
 // place names the buckets of a capture's money: where it lies, and the organiser's part of it.
-func (l *life) place(o *sold) (clearing, owner string) {
+func (l *scenario) place(o *sold) (clearing, owner string) {
 	if o.account != "" {
 		return "connect", "owned"
 	}
@@ -169,13 +166,13 @@ func taxShares(minor int64) []*ledgerv1.TaxShare {
 	return []*ledgerv1.TaxShare{{Country: "DE", Kind: "vat", MinorUnits: minor}}
 }
 
-func (l *life) stripeFee(t *rapid.T, o *sold) {
+func (l *scenario) stripeFee(t *rapid.T, o *sold) {
 	f := rapid.Int64Range(0, 500).Draw(t, "stripe fee")
 	req := &ledgerv1.RecordStripeFeeRequest{
 		BalanceTransactionId: l.id("txn"), OrderId: o.order, OrganizerId: l.org, PaymentIntentId: o.intent, StripeAccount: o.account,
 		Fee: l.money(f), ChargeTime: timestamppb.New(noon),
 	}
-	l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordStripeFee(ctx, req); return err })
+	l.add(func(ctx context.Context, w *harness) error { _, err := w.client.RecordStripeFee(ctx, req); return err })
 	clearing, owner := l.place(o)
 	if o.account == "" {
 		owner = "costs"
@@ -183,7 +180,7 @@ func (l *life) stripeFee(t *rapid.T, o *sold) {
 	l.move(map[string]int64{clearing: -f, owner: -f})
 }
 
-func (l *life) refund(t *rapid.T, o *sold) {
+func (l *scenario) refund(t *rapid.T, o *sold) {
 	if o.rest == 0 {
 		return
 	}
@@ -194,10 +191,10 @@ func (l *life) refund(t *rapid.T, o *sold) {
 		StripeRefundId: l.id("re"), PaymentIntentId: o.intent, Amount: l.money(amount), ApplicationFeeMinorUnits: fee,
 		Taxes: taxShares(tax), RefundTime: timestamppb.New(noon),
 	}
-	l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordRefund(ctx, req); return err })
+	l.add(func(ctx context.Context, w *harness) error { _, err := w.client.RecordRefund(ctx, req); return err })
 	o.rest, o.fee, o.tax = o.rest-amount, o.fee-fee, o.tax-tax
 	if rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
-		l.add(func(ctx context.Context, w *world) error {
+		l.add(func(ctx context.Context, w *harness) error {
 			_, err := w.client.RecordRefundFailure(ctx, &ledgerv1.RecordRefundFailureRequest{StripeRefundId: req.GetStripeRefundId()})
 			return err
 		})
@@ -216,7 +213,7 @@ func (l *life) refund(t *rapid.T, o *sold) {
 	}
 }
 
-func (l *life) dispute(t *rapid.T, o *sold) {
+func (l *scenario) dispute(t *rapid.T, o *sold) {
 	var (
 		amount          = rapid.Int64Range(1, o.gross).Draw(t, "disputed amount")
 		fee             = rapid.Int64Range(0, 1500).Draw(t, "dispute fee")
@@ -232,7 +229,10 @@ func (l *life) dispute(t *rapid.T, o *sold) {
 			DisputeId: id, PaymentIntentId: o.intent, BalanceTransactionId: l.id("txn"), Amount: l.money(amount), FeeMinorUnits: fee,
 			FundsTime: timestamppb.New(noon),
 		}
-		l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordDisputeFunds(ctx, req); return err })
+		l.add(func(ctx context.Context, w *harness) error {
+			_, err := w.client.RecordDisputeFunds(ctx, req)
+			return err
+		})
 		l.move(map[string]int64{clearing: amount - fee, "undecided": amount})
 		l.want[bearer] -= fee
 	}
@@ -245,7 +245,10 @@ func (l *life) dispute(t *rapid.T, o *sold) {
 		req := &ledgerv1.RecordDisputeLossRequest{
 			DisputeId: id, PaymentIntentId: o.intent, Amount: l.money(amount), ApplicationFeeMinorUnits: share, CloseTime: timestamppb.New(noon),
 		}
-		l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordDisputeLoss(ctx, req); return err })
+		l.add(func(ctx context.Context, w *harness) error {
+			_, err := w.client.RecordDisputeLoss(ctx, req)
+			return err
+		})
 		l.move(map[string]int64{owner: -(amount - share), "revenue": -share, "undecided": amount})
 		if o.account != "" {
 			l.move(map[string]int64{"connect": share, "platform": -share})
@@ -266,18 +269,18 @@ func (l *life) dispute(t *rapid.T, o *sold) {
 	}
 }
 
-func (l *life) transfer(t *rapid.T) {
+func (l *scenario) transfer(t *rapid.T) {
 	amount := rapid.Int64Range(1, 20000).Draw(t, "transfer")
 	req := &ledgerv1.RecordTransferRequest{
 		TransferId: l.id("tr"), StripeAccount: l.acct, OrganizerId: l.org, Amount: l.money(amount), TransferTime: timestamppb.New(noon),
 	}
-	l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordTransfer(ctx, req); return err })
+	l.add(func(ctx context.Context, w *harness) error { _, err := w.client.RecordTransfer(ctx, req); return err })
 	if rapid.Bool().Draw(t, "reversed") {
 		back := rapid.Int64Range(1, amount).Draw(t, "reversal")
 		reversal := &ledgerv1.RecordTransferReversalRequest{
 			TransferReversalId: l.id("trr"), TransferId: req.GetTransferId(), Amount: l.money(back), ReverseTime: timestamppb.New(noon),
 		}
-		l.add(func(ctx context.Context, w *world) error {
+		l.add(func(ctx context.Context, w *harness) error {
 			_, err := w.client.RecordTransferReversal(ctx, reversal)
 			return err
 		})
@@ -286,7 +289,7 @@ func (l *life) transfer(t *rapid.T) {
 	l.move(map[string]int64{"owed": -amount, "platform": -amount, "owned": amount, "connect": amount})
 }
 
-func (l *life) payout(t *rapid.T) {
+func (l *scenario) payout(t *rapid.T) {
 	amount := rapid.Int64Range(1, 20000).Draw(t, "payout")
 	connected := rapid.Bool().Draw(t, "of the account")
 	id := l.id("po")
@@ -300,7 +303,7 @@ func (l *life) payout(t *rapid.T) {
 		if connected {
 			req.StripeAccount, req.OrganizerId = l.acct, l.org
 		}
-		l.add(func(ctx context.Context, w *world) error { _, err := w.client.RecordPayout(ctx, req); return err })
+		l.add(func(ctx context.Context, w *harness) error { _, err := w.client.RecordPayout(ctx, req); return err })
 	}
 	switch last := statuses[len(statuses)-1]; {
 	case last == paid && connected:
@@ -310,131 +313,4 @@ func (l *life) payout(t *rapid.T) {
 	case connected && last != failed && last != canceled:
 		l.move(map[string]int64{"owned": -amount, "transit": amount})
 	}
-}
-
-// tell makes all calls in a random order, some twice, and puts off those whose time has not come.
-func (l *life) tell(t *rapid.T, w *world) {
-	seed := rapid.Uint64().Draw(t, "disorder")
-	random := rand.New(rand.NewPCG(seed, 0))
-	queue := append([]fact(nil), l.facts...)
-	for _, f := range l.facts {
-		if random.IntN(3) == 0 {
-			queue = append(queue, f)
-		}
-	}
-	random.Shuffle(len(queue), func(i, j int) { queue[i], queue[j] = queue[j], queue[i] })
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for turns := 0; len(queue) > 0; turns++ {
-		f := queue[0]
-		queue = queue[1:]
-		err := f.call(keyed(ctx, f.key), w)
-		switch problem.Reason(err) {
-		case "":
-		case "CAPTURE_NOT_POSTED", "REFUND_NOT_POSTED", "DISPUTE_NOT_WITHDRAWN", "TRANSFER_NOT_POSTED":
-			queue = append(queue, f)
-		default:
-			t.Fatalf("%s: %v", f.key, err)
-		}
-		if turns > 100*len(l.facts) {
-			t.Fatalf("%d facts never find their time", len(queue))
-		}
-	}
-}
-
-// accounts are patterns of all accounts that the life can touch. Others are not read, so that the thousandth life takes
-// as long as the first.
-func (l *life) accounts() []string {
-	all := []string{
-		"stripe:platform:...", "platform:...", "taxes:...", "organizers:" + l.org + ":...", "stripe:connect:" + l.acct,
-		"bank:platform:ba_" + l.name,
-	}
-	for n := range l.orders {
-		all = append(all, "orders:"+l.orderID(n+1)+":...")
-	}
-	return all
-}
-
-// check compares what the ledger gained with the model, and that no account has the wrong sign.
-func (l *life) check(t *rapid.T, before, after map[string]string) {
-	got := make(map[string]int64)
-	for account, balance := range after {
-		address, asset, _ := strings.Cut(account, " ")
-		value := whole(t, balance)
-		if value > 0 && neverAbove(address) || value < 0 && neverBelow(address) {
-			t.Errorf("%s is %s", account, balance)
-		}
-		gain := value
-		if earlier, ok := before[account]; ok {
-			gain -= whole(t, earlier)
-		}
-		if gain == 0 {
-			continue
-		}
-		bucket, sign := l.bucket(address)
-		if bucket == "" || asset != l.asset {
-			t.Errorf("%s gained %d in a life that has nothing to do with it", account, gain)
-		}
-		got[bucket] += sign * gain
-	}
-	for bucket, want := range l.want {
-		if got[bucket] != want {
-			t.Errorf("%s is %d, want %d", bucket, got[bucket], want)
-		}
-	}
-	for bucket, g := range got {
-		if _, ok := l.want[bucket]; !ok && g != 0 {
-			t.Errorf("%s is %d, want 0", bucket, g)
-		}
-	}
-}
-
-// bucket says what of the model an account holds, and whether money in it is a negative balance.
-func (l *life) bucket(address string) (name string, sign int64) {
-	switch {
-	case strings.HasPrefix(address, "stripe:platform:main:"):
-		return "platform", -1
-	case address == "stripe:connect:"+l.acct:
-		return "connect", -1
-	case address == "bank:platform:ba_"+l.name:
-		return "bank", -1
-	case strings.HasPrefix(address, "platform:costs:"):
-		return "costs", 1
-	case strings.HasPrefix(address, "platform:revenue:application_fees:"):
-		return "revenue", 1
-	case address == "taxes:de:vat":
-		return "tax", 1
-	case address == "organizers:"+l.org+":payable", address == "organizers:"+l.org+":receivable":
-		return "owed", 1
-	case address == "organizers:"+l.org+":connect", address == "organizers:"+l.org+":connect:receivable":
-		return "owned", 1
-	case strings.HasPrefix(address, "organizers:"+l.org+":payouts:"):
-		return "transit", 1
-	case strings.HasPrefix(address, "orders:order"+l.name) && strings.HasSuffix(address, ":payment"):
-		return "waiting", 1
-	case strings.HasPrefix(address, "orders:order"+l.name) && strings.Contains(address, ":refunds:"):
-		return "refunds", 1 // never in the model: must be zero
-	case strings.HasPrefix(address, "orders:order"+l.name) && strings.Contains(address, ":disputes:"):
-		return "undecided", 1
-	}
-	return "", 0
-}
-
-// neverAbove says that a balance may not be above zero. A shard of a clearing account may be: only their sum is money.
-func neverAbove(address string) bool {
-	return strings.HasPrefix(address, "platform:costs:") || strings.HasSuffix(address, ":receivable")
-}
-
-// neverBelow says that a balance may not be below zero: what we owe, earned, or let through.
-func neverBelow(address string) bool {
-	return !neverAbove(address) && !strings.HasPrefix(address, "stripe:") && !strings.HasPrefix(address, "bank:") &&
-		!strings.Contains(address, ":disputes:")
-}
-
-func whole(t *rapid.T, text string) int64 {
-	var n int64
-	if _, err := fmt.Sscan(text, &n); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
