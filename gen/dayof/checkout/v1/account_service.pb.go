@@ -130,7 +130,7 @@ type RecordAccountRequest struct {
 	StripeAccount string `protobuf:"bytes,1,opt,name=stripe_account,json=stripeAccount,proto3" json:"stripe_account,omitempty"`
 	// Organiser, where a person links it by hand; empty leaves what the account's metadata (organizer_id) says.
 	OrganizerId string `protobuf:"bytes,2,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
-	// Change of a bank account that was told; absent when it is about something else.
+	// Change of a bank account that was reported; absent when it is about something else.
 	BankAccountChange *BankAccountChange `protobuf:"bytes,3,opt,name=bank_account_change,json=bankAccountChange,proto3" json:"bank_account_change,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache

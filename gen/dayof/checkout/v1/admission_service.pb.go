@@ -153,7 +153,7 @@ func (x *CheckTicketRequest) GetEventId() string {
 // CheckTicketResponse says whether the code admits.
 type CheckTicketResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The verdict.
+	// The outcome.
 	Admission Admission `protobuf:"varint,1,opt,name=admission,proto3,enum=dayof.checkout.v1.Admission" json:"admission,omitempty"`
 	// One sentence for door staff.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`

@@ -113,7 +113,7 @@ func (PaymentState) EnumDescriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_order_proto_rawDescGZIP(), []int{0}
 }
 
-// FulfilmentState says how far the walk from payment to valid tickets has come.
+// FulfilmentState says how far an order is on the way from payment to valid tickets.
 type FulfilmentState int32
 
 const (
@@ -250,7 +250,7 @@ type Order struct {
 	EventId string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// State of the money.
 	PaymentState PaymentState `protobuf:"varint,4,opt,name=payment_state,json=paymentState,proto3,enum=dayof.checkout.v1.PaymentState" json:"payment_state,omitempty"`
-	// State of the walk.
+	// State of the fulfilment.
 	FulfilmentState FulfilmentState `protobuf:"varint,5,opt,name=fulfilment_state,json=fulfilmentState,proto3,enum=dayof.checkout.v1.FulfilmentState" json:"fulfilment_state,omitempty"`
 	// State of the stock.
 	HoldState HoldState `protobuf:"varint,6,opt,name=hold_state,json=holdState,proto3,enum=dayof.checkout.v1.HoldState" json:"hold_state,omitempty"`
@@ -602,7 +602,7 @@ type TimelineEntry struct {
 	Service string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	// Step, a stable snake_case word such as "order_created" or "record_sale".
 	Step string `protobuf:"bytes,3,opt,name=step,proto3" json:"step,omitempty"`
-	// Attempt of the walk that it belongs to; 0 outside the walk.
+	// Fulfilment attempt that it belongs to; 0 outside of one.
 	Attempt int32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// How long it took, in milliseconds; 0 for plain facts.
 	TookMs int64 `protobuf:"varint,5,opt,name=took_ms,json=tookMs,proto3" json:"took_ms,omitempty"`

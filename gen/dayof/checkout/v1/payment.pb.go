@@ -105,11 +105,11 @@ const (
 	DisputeStatus_DISPUTE_STATUS_UNSPECIFIED DisputeStatus = 0
 	// An inquiry that wants an answer.
 	DisputeStatus_DISPUTE_STATUS_WARNING_NEEDS_RESPONSE DisputeStatus = 1
-	// An inquiry that is looked at.
+	// An inquiry that is under review.
 	DisputeStatus_DISPUTE_STATUS_WARNING_UNDER_REVIEW DisputeStatus = 2
 	// A dispute that wants evidence.
 	DisputeStatus_DISPUTE_STATUS_NEEDS_RESPONSE DisputeStatus = 3
-	// A dispute that is looked at.
+	// A dispute that is under review.
 	DisputeStatus_DISPUTE_STATUS_UNDER_REVIEW DisputeStatus = 4
 	// The buyer won; final.
 	DisputeStatus_DISPUTE_STATUS_LOST DisputeStatus = 5
@@ -297,7 +297,7 @@ type Dispute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id at Stripe ("du_..." or "dp_...").
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Status with the highest rank seen.
+	// Status with the highest rank observed.
 	Status DisputeStatus `protobuf:"varint,2,opt,name=status,proto3,enum=dayof.checkout.v1.DisputeStatus" json:"status,omitempty"`
 	// Disputed amount.
 	Amount *v1.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`

@@ -41,7 +41,7 @@ type RecordPaymentRequest struct {
 	ReceivedMinorUnits int64 `protobuf:"varint,6,opt,name=received_minor_units,json=receivedMinorUnits,proto3" json:"received_minor_units,omitempty"`
 	// Whether it happened in Stripe's live mode.
 	Livemode bool `protobuf:"varint,7,opt,name=livemode,proto3" json:"livemode,omitempty"`
-	// When Stripe saw it; decides between non-final observations.
+	// When Stripe observed it; decides between non-final observations.
 	ObservedTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	// Latest charge of the intent; empty when unknown.
 	ChargeId string `protobuf:"bytes,9,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
@@ -158,7 +158,7 @@ type RecordPaymentResponse struct {
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// State of the money.
 	PaymentState PaymentState `protobuf:"varint,2,opt,name=payment_state,json=paymentState,proto3,enum=dayof.checkout.v1.PaymentState" json:"payment_state,omitempty"`
-	// State of the walk.
+	// State of the fulfilment.
 	FulfilmentState FulfilmentState `protobuf:"varint,3,opt,name=fulfilment_state,json=fulfilmentState,proto3,enum=dayof.checkout.v1.FulfilmentState" json:"fulfilment_state,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -234,13 +234,13 @@ type RecordChargeRequest struct {
 	Amount *v1.Money `protobuf:"bytes,7,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Amount that is captured, in minor units of the amount's currency.
 	CapturedMinorUnits int64 `protobuf:"varint,8,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
-	// Cumulative refunded amount as Stripe shows it, in minor units; only a hint to look at the refunds.
+	// Cumulative refunded amount as Stripe shows it, in minor units; only a hint to fetch the refunds.
 	RefundedMinorUnits int64 `protobuf:"varint,9,opt,name=refunded_minor_units,json=refundedMinorUnits,proto3" json:"refunded_minor_units,omitempty"`
 	// Balance transaction of the capture; empty while unknown.
 	BalanceTransactionId string `protobuf:"bytes,10,opt,name=balance_transaction_id,json=balanceTransactionId,proto3" json:"balance_transaction_id,omitempty"`
 	// Whether it happened in Stripe's live mode.
 	Livemode bool `protobuf:"varint,11,opt,name=livemode,proto3" json:"livemode,omitempty"`
-	// When Stripe saw it.
+	// When Stripe observed it.
 	ObservedTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	// Code of the failure, when it failed.
 	FailureCode   string `protobuf:"bytes,13,opt,name=failure_code,json=failureCode,proto3" json:"failure_code,omitempty"`
@@ -376,7 +376,7 @@ type RecordChargeResponse struct {
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// State of the money.
 	PaymentState PaymentState `protobuf:"varint,2,opt,name=payment_state,json=paymentState,proto3,enum=dayof.checkout.v1.PaymentState" json:"payment_state,omitempty"`
-	// State of the walk.
+	// State of the fulfilment.
 	FulfilmentState FulfilmentState `protobuf:"varint,3,opt,name=fulfilment_state,json=fulfilmentState,proto3,enum=dayof.checkout.v1.FulfilmentState" json:"fulfilment_state,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -642,7 +642,7 @@ func (x *RecordRefundResponse) GetRefundId() string {
 	return ""
 }
 
-// DisputeFunds is money that a dispute moved, told by a balance transaction.
+// DisputeFunds is money that a dispute moved, as a balance transaction reports it.
 type DisputeFunds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the balance transaction.
@@ -745,7 +745,7 @@ type RecordDisputeRequest struct {
 	EvidenceDueTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=evidence_due_time,json=evidenceDueTime,proto3" json:"evidence_due_time,omitempty"`
 	// Balance transactions of the dispute that are known.
 	Funds []*DisputeFunds `protobuf:"bytes,9,rep,name=funds,proto3" json:"funds,omitempty"`
-	// When Stripe saw it.
+	// When Stripe observed it.
 	ObservedTime  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

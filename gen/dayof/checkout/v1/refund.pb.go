@@ -174,7 +174,7 @@ type Refund struct {
 	Reason RefundReason `protobuf:"varint,6,opt,name=reason,proto3,enum=dayof.checkout.v1.RefundReason" json:"reason,omitempty"`
 	// Tickets that it voids; empty for a refund by amount.
 	TicketIds []string `protobuf:"bytes,7,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
-	// When it was decided or first seen.
+	// When it was decided or first observed.
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

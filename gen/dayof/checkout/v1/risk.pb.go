@@ -38,7 +38,7 @@ type RecordFraudWarningRequest struct {
 	Actionable bool `protobuf:"varint,5,opt,name=actionable,proto3" json:"actionable,omitempty"`
 	// Stripe's word for the fraud, such as "card_never_received".
 	FraudType string `protobuf:"bytes,6,opt,name=fraud_type,json=fraudType,proto3" json:"fraud_type,omitempty"`
-	// When Stripe saw it.
+	// When Stripe observed it.
 	ObservedTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -184,7 +184,7 @@ type RecordReviewRequest struct {
 	Open bool `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"`
 	// Stripe's word for how it ended, such as "approved" or "refunded"; empty while it is open.
 	ClosedReason string `protobuf:"bytes,6,opt,name=closed_reason,json=closedReason,proto3" json:"closed_reason,omitempty"`
-	// When Stripe saw it.
+	// When Stripe observed it.
 	ObservedTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -335,7 +335,7 @@ type RecordSessionEndRequest struct {
 	PaymentIntentId string `protobuf:"bytes,3,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
 	// Order id of the session's metadata or client reference; empty when it has none.
 	OrderId string `protobuf:"bytes,4,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// When Stripe saw it.
+	// When Stripe observed it.
 	ObservedTime  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

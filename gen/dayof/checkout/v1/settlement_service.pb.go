@@ -94,7 +94,7 @@ type ListOrderMoneyRequest struct {
 	UntilTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
 	// Instead of times: payment intents, refunds (Stripe's id or ours), balance transactions of disputes, and disputes.
 	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Orders of which it shall be told whether they exist.
+	// Ids of orders of which the answer shall say whether they exist.
 	OrderIds []string `protobuf:"bytes,4,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
 	// Most lines to return, 1 to 1000; 0 means 500. Ids are answered in one page.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`

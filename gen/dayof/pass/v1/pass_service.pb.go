@@ -1239,7 +1239,7 @@ type PassRevision struct {
 	Origin string `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
 	// What changed against the revision before; empty for the first.
 	Changes []*FieldChange `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
-	// Why, as VoidPass was told; empty otherwise.
+	// Why, as VoidPass was given it; empty otherwise.
 	Note          string `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1623,7 +1623,7 @@ func (x *ListPushesResponse) GetPushes() []*Push {
 // Push is one notification of one revision to one device.
 type Push struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Revision that it tells of.
+	// Revision that it announces.
 	Revision int64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The device's library identifier, shortened to its last 4 characters.
 	DeviceSuffix string `protobuf:"bytes,2,opt,name=device_suffix,json=deviceSuffix,proto3" json:"device_suffix,omitempty"`

@@ -91,7 +91,7 @@ func (WebhookEventState) EnumDescriptor() ([]byte, []int) {
 	return file_dayof_webhook_v1_webhook_event_proto_rawDescGZIP(), []int{0}
 }
 
-// WebhookEvent is what Stripe told us, as stored.
+// WebhookEvent is what Stripe reported, as stored.
 type WebhookEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Endpoint that it arrived at: "account" or "connect".

@@ -47,11 +47,11 @@ const (
 // AccountServiceClient is a client for the dayof.checkout.v1.AccountService service.
 type AccountServiceClient interface {
 	// RecordAccount fetches the account at Stripe and stores what it may do. What an event says is not trusted: events
-	// come in bursts and in any order, so each only makes us look, and the look that began last counts. An account that
+	// come in batches and in any order, so each only makes us fetch the account, and the fetch that began last counts. An account that
 	// may no longer be called is disconnected, until it is connected again. A change of a bank account is kept as an
 	// review case, with its id and nothing else.
 	//
-	// A retry looks again and changes nothing else. Problems: PAYMENT_PROVIDER_UNAVAILABLE (unavailable).
+	// A retry fetches again and changes nothing else. Problems: PAYMENT_PROVIDER_UNAVAILABLE (unavailable).
 	RecordAccount(context.Context, *v1.RecordAccountRequest) (*v1.RecordAccountResponse, error)
 	// GetAccount returns an account. Problems: ACCOUNT_NOT_FOUND (not_found).
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
@@ -133,11 +133,11 @@ func (c *accountServiceClient) ListAccounts(ctx context.Context, req *v1.ListAcc
 // AccountServiceHandler is an implementation of the dayof.checkout.v1.AccountService service.
 type AccountServiceHandler interface {
 	// RecordAccount fetches the account at Stripe and stores what it may do. What an event says is not trusted: events
-	// come in bursts and in any order, so each only makes us look, and the look that began last counts. An account that
+	// come in batches and in any order, so each only makes us fetch the account, and the fetch that began last counts. An account that
 	// may no longer be called is disconnected, until it is connected again. A change of a bank account is kept as an
 	// review case, with its id and nothing else.
 	//
-	// A retry looks again and changes nothing else. Problems: PAYMENT_PROVIDER_UNAVAILABLE (unavailable).
+	// A retry fetches again and changes nothing else. Problems: PAYMENT_PROVIDER_UNAVAILABLE (unavailable).
 	RecordAccount(context.Context, *v1.RecordAccountRequest) (*v1.RecordAccountResponse, error)
 	// GetAccount returns an account. Problems: ACCOUNT_NOT_FOUND (not_found).
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)

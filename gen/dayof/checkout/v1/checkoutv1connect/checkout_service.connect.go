@@ -55,12 +55,12 @@ type CheckoutServiceClient interface {
 	// (unavailable; the hold is kept for a retry with the same key).
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
-	// CompleteCheckout says that the browser saw the payment succeed. The claim is checked with Stripe; then the order is
+	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
 	// walked to completion or, after 5 s at the latest, answered as it stands (FULFILMENT_STATE_IN_PROGRESS).
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_INTENT_NOT_FOUND (not_found) for an intent that is not the order's,
 	// PAYMENT_NOT_SUCCEEDED, PAYMENT_MISMATCH (failed_precondition) when status, amount, currency, mode or owner differ,
-	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable). A retry joins the walk and answers from the order.
+	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable). A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
 	// GetOrder returns the order of the token. Problems: ORDER_NOT_FOUND (not_found).
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
@@ -146,12 +146,12 @@ type CheckoutServiceHandler interface {
 	// (unavailable; the hold is kept for a retry with the same key).
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
-	// CompleteCheckout says that the browser saw the payment succeed. The claim is checked with Stripe; then the order is
+	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
 	// walked to completion or, after 5 s at the latest, answered as it stands (FULFILMENT_STATE_IN_PROGRESS).
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_INTENT_NOT_FOUND (not_found) for an intent that is not the order's,
 	// PAYMENT_NOT_SUCCEEDED, PAYMENT_MISMATCH (failed_precondition) when status, amount, currency, mode or owner differ,
-	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable). A retry joins the walk and answers from the order.
+	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable). A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
 	// GetOrder returns the order of the token. Problems: ORDER_NOT_FOUND (not_found).
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)

@@ -58,7 +58,7 @@ const (
 
 // PaymentServiceClient is a client for the dayof.checkout.v1.PaymentService service.
 type PaymentServiceClient interface {
-	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's walk; the
+	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's fulfilment; the
 	// answer comes when the order is completed or after 5 s at the latest. A captured intent that does not fit its order
 	// (amount, currency, mode, owner) issues nothing and raises a review case.
 	RecordPayment(context.Context, *v1.RecordPaymentRequest) (*v1.RecordPaymentResponse, error)
@@ -73,7 +73,7 @@ type PaymentServiceClient interface {
 	// warning refunds what is not used yet, before the event begins.
 	RecordFraudWarning(context.Context, *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error)
 	// RecordReview stores a manual review. Where the setting says so, tickets are held back while one is open, and after one
-	// that ended in a refund until that refund is told.
+	// that ended in a refund until that refund is reported.
 	RecordReview(context.Context, *v1.RecordReviewRequest) (*v1.RecordReviewResponse, error)
 	// RecordSessionEnd ends the hold of an order whose payment page lapsed or failed, unless money came or is on its way.
 	RecordSessionEnd(context.Context, *v1.RecordSessionEndRequest) (*v1.RecordSessionEndResponse, error)
@@ -218,7 +218,7 @@ func (c *paymentServiceClient) RecordSessionEnd(ctx context.Context, req *v1.Rec
 
 // PaymentServiceHandler is an implementation of the dayof.checkout.v1.PaymentService service.
 type PaymentServiceHandler interface {
-	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's walk; the
+	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's fulfilment; the
 	// answer comes when the order is completed or after 5 s at the latest. A captured intent that does not fit its order
 	// (amount, currency, mode, owner) issues nothing and raises a review case.
 	RecordPayment(context.Context, *v1.RecordPaymentRequest) (*v1.RecordPaymentResponse, error)
@@ -233,7 +233,7 @@ type PaymentServiceHandler interface {
 	// warning refunds what is not used yet, before the event begins.
 	RecordFraudWarning(context.Context, *v1.RecordFraudWarningRequest) (*v1.RecordFraudWarningResponse, error)
 	// RecordReview stores a manual review. Where the setting says so, tickets are held back while one is open, and after one
-	// that ended in a refund until that refund is told.
+	// that ended in a refund until that refund is reported.
 	RecordReview(context.Context, *v1.RecordReviewRequest) (*v1.RecordReviewResponse, error)
 	// RecordSessionEnd ends the hold of an order whose payment page lapsed or failed, unless money came or is on its way.
 	RecordSessionEnd(context.Context, *v1.RecordSessionEndRequest) (*v1.RecordSessionEndResponse, error)

@@ -41,7 +41,7 @@ const (
 // SettlementServiceClient is a client for the dayof.checkout.v1.SettlementService service.
 type SettlementServiceClient interface {
 	// ListOrderMoney returns what orders know of money: captures, refunds and money of disputes, a line each. Either those
-	// of a span of time, oldest first, in pages, or those that bear given ids. A line may be told twice while its order
+	// of a span of time, oldest first, in pages, or those that bear given ids. A line may be listed twice while its order
 	// changes between two pages.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make, or for ids beside a time.
@@ -86,7 +86,7 @@ func (c *settlementServiceClient) ListOrderMoney(ctx context.Context, req *v1.Li
 // SettlementServiceHandler is an implementation of the dayof.checkout.v1.SettlementService service.
 type SettlementServiceHandler interface {
 	// ListOrderMoney returns what orders know of money: captures, refunds and money of disputes, a line each. Either those
-	// of a span of time, oldest first, in pages, or those that bear given ids. A line may be told twice while its order
+	// of a span of time, oldest first, in pages, or those that bear given ids. A line may be listed twice while its order
 	// changes between two pages.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make, or for ids beside a time.
