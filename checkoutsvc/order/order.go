@@ -92,19 +92,19 @@ func (o *Order) StockLines() []Line {
 
 // Intent returns the intent of that id at Stripe on that account; nil if the order has none.
 func (o *Order) Intent(account, stripeID string) *PaymentIntent {
-	return o.findIntent(func(p PaymentIntent) bool {
+	return findIntent(o.Intents, func(p PaymentIntent) bool {
 		return p.StripeAccount == account && p.StripeID == stripeID && stripeID != ""
 	})
 }
 
 // IntentByStripeID returns the intent of that id at Stripe, on whichever account; nil if the order has none.
 func (o *Order) IntentByStripeID(stripeID string) *PaymentIntent {
-	return o.findIntent(func(p PaymentIntent) bool { return p.StripeID == stripeID && stripeID != "" })
+	return findIntent(o.Intents, func(p PaymentIntent) bool { return p.StripeID == stripeID && stripeID != "" })
 }
 
 // IntentByID returns the intent of that id of ours; nil if the order has none.
 func (o *Order) IntentByID(id string) *PaymentIntent {
-	return o.findIntent(func(p PaymentIntent) bool { return p.ID == id })
+	return findIntent(o.Intents, func(p PaymentIntent) bool { return p.ID == id })
 }
 
 // Paying returns the intent whose money the order is about; nil before payment.
@@ -119,9 +119,9 @@ func (o *Order) Paying() *PaymentIntent {
 	return p
 }
 
-func (o *Order) findIntent(is func(PaymentIntent) bool) *PaymentIntent {
-	if i := slices.IndexFunc(o.Intents, is); i >= 0 {
-		return &o.Intents[i]
+func findIntent(intents []PaymentIntent, is func(PaymentIntent) bool) *PaymentIntent {
+	if i := slices.IndexFunc(intents, is); i >= 0 {
+		return &intents[i]
 	}
 	return nil
 }

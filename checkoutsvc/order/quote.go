@@ -61,7 +61,7 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 			return o, &Refusal{Reason: ReasonVariantNotFound, Detail: fmt.Sprintf("lines[%d]: the event has no such variant", i)}
 		}
 		v, quantity := offers[at], int64(line.Quantity)
-		if err := o.checkLine(i, v, quantity, now); err != nil {
+		if err := checkLine(&o, i, v, quantity, now); err != nil {
 			return o, err
 		}
 		o.Currency = v.Currency
@@ -82,11 +82,11 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 		ID: p.NewID(), Number: 1, Currency: o.Currency, AmountMinorUnits: o.TotalMinorUnits,
 		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: now,
 	}}
-	return o, o.checkTotal(cart.ExpectedTotal)
+	return o, checkTotal(&o, cart.ExpectedTotal)
 }
 
 // checkLine checks the i-th line of a cart beside the lines before it.
-func (o *Order) checkLine(i int, v Offer, quantity int64, now time.Time) error {
+func checkLine(o *Order, i int, v Offer, quantity int64, now time.Time) error {
 	switch {
 	case slices.ContainsFunc(o.Lines, func(l Line) bool { return l.VariantID == v.VariantID }):
 		return &Refusal{
@@ -107,7 +107,7 @@ func (o *Order) checkLine(i int, v Offer, quantity int64, now time.Time) error {
 	return nil
 }
 
-func (o *Order) checkTotal(expected *Amount) error {
+func checkTotal(o *Order, expected *Amount) error {
 	switch {
 	case expected == nil:
 		return nil

@@ -27,12 +27,12 @@ type Amount struct {
 //
 // Reasons: ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_NOT_FOUND, CURRENCY_MISMATCH, INVALID_FIELD, REFUND_EXCEEDS_CAPTURED.
 func (f RefundRequest) observe(d *decision) error {
-	amount, err := d.order.refundAmount(f)
+	amount, err := refundAmount(&d.order, f)
 	if err != nil {
 		return err
 	}
 	d.requestRefund(Refund{
-		ID: f.ID, AmountMinorUnits: amount, Reason: RefundByRequest, Note: f.Note, TicketIDs: d.order.refundTickets(f, amount),
+		ID: f.ID, AmountMinorUnits: amount, Reason: RefundByRequest, Note: f.Note, TicketIDs: refundTickets(&d.order, f, amount),
 	})
 	return nil
 }
@@ -60,7 +60,7 @@ func (o *Order) Refundable() int64 {
 }
 
 // refundAmount checks a request for a refund and says how much it is about.
-func (o *Order) refundAmount(f RefundRequest) (int64, error) {
+func refundAmount(o *Order, f RefundRequest) (int64, error) {
 	if o.PayingIntent == "" || o.Captured() == 0 {
 		return 0, &Refusal{Reason: ReasonOrderNotPaid, Detail: "no money was captured for this order"}
 	}
@@ -110,7 +110,7 @@ func (o *Order) priceOf(ticketIDs []string) (int64, error) {
 
 // refundTickets are the tickets that a refund voids: those that were named, or all when everything that was paid goes
 // back at once.
-func (o *Order) refundTickets(f RefundRequest, amount int64) []string {
+func refundTickets(o *Order, f RefundRequest, amount int64) []string {
 	if len(f.TicketIDs) > 0 || amount < o.Captured() {
 		return f.TicketIDs
 	}
@@ -132,7 +132,7 @@ type FraudRefundDue struct {
 // acted on, a dispute, an event that began, tickets that were used or refunded meanwhile leave it to a person.
 func (f FraudRefundDue) observe(d *decision) error {
 	o := &d.order
-	if !o.refundsFraud(f, d.now) {
+	if !refundsFraud(o, f, d.now) {
 		return nil
 	}
 	var ids []string
@@ -156,7 +156,7 @@ func (f FraudRefundDue) observe(d *decision) error {
 }
 
 // refundsFraud says whether a warning still calls for a refund by itself.
-func (o *Order) refundsFraud(f FraudRefundDue, now time.Time) bool {
+func refundsFraud(o *Order, f FraudRefundDue, now time.Time) bool {
 	i := slices.IndexFunc(o.Warnings, func(w FraudWarning) bool { return w.ID == f.WarningID })
 	return i >= 0 && o.Warnings[i].Actionable && o.Fulfilment == FulfilmentCompleted && o.PayingIntent == o.Warnings[i].PaymentIntent &&
 		now.Before(f.EventStartTime) && len(o.Disputes) == 0 && o.Refundable() > 0 &&

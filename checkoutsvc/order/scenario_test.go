@@ -1,0 +1,189 @@
+package order_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+)
+
+// scenario is an order and what Stripe reports of it.
+type scenario struct {
+	order  order.Order
+	policy order.Policy
+	facts  []order.Fact
+}
+
+func (s scenario) String() string { return describe(s.facts) }
+
+func describe(facts []order.Fact) string {
+	var b strings.Builder
+	for _, f := range facts {
+		fmt.Fprintf(&b, "  %T %+v\n", f, f)
+	}
+	return b.String()
+}
+
+// price is of one ticket; each order has three.
+const price = 4450
+
+func testPolicy(r *rand.Rand) order.Policy {
+	ids := 0
+	return order.Policy{
+		Lease: 8 * time.Second, BlockedAfter: time.Minute, GiveUpAfter: 30 * time.Minute, CodeKeyVersion: 1,
+		RefundApplicationFee: r.IntN(2) == 0, ReviewHoldsDelivery: r.IntN(2) == 0, FraudWarningRefunds: r.IntN(2) == 0,
+		NewID: func() string { ids++; return "id" + strconv.Itoa(ids) },
+	}
+}
+
+// newOrder quotes an order of three tickets whose first intent is known at Stripe as pi_1.
+func newOrder(p order.Policy) order.Order {
+	offer := order.Offer{
+		VariantID: "v1", Version: 1, ProductName: "Concert", Name: "Balcony", Currency: "EUR", Price: price, ApplicationFee: 300, Tax: 290,
+		TaxCountry: "DE", TaxKind: "vat", OrderTicketLimit: 10,
+	}
+	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1"}, []order.Offer{offer}, order.Cart{
+		OrderID: "o1", BuyerName: "Ada", BuyerEmail: "ada@example.com", Language: "en", Lines: []order.CartLine{{VariantID: "v1", Quantity: 3}},
+	}, p, t0)
+	if err != nil {
+		panic(err)
+	}
+	o.Intents[0].StripeID = "pi_1"
+	return o
+}
+
+// drawScenario draws what happens to the money of an order at Stripe, and the facts that report it.
+func drawScenario(r *rand.Rand) scenario {
+	s := scenario{policy: testPolicy(r)}
+	s.order = newOrder(s.policy)
+	total := s.order.TotalMinorUnits
+	clock := t0
+	later := func() time.Time { clock = clock.Add(time.Duration(1+r.IntN(90)) * time.Second); return clock }
+	payment := func(intent string, status order.IntentStatus) order.Payment {
+		return order.Payment{IntentID: intent, OrderID: "o1", Status: status, Currency: "EUR", AmountMinorUnits: total, Time: later(), Adopt: true}
+	}
+	add := func(f ...order.Fact) { s.facts = append(s.facts, f...) }
+
+	for _, status := range []order.IntentStatus{order.IntentRequiresAction, order.IntentProcessing, order.IntentRequiresCapture} {
+		if r.IntN(3) == 0 {
+			add(payment("pi_1", status))
+		}
+	}
+	if r.IntN(4) == 0 {
+		f := payment("pi_1", order.IntentFailed)
+		f.FailureCode = "card_declined"
+		add(f)
+	}
+	if r.IntN(5) == 0 { // no money comes
+		switch r.IntN(3) {
+		case 0:
+			add(payment("pi_1", order.IntentCanceled))
+		case 1:
+			add(order.HoldEnd{})
+		}
+		return s
+	}
+	captured := payment("pi_1", order.IntentSucceeded)
+	captured.ReceivedMinorUnits, captured.ChargeID = total, "ch_1"
+	add(captured)
+	if r.IntN(2) == 0 {
+		add(order.Charge{
+			IntentID: "pi_1", OrderID: "o1", ChargeID: "ch_1", Succeeded: true, Captured: true, Currency: "EUR", AmountMinorUnits: total,
+			CapturedMinorUnits: total, Time: captured.Time, BalanceTransactionID: "txn_1", Adopt: true,
+		})
+	}
+	if r.IntN(4) == 0 {
+		add(order.HoldEnd{}) // late money, or in time: there is stock
+	} else if r.IntN(6) == 0 {
+		add(payment("pi_1", order.IntentCanceled)) // reported as both; the capture counts
+	}
+	if r.IntN(6) == 0 { // a second capture for the order
+		f := payment("pi_2", order.IntentSucceeded)
+		f.ReceivedMinorUnits = total
+		add(f)
+		return s
+	}
+	if r.IntN(6) == 0 { // money that does not fit
+		f := payment("pi_3", order.IntentSucceeded)
+		f.ReceivedMinorUnits, f.AmountMinorUnits = total-1, total-1
+		add(f)
+	}
+	add(drawRisk(r)...)
+	add(drawRefunds(r, total, later)...)
+	add(drawDispute(r, total, later)...)
+	return s
+}
+
+func drawRisk(r *rand.Rand) []order.Fact {
+	var facts []order.Fact
+	if r.IntN(4) == 0 {
+		facts = append(facts, order.ReviewObserved{ID: "prv_1", IntentID: "pi_1", Open: true})
+		if r.IntN(3) > 0 {
+			reason := []string{"approved", "refunded", "disputed"}[r.IntN(3)]
+			facts = append(facts, order.ReviewObserved{ID: "prv_1", IntentID: "pi_1", ClosedReason: reason})
+		}
+	}
+	if r.IntN(5) == 0 {
+		facts = append(facts, order.FraudWarningObserved{ID: "issfr_1", IntentID: "pi_1", ChargeID: "ch_1", FraudType: "misc", Actionable: true})
+		if r.IntN(2) == 0 {
+			facts = append(facts, order.FraudWarningObserved{ID: "issfr_1", IntentID: "pi_1", ChargeID: "ch_1", FraudType: "misc"})
+		}
+	}
+	return facts
+}
+
+// drawRefunds splits at most the total into refunds that were made at Stripe, each reported in some of its states. Only a
+// single refund may fail: of several, what was whole for a moment depends on the order, and void is final.
+func drawRefunds(r *rand.Rand, total int64, later func() time.Time) []order.Fact {
+	var facts []order.Fact
+	count := r.IntN(4)
+	left := total
+	for i := range count {
+		amount := left
+		if i < count-1 || r.IntN(2) == 0 {
+			amount = 1 + r.Int64N(left-int64(count-i))
+		}
+		left -= amount
+		f := order.RefundObserved{
+			IntentID: "pi_1", OrderID: "o1", StripeID: fmt.Sprintf("re_%d", i), Currency: "EUR", Amount: amount, Time: later(),
+		}
+		states := []order.RefundState{order.RefundPending, order.RefundSucceeded}
+		if count == 1 && r.IntN(3) == 0 {
+			states = append(states, []order.RefundState{order.RefundFailed, order.RefundCanceled}[r.IntN(2)])
+		}
+		for j, state := range states {
+			if j == len(states)-1 || r.IntN(2) == 0 {
+				f.State = state
+				facts = append(facts, f)
+			}
+		}
+	}
+	return facts
+}
+
+// drawDispute draws a dispute that reaches some of its statuses, and the money that it moves.
+func drawDispute(r *rand.Rand, total int64, later func() time.Time) []order.Fact {
+	if r.IntN(3) > 0 {
+		return nil
+	}
+	f := order.DisputeObserved{ID: "du_1", IntentID: "pi_1", AmountMinorUnits: total, Currency: "EUR", DisputeReason: "fraudulent"}
+	statuses := []order.DisputeStatus{order.DisputeNeedsResponse, order.DisputeUnderReview}
+	if r.IntN(4) == 0 {
+		statuses = []order.DisputeStatus{order.DisputeWarningNeedsResponse, order.DisputeWarningUnderReview, order.DisputeWarningClosed}
+	} else if r.IntN(2) == 0 {
+		statuses = append(statuses, []order.DisputeStatus{order.DisputeWon, order.DisputeLost, order.DisputePrevented}[r.IntN(3)])
+	}
+	statuses = statuses[:1+r.IntN(len(statuses))]
+	var facts []order.Fact
+	for i, status := range statuses {
+		f.Status, f.Time = status, later()
+		if i == 0 {
+			f.Funds = []order.DisputeFunds{{BalanceTransactionID: "txn_d1", MinorUnits: -total, FeeMinorUnits: 1500, FundsTime: f.Time, Currency: "EUR"}}
+		}
+		facts = append(facts, f)
+	}
+	return facts
+}
