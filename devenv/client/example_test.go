@@ -23,7 +23,7 @@ func Example_sale() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	system := startSystem(ctx) // `dayof up` does for trying this out; its addresses are in .dayof/dev.json
-	defer system.Stop(ctx)
+	defer func() { _ = system.Stop(ctx) }()
 
 	catalog := checkoutv1connect.NewCatalogServiceClient(http.DefaultClient, system.File.CheckoutURL)
 	checkout := checkoutv1connect.NewCheckoutServiceClient(http.DefaultClient, system.File.CheckoutURL)
