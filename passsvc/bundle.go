@@ -27,7 +27,7 @@ func (s *Service) OrderURL(orderID string) (string, error) {
 }
 
 // linkedOrder returns the passes of the order whose link was opened, or answers.
-func (s *Service) linkedOrder(w http.ResponseWriter, r *http.Request) ([]passdb.Pass, bool) {
+func (s ticketPages) linkedOrder(w http.ResponseWriter, r *http.Request) ([]passdb.Pass, bool) {
 	orderID, ok := s.keys.openLink(r.PathValue("signed"), purposeOrder)
 	if !ok {
 		http.NotFound(w, r)
@@ -46,7 +46,7 @@ func (s *Service) linkedOrder(w http.ResponseWriter, r *http.Request) ([]passdb.
 }
 
 // serveOrder serves the page of an order.
-func (s *Service) serveOrder(w http.ResponseWriter, r *http.Request) {
+func (s ticketPages) serveOrder(w http.ResponseWriter, r *http.Request) {
 	rows, ok := s.linkedOrder(w, r)
 	if !ok {
 		return
@@ -91,7 +91,7 @@ func admittingPasses(rows []passdb.Pass) ([]passdb.Pass, error) {
 }
 
 // serveBundle serves up to ten passes of an order in one file: tickets-1.pkpasses holds the first ten.
-func (s *Service) serveBundle(w http.ResponseWriter, r *http.Request) {
+func (s ticketPages) serveBundle(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("bundle")
 	number, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(name, "tickets-"), ".pkpasses"))
 	if err != nil || number < 1 || name != fmt.Sprintf("tickets-%d.pkpasses", number) {
@@ -124,7 +124,7 @@ func (s *Service) serveBundle(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(bundle)
 }
 
-func (s *Service) bundle(r *http.Request, rows []passdb.Pass) ([]byte, error) {
+func (s ticketPages) bundle(r *http.Request, rows []passdb.Pass) ([]byte, error) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	for i, row := range rows {

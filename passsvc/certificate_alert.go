@@ -22,9 +22,12 @@ const (
 // Certificates live for about 13 months, and the ones of others have expired on the day of the event more than once.
 func certificateDays() []int { return []int{0, 1, 14, 30, 60} }
 
-// checkCertificates tells of certificates that are about to expire, once per threshold, and takes it back when a newer
-// one is there.
-func (s *Service) checkCertificates(ctx context.Context) error {
+// maintenance is the periodic work that no call waits for.
+type maintenance struct{ *Service }
+
+// checkCertificates raises alerts of certificates that are about to expire, one per threshold, and resolves them when a
+// newer one is there.
+func (s maintenance) checkCertificates(ctx context.Context) error {
 	now := s.Clock.Now()
 	for _, passType := range s.certificates.passTypes() {
 		expires := s.certificates.lastExpiry(passType)
@@ -35,7 +38,7 @@ func (s *Service) checkCertificates(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) checkCertificate(ctx context.Context, passType string, expires time.Time, left time.Duration) error {
+func (s maintenance) checkCertificate(ctx context.Context, passType string, expires time.Time, left time.Duration) error {
 	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		reported := false
 		for _, days := range certificateDays() {

@@ -58,9 +58,9 @@ type priceContent struct {
 // staffFields are what UpdatePass may set, in the order in which a pass shows them.
 func staffFields() []string { return []string{"gate", "section", "row", "seat", "note"} }
 
-// contentFrom checks and normalises what a caller wants a ticket's pass to show. path names the message in problems.
-func contentFrom(zones *zoneCache, orderID string, p *passv1.PassContent, path string) (content, error) {
-	event, err := eventFrom(zones, p.GetEvent(), path+".event")
+// contentFromProto checks and normalises what a caller wants a ticket's pass to show. path names the message in problems.
+func contentFromProto(zones *zoneCache, orderID string, p *passv1.PassContent, path string) (content, error) {
+	event, err := eventFromProto(zones, p.GetEvent(), path+".event")
 	if err != nil {
 		return content{}, err
 	}
@@ -80,8 +80,8 @@ func contentFrom(zones *zoneCache, orderID string, p *passv1.PassContent, path s
 	}, nil
 }
 
-// eventFrom checks and normalises an event.
-func eventFrom(zones *zoneCache, e *passv1.PassEvent, path string) (eventContent, error) {
+// eventFromProto checks and normalises an event.
+func eventFromProto(zones *zoneCache, e *passv1.PassEvent, path string) (eventContent, error) {
 	if _, err := zones.load(e.GetTimeZone()); err != nil {
 		return eventContent{}, problem.InvalidField(path+".time_zone", "must be an IANA time zone such as Europe/Berlin")
 	}

@@ -65,8 +65,8 @@ func (s *Service) openPass(p *passv1.Pass) error {
 	return nil
 }
 
-// passMessage returns row as a caller sees it.
-func (s *Service) passMessage(row passdb.Pass) (*passv1.Pass, error) {
+// passToProto returns row as a caller sees it.
+func (s *Service) passToProto(row passdb.Pass) (*passv1.Pass, error) {
 	p, err := s.sealedPass(row)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func (l *logLimit) take(now time.Time, n int) int {
 }
 
 // keepLog stores lines of a device, those that are too many excepted.
-func (s *Service) keepLog(ctx context.Context, lines []string) error {
+func (s walletService) keepLog(ctx context.Context, lines []string) error {
 	now := s.Clock.Now()
 	lines = lines[:s.logLimit.take(now, len(lines))]
 	kept := make([]string, 0, len(lines))
@@ -83,7 +83,7 @@ func cleanLine(line string) string {
 }
 
 // deleteOldLogs bounds the table.
-func (s *Service) deleteOldLogs(ctx context.Context) error {
+func (s maintenance) deleteOldLogs(ctx context.Context) error {
 	if _, err := s.q.DeleteOldDeviceLogs(ctx, s.Pool, s.Clock.Now().Add(-logRetention), logLinesKept); err != nil {
 		return fmt.Errorf("delete old device logs: %w", err)
 	}

@@ -21,7 +21,7 @@ import (
 // IssuePasses implements PassService. It is on the way of every checkout: four round trips and one commit for an
 // order's tickets, and no signing. A ticket's pass stays the same whatever key the call has.
 func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
-	wanted, err := s.wantedPasses(req)
+	wanted, err := issuer{s}.wantedPasses(req)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 		func(ctx context.Context, tx pgx.Tx) (*passv1.IssuePassesResponse, error) {
 			var rows []passdb.Pass
 			var err error
-			rows, revised, err = s.issue(ctx, tx, now, req.GetOrderId(), wanted)
+			rows, revised, err = issuer{s}.issue(ctx, tx, now, req.GetOrderId(), wanted)
 			if err != nil {
 				return nil, err
 			}
@@ -61,9 +61,12 @@ func (s *Service) IssuePasses(ctx context.Context, req *passv1.IssuePassesReques
 	return res, nil
 }
 
+// issuer makes the passes of IssuePasses.
+type issuer struct{ *Service }
+
 // issueType is the pass type of an organiser's new passes. An expired certificate is no reason to refuse a ticket:
 // nothing is signed here.
-func (s *Service) issueType(organizerID string) (string, error) {
+func (s issuer) issueType(organizerID string) (string, error) {
 	passType := s.Config.OrganizerPassTypes[organizerID]
 	if passType == "" {
 		passType = s.Config.PassType
@@ -85,7 +88,7 @@ type wantedPass struct {
 	changeNumber int64
 }
 
-func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, error) {
+func (s issuer) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, error) {
 	wanted := make([]wantedPass, 0, len(req.GetPasses()))
 	seen := map[string]bool{}
 	for i, p := range req.GetPasses() {
@@ -94,7 +97,7 @@ func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, er
 			return nil, problem.InvalidField(path+".ticket_id", "must not repeat another ticket of the request")
 		}
 		seen[p.GetTicketId()] = true
-		c, err := contentFrom(s.zones, req.GetOrderId(), p, path)
+		c, err := contentFromProto(s.zones, req.GetOrderId(), p, path)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +112,7 @@ func (s *Service) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, er
 
 // issue inserts the passes of tickets that have none and brings the others to newer content. It returns all rows in
 // the order of wanted, and those that were revised.
-func (s *Service) issue(
+func (s issuer) issue(
 	ctx context.Context, tx pgx.Tx, now time.Time, orderID string, wanted []wantedPass,
 ) (rows, revised []passdb.Pass, err error) {
 	byTicket, err := s.insertPasses(ctx, tx, now, orderID, wanted)
@@ -128,7 +131,7 @@ func (s *Service) issue(
 }
 
 // insertPasses returns the rows that it made, by ticket. Others' tickets that are being issued elsewhere are waited for.
-func (s *Service) insertPasses(
+func (s issuer) insertPasses(
 	ctx context.Context, tx pgx.Tx, now time.Time, orderID string, wanted []wantedPass,
 ) (map[string]passdb.Pass, error) {
 	candidates := map[string]passdb.Pass{}
@@ -166,7 +169,7 @@ func (s *Service) insertPasses(
 
 // refresh adds to byTicket the passes that were there before, and gives newer content to those whose ticket changed
 // since. What staff set stays, a suspended pass stays suspended, and a void one void.
-func (s *Service) refresh(
+func (s issuer) refresh(
 	ctx context.Context, tx pgx.Tx, now time.Time, byTicket map[string]passdb.Pass, wanted []wantedPass,
 ) (revised []passdb.Pass, err error) {
 	want := map[string]wantedPass{}

@@ -78,14 +78,14 @@ func (s *Service) ListPassRevisions(ctx context.Context, req *passv1.ListPassRev
 	}
 	res := &passv1.ListPassRevisionsResponse{}
 	for _, row := range rows {
-		r, err := s.revisionMessage(pass, row)
+		r, err := s.revisionToProto(pass, row)
 		if err != nil {
 			return nil, err
 		}
 		res.Revisions = append(res.Revisions, r)
 	}
 	if len(rows) < revisionsListed {
-		r, err := s.revisionMessage(pass, passdb.PassRevision{
+		r, err := s.revisionToProto(pass, passdb.PassRevision{
 			Revision: 1, ContentHash: pass.IssueHash, ReviseTime: pass.CreateTime, Origin: originIssue, Changes: json.RawMessage("[]"),
 		})
 		if err != nil {
@@ -96,7 +96,7 @@ func (s *Service) ListPassRevisions(ctx context.Context, req *passv1.ListPassRev
 	return res, nil
 }
 
-func (s *Service) revisionMessage(pass passdb.Pass, row passdb.PassRevision) (*passv1.PassRevision, error) {
+func (s *Service) revisionToProto(pass passdb.Pass, row passdb.PassRevision) (*passv1.PassRevision, error) {
 	var changes []change
 	if err := json.Unmarshal(row.Changes, &changes); err != nil {
 		return nil, fmt.Errorf("decode changes of pass %s: %w", pass.Serial, err)

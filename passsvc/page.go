@@ -94,8 +94,11 @@ type ticketModel struct {
 
 type factModel struct{ Label, Value string }
 
-// pageRoutes returns the pages by pattern.
-func (s *Service) pageRoutes() map[string]http.Handler {
+// ticketPages are the pages that holders open from their receipt.
+type ticketPages struct{ *Service }
+
+// routes returns the pages by pattern.
+func (s ticketPages) routes() map[string]http.Handler {
 	return map[string]http.Handler{
 		"GET /t/{signed}":               private(s.serveTicket),
 		"GET /t/{signed}/ticket.pkpass": private(s.serveTicketPass),
@@ -118,7 +121,7 @@ func private(next http.HandlerFunc) http.Handler {
 }
 
 // linkedPass returns the pass of the ticket whose link was opened, or answers.
-func (s *Service) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.Pass, bool) {
+func (s ticketPages) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.Pass, bool) {
 	serial, ok := s.keys.openLink(r.PathValue("signed"), purposeTicket)
 	if !ok {
 		http.NotFound(w, r)
@@ -133,7 +136,7 @@ func (s *Service) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.Pas
 }
 
 // serveTicket serves the page to browsers and the pass itself to programs, which do not ask for HTML.
-func (s *Service) serveTicket(w http.ResponseWriter, r *http.Request) {
+func (s ticketPages) serveTicket(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		s.serveTicketPass(w, r)
@@ -147,7 +150,7 @@ func (s *Service) serveTicket(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveTicketPass serves the package behind a ticket's link.
-func (s *Service) serveTicketPass(w http.ResponseWriter, r *http.Request) {
+func (s ticketPages) serveTicketPass(w http.ResponseWriter, r *http.Request) {
 	row, ok := s.linkedPass(w, r)
 	if !ok {
 		return
@@ -162,7 +165,7 @@ func (s *Service) serveTicketPass(w http.ResponseWriter, r *http.Request) {
 }
 
 // writePage renders tickets, each with its own link, and bundles.
-func (s *Service) writePage(w http.ResponseWriter, r *http.Request, rows []passdb.Pass, bundles []linkModel) {
+func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []passdb.Pass, bundles []linkModel) {
 	model := pageModel{Logo: s.pages.logo, Bundles: bundles}
 	for _, row := range rows {
 		c, err := decodeContent(row)
@@ -189,7 +192,7 @@ func (s *Service) writePage(w http.ResponseWriter, r *http.Request, rows []passd
 	_, _ = w.Write(out.Bytes())
 }
 
-func (s *Service) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
+func (s ticketPages) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
 	language := languageOf(c.Language)
 	link, err := s.keys.link(int(row.TokenKeyVersion), purposeTicket, row.Serial)
 	if err != nil {
@@ -284,7 +287,7 @@ func qrSVG(text string) (template.HTML, error) {
 }
 
 // pageError answers a person whose page cannot be shown.
-func (s *Service) pageError(w http.ResponseWriter, r *http.Request, err error) {
+func (s ticketPages) pageError(w http.ResponseWriter, r *http.Request, err error) {
 	if problem.Reason(err) == reasonPassNotFound {
 		http.NotFound(w, r)
 		return

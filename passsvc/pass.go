@@ -23,7 +23,7 @@ func (s *Service) GetPass(ctx context.Context, req *passv1.GetPassRequest) (*pas
 	if err != nil {
 		return nil, passNotFound(err)
 	}
-	p, err := s.passMessage(row)
+	p, err := s.passToProto(row)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (s *Service) ListPasses(ctx context.Context, req *passv1.ListPassesRequest)
 	}
 	res := &passv1.ListPassesResponse{}
 	for _, row := range rows {
-		p, err := s.passMessage(row)
+		p, err := s.passToProto(row)
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ const (
 
 // BatchUpdatePasses implements PassService. It returns at once.
 func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdatePassesRequest) (*passv1.BatchUpdatePassesResponse, error) {
-	event, err := s.batchEvent(req)
+	event, err := batchEvent(s.zones, req)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdate
 }
 
 // batchEvent returns the new event of a request, nil if it leaves the event, or what is wrong with the request.
-func (s *Service) batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
+func batchEvent(zones *zoneCache, req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
 	if req.GetEvent() == nil && len(req.GetFields()) == 0 {
 		return nil, problem.InvalidField("event", "must be given unless fields are")
 	}
@@ -90,20 +90,20 @@ func (s *Service) batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventConten
 	if req.GetEvent().GetId() != req.GetEventId() {
 		return nil, problem.InvalidField("event.id", "must be event_id")
 	}
-	event, err := eventFrom(s.zones, req.GetEvent(), "event")
+	event, err := eventFromProto(zones, req.GetEvent(), "event")
 	return &event, err
 }
 
 // GetPassBatch implements PassService.
 func (s *Service) GetPassBatch(ctx context.Context, req *passv1.GetPassBatchRequest) (*passv1.GetPassBatchResponse, error) {
-	batch, err := s.batchMessage(ctx, req.GetPassBatchId())
+	batch, err := s.readBatch(ctx, req.GetPassBatchId())
 	if err != nil {
 		return nil, err
 	}
 	return &passv1.GetPassBatchResponse{Batch: batch}, nil
 }
 
-func (s *Service) batchMessage(ctx context.Context, id string) (*passv1.PassBatch, error) {
+func (s *Service) readBatch(ctx context.Context, id string) (*passv1.PassBatch, error) {
 	row, err := s.q.GetPassBatch(ctx, s.Pool, id)
 	if err != nil {
 		return nil, batchNotFound(err)
@@ -154,15 +154,18 @@ func (s *Service) CancelPassBatch(ctx context.Context, req *passv1.CancelPassBat
 		return nil, err
 	}
 	// Read after the commit: the numbers of the last chunk are in it, also for a repeat.
-	batch, err := s.batchMessage(ctx, req.GetPassBatchId())
+	batch, err := s.readBatch(ctx, req.GetPassBatchId())
 	if err != nil {
 		return nil, err
 	}
 	return &passv1.CancelPassBatchResponse{Batch: batch}, nil
 }
 
+// batchRunner changes the passes of running batches.
+type batchRunner struct{ *Service }
+
 // runBatches works on running batches, a chunk of each in turn, until there is nothing to do here.
-func (s *Service) runBatches(ctx context.Context) error {
+func (s batchRunner) runBatches(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var batch passdb.PassBatch
 		var revised []passdb.Pass
@@ -178,15 +181,15 @@ func (s *Service) runBatches(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return errors.Join(err, s.tellBatchFails(ctx, batch.ID, err))
+			return errors.Join(err, s.reportFailingBatch(ctx, batch.ID, err))
 		}
 		s.changed(revised...)
 	}
 	return ctx.Err()
 }
 
-// tellBatchFails raises one alert per batch that cannot go on. It is tried again by the next sweep.
-func (s *Service) tellBatchFails(ctx context.Context, id string, cause error) error {
+// reportFailingBatch raises one alert per batch that cannot go on. It is tried again by the next sweep.
+func (s batchRunner) reportFailingBatch(ctx context.Context, id string, cause error) error {
 	if id == "" || ctx.Err() != nil {
 		return nil //nolint:nilerr // there is nobody to tell, or no time to; the caller has the error
 	}
@@ -197,7 +200,7 @@ func (s *Service) tellBatchFails(ctx context.Context, id string, cause error) er
 }
 
 // runChunk changes the next passes of a locked batch, and ends it when there are no more.
-func (s *Service) runChunk(ctx context.Context, tx pgx.Tx, batch passdb.PassBatch) ([]passdb.Pass, error) {
+func (s batchRunner) runChunk(ctx context.Context, tx pgx.Tx, batch passdb.PassBatch) ([]passdb.Pass, error) {
 	edit, err := batchEdit(batch)
 	if err != nil {
 		return nil, err

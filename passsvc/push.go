@@ -102,7 +102,7 @@ func (p *pusher) dispatch(ctx context.Context) {
 }
 
 // deleteOldPushes bounds the table.
-func (s *Service) deleteOldPushes(ctx context.Context) error {
+func (s maintenance) deleteOldPushes(ctx context.Context) error {
 	if _, err := s.q.DeleteOldPushes(ctx, s.Pool, s.Clock.Now().Add(-pushRetention)); err != nil {
 		return fmt.Errorf("delete old pushes: %w", err)
 	}

@@ -21,7 +21,7 @@ type registering struct {
 // The pass is locked against changes meanwhile, so that each change either sees the registration and makes a push, or
 // is seen here. In the latter case the device may hold what the pass showed before: it is treated as if the pass had
 // changed now, with a push and with a tag of its own in its list.
-func (s *Service) register(ctx context.Context, r registering) (isNew bool, err error) {
+func (s walletService) register(ctx context.Context, r registering) (isNew bool, err error) {
 	now := s.Clock.Now()
 	late := false
 	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {

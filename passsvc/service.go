@@ -108,10 +108,10 @@ func New(d Deps) (*Service, error) {
 	}
 	s.Jobs.Sweep("read_certificates", time.Minute, s.certificates.reload)
 	s.pusher = newPusher(s)
-	s.wakeBatches = s.Jobs.Sweep("run_pass_batches", batchSweep, s.runBatches)
-	s.Jobs.Periodic("check_pass_certificates", certificateCheck, s.checkCertificates)
-	s.Jobs.Periodic("delete_old_pushes", 24*time.Hour, s.deleteOldPushes)
-	s.Jobs.Periodic("delete_old_device_logs", time.Hour, s.deleteOldLogs)
+	s.wakeBatches = s.Jobs.Sweep("run_pass_batches", batchSweep, batchRunner{s}.runBatches)
+	s.Jobs.Periodic("check_pass_certificates", certificateCheck, maintenance{s}.checkCertificates)
+	s.Jobs.Periodic("delete_old_pushes", 24*time.Hour, maintenance{s}.deleteOldPushes)
+	s.Jobs.Periodic("delete_old_device_logs", time.Hour, maintenance{s}.deleteOldLogs)
 	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil
 }
@@ -168,7 +168,7 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 
 // Routes returns Apple's web service and the pages for holders, by pattern of http.ServeMux.
 func (s *Service) Routes() map[string]http.Handler {
-	routes := s.walletRoutes()
-	maps.Copy(routes, s.pageRoutes())
+	routes := walletService{s}.routes()
+	maps.Copy(routes, ticketPages{s}.routes())
 	return routes
 }

@@ -27,9 +27,12 @@ const (
 	retryAfterSeconds = "60"
 )
 
-// walletRoutes returns Apple's endpoints. ServeMux unescapes each segment once, after splitting, answers 405 to other
+// walletService is Apple's web service: what devices call.
+type walletService struct{ *Service }
+
+// routes returns Apple's endpoints. ServeMux unescapes each segment once, after splitting, answers 405 to other
 // methods, and serves HEAD where GET is.
-func (s *Service) walletRoutes() map[string]http.Handler {
+func (s walletService) routes() map[string]http.Handler {
 	return map[string]http.Handler{
 		"POST /v1/devices/{device}/registrations/{type}/{serial}":   http.HandlerFunc(s.serveRegister),
 		"DELETE /v1/devices/{device}/registrations/{type}/{serial}": http.HandlerFunc(s.serveUnregister),
@@ -41,7 +44,7 @@ func (s *Service) walletRoutes() map[string]http.Handler {
 
 // deviceToken returns the version of the key that made the token of the request, if it is that of the pass. It asks no
 // database: whoever has no token learns nothing, not even whether the pass exists.
-func (s *Service) deviceToken(r *http.Request) (version int, ok bool) {
+func (s walletService) deviceToken(r *http.Request) (version int, ok bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	// Wallets on Android say AndroidPass.
 	if !strings.EqualFold(scheme, "ApplePass") && !strings.EqualFold(scheme, "AndroidPass") {
@@ -56,7 +59,7 @@ func unauthorized(w http.ResponseWriter) {
 }
 
 // servePass serves the latest version of a pass. It writes nothing anywhere.
-func (s *Service) servePass(w http.ResponseWriter, r *http.Request) {
+func (s walletService) servePass(w http.ResponseWriter, r *http.Request) {
 	version, ok := s.deviceToken(r)
 	if !ok {
 		s.metrics.fetched(http.StatusUnauthorized)
@@ -109,7 +112,7 @@ func (s *Service) unavailable(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // serveRegister registers a device for a pass, or renews its push token: 201 or 200.
-func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) {
+func (s walletService) serveRegister(w http.ResponseWriter, r *http.Request) {
 	version, ok := s.deviceToken(r)
 	if !ok {
 		unauthorized(w)
@@ -142,7 +145,7 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveUnregister forgets a device: 200, also when it was not registered.
-func (s *Service) serveUnregister(w http.ResponseWriter, r *http.Request) {
+func (s walletService) serveUnregister(w http.ResponseWriter, r *http.Request) {
 	version, ok := s.deviceToken(r)
 	if !ok {
 		unauthorized(w)
@@ -165,7 +168,7 @@ func (s *Service) serveUnregister(w http.ResponseWriter, r *http.Request) {
 
 // serveList tells a device which of its passes changed since the tag that it was given last. Whoever knows the device's
 // identifier may ask: that is Apple's design.
-func (s *Service) serveList(w http.ResponseWriter, r *http.Request) {
+func (s walletService) serveList(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	device, passType := r.PathValue("device"), r.PathValue("type")
 	if !isDeviceID(device) || !isVisible(passType) {
@@ -206,7 +209,7 @@ func updatedSince(r *http.Request) int64 {
 }
 
 // serveLog keeps what devices complain about.
-func (s *Service) serveLog(w http.ResponseWriter, r *http.Request) {
+func (s walletService) serveLog(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Logs []string `json:"logs"`
 	}

@@ -34,14 +34,17 @@ func (backfillArgs) Kind() string { return "webhook_backfill" }
 // backfillPolicy gives up after a while, because the periodic run comes anyway.
 var backfillPolicy = jobs.Policy{MaxAttempts: 5, Timeout: 5 * time.Minute, Queue: eventQueue}
 
-func (s *Service) workBackfill(ctx context.Context, _ *river.Job[backfillArgs]) error {
+// backfiller fetches what Stripe could not deliver.
+type backfiller struct{ *Service }
+
+func (s backfiller) workBackfill(ctx context.Context, _ *river.Job[backfillArgs]) error {
 	return s.backfill(ctx)
 }
 
 // backfill fetches the events that Stripe could not deliver, and feeds them through the inbox: known ones change
 // nothing, new ones are processed like deliveries. It covers the platform and each account whose events arrived at the
 // Connect endpoint. Source: docs.stripe.com/webhooks/process-undelivered-events.
-func (s *Service) backfill(ctx context.Context) error {
+func (s backfiller) backfill(ctx context.Context) error {
 	now := s.Clock.Now()
 	accounts, err := s.q.ListConnectedAccounts(ctx, s.Pool, now.Add(-backfillReach))
 	if err != nil {
@@ -54,7 +57,7 @@ func (s *Service) backfill(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (s *Service) backfillAccount(ctx context.Context, account string, now time.Time) error {
+func (s backfiller) backfillAccount(ctx context.Context, account string, now time.Time) error {
 	since := now.Add(-backfillReach)
 	until, err := s.q.GetWebhookBackfill(ctx, s.Pool, account)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -87,7 +90,7 @@ func (s *Service) backfillAccount(ctx context.Context, account string, now time.
 }
 
 // storeListed puts an event of Stripe's list into the inbox of the endpoint that it should have come to.
-func (s *Service) storeListed(ctx context.Context, account string, raw json.RawMessage) (isNew bool, err error) {
+func (s backfiller) storeListed(ctx context.Context, account string, raw json.RawMessage) (isNew bool, err error) {
 	event, err := decodeEvent(raw)
 	if err != nil {
 		s.Logger.LogAttrs(ctx, slog.LevelWarn, "listed event passed over", slog.String("error", err.Error()))
@@ -102,7 +105,7 @@ func (s *Service) storeListed(ctx context.Context, account string, raw json.RawM
 }
 
 // handledTypes are the types worth asking for, sorted.
-func (s *Service) handledTypes() []string {
+func (s backfiller) handledTypes() []string {
 	var types []string
 	for eventType, h := range s.handlers {
 		if h.translate != nil {

@@ -147,7 +147,7 @@ func TestBackfill(t *testing.T) {
 	// Later runs begin a little before the last complete one, and not at all before it is complete.
 	w.clock.Advance(2 * time.Hour)
 	list.set(true, nil)
-	if err := w.backfill(t.Context()); err == nil {
+	if err := (backfiller{w.Service}).backfill(t.Context()); err == nil {
 		t.Fatal("Stripe is away and nobody says so")
 	}
 	until := w.count(t, "SELECT extract(epoch FROM complete_until)::bigint FROM webhook_backfills WHERE stripe_account = ''")
@@ -156,7 +156,7 @@ func TestBackfill(t *testing.T) {
 	}
 	list.set(false, nil)
 	seen := len(list.got())
-	if err := w.backfill(t.Context()); err != nil {
+	if err := (backfiller{w.Service}).backfill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := strconv.FormatInt(storyTime.Add(-backfillOverlap).Unix(), 10)

@@ -56,7 +56,7 @@ func (s *Service) watchRejections(ctx context.Context) error {
 		}
 	}
 	for _, endpoint := range []string{endpointAccount, endpointConnect} {
-		if err := s.judgeRejections(ctx, endpoint, now); err != nil {
+		if err := s.evaluateRejections(ctx, endpoint, now); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (s *Service) watchRejections(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) judgeRejections(ctx context.Context, endpoint string, now time.Time) error {
+func (s *Service) evaluateRejections(ctx context.Context, endpoint string, now time.Time) error {
 	since := now.Add(-rejectionWindow)
 	recent, err := s.q.CountRejections(ctx, s.Pool, endpoint, since)
 	if err != nil {

@@ -90,8 +90,8 @@ func New(d Deps) (*Service, error) {
 	s.Jobs.Sweep("watch refused deliveries", countInterval, s.watchRejections)
 	s.Jobs.Periodic("delete_old_webhook_events", time.Hour, s.purge)
 	if c.StripeKey.IsSet() {
-		jobs.Register(s.Jobs, backfillPolicy, s.workBackfill)
-		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, s.backfill)
+		jobs.Register(s.Jobs, backfillPolicy, backfiller{s}.workBackfill)
+		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, backfiller{s}.backfill)
 	}
 	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil
