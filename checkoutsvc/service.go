@@ -13,7 +13,6 @@
 package checkoutsvc
 
 import (
-	"github.com/dayof/dayof/internal/chassis/stripeapi"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +53,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/internal/chassis/smtp"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // Deps is what a Service stands on. All fields are required, but for StripeTransport and SendAlert.

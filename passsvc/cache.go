@@ -265,5 +265,5 @@ func (c *passCache) dropType(passType string) {
 
 // bytes is what an entry holds by itself; the design's part of archives is shared.
 func (e cacheEntry) bytes() uint32 {
-	return uint32(entryOverhead + len(e.pass.archive.Own)) //nolint:gosec // an archive is far smaller than 4 GiB
+	return uint32(entryOverhead + len(e.pass.archive.Own)) // an archive is far smaller than 4 GiB
 }

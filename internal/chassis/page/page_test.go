@@ -61,7 +61,7 @@ func TestParseRefuses(t *testing.T) {
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	filter := func(word string) *structpb.Value { return structpb.NewStringValue(word) }
+	filter := structpb.NewStringValue
 	text := page.Token(page.List("orders", filter("paid")), page.Cursor{ID: "o1"})
 	if got, err := page.Parse(text, page.List("orders", filter("paid")), page.AfterAll); err != nil || got.ID != "o1" {
 		t.Errorf("the same filter: %v, %v", got, err)
