@@ -22,6 +22,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dayof/dayof/checkoutsvc/account"
 	"github.com/dayof/dayof/checkoutsvc/admission"
@@ -56,7 +57,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
-// Deps is what a Service stands on. All fields are required, but for StripeTransport and SendAlert.
+// Deps is what a Service stands on. All fields are required, but for Registry, StripeTransport and SendAlert.
 type Deps struct {
 	Config Config
 	Pool   *pgxpool.Pool
@@ -64,6 +65,8 @@ type Deps struct {
 	Ledger ledgerv1connect.LedgerServiceClient // posts money
 	Clock  clock.Clock
 	Logger *slog.Logger
+	// Registry takes the metrics; nil counts for nobody.
+	Registry *prometheus.Registry
 	// StripeTransport carries calls to Stripe; nil is a transport of its own.
 	StripeTransport http.RoundTripper
 	// SendAlert delivers alerts to people; nil keeps them as rows.
@@ -116,6 +119,7 @@ func New(d Deps) (*Service, error) {
 	refunds := &refund.Refunds{Orders: store, Stripe: stripe}
 	s.fulfilment = &fulfilment.Fulfilment{
 		Config: c.fulfilment(), Orders: store, Passes: d.Passes, Ledger: d.Ledger, Codes: codes, Logger: d.Logger,
+		Metrics: fulfilment.NewMetrics(d.Registry),
 	}
 	payments := &payment.Payments{Orders: store, Stripe: stripe, Fulfilment: s.fulfilment}
 	s.reminder = &dispute.Reminder{Pool: d.Pool, Clock: d.Clock, Before: reminders, Link: c.orderLink}

@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -61,12 +62,12 @@ func notPosted(err error) bool {
 //	internal and everything else                                    tried again a few times, then dead
 func (s *Service) classify(row webhookdb.WebhookEvent, err error) outcome {
 	o := outcome{state: stateReceived, error: errorText(err), deferrals: row.DeferralCount, failures: row.FailureCount}
-	code, reason := problem.Code(err), problem.Reason(err)
+	code := problem.Code(err)
 	switch {
 	case errors.Is(err, errNotAtStripe), errors.Is(err, errNoStripeKey), errors.Is(err, errPayoutLarge):
 		o.state = stateDead
 	case errors.Is(err, errNoOrganizer),
-		code == connect.CodeNotFound && reason == "ORDER_NOT_FOUND",
+		problem.Is(err, checkoutv1.Reason_REASON_ORDER_NOT_FOUND),
 		code == connect.CodeFailedPrecondition && notPosted(err):
 		o.state = stateDeferred
 		o.delay = deferBackoff.Delay(int(o.deferrals) + 1)

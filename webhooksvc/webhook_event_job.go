@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/jobs"
@@ -103,7 +104,7 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (o outcom
 			}
 		}
 		err := s.send(ctx, key, c.request)
-		if t.refusal != "" && problem.Reason(err) == "ORDER_NOT_FOUND" {
+		if t.refusal != "" && problem.Is(err, checkoutv1.Reason_REASON_ORDER_NOT_FOUND) {
 			continue // nobody's money here
 		}
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
-	"github.com/dayof/dayof/checkoutsvc/operations"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/reviewcase"
 	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -144,7 +144,7 @@ func (s *Service) raiseBankAccountChange(
 		"stripe_account": row.ID, "organizer_id": row.OrganizerID, "bank_account_id": change.GetBankAccountId(),
 		"change": change.GetChange(), "change_time": at.Format(time.RFC3339),
 	}
-	isNew, err := operations.Raise(ctx, tx, s.NewID(), now, "", order.ReviewCase{Kind: alertBankAccountChanged, Subject: subject, Facts: facts, Action: bankAccountChangedAction})
+	isNew, err := reviewcase.Raise(ctx, tx, s.NewID(), now, "", order.ReviewCase{Kind: alertBankAccountChanged, Subject: subject, Facts: facts, Action: bankAccountChangedAction})
 	if err != nil || !isNew {
 		return err
 	}

@@ -42,9 +42,11 @@ func (f *Fulfilment) Attempt(ctx context.Context, o order.Order) *order.Order {
 		var done *order.Order
 		if done, err = f.finish(ctx, o, s); err == nil {
 			crash.At(crash.CheckoutAttemptFinished)
+			f.Metrics.attempted(nil, f.Orders.Clock.Now().Sub(began))
 			return done
 		}
 	}
+	f.Metrics.attempted(err, f.Orders.Clock.Now().Sub(began))
 	if errors.Is(err, order.ErrFenced) {
 		return nil
 	}

@@ -37,6 +37,8 @@ type Fulfilment struct {
 	Ledger ledgerv1connect.LedgerServiceClient // posts sales
 	Codes  ticketcode.Keys
 	Logger *slog.Logger
+	// Metrics counts attempts.
+	Metrics *Metrics
 
 	q           checkoutdb.Queries
 	attempts    sync.WaitGroup // that outlive their callers

@@ -2,18 +2,16 @@ package operations
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/reviewcase"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 )
@@ -35,7 +33,7 @@ func (s *Service) RaiseReviewCase(
 				return nil, fmt.Errorf("get order: %w", err)
 			}
 		}
-		_, err := Raise(ctx, tx, s.NewID(), now, req.GetOrderId(), order.ReviewCase{
+		_, err := reviewcase.Raise(ctx, tx, s.NewID(), now, req.GetOrderId(), order.ReviewCase{
 			Kind: req.GetKind(), Subject: req.GetSubject(), Intent: req.GetPaymentIntentId(), Facts: req.GetFacts(), Action: req.GetSuggestedAction(),
 		})
 		if err != nil {
@@ -48,22 +46,4 @@ func (s *Service) RaiseReviewCase(
 		out, err := reviewCaseToProto(item)
 		return &checkoutv1.RaiseReviewCaseResponse{Item: out}, err
 	})
-}
-
-// Raise raises a review case outside of an order's changes; orderID may be empty. It reports whether the case is new:
-// there is one per kind and subject.
-func Raise(ctx context.Context, tx pgx.Tx, id string, now time.Time, orderID string, c order.ReviewCase) (bool, error) {
-	facts, err := json.Marshal(c.Facts)
-	if err != nil || c.Facts == nil {
-		facts = []byte("{}")
-	}
-	var q checkoutdb.Queries
-	raised, err := q.RaiseReviewCase(ctx, tx, checkoutdb.RaiseReviewCaseParams{
-		ID: id, Kind: c.Kind, Subject: c.Subject, OrderID: orderID, PaymentIntent: c.Intent,
-		Facts: facts, SuggestedAction: c.Action, CreateTime: now,
-	})
-	if err != nil {
-		return false, fmt.Errorf("raise review case: %w", err)
-	}
-	return raised > 0, nil
 }

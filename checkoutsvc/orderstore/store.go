@@ -13,6 +13,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
@@ -40,7 +41,8 @@ type Key struct {
 }
 
 // ErrNotFound is what looking for an order that does not exist ends in.
-var ErrNotFound = problem.New(connect.CodeNotFound, "ORDER_NOT_FOUND", "there is no such order, or the token does not open it")
+var ErrNotFound = problem.New(connect.CodeNotFound, problem.ReasonOf(checkoutv1.Reason_REASON_ORDER_NOT_FOUND),
+	"there is no such order, or the token does not open it")
 
 // Observe has a fact observed by the order of a key, in a transaction of its own, and returns the order as it is then.
 //

@@ -107,7 +107,7 @@ func checkoutBuilder() builder {
 					Pool:   d.pool,
 					Passes: dialPeer(d, "checkoutsvc", passURL, peerTimeout, passv1connect.NewPassServiceClient),
 					Ledger: dialPeer(d, "checkoutsvc", ledgerURL, peerTimeout, ledgerv1connect.NewLedgerServiceClient),
-					Clock:  d.clock, Logger: d.logger, SendAlert: alertSender(d.common.alertURL),
+					Clock:  d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
 				})
 				if err != nil {
 					return service{}, err
