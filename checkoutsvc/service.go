@@ -5,11 +5,12 @@
 //	admission, settlement, operations
 //	fulfilment, refund, booking, ticketpass,       work between them: attempts and jobs
 //	receipt, dispute
-//	orderstore, orderproto, stripeapi,             orders to and from rows, messages and Stripe
-//	ticketcode, ordertoken, wire
+//	orderstore, orderproto, stripecalls,           orders to and from rows, messages and Stripe
+//	reviewcase, ticketcode, ordertoken, wire
 //	order                                          the rules, pure; checkoutdb: SQL
 //
-// A package imports those of the lines below its own, and package payment those of fulfilment and refund.
+// A package imports those of the groups below its own. Within a group, checkout imports payment, which observes what both of
+// them report, and fulfilment imports booking and ticketpass, which word its requests.
 package checkoutsvc
 
 import (
