@@ -41,14 +41,13 @@ func (s *Service) CheckTicket(ctx context.Context, req *checkoutv1.CheckTicketRe
 	if !ok {
 		return unknown, nil
 	}
-	o, err := s.Orders.ReadByTicket(ctx, ticketID)
+	t, err := s.Orders.ReadTicket(ctx, ticketID)
 	if errors.Is(err, orderstore.ErrNotFound) {
 		return unknown, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	t := *o.Ticket(ticketID)
 	res := &checkoutv1.CheckTicketResponse{Ticket: orderproto.TicketInstanceToProto(t, s.Codes)}
 	if eventID != t.EventID || req.GetEventId() != "" && req.GetEventId() != t.EventID {
 		res.Admission, res.Message = checkoutv1.Admission_ADMISSION_OTHER_EVENT, "For another event."

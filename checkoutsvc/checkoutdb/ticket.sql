@@ -6,5 +6,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 -- name: SetTicketState :exec
 update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5 where id = $1;
 
--- name: FindOrderOfTicket :one
-select order_id from tickets where id = $1;
+-- name: GetTicket :one
+select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
+    snapshot, state, pass_serial, change_number, valid_time
+from tickets where id = $1;

@@ -11,15 +11,32 @@ import (
 	"time"
 )
 
-const findOrderOfTicket = `-- name: FindOrderOfTicket :one
-select order_id from tickets where id = $1
+const getTicket = `-- name: GetTicket :one
+select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
+    snapshot, state, pass_serial, change_number, valid_time
+from tickets where id = $1
 `
 
-func (q *Queries) FindOrderOfTicket(ctx context.Context, db DBTX, id string) (string, error) {
-	row := db.QueryRow(ctx, findOrderOfTicket, id)
-	var order_id string
-	err := row.Scan(&order_id)
-	return order_id, err
+func (q *Queries) GetTicket(ctx context.Context, db DBTX, id string) (Ticket, error) {
+	row := db.QueryRow(ctx, getTicket, id)
+	var i Ticket
+	err := row.Scan(
+		&i.ID,
+		&i.OrderID,
+		&i.Position,
+		&i.EventID,
+		&i.VariantID,
+		&i.VariantVersion,
+		&i.CodeKeyVersion,
+		&i.CreateTime,
+		&i.SnapshotSchema,
+		&i.Snapshot,
+		&i.State,
+		&i.PassSerial,
+		&i.ChangeNumber,
+		&i.ValidTime,
+	)
+	return i, err
 }
 
 const insertTicket = `-- name: InsertTicket :exec

@@ -234,6 +234,14 @@ func (s *Store) saveIntents(ctx context.Context, p *pgdb.Pipeline, orderID strin
 	return errors.Join(errs...)
 }
 
+func ticketFromRow(t checkoutdb.Ticket) order.Ticket {
+	return order.Ticket{
+		ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
+		CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime, SnapshotSchema: t.SnapshotSchema, Snapshot: t.Snapshot,
+		State: order.TicketState(t.State), PassSerial: t.PassSerial, ChangeNumber: t.ChangeNumber, ValidTime: t.ValidTime,
+	}
+}
+
 func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Rows[order.Ticket]) error {
 	var errs []error
 	for _, t := range rows.Added {

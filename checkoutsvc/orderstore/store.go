@@ -99,18 +99,18 @@ func (s *Store) Read(ctx context.Context, key Key) (order.Order, error) {
 	return load(ctx, s.Pool, key)
 }
 
-// ReadByTicket loads the order of a ticket.
+// ReadTicket loads a ticket alone.
 //
 // Problems: ORDER_NOT_FOUND.
-func (s *Store) ReadByTicket(ctx context.Context, ticketID string) (order.Order, error) {
-	orderID, err := s.q.FindOrderOfTicket(ctx, s.Pool, ticketID)
+func (s *Store) ReadTicket(ctx context.Context, id string) (order.Ticket, error) {
+	row, err := s.q.GetTicket(ctx, s.Pool, id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return order.Order{}, ErrNotFound
+		return order.Ticket{}, ErrNotFound
 	}
 	if err != nil {
-		return order.Order{}, fmt.Errorf("find order of ticket: %w", err)
+		return order.Ticket{}, fmt.Errorf("get ticket: %w", err)
 	}
-	return s.Read(ctx, Key{ID: orderID})
+	return ticketFromRow(row), nil
 }
 
 // ReadRefund loads the order of a refund, with the refund and the intent whose money goes back.

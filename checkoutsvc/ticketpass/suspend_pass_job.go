@@ -25,7 +25,7 @@ func (SuspendPassArgs) Kind() string { return string(order.WorkSuspendPass) }
 //
 // Idempotent: the second time nothing changes.
 func (j *Jobs) SuspendPass(ctx context.Context, job *river.Job[SuspendPassArgs]) error {
-	_, t, err := j.ticket(ctx, job.Args.TicketID)
+	t, err := j.Orders.ReadTicket(ctx, job.Args.TicketID)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
@@ -25,7 +26,7 @@ func (VoidPassArgs) Kind() string { return string(order.WorkVoidPass) }
 //
 // Idempotent: the second time nothing changes.
 func (j *Jobs) VoidPass(ctx context.Context, job *river.Job[VoidPassArgs]) error {
-	o, t, err := j.ticket(ctx, job.Args.TicketID)
+	t, err := j.Orders.ReadTicket(ctx, job.Args.TicketID)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,11 @@ func (j *Jobs) VoidPass(ctx context.Context, job *river.Job[VoidPassArgs]) error
 		}
 		return nil
 	}
-	content, err := Content(o, t, j.Codes)
+	o, err := j.Orders.Read(ctx, orderstore.Key{ID: t.OrderID})
+	if err != nil {
+		return err
+	}
+	content, err := Content(&o, t, j.Codes)
 	if err != nil {
 		return err
 	}
