@@ -73,15 +73,20 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 	return res, nil
 }
 
+// refundFingerprint covers what a refund is asked for.
+func refundFingerprint(req *checkoutv1.RefundOrderRequest) []byte {
+	return idem.Fingerprint(1, req.GetOrderId(), req.GetTicketIds(), req.GetNote(), req.GetAmount() != nil,
+		req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits())
+}
+
 // RefundOrder implements OrderService. The refund, the void tickets and the job that calls Stripe are written in one
 // transaction with the key, under the order's lock.
 func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.RefundOrderResponse, error) {
-	parts := []any{req.GetOrderId(), req.GetTicketIds(), req.GetNote(), req.GetAmount() != nil, req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits()}
 	f := order.RefundRequest{ID: s.Orders.Policy.NewID(), TicketIDs: req.GetTicketIds(), Note: req.GetNote()}
 	if a := req.GetAmount(); a != nil {
 		f.Amount = &order.Amount{Currency: a.GetCurrency(), MinorUnits: a.GetMinorUnits()}
 	}
-	return idem.Do(ctx, s.Orders.Pool, s.Orders.Clock.Now(), idem.Fingerprint(1, parts...), func(ctx context.Context, tx pgx.Tx) (*checkoutv1.RefundOrderResponse, error) {
+	return idem.Do(ctx, s.Orders.Pool, s.Orders.Clock.Now(), refundFingerprint(req), func(ctx context.Context, tx pgx.Tx) (*checkoutv1.RefundOrderResponse, error) {
 		o, _, err := s.Orders.ObserveTx(ctx, tx, orderstore.Key{ID: req.GetOrderId()}, nil, f)
 		if err != nil {
 			return nil, err

@@ -11,19 +11,26 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 )
 
-// RecordDispute implements PaymentService.
-func (s *Service) RecordDispute(ctx context.Context, req *checkoutv1.RecordDisputeRequest) (*checkoutv1.RecordDisputeResponse, error) {
+// disputeFingerprint covers what a dispute reports.
+func disputeFingerprint(req *checkoutv1.RecordDisputeRequest) []byte {
 	parts := []any{
 		req.GetStripeAccount(), req.GetDisputeId(), req.GetPaymentIntentId(), req.GetChargeId(), req.GetStatus(),
 		req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits(), req.GetDisputeReason(), req.GetObservedTime().AsTime(),
 	}
+	for _, f := range req.GetFunds() {
+		parts = append(parts, f.GetBalanceTransactionId(), f.GetMinorUnits(), f.GetFeeMinorUnits())
+	}
+	return idem.Fingerprint(1, parts...)
+}
+
+// RecordDispute implements PaymentService.
+func (s *Service) RecordDispute(ctx context.Context, req *checkoutv1.RecordDisputeRequest) (*checkoutv1.RecordDisputeResponse, error) {
 	f := order.DisputeObserved{
 		ID: req.GetDisputeId(), IntentID: req.GetPaymentIntentId(), Status: orderproto.DisputeStatusFromProto[req.GetStatus()],
 		AmountMinorUnits: req.GetAmount().GetMinorUnits(), Currency: req.GetAmount().GetCurrency(), DisputeReason: req.GetDisputeReason(),
 		EvidenceDueTime: wire.TimeFromProto(req.GetEvidenceDueTime()), Time: req.GetObservedTime().AsTime(),
 	}
 	for _, funds := range req.GetFunds() {
-		parts = append(parts, funds.GetBalanceTransactionId(), funds.GetMinorUnits(), funds.GetFeeMinorUnits())
 		f.Funds = append(f.Funds, order.DisputeFunds{
 			BalanceTransactionID: funds.GetBalanceTransactionId(), MinorUnits: funds.GetMinorUnits(), FeeMinorUnits: funds.GetFeeMinorUnits(),
 			FundsTime: funds.GetTime().AsTime(), Currency: funds.GetCurrency(),
@@ -33,7 +40,7 @@ func (s *Service) RecordDispute(ctx context.Context, req *checkoutv1.RecordDispu
 		return nil, orderstore.ErrNotFound // the link to an intent may be known a moment later
 	}
 	key := orderstore.Key{StripeAccount: req.GetStripeAccount(), StripeID: f.IntentID}
-	o, _, err := s.Orders.Observe(ctx, key, idem.Fingerprint(1, parts...), f)
+	o, _, err := s.Orders.Observe(ctx, key, disputeFingerprint(req), f)
 	if err != nil {
 		return nil, err
 	}

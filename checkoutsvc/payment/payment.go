@@ -21,8 +21,8 @@ type Service struct {
 	q checkoutdb.Queries
 }
 
-// Fingerprint covers all that a payment reports.
-func Fingerprint(f order.Payment) []byte {
+// paymentFingerprint covers all that a payment reports.
+func paymentFingerprint(f order.Payment) []byte {
 	return idem.Fingerprint(1, f.Account, f.IntentID, f.OrderID, string(f.Status), f.Currency, f.AmountMinorUnits,
 		f.ReceivedMinorUnits, f.Livemode, f.Time, f.ChargeID, f.BalanceTransactionID, f.FailureCode)
 }
@@ -41,7 +41,7 @@ func (s *Service) RecordPayment(ctx context.Context, req *checkoutv1.RecordPayme
 		ChargeID:           req.GetChargeId(),
 		FailureCode:        req.GetFailureCode(),
 	}
-	o, err := s.Payments.ObservePayment(ctx, f, Fingerprint(f))
+	o, err := s.Payments.ObservePayment(ctx, f, paymentFingerprint(f))
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (s *Service) RecordCharge(ctx context.Context, req *checkoutv1.RecordCharge
 		FailureCode:          req.GetFailureCode(),
 	}
 	p := f.Payment()
-	o, c, err := s.Payments.Observe(ctx, keyOf(p), Fingerprint(p), func(adopt bool) order.Fact {
+	o, c, err := s.Payments.Observe(ctx, keyOf(p), paymentFingerprint(p), func(adopt bool) order.Fact {
 		f.Adopt = adopt
 		return f
 	})

@@ -9,6 +9,12 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 )
 
+// refundFingerprint covers all that a refund reports.
+func refundFingerprint(f order.RefundObserved) []byte {
+	return idem.Fingerprint(1, f.Account, f.IntentID, f.OrderID, f.RefundID, f.StripeID, string(f.State),
+		f.Currency, f.Amount, f.TicketIDs, f.FailureCode, f.Time)
+}
+
 // RecordRefund implements PaymentService.
 func (s *Service) RecordRefund(ctx context.Context, req *checkoutv1.RecordRefundRequest) (*checkoutv1.RecordRefundResponse, error) {
 	f := order.RefundObserved{
@@ -17,8 +23,7 @@ func (s *Service) RecordRefund(ctx context.Context, req *checkoutv1.RecordRefund
 		Currency: req.GetAmount().GetCurrency(), Amount: req.GetAmount().GetMinorUnits(),
 		TicketIDs: req.GetTicketIds(), FailureCode: req.GetFailureCode(), Time: req.GetRefundTime().AsTime(),
 	}
-	o, err := s.Refunds.Observe(ctx, f, idem.Fingerprint(1, f.Account, f.IntentID, f.OrderID, f.RefundID, f.StripeID, string(f.State),
-		f.Currency, f.Amount, f.TicketIDs, f.FailureCode, f.Time))
+	o, err := s.Refunds.Observe(ctx, f, refundFingerprint(f))
 	if err != nil {
 		return nil, err
 	}

@@ -13,15 +13,30 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 )
 
+// The fingerprints cover what each request reports.
+
+func warningFingerprint(req *checkoutv1.RecordFraudWarningRequest) []byte {
+	return idem.Fingerprint(1, req.GetStripeAccount(), req.GetFraudWarningId(), req.GetPaymentIntentId(), req.GetChargeId(),
+		req.GetActionable(), req.GetFraudType(), req.GetObservedTime().AsTime())
+}
+
+func reviewFingerprint(req *checkoutv1.RecordReviewRequest) []byte {
+	return idem.Fingerprint(1, req.GetStripeAccount(), req.GetReviewId(), req.GetPaymentIntentId(), req.GetChargeId(),
+		req.GetOpen(), req.GetClosedReason(), req.GetObservedTime().AsTime())
+}
+
+func sessionEndFingerprint(req *checkoutv1.RecordSessionEndRequest) []byte {
+	return idem.Fingerprint(1, req.GetStripeAccount(), req.GetSessionId(), req.GetPaymentIntentId(), req.GetOrderId(),
+		req.GetObservedTime().AsTime())
+}
+
 // RecordFraudWarning implements PaymentService.
 func (s *Service) RecordFraudWarning(ctx context.Context, req *checkoutv1.RecordFraudWarningRequest) (*checkoutv1.RecordFraudWarningResponse, error) {
 	key, err := s.orderOfCharge(ctx, req.GetStripeAccount(), req.GetPaymentIntentId(), req.GetChargeId())
 	if err != nil {
 		return nil, err
 	}
-	fingerprint := idem.Fingerprint(1, req.GetStripeAccount(), req.GetFraudWarningId(), req.GetPaymentIntentId(), req.GetChargeId(),
-		req.GetActionable(), req.GetFraudType(), req.GetObservedTime().AsTime())
-	o, _, err := s.Orders.Observe(ctx, key, fingerprint, order.FraudWarningObserved{
+	o, _, err := s.Orders.Observe(ctx, key, warningFingerprint(req), order.FraudWarningObserved{
 		ID: req.GetFraudWarningId(), IntentID: key.StripeID, ChargeID: req.GetChargeId(), FraudType: req.GetFraudType(),
 		Actionable: req.GetActionable(),
 	})
@@ -37,9 +52,7 @@ func (s *Service) RecordReview(ctx context.Context, req *checkoutv1.RecordReview
 	if err != nil {
 		return nil, err
 	}
-	fingerprint := idem.Fingerprint(1, req.GetStripeAccount(), req.GetReviewId(), req.GetPaymentIntentId(), req.GetChargeId(),
-		req.GetOpen(), req.GetClosedReason(), req.GetObservedTime().AsTime())
-	o, _, err := s.Orders.Observe(ctx, key, fingerprint, order.ReviewObserved{
+	o, _, err := s.Orders.Observe(ctx, key, reviewFingerprint(req), order.ReviewObserved{
 		ID: req.GetReviewId(), IntentID: key.StripeID, Open: req.GetOpen(), ClosedReason: req.GetClosedReason(),
 	})
 	if err != nil {
@@ -65,9 +78,8 @@ func (s *Service) orderOfCharge(ctx context.Context, account, intentID, chargeID
 
 // RecordSessionEnd implements PaymentService.
 func (s *Service) RecordSessionEnd(ctx context.Context, req *checkoutv1.RecordSessionEndRequest) (*checkoutv1.RecordSessionEndResponse, error) {
-	fingerprint := idem.Fingerprint(1, req.GetStripeAccount(), req.GetSessionId(), req.GetPaymentIntentId(), req.GetOrderId(), req.GetObservedTime().AsTime())
 	key := orderstore.Key{ID: req.GetOrderId(), StripeAccount: req.GetStripeAccount(), StripeID: req.GetPaymentIntentId()}
-	o, _, err := s.Orders.Observe(ctx, key, fingerprint, order.SessionEnd{})
+	o, _, err := s.Orders.Observe(ctx, key, sessionEndFingerprint(req), order.SessionEnd{})
 	if err != nil {
 		return nil, err
 	}
