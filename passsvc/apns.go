@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// apnsIdle is after how much silence a ping finds out whether a connection is alive.
+	// apnsIdle is after how much idle time a ping finds out whether a connection is alive.
 	apnsIdle = 15 * time.Second
 	// apnsAnswerMax is far more than any answer of APNs.
 	apnsAnswerMax = 64 << 10
@@ -74,7 +74,7 @@ func newAPNsClient(c APNsConfig, certificate *pkpass.Certificate, clk clock.Cloc
 
 func (a *apnsClient) close() { a.client.CloseIdleConnections() }
 
-// push tells one device that passes of the topic have changed. A provider token that APNs calls expired is renewed and
+// push notifies one device that passes of the topic have changed. A provider token that APNs calls expired is renewed and
 // the push tried once more.
 func (a *apnsClient) push(ctx context.Context, id, pushToken string, now time.Time) pushResult {
 	bearer := a.bearer()

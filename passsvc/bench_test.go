@@ -189,7 +189,7 @@ func BenchmarkIssuePasses(b *testing.B) {
 	})
 }
 
-// BenchmarkPush tells the devices of a crowd, over real sockets, after all passes have changed.
+// BenchmarkPush notifies the devices of a crowd, over real sockets, after all passes have changed.
 func BenchmarkPush(b *testing.B) {
 	server, useAPNs := newAPNs(b)
 	r := newService(b, useAPNs, func(c *passsvc.Config) { c.PushCoalesce = time.Hour })

@@ -20,7 +20,7 @@ import (
 
 const (
 	// freshFor is how old the knowledge of what changed may be when a pass is served from memory. Pushes wait longer
-	// than this after the commit of what they tell of (pushWaitMin), so a device that fetches because of a push always
+	// than this after the commit of what they announce (pushWaitMin), so a device that fetches because of a push always
 	// gets the new revision, from every replica.
 	freshFor = 5 * time.Millisecond
 	// fetchTimeout bounds the query for what changed.

@@ -12,7 +12,7 @@ import (
 
 const (
 	day = 24 * time.Hour
-	// certificateCheck is how often expiry is looked at.
+	// certificateCheck is how often expiry is checked.
 	certificateCheck = time.Hour
 
 	alertCertificate = "pass_certificate_expires"

@@ -31,7 +31,7 @@ func notModified(h http.Header, etag string, modified time.Time) bool {
 	return err == nil && !modified.After(since)
 }
 
-// matchesTag looks for etag in a list of entity tags, or for "*". What follows a malformed tag is ignored.
+// matchesTag searches for etag in a list of entity tags, or for "*". What follows a malformed tag is ignored.
 func matchesTag(list, etag string) bool {
 	opaque := strings.TrimPrefix(etag, "W/")
 	for {

@@ -59,7 +59,7 @@ type APNsConfig struct {
 	// PushType and Priority are sent as apns-push-type and apns-priority.
 	PushType string
 	Priority int
-	// Expiration is for how long APNs keeps a push for a phone that is away.
+	// Expiration is for how long APNs keeps a push for a device that is offline.
 	Expiration time.Duration
 	// Timeout ends one push.
 	Timeout time.Duration

@@ -149,7 +149,7 @@ func (c content) withStaff(fields map[string]string) content {
 	return c
 }
 
-// onHold tells whether the pass is shown as on hold: void is more than that.
+// onHold reports whether the pass is shown as on hold: void is more than that.
 func (c content) onHold() bool { return c.Suspended && !c.Voided }
 
 // checkStaffFields refuses fields that a pass does not have.

@@ -65,7 +65,7 @@ func (s *Service) openPass(p *passv1.Pass) error {
 	return nil
 }
 
-// passToProto returns row as a caller sees it.
+// passToProto returns row as a caller gets it.
 func (s *Service) passToProto(row passdb.Pass) (*passv1.Pass, error) {
 	p, err := s.sealedPass(row)
 	if err != nil {

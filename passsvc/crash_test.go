@@ -80,8 +80,8 @@ func startWorker(tb testing.TB, w workerConfig) *exec.Cmd {
 	return command
 }
 
-// TestKilledInTheMiddle kills the worker twice while it changes an event's passes and tells their devices. In the end
-// each pass has changed once and each device was told of it; those told twice are within the last claims.
+// TestKilledInTheMiddle kills the worker twice while it changes an event's passes and notifies their devices. In the end
+// each pass has changed once and each device was notified of it; those notified twice are within the last claims.
 func TestKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	server, useAPNs := newAPNs(t)
@@ -96,7 +96,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	r.crowd(t, n)
 	batch := r.reschedule(withKey(t.Context()), t)
 
-	// Killed while passes change, and again while devices are told.
+	// Killed while passes change, and again while devices are notified.
 	kill := func(what string, reached func() bool) {
 		t.Helper()
 		worker := startWorker(t, w)
@@ -107,7 +107,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		_ = worker.Wait() // killed
 	}
 	kill("some passes changed", func() bool { return r.batch(t, batch.GetId()).GetVisitedPassCount() >= int64(n/4) })
-	kill("half of the devices told", func() bool { return accepted(server) >= n/2 })
+	kill("half of the devices notified", func() bool { return accepted(server) >= n/2 })
 	t.Logf("killed at %v and %d pushes", r.batch(t, batch.GetId()), accepted(server))
 
 	last := startWorker(t, w)
@@ -130,22 +130,22 @@ func TestKilledInTheMiddle(t *testing.T) {
 	if end := r.batch(t, batch.GetId()); end.GetChangedPassCount() != int64(n) || end.GetVisitedPassCount() != int64(n) {
 		t.Errorf("%v", end)
 	}
-	told := map[string]int{}
+	notified := map[string]int{}
 	for _, p := range server.Pushes() {
 		if p.Status == 200 {
-			told[p.DeviceToken]++
+			notified[p.DeviceToken]++
 		}
 	}
-	if len(told) != n {
-		t.Errorf("%d of %d devices told", len(told), n)
+	if len(notified) != n {
+		t.Errorf("%d of %d devices notified", len(notified), n)
 	}
-	twice := 0
-	for _, times := range told {
-		twice += times - 1
+	repeated := 0
+	for _, times := range notified {
+		repeated += times - 1
 	}
 	// Each kill loses the account of one claim at most.
-	if twice > 2*256 {
-		t.Errorf("%d pushes more than devices", twice)
+	if repeated > 2*256 {
+		t.Errorf("%d pushes more than devices", repeated)
 	}
-	t.Logf("%d devices told, %d of them twice", len(told), twice)
+	t.Logf("%d devices notified, %d of them twice", len(notified), repeated)
 }

@@ -40,7 +40,7 @@ func newAPNs(tb testing.TB, edit ...func(*apns.Config)) (*apns.Server, func(*pas
 	}
 }
 
-// device is a device: an identifier, a push token, and what it was told last.
+// device is a device: an identifier, a push token, and the tag that it was given last.
 type device struct {
 	id, token string
 	tag       string // passesUpdatedSince; empty at first

@@ -15,7 +15,7 @@ import (
 )
 
 // keyRing derives the tokens of passes and links from secret keys, so that nothing in the database opens a pass. Keys
-// have versions: a new one is added for new passes, and an old one is kept as long as phones hold passes made with it,
+// have versions: a new one is added for new passes, and an old one is kept as long as devices hold passes made with it,
 // because the token of an installed pass can never change.
 type keyRing struct {
 	keys   map[int]*sync.Pool // of hash.Hash: HMACs that know the key, which takes half of the work
@@ -55,7 +55,7 @@ func (r keyRing) token(version int, purpose, subject string) (string, error) {
 	return strconv.Itoa(version) + "." + mac(key, purpose, subject), nil
 }
 
-// check tells whether token is that of subject, and by which version of the key. It takes the same time for every
+// check reports whether token is that of subject, and by which version of the key. It takes the same time for every
 // wrong token of the right form.
 func (r keyRing) check(token, purpose, subject string) (version int, ok bool) {
 	number, sum, found := strings.Cut(token, ".")
@@ -89,7 +89,7 @@ func (r keyRing) deviceToken(version int, passType, serial string) (string, erro
 	return r.token(version, purposeDevice, passType+"\x00"+serial)
 }
 
-// checkDevice tells whether token is that of the pass.
+// checkDevice reports whether token is that of the pass.
 func (r keyRing) checkDevice(token, passType, serial string) (version int, ok bool) {
 	return r.check(token, purposeDevice, passType+"\x00"+serial)
 }

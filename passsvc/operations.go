@@ -11,13 +11,13 @@ import (
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
-// What staff may look at: the history of a pass, its devices, and its pushes.
+// What staff may read: the history of a pass, its devices, and its pushes.
 
 const (
 	// revisionsListed and pushesListed are how many of each are returned.
 	revisionsListed = 200
 	pushesListed    = 200
-	// deviceSuffixLength is how much is shown of a device's identifier: enough to tell two apart, useless otherwise.
+	// deviceSuffixLength is how much is shown of a device's identifier: enough to distinguish two, useless otherwise.
 	deviceSuffixLength = 4
 )
 

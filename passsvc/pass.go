@@ -76,7 +76,7 @@ func (s *Service) UpdatePass(ctx context.Context, req *passv1.UpdatePassRequest)
 	if err != nil {
 		return nil, err
 	}
-	changed.tell()
+	changed.announce()
 	return res, s.openPass(res.GetPass())
 }
 
@@ -97,7 +97,7 @@ func (s *Service) VoidPass(ctx context.Context, req *passv1.VoidPassRequest) (*p
 	if err != nil {
 		return nil, err
 	}
-	changed.tell()
+	changed.announce()
 	return res, s.openPass(res.GetPass())
 }
 
@@ -118,7 +118,7 @@ func (s *Service) SetPassSuspended(ctx context.Context, req *passv1.SetPassSuspe
 	if err != nil {
 		return nil, err
 	}
-	changed.tell()
+	changed.announce()
 	return res, s.openPass(res.GetPass())
 }
 
@@ -182,14 +182,14 @@ func (c *changedPass) apply(ctx context.Context, tx pgx.Tx, row passdb.Pass, edi
 	return row, nil
 }
 
-// tell is called after the commit.
-func (c *changedPass) tell() {
+// announce is called after the commit.
+func (c *changedPass) announce() {
 	if c.isMaterial {
 		c.s.changed(c.row)
 	}
 }
 
-// changed makes a committed change known in this process: readers look again, and its pushes start now. Other replicas
+// changed makes a committed change known in this process: readers read again, and its pushes start now. Other replicas
 // find both within milliseconds, and a crash here delays pushes until a sweep.
 func (s *Service) changed(rows ...passdb.Pass) {
 	for _, row := range rows {

@@ -20,10 +20,10 @@ import (
 )
 
 // A batch changes all passes of an event in chunks, each one transaction: passes, revisions, pushes and the batch's own
-// progress. A worker that dies loses at most its chunk, which nobody has seen.
+// progress. A worker that dies loses at most its chunk, which nobody has read.
 
 const (
-	// batchSweep is how often a replica looks for batches that nobody works on.
+	// batchSweep is how often a replica checks for batches that nobody works on.
 	batchSweep = time.Second
 
 	alertBatchFailing = "pass_batch_failing"
@@ -191,7 +191,7 @@ func (s batchRunner) runBatches(ctx context.Context) error {
 // reportFailingBatch raises one alert per batch that cannot go on. It is tried again by the next sweep.
 func (s batchRunner) reportFailingBatch(ctx context.Context, id string, cause error) error {
 	if id == "" || ctx.Err() != nil {
-		return nil //nolint:nilerr // there is nobody to tell, or no time to; the caller has the error
+		return nil //nolint:nilerr // there is nobody to report to, or no time to; the caller has the error
 	}
 	if err := s.q.PostponeBatch(ctx, s.Pool, id, s.Clock.Now()); err != nil {
 		return fmt.Errorf("postpone batch: %w", err)

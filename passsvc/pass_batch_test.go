@@ -111,7 +111,7 @@ func TestBatchUpdatePasses(t *testing.T) {
 			t.Errorf("%v", end)
 		}
 		r.settled(t)
-		t.Logf("%d devices told after %v", n, clock.System{}.Now().Sub(began))
+		t.Logf("%d devices notified after %v", n, clock.System{}.Now().Sub(began))
 		if pushed := r.batch(t, batch.GetId()).GetPushedCount(); pushed != int64(n) || accepted(server) != n {
 			t.Errorf("%d pushes counted, %d accepted", pushed, accepted(server))
 		}

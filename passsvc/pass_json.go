@@ -62,7 +62,7 @@ type ticketFields struct {
 	BackFields      []field `json:"backFields"`
 }
 
-// field is one labelled value. Devices tell what changed by key, so keys are unique in the pass and never change.
+// field is one labelled value. Devices recognise what changed by key, so keys are unique in the pass and never change.
 type field struct {
 	Key               string   `json:"key"`
 	Label             string   `json:"label,omitempty"`
@@ -70,7 +70,7 @@ type field struct {
 	ChangeMessage     string   `json:"changeMessage,omitempty"`
 	DateStyle         string   `json:"dateStyle,omitempty"`
 	TimeStyle         string   `json:"timeStyle,omitempty"`
-	IgnoresTimeZone   bool     `json:"ignoresTimeZone,omitempty"` // show the venue's wall clock wherever the phone is
+	IgnoresTimeZone   bool     `json:"ignoresTimeZone,omitempty"` // show the venue's wall clock wherever the device is
 	CurrencyCode      string   `json:"currencyCode,omitempty"`
 	DataDetectorTypes []string `json:"dataDetectorTypes,omitzero"` // empty, not absent: detects nothing
 	Row               *int     `json:"row,omitempty"`
@@ -207,7 +207,7 @@ func fields(c content, words *[phraseCount]string, at func(time.Time) string) ti
 		text("row", phraseRow, c.Staff["row"], phraseRowChanged),
 		text("seat", phraseSeat, c.Staff["seat"], phraseSeatChanged))
 	headers := []field{header}
-	if c.onHold() { // headers are all that one sees of a pass in a stack
+	if c.onHold() { // headers are all that shows of a pass in a stack
 		headers = append([]field{text("state", phraseState, words[phraseOnHold], 0)}, headers...)
 	}
 	return ticketFields{

@@ -15,17 +15,17 @@ import (
 // Pushes are no River jobs: they are claimed in batches of devices, in the order in which they fall due.
 
 const (
-	// pushIdle is how often a replica looks for pushes of others: those of a process that died, or late ones.
+	// pushIdle is how often a replica checks for pushes of others: those of a process that died, or late ones.
 	pushIdle = time.Second
 	// pushLease is for how long claimed pushes belong to a replica: longer than a push may take, and short enough that the
 	// devices of a replica that died do not wait long.
 	pushLease = 15 * time.Second
-	// pushClaim is how many devices are claimed at once: as many may hear twice after a crash.
+	// pushClaim is how many devices are claimed at once: as many may be notified twice after a crash.
 	pushClaim = 256
 	// pushSettleWait is how long after a commit became visible the first push leaves: longer than freshFor, so that
-	// whoever fetches because of it sees the commit on every replica.
+	// whoever fetches because of it gets the commit from every replica.
 	pushSettleWait = 4 * freshFor
-	// pushRetention is how long ended pushes can be looked at.
+	// pushRetention is how long ended pushes are kept.
 	pushRetention = 30 * 24 * time.Hour
 )
 
@@ -65,7 +65,7 @@ func (p *pusher) halt(ctx context.Context) error {
 	}
 }
 
-// wake makes all workers look for due pushes soon. It never blocks.
+// wake makes all workers check for due pushes soon. It never blocks.
 func (p *pusher) wake() { signal(p.woken) }
 
 // signal leaves one wish in a channel of one place.

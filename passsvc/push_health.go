@@ -53,14 +53,14 @@ func (h *pushHealth) reset() {
 	h.verified, h.bad = false, 0
 }
 
-// isOpen tells whether nothing should be sent at now.
+// isOpen reports whether nothing should be sent at now.
 func (h *pushHealth) isOpen(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return now.Before(h.openUntil)
 }
 
-// isHalfOpen tells whether one push should be tried before others.
+// isHalfOpen reports whether one push should be tried before others.
 func (h *pushHealth) isHalfOpen() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -119,7 +119,7 @@ func (h *pushHealth) reported(i incident) {
 	}
 }
 
-// isVerified tells whether tokens called bad are bad: this connection has succeeded.
+// isVerified reports whether tokens called bad are bad: this connection has succeeded.
 func (h *pushHealth) isVerified() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

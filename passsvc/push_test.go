@@ -304,7 +304,7 @@ func TestPushRefusals(t *testing.T) {
 			return r.count(t, "select count(*) from pushes where state = 'pending'") == 0
 		})
 		if n := accepted(server); n != 50 {
-			t.Errorf("%d of 50 devices told", n)
+			t.Errorf("%d of 50 devices notified", n)
 		}
 	})
 }

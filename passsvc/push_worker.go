@@ -56,7 +56,7 @@ func (w *pushWorker) drainSafely(ctx context.Context) (wait time.Duration, err e
 	return w.drain(ctx)
 }
 
-// drain sends what is due, and returns in which time to look again.
+// drain sends what is due, and returns after what time to check again.
 func (w *pushWorker) drain(ctx context.Context) (time.Duration, error) {
 	for ctx.Err() == nil {
 		if w.health.isOpen(w.s.Clock.Now()) {

@@ -22,15 +22,15 @@ import (
 	"github.com/dayof/dayof/passsvc"
 )
 
-// TestPhonesThatFetchAtOnceSeeTheChange has sandbox APNs fetch each pass at the instant it takes the push, from another
+// TestDevicesThatFetchAtOnceGetTheChange has sandbox APNs fetch each pass at the instant it takes the push, from another
 // replica than the one that changed it.
-func TestPhonesThatFetchAtOnceSeeTheChange(t *testing.T) {
+func TestDevicesThatFetchAtOnceGetTheChange(t *testing.T) {
 	t.Parallel()
 	server, useAPNs := newAPNs(t)
 	r := newService(t, useAPNs, func(c *passsvc.Config) { c.PushCoalesce = 0 }).start(t)
 	reader := newReplica(t, r.pool, r.clock)
-	const phones = 10
-	passes := r.issue(t, phones)
+	const devices = 10
+	passes := r.issue(t, devices)
 	for i, p := range passes {
 		d := newDevice(i)
 		err := server.SetScript(d.token, apns.Script{
@@ -62,10 +62,10 @@ func TestPhonesThatFetchAtOnceSeeTheChange(t *testing.T) {
 	}
 	for i, p := range passes {
 		if want := fmt.Sprintf("gate %d of %s", rounds-1, p.GetTicketId()); !strings.Contains(latest[newDevice(i).token], want) {
-			t.Errorf("phone %d does not show %q", i, want)
+			t.Errorf("device %d does not show %q", i, want)
 		}
 	}
-	// What a phone sees at the instant of a push is never older than what the push tells of.
+	// What a device gets at the instant of a push is never older than what the push announces.
 	revisions := map[string]int{}
 	rows, err := r.pool.Query(t.Context(), "select id::text, revision from pushes where state = 'sent'")
 	if err != nil {
@@ -80,29 +80,29 @@ func TestPhonesThatFetchAtOnceSeeTheChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, push := range pushes {
-		if told, saw := revisions[push.APNsID], revisionOf(t, push.OnPush.Headers["Etag"]); told == 0 || saw < told {
-			t.Errorf("told of revision %d, the phone saw %d", told, saw)
+		if announced, got := revisions[push.APNsID], revisionOf(t, push.OnPush.Headers["Etag"]); announced == 0 || got < announced {
+			t.Errorf("notified of revision %d, the device got %d", announced, got)
 		}
 	}
-	if n := r.count(t, "select count(*) from pushes where state in ('sent', 'coalesced')"); n != rounds*phones {
-		t.Errorf("%d of %d changes told", n, rounds*phones)
+	if n := r.count(t, "select count(*) from pushes where state in ('sent', 'coalesced')"); n != rounds*devices {
+		t.Errorf("%d of %d changes notified", n, rounds*devices)
 	}
-	t.Logf("%d pushes for %d changes", len(pushes), rounds*phones)
+	t.Logf("%d pushes for %d changes", len(pushes), rounds*devices)
 }
 
 // TestEachPushShowsItsRevision changes passes again and again, waiting for each push. At the instant of the push the
-// phone does what phones do, with the tag and the date of its last visit, and at another replica than the one that made
+// device does what devices do, with the tag and the date of its last visit, and at another replica than the one that made
 // the change: it must be given exactly the change. DAYOF_TEST_SCALE=250 makes 10,000 changes.
 func TestEachPushShowsItsRevision(t *testing.T) {
 	t.Parallel()
 	server, useAPNs := newAPNs(t)
 	r := newService(t, useAPNs, func(c *passsvc.Config) { c.PushCoalesce = 0 }).start(t)
 	reader := newReplica(t, r.pool, r.clock)
-	const phones = 10
+	const devices = 10
 	changes := 4 * factor(t) // of each pass
-	var seen atomic.Int64
+	var current atomic.Int64
 	var wait sync.WaitGroup
-	passes := r.issue(t, phones)
+	passes := r.issue(t, devices)
 	// Somebody else reads all the time, so that the other replica has it all in memory as it was a moment ago.
 	ended := make(chan struct{})
 	var others sync.WaitGroup
@@ -112,31 +112,31 @@ func TestEachPushShowsItsRevision(t *testing.T) {
 			case <-ended:
 				return
 			case <-time.After(time.Millisecond):
-				reader.fetch(t, passes[n%phones])
+				reader.fetch(t, passes[n%devices])
 			}
 		}
 	})
 	for i, p := range passes {
-		phone := newPhone(t, reader, p, i)
-		if err := server.SetScript(phone.token, apns.Script{OnPushURL: phone.url}); err != nil {
+		fetching := newFetchingDevice(t, reader, p, i)
+		if err := server.SetScript(fetching.token, apns.Script{OnPushURL: fetching.url}); err != nil {
 			t.Fatal(err)
 		}
-		r.register(t, phone.device, p)
-		phone.visit(t)
+		r.register(t, fetching.device, p)
+		fetching.visit(t)
 		wait.Go(func() {
 			for n := range changes {
 				want := r.set(t, p.GetSerial(), "gate", strconv.Itoa(n)).GetPass().GetEtag()
 				select {
-				case got := <-phone.saw:
+				case got := <-fetching.got:
 					if got != want {
-						t.Errorf("phone %d, change %d: it got %q instead of %s", i, n, got, want)
+						t.Errorf("device %d, change %d: it got %q instead of %s", i, n, got, want)
 						return
 					}
 				case <-time.After(20 * time.Second * time.Duration(factor(t))):
-					t.Errorf("phone %d, change %d: no push", i, n)
+					t.Errorf("device %d, change %d: no push", i, n)
 					return
 				}
-				seen.Add(1)
+				current.Add(1)
 			}
 		})
 	}
@@ -149,33 +149,33 @@ func TestEachPushShowsItsRevision(t *testing.T) {
 			t.Fatalf("%+v", push)
 		}
 	}
-	if n := len(server.Pushes()); n != phones*changes {
-		t.Errorf("%d pushes for %d changes", n, phones*changes)
+	if n := len(server.Pushes()); n != devices*changes {
+		t.Errorf("%d pushes for %d changes", n, devices*changes)
 	}
-	t.Logf("%d of %d changes were there at the instant of their push", seen.Load(), phones*changes)
+	t.Logf("%d of %d changes were there at the instant of their push", current.Load(), devices*changes)
 }
 
-// phone is a device that looks for changes whenever its URL is called, which the sandbox does when it takes a push.
-type phone struct {
+// fetchingDevice is a device that fetches changes whenever its URL is called, which the sandbox does when it takes a push.
+type fetchingDevice struct {
 	*device
 	url    string
 	reader *replica
 	pass   *passv1.Pass
 	since  string      // Last-Modified of its latest visit
-	saw    chan string // entity tag of what each push brought; empty: nothing
+	got    chan string // entity tag of what each push brought; empty: nothing
 }
 
-func newPhone(tb testing.TB, reader *replica, p *passv1.Pass, number int) *phone {
+func newFetchingDevice(tb testing.TB, reader *replica, p *passv1.Pass, number int) *fetchingDevice {
 	tb.Helper()
-	phone := &phone{device: newDevice(number), reader: reader, pass: p, saw: make(chan string, 1)}
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { phone.saw <- phone.visit(tb) }))
+	fetching := &fetchingDevice{device: newDevice(number), reader: reader, pass: p, got: make(chan string, 1)}
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { fetching.got <- fetching.visit(tb) }))
 	tb.Cleanup(server.Close)
-	phone.url = server.URL
-	return phone
+	fetching.url = server.URL
+	return fetching
 }
 
 // visit asks which passes changed and fetches its own if it is one of them. It returns the entity tag that it was given.
-func (p *phone) visit(tb testing.TB) string {
+func (p *fetchingDevice) visit(tb testing.TB) string {
 	tb.Helper()
 	list := p.reader.list(tb, p.device)
 	if !slices.Equal(list.SerialNumbers, []string{p.pass.GetSerial()}) {
@@ -302,7 +302,7 @@ func TestConcurrentReaders(t *testing.T) {
 	changes.Wait()
 	close(stop)
 	readers.Wait()
-	t.Logf("%d revisions seen", len(bodies))
+	t.Logf("%d revisions observed", len(bodies))
 }
 
 func revisionOf(tb testing.TB, etag string) int {

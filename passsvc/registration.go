@@ -16,10 +16,10 @@ type registering struct {
 	keyVersion                          int // of the token that it showed
 }
 
-// register writes a registration and tells whether the device is new for the pass. errNoPass: there is no such pass.
+// register writes a registration and reports whether the device is new for the pass. errNoPass: there is no such pass.
 //
-// The pass is locked against changes meanwhile, so that each change either sees the registration and makes a push, or
-// is seen here. In the latter case the device may hold what the pass showed before: it is treated as if the pass had
+// The pass is locked against changes meanwhile, so that each change either finds the registration and makes a push, or
+// is found here. In the latter case the device may hold what the pass showed before: it is treated as if the pass had
 // changed now, with a push and with a tag of its own in its list.
 func (s walletService) register(ctx context.Context, r registering) (isNew bool, err error) {
 	now := s.Clock.Now()

@@ -1,5 +1,5 @@
 // Package passsvc keeps the wallet passes of tickets: their content and revisions, signing, Apple's web service,
-// registrations of devices, and the pushes that tell them of changes.
+// registrations of devices, and the pushes that notify them of changes.
 //
 //	IssuePasses ─ revision 1          a device: register ─ push ─ list ─ fetch
 //	UpdatePass, VoidPass, batch ─ revision n + pushes, one transaction ─ commit ─ APNs

@@ -47,9 +47,9 @@ func (r *replica) list(tb testing.TB, d *device) listAnswer {
 	return list
 }
 
-// TestChangesWithinASecondAreAllSeen changes a pass several times in one second and steps the clock back; a device that
+// TestChangesWithinASecondAreAllReported changes a pass several times in one second and steps the clock back; a device that
 // echoes dates gets each change, and no date is in the future.
-func TestChangesWithinASecondAreAllSeen(t *testing.T) {
+func TestChangesWithinASecondAreAllReported(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	p := r.issue(t, 1)[0]
@@ -70,7 +70,7 @@ func TestChangesWithinASecondAreAllSeen(t *testing.T) {
 			t.Errorf("change %d: Last-Modified %q at %v", i, since, r.clock.Now())
 		}
 	}
-	// Once the clock has caught up, the device is told that nothing is new.
+	// Once the clock has caught up, the answer is that nothing is new.
 	r.clock.Advance(time.Minute)
 	since = r.fetch(t, p).header.Get("Last-Modified")
 	if got := r.fetch(t, p, "If-Modified-Since", since); got.status != http.StatusNotModified {
@@ -100,7 +100,7 @@ func TestUpdateTags(t *testing.T) {
 		}
 	})
 
-	t.Run("a device sees its own passes only", func(t *testing.T) {
+	t.Run("a device gets its own passes only", func(t *testing.T) {
 		t.Parallel()
 		r := newService(t)
 		passes := r.issue(t, 3)
@@ -135,14 +135,14 @@ func TestUpdateTags(t *testing.T) {
 			changes.Wait()
 			close(done)
 		}()
-		// The device asks all the time, fetches what it is told, and remembers what it saw.
-		seen := map[string]string{}
+		// The device asks all the time, fetches what is reported, and remembers what it got.
+		held := map[string]string{}
 		d.tag = "0"
 		for ended := false; ; {
 			list := r.list(t, d)
 			for _, serial := range list.SerialNumbers {
 				i := slices.IndexFunc(passes, func(p *passv1.Pass) bool { return p.GetSerial() == serial })
-				seen[serial] = r.fetch(t, passes[i]).header.Get("Etag")
+				held[serial] = r.fetch(t, passes[i]).header.Get("Etag")
 			}
 			if list.LastUpdated != "" {
 				d.tag = list.LastUpdated
@@ -158,8 +158,8 @@ func TestUpdateTags(t *testing.T) {
 		}
 		for _, p := range passes {
 			got, err := r.client.GetPass(t.Context(), &passv1.GetPassRequest{PassSerial: p.GetSerial()})
-			if err != nil || got.GetPass().GetEtag() != seen[p.GetSerial()] || got.GetPass().GetRevision() != 26 {
-				t.Errorf("the device holds %s, the truth is %v, %v", seen[p.GetSerial()], got.GetPass(), err)
+			if err != nil || got.GetPass().GetEtag() != held[p.GetSerial()] || got.GetPass().GetRevision() != 26 {
+				t.Errorf("the device holds %s, the server has %v, %v", held[p.GetSerial()], got.GetPass(), err)
 			}
 		}
 	})

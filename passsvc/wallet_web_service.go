@@ -166,7 +166,7 @@ func (s walletService) serveUnregister(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// serveList tells a device which of its passes changed since the tag that it was given last. Whoever knows the device's
+// serveList reports to a device which of its passes changed since the tag that it was given last. Whoever knows the device's
 // identifier may ask: that is Apple's design.
 func (s walletService) serveList(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -237,7 +237,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, size int64, into any) bool
 	return true
 }
 
-// isDeviceID tells whether s can be a deviceLibraryIdentifier: short, and of visible ASCII.
+// isDeviceID reports whether s can be a deviceLibraryIdentifier: short, and of visible ASCII.
 func isDeviceID(s string) bool {
 	return s != "" && len(s) <= deviceIDMax && isVisible(s)
 }
@@ -246,7 +246,7 @@ func isVisible(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// isPushToken tells whether s is hexadecimal: it becomes a part of APNs' URL.
+// isPushToken reports whether s is hexadecimal: it becomes a part of APNs' URL.
 func isPushToken(s string) bool {
 	return s != "" && len(s) <= pushTokenMax && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }

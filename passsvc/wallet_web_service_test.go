@@ -12,7 +12,7 @@ import (
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 )
 
-// TestDeviceLife is what a phone does, from Apple's description of the protocol only.
+// TestDeviceLife is what a device does, from Apple's description of the protocol only.
 func TestDeviceLife(t *testing.T) {
 	t.Parallel()
 	server, useAPNs := newAPNs(t)
@@ -105,7 +105,7 @@ func TestWalletStatuses(t *testing.T) {
 		"register with another key version":    {"POST", d.path(p), good, auth("2" + p.GetAuthenticationToken()[1:]), 401},
 		"register for an unknown pass":         {"POST", d.path(unknown), good, applePass(unknown), 401},
 		"register for another pass type":       {"POST", d.path(ofOtherType), good, applePass(ofOtherType), 401},
-		"401 comes before the body is judged":  {"POST", d.path(p), "{", applePass(other), 401},
+		"401 comes before the body is checked": {"POST", d.path(p), "{", applePass(other), 401},
 		"register without a body":              {"POST", d.path(p), "", applePass(p), 400},
 		"register with broken JSON":            {"POST", d.path(p), "{", applePass(p), 400},
 		"register with an array":               {"POST", d.path(p), "[]", applePass(p), 400},
@@ -195,7 +195,7 @@ func TestConditionalFetch(t *testing.T) {
 		"a second earlier":                  {[]string{"If-Modified-Since", at.Add(-time.Second).Format(http.TimeFormat)}, 200},
 		"RFC 850":                           {[]string{"If-Modified-Since", at.Format("Monday, 02-Jan-06 15:04:05 GMT")}, 304},
 		"asctime":                           {[]string{"If-Modified-Since", at.Format(time.ANSIC)}, 304},
-		"null, as phones say at first":      {[]string{"If-Modified-Since", "(null)"}, 200},
+		"null, as devices send at first":    {[]string{"If-Modified-Since", "(null)"}, 200},
 		"ISO date":                          {[]string{"If-Modified-Since", at.Format(time.RFC3339)}, 200},
 		"a number":                          {[]string{"If-Modified-Since", strconv.FormatInt(at.Unix(), 10)}, 200},
 		"two dates":                         {[]string{"If-Modified-Since", modified, "If-Modified-Since", modified}, 200},

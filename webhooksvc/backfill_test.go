@@ -53,7 +53,7 @@ func (l *stripeList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Data    []json.RawMessage `json:"data"`
 		HasMore bool              `json:"has_more"`
 	}{Object: "list", Data: []json.RawMessage{}}
-	seen := query.Get("starting_after") == ""
+	started := query.Get("starting_after") == ""
 	for _, raw := range l.events[account] {
 		var e struct {
 			ID      string `json:"id"`
@@ -62,8 +62,8 @@ func (l *stripeList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = json.Unmarshal(raw, &e)
 		switch {
-		case !seen:
-			seen = e.ID == query.Get("starting_after")
+		case !started:
+			started = e.ID == query.Get("starting_after")
 		case !slices.Contains(types, e.Type) || e.Created < since:
 		case len(page.Data) == limit:
 			page.HasMore = true
@@ -93,7 +93,7 @@ func TestBackfill(t *testing.T) {
 	list := &stripeList{}
 	server := httptest.NewServer(list)
 	t.Cleanup(server.Close)
-	w := newQuietWorld(t, func(c *Config, _ *Deps) {
+	w := newQuietHarness(t, func(c *Config, _ *Deps) {
 		c.StripeURL, c.StripeKey, c.StripeTimeout = server.URL, config.NewSecret("sk_test_backfill"), patience
 	})
 	// Two were delivered, the others not.
@@ -155,12 +155,12 @@ func TestBackfill(t *testing.T) {
 		t.Errorf("complete until %d after a failed run", until)
 	}
 	list.set(false, nil)
-	seen := len(list.got())
+	before := len(list.got())
 	if err := (backfiller{w.Service}).backfill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := strconv.FormatInt(storyTime.Add(-backfillOverlap).Unix(), 10)
-	for _, r := range list.got()[seen:] {
+	for _, r := range list.got()[before:] {
 		if r.query.Get("created[gte]") != want {
 			t.Errorf("asked since %s, want %s", r.query.Get("created[gte]"), want)
 		}

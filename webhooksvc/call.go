@@ -63,7 +63,7 @@ func (s *Service) send(ctx context.Context, key string, request proto.Message) e
 	return err
 }
 
-// sendPayoutTransactions tells the ledger what a payout consists of, and a person when that is not the payout.
+// sendPayoutTransactions reports to the ledger what a payout consists of, and raises a review case if the sums differ.
 func (s *Service) sendPayoutTransactions(ctx context.Context, key string, r *ledgerv1.RecordPayoutTransactionsRequest) error {
 	compared, err := s.Ledger.RecordPayoutTransactions(ctx, r)
 	if err != nil || compared.GetDifferenceMinorUnits() == 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
-// The endpoints: each has its own URL and secrets at Stripe, so the secret tells which events may arrive.
+// The endpoints: each has its own URL and secrets at Stripe, so the secret determines which events may arrive.
 const (
 	endpointAccount = "account" // the platform's own events
 	endpointConnect = "connect" // events of connected accounts

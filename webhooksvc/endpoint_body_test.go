@@ -32,7 +32,7 @@ func zipped(t *testing.T, body []byte) []byte {
 // TestDrip sends a body so slowly that it never ends; each byte comes in time for a limit that would start anew.
 func TestDrip(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, func(c *Config, _ *Deps) { c.BodyTimeout = 300 * time.Millisecond })
+	w := newQuietHarness(t, func(c *Config, _ *Deps) { c.BodyTimeout = 300 * time.Millisecond })
 	server := httptest.NewServer(w.Routes()[accountPath]) // without the limits of the chassis
 	t.Cleanup(server.Close)
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())

@@ -12,10 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestDelivery looks at what is stored: the bytes as they came, and one job.
+// TestDelivery checks what is stored: the bytes as they came, and one job.
 func TestDelivery(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	body := story(t, "a04-payment_intent.succeeded")
 	answer := w.deliver(t, accountPath, accountSecret, body)
 	answer.must(t)
@@ -51,7 +51,7 @@ func TestDelivery(t *testing.T) {
 func TestForged(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Registry = registry })
+	w := newQuietHarness(t, func(_ *Config, d *Deps) { d.Registry = registry })
 	body := intentBody("evt_forged")
 	good := sign(storyTime, body, accountSecret)
 	mac := strings.TrimPrefix(good, fmt.Sprintf("t=%d,v1=", storyTime.Unix()))
@@ -208,7 +208,7 @@ func TestForged(t *testing.T) {
 		t.Errorf("%d requests are counted, want %d", got, counted)
 	}
 	if len(bad) != 1 {
-		t.Errorf("the answers tell which check failed: %v", bad)
+		t.Errorf("the answers reveal which check failed: %v", bad)
 	}
 	if rows := w.count(t, "SELECT count(*) FROM webhook_events") + w.count(t, "SELECT count(*) FROM river_job"); rows != 0 {
 		t.Errorf("%d rows were stored", rows)
@@ -242,10 +242,10 @@ func flip(mac string) string {
 	return "0" + mac[1:]
 }
 
-// TestOddButGood is accepted although it looks unusual.
+// TestOddButGood is accepted although it is unusual.
 func TestOddButGood(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	body := func(id string) []byte { return eventBody(id, "moon.landed", `{"id": "moon_1"}`) }
 	full := append(body("evt_largest"), bytes.Repeat([]byte(" "), bodySizeMax)...)[:bodySizeMax]
 	for name, c := range map[string]struct {
@@ -288,7 +288,7 @@ func TestOddButGood(t *testing.T) {
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	const former, next = "whsec_former_0123456789", "whsec_next_0123456789"
-	w := newQuietWorld(t, func(c *Config, _ *Deps) { c.AccountSecrets = secretsOf(former, next) })
+	w := newQuietHarness(t, func(c *Config, _ *Deps) { c.AccountSecrets = secretsOf(former, next) })
 	for i, secrets := range [][]string{{former}, {next}, {former, next}, {"whsec_retired_0123456789", next}} {
 		body := intentBody(fmt.Sprintf("evt_%d", i))
 		w.post(t, accountPath, body, http.Header{"Stripe-Signature": {sign(storyTime, body, secrets...)}}).must(t)
@@ -302,7 +302,7 @@ func TestRotation(t *testing.T) {
 // TestTwoEndpoints keeps the deliveries of one event to two endpoints apart, and their secrets.
 func TestTwoEndpoints(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	body := bytes.Replace(intentBody("evt_1"), []byte(`"livemode": false,
   "type"`), []byte(`"account": "acct_1Organizer", "livemode": false,
   "type"`), 1)
@@ -322,7 +322,7 @@ func TestTwoEndpoints(t *testing.T) {
 		t.Errorf("keys %v", keys)
 	}
 
-	closed := newQuietWorld(t, func(c *Config, _ *Deps) { c.ConnectSecrets = nil })
+	closed := newQuietHarness(t, func(c *Config, _ *Deps) { c.ConnectSecrets = nil })
 	if got := closed.deliver(t, connectPath, "", body); got.status != http.StatusNotFound {
 		t.Errorf("Connect endpoint without a secret: answer %d", got.status)
 	}

@@ -112,7 +112,7 @@ func textOf(value gjson.Result) string {
 }
 
 // decodeObject reads the object that an event is about into one of our small structs. An object that does not fit is
-// malformed: Stripe would not send it, so somebody has to look.
+// malformed: Stripe would not send it, so a person has to check.
 func decodeObject[T any](e event) (T, error) {
 	var wire struct {
 		Data struct {

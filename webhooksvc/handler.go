@@ -27,7 +27,7 @@ type translation struct {
 
 // call is one RPC to make. The type of its request says which.
 type call struct {
-	suffix  string // tells the calls of one event apart; empty when it is the only one
+	suffix  string // distinguishes the calls of one event; empty when it is the only one
 	request proto.Message
 	// prepare fills in what the event leaves open, before the call is made; nil when it leaves nothing open.
 	prepare func(ctx context.Context, l lookups) error

@@ -141,7 +141,7 @@ func (b *inbox) next() []*waiting {
 	return group
 }
 
-// writeGroup stores a group and tells each sender. If Postgres refuses the statement, each delivery is tried alone: one
+// writeGroup stores a group and answers each sender. If Postgres refuses the statement, each delivery is tried alone: one
 // that cannot be stored must not take others with it, and a deadlock between replicas does not come twice.
 func writeGroup(ctx context.Context, pool *pgxpool.Pool, group []*waiting) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)

@@ -26,7 +26,7 @@ func TestDatabaseAway(t *testing.T) {
 	if err := Migrate(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Pool = pool })
+	w := newQuietHarness(t, func(_ *Config, d *Deps) { d.Pool = pool })
 	w.pool = pool
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_before")).must(t)
 	if err := server.Crash(); err != nil {
@@ -51,7 +51,7 @@ func TestDatabaseAway(t *testing.T) {
 // hold the same event twice, and meet each other.
 func TestConcurrentDuplicates(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	const events, times = 10, 16
 	var posts sync.WaitGroup
 	for range times {
@@ -104,7 +104,7 @@ func TestOneStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Pool = pool })
+	w := newQuietHarness(t, func(_ *Config, d *Deps) { d.Pool = pool })
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
 	tracer.mu.Lock()
@@ -125,7 +125,7 @@ func TestGroupsShareAStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	w := newQuietWorld(t, func(_ *Config, d *Deps) { d.Pool = pool })
+	w := newQuietHarness(t, func(_ *Config, d *Deps) { d.Pool = pool })
 	blocker, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestGroupsShareAStatement(t *testing.T) {
 // TestInboxJob holds the job row that insertSQL writes against the one that River's client writes.
 func TestInboxJob(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
 	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
 		return w.Jobs.InsertTx(t.Context(), tx, eventArgs{Endpoint: endpointAccount, EventID: "evt_1"})
@@ -193,7 +193,7 @@ func TestInboxJob(t *testing.T) {
 // event cost.
 func TestBodyCompression(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	method := "l"
 	if w.count(t, "SELECT count(*) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)") == 0 {
 		method = "" // of the server

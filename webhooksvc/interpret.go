@@ -33,7 +33,7 @@ func interpret(e event, handlers map[string]handler, livemode bool) (translation
 
 // interpretWrongMode says what an event of the other mode means, or one whose envelope and object disagree. A live Connect
 // endpoint gets the test events of its accounts too, so a record is enough. But captured money is reported as what it is,
-// money of the wrong mode: it buys nothing, and where it names an order of ours, a person looks at it.
+// money of the wrong mode: it buys nothing, and where it names an order of ours, a person checks it.
 func interpretWrongMode(e event, h handler, livemode bool) (translation, error) {
 	t, err := refused(refusalLivemode)
 	if err != nil || e.typ != "payment_intent.succeeded" || e.objectID == "" || e.created.IsZero() {

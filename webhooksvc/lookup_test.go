@@ -79,7 +79,7 @@ func (o *stripeObjects) answer(status int) {
 }
 
 // asked are the requests of one kind that the peers got, the latest of each.
-func asked[T any](w *world) []T {
+func asked[T any](w *harness) []T {
 	var found []T
 	for _, c := range w.peers.got() {
 		if request, ok := c.request.(T); ok {
@@ -92,7 +92,7 @@ func asked[T any](w *world) []T {
 // TestPayoutOfUnknownAccount deferrals a payout until somebody says whose account it is.
 func TestPayoutOfUnknownAccount(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	body := func(id string) []byte {
 		event := eventBody(id, "payout.paid", `{"id":"po_1","object":"payout","amount":100,"created":1764000000,"currency":"eur","status":"paid"}`)
 		return []byte(strings.Replace(string(event), `"object": "event",`, `"object": "event", "account": "acct_1",`, 1))
@@ -107,12 +107,12 @@ func TestPayoutOfUnknownAccount(t *testing.T) {
 	}
 	await(t, "the payout to be deferred", func() bool { return state() == stateDeferred })
 	if len(asked[*checkoutv1.RecordAccountRequest](w)) == 0 {
-		t.Error("nobody looked at the account")
+		t.Error("nobody fetched the account")
 	}
 	w.peers.link("acct_1", "organizer00000001")
 	await(t, "the payout to be applied", func() bool { return state() == stateApplied })
 	if got := asked[*ledgerv1.RecordPayoutRequest](w); len(got) != 1 || got[0].GetOrganizerId() != "organizer00000001" {
-		t.Errorf("the ledger was told %v", got)
+		t.Errorf("the ledger received %v", got)
 	}
 }
 
@@ -120,7 +120,7 @@ func TestPayoutOfUnknownAccount(t *testing.T) {
 func TestApplicationFeeLooksUp(t *testing.T) {
 	t.Parallel()
 	objects, change := newStripeObjects(t)
-	w := newWorld(t, change)
+	w := newHarness(t, change)
 	w.peers.link("acct_1", "organizer00000001")
 	objects.objects["acct_1 /v1/charges/ch_1"] = `{"id":"ch_1","object":"charge","payment_intent":"pi_1","metadata":{"order_id":"ord_4DFJiRdPUPa5LD93"}}`
 	fee := `{"id":"fee_1","object":"application_fee","account":"acct_1","amount":250,"amount_refunded":%d,"charge":"ch_1","created":1764000000,"currency":"eur"}`
@@ -138,7 +138,7 @@ func TestApplicationFeeLooksUp(t *testing.T) {
 	w.awaitState(t, "evt_2", stateApplied)
 	got := asked[*ledgerv1.RecordApplicationFeeRequest](w)
 	if len(got) != 2 || got[0].GetPaymentIntentId() != "pi_1" || got[0].GetRefundedMinorUnits() != 0 || got[1].GetRefundedMinorUnits() != 100 {
-		t.Errorf("the ledger was told %v", got)
+		t.Errorf("the ledger received %v", got)
 	}
 	w.deliver(t, "/webhooks/stripe", accountSecret, eventBody("evt_3", "application_fee.refund.updated",
 		`{"id":"fr_2","object":"fee_refund","amount":100,"fee":"fee_gone"}`)).must(t)
@@ -150,7 +150,7 @@ func TestApplicationFeeLooksUp(t *testing.T) {
 func TestPayoutSum(t *testing.T) {
 	t.Parallel()
 	objects, change := newStripeObjects(t)
-	w := newWorld(t, change)
+	w := newHarness(t, change)
 	for _, id := range []string{"po_1", "po_2"} {
 		objects.payouts[" "+id] = []payoutTransaction{
 			{ID: "txn_1", Net: 5000}, {ID: "txn_2", Net: -400, Source: "re_1"}, {ID: "txn_3", Net: -4600, Source: reference(id)},
@@ -180,7 +180,7 @@ func TestPayoutSum(t *testing.T) {
 // TestLookupsWithoutKey ends events that need Stripe where nobody may ask it.
 func TestLookupsWithoutKey(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	w.deliver(t, "/webhooks/stripe", accountSecret, eventBody("evt_1", "payout.reconciliation_completed",
 		`{"id":"po_1","object":"payout","amount":100,"created":1764000000,"currency":"eur"}`)).must(t)
 	if r := w.awaitState(t, "evt_1", stateDead); !strings.Contains(r.Error, "DAYOF_STRIPE_KEY") {

@@ -177,7 +177,7 @@ func (p paymentPeer) RecordSessionEnd(ctx context.Context, r *checkoutv1.RecordS
 	return &checkoutv1.RecordSessionEndResponse{}, p.take(ctx, r)
 }
 
-// accountPeer knows the accounts that the test says; what is asked of it is kept only where it is told something.
+// accountPeer knows the accounts that the test says; what is asked of it is kept only where something is reported to it.
 type accountPeer struct {
 	checkoutv1connect.UnimplementedAccountServiceHandler
 

@@ -94,7 +94,7 @@ const (
 	purgeBatchesMax = 1000
 )
 
-// purge deletes events that ended long ago. Twice, or on two replicas at once: each row goes once.
+// purge deletes events that ended long ago. Idempotent: repeated, or on two replicas at once, it deletes each row once.
 func (s *Service) purge(ctx context.Context) error {
 	before := s.Clock.Now().Add(-s.Config.Retention)
 	for range purgeBatchesMax {

@@ -10,24 +10,24 @@ import (
 // TestRejectionAlert has two replicas refuse forged deliveries: one alert for the incident, a new one for the next.
 func TestRejectionAlert(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	other, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := &world{Service: other, pool: w.pool, clock: w.clock, peers: w.peers}
+	second := &harness{Service: other, pool: w.pool, clock: w.clock, peers: w.peers}
 	second.url = second.serve(t)
 	forge := func(count int) {
 		t.Helper()
 		for i := range count {
-			for _, replica := range []*world{w, second} {
+			for _, replica := range []*harness{w, second} {
 				if answer := replica.deliver(t, "/webhooks/stripe", "whsec_somebody_elses_secret", intentBody(fmt.Sprintf("evt_%d", i))); answer.status != http.StatusBadRequest {
 					t.Fatalf("a forged delivery is answered %d", answer.status)
 				}
 			}
 		}
 		for range 2 {
-			for _, replica := range []*world{w, second} {
+			for _, replica := range []*harness{w, second} {
 				if err := replica.watchRejections(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -64,7 +64,7 @@ func TestRejectionAlert(t *testing.T) {
 // TestPurge deletes what ended long ago, and nothing that is still to do or needs a person.
 func TestPurge(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	old, young := storyTime.Add(-w.Config.Retention-time.Hour), storyTime.Add(-w.Config.Retention+time.Hour)
 	insert := func(id, state string, received, ended time.Time) {
 		t.Helper()

@@ -1,4 +1,4 @@
-// Package webhooksvc takes in what Stripe tells us: it verifies, stores, and translates webhook events into RPCs of the
+// Package webhooksvc takes in what Stripe reports: it verifies, stores, and translates webhook events into RPCs of the
 // other services. It has no business rules: facts go out in the order in which they happen to be processed, and the
 // receivers merge them.
 //

@@ -38,8 +38,8 @@ const (
 // storyTime is when the fake clocks stand; the bodies are older or younger, which must not matter.
 var storyTime = time.Date(2025, 11, 24, 16, 0, 0, 0, time.UTC)
 
-// world is a webhooksvc with its routes on a real listener, and the services that it calls.
-type world struct {
+// harness is a webhooksvc with its routes on a real listener, and the services that it calls.
+type harness struct {
 	*Service
 	url    string
 	peers  *peers
@@ -48,10 +48,10 @@ type world struct {
 	client webhookv1connect.WebhookServiceClient
 }
 
-// newWorld starts all of it. change may adapt the configuration; nil leaves it.
-func newWorld(t *testing.T, change func(*Config, *Deps)) *world {
+// newHarness starts all of it. change may adapt the configuration; nil leaves it.
+func newHarness(t *testing.T, change func(*Config, *Deps)) *harness {
 	t.Helper()
-	w := newQuietWorld(t, change)
+	w := newQuietHarness(t, change)
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +65,10 @@ func newWorld(t *testing.T, change func(*Config, *Deps)) *world {
 	return w
 }
 
-// newQuietWorld is newWorld without background work: what is stored stays as it is.
-func newQuietWorld(t *testing.T, change func(*Config, *Deps)) *world {
+// newQuietHarness is newHarness without background work: what is stored stays as it is.
+func newQuietHarness(t *testing.T, change func(*Config, *Deps)) *harness {
 	t.Helper()
-	w := &world{pool: pgtest.New(t, Migrate), clock: clock.NewFake(storyTime), peers: newPeers(t)}
+	w := &harness{pool: pgtest.New(t, Migrate), clock: clock.NewFake(storyTime), peers: newPeers(t)}
 	c := Config{
 		AccountSecrets: secretsOf(accountSecret), ConnectSecrets: secretsOf(connectSecret), APIVersion: "2023-10-16",
 		BodyTimeout: patience, Workers: 8, StripeURL: "http://127.0.0.1:1", StripeTimeout: time.Second,
@@ -93,7 +93,7 @@ func newQuietWorld(t *testing.T, change func(*Config, *Deps)) *world {
 }
 
 // serve mounts routes and RPCs as `dayof serve` does.
-func (w *world) serve(t *testing.T) string {
+func (w *harness) serve(t *testing.T) string {
 	t.Helper()
 	return serve(t, "127.0.0.1:0", w.Handlers(rpc.NewHandlerOptions(rpc.HandlerConfig{
 		Logger: slog.New(slog.DiscardHandler), Clock: clock.System{}, Policy: Policy(), OperatorTokens: secretsOf(operatorToken),
@@ -143,17 +143,17 @@ type delivered struct {
 }
 
 // deliver posts a body signed with secret, as Stripe does.
-func (w *world) deliver(t *testing.T, path, secret string, body []byte) delivered {
+func (w *harness) deliver(t *testing.T, path, secret string, body []byte) delivered {
 	t.Helper()
 	return w.post(t, path, body, http.Header{"Stripe-Signature": {sign(w.clock.Now(), body, secret)}})
 }
 
-func (w *world) post(t *testing.T, path string, body []byte, header http.Header) delivered {
+func (w *harness) post(t *testing.T, path string, body []byte, header http.Header) delivered {
 	t.Helper()
 	return w.request(t, http.MethodPost, path, bytes.NewReader(body), header)
 }
 
-func (w *world) request(t *testing.T, method, path string, body io.Reader, header http.Header) delivered {
+func (w *harness) request(t *testing.T, method, path string, body io.Reader, header http.Header) delivered {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, w.url+path, body)
 	if err != nil {
@@ -180,14 +180,14 @@ func (d delivered) must(t *testing.T) {
 	}
 }
 
-// row is an inbox row of the account endpoint as tests look at it.
+// row is an inbox row of the account endpoint as tests read it.
 type row struct {
 	State, Error         string
 	Deliveries, Attempts int64
 	Ended                bool
 }
 
-func (w *world) row(t *testing.T, eventID string) row {
+func (w *harness) row(t *testing.T, eventID string) row {
 	t.Helper()
 	var r row
 	err := w.pool.QueryRow(t.Context(), `SELECT state, error, delivery_count, attempt_count, end_time IS NOT NULL
@@ -199,7 +199,7 @@ func (w *world) row(t *testing.T, eventID string) row {
 	return r
 }
 
-func (w *world) count(t *testing.T, query string, args ...any) int {
+func (w *harness) count(t *testing.T, query string, args ...any) int {
 	t.Helper()
 	var n int
 	if err := w.pool.QueryRow(t.Context(), query, args...).Scan(&n); err != nil {
@@ -208,7 +208,7 @@ func (w *world) count(t *testing.T, query string, args ...any) int {
 	return n
 }
 
-func (w *world) exec(t *testing.T, statement string, args ...any) {
+func (w *harness) exec(t *testing.T, statement string, args ...any) {
 	t.Helper()
 	if _, err := w.pool.Exec(t.Context(), statement, args...); err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func (w *world) exec(t *testing.T, statement string, args ...any) {
 }
 
 // awaitState waits until the event is in the state.
-func (w *world) awaitState(t *testing.T, eventID, state string) row {
+func (w *harness) awaitState(t *testing.T, eventID, state string) row {
 	t.Helper()
 	var last row
 	await(t, fmt.Sprintf("%s to be %s", eventID, state), func() bool {
@@ -227,7 +227,7 @@ func (w *world) awaitState(t *testing.T, eventID, state string) row {
 }
 
 // deadAlerts are the open alerts about dead events, by subject.
-func (w *world) deadAlerts(t *testing.T) map[string]alert.Alert {
+func (w *harness) deadAlerts(t *testing.T) map[string]alert.Alert {
 	t.Helper()
 	open, err := alert.ListOpen(t.Context(), w.Pool, 100)
 	if err != nil {

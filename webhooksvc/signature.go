@@ -24,7 +24,7 @@ const (
 	signaturesMax          = 16
 )
 
-// The checks that a request can fail. The answer never tells which one it was; the counter and the debug log do.
+// The checks that a request can fail. The answer never reveals which one it was; the counter and the debug log do.
 var (
 	errSignatureHeader = errors.New("signature header malformed")
 	errSignatureTime   = errors.New("signature too old or too new")

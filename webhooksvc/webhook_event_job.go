@@ -43,7 +43,7 @@ var eventPolicy = jobs.Policy{
 // Kinds of alerts, and whose they are.
 const (
 	alertDead       = "webhook_event_dead"  // "<endpoint>/<event id>": no try can help now; replay it when the cause is gone
-	alertAttention  = "webhook_event_odd"   // "<endpoint>/<event id>": processed, but somebody should look
+	alertAttention  = "webhook_event_odd"   // "<endpoint>/<event id>": processed, but a person should check
 	alertThin       = "webhook_thin_events" // "<endpoint>": it is set up for thin events at Stripe
 	alertAPIVersion = "webhook_api_version" // "<endpoint>/<version>": it sends another version than it is pinned to
 )
@@ -184,7 +184,7 @@ func (s *Service) queueAlerts(ctx context.Context, tx alert.Execer, row webhookd
 		}
 		errs = append(errs, alert.Raise(ctx, tx, kind, subject, facts, link))
 	}
-	// The list shows events in the version of the account, so only deliveries tell what the endpoint is pinned to.
+	// The list shows events in the version of the account, so only deliveries show what the endpoint is pinned to.
 	if row.Source == sourceDelivery && row.ApiVersion != "" && row.ApiVersion != s.Config.APIVersion {
 		errs = append(errs, alert.Raise(ctx, tx, alertAPIVersion, row.Endpoint+"/"+row.ApiVersion, map[string]any{
 			"endpoint": row.Endpoint, "api_version": row.ApiVersion, "pinned": s.Config.APIVersion, "event_id": row.EventID,

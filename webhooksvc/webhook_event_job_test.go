@@ -26,7 +26,7 @@ func orderNotFound() error {
 // TestStories posts every story body twice and at once; each event is applied, with one call.
 func TestStories(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	files, err := filepath.Glob("testdata/stories/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no stories", err)
@@ -89,7 +89,7 @@ func TestEventStates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newHarness(t, nil)
 			w.deliver(t, accountPath, accountSecret, []byte(c.body)).must(t)
 			got := w.awaitState(t, c.id, c.state)
 			if !strings.HasPrefix(got.Error, c.reason) || (c.reason == "") != (got.Error == "") || !got.Ended || got.Attempts != 1 {
@@ -131,7 +131,7 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newHarness(t, nil)
 			var tries atomic.Int32
 			w.peers.answerWith(func(peerCall) error {
 				// The client repeats unavailable twice by itself.
@@ -166,7 +166,7 @@ func TestErrors(t *testing.T) {
 
 // redeliverDead checks that a dead event was tried so often, raised one alert, and comes back to life when Stripe
 // delivers it once more.
-func (w *world) redeliverDead(t *testing.T, eventID string, calls int) {
+func (w *harness) redeliverDead(t *testing.T, eventID string, calls int) {
 	t.Helper()
 	if got := len(w.peers.got()); got != calls {
 		t.Errorf("%d calls, want %d", got, calls)
@@ -190,7 +190,7 @@ func (w *world) redeliverDead(t *testing.T, eventID string, calls int) {
 // TestDeferredTooLong ends the wait for an order that never comes.
 func TestDeferredTooLong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	var known atomic.Bool
 	w.peers.answerWith(func(peerCall) error {
 		if known.Load() {
@@ -209,7 +209,7 @@ func TestDeferredTooLong(t *testing.T) {
 // TestAwayTooLong gives up when a service is away for longer than Stripe itself would try.
 func TestAwayTooLong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	w.peers.answerWith(func(peerCall) error { return problem.New(connect.CodeAborted, "CONCURRENT_CHANGE", "later") })
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
 	await(t, "the first try", func() bool { return w.row(t, "evt_1").Attempts >= 1 })
@@ -224,7 +224,7 @@ func TestAwayTooLong(t *testing.T) {
 // TestCheckoutAway posts while nobody listens at checkoutsvc's address: 200, and applied once when it is back.
 func TestCheckoutAway(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	w.peers.stop()
 	for i := range 5 {
 		w.deliver(t, accountPath, accountSecret, intentBody(fmt.Sprintf("evt_%d", i))).must(t)
@@ -244,7 +244,7 @@ func TestCheckoutAway(t *testing.T) {
 // TestLostAnswer cuts the answer of a call that had its effect: the repeat carries the same key.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	var tries atomic.Int32
 	w.peers.answerWith(func(peerCall) error {
 		if tries.Add(1) == 1 {
@@ -263,7 +263,7 @@ func TestLostAnswer(t *testing.T) {
 // TestPanickingHandler must not take the process along, nor try for ever.
 func TestPanickingHandler(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	w.handlers["boom"] = handler{eventType: "boom", translate: func(event) (translation, error) { panic("boom") }}
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func TestPanickingHandler(t *testing.T) {
 // TestSeveralCalls resumes an event of several calls; each keeps its own key.
 func TestSeveralCalls(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	var failed atomic.Bool
 	w.peers.answerWith(func(c peerCall) error {
 		if strings.HasSuffix(c.key, "/trr_2") && !failed.Swap(true) {
@@ -306,9 +306,9 @@ func TestSeveralCalls(t *testing.T) {
 	}
 }
 
-// TestMoneyOfTheWrongModeIsTold makes sure that captured money of the other mode reaches checkoutsvc as such, whatever of
+// TestMoneyOfTheWrongModeIsReported makes sure that captured money of the other mode reaches checkoutsvc as such, whatever of
 // envelope and object says so, and that nothing else of that mode does.
-func TestMoneyOfTheWrongModeIsTold(t *testing.T) {
+func TestMoneyOfTheWrongModeIsReported(t *testing.T) {
 	t.Parallel()
 	envelope := func(body []byte) string {
 		return strings.Replace(string(body), `"livemode": false,
@@ -317,7 +317,7 @@ func TestMoneyOfTheWrongModeIsTold(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		id, body string
-		told     int
+		reported int
 	}{
 		"envelope": {"evt_envelope", envelope(intentBody("evt_envelope")), 1},
 		"object":   {"evt_object", strings.Replace(string(intentBody("evt_object")), `"currency": "eur", "livemode": false`, `"currency": "eur", "livemode": true`, 1), 1},
@@ -326,17 +326,17 @@ func TestMoneyOfTheWrongModeIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newHarness(t, nil)
 			w.deliver(t, accountPath, accountSecret, []byte(c.body)).must(t)
 			w.awaitState(t, c.id, stateRejected)
 			w.peers.mu.Lock()
 			defer w.peers.mu.Unlock()
-			if len(w.peers.calls) != c.told {
-				t.Fatalf("checkoutsvc was told %v", w.peers.calls)
+			if len(w.peers.calls) != c.reported {
+				t.Fatalf("checkoutsvc received %v", w.peers.calls)
 			}
 			for _, call := range w.peers.calls {
 				if r, ok := call.request.(*checkoutv1.RecordPaymentRequest); !ok || !r.GetLivemode() {
-					t.Errorf("checkoutsvc was told %v", call.request)
+					t.Errorf("checkoutsvc received %v", call.request)
 				}
 			}
 		})

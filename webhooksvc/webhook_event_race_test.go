@@ -12,7 +12,7 @@ import (
 // TestReplicas has two processes on one database: each event is applied once, whoever stored it.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	other, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestReplicas(t *testing.T) {
 	const events = 20
 	for i := range events {
 		body := intentBody(fmt.Sprintf("evt_%d", i))
-		for _, replica := range []*world{w, &second} {
+		for _, replica := range []*harness{w, &second} {
 			posts.Go(func() {
 				if answer := replica.deliver(t, accountPath, accountSecret, body); answer.status != 200 {
 					t.Errorf("answer %d", answer.status)
@@ -48,7 +48,7 @@ func TestReplicas(t *testing.T) {
 // TestFrozenPeers acknowledges although every worker is stuck in a call.
 func TestFrozenPeers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config, _ *Deps) { c.Workers = 2 })
+	w := newHarness(t, func(c *Config, _ *Deps) { c.Workers = 2 })
 	thaw := make(chan struct{})
 	w.peers.answerWith(func(peerCall) error {
 		<-thaw
@@ -72,7 +72,7 @@ func TestFrozenPeers(t *testing.T) {
 // counts no try for it.
 func TestStopInterrupts(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestStopInterrupts(t *testing.T) {
 // be taken for the end of the replay.
 func TestReplayDuringTry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	thaw := make(chan struct{})
 	w.peers.answerWith(func(c peerCall) error {
 		if c.key == "webhook/account/evt_1" {

@@ -25,7 +25,7 @@ const (
 
 func TestGetWebhookEvent(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	body := story(t, "a11-payout.paid")
 	w.deliver(t, accountPath, accountSecret, body).must(t)
 	const id = "evt_1QztQNYu43UWUcve0mJoiQIWOK2"
@@ -53,11 +53,11 @@ func TestGetWebhookEvent(t *testing.T) {
 	}
 }
 
-// TestListWebhookEvents walks the pages while rows arrive and change: each row that was there is seen once, the newest
+// TestListWebhookEvents reads the pages while rows arrive and change: each row that was there is listed once, the newest
 // first.
 func TestListWebhookEvents(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	seed := uint64(clock.System{}.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -106,7 +106,7 @@ func TestListWebhookEvents(t *testing.T) {
 			t.Errorf("%s: %d events, want %d", name, len(ids), c.want)
 		}
 		if len(slices.Compact(slices.Sorted(slices.Values(ids)))) != len(ids) {
-			t.Errorf("%s: an event was seen twice", name)
+			t.Errorf("%s: an event was listed twice", name)
 		}
 		if name == "all" && (ids[0] != "evt_44" || ids[events-1] != "evt_0") {
 			t.Errorf("order %v", ids)
@@ -133,7 +133,7 @@ func TestListWebhookEvents(t *testing.T) {
 
 func TestListHandlers(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	got, err := w.client.ListHandlers(t.Context(), &webhookv1.ListHandlersRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestListHandlers(t *testing.T) {
 
 func TestReplayWebhookEvents(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	w.peers.answerWith(func(peerCall) error { return problem.InvalidField("amount", "must be positive") })
 	ids := []string{"evt_1", "evt_2", "evt_3"}
 	for _, id := range ids {
@@ -173,9 +173,9 @@ func TestReplayWebhookEvents(t *testing.T) {
 		want    int64
 		reason  string
 	}{
-		"by filter":           {&webhookv1.ReplayWebhookEventsRequest{Filter: deadOnes}, 3, ""},
-		"by id":               {&webhookv1.ReplayWebhookEventsRequest{EventIds: []string{"evt_2"}}, 1, ""},
-		"ids beat the filter": {&webhookv1.ReplayWebhookEventsRequest{EventIds: []string{"evt_2"}, Filter: deadOnes}, 1, ""},
+		"by filter":               {&webhookv1.ReplayWebhookEventsRequest{Filter: deadOnes}, 3, ""},
+		"by id":                   {&webhookv1.ReplayWebhookEventsRequest{EventIds: []string{"evt_2"}}, 1, ""},
+		"ids override the filter": {&webhookv1.ReplayWebhookEventsRequest{EventIds: []string{"evt_2"}, Filter: deadOnes}, 1, ""},
 		"by time": {&webhookv1.ReplayWebhookEventsRequest{Filter: &webhookv1.WebhookEventFilter{
 			State: dead, ReceiveTimeFrom: timestamppb.New(storyTime.Add(time.Minute)),
 		}}, 2, ""},
@@ -260,7 +260,7 @@ func TestReplayFingerprint(t *testing.T) {
 // TestUnauthorised refuses calls without the operator token.
 func TestUnauthorised(t *testing.T) {
 	t.Parallel()
-	w := newQuietWorld(t, nil)
+	w := newQuietHarness(t, nil)
 	ctx := rpc.WithBearerToken(t.Context(), "somebody")
 	_, err := w.client.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{})
 	if problem.Code(err) != connect.CodeUnauthenticated {

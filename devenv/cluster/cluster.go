@@ -50,7 +50,7 @@ const stopTimeout = 15 * time.Second
 // Cluster is a whole system that runs in this process.
 type Cluster struct {
 	File client.File // addresses and secrets of the first replicas
-	// Postgres is the database server of all services, and Sandbox the outside world.
+	// Postgres is the database server of all services, and Sandbox stands in for the outside parties.
 	Postgres *postgres.Server
 	Sandbox  *sandbox.Sandbox
 

@@ -149,7 +149,7 @@ func (m *Cluster) Thaw(service string, n int) error {
 	return m.processes[service][n].signal(syscall.SIGCONT)
 }
 
-// Stopped tells whether a replica that is a process is frozen, by Freeze or by itself.
+// Stopped reports whether a replica that is a process is frozen, by Freeze or by itself.
 func (m *Cluster) Stopped(service string, n int) (bool, error) {
 	p := m.processes[service][n]
 	p.mu.Lock()

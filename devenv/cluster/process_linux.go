@@ -10,7 +10,7 @@ import (
 // childAttributes have a child die with its parent, also when that is killed.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
-// isStopped tells whether a process was stopped by a signal.
+// isStopped reports whether a process was stopped by a signal.
 func isStopped(pid int) (bool, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
-// isStopped tells whether a process was stopped by a signal.
+// isStopped reports whether a process was stopped by a signal.
 func isStopped(pid int) (bool, error) {
 	state, err := exec.Command("ps", "-o", "state=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // answers at once
 	return strings.HasPrefix(strings.TrimSpace(string(state)), "T"), err

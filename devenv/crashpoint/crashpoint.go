@@ -1,5 +1,5 @@
 // Package crashpoint ends the process at a named point, as kill -9 does, or stops it there, as SIGSTOP does, so that tests
-// can look at what is left behind.
+// can examine what is left behind.
 //
 // Nothing happens unless Arm is called with a point, which `dayof serve` does when DAYOF_DEBUG_CRASH_POINT is set. The
 // production program does not link this package.
@@ -119,7 +119,7 @@ func die() {
 	select {} // until the signal arrives
 }
 
-// stop stops all of the process and returns once it was told to go on.
+// stop stops all of the process and returns once it is continued.
 func stop() {
 	woken := make(chan os.Signal, 1)
 	signal.Notify(woken, syscall.SIGCONT)

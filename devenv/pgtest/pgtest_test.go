@@ -109,7 +109,7 @@ func TestServer(t *testing.T) {
 		}
 	})
 
-	t.Run("a package without Main is told what it needs", func(t *testing.T) {
+	t.Run("a package without Main gets an error that names what it needs", func(t *testing.T) {
 		t.Parallel()
 		output, err := runTests(t, "^TestNew$", withoutMain+"=1")
 		if err == nil || !strings.Contains(output, "func TestMain(m *testing.M) { pgtest.Main(m) }") {
@@ -131,7 +131,7 @@ func runTests(t *testing.T, pattern, environ string) (string, error) {
 	return string(output), err
 }
 
-// commits tells whether somebody wrote to a server.
+// commits reports whether somebody wrote to a server.
 func commits(t *testing.T, address string) string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)

@@ -100,7 +100,7 @@ func makePermanent(path string, who identity) (string, error) {
 	return path, os.Chmod(path, who.directoryMode())
 }
 
-// directoryMode lets nobody pass through, but not look around.
+// directoryMode lets the user nobody traverse the directory, but not list it.
 func (i identity) directoryMode() fs.FileMode {
 	if i == asNobody {
 		return 0o711
@@ -276,7 +276,7 @@ func (d *directory) endPredecessor(ctx context.Context) error {
 
 // postmasterOf returns the process that runs a server in cluster, 0 if none
 // does. A process is that server when it is alive and works in that directory;
-// where the system does not tell (no /proc), being alive has to do.
+// where the system does not report that (no /proc), being alive has to do.
 func postmasterOf(cluster string) int {
 	contents, err := os.ReadFile(filepath.Join(cluster, "postmaster.pid"))
 	if err != nil {

@@ -131,18 +131,18 @@ func TestFetch(t *testing.T) {
 		if repository.downloads != 1 {
 			t.Errorf("%d downloads, want 1", repository.downloads)
 		}
-		told := log.with("no postgres on this machine, fetching it")
-		if len(told) != 1 {
-			t.Fatalf("told %d times, want once", len(told))
+		logged := log.with("no postgres on this machine, fetching it")
+		if len(logged) != 1 {
+			t.Fatalf("logged %d times, want once", len(logged))
 		}
 		for name, part := range map[string]string{
 			"version": "15.", "from": repository.URL + "/maven/io/zonky/test/postgres/embedded-postgres-binaries-", "to": home,
 		} {
-			if !strings.Contains(told[0][name], part) {
-				t.Errorf("%s is %q, without %q", name, told[0][name], part)
+			if !strings.Contains(logged[0][name], part) {
+				t.Errorf("%s is %q, without %q", name, logged[0][name], part)
 			}
 		}
-		if got := told[0]["size_bytes"]; got == "-1" || got == "0" || got == "" {
+		if got := logged[0]["size_bytes"]; got == "-1" || got == "0" || got == "" {
 			t.Errorf("size_bytes is %q", got)
 		}
 		leftovers, err := filepath.Glob(filepath.Join(home, ".cache/dayof/postgres/*-*"))

@@ -14,8 +14,8 @@
 // initdb and postgres run directly as children, without pg_ctl, without unix
 // sockets, listening on 127.0.0.1 only and asking for a password, because any
 // user of the machine can reach a loopback port. They die with this process,
-// however it dies. Postgres refuses to run as root; what happens then is told
-// in user_linux.go.
+// however it dies. Postgres refuses to run as root; user_linux.go describes
+// what happens then.
 package postgres
 
 import (

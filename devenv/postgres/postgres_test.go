@@ -145,7 +145,7 @@ func TestStart(t *testing.T) {
 		}
 	})
 
-	t.Run("a setting that Postgres refuses is told", func(t *testing.T) {
+	t.Run("a setting that Postgres refuses is reported", func(t *testing.T) {
 		t.Parallel()
 		_, err := postgres.Start(t.Context(), postgres.Options{Settings: map[string]string{"no_such_setting": "1"}, Getenv: noDatabaseURL})
 		if err == nil || !strings.Contains(err.Error(), "no_such_setting") {

@@ -1,4 +1,4 @@
-// Package sandbox bundles the stand-ins for the outside world: Stripe, the ledger, Apple's push service, a mail server and
+// Package sandbox bundles the stand-ins for the outside parties: Stripe, the ledger, Apple's push service, a mail server and
 // a sink for alerts, each in a package of its own below. They speak over real sockets, and faults can be put in front of
 // them. The sandbox is honest: it never does what the real party would not.
 package sandbox

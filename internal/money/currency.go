@@ -22,7 +22,7 @@ func Exponent(currency string) int {
 	return 2
 }
 
-// Chargeable tells whether Stripe accepts such an amount: the last digit of
+// Chargeable reports whether Stripe accepts such an amount: the last digit of
 // three-decimal currencies, and both decimals of ISK and UGX, must be zero.
 func (m Money) Chargeable() bool {
 	switch {

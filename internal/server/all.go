@@ -52,7 +52,7 @@ func ServeAll(ctx context.Context, o Options) error {
 		all[name].stop()
 		err := <-all[name].done
 		if ctx.Err() == nil && errors.Is(err, context.Canceled) {
-			continue // it was still starting when another one ended, whose error tells why
+			continue // it was still starting when another one ended, whose error says why
 		}
 		errs = append(errs, err)
 	}

@@ -131,7 +131,7 @@ func subjectIdentifiers(subject pkix.Name) (passType, team string) {
 	return passType, team
 }
 
-// Validity tells whether leaf and issuer are both valid at now.
+// Validity reports whether leaf and issuer are both valid at now.
 func (c *Certificate) Validity(now time.Time) error {
 	switch {
 	case now.Before(c.Leaf.NotBefore):

@@ -12,7 +12,7 @@ import (
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
 
-// A package of a partner or of a support case is checked without a phone: Verify lists every reason for which iOS would
+// A package of a partner or of a support case is checked without a device: Verify lists every reason for which iOS would
 // refuse it. Here the pass is signed by a chain of our own making, so its root is named; without Roots any chain is
 // accepted, and one that is not Apple's is a warning.
 func ExampleVerify() {
@@ -24,7 +24,7 @@ func ExampleVerify() {
 	report := pkpass.Verify(archive, pkpass.VerifyOptions{Now: now, Roots: roots})
 	fmt.Println(report.SerialNumber, "accepted:", report.Accepted())
 
-	// Two years later the certificate has expired. Installed passes stay; a phone no longer installs this one.
+	// Two years later the certificate has expired. Installed passes stay; a device no longer installs this one.
 	report = pkpass.Verify(archive, pkpass.VerifyOptions{Now: now.AddDate(2, 0, 0), Roots: roots})
 	fmt.Println(report.SerialNumber, "accepted:", report.Accepted())
 

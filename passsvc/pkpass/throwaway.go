@@ -13,7 +13,7 @@ import (
 )
 
 // ThrowawayChain is a signing chain of our own making: for development, demonstrations and tests. It has the shape of
-// Apple's (root, WWDR intermediate, pass certificate), but no phone trusts it.
+// Apple's (root, WWDR intermediate, pass certificate), but no device trusts it.
 type ThrowawayChain struct {
 	// Bundle is the PEM of key, pass certificate and intermediate, as ParseCertificate reads it. It is secret.
 	Bundle []byte

@@ -51,7 +51,7 @@ type Report struct {
 	Findings           []Finding `json:"findings"`
 }
 
-// Accepted tells whether nothing was found for which iOS refuses the pass.
+// Accepted reports whether nothing was found for which iOS refuses the pass.
 func (r *Report) Accepted() bool {
 	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Refused })
 }
@@ -67,11 +67,11 @@ const (
 	// filesMax and fileMax bound what is read of a package, whoever made it.
 	filesMax = 500
 	fileMax  = 16 << 20
-	// sizeWanted is above what every push should make a phone download.
+	// sizeWanted is above what every push should make a device download.
 	sizeWanted = 500 << 10
 )
 
-// Verify tells what iOS would say to a package: all reasons of which it knows, not only the first. Source:
+// Verify reports what iOS would find wrong with a package: all reasons of which it knows, not only the first. Source:
 // Apple's TN2302, "Wallet Passes", and reports of developers.
 func Verify(archive []byte, o VerifyOptions) *Report {
 	v := &verifier{options: o, report: &Report{}, files: map[string][]byte{}}
@@ -79,7 +79,7 @@ func Verify(archive []byte, o VerifyOptions) *Report {
 		return v.report
 	}
 	if len(archive) > sizeWanted {
-		v.warn("", "the package has %d kB; every update makes the phone download it whole, keep it below %d kB", len(archive)>>10, sizeWanted>>10)
+		v.warn("", "the package has %d kB; every update makes the device download it whole, keep it below %d kB", len(archive)>>10, sizeWanted>>10)
 	}
 	v.manifest()
 	v.pass()
@@ -104,7 +104,7 @@ func (v *verifier) warn(file, format string, args ...any) {
 	v.report.Findings = append(v.report.Findings, Finding{Warning, file, fmt.Sprintf(format, args...)})
 }
 
-// unzip reads the files. It returns false when there is nothing to look at.
+// unzip reads the files. It returns false when there is nothing to check.
 func (v *verifier) unzip(archive []byte) bool {
 	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	switch {

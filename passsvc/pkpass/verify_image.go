@@ -38,7 +38,7 @@ func (v *verifier) images() {
 	}
 	for _, kind := range []string{"icon", "logo", "strip"} {
 		if _, ok := v.files[kind+"@2x.png"]; kinds[kind] && !ok {
-			v.warn(kind+"@2x.png", "is missing; phones show nothing smaller sharply")
+			v.warn(kind+"@2x.png", "is missing; devices show nothing smaller sharply")
 		}
 	}
 }

@@ -175,12 +175,12 @@ func (v *verifier) webService(root map[string]any) {
 	case err != nil || parsed.Host == "":
 		v.refuse(passFile, "webServiceURL %q is not a URL", address)
 	case parsed.Scheme == "http":
-		v.warn(passFile, "webServiceURL is plain http; phones accept that only with the developer switch")
+		v.warn(passFile, "webServiceURL is plain http; devices accept that only with the developer switch")
 	case parsed.Scheme != "https":
 		v.refuse(passFile, "webServiceURL must be https")
 	}
 	if strings.HasSuffix(strings.TrimSuffix(address, "/"), "/v1") {
-		v.refuse(passFile, "webServiceURL ends in /v1; phones append /v1 themselves and would ask /v1/v1")
+		v.refuse(passFile, "webServiceURL ends in /v1; devices append /v1 themselves and would ask /v1/v1")
 	}
 }
 
@@ -195,7 +195,7 @@ func (v *verifier) dates(root map[string]any) {
 	}
 	if text, ok := root["expirationDate"].(string); ok {
 		if expires, problem := parseDate(text); problem == "" && expires.Before(v.options.Now) {
-			v.warn(passFile, "expirationDate %s is over: the phone puts the pass away among expired ones", text)
+			v.warn(passFile, "expirationDate %s is over: the device puts the pass away among expired ones", text)
 		}
 	}
 	list, _ := root["relevantDates"].([]any)

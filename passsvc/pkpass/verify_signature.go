@@ -13,7 +13,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// signature checks the CMS message, who signed it, and whether that fits pass.json. Each part is looked at even when
+// signature checks the CMS message, who signed it, and whether that fits pass.json. Each part is checked even when
 // another is wrong.
 func (v *verifier) signature() {
 	data, ok := v.files[signatureFile]

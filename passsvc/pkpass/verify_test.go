@@ -215,7 +215,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestOpenSSLAgrees compares our verdict on signatures with openssl's.
+// TestOpenSSLAgrees compares our outcome for signatures with openssl's.
 func TestOpenSSLAgrees(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {

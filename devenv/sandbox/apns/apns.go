@@ -12,7 +12,7 @@
 //	GET         /connections      {open, total}
 //
 // The status follows from the reason. on_push_url is fetched at the instant a push for the token is accepted, before it is
-// answered, as the fastest device would: what it sees must already be the new content.
+// answered, as the fastest device would: what it gets must already be the new content.
 package apns
 
 import (
@@ -149,7 +149,7 @@ func (s *Server) count(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// fetch does what a device does on a push, and tells what it got.
+// fetch does what a device does on a push, and returns what it got.
 func (s *Server) fetch(ctx context.Context, url string, headers map[string]string) *Fetched {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -153,7 +153,7 @@ func readAll[T any](t *testing.T, url string) T {
 	return v
 }
 
-func TestPushIsJudged(t *testing.T) {
+func TestPushIsChecked(t *testing.T) {
 	t.Parallel()
 	ps := newPushService(t)
 	client := ps.client(ps.goodCertificate())
@@ -288,7 +288,7 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("410: %v %+v", err, res)
 	}
 	if res, err := client.Push(note()); err != nil || !res.Sent() {
-		t.Fatalf("a script for one push struck twice: %v %+v", err, res)
+		t.Fatalf("a script for one push was applied twice: %v %+v", err, res)
 	}
 	put("*", `{"reason":"TooManyRequests","retry_after_s":9}`, 200)
 	if res, err := client.Push(note()); err != nil || res.StatusCode != 429 {

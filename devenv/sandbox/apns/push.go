@@ -81,7 +81,7 @@ func readFetched(res *http.Response) *Fetched {
 // refusal is an answer other than 200.
 type refusal struct {
 	reason      string
-	timestampMS int64 // of 410: when Apple last saw the token invalid
+	timestampMS int64 // of 410: when Apple last found the token invalid
 	retryAfterS int
 }
 

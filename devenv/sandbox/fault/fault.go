@@ -1,4 +1,4 @@
-// Package fault makes the outside world fail on purpose: one fault per party at a time, drawn from a seeded source, over
+// Package fault makes outside parties fail on purpose: one fault per party at a time, drawn from a seeded source, over
 // real sockets.
 //
 // A fault never makes a party lie. It only takes away or delays what travels: see Mode for what is done and what is not.
@@ -22,7 +22,7 @@ type Mode string
 
 // Modes. "Done" says whether the party did what it was asked.
 const (
-	Refuse      Mode = "refuse"     // the connection is closed before the party sees the call; not done
+	Refuse      Mode = "refuse"     // the connection is closed before the party receives the call; not done
 	ServerError Mode = "5xx"        // status 503 (or Status); not done
 	TooMany     Mode = "429"        // status 429 with Retry-After; not done
 	Slow        Mode = "slow"       // LatencyMS later the party does it, also when the caller has gone meanwhile; done

@@ -63,8 +63,8 @@ func (q *query) balance(asset string) string {
 	return sql
 }
 
-// accountsFrom is the table of accounts, or what it looked like at the point in
-// time asked for.
+// accountsFrom is the table of accounts, or its state at the point in time
+// asked for.
 func accountsFrom(q *query) string {
 	if q.pit == nil {
 		return "accounts a"

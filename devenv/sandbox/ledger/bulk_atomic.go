@@ -49,8 +49,8 @@ type atomicBulk struct {
 }
 
 // lookAhead locks the holdings of all elements at once and in order, so that
-// bulks and posts wait for each other instead of deadlocking, and looks all
-// keys up. What cannot be foreseen, because a script reads metadata or is
+// bulks and posts wait for each other instead of deadlocking, and looks up
+// all keys. What cannot be foreseen, because a script reads metadata or is
 // refused, is left to the elements.
 func (a *atomicBulk) lookAhead(ctx context.Context, elements []BulkElement) error {
 	holdings := a.holdingsOf(elements)

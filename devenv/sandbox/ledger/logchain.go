@@ -13,7 +13,7 @@ import (
 // chainLogs computes the hashes of all entries written so far.
 //
 // The real ledger does so on every write, under a lock that all writers of a
-// ledger share until their commit. Here it waits until somebody looks, so that
+// ledger share until their commit. Here it waits until somebody reads, so that
 // writers need not wait for each other; no reader can observe the difference. First a
 // barrier: once no writer is at work, no entry with a lower id than the highest
 // can appear any more. Then the entries up to it are chained in the order of

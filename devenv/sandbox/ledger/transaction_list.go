@@ -55,8 +55,8 @@ func resolveTransaction(q *query, operator, key string, value any) (string, erro
 	}
 }
 
-// transactionsFrom is the table of transactions, or what it looked like at the
-// point in time asked for.
+// transactionsFrom is the table of transactions, or its state at the point
+// in time asked for.
 func transactionsFrom(q *query) string {
 	if q.pit == nil {
 		return "transactions t"

@@ -67,8 +67,8 @@ const returnVolumesSQL = `
 	returning v.account, v.asset, v.input::text, v.output::text, v.first_effective, v.last_effective, v.xmax = 0`
 
 // queueMoves queues the effect of the movements, effective at the given time.
-// When all rows are locked by now, known is true and w.rows tells at once how
-// they will be; otherwise the next flush fills it.
+// When all rows are locked by now, known is true and w.rows has their new
+// values at once; otherwise the next flush fills it.
 func (w *work) queueMoves(moves []movement, effective time.Time) (known bool) {
 	input, output := make([]string, len(moves)), make([]string, len(moves))
 	for i, m := range moves {

@@ -29,7 +29,7 @@ type Message struct {
 	Text   string              `json:"text"` // the first text/plain part
 	HTML   string              `json:"html"` // the first text/html part
 	Parts  []Part              `json:"parts"`
-	// Problem tells why a message could not be taken apart; Raw is there anyway.
+	// Problem says why a message could not be taken apart; Raw is there anyway.
 	Problem string `json:"problem,omitempty"`
 	Raw     string `json:"raw"`
 }

@@ -32,7 +32,7 @@ type Account struct {
 	Type             string            `json:"type"`
 }
 
-// requirements tell what an account still has to show before it may act.
+// requirements say what an account still has to show before it may act.
 type requirements struct {
 	Alternatives        []string          `json:"alternatives"`
 	CurrentDeadline     *int64            `json:"current_deadline"`

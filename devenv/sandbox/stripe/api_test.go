@@ -111,7 +111,7 @@ func TestIdempotencyKey(t *testing.T) {
 		}
 	})
 
-	t.Run("one of many at once runs, the others are told to wait or get its answer", func(t *testing.T) {
+	t.Run("one of many at once runs, the others get its answer or an error that says to wait", func(t *testing.T) {
 		t.Parallel()
 		sb := newSandbox(t, func(c *stripe.Config) { c.LatencyMS = 50 })
 		var mu sync.Mutex
@@ -227,13 +227,13 @@ func TestAPI(t *testing.T) {
 		}
 		params := &stripego.PaymentIntentListParams{}
 		params.Limit = stripego.Int64(7)
-		var seen []string
+		var listed []string
 		for it := sb.api.PaymentIntents.List(params); it.Next(); {
-			seen = append(seen, it.PaymentIntent().ID)
+			listed = append(listed, it.PaymentIntent().ID)
 		}
 		for i, id := range ids {
-			if seen[len(ids)-1-i] != id {
-				t.Fatalf("place %d from the newest: %s, want %s", len(ids)-1-i, seen[len(ids)-1-i], id)
+			if listed[len(ids)-1-i] != id {
+				t.Fatalf("place %d from the newest: %s, want %s", len(ids)-1-i, listed[len(ids)-1-i], id)
 			}
 		}
 		before := &stripego.PaymentIntentListParams{}
@@ -334,7 +334,7 @@ func TestAPI(t *testing.T) {
 		}
 	})
 
-	t.Run("the request log tells what was called with which key", func(t *testing.T) {
+	t.Run("the request log shows what was called with which key", func(t *testing.T) {
 		t.Parallel()
 		sb := newSandbox(t)
 		res, _ := sb.raw("POST", "/v1/payment_intents", "amount=777&currency=eur", http.Header{"Idempotency-Key": {"logged"}})

@@ -111,7 +111,7 @@ func (c *change) moveCharge(ch *Charge, in instrument) *BalanceTransaction {
 	})
 }
 
-// bookLate gives a charge the balance transaction it did not have at first, and tells it by charge.updated.
+// bookLate gives a charge the balance transaction it did not have at first, and sends charge.updated.
 func (s *Server) bookLate(chargeID string) {
 	r := &request{}
 	s.mu.Lock()

@@ -11,8 +11,8 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/stripe"
 )
 
-// BenchmarkSale is one sale as seen from Stripe: create, confirm, read with the fee, three webhooks, over real sockets.
-// A load test of the mesh must not be limited by it: more than 1,000 a second.
+// BenchmarkSale is one sale from Stripe's side: create, confirm, read with the fee, three webhooks, over real sockets.
+// A load test of the cluster must not be limited by it: more than 1,000 a second.
 func BenchmarkSale(b *testing.B) {
 	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

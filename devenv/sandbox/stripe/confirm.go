@@ -181,7 +181,7 @@ func (c *change) settleAsync(pi *PaymentIntent, succeeded bool) (*PaymentIntent,
 	if succeeded {
 		return c.succeed(pi, ch, instrumentOf(method)), nil
 	}
-	// Nobody waits for the answer of a bank that refuses days later: the events tell it.
+	// Nobody waits for the answer of a bank that refuses days later: the events report it.
 	_ = c.declineCharge(pi, ch, method, declinedSepaDebit)
 	failed, _ := find[*PaymentIntent](c.store, c.account, pi.ID)
 	return failed, nil

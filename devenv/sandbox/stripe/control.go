@@ -8,7 +8,7 @@ import (
 )
 
 // control wraps a handler of the control API: no authentication, JSON in and out, the same journal and webhooks. The
-// handler sees an empty parameter set; what it returns is printed with status 200.
+// handler gets an empty parameter set; what it returns is printed with status 200.
 func (s *Server) control(handle handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := &request{http: hr, id: s.newRequestID(), account: hr.URL.Query().Get("account")}

@@ -32,7 +32,7 @@ type confirmBody struct {
 	Challenge string `json:"challenge"`
 }
 
-// controlConfirm confirms as the buyer's browser would, the challenge included. A decline answers 402 as Stripe.js sees it.
+// controlConfirm confirms as the buyer's browser would, the challenge included. A decline answers 402 as Stripe.js gets it.
 func (s *Server) controlConfirm(r *request) (any, *apiError) {
 	body := confirmBody{PaymentMethod: "pm_card_visa", Challenge: "pass"}
 	if e := r.read(&body); e != nil {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Objects of Stripe's risk team and of onboarding that the sandbox only keeps and tells of.
+// Objects of Stripe's risk team and of onboarding that the sandbox only keeps and sends events of.
 const (
 	nameReview      = "review"
 	nameBankAccount = "bank_account"

@@ -53,7 +53,7 @@ func TestReviewAndBankAccount(t *testing.T) {
 	}
 	sb.settled()
 	if got := sb.connect.event(t, "account.external_account.updated"); got.Account != organiser {
-		t.Errorf("told of account %q", got.Account)
+		t.Errorf("the event is of account %q", got.Account)
 	}
 	sb.account.event(t, "review.opened")
 	sb.account.event(t, "review.closed")

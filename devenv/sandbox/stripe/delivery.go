@@ -246,7 +246,7 @@ func (d *deliverer) settle(intent string) {
 	}
 }
 
-// try makes one attempt and tells whether there will be another. Anything but a 2xx answer is a failure, redirects included.
+// try makes one attempt and reports whether another follows. Anything but a 2xx answer is a failure, redirects included.
 func (d *deliverer) try(dl delivery, endpoint Endpoint) (again bool) {
 	status, err := d.post(dl.event, endpoint)
 	switch {
@@ -350,8 +350,8 @@ type idleState struct {
 	Withheld  int  `json:"withheld"`
 }
 
-// idle counts what is to do. Whether that is nothing is told of everything, or of the events about some intents alone: of
-// these, a fee that is not known yet is no event.
+// idle counts the work that is left. Idle is whether none is left, of all events or of the events about some intents alone:
+// of these, a fee that is not known yet is no event.
 func (d *deliverer) idle(intents ...string) idleState {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -102,7 +102,7 @@ func TestLoad(t *testing.T) {
 		sb.controlRaw("PUT", "objects/ch_1", []byte(body), want)
 	}
 	sb.settled()
-	wantTypes(t, sb.account, "refund.created", "charge.refunded") // loading itself tells nobody
+	wantTypes(t, sb.account, "refund.created", "charge.refunded") // loading itself sends no event
 	again := newSandbox(t, withJournal(dir))
 	if pi := again.intent("pi_loaded"); pi.LatestCharge.AmountRefunded != 100 {
 		t.Fatalf("after a restart: %+v", pi.LatestCharge)

@@ -81,7 +81,7 @@ func pageOf[T object](s *Server, r *request, kind, parent string, match func(T) 
 	if parent != "" {
 		entries = s.store.childEntries(r.account, parent, kind)
 	}
-	// older is where the walk to older objects begins, newer where the walk to newer ones begins.
+	// older is where listing towards older objects begins, newer where listing towards newer ones begins.
 	older, newer := len(entries)-1, len(entries)
 	if cursor := after + before; cursor != "" {
 		e := s.store.entries[cursor]

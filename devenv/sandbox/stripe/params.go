@@ -20,7 +20,7 @@ const (
 var arrayIndex = regexp.MustCompile(`\[\d+\]`)
 
 // params reads the form-encoded parameters of one request. The first problem sticks in err; readers called after it
-// return zero values, so a handler reads everything and looks at err once.
+// return zero values, so a handler reads everything and checks err once.
 type params struct {
 	values url.Values
 	err    *apiError

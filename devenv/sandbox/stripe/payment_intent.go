@@ -77,7 +77,7 @@ type transferData struct {
 	Destination string `json:"destination"`
 }
 
-// paymentError tells why the last attempt failed.
+// paymentError says why the last attempt failed.
 type paymentError struct {
 	Charge        string          `json:"charge,omitempty"`
 	Code          string          `json:"code"`

@@ -100,7 +100,7 @@ func (c *change) newPayout(amount int64, currency string) *Payout {
 	}
 }
 
-// send takes the payout's amount off the balance and tells of it.
+// send takes the payout's amount off the balance and sends its event.
 func (c *change) send(po *Payout) {
 	t := c.move(movement{
 		kind: "payout", category: "payout", source: po.ID, currency: po.Currency, amount: -po.Amount, description: new("STRIPE PAYOUT"), immediate: true,

@@ -286,7 +286,7 @@ func (c *change) refundOf(r *request) (*Refund, *apiError) {
 	return re, nil
 }
 
-// refundChanged tells of a change of a refund that moved no money.
+// refundChanged reports a change of a refund that moved no money.
 func (c *change) refundChanged(re *Refund, previous map[string]any) {
 	if !c.s.settings.LegacyRefundEvents {
 		c.emit("refund.updated", re, previous)

@@ -39,7 +39,7 @@ func TestRefund(t *testing.T) {
 		wantTypes(t, sb.account, "payment_intent.created", "charge.succeeded", "payment_intent.succeeded",
 			"refund.created", "charge.refunded", "refund.created", "charge.refunded")
 		if got := sb.account.event(t, "charge.refunded").Data.PreviousAttributes["amount_refunded"]; got == nil {
-			t.Fatal("charge.refunded does not tell what was refunded before")
+			t.Fatal("charge.refunded does not report what was refunded before")
 		}
 	})
 

@@ -102,7 +102,7 @@ func TestEventsHaveStripesShape(t *testing.T) {
 			continue
 		}
 		free := free
-		if name == "payment_intent.canceled" { // in the sample the buyer's last failure is forgotten; here it is told
+		if name == "payment_intent.canceled" { // in the sample the buyer's last failure is forgotten; here it is included
 			free = append(slices.Clone(free), "data.object.last_payment_error")
 		}
 		want, have := paths(t, sample, free...), paths(t, got, free...)

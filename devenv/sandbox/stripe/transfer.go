@@ -6,7 +6,7 @@ const (
 )
 
 // Transfer is the v1 resource, with the fields of version 2023-10-16: money from the platform to a connected account, in
-// minor units. The account sees it as a payment of its own (destination_payment).
+// minor units. To the account it is a payment of its own (destination_payment).
 type Transfer struct {
 	ID                 string            `json:"id"`
 	Object             string            `json:"object"`
@@ -145,7 +145,7 @@ func (c *change) checkSource(source string, tr *Transfer) *apiError {
 	return nil
 }
 
-// transfer moves the money from the platform's balance to the destination's and tells of it.
+// transfer moves the money from the platform's balance to the destination's and sends its event.
 func (c *change) transfer(tr *Transfer) {
 	tr.ID, tr.Object, tr.Created, tr.SourceType = c.newID("tr_"), kindTransfer, c.unix(), "card"
 	tr.Reversals = reversalList{Object: "list", Data: []*TransferReversal{}, URL: "/v1/transfers/" + tr.ID + "/reversals"}

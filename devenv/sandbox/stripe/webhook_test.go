@@ -191,7 +191,7 @@ func TestWebhook(t *testing.T) {
 		if updated.Data.Object["balance_transaction"] != sb.intent(pi.ID).LatestCharge.BalanceTransaction.ID {
 			t.Fatalf("charge.updated names %v", updated.Data.Object["balance_transaction"])
 		}
-		if was, told := updated.Data.PreviousAttributes["balance_transaction"]; !told || was != nil || updated.Request.ID != "" {
+		if was, present := updated.Data.PreviousAttributes["balance_transaction"]; !present || was != nil || updated.Request.ID != "" {
 			t.Fatalf("previous %v, request %+v", updated.Data.PreviousAttributes, updated.Request)
 		}
 	})

@@ -16,7 +16,7 @@ type Alert struct {
 	Kind         string         // what kind of incident: "ledger_blocked"
 	Subject      string         // whose: an order id
 	Facts        map[string]any // what one needs to know first
-	Link         string         // where to look; may be empty
+	Link         string         // where to read more; may be empty
 	OpenedTime   time.Time
 	SentTime     *time.Time // nil until it was delivered
 	ResolvedTime *time.Time // nil while it is open

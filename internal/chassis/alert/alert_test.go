@@ -86,7 +86,7 @@ func TestAlerts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A replica that looks again much later finds nothing to send.
+	// A replica that checks again much later finds nothing to send.
 	exec(`UPDATE alerts SET next_send_time = now() - interval '1 hour'`)
 	raise("o1") // the next incident
 	for range 2 {

@@ -1,4 +1,4 @@
-// Package alert tells people of incidents, once each.
+// Package alert notifies people of incidents, once each.
 //
 // Three things wait for people, and each has one purpose:
 //

@@ -23,8 +23,8 @@ var ErrOpen = errors.New("circuit breaker is open")
 
 const (
 	// failuresDefault is how many failures in a row open a breaker: more than
-	// the tries of one caller, so that it takes several callers to tell that
-	// the party is away.
+	// the tries of one caller, so that it takes several callers to decide that
+	// the party is unavailable.
 	failuresDefault = 5
 	// openDefault is how long an open breaker waits before it probes.
 	openDefault = 5 * time.Second
@@ -38,7 +38,7 @@ type Config struct {
 	Failures int
 	// OpenFor is how long it stays open before one call may probe, default 5 s.
 	OpenFor time.Duration
-	// IsFailure tells errors that speak against the party (no answer, 5xx, 429)
+	// IsFailure separates errors that speak against the party (no answer, 5xx, 429)
 	// from those that speak against the request (a card was declined). By
 	// default every error is a failure. The end of the caller's own context is
 	// neither a failure nor a success, but its deadline is a failure.

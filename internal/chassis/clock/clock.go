@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Clock tells the time, in UTC and in whole microseconds.
+// Clock returns the time, in UTC and in whole microseconds.
 type Clock interface {
 	Now() time.Time
 }

@@ -21,7 +21,7 @@ func TestClock(t *testing.T) {
 		}
 	})
 
-	t.Run("fake moves only when told to", func(t *testing.T) {
+	t.Run("fake moves only when it is set", func(t *testing.T) {
 		t.Parallel()
 		berlin := time.FixedZone("CET", 3600)
 		start := time.Date(2026, 3, 1, 20, 0, 0, 123456789, berlin)

@@ -2,7 +2,7 @@
 //
 // A program names each setting once, with its default and a sentence of
 // documentation; the same declarations feed docs/configuration.md and
-// `dayof doctor`. All problems are collected, so that an operator sees every
+// `dayof doctor`. All problems are collected, so that an operator gets every
 // wrong setting at the first start and not one per start.
 package config
 

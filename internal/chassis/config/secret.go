@@ -36,7 +36,7 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// IsSet tells whether there is a value.
+// IsSet reports whether there is a value.
 func (s Secret) IsSet() bool { return s.value != nil }
 
 // String returns "[redacted]", or "" when absent.

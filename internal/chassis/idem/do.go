@@ -91,7 +91,7 @@ func attempt[T proto.Message](
 	if err := storeAndCommit(ctx, conn.Conn(), scope, answer); err != nil {
 		return answer, false, err
 	}
-	committed = true // by storeAndCommit: tx is over on the server, and there is nothing left to tell it
+	committed = true // by storeAndCommit: tx is over on the server, and there is nothing left to roll back
 	return answer, false, nil
 }
 
@@ -136,7 +136,7 @@ func (u *unknownOutcome) Error() string { return "outcome of commit unknown: " +
 
 func (u *unknownOutcome) Unwrap() error { return u.err }
 
-// commitError tells a commit that was refused from one whose answer was lost. Only an ERROR from the server proves
+// commitError distinguishes a commit that was refused from one whose answer was lost. Only an ERROR from the server proves
 // that nothing was written; a FATAL one may follow a commit.
 func commitError(err error) error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.SeverityUnlocalized == "ERROR" {

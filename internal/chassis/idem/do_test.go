@@ -126,7 +126,7 @@ func TestDo(t *testing.T) {
 		wantCounts(t, pool, 5, 5)
 	})
 
-	t.Run("a refused call stores nothing and is judged anew", func(t *testing.T) {
+	t.Run("a refused call stores nothing and is decided anew", func(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.New(t, migrate)
 		var soldOut atomic.Bool

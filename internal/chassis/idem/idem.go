@@ -146,7 +146,7 @@ type Claimed struct {
 
 // QueueClaim is Claim as one statement of a batch, to save a round trip. The problems of Claim come out of the batch's
 // results (Close, or Exec of later statements). Statements queued behind it run also when the key was used before, so
-// whoever queues writes looks at Replay and rolls back.
+// whoever queues writes checks Replay and rolls back.
 func QueueClaim(ctx context.Context, batch *pgx.Batch, now time.Time, fingerprint []byte, subject string) (*Claimed, error) {
 	scope, err := ScopeFrom(ctx)
 	if err != nil {

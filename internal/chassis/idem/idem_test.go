@@ -142,7 +142,7 @@ func TestFingerprintForm(t *testing.T) {
 	}
 }
 
-func TestFingerprintTellsApart(t *testing.T) {
+func TestFingerprintsDiffer(t *testing.T) {
 	t.Parallel()
 	type kind int32
 	requests := map[string][]byte{

@@ -16,7 +16,7 @@ const deadBatch = 100
 // moveToDeadLetters moves jobs that ended without success from River's table,
 // which forgets them, to the dead letters, and raises their alerts: each of them
 // once, whoever ended it and on whichever replica. It works from the rows because
-// River tells no handler of jobs that its rescuer discards.
+// River notifies no handler of jobs that its rescuer discards.
 func (r *Registry) moveToDeadLetters(ctx context.Context) error {
 	for {
 		moved := 0

@@ -47,7 +47,7 @@ func TestJobsOfTheDead(t *testing.T) {
 		t.Errorf("ran %q", got)
 	}
 	if n := count(t, pool, `SELECT count(*) FROM river_job WHERE state = 'completed' AND attempt = 2 AND errors[1]->>'error' LIKE '%died'`); n != 2 {
-		t.Errorf("%d jobs tell that their process died, want 2", n)
+		t.Errorf("%d jobs report that their process died, want 2", n)
 	}
 	if n := count(t, pool, `SELECT count(*) FROM river_job WHERE state = 'running'`); n != 2 {
 		t.Errorf("%d jobs were left alone, want 2", n)

@@ -23,14 +23,14 @@ const (
 	queueDefault = river.QueueDefault
 	// workersDefault is how many jobs of a queue run at once in a process.
 	workersDefault = 16
-	// fetchPoll is how long an inserted job waits at most until a poll sees it.
+	// fetchPoll is how long an inserted job waits at most until a poll finds it.
 	fetchPoll = 50 * time.Millisecond
 	// fetchCooldown is the least time between two fetches of a busy queue.
 	fetchCooldown = 10 * time.Millisecond
 	// timeoutGrace is what a job that ran into its timeout has to return before
 	// River takes it for lost and runs it again elsewhere.
 	timeoutGrace = 5 * time.Second
-	// completedRetention is how long done jobs can be looked at.
+	// completedRetention is how long completed jobs are kept.
 	completedRetention = time.Hour
 	// endedRetention is how long dead jobs wait for their dead letter; the
 	// sweep takes seconds, the rest is for an outage of it.
@@ -49,7 +49,7 @@ type Config struct {
 	// that policies name and that are absent here get 16. Each queue is polled
 	// on its own, so have few.
 	Queues map[string]int
-	// PollOnly looks for jobs every 50 ms instead of being notified. NOTIFY
+	// PollOnly polls for jobs every 50 ms instead of being notified. NOTIFY
 	// takes a lock that serialises the commits of a database, so a service with
 	// many small transactions polls.
 	PollOnly bool
@@ -166,7 +166,7 @@ func (r *Registry) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Client is River's client, to look at jobs.
+// Client is River's client, to inspect jobs.
 func (r *Registry) Client() (*river.Client[pgx.Tx], error) { return r.river() }
 
 // river returns the client, made when it is first needed: its queues and
@@ -217,8 +217,8 @@ func (r *Registry) queues() map[string]river.QueueConfig {
 	return queues
 }
 
-// shortestTimeout is when the first kind of job may count as lost. River looks
-// at jobs that are older and then goes by the timeout of their own kind.
+// shortestTimeout is when the first kind of job may count as lost. River examines
+// jobs that are older and then goes by the timeout of their own kind.
 func (r *Registry) shortestTimeout() time.Duration {
 	shortest := river.JobTimeoutDefault
 	for _, policy := range r.policies {

@@ -143,8 +143,8 @@ func TestInsertTx(t *testing.T) {
 	t.Run("many jobs are one round trip without NOTIFY", func(t *testing.T) {
 		t.Parallel()
 		_, address := pgtest.NewNamed(t, "jobs", jobs.Migrate)
-		var seen queries
-		pool, err := pgdb.Open(t.Context(), address, pgdb.Options{Tracers: []pgx.QueryTracer{&seen}, MaxConns: 1})
+		var traced queries
+		pool, err := pgdb.Open(t.Context(), address, pgdb.Options{Tracers: []pgx.QueryTracer{&traced}, MaxConns: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,12 +152,12 @@ func TestInsertTx(t *testing.T) {
 		r := newRegistry(t, pool)
 		jobs.Register(r, quick, func(context.Context, *river.Job[mailArgs]) error { return nil })
 		insert(t, r, mailArgs{OrderID: "0"}) // River asks for the server's version once
-		if got := strings.Join(seen.all(), "\n"); strings.Contains(got, "pg_notify(") {
+		if got := strings.Join(traced.all(), "\n"); strings.Contains(got, "pg_notify(") {
 			t.Errorf("the insert notifies:\n%s", got)
 		}
-		seen.forget()
+		traced.forget()
 		insert(t, r, mailArgs{OrderID: "1"}, mailArgs{OrderID: "2"}, jobs.At(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), mailArgs{OrderID: "3"}))
-		got := seen.all()
+		got := traced.all()
 		if len(got) != 3 || !strings.Contains(got[1], "INSERT INTO") {
 			t.Errorf("statements, BEGIN and COMMIT included: %q", got)
 		}
@@ -317,7 +317,7 @@ func (q *queries) forget() {
 	q.items = nil
 }
 
-// TestStopLetsSweepsInsert has a sweep insert a job when it is told to stop, as a periodic job may that is just due.
+// TestStopLetsSweepsInsert has a sweep insert a job when it is stopped, as a periodic job may that is just due.
 func TestStopLetsSweepsInsert(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, jobs.Migrate)

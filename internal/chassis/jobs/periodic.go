@@ -17,7 +17,7 @@ const (
 	periodicAttempts = 5
 	// periodicTimeout bounds one attempt.
 	periodicTimeout = 5 * time.Minute
-	// tickPoll is how often the clock is looked at.
+	// tickPoll is how often the clock is read.
 	tickPoll = time.Second
 	// ticksKept per job are enough to see that it ran.
 	ticksKept = 100

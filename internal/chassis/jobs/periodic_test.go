@@ -12,7 +12,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/jobs"
 )
 
-// watched is a clock that counts how often it was looked at.
+// watched is a clock that counts how often it was read.
 type watched struct {
 	*clock.Fake
 
@@ -27,16 +27,16 @@ func (w *watched) Now() time.Time {
 func TestPeriodic(t *testing.T) {
 	t.Parallel()
 
-	t.Run("once per tick over all replicas, once after a long silence", func(t *testing.T) {
+	t.Run("once per tick over all replicas, once after a long outage", func(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.New(t, jobs.Migrate)
 		now := clock.NewFake(time.Date(2026, 5, 1, 12, 30, 0, 0, time.UTC))
 		var ran received
-		var looks []*watched
+		var clocks []*watched
 		replica := func() *jobs.Registry {
-			look := &watched{Fake: now}
-			looks = append(looks, look)
-			r := newRegistry(t, pool, func(config *jobs.Config) { config.Clock = look })
+			watch := &watched{Fake: now}
+			clocks = append(clocks, watch)
+			r := newRegistry(t, pool, func(config *jobs.Config) { config.Clock = watch })
 			r.Periodic("report", time.Hour, func(context.Context) error {
 				ran.add(now.Now().Format("15:04"))
 				return nil
@@ -45,9 +45,9 @@ func TestPeriodic(t *testing.T) {
 		}
 		noticed := func(what string, ticks int) {
 			t.Helper()
-			for _, look := range looks { // the second one comes after the first is dealt with
-				seen := look.times.Load()
-				eventually(t, "every replica has looked for "+what, func() bool { return look.times.Load() >= seen+2 })
+			for _, watch := range clocks { // the second one comes after the first is dealt with
+				before := watch.times.Load()
+				eventually(t, "every replica has checked for "+what, func() bool { return watch.times.Load() >= before+2 })
 			}
 			eventually(t, what, func() bool {
 				return count(t, pool, `SELECT count(*) FROM job_ticks`) == ticks &&

@@ -18,7 +18,7 @@ type token[P any] struct {
 	Last P      `json:"p"`
 }
 
-// digestSize is how much of a digest tells one list from another.
+// digestSize is how much of a digest distinguishes one list from another.
 const digestSize = 8
 
 // SizeDefault is the size of a page when the request does not say, where the contract of the list says nothing else.

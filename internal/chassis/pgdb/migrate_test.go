@@ -102,7 +102,7 @@ func TestMigrate(t *testing.T) {
 		}
 	})
 
-	t.Run("a mistake is told with its place and changes nothing", func(t *testing.T) {
+	t.Run("a mistake is reported with its place and changes nothing", func(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.New(t, nil)
 		wrong := migrations(map[string]string{"001_seat.sql": createSeat, "002_wrong.sql": "INSERT INTO seat VALUES (2);\n-- oh\nSELECT nothing FROM seat;"})

@@ -53,7 +53,7 @@ func TestOpen(t *testing.T) {
 			t.Errorf("time %v, want %v", at, want)
 		}
 		if first.Load() == 0 || first.Load() != second.Load() {
-			t.Errorf("the tracers saw %d and %d queries", first.Load(), second.Load())
+			t.Errorf("the tracers recorded %d and %d queries", first.Load(), second.Load())
 		}
 	})
 

@@ -12,7 +12,7 @@ import (
 var errPipelineAnswers = errors.New("pgdb: a pipeline only queues statements without an answer")
 
 // Pipeline queues the writes of a transaction, so that they reach Postgres in one flush: it stands where generated
-// :exec queries take a transaction. Nothing happens before Flush, which also tells the first error. The zero value is
+// :exec queries take a transaction. Nothing happens before Flush, which also returns the first error. The zero value is
 // ready to use; a Pipeline is used once, by one goroutine.
 type Pipeline struct {
 	batch pgx.Batch

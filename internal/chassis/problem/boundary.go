@@ -19,7 +19,7 @@ const conflictRetryAfter = 100 * time.Millisecond
 // unavailableRetryAfter is how long a caller waits for something that is away.
 const unavailableRetryAfter = time.Second
 
-// AtBoundary decides what the caller of an RPC sees of err and how loudly we log it. It never fails to hide a text
+// AtBoundary decides what the caller of an RPC receives of err and how loudly we log it. It never fails to hide a text
 // that was not written for callers. Source of the rows: docs/style.md, "Errors".
 //
 //	*Problem                                its code, reason and detail       debug

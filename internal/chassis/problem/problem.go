@@ -35,7 +35,7 @@ const (
 	ReasonInternal               = "INTERNAL"                  // our fault; the log knows more
 )
 
-// Problem is an error that its caller is meant to see: a code, a stable reason and a sentence that tells what to do.
+// Problem is an error that its caller is meant to get: a code, a stable reason and a sentence that says what to do.
 type Problem struct {
 	Code       connect.Code
 	Reason     string        // UPPER_SNAKE, stable
@@ -73,7 +73,7 @@ func (p *Problem) Because(err error) *Problem {
 	return &q
 }
 
-// Error is for logs; the caller sees the detail only.
+// Error is for logs; the caller gets the detail only.
 func (p *Problem) Error() string {
 	var b strings.Builder
 	b.WriteString(p.Code.String())
@@ -154,8 +154,8 @@ func Code(err error) connect.Code {
 	return connect.CodeOf(err)
 }
 
-// Final tells the codes that the same call gets again however often it is repeated, until somebody changes something: a
-// job that meets one ends. A peer that does not know us or the call yet (unauthenticated, unimplemented) is a deployment
+// Final reports whether the same call gets code again however often it is repeated, until somebody changes something: a
+// job that meets such a code ends. A peer that does not know us or the call yet (unauthenticated, unimplemented) is a deployment
 // on its way, and internal is a bug that may be fixed before the attempts are exhausted; so these are not final.
 func Final(code connect.Code) bool {
 	switch code {

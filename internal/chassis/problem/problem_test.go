@@ -34,7 +34,7 @@ func TestReasonOf(t *testing.T) {
 	answered := problem.NewDownstream("call", connect.CodeNotFound, p).WithReason("ENTRY_NOT_FOUND")
 	for name, err := range map[string]error{"a problem": fmt.Errorf("get entry: %w", p), "an answer": answered} {
 		if !problem.Is(err, notFound) || problem.Is(err, reason("REASON_RUN_NOT_FOUND")) {
-			t.Errorf("%s is not told by its reason: %v", name, err)
+			t.Errorf("%s is not recognised by its reason: %v", name, err)
 		}
 	}
 	if problem.Is(nil, notFound) {

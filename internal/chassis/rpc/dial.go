@@ -47,7 +47,7 @@ type DialConfig struct {
 //
 // Every error of such a client is a *problem.Downstream. A call that ended in unavailable is repeated at most twice,
 // with the same key, if it has an Idempotency-Key or is NO_SIDE_EFFECTS, and if the deadline leaves time; any other
-// outcome is the caller's to judge. A call ends 20 ms before its context, so that the caller can act on it.
+// outcome is the caller's to handle. A call ends 20 ms before its context, so that the caller can act on it.
 // A BaseURL that is not absolute is a programmer's error and panics; config.URL has checked it.
 func Dial(c DialConfig) (*http.Client, []connect.ClientOption) {
 	base, err := url.Parse(c.BaseURL)

@@ -67,7 +67,7 @@ func TestRetries(t *testing.T) {
 		"a long one is not":                     {9, unavailable, 3, false},
 		"the time the peer asks for is kept":    {1, later(time.Millisecond), 2, true},
 		"there is no waiting past the deadline": {1, later(time.Hour), 1, false},
-		"a lost race is the caller's to judge":  {1, problem.New(connect.CodeAborted, "RACE", "again"), 1, false},
+		"a lost race is the caller's to handle": {1, problem.New(connect.CodeAborted, "RACE", "again"), 1, false},
 		"a limit is":                            {1, problem.New(connect.CodeResourceExhausted, "FULL", "full"), 1, false},
 		"an unknown outcome is":                 {1, problem.New(connect.CodeDeadlineExceeded, "LATE", "late"), 1, false},
 		"a bug is":                              {1, problem.New(connect.CodeInternal, "BUG", "bug"), 1, false},
@@ -113,7 +113,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// A mutating call without a key is not repeated: nobody could tell the repeat from a second wish.
+// A mutating call without a key is not repeated: nobody could distinguish the repeat from a second request.
 func TestNoRetryWithoutKey(t *testing.T) {
 	t.Parallel()
 	var calls int

@@ -25,7 +25,7 @@ const (
 	overloadRetryAfter = time.Second
 )
 
-// edge stands around the handlers of one service. It bounds what a request may cost before an interceptor sees it, and
+// edge stands around the handlers of one service. It bounds what a request may cost before an interceptor runs, and
 // gives the refusals that connect makes by itself, for broken bytes mostly, the form of our problems.
 type edge struct {
 	observer
@@ -73,7 +73,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
 	limitBodyTime(w, e.bodyTimeout)
-	// The limit goes into a copy of the request: net/http looks at the body of its own to see whether the connection
+	// The limit goes into a copy of the request: net/http reads the body of its own to see whether the connection
 	// still holds unread bytes, and would take them for the next request.
 	bounded := r.WithContext(withCall(r.Context(), c))
 	bounded.Body = http.MaxBytesReader(w, r.Body, bodyMax)

@@ -74,9 +74,9 @@ func TestWhoMayCall(t *testing.T) {
 
 func TestIdempotencyKeyHeader(t *testing.T) {
 	t.Parallel()
-	var seen string
+	var received string
 	s := newServer(t, &notebook{write: func(ctx context.Context, _ *testpb.WriteRequest) (*testpb.WriteResponse, error) {
-		seen = rpc.IdempotencyKey(ctx)
+		received = rpc.IdempotencyKey(ctx)
 		return &testpb.WriteResponse{}, nil
 	}}, nil)
 	client := newClient(t, s, nil)
@@ -89,13 +89,13 @@ func TestIdempotencyKeyHeader(t *testing.T) {
 		"order/4711/record-sale": "",
 		"!~":                     "",
 	} {
-		seen = "(not called)"
+		received = "(not called)"
 		_, err := client.Write(rpc.WithIdempotencyKey(t.Context(), key), &testpb.WriteRequest{Text: "x"})
 		if problem.Reason(err) != reason || (err == nil) != (reason == "") {
 			t.Errorf("key %q: %v, want reason %q", key, err, reason)
 		}
-		if want := map[bool]string{true: key, false: "(not called)"}[reason == ""]; seen != want {
-			t.Errorf("key %q: the handler saw %q", key, seen)
+		if want := map[bool]string{true: key, false: "(not called)"}[reason == ""]; received != want {
+			t.Errorf("key %q: the handler got %q", key, received)
 		}
 	}
 	ctx, info := connect.NewClientContext(t.Context())
@@ -145,7 +145,7 @@ func TestReplayedIsSaid(t *testing.T) {
 	}
 }
 
-// What a handler returns, what its caller sees, and how it is logged. The texts of other errors stay in the house.
+// What a handler returns, what its caller gets, and how it is logged. The texts of other errors stay inside.
 func TestErrorBoundary(t *testing.T) {
 	t.Parallel()
 	const insides = "db-host-7"
@@ -202,7 +202,7 @@ func TestErrorBoundary(t *testing.T) {
 			}}, nil)
 			got := post(t, s, http.Header{"Content-Type": {"application/json"}}, strings.NewReader(`{"text":"x"}`))
 			if got.code != tc.code || got.reason != tc.reason || got.text != tc.text {
-				t.Errorf("the caller sees %+v", got)
+				t.Errorf("the caller gets %+v", got)
 			}
 			lines := s.log.rpcs(t)
 			if len(lines) != 1 || lines[0]["level"] != tc.level || lines[0]["code"] != tc.code.String() {
@@ -255,7 +255,7 @@ func TestPanic(t *testing.T) {
 	_, err := client.Read(t.Context(), &testpb.ReadRequest{})
 	wantProblem(t, err, connect.CodeInternal, problem.ReasonInternal)
 	if strings.Contains(err.Error(), "seat map") {
-		t.Errorf("the caller sees the panic: %v", err)
+		t.Errorf("the caller gets the panic: %v", err)
 	}
 	lines := s.log.rpcs(t)
 	if len(lines) != 1 || lines[0]["level"] != "ERROR" || !strings.Contains(fmt.Sprint(lines[0]["error"]), "seat map") ||
@@ -389,7 +389,7 @@ func TestCallerHangsUp(t *testing.T) {
 	cancel()
 	err := <-done
 	if problem.Code(err) != connect.CodeCanceled || !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller sees %v", err)
+		t.Errorf("the caller gets %v", err)
 	}
 	for name, book := range map[string]*logBook{"outer": s.log, "inner": inner.log} {
 		eventually(t, "the call is logged", func() bool { return len(book.rpcs(t)) == 1 })

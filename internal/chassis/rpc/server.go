@@ -126,7 +126,7 @@ func newMux(c Config, h *health) *http.ServeMux {
 	return mux
 }
 
-// serveHealthz tells people and probes that speak plain HTTP which services do not serve.
+// serveHealthz reports to people and probes that speak plain HTTP which services do not serve.
 func serveHealthz(w http.ResponseWriter, r *http.Request, h *health) {
 	failing := h.failing(r.Context())
 	slices.Sort(failing)

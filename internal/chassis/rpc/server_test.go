@@ -180,7 +180,7 @@ func TestDrainGivesUp(t *testing.T) {
 	}
 	<-ended
 	if err := <-call; err == nil || !wantDownstream(t, err).Retryable() {
-		t.Errorf("the caller sees %v", err)
+		t.Errorf("the caller gets %v", err)
 	}
 }
 

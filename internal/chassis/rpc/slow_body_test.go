@@ -104,7 +104,7 @@ func TestLoadIsShed(t *testing.T) {
 		_, err := newClient(t, s, nil, opts...).Read(t.Context(), &testpb.ReadRequest{})
 		wantProblem(t, err, connect.CodeResourceExhausted, problem.ReasonOverloaded)
 		if problem.RetryAfter(err) <= 0 || !wantDownstream(t, err).Retryable() {
-			t.Errorf("%s: the shed caller is not told to come back: %v", name, err)
+			t.Errorf("%s: the shed caller gets no time to retry after: %v", name, err)
 		}
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/"+testpb.NotebookServiceName+"/Burn", http.NoBody)

@@ -1,4 +1,4 @@
-// Package stripeapi makes a Stripe client and tells its errors apart.
+// Package stripeapi makes a Stripe client and classifies its errors.
 package stripeapi
 
 import (

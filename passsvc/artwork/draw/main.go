@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-// picture is a shape of given size in points; paint tells the colour at a point.
+// picture is a shape of given size in points; paint returns the colour at a point.
 type picture struct {
 	name          string
 	width, height int

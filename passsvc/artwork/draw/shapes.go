@@ -23,7 +23,7 @@ func dusk(t float64) rgba {
 	return mix(rose, coral, (t-0.55)/0.45)
 }
 
-// stroke tells whether (x, y) is within half a width of the line from a to b, with round ends.
+// stroke reports whether (x, y) is within half a width of the line from a to b, with round ends.
 func stroke(x, y, ax, ay, bx, by, width float64) bool {
 	dx, dy := bx-ax, by-ay
 	t := ((x-ax)*dx + (y-ay)*dy) / (dx*dx + dy*dy)
@@ -31,12 +31,12 @@ func stroke(x, y, ax, ay, bx, by, width float64) bool {
 	return math.Hypot(x-ax-t*dx, y-ay-t*dy) <= width/2
 }
 
-// ring tells whether (x, y) is on the circle line around (cx, cy).
+// ring reports whether (x, y) is on the circle line around (cx, cy).
 func ring(x, y, cx, cy, radius, width float64) bool {
 	return math.Abs(math.Hypot(x-cx, y-cy)-radius) <= width/2
 }
 
-// ticket tells whether (x, y), seen from its middle, is inside a ticket: rounded corners, a notch above and below, and
+// ticket reports whether (x, y), relative to its middle, is inside a ticket: rounded corners, a notch above and below, and
 // a perforation between them.
 func ticket(x, y, width, height float64) bool {
 	const corner = 0.18 // of the height
