@@ -101,8 +101,8 @@ func TestAccountClosesAndOpensSales(t *testing.T) {
 	wantProblem(t, err, connect.CodeNotFound, "ACCOUNT_NOT_FOUND")
 }
 
-// TestStaleLookAtAccount holds the answer of a look back until a later look is written: it must change nothing then.
-func TestStaleLookAtAccount(t *testing.T) {
+// TestStaleFetchOfAccount holds the answer of a fetch back until a later fetch is stored: it must change nothing then.
+func TestStaleFetchOfAccount(t *testing.T) {
 	w := newHarness(t)
 	const id = "acct_1Stale"
 	target, err := url.Parse(w.stripe)
@@ -134,7 +134,7 @@ func TestStaleLookAtAccount(t *testing.T) {
 	}
 	res, err := w.replicas[0].accounts().GetAccount(t.Context(), &checkoutv1.GetAccountRequest{StripeAccount: id})
 	if err != nil || !res.GetAccount().GetChargesEnabled() {
-		t.Errorf("a stale look closed the account: %v, %v", res, err)
+		t.Errorf("a stale fetch closed the account: %v, %v", res, err)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestAccountIsLinkedByHand(t *testing.T) {
 	}
 }
 
-// TestBankAccountChange tells one change twice and at once, and expects one item and one alert without personal data.
+// TestBankAccountChange reports one change twice and at once, and expects one item and one alert without personal data.
 func TestBankAccountChange(t *testing.T) {
 	w := newHarness(t)
 	w.addReplica()

@@ -253,7 +253,7 @@ func TestCompleteCheckout(t *testing.T) {
 	})
 }
 
-// TestBuyersAnswerDoesNotChangeWithLaterFacts completes an order by a signal that does not know the charge yet, then tells
+// TestBuyersAnswerDoesNotChangeWithLaterFacts completes an order by a signal that does not know the charge yet, then reports
 // the charge: all who signalled the payment have got, and get, one answer.
 func TestBuyersAnswerDoesNotChangeWithLaterFacts(t *testing.T) {
 	w := newHarness(t)
@@ -273,12 +273,12 @@ func TestBuyersAnswerDoesNotChangeWithLaterFacts(t *testing.T) {
 	}
 	before := complete()
 	charged := paid(o)
-	charged.ChargeId = "ch_told_later"
+	charged.ChargeId = "ch_reported_later"
 	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("later/charge"), charged); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.order(o.GetId()).GetPaymentIntents()[0].GetChargeId(); got != "ch_told_later" {
-		t.Errorf("staff see the charge %q", got)
+	if got := w.order(o.GetId()).GetPaymentIntents()[0].GetChargeId(); got != "ch_reported_later" {
+		t.Errorf("staff get the charge %q", got)
 	}
 	if diff := cmp.Diff(before, complete(), protocmp.Transform()); diff != "" {
 		t.Errorf("the buyer's answer changed: %s", diff)
@@ -305,7 +305,7 @@ func TestGetOrderIsForItsToken(t *testing.T) {
 	}
 }
 
-// wantProblem checks what a caller is told.
+// wantProblem checks the problem that a caller gets.
 func wantProblem(t *testing.T, err error, code connect.Code, reason string) {
 	t.Helper()
 	if problem.Code(err) != code || problem.Reason(err) != reason {

@@ -19,7 +19,7 @@ func TestDisputeReminders(t *testing.T) {
 	dispute := func(key string, due time.Duration, status checkoutv1.DisputeStatus) {
 		o := w.bought(key, 1)
 		if _, err := r.payments.RecordDispute(w.keyed("dispute/"+key), &checkoutv1.RecordDisputeRequest{
-			DisputeId: "du_" + key, PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(), ObservedTime: seenAt,
+			DisputeId: "du_" + key, PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(), ObservedTime: observedAt,
 			Status: status, EvidenceDueTime: timestamppb.New(now.Add(due)),
 		}); err != nil {
 			t.Fatal(err)
@@ -36,9 +36,9 @@ func TestDisputeReminders(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told := func() int { return w.count("select count(*) from alerts where kind = 'dispute_evidence_due'") }
-	if told() != 2 || w.openAlerts("dispute_evidence_due") != 2 {
-		t.Fatalf("%d alerts, %d of them open; want 2: three and one", told(), w.openAlerts("dispute_evidence_due"))
+	reminders := func() int { return w.count("select count(*) from alerts where kind = 'dispute_evidence_due'") }
+	if reminders() != 2 || w.openAlerts("dispute_evidence_due") != 2 {
+		t.Fatalf("%d alerts, %d of them open; want 2: three and one", reminders(), w.openAlerts("dispute_evidence_due"))
 	}
 	// Two days pass for the first: its second reminder, and no more than that.
 	w.exec("update disputes set evidence_due_time = $1 where id = 'du_three'", now.Add(22*time.Hour))
@@ -47,12 +47,12 @@ func TestDisputeReminders(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if told() != 3 || w.openAlerts("dispute_evidence_due") != 2 {
-		t.Errorf("%d alerts, %d of them open; want 3 and 2", told(), w.openAlerts("dispute_evidence_due"))
+	if reminders() != 3 || w.openAlerts("dispute_evidence_due") != 2 {
+		t.Errorf("%d alerts, %d of them open; want 3 and 2", reminders(), w.openAlerts("dispute_evidence_due"))
 	}
 	// One is answered, the other's time runs out.
 	if _, err := r.payments.RecordDispute(w.keyed("won"), &checkoutv1.RecordDisputeRequest{
-		DisputeId: "du_one", PaymentIntentId: w.intentOf("du_one"), Amount: money(8900), ObservedTime: seenAt,
+		DisputeId: "du_one", PaymentIntentId: w.intentOf("du_one"), Amount: money(8900), ObservedTime: observedAt,
 		Status: checkoutv1.DisputeStatus_DISPUTE_STATUS_WON,
 	}); err != nil {
 		t.Fatal(err)
@@ -85,11 +85,11 @@ func TestDisputeInAnotherCurrency(t *testing.T) {
 	o := w.bought("fx", 1)
 	for i := range 2 {
 		if _, err := w.replicas[0].payments.RecordDispute(w.keyed(fmt.Sprintf("evt-%d", i)), &checkoutv1.RecordDisputeRequest{
-			DisputeId: "du_fx", PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(), ObservedTime: seenAt,
+			DisputeId: "du_fx", PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(), ObservedTime: observedAt,
 			Status: checkoutv1.DisputeStatus_DISPUTE_STATUS_NEEDS_RESPONSE,
 			Funds: []*checkoutv1.DisputeFunds{
-				{BalanceTransactionId: "txn_usd", MinorUnits: -9700, FeeMinorUnits: 1500, Time: seenAt, Currency: "USD"},
-				{BalanceTransactionId: "txn_eur", MinorUnits: 8900, Time: seenAt},
+				{BalanceTransactionId: "txn_usd", MinorUnits: -9700, FeeMinorUnits: 1500, Time: observedAt, Currency: "USD"},
+				{BalanceTransactionId: "txn_eur", MinorUnits: 8900, Time: observedAt},
 			},
 		}); err != nil {
 			t.Fatal(err)

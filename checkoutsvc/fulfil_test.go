@@ -19,7 +19,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// impatient shortens every wait of the walk.
+// impatient shortens every wait of a fulfilment attempt.
 func impatient(c *checkoutsvc.Config) {
 	c.AttemptDeadline, c.AttemptLease, c.CallerWait = 300*time.Millisecond, 500*time.Millisecond, 50*time.Millisecond
 	c.BackoffMin, c.BackoffMax = 20*time.Millisecond, 50*time.Millisecond
@@ -63,7 +63,7 @@ func TestTicketIsNotValidBeforeTheLedgerHasTheSale(t *testing.T) {
 	}
 }
 
-func TestWalkSurvivesFailuresOfBothCalls(t *testing.T) {
+func TestFulfilmentSurvivesFailuresOfBothCalls(t *testing.T) {
 	w := newHarness(t, impatient)
 	var sales, issues atomic.Int32
 	w.ledger.fail(func(context.Context, string) error {
@@ -97,7 +97,7 @@ func TestWalkSurvivesFailuresOfBothCalls(t *testing.T) {
 func TestOrphanedOrderIsTakenUpByAnotherReplica(t *testing.T) {
 	w := newHarness(t, impatient)
 	o := w.start("orphan", 1).GetOrder()
-	// The walker dies with the process: the row stays as tx 1 left it, and the lease runs out.
+	// The attempt ends with the process: the row stays as tx 1 left it, and the lease runs out.
 	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })
 	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("evt"), paid(o)); err != nil {
 		t.Fatal(err)
@@ -112,12 +112,12 @@ func TestOrphanedOrderIsTakenUpByAnotherReplica(t *testing.T) {
 	w.waitFor(o.GetId(), "completed", fulfilmentIs(checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED))
 }
 
-// TestOvertakenWalkerChangesNothing stops a walker in its ledger call until another one has completed the order, and
+// TestOvertakenAttemptChangesNothing stops an attempt in its ledger call until another one has completed the order, and
 // lets it go on then.
-func TestOvertakenWalkerChangesNothing(t *testing.T) {
+func TestOvertakenAttemptChangesNothing(t *testing.T) {
 	w := newHarness(t, func(c *checkoutsvc.Config) {
 		impatient(c)
-		c.AttemptDeadline, c.AttemptLease = 20*time.Second, 21*time.Second // the walker does not notice its own age
+		c.AttemptDeadline, c.AttemptLease = 20*time.Second, 21*time.Second // the attempt does not notice its own age
 	})
 	first := make(chan struct{})
 	release := make(chan struct{})
@@ -145,7 +145,7 @@ func TestOvertakenWalkerChangesNothing(t *testing.T) {
 	close(release)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := w.replicas[0].service.Stop(ctx); err != nil { // waits for the walker
+	if err := w.replicas[0].service.Stop(ctx); err != nil { // waits for the attempt
 		t.Fatal(err)
 	}
 	after := w.order(o.GetId())

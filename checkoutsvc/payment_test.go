@@ -63,7 +63,7 @@ func TestSixtyFourSignalsOverTwoReplicasAreOneSale(t *testing.T) {
 		t.Errorf("there are %d tickets, want 2", n)
 	}
 	if n := w.ledger.calls["capture:"+s.GetPaymentIntentId()]; n != 1 {
-		t.Errorf("the sale was posted %d times by one walk", n)
+		t.Errorf("the sale was posted %d times by one fulfilment", n)
 	}
 }
 
@@ -121,10 +121,10 @@ func TestMoneyThatDoesNotFitBuysNothing(t *testing.T) {
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
-			o := w.start("misfit/"+name, 1).GetOrder()
+			o := w.start("mismatch/"+name, 1).GetOrder()
 			req := paid(o)
 			change(req)
-			res, err := w.replicas[0].payments.RecordPayment(w.keyed("misfit/evt/"+name), req)
+			res, err := w.replicas[0].payments.RecordPayment(w.keyed("mismatch/evt/"+name), req)
 			if err != nil {
 				t.Fatalf("record payment: %v", err)
 			}
@@ -186,7 +186,7 @@ func TestRecordPaymentRefuses(t *testing.T) {
 	})
 }
 
-// TestFactsCommute tells the facts of several stories in random orders, doubled and at once, and expects one end.
+// TestFactsCommute reports the facts of several stories in random orders, doubled and at once, and expects one end.
 func TestFactsCommute(t *testing.T) {
 	w := newHarness(t)
 	w.addReplica()
@@ -245,7 +245,7 @@ func TestFactsCommute(t *testing.T) {
 			map[checkoutv1.TicketState]int{checkoutv1.TicketState_TICKET_STATE_VALID: 2},
 		},
 	}
-	tell := func(o *checkoutv1.Order, f fact, key string) error {
+	report := func(o *checkoutv1.Order, f fact, key string) error {
 		ctx, r := w.keyed(key), w.replicas[len(key)%2]
 		intent, suffix := o.GetPaymentIntents()[0].GetId(), o.GetId()
 		switch {
@@ -282,7 +282,7 @@ func TestFactsCommute(t *testing.T) {
 			var wg sync.WaitGroup
 			for i, f := range facts {
 				send := func() {
-					if err := tell(o, f, fmt.Sprintf("fact/%s/%d", id, i)); err != nil {
+					if err := report(o, f, fmt.Sprintf("fact/%s/%d", id, i)); err != nil {
 						t.Errorf("%s round %d, fact %d of %+v: %v", name, round, i, facts, err)
 					}
 				}
@@ -293,7 +293,7 @@ func TestFactsCommute(t *testing.T) {
 				}
 			}
 			wg.Wait()
-			got := w.waitFor(o.GetId(), "out of its walk", func(o *checkoutv1.Order) bool {
+			got := w.waitFor(o.GetId(), "no longer in progress", func(o *checkoutv1.Order) bool {
 				return o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS
 			})
 			states := map[checkoutv1.TicketState]int{}
@@ -301,7 +301,7 @@ func TestFactsCommute(t *testing.T) {
 				states[ticket.GetState()]++
 			}
 			if name == "paid, a refund failed" && states[checkoutv1.TicketState_TICKET_STATE_VOID] == 2 {
-				// The refund was seen before it failed: void is final, and a new ticket is an operator's choice.
+				// The refund was observed before it failed: void is final, and a new ticket is an operator's choice.
 				states = story.tickets
 			}
 			if got.GetPaymentState() != story.payment || fmt.Sprint(states) != fmt.Sprint(story.tickets) {

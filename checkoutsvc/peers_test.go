@@ -66,7 +66,7 @@ func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSusp
 	return &passv1.SetPassSuspendedResponse{}, nil
 }
 
-// isSuspended tells what the pass of a ticket shows.
+// isSuspended reports whether the pass of a ticket shows that it is suspended.
 func (k *passKeeper) isSuspended(ticketID string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

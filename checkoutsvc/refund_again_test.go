@@ -59,7 +59,7 @@ func TestRefundAgainAfterFailure(t *testing.T) {
 	w.control("POST", "/_sandbox/refunds/"+first.GetStripeRefundId()+"/fail", map[string]any{})
 	if _, err := w.replicas[0].payments.RecordRefund(w.keyed("failed"), &checkoutv1.RecordRefundRequest{
 		StripeRefundId: first.GetStripeRefundId(), RefundId: first.GetId(), PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(),
-		State: checkoutv1.RefundState_REFUND_STATE_FAILED, RefundTime: seenAt, FailureCode: "lost_or_stolen_card",
+		State: checkoutv1.RefundState_REFUND_STATE_FAILED, RefundTime: observedAt, FailureCode: "lost_or_stolen_card",
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-var seenAt = timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+var observedAt = timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 
 // bought is a completed order of quantity tickets, paid at Stripe.
 func (w *harness) bought(key string, quantity int32) *checkoutv1.Order {
@@ -34,7 +34,7 @@ func (w *harness) bought(key string, quantity int32) *checkoutv1.Order {
 func warning(o *checkoutv1.Order, actionable bool) *checkoutv1.RecordFraudWarningRequest {
 	return &checkoutv1.RecordFraudWarningRequest{
 		FraudWarningId: "issfr_" + o.GetId(), PaymentIntentId: o.GetPaymentIntents()[0].GetId(), Actionable: actionable,
-		FraudType: "card_never_received", ObservedTime: seenAt,
+		FraudType: "card_never_received", ObservedTime: observedAt,
 	}
 }
 
@@ -64,7 +64,7 @@ func TestFraudWarning(t *testing.T) {
 	const void, valid, used = checkoutv1.TicketState_TICKET_STATE_VOID, checkoutv1.TicketState_TICKET_STATE_VALID, checkoutv1.TicketState_TICKET_STATE_USED
 	cases := map[string]struct {
 		refunds    bool
-		actionable []bool // as told, each twice
+		actionable []bool // as reported, each twice
 		before     func(w *harness, o *checkoutv1.Order)
 		tickets    map[checkoutv1.TicketState]int
 		refunded   int64
@@ -80,7 +80,7 @@ func TestFraudWarning(t *testing.T) {
 		}, map[checkoutv1.TicketState]int{valid: 2}, 0},
 		"a disputed payment": {true, []bool{true}, func(w *harness, o *checkoutv1.Order) {
 			if _, err := w.replicas[0].payments.RecordDispute(w.keyed("dispute"), &checkoutv1.RecordDisputeRequest{
-				DisputeId: "du_" + o.GetId(), PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(), ObservedTime: seenAt,
+				DisputeId: "du_" + o.GetId(), PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(), ObservedTime: observedAt,
 				Status: checkoutv1.DisputeStatus_DISPUTE_STATUS_WARNING_NEEDS_RESPONSE,
 			}); err != nil {
 				w.t.Fatal(err)
@@ -147,12 +147,12 @@ func TestFraudWarningBeforePayment(t *testing.T) {
 		t.Errorf("ticket is %v", got.GetTickets()[0].GetState())
 	}
 	_, err := w.replicas[0].payments.RecordFraudWarning(w.keyed("nobody"), &checkoutv1.RecordFraudWarningRequest{
-		FraudWarningId: "issfr_1", ChargeId: "ch_nobody", ObservedTime: seenAt,
+		FraudWarningId: "issfr_1", ChargeId: "ch_nobody", ObservedTime: observedAt,
 	})
 	wantProblem(t, err, connect.CodeNotFound, "ORDER_NOT_FOUND")
 }
 
-// TestReviewHoldsDelivery tells reviews, a payment and refunds in random orders, doubled and at once: the end is the same.
+// TestReviewHoldsDelivery reports reviews, a payment and refunds in random orders, doubled and at once: the end is the same.
 func TestReviewHoldsDelivery(t *testing.T) {
 	const valid, suspended = checkoutv1.TicketState_TICKET_STATE_VALID, checkoutv1.TicketState_TICKET_STATE_SUSPENDED
 	type fact struct {
@@ -167,8 +167,8 @@ func TestReviewHoldsDelivery(t *testing.T) {
 	}{
 		"open":                       {[]fact{{pay: true}, {open: true}}, suspended},
 		"approved":                   {[]fact{{pay: true}, {open: true}, {reason: "approved"}}, valid},
-		"refunded, not told yet":     {[]fact{{pay: true}, {open: true}, {reason: "refunded_as_fraud"}}, suspended},
-		"refunded, and told in part": {[]fact{{pay: true}, {open: true}, {reason: "refunded"}, {refund: true}}, valid},
+		"refunded, not reported yet": {[]fact{{pay: true}, {open: true}, {reason: "refunded_as_fraud"}}, suspended},
+		"refunded, reported in part": {[]fact{{pay: true}, {open: true}, {reason: "refunded"}, {refund: true}}, valid},
 	}
 	w := newHarness(t, func(config *checkoutsvc.Config) { config.ReviewHoldsDelivery = true })
 	w.addReplica()
@@ -180,7 +180,7 @@ func TestReviewHoldsDelivery(t *testing.T) {
 			id := fmt.Sprintf("%s/%d", name, round)
 			o := w.start("review/"+id, 1).GetOrder()
 			intent := o.GetPaymentIntents()[0].GetId()
-			tell := func(f fact, key string) error {
+			report := func(f fact, key string) error {
 				r := w.replicas[len(key)%2]
 				ctx := rpc.WithIdempotencyKey(context.WithoutCancel(t.Context()), key)
 				var err error
@@ -190,11 +190,11 @@ func TestReviewHoldsDelivery(t *testing.T) {
 				case f.refund:
 					_, err = r.payments.RecordRefund(ctx, &checkoutv1.RecordRefundRequest{
 						StripeRefundId: "re_" + o.GetId(), PaymentIntentId: intent, State: checkoutv1.RefundState_REFUND_STATE_SUCCEEDED,
-						Amount: money(100), RefundTime: seenAt,
+						Amount: money(100), RefundTime: observedAt,
 					})
 				default:
 					_, err = r.payments.RecordReview(ctx, &checkoutv1.RecordReviewRequest{
-						ReviewId: "prv_" + o.GetId(), PaymentIntentId: intent, Open: f.open, ClosedReason: f.reason, ObservedTime: seenAt,
+						ReviewId: "prv_" + o.GetId(), PaymentIntentId: intent, Open: f.open, ClosedReason: f.reason, ObservedTime: observedAt,
 					})
 				}
 				return err
@@ -204,7 +204,7 @@ func TestReviewHoldsDelivery(t *testing.T) {
 			var wg sync.WaitGroup
 			for i, f := range facts {
 				send := func() {
-					if err := tell(f, fmt.Sprintf("f/%d/%s", i, o.GetId())); err != nil {
+					if err := report(f, fmt.Sprintf("f/%d/%s", i, o.GetId())); err != nil {
 						t.Errorf("%s, fact %d of %+v: %v", id, i, facts, err)
 					}
 				}
@@ -228,7 +228,7 @@ func TestReviewIsOnlyRecorded(t *testing.T) {
 	w := newHarness(t)
 	o := w.bought("review", 1)
 	res, err := w.replicas[0].payments.RecordReview(w.keyed("open"), &checkoutv1.RecordReviewRequest{
-		ReviewId: "prv_1", PaymentIntentId: o.GetPayingIntentId(), Open: true, ObservedTime: seenAt,
+		ReviewId: "prv_1", PaymentIntentId: o.GetPayingIntentId(), Open: true, ObservedTime: observedAt,
 	})
 	if err != nil || res.GetDeliveryHeld() {
 		t.Fatalf("%v, %v", res, err)
@@ -246,7 +246,7 @@ func TestSessionEnd(t *testing.T) {
 	w := newHarness(t)
 	end := func(o *checkoutv1.Order, key string) *checkoutv1.RecordSessionEndResponse {
 		res, err := w.replicas[0].payments.RecordSessionEnd(w.keyed(key), &checkoutv1.RecordSessionEndRequest{
-			SessionId: "cs_" + key, OrderId: o.GetId(), ObservedTime: seenAt,
+			SessionId: "cs_" + key, OrderId: o.GetId(), ObservedTime: observedAt,
 		})
 		if err != nil {
 			t.Fatal(err)

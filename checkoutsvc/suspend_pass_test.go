@@ -33,8 +33,8 @@ func TestPassesShowADispute(t *testing.T) {
 			}
 			w.passes.mu.Unlock()
 		}
-		var told sync.WaitGroup
-		told.Go(func() {
+		var payment sync.WaitGroup
+		payment.Go(func() {
 			if _, err := w.replicas[0].payments.RecordPayment(w.keyed("paid/"+o.GetId()), paid(o)); err != nil {
 				t.Error(err)
 			}
@@ -51,7 +51,7 @@ func TestPassesShowADispute(t *testing.T) {
 		w.waitFor(o.GetId(), "paid", func(o *checkoutv1.Order) bool { return len(o.GetTickets()) == 2 && (early || isComplete(o)) })
 		dispute(checkoutv1.DisputeStatus_DISPUTE_STATUS_NEEDS_RESPONSE)
 		close(issue)
-		told.Wait()
+		payment.Wait()
 		w.waitFor(o.GetId(), "complete", isComplete)
 		for _, step := range []struct {
 			status checkoutv1.DisputeStatus

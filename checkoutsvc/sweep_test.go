@@ -10,7 +10,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
 
-// TestManyOrphansAreTakenUpAtOnce leaves the orders of a rush to a replica that looks only once.
+// TestManyOrphansAreTakenUpAtOnce leaves the orders of a rush to a replica that sweeps only once.
 func TestManyOrphansAreTakenUpAtOnce(t *testing.T) {
 	w := newHarness(t, impatient)
 	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })

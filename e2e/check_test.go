@@ -97,7 +97,7 @@ var violations = map[string]struct{ service, sql string }{
 const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
 	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, 1, now(), now())`
 
-// TestCheckFindsViolations breaks every invariant once and wants each to be told, and nothing before.
+// TestCheckFindsViolations breaks every invariant once and wants each to be reported, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {
 	t.Parallel()
 	m := newCluster(t, 1, nil)

@@ -34,7 +34,7 @@ func (m rpcMethod) path() string {
 	return fmt.Sprintf("/%s/%s", m.descriptor.Parent().FullName(), m.descriptor.Name())
 }
 
-// changes tells whether a call may change something, so that it needs a key.
+// changes reports whether a call may change something, so that it needs a key.
 func (m rpcMethod) changes() bool {
 	options, _ := m.descriptor.Options().(*descriptorpb.MethodOptions)
 	return options.GetIdempotencyLevel() != descriptorpb.MethodOptions_NO_SIDE_EFFECTS
@@ -64,7 +64,7 @@ func methods(t *testing.T) []rpcMethod {
 	return all
 }
 
-// refusal is what a caller sees of a refused call.
+// refusal is what a caller gets of a refused call.
 type refusal struct {
 	status int
 	code   string
@@ -254,7 +254,7 @@ func badBodies(m rpcMethod) map[string][]byte {
 	return bodies
 }
 
-// onlyNumbers tells whether a request has no text at all, so that made-up text is no bad input for it.
+// onlyNumbers reports whether a request has no text at all, so that made-up text is no bad input for it.
 func (m rpcMethod) onlyNumbers() bool {
 	fields := m.descriptor.Input().Fields()
 	for i := range fields.Len() {
@@ -282,7 +282,7 @@ func filled(m rpcMethod, value func(protoreflect.FieldDescriptor) any) []byte {
 // depthMax ends messages that contain themselves.
 const depthMax = 4
 
-// plausible is a value that looks right for a field and means nothing.
+// plausible is a value that is well formed for a field and means nothing.
 func plausible(f protoreflect.FieldDescriptor) any {
 	switch f.Kind() {
 	case protoreflect.StringKind:

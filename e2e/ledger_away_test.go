@@ -40,13 +40,13 @@ func TestLedgerFrozen(t *testing.T) {
 	assertNoOpenTransaction(t, m)
 	o := <-answered
 	if o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS {
-		t.Errorf("the browser is told %s", o.GetFulfilmentState())
+		t.Errorf("the browser gets %s", o.GetFulfilmentState())
 	}
-	seen := order(t, system, cart.OrderID)
-	if len(seen.Tickets) != 1 || seen.Tickets[0].State != "reserved" {
-		t.Fatalf("tickets while the ledger is away: %+v", seen.Tickets)
+	waiting := order(t, system, cart.OrderID)
+	if len(waiting.Tickets) != 1 || waiting.Tickets[0].State != "reserved" {
+		t.Fatalf("tickets while the ledger is away: %+v", waiting.Tickets)
 	}
-	if outcome := admission(t, system, seen.Tickets[0].Code); outcome != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
+	if outcome := admission(t, system, waiting.Tickets[0].Code); outcome != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
 		t.Errorf("the door says %s while the ledger is away", outcome)
 	}
 	if n := mails(t, system); n != 0 {
@@ -55,7 +55,7 @@ func TestLedgerFrozen(t *testing.T) {
 
 	m.Sandbox.Faults.Clear(fault.Ledger)
 	await(t, system, cart.OrderID, "completed", completed)
-	if outcome := admission(t, system, seen.Tickets[0].Code); outcome != checkoutv1.Admission_ADMISSION_ADMIT {
+	if outcome := admission(t, system, waiting.Tickets[0].Code); outcome != checkoutv1.Admission_ADMISSION_ADMIT {
 		t.Errorf("the door says %s once the ledger is back", outcome)
 	}
 	for mails(t, system) == 0 {
@@ -100,11 +100,11 @@ func waitForHit(t *testing.T, m *cluster.Cluster) {
 	}
 }
 
-// looksMax is how often the connections are looked at while the call hangs; a transaction that is seen in half of the looks
+// samples is how often the open transactions are read while the call hangs; a transaction that is in half of the samples
 // is open across the call, since one of ours ends within a few milliseconds.
-const looksMax = 20
+const samples = 20
 
-// assertNoOpenTransaction looks, while a call hangs, at the transactions that the services' connections have open.
+// assertNoOpenTransaction checks, while a call hangs, the transactions that the services' connections have open.
 func assertNoOpenTransaction(t *testing.T, m *cluster.Cluster) {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
@@ -121,8 +121,8 @@ func assertNoOpenTransaction(t *testing.T, m *cluster.Cluster) {
 		}()
 		conns[service] = conn
 	}
-	seen := map[string]int{}
-	for range looksMax {
+	counts := map[string]int{}
+	for range samples {
 		for service, conn := range conns {
 			rows, err := conn.Query(ctx, `select format('%s of pid %s since %s, after %s', state, pid, xact_start, query)
 				from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
@@ -135,13 +135,13 @@ func assertNoOpenTransaction(t *testing.T, m *cluster.Cluster) {
 				t.Fatal(err)
 			}
 			for _, transaction := range open {
-				seen[service+": "+transaction]++
+				counts[service+": "+transaction]++
 			}
 		}
 		pause(ctx)
 	}
-	for transaction, looks := range seen {
-		if looks >= looksMax/2 {
+	for transaction, count := range counts {
+		if count >= samples/2 {
 			t.Errorf("a transaction is open across the call: %s", transaction)
 		}
 	}

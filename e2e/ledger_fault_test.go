@@ -114,11 +114,11 @@ func TestLedgerDownForEver(t *testing.T) {
 			t.Errorf("ticket %s of the order that was given up is %s", ticket.ID, ticket.State)
 		}
 	}
-	told := blockedAlerts(t, system, cart.OrderID)
-	if len(told) != 1 {
-		t.Fatalf("%d alerts tell of the order: %v", len(told), told)
+	alerts := blockedAlerts(t, system, cart.OrderID)
+	if len(alerts) != 1 {
+		t.Fatalf("%d alerts about the order: %v", len(alerts), alerts)
 	}
-	if a := told[0]; a.Facts["order_id"] != cart.OrderID || a.Facts["payment_intent_id"] != cart.IntentID || a.Link != m.File.ConsoleURL+"/orders/"+cart.OrderID {
+	if a := alerts[0]; a.Facts["order_id"] != cart.OrderID || a.Facts["payment_intent_id"] != cart.IntentID || a.Link != m.File.ConsoleURL+"/orders/"+cart.OrderID {
 		t.Errorf("the alert says %v, link %q", a.Facts, a.Link)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
@@ -134,7 +134,7 @@ func TestLedgerDownForEver(t *testing.T) {
 func TestPostingLandsAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fault.Fault{
-		"before it, in silence": {Mode: fault.LostReply, Rate: 1},
+		"before it, reply lost": {Mode: fault.LostReply, Rate: 1},
 		"at the same moment":    {Mode: fault.Slow, Rate: 1, LatencyMS: 6000, Match: "POST "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,8 +166,8 @@ func TestPostingLandsAtTheDeadline(t *testing.T) {
 				if booked := captures(o); len(booked) != 1 || booked["capture:"+cart.IntentID] != 1 {
 					t.Errorf("order %s is %s; captures in the ledger: %v", o.OrderID, o.FulfilmentState, booked)
 				}
-				if told := blockedAlerts(t, system, cart.OrderID); len(told) > 1 {
-					t.Errorf("%d alerts tell of order %s", len(told), cart.OrderID)
+				if alerts := blockedAlerts(t, system, cart.OrderID); len(alerts) > 1 {
+					t.Errorf("%d alerts about order %s", len(alerts), cart.OrderID)
 				}
 			}
 			t.Logf("ends: %v", ends)
@@ -206,11 +206,11 @@ func blockedAlerts(t *testing.T, system *client.Client, orderID string) []sentAl
 	if err := json.NewDecoder(res.Body).Decode(&log); err != nil {
 		t.Fatal(err)
 	}
-	var told []sentAlert
+	var alerts []sentAlert
 	for _, entry := range log {
 		if entry.Body.Kind == "order_blocked" && entry.Body.Subject == orderID {
-			told = append(told, entry.Body)
+			alerts = append(alerts, entry.Body)
 		}
 	}
-	return told
+	return alerts
 }

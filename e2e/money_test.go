@@ -27,8 +27,8 @@ func TestDuplicatePayment(t *testing.T) {
 	two, twoCharge := second.paid(8900)
 	load(t, system, one, oneCharge, two, twoCharge)
 	if err := atOnce([]func() error{
-		func() error { tell(t, system, "payment_intent.succeeded", one); return nil },
-		func() error { tell(t, system, "payment_intent.succeeded", two); return nil },
+		func() error { postEvent(t, system, "payment_intent.succeeded", one); return nil },
+		func() error { postEvent(t, system, "payment_intent.succeeded", two); return nil },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func awaitEntries(t *testing.T, system *client.Client, orderID, prefix string) c
 	return o
 }
 
-// TestMismatch tells of money that does not fit the order. Nothing is issued, and a person is told.
+// TestMismatch reports payments that do not match the order. Nothing is issued, and an operator is alerted.
 func TestMismatch(t *testing.T) {
 	t.Parallel()
 	m := newCluster(t, 1, nil) // some of it is made up, which the others' checks would notice
@@ -82,7 +82,7 @@ func TestMismatch(t *testing.T) {
 			paid, charge := intent(t, system, cart.IntentID).paid(4450)
 			change(paid)
 			load(t, system, paid, charge)
-			tell(t, system, "payment_intent.succeeded", paid)
+			postEvent(t, system, "payment_intent.succeeded", paid)
 			assertNothingBought(t, system, cart.OrderID)
 		})
 	}
@@ -92,7 +92,7 @@ func TestMismatch(t *testing.T) {
 		paid, charge := intent(t, system, cart.IntentID).paid(4450)
 		paid["livemode"] = true
 		load(t, system, paid, charge)
-		tell(t, system, "payment_intent.succeeded", paid)
+		postEvent(t, system, "payment_intent.succeeded", paid)
 		assertRejected(t, system, cart, "livemode_mismatch")
 		assertUntouched(t, system, cart.OrderID)
 	})
@@ -189,7 +189,7 @@ func assertUntouched(t *testing.T, system *client.Client, orderID string) {
 	}
 }
 
-// pause lets a moment pass between two looks at a state.
+// pause lets a moment pass between two reads of a state.
 func pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -205,7 +205,7 @@ func TestLateMoney(t *testing.T) {
 
 	t.Run("stock is free", func(t *testing.T) {
 		cart, paid := expiredAndPaid(t, system, newVariant(t, system, 4450, 1))
-		tell(t, system, "payment_intent.succeeded", paid)
+		postEvent(t, system, "payment_intent.succeeded", paid)
 		await(t, system, cart.OrderID, "completed", completed)
 		assertOneSale(t, order(t, system, cart.OrderID), 1)
 	})
@@ -215,7 +215,7 @@ func TestLateMoney(t *testing.T) {
 		if _, err := system.Sell(within(t, 30*time.Second), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaWebhook}); err != nil {
 			t.Fatalf("the last ticket was not sold to somebody else: %v", err)
 		}
-		tell(t, system, "payment_intent.succeeded", paid)
+		postEvent(t, system, "payment_intent.succeeded", paid)
 		await(t, system, cart.OrderID, "refunded", func(o *checkoutv1.Order) bool {
 			return o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
 		})
@@ -240,7 +240,7 @@ func TestLateMoney(t *testing.T) {
 }
 
 // expiredAndPaid starts a checkout, waits until its hold and its intent have ended, and then lets Stripe capture the money
-// all the same, as it does when both happen at the same moment. Nobody was told yet.
+// all the same, as it does when both happen at the same moment. No webhook was sent yet.
 func expiredAndPaid(t *testing.T, system *client.Client, variant *checkoutv1.Variant) (client.Cart, resource) {
 	t.Helper()
 	cart := start(t, system, variant, 1)

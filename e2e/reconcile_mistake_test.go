@@ -18,7 +18,7 @@ import (
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 )
 
-// mistake is one thing that was made on purpose: what must be told of it, and how it is mended.
+// mistake is one thing that was made on purpose: what must be reported of it, and how it is mended.
 type mistake struct {
 	kind     ledgerv1.DifferenceKind
 	subject  string

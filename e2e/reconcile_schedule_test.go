@@ -15,8 +15,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// TestReconcileExcusesWorkInFlight compares while a sale waits for the ledger: nothing is told, and the run notes that it
-// will look again; when the sale is booked, all agree.
+// TestReconcileExcusesWorkInFlight compares while a sale waits for the ledger: nothing is reported, and the run notes that it
+// will check again; when the sale is booked, all agree.
 func TestReconcileExcusesWorkInFlight(t *testing.T) {
 	t.Parallel()
 	m := newCluster(t, 1, onDemand)
@@ -43,7 +43,7 @@ func TestReconcileExcusesWorkInFlight(t *testing.T) {
 }
 
 // TestReconcileBySchedule moves the clock over minutes and midnight, with two replicas: every span is compared once, the
-// mistake of a day is told by mail with a file, and nothing that has not settled is looked at.
+// mistake of a day is reported by mail with a file, and nothing that has not settled is compared.
 func TestReconcileBySchedule(t *testing.T) {
 	t.Parallel()
 	noon := clock.System{}.Now().Truncate(24 * time.Hour).Add(12 * time.Hour)
@@ -73,18 +73,18 @@ func TestReconcileBySchedule(t *testing.T) {
 	p.awaitTicks()
 	clk.Advance(10 * time.Minute) // two further ticks, of which the second counts; nothing has settled
 	if last := awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 2); last.GetOrderLineCount() != 0 || last.GetDifferenceCount() != 0 {
-		t.Errorf("what had not settled was looked at: %v", last)
+		t.Errorf("what had not settled was compared: %v", last)
 	}
 	p.awaitTicks()
 	clk.Advance(15 * time.Minute) // further than one interval: the run begins where the last one ended
 	if last := awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 3); last.GetOrderLineCount() != 2 || last.GetOpenedCount() != 1 {
-		t.Errorf("the continuous run saw %v", last)
+		t.Errorf("the continuous run reports %v", last)
 	}
 	p.awaitTicks()
 	clk.Set(noon.Add(12*time.Hour + 20*time.Minute))
 	daily := awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_DAILY, 2)
 	if daily.GetOrderLineCount() != 2 || daily.GetDifferenceCount() != 1 || daily.GetOpenedCount() != 0 || daily.GetUntilTime().AsTime() != noon.Add(12*time.Hour) {
-		t.Errorf("the daily run saw %v", daily)
+		t.Errorf("the daily run reports %v", daily)
 	}
 	awaitReport(t, system, "Books of "+noon.AddDate(0, 0, -1).Format(time.DateOnly)+": all agree", "No difference is open", "difference_id,kind,subject")
 	awaitReport(t, system, "Books of "+noon.Format(time.DateOnly)+": 1 open differences", "order_without_posting "+mistake.subject,
@@ -134,7 +134,7 @@ func awaitRuns(t *testing.T, system *client.Client, kind ledgerv1.RunKind, count
 	}
 }
 
-// awaitReport waits for a mail with that subject, and looks for texts in its body and in its file.
+// awaitReport waits for a mail with that subject, and checks for texts in its body and in its file.
 func awaitReport(t *testing.T, system *client.Client, subject, text, file string) {
 	t.Helper()
 	type attachment struct{ Filename, Content string }

@@ -19,7 +19,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// onDemand lets runs begin only when a test asks for them, and shortens the second look.
+// onDemand lets runs begin only when a test asks for them, and shortens the delay of the recheck.
 var onDemand = map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "0s", "DAYOF_LEDGER_RECONCILE_RECHECK_DELAY": "300ms"}
 
 // reconcile compares everything until now and returns what is open.
@@ -149,7 +149,7 @@ func TestReconcileAgrees(t *testing.T) {
 	awaitEntry(t, system, "payout:"+paidOut)
 	bounced := control(t, system, "/_sandbox/payouts", map[string]any{"currency": "usd"})
 	control(t, system, "/_sandbox/payouts/"+bounced+"/paid", map[string]any{})
-	awaitEntry(t, system, "payout:"+bounced) // one that is told to have failed first is never booked
+	awaitEntry(t, system, "payout:"+bounced) // one that is reported as failed first is never booked
 	control(t, system, "/_sandbox/payouts/"+bounced+"/fail", map[string]any{})
 	awaitEntry(t, system, "payout-fail:"+bounced)
 	control(t, system, "/_sandbox/payouts", map[string]any{"currency": "kwd"}) // is on its way for days: no difference
@@ -159,7 +159,7 @@ func TestReconcileAgrees(t *testing.T) {
 	}
 }
 
-// TestReconcileFindsMistakes makes mistakes of each kind. Each is told once, with its cause, and nothing else is; it
+// TestReconcileFindsMistakes makes mistakes of each kind. Each is reported once, with its cause, and nothing else is; it
 // closes when it is mended, and stays closed when somebody has resolved it.
 func TestReconcileFindsMistakes(t *testing.T) {
 	t.Parallel()

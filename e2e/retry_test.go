@@ -11,7 +11,7 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
-// TestRetryAfterIsHonoured has the ledger say 429 and when to come back, and looks at when it is asked again.
+// TestRetryAfterIsHonoured has the ledger say 429 and when to come back, and checks when it is asked again.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()
 	const wait, hits = 2 * time.Second, 5
@@ -32,7 +32,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}
 	for i := 1; i < len(times); i++ {
 		if gap := times[i].Sub(times[i-1]); gap < wait {
-			t.Errorf("asked again after %v, told to wait for %v", gap, wait)
+			t.Errorf("asked again after %v, want at least %v", gap, wait)
 		}
 	}
 	assertOneSale(t, order(t, system, cart.OrderID), 1)
@@ -50,7 +50,7 @@ const keepWaitsSQL = `
 	create trigger test_keep_wait after update of last_error on public.orders
 		for each row when (new.fulfilment in ('in_progress', 'ledger_blocked')) execute function public.test_keep_wait()`
 
-// TestAttemptsBackOff takes the ledger away and looks at how long each attempt waits: longer and longer up to a limit, and no
+// TestAttemptsBackOff takes the ledger away and checks how long each attempt waits: longer and longer up to a limit, and no
 // two orders alike, so that they do not come back together.
 func TestAttemptsBackOff(t *testing.T) {
 	t.Parallel()

@@ -62,7 +62,7 @@ func assertOneSale(t *testing.T, o client.Order, tickets int) {
 	}
 }
 
-// TestBothSignalsAtOnce lets browser and webhook tell of a payment at the same instant, many times, each at another replica.
+// TestBothSignalsAtOnce has browser and webhook report a payment at the same instant, many times, each at another replica.
 func TestBothSignalsAtOnce(t *testing.T) {
 	t.Parallel()
 	one, two := client.NewClient(shared.ReplicaFile(0)), client.NewClient(shared.ReplicaFile(1))
@@ -81,7 +81,7 @@ func TestBothSignalsAtOnce(t *testing.T) {
 	assertClean(t, shared)
 }
 
-// raceOnce makes one sale of which both tell at once.
+// raceOnce makes one sale that both report at once.
 func raceOnce(t *testing.T, one, two *client.Client, variant *checkoutv1.Variant, number int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -186,7 +186,7 @@ func keyed(ctx context.Context) context.Context {
 	return rpc.WithIdempotencyKey(ctx, "e2e/"+client.NewKey())
 }
 
-// succeeded is what webhooksvc tells of a captured intent.
+// succeeded is what webhooksvc reports of a captured intent.
 func succeeded(cart client.Cart, amount int64) *checkoutv1.RecordPaymentRequest {
 	return &checkoutv1.RecordPaymentRequest{
 		PaymentIntentId: cart.IntentID, OrderId: cart.OrderID,

@@ -30,7 +30,7 @@ import (
 // TestStripeCallsByTools holds every call that our services make of Stripe against Stripe's own schema, as stripe-mock has it:
 // no path that it does not know, no parameter that it refuses. The sandbox is ours and could share an error of the services.
 //
-// It judges the calls of a sale, a refund and all scenarios, and those that DAYOF_E2E_STRIPE_CALLS recorded, a file that a run
+// It checks the calls of a sale, a refund and all scenarios, and those that DAYOF_E2E_STRIPE_CALLS recorded, a file that a run
 // of the other tests has written. With such a file, each call that stands in the services' source must be among them.
 func TestStripeCallsByTools(t *testing.T) {
 	mock := startStripeMock(t)
@@ -39,21 +39,21 @@ func TestStripeCallsByTools(t *testing.T) {
 	if recorded != "" {
 		calls = append(calls, readStripeCalls(t, recorded)...)
 	}
-	judged := map[string]int{}
+	counts := map[string]int{}
 	refused := map[string]bool{}
 	for _, c := range calls {
 		shape := c.shape()
-		judged[shape]++
+		counts[shape]++
 		if refused[shape] {
-			continue // told once
+			continue // reported once
 		}
 		if answer := mock.send(t, c); answer != "" {
 			refused[shape] = true
 			t.Errorf("%s %s %s: %s", c.Method, c.Path, c.Params.Encode(), answer)
 		}
 	}
-	for _, shape := range slices.Sorted(maps.Keys(judged)) {
-		t.Logf("%6d %s", judged[shape], shape)
+	for _, shape := range slices.Sorted(maps.Keys(counts)) {
+		t.Logf("%6d %s", counts[shape], shape)
 	}
 	if recorded == "" {
 		return
@@ -105,13 +105,13 @@ func driveStripe(t *testing.T) []stripeCall {
 		assertScenario(t, scenario.Replay(within(t, 2*time.Minute), system, s, scenario.Options{Events: events, Clock: clock.System{}}))
 	}
 	// These leave something open that only Stripe knows, whether it does or not.
-	tell(t, system, "account.updated", resource{
+	postEvent(t, system, "account.updated", resource{
 		"id": "acct_1Tools", "object": "account", "livemode": false, "metadata": resource{"organizer_id": "toolsOrganizer000001"},
 	})
-	tell(t, system, "radar.early_fraud_warning.created", resource{
+	postEvent(t, system, "radar.early_fraud_warning.created", resource{
 		"id": "issfr_1Tools", "object": "radar.early_fraud_warning", "livemode": false, "charge": "ch_1Tools", "actionable": false,
 	})
-	tell(t, system, "application_fee.refund.updated", resource{"id": "fr_1Tools", "object": "fee_refund", "livemode": false, "fee": "fee_1Tools"})
+	postEvent(t, system, "application_fee.refund.updated", resource{"id": "fr_1Tools", "object": "fee_refund", "livemode": false, "fee": "fee_1Tools"})
 	wanted := []string{"POST /v1/refunds", "GET /v1/accounts/acct_1Tools", "GET /v1/charges/ch_1Tools", "GET /v1/application_fees/fee_1Tools"}
 	for ctx := within(t, time.Minute); ; { // jobs make these calls by and by
 		calls, err := stripeCalls(ctx, m)
@@ -230,7 +230,7 @@ func (s sourceCall) made(c stripeCall) bool {
 	return c.Method == s.method && regexp.MustCompile(pattern).MatchString(c.Path)
 }
 
-// What stripe-go's source looks like: its client has a field per kind of object, and each kind a package of its own.
+// The form of stripe-go's source: its client has a field per kind of object, and each kind a package of its own.
 var (
 	stripeImport = regexp.MustCompile(`(?m)^\s+(?:(\w+) )?"github\.com/stripe/stripe-go/v\d+/([\w/]+)"$`)
 	stripeField  = regexp.MustCompile(`(?m)^\s+(\w+)\s+\*(\w+)\.Client$`)

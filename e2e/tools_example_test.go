@@ -85,13 +85,13 @@ func (e example) varying(path ...string) example {
 	return e
 }
 
-// find walks into an answer.
+// find returns the text at a path inside an answer.
 func find(answer map[string]any, path ...string) string {
 	text, _ := inside(answer, path[:len(path)-1]...)[path[len(path)-1]].(string)
 	return text
 }
 
-// inside walks to an object inside an answer; nil when there is none.
+// inside returns the object at a path inside an answer; nil when there is none.
 func inside(answer map[string]any, path ...string) map[string]any {
 	for _, name := range path {
 		answer, _ = answer[name].(map[string]any)
@@ -269,7 +269,7 @@ func newScene(t *testing.T) *scene {
 	if _, err := system.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
 		t.Fatal(err)
 	}
-	tell(t, system, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
+	postEvent(t, system, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
 	s.webhookEvent = newestEvent(t, system)
 	awaitIdle(t, system, idle.Scope{})
 	return s

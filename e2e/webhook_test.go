@@ -57,8 +57,8 @@ func load(t *testing.T, system *client.Client, resources ...resource) {
 	}
 }
 
-// tell posts a signed webhook event about a resource, as Stripe would.
-func tell(t *testing.T, system *client.Client, eventType string, about resource) {
+// postEvent posts a signed webhook event about a resource, as Stripe would.
+func postEvent(t *testing.T, system *client.Client, eventType string, about resource) {
 	t.Helper()
 	body, err := json.MarshalIndent(map[string]any{
 		"id": "evt_" + client.NewKey(), "object": "event", "api_version": "2023-10-16", "created": clock.System{}.Now().Unix(),

@@ -30,7 +30,7 @@ type books struct {
 	gate   *gate
 }
 
-// gate checks every write on its way: one idempotency key, one body. It lies before the faults, so that it sees what
+// gate checks every write on its way: one idempotency key, one body. It stands before the faults, so that it observes what
 // the ledger may not.
 type gate struct {
 	t    testing.TB

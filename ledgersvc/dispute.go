@@ -155,7 +155,7 @@ func lossMoves(capture ledgerv1.EntryKind, f journal.Facts, whole, fee int64) []
 //
 //	orders:o:disputes:dp -> as the loss was borne                        reference dispute-back:<txn>
 //
-// Loss and reinstatement may come in any order, so both call this after their own posting: whoever is second sees the
+// Loss and reinstatement may come in any order, so both call this after their own posting: whoever is second reads the
 // other's copy. Running it again posts nothing new. Without it the account of the dispute would not return to zero.
 func (s *Service) returnLoss(ctx context.Context, c call, disputeID string) error {
 	rows, err := s.q.EntriesOfDispute(ctx, s.pool, disputeID)

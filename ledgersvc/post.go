@@ -164,7 +164,7 @@ func refusal(p plan, refused *refusedError) error {
 	return fmt.Errorf("post %s: %w", p.reference, refused)
 }
 
-// unavailable is what a caller sees of an outcome that is not known.
+// unavailable is what a caller gets for an outcome that is not known.
 func unavailable(away *awayError) error {
 	p := problem.New(connect.CodeUnavailable, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_UNAVAILABLE),
 		"the ledger does not answer; the outcome is unknown, repeat the same request")

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	core := flags.Int("core", runtime.NumCPU()-1, "core for what is compared")
 	rounds := flags.Int("rounds", 5, "interleaved rounds, of which the median counts")
 	seconds := flags.Int("seconds", 2, "length of one measurement")
-	crowd := flags.Int("crowd", 10_000, "passes that change, and devices that are told")
+	crowd := flags.Int("crowd", 10_000, "passes that change, and devices that are notified")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (b *bench) print(out io.Writer, rounds int, before string) error {
 	return w.Flush()
 }
 
-// loadAverage is the machine's, as the kernel tells it.
+// loadAverage is the machine's, as the kernel reports it.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

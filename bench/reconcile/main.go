@@ -4,7 +4,7 @@
 //	go run ./bench/reconcile [-orders 100000] [-mistakes 100] [-rounds 1]
 //
 // The sales are written straight into the databases and into sandbox Stripe's journal, a sale and a fee each. Every service
-// is a process of its own, so that the memory told is that of ledgersvc alone. After the clean rounds some postings are
+// is a process of its own, so that the memory reported is that of ledgersvc alone. After the clean rounds some postings are
 // removed, and a last round finds them.
 package main
 

@@ -18,7 +18,7 @@ type usage struct {
 	cpu       time.Duration
 }
 
-// readLedgersvc looks at the process of ledgersvc, a child of ours.
+// readLedgersvc reads the usage of the process of ledgersvc, a child of ours.
 func readLedgersvc() (usage, error) {
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {

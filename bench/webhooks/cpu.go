@@ -67,7 +67,7 @@ func (u usage) since(before usage) usage {
 	return diff
 }
 
-// loadAverage is the machine's, as the kernel tells it.
+// loadAverage is the machine's, as the kernel reports it.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -26,7 +26,7 @@ type load struct {
 	clock       clock.Clock
 }
 
-// measured is what one round of load saw.
+// measured is the result of one round of load.
 type measured struct {
 	requests int             // that were answered with 200
 	rate     float64         // of them, per second
@@ -34,7 +34,7 @@ type measured struct {
 }
 
 // run posts for warm-up and length, of which only the latter counts. rate is requests per second over all connections; then
-// the time of a request begins when it was due, so that a server that falls behind is seen to. Rate 0 is a closed loop:
+// the time of a request begins when it was due, so that the result shows when a server falls behind. Rate 0 is a closed loop:
 // each connection posts as soon as it has its answer.
 func (l *load) run(ctx context.Context, warmUp, length time.Duration, rate int) (measured, int, error) {
 	ctx, cancel := context.WithCancel(ctx)

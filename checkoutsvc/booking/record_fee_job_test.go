@@ -14,7 +14,7 @@ func TestKeptByStripe(t *testing.T) {
 		details []*stripe.BalanceTransactionFeeDetail
 		want    int64
 	}{
-		"nothing is told": {nil, 349},
+		"no details":      {nil, 349},
 		"all is Stripe's": {[]*stripe.BalanceTransactionFeeDetail{{Type: "stripe_fee", Amount: 300}, {Type: "tax", Amount: 49}}, 349},
 		"a part is the platform's": {[]*stripe.BalanceTransactionFeeDetail{
 			{Type: "application_fee", Amount: 250}, {Type: "stripe_fee", Amount: 99},

@@ -11,7 +11,7 @@ import (
 	"github.com/dayof/dayof/devenv/crashpoint"
 )
 
-// unwanted begin the names of packages that stand in for the outside world, fetch programs, or end the process for a test.
+// unwanted begin the names of packages that stand in for external services, fetch programs, or end the process for a test.
 var unwanted = []string{
 	"github.com/dayof/dayof/devenv", // the crash points' names and what happens there are in devenv/crashpoint
 	"github.com/fergusstrange/embedded-postgres",
@@ -39,7 +39,7 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// TestBinary looks for the traces of crash points in the program as `go build` makes it: the setting that arms one, their
+// TestBinary searches for the traces of crash points in the program as `go build` makes it: the setting that arms one, their
 // names, and the function without which nothing happens at one.
 func TestBinary(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,5 @@
 // Command dayof-server runs dayof in production: one service, or all four in one process, from the environment. It holds
-// nothing that stands in for the outside world; for that there is the command dayof.
+// no stand-ins for external services; those are in the command dayof.
 package main
 
 import (

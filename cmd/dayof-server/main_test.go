@@ -107,7 +107,7 @@ func settings(t *testing.T) (all map[string]string, addresses []string) {
 	return all, addresses
 }
 
-// TestAll runs the four services in one process from the environment until the process is told to end.
+// TestAll runs the four services in one process from the environment until the process is signalled to end.
 func TestAll(t *testing.T) {
 	t.Parallel()
 	all, addresses := settings(t)

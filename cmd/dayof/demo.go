@@ -33,10 +33,10 @@ func demoCommand() command {
 	}
 }
 
-// demo starts everything on free ports in a temporary directory, sells one ticket of which only Stripe's webhook tells, and
-// writes what came of it.
+// demo starts everything on free ports in a temporary directory, sells one ticket whose payment only Stripe's webhook
+// reports, and writes the result.
 func demo(ctx context.Context, h host, out string) (err error) {
-	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // a place for files to look at
+	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // the files are for people to read
 		return fmt.Errorf("open output directory: %w", err)
 	}
 	logger, err := h.logger()
@@ -57,7 +57,7 @@ func demo(ctx context.Context, h host, out string) (err error) {
 	if err != nil {
 		return err
 	}
-	h.say("selling one ticket of %q: the card is charged, and Stripe's signed webhook tells ...", event.GetName())
+	h.say("selling one ticket of %q: the card is charged, and Stripe's signed webhook reports it ...", event.GetName())
 	sale, err := system.Sell(ctx, client.Purchase{Tickets: 1, Via: client.ViaWebhook})
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func writeJSON(path string, value any) error {
 }
 
 func writeFile(path string, body []byte) error {
-	if err := os.WriteFile(path, body, 0o644); err != nil { //nolint:gosec // files to look at, of a system that is gone
+	if err := os.WriteFile(path, body, 0o644); err != nil { //nolint:gosec // for people to read; the system has ended
 		return fmt.Errorf("write %w", err)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 func doctorCommand() command {
 	return command{
 		name: "doctor", args: "[SERVICE ...]",
-		about:   "look at settings, secrets (never their values), databases, migrations and clocks",
+		about:   "check settings, secrets (never their values), databases, migrations and clocks",
 		driving: true, timeout: commandTimeout, words: server.Services(),
 		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, h host, args []string) error {
@@ -25,7 +25,7 @@ func doctorCommand() command {
 				if len(services) == 0 {
 					services = server.Services()
 				}
-				// A running `dayof up` makes up its settings, so that only its databases are looked at.
+				// A running `dayof up` makes up its settings, so that only its databases are checked.
 				running, err := client.ReadFile(h.devFile)
 				if err != nil && h.devFile != defaultDevFile {
 					return err

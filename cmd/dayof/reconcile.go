@@ -36,7 +36,7 @@ type shownAmount struct {
 
 func reconcileCommand() command {
 	return command{
-		name: "reconcile", args: "[-day YYYY-MM-DD]", about: "compare orders, ledger and Stripe now; tell what is different",
+		name: "reconcile", args: "[-day YYYY-MM-DD]", about: "compare orders, ledger and Stripe now; report what differs",
 		driving: true, timeout: reconcileTimeout,
 		build: func(flags *pflag.FlagSet) action {
 			day := flags.String("day", "", "only this `DAY` in UTC; default: everything until now")

@@ -14,10 +14,10 @@ import (
 // deathPatience is how long after the last sale the armed replica may still pass its point.
 const deathPatience = 20 * time.Second
 
-// downPoll is how often the armed replica is looked at.
+// downPoll is how often the armed replica is polled.
 const downPoll = 20 * time.Millisecond
 
-// aims tells whether a replica dies or stops at a point.
+// aims reports whether a replica dies or stops at a point.
 func (c Config) aims() bool { return c.CrashPoint != "" || c.StopPoint != "" }
 
 // point is where the armed replica failures.

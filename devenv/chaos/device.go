@@ -15,7 +15,7 @@ import (
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 )
 
-// devicePoll is how soon a device sees a push.
+// devicePoll is how often a device checks for pushes.
 const devicePoll = 50 * time.Millisecond
 
 // device is a buyer's: it has the passes of one order, fetches them once when it gets them, and again only after a push.

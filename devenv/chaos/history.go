@@ -13,12 +13,12 @@ import (
 )
 
 // takeUpMax is the longest that an order may wait for the next attempt after a replica failed in one: its lease of 8 s, and the
-// 2 s (give or take a tenth) until a living replica looks.
+// 2 s (give or take a tenth) until the next sweep of a running replica.
 const takeUpMax = 12 * time.Second
 
 // historySQL has the database itself note every step of every order's fulfilment, in the transaction that makes it. A fact
 // that leaves the fulfilment as it is, such as a refund, is no step, though the whole row is saved. What is measured follows
-// from these rows and not from when somebody looked.
+// from these rows and not from when somebody read them.
 const historySQL = `
 	create schema chaos;
 	create table chaos.steps (
@@ -54,7 +54,7 @@ func (h *harness) onDatabase(ctx context.Context, service string, f func(pool *p
 	return f(pool)
 }
 
-// checkHistory looks for orders that were written after their end, and measures how long orphans waited.
+// checkHistory finds orders that were written after their end, and measures how long orphans waited.
 func (h *harness) checkHistory(ctx context.Context) error {
 	return h.onDatabase(ctx, "checkout", func(pool *pgxpool.Pool) error {
 		rows, err := pool.Query(ctx, `

@@ -28,7 +28,7 @@ type faultKind string
 const (
 	kill      faultKind = "kill"      // a replica, as kill -9 does, and start it again a little later
 	freeze    faultKind = "freeze"    // a replica, as SIGSTOP does: it does not know that time has passed
-	fail      faultKind = "fail"      // a party of the outside world
+	fail      faultKind = "fail"      // an external service
 	terminate faultKind = "terminate" // all backends of the database
 	restart   faultKind = "restart"   // the database, at once (immediate), so that it has to recover
 	exhaust   faultKind = "exhaust"   // the connections of the database: an outsider takes them all

@@ -33,7 +33,7 @@ type Config struct {
 	// Kills is how many random kill -9 each service suffers while the sales run, and Freezes how many times it is stopped for
 	// a while.
 	Kills, Freezes int
-	// Faults is how many times a party of the outside world fails for a while.
+	// Faults is how many times an external service fails for a while.
 	Faults int
 	// DatabaseFailures is how many times Postgres is restarted at once (immediate), loses its backends, or has no connection
 	// left, in turn.

@@ -16,7 +16,7 @@ import (
 // demoOrganizer sells the event that a fresh system starts with.
 const demoOrganizer = "demoOrganizer0000001"
 
-// eventsMax is how many events Choose looks through, one page of the catalogue.
+// eventsMax is how many events Choose searches, one page of the catalogue.
 const eventsMax = 100
 
 // Seed puts one event on sale unless there is one already, and returns it. Its sale is open, it starts in four weeks,
@@ -24,7 +24,7 @@ const eventsMax = 100
 func (c *Client) Seed(ctx context.Context, now time.Time) (*checkoutv1.Event, error) {
 	events, err := c.Catalog.ListEvents(ctx, &checkoutv1.ListEventsRequest{PageSize: 1})
 	if err != nil {
-		return nil, fmt.Errorf("look for events: %w", err)
+		return nil, fmt.Errorf("find events: %w", err)
 	}
 	if len(events.GetEvents()) > 0 {
 		return events.GetEvents()[0], nil

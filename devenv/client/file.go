@@ -36,7 +36,7 @@ type File struct {
 	Sandbox Sandbox `json:"sandbox"`
 }
 
-// Sandbox says where the stand-ins for the outside world are.
+// Sandbox says where the stand-ins for external services are.
 type Sandbox struct {
 	StripeURL   string `json:"stripe_url"`
 	FormanceURL string `json:"formance_url"`
@@ -63,7 +63,7 @@ func ReadFile(path string) (File, error) {
 	return f, nil
 }
 
-// WriteFile writes dev.json as a whole by renaming, readable by its owner only: whoever sees the file sees all of it.
+// WriteFile writes dev.json as a whole by renaming, readable by its owner only: a reader gets the whole file or none.
 func WriteFile(path string, f File) error {
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {

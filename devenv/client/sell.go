@@ -18,8 +18,8 @@ type Via string
 
 // The ways.
 const (
-	ViaUI      Via = "ui"      // the browser tells; the sandbox withholds the webhook
-	ViaWebhook Via = "webhook" // Stripe tells; the browser was closed after paying
+	ViaUI      Via = "ui"      // the browser reports the payment; the sandbox withholds the webhook
+	ViaWebhook Via = "webhook" // Stripe reports the payment; the browser was closed after paying
 	ViaBoth    Via = "both"    // both at once
 )
 
@@ -40,7 +40,7 @@ type Purchase struct {
 	Via       Via
 }
 
-// statePoll is how often an order is looked at while it is waited for.
+// statePoll is how often an order is read while it is waited for.
 const statePoll = 50 * time.Millisecond
 
 // CardThatPays is Stripe's test card that always succeeds.
@@ -74,7 +74,7 @@ func (c *Client) StartLines(ctx context.Context, eventID string, lines []*checko
 	}, nil
 }
 
-// Complete tells, as the buyer's browser, that the payment went through.
+// Complete reports, as the buyer's browser, that the payment went through.
 func (c *Client) Complete(ctx context.Context, cart Cart) (*checkoutv1.Order, error) {
 	ctx = rpc.WithBearerToken(rpc.WithIdempotencyKey(ctx, "complete/"+NewKey()), cart.AccessToken)
 	res, err := c.Checkout.CompleteCheckout(ctx, &checkoutv1.CompleteCheckoutRequest{
@@ -142,7 +142,7 @@ func (c *Client) AwaitSale(ctx context.Context, orderID string) (Sale, error) {
 	return sale, nil
 }
 
-// Await looks at an order until it is as wished or ctx ends, and returns it as last read.
+// Await reads an order until it is as wished or ctx ends, and returns it as last read.
 func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv1.Order) bool) (*checkoutv1.Order, error) {
 	var last *checkoutv1.Order
 	for {

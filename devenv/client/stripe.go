@@ -118,7 +118,7 @@ func (s Stripe) Load(ctx context.Context, id, account string, body json.RawMessa
 	return err
 }
 
-// Idle tells whether no webhook is on its way any more, of all or of those about some payment intents; withheld ones do
+// Idle reports whether no webhook is on its way any more, of all or of those about some payment intents; withheld ones do
 // not count.
 func (s Stripe) Idle(ctx context.Context, intentIDs ...string) (bool, error) {
 	path := "/_sandbox/idle"

@@ -1,10 +1,10 @@
-// Package idle tells when a running dayof has nothing left to do, as a whole or about some orders and webhook events.
+// Package idle reports when a running dayof has nothing left to do, as a whole or about some orders and webhook events.
 //
 // It reads the services' databases, and asks the sandbox which webhooks are on their way. A job belongs to an order when
 // one of its arguments is the id of the order or of something of it: a ticket, a refund, a payment intent. So a job of
 // another order holds nobody up. A job or event that is due more than a minute from now belongs to a later day.
 //
-// A fee that Stripe has not told yet holds nothing up either: the job that asks for it sleeps, and charge.updated brings
+// A fee that Stripe has not reported yet holds nothing up either: the job that asks for it sleeps, and charge.updated brings
 // the fee in the end. Scope.Fees waits for it all the same.
 package idle
 
@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	// poll is how often a watch looks.
+	// poll is how often a watch reads.
 	poll = 20 * time.Millisecond
 	// soon is how far ahead work counts as still to do.
 	soon = time.Minute
@@ -49,10 +49,10 @@ type Scope struct {
 	Fees bool
 }
 
-// whole tells whether nothing is left out.
+// whole reports whether nothing is left out.
 func (s Scope) whole() bool { return s.Orders == nil && s.Events == nil }
 
-// Watch looks at one system. It is safe for concurrent use.
+// Watch observes one system. It is safe for concurrent use.
 type Watch struct {
 	client *client.Client
 	pools  map[string]*pgxpool.Pool
@@ -92,10 +92,10 @@ func (w *Watch) AwaitTried(ctx context.Context) error {
 	})
 }
 
-func until(ctx context.Context, look func(context.Context) (string, error)) error {
+func until(ctx context.Context, read func(context.Context) (string, error)) error {
 	last := ""
 	for {
-		left, err := look(ctx)
+		left, err := read(ctx)
 		if err == nil {
 			if left == "" {
 				return nil
@@ -118,11 +118,11 @@ type LeftError struct{ Left string }
 
 func (e LeftError) Error() string { return "left to do: " + e.Left }
 
-// Left says what is left to do about the scope, "" when nothing is. It looks twice before it says so: what ended between
-// two looks at different services shows up where it leads.
+// Left says what is left to do about the scope, "" when nothing is. It reads everything twice before it says so: the effects
+// of work that ended between the reads of two services are found by the second pass.
 func (w *Watch) Left(ctx context.Context, s Scope) (string, error) {
 	for range 2 {
-		left, err := w.look(ctx, s)
+		left, err := w.leftNow(ctx, s)
 		if err != nil || left != "" {
 			return left, err
 		}
@@ -130,8 +130,8 @@ func (w *Watch) Left(ctx context.Context, s Scope) (string, error) {
 	return "", nil
 }
 
-// look looks at every service once, causes before effects.
-func (w *Watch) look(ctx context.Context, s Scope) (string, error) {
+// leftNow reads every service once, causes before effects.
+func (w *Watch) leftNow(ctx context.Context, s Scope) (string, error) {
 	var o owned
 	if !s.whole() {
 		var err error
@@ -220,8 +220,8 @@ func (w *Watch) owned(ctx context.Context, s Scope) (owned, error) {
 	return o, nil
 }
 
-// look is a statement whose rows are what is left to do: a kind of work and how much of it.
-type look struct {
+// statement is a query whose rows are what is left to do: a kind of work and how much of it.
+type statement struct {
 	sql  string
 	args []any
 }
@@ -246,7 +246,7 @@ func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) 
 	return strings.Join(found, ", "), nil
 }
 
-// names tells whether one of a job's arguments is one of the ids.
+// names reports whether one of a job's arguments is one of the ids.
 func names(args json.RawMessage, ids []string) bool {
 	var values map[string]any
 	if json.Unmarshal(args, &values) != nil {
@@ -261,16 +261,16 @@ func names(args json.RawMessage, ids []string) bool {
 }
 
 // workLeft counts the work of a service that is no job.
-func workLeft(service string, s Scope, o owned) []look {
+func workLeft(service string, s Scope, o owned) []statement {
 	switch service {
 	case "webhook":
 		const open = `select concat_ws(' ', 'events', type, state, nullif(error, '')), count(*) from webhook_events
 			where state in ('received', 'deferred')`
 		if s.whole() {
-			return []look{{sql: open + ` group by type, state, error`}}
+			return []statement{{sql: open + ` group by type, state, error`}}
 		}
 		// Events that name something of the scope count beside those that were named. Only open ones are read.
-		return []look{{
+		return []statement{{
 			sql: `with scope as (
 					select type, state, error from webhook_events where state in ('received', 'deferred') and (event_id = any($1)
 						or exists (select from unnest($1::text[]) id where position(convert_to('"' || id || '"', 'UTF8') in body) > 0)))
@@ -279,7 +279,7 @@ func workLeft(service string, s Scope, o owned) []look {
 			args: []any{o.ids, s.Deferred},
 		}}
 	case "checkout":
-		return []look{{
+		return []statement{{
 			sql: `select 'orders ' || fulfilment, count(*) from orders
 					where fulfilment in ('in_progress', 'ledger_blocked') and ($1::text[] is null or id = any($1)) group by fulfilment
 				union all select 'refunds requested', count(*) from refunds
@@ -287,7 +287,7 @@ func workLeft(service string, s Scope, o owned) []look {
 			args: []any{ordersOf(s)},
 		}}
 	case "pass":
-		return []look{{
+		return []statement{{
 			sql: `select 'pushes', count(*) from pushes
 					where state = 'pending' and due_time <= clock_timestamp() + $2::interval
 						and ($1::text[] is null or serial in (select serial from passes where order_id = any($1))) having count(*) > 0

@@ -2,8 +2,8 @@
 // services, the ledger and sandbox Stripe. It only reads.
 //
 // Work in flight is no violation. Three things keep it apart: what has a job, a dead letter or an alert that names it is
-// still somebody's to do; facts are read in the order of effect before cause, so that what happens meanwhile looks like a
-// cause without effect and never the other way round; and whatever looks wrong is read once more a little later.
+// still somebody's to do; facts are read in the order of effect before cause, so that what happens meanwhile appears as a
+// cause without effect and never the other way round; and whatever seems wrong is read once more a little later.
 package invariant
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 )
 
-// secondLook is how long after a suspicion it is looked at again: several rounds of the services' sweeps.
-const secondLook = 5 * time.Second
+// recheckDelay is how long after a violation was found everything is checked again: several rounds of the services' sweeps.
+const recheckDelay = 5 * time.Second
 
 // Result says what came of one invariant.
 type Result struct {
@@ -33,7 +33,7 @@ type invariant struct {
 	check func(ctx context.Context, s *snapshot) ([]string, error)
 }
 
-// invariants are all rules, in the order in which they are told.
+// invariants are all rules, in the order in which they are reported.
 func invariants() []invariant {
 	return slices.Concat(orderInvariants(), fulfilmentInvariants(), moneyInvariants(), ledgerInvariants(), passInvariants(), inboxInvariants(),
 		stripeInvariants(), riskInvariants())
@@ -48,7 +48,7 @@ func Run(ctx context.Context, f client.File) ([]Result, error) {
 	select {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	case <-time.After(secondLook):
+	case <-time.After(recheckDelay):
 	}
 	again, err := runOnce(ctx, f)
 	if err != nil {

@@ -278,13 +278,13 @@ func matchingCopies(_ context.Context, s *snapshot) ([]string, error) {
 	return violations, nil
 }
 
-// underWay tells whether an order that a transaction touches is still being worked on: its posting may have been made by
+// underWay reports whether an order that a transaction touches is still being worked on: its posting may have been made by
 // a call whose answer was lost, and the copy follows with the next one.
 func (s *snapshot) underWay(t transaction) bool {
 	for _, p := range t.Postings {
 		for _, account := range []string{p.Source, p.Destination} {
 			parts := strings.Split(account, ":")
-			if len(parts) >= 2 && parts[0] == "orders" && (s.orders[parts[1]].inWalk() || s.pending.mentions(parts[1])) {
+			if len(parts) >= 2 && parts[0] == "orders" && (s.orders[parts[1]].inFulfilment() || s.pending.mentions(parts[1])) {
 				return true
 			}
 		}
@@ -362,7 +362,7 @@ func settledAccounts(_ context.Context, s *snapshot) ([]string, error) {
 		}
 		o := s.orders[parts[1]]
 		for asset, balance := range assets {
-			if balance.Sign() != 0 && !o.inWalk() && !s.pending.mentions(parts[1]) && !s.hasOpenRefund(parts[1]) {
+			if balance.Sign() != 0 && !o.inFulfilment() && !s.pending.mentions(parts[1]) && !s.hasOpenRefund(parts[1]) {
 				violations = append(violations, fmt.Sprintf("%s holds %s %s, and nothing is under way", account, balance, asset))
 			}
 		}
@@ -370,7 +370,7 @@ func settledAccounts(_ context.Context, s *snapshot) ([]string, error) {
 	return violations, nil
 }
 
-// hasOpenRefund tells whether an order has a refund that is not at its end.
+// hasOpenRefund reports whether an order has a refund that is not at its end.
 func (s *snapshot) hasOpenRefund(orderID string) bool {
 	for _, r := range s.refunds {
 		if r.orderID == orderID && (r.state == "requested" || r.state == "pending" || s.pending.mentions(r.id)) {

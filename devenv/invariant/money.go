@@ -32,7 +32,7 @@ func capturedMoney(_ context.Context, s *snapshot) ([]string, error) {
 		paying := order.payingIntent == p.stripeID
 		switch {
 		case p.captured == 0:
-		case paying && (order.fulfilment == "completed" || order.inWalk()):
+		case paying && (order.fulfilment == "completed" || order.inFulfilment()):
 		case s.refundedOf(p.stripeID) >= p.captured:
 		case s.pending.mentions(p.orderID, p.stripeID, p.id):
 		default:

@@ -24,7 +24,7 @@ type snapshot struct {
 	ledger  books
 	copies  map[string]int64 // ledgersvc's own copy: number at the ledger by reference
 	stripe  stripeState
-	// sendsMail tells whether there is a mail server.
+	// sendsMail reports whether there is a mail server.
 	sendsMail bool
 	// pending is what somebody or something has yet to deal with.
 	pending pending
@@ -35,7 +35,7 @@ type order struct {
 	total                                           int64
 }
 
-func (o order) inWalk() bool {
+func (o order) inFulfilment() bool {
 	return o.fulfilment == "in_progress" || o.fulfilment == "ledger_blocked"
 }
 
@@ -177,7 +177,7 @@ func each(ctx context.Context, on querier, sql string, dest []any, f func()) err
 // pending are the texts of all jobs that are not done, of open dead letters, of open alerts and of open review cases.
 type pending []string
 
-// mentions tells whether any of them names one of the ids.
+// mentions reports whether any of them names one of the ids.
 func (p pending) mentions(ids ...string) bool {
 	for _, text := range p {
 		for _, id := range ids {

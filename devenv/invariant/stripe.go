@@ -11,14 +11,14 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 )
 
-// stripeState is what sandbox Stripe has of the platform's account. Money of connected accounts is not looked at.
+// stripeState is what sandbox Stripe has of the platform's account. Money of connected accounts is not read.
 type stripeState struct {
 	intents map[string]stripeIntent
 	refunds map[string]stripeRefund
 	fees    map[string]int64 // of balance transactions, by id
 	// acknowledged are the ids of events that all endpoints have acknowledged.
 	acknowledged []string
-	// undelivered are the bodies of events that no endpoint has acknowledged: we cannot know yet what they tell.
+	// undelivered are the bodies of events that no endpoint has acknowledged: we cannot know yet what they report.
 	undelivered pending
 }
 
@@ -72,11 +72,11 @@ func readStripe(ctx context.Context, f client.File) (stripeState, error) {
 	for _, t := range txns {
 		out.fees[t.ID] = t.Fee
 	}
-	told, err := list(ctx, api, "/v1/events?delivery_success=true", func(e stripeEvent) string { return e.ID })
+	acknowledged, err := list(ctx, api, "/v1/events?delivery_success=true", func(e stripeEvent) string { return e.ID })
 	if err != nil {
 		return out, err
 	}
-	for _, e := range told {
+	for _, e := range acknowledged {
 		out.acknowledged = append(out.acknowledged, e.ID)
 	}
 	events, err := list(ctx, api, "/v1/events?delivery_success=false", func(e stripeEvent) string { return e.ID })
@@ -172,7 +172,7 @@ func refundedAtStripe(_ context.Context, s *snapshot) ([]string, error) {
 	return violations, nil
 }
 
-// writtenRefunds looks for refunds that were sent from here: they carry the id of the row that must have been there first.
+// writtenRefunds checks the refunds that were sent from here: they carry the id of the row that must have been there first.
 func writtenRefunds(_ context.Context, s *snapshot) ([]string, error) {
 	written := map[string]bool{}
 	for _, r := range s.refunds {

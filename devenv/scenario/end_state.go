@@ -27,7 +27,7 @@ type EndState struct {
 	Dispute    string `json:"dispute"` // status of the latest; "" without one
 	DisputeFee int64  `json:"dispute_fee"`
 	Hold       string `json:"hold"`
-	// Payouts are the states of the payouts that the scenario tells of, as the ledger has them.
+	// Payouts are the states of the payouts that the scenario reports, as the ledger has them.
 	Payouts map[string]string `json:"payouts"`
 	// LedgerNetOfSale is what the order brought: captured - refunded - disputed, less dispute fees; Stripe's processing
 	// fee is left out.
@@ -36,7 +36,7 @@ type EndState struct {
 	// IssuedTimes is how often the order's tickets were made: 1, whatever happened.
 	IssuedTimes int  `json:"issued_times"`
 	ReviewCase  bool `json:"operator_item"` // at least one was raised; scripts know it by this name
-	// Recorded tells whether every event of the scenario is in the inbox, whatever became of it.
+	// Recorded reports whether every event of the scenario is in the inbox, whatever became of it.
 	Recorded bool `json:"recorded"`
 	// Events counts the stored events by state, Reasons are the words with which some were refused an effect.
 	Events  map[string]int `json:"events"`
@@ -114,7 +114,7 @@ func (s *EndState) readInbox(ctx context.Context, system *client.Client, events 
 	return nil
 }
 
-// readPayouts asks the books about the payouts that the scenario tells of. Where there is no order, their postings are all
+// readPayouts asks the books about the payouts that the scenario reports. Where there is no order, their postings are all
 // that the scenario left.
 func (s *EndState) readPayouts(ctx context.Context, system *client.Client, events []event) error {
 	ids, err := payoutIDs(events)

@@ -41,10 +41,10 @@ func newEvent(body []byte) (event, head, error) {
 	return e, h, nil
 }
 
-// idPattern is how ids look at Stripe and in our metadata: a word, an underscore, letters and digits.
+// idPattern is the form of ids at Stripe and in our metadata: a word, an underscore, letters and digits.
 var idPattern = regexp.MustCompile(`^[a-z]+_[A-Za-z0-9]{6,}$`)
 
-// isID tells ids from words such as "card_declined", which have neither digits nor capitals.
+// isID distinguishes ids from words such as "card_declined", which have neither digits nor capitals.
 func isID(text string) bool {
 	return idPattern.MatchString(text) && strings.ContainsFunc(text, func(r rune) bool {
 		return unicode.IsDigit(r) || unicode.IsUpper(r)
@@ -145,7 +145,7 @@ type object struct {
 }
 
 // finalObjects returns every object as the latest event shows it, in order of first appearance. Events of one second are
-// told apart by their place in the scenario. Objects inside of objects count too: the balance transactions of a dispute.
+// ordered by their place in the scenario. Objects inside of objects count too: the balance transactions of a dispute.
 func finalObjects(bodies [][]byte) ([]object, error) {
 	type shown struct {
 		at      int64

@@ -81,7 +81,7 @@ func (s Scenario) read(events string, names []string) ([][]byte, error) {
 	return out, nil
 }
 
-// hasSale tells whether the scenario's events are about an order.
+// hasSale reports whether the scenario's events are about an order.
 func (s Scenario) hasSale() bool { return s.Amount > 0 }
 
 // deferred is how many events the scenario expects to wait for good, as "deferred" by itself or among its "events" by

@@ -1,4 +1,4 @@
-// Package device is a device with a wallet, as far as a pass's web service can tell. It is written from Apple's description
+// Package device is a device with a wallet, as a pass's web service knows it. It is written from Apple's description
 // of the protocol and shares no code with the service, so that a mistake in one is not a mistake in both.
 //
 // Source: Apple's "PassKit Web Service Reference" and "Wallet Passes".
@@ -30,7 +30,7 @@ type Device struct {
 	http *http.Client
 }
 
-// New returns a device that nobody has seen before.
+// New returns a device that no service knows yet.
 func New() *Device {
 	random := make([]byte, 48)
 	_, _ = rand.Read(random) // never fails
@@ -60,7 +60,7 @@ type Pass struct {
 }
 
 // Open reads a package as a device does that installs it: every file must have the hash that the manifest gives. It does
-// not look at the signature.
+// not check the signature.
 func Open(archive []byte) (*Pass, error) {
 	reader, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err != nil {
@@ -248,7 +248,7 @@ func Percent(segment string) string {
 	return b.String()
 }
 
-// Log tells the web service what went wrong here.
+// Log reports to the web service what went wrong here.
 func (p *Device) Log(ctx context.Context, pass *Pass, lines ...string) (Answer, error) {
 	body, err := json.Marshal(map[string][]string{"logs": lines})
 	if err != nil {

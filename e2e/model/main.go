@@ -1,5 +1,5 @@
 // Command sequences plays random lives of orders against a whole dayof and proves that money stays true: after each batch
-// every order, every entry of the books and every balance transaction of sandbox Stripe must tell the same, and all
+// every order, every entry of the books and every balance transaction of sandbox Stripe must agree, and all
 // invariants must hold.
 //
 // A sequence is made from one number, so a failure is repeated by

@@ -28,7 +28,7 @@ type plan struct {
 // restTimeout is how long a batch may take to come to rest: seconds on an idle machine.
 const restTimeout = 3 * time.Minute
 
-// run plays all sequences. It goes on after one that failed, and tells all of them in the end.
+// run plays all sequences. It goes on after one that failed, and reports all of them in the end.
 func (p plan) run(ctx context.Context) error {
 	began := p.clock.Now()
 	var sum tally
@@ -61,8 +61,8 @@ func (p plan) playSystem(ctx context.Context, from, count int, sum *tally) (err 
 	return p.playOn(ctx, m.File, from, count, sum)
 }
 
-// playOn plays sequences on a running system. Of four systems one tells fees late, as asynchronous capture does, and one
-// tells refunds by their sums only, as accounts do that are older than refund.created.
+// playOn plays sequences on a running system. Of four systems one reports fees late, as asynchronous capture does, and one
+// reports refunds by their sums only, as accounts do that are older than refund.created.
 func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum *tally) error {
 	system := client.NewClient(file)
 	kind := (p.seed + from) / max(p.system, 1) % 4
@@ -116,11 +116,11 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from
 			fmt.Fprintf(p.out, "%s -> %s\n", o.sequence, o.cart.OrderID)
 		}
 		if errs[i] != nil {
-			p.tell(sum, o, "could not be played: "+errs[i].Error())
+			p.report(sum, o, "could not be played: "+errs[i].Error())
 		}
 	}
 	if restErr != nil {
-		p.tell(sum, nil, "does not come to rest: "+restErr.Error())
+		p.report(sum, nil, "does not come to rest: "+restErr.Error())
 	}
 	t, err := readTruth(ctx, on.client)
 	if err != nil {
@@ -134,11 +134,11 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from
 	})
 	for i, violations := range found {
 		for _, v := range violations {
-			p.tell(sum, batch[i], v)
+			p.report(sum, batch[i], v)
 		}
 	}
 	for _, v := range t.checkBooks() {
-		p.tell(sum, nil, v)
+		p.report(sum, nil, v)
 	}
 	results, err := invariant.Run(ctx, on.client.File)
 	if err != nil {
@@ -146,7 +146,7 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from
 	}
 	for _, r := range results {
 		for _, v := range r.Violations {
-			p.tell(sum, nil, r.Name+": "+v)
+			p.report(sum, nil, r.Name+": "+v)
 		}
 	}
 	fmt.Fprintf(p.out, "sequences %d to %d: %d violations, %v\n", p.seed+from, p.seed+from+count-1, sum.violations-before,
@@ -154,8 +154,8 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from
 	return nil
 }
 
-// tell prints a violation, with the sequence if it is one's.
-func (p plan) tell(sum *tally, o *played, violation string) {
+// report prints a violation, with the sequence if it is one's.
+func (p plan) report(sum *tally, o *played, violation string) {
 	sum.violations++
 	if o == nil {
 		fmt.Fprintf(p.out, "VIOLATION %s\n", violation)

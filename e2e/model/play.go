@@ -219,7 +219,7 @@ func (p *player) step(ctx context.Context, o *played, s step) error {
 	panic("nobody does " + string(s.act))
 }
 
-// refund asks dayof for a refund. An order whose payment is on its way is waited for, unless nobody tells of it yet.
+// refund asks dayof for a refund. An order whose payment is on its way is waited for, unless nobody reports it yet.
 func (p *player) refund(ctx context.Context, o *played, request *checkoutv1.RefundOrderRequest) error {
 	if err := p.awaitPaid(ctx, o); err != nil {
 		return err

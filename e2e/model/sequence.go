@@ -15,7 +15,7 @@ type sequence struct {
 	price    int // index of prices
 	quantity int32
 	payment  payment
-	// browser tells of the payment by CompleteCheckout. withheld keeps all webhooks back until everything has happened.
+	// browser reports the payment by CompleteCheckout. withheld keeps all webhooks back until everything has happened.
 	browser, withheld bool
 	steps             []step
 }
@@ -74,7 +74,7 @@ const (
 )
 
 // prices of a ticket in minor units with the shares contained in it, the same for all currencies. Three tickets of the last
-// one cost what no float can tell.
+// one cost what no float represents exactly.
 var prices = []struct{ price, fee, tax int64 }{
 	{4450, 250, 291}, {8900, 0, 0}, {110, 37, 11}, {33330, 3333, 5321}, {99990, 1, 15964}, {exact / 3, 33, 1437},
 }
@@ -142,7 +142,7 @@ func (h sequence) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d: %d x %d %s, %s", h.number, h.quantity, h.unitPrice(), h.currency, h.payment)
 	if h.browser {
-		b.WriteString(", told by the browser")
+		b.WriteString(", reported by the browser")
 	}
 	if h.withheld {
 		b.WriteString(", webhooks late")

@@ -68,7 +68,7 @@ func readTruth(ctx context.Context, system *client.Client) (*truth, error) {
 		if !ok {
 			return nil, fmt.Errorf("the amount of %s is %s", p.Reference, p.Amount)
 		}
-		in, out := isRail(p.Source), isRail(p.Destination)
+		in, out := atStripe(p.Source), atStripe(p.Destination)
 		if in == out {
 			continue // not Stripe's money, or from one shard to another
 		}
@@ -86,7 +86,7 @@ func readTruth(ctx context.Context, system *client.Client) (*truth, error) {
 	return t, nil
 }
 
-func isRail(account string) bool { return strings.HasPrefix(account, "stripe:") }
+func atStripe(account string) bool { return strings.HasPrefix(account, "stripe:") }
 
 func add(sums map[string]*big.Int, key string, amount *big.Int) {
 	if sums[key] == nil {

@@ -1,4 +1,4 @@
-// Command permutations tells each scenario of a payment in every order, doubled, and all at once, over several replicas of a
+// Command permutations replays each scenario of a payment in every order, doubled, and all at once, over several replicas of a
 // whole dayof, and wants each to end the same. Of scenarios with more orders than -count it takes that many, made from the
 // seed.
 package main
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// plan says which scenarios are told, and in how many orders.
+// plan says which scenarios are replayed, and in how many orders.
 type plan struct {
 	events, only                     string
 	count, parallel, batch, replicas int
@@ -53,11 +53,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("permutations", flag.ContinueOnError)
 	p := plan{clock: clock.System{}, out: out}
 	flags.StringVar(&p.events, "events", "devenv/scenario/testdata", "`DIR` of scenarios files (*.json) and their folders of events")
-	flags.StringVar(&p.only, "only", "", "`KEYS` of the scenarios to tell, separated by commas; default: all")
+	flags.StringVar(&p.only, "only", "", "`KEYS` of the scenarios to replay, separated by commas; default: all")
 	flags.IntVar(&p.count, "count", 500, "how many `orders` of a scenario that has more")
 	flags.Uint64Var(&p.seed, "seed", rand.Uint64(), "`SEED` of the orders")
 	flags.IntVar(&p.parallel, "parallel", 8, "how many `runs` are served at the same time")
-	flags.IntVar(&p.batch, "batch", 250, "`runs` that are told in step")
+	flags.IntVar(&p.batch, "batch", 250, "`runs` that are replayed in step")
 	flags.IntVar(&p.replicas, "replicas", 2, "`replicas` of each service")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (p plan) run(ctx context.Context) (err error) {
 	}
 	began := p.clock.Now()
 	fmt.Fprintf(p.out, "seed %d\n", p.seed)
-	runs, failed, err := p.tell(ctx, clients, all)
+	runs, failed, err := p.replay(ctx, clients, all)
 	if err != nil {
 		return err
 	}
@@ -127,8 +127,8 @@ func (p plan) run(ctx context.Context) (err error) {
 // batchTimeout is how long a batch may take: seconds on an idle machine.
 const batchTimeout = 10 * time.Minute
 
-// tell plays all scenarios in all their ways, so many runs in step.
-func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario.Scenario) (told, failed int, err error) {
+// replay plays all scenarios in all their ways, so many runs in step.
+func (p plan) replay(ctx context.Context, clients []*client.Client, all []scenario.Scenario) (played, failed int, err error) {
 	watch, err := idle.NewWatch(ctx, clients[0])
 	if err != nil {
 		return 0, 0, err
@@ -146,7 +146,7 @@ func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario
 		results, err := scenario.ReplayAll(ctx, clients, watch, batch, scenario.Options{Events: p.events, Clock: p.clock}, p.parallel)
 		cancel()
 		if err != nil {
-			return told, failed, err
+			return played, failed, err
 		}
 		bad := 0
 		for i, r := range results {
@@ -155,14 +155,14 @@ func (p plan) tell(ctx context.Context, clients []*client.Client, all []scenario
 				fmt.Fprintf(p.out, "FAILED %s, %s, order %s: %s %+v\n", r.Key, batch[i].Way, r.OrderID, r.Error, r.Differences)
 			}
 		}
-		told, failed = told+len(results), failed+bad
-		fmt.Fprintf(p.out, "%d of %d runs, %s to %s: %d failed, %v\n", told, len(runs), batch[0].Scenario.Key, batch[len(batch)-1].Scenario.Key, bad,
+		played, failed = played+len(results), failed+bad
+		fmt.Fprintf(p.out, "%d of %d runs, %s to %s: %d failed, %v\n", played, len(runs), batch[0].Scenario.Key, batch[len(batch)-1].Scenario.Key, bad,
 			p.clock.Now().Sub(began).Round(100*time.Millisecond))
 	}
-	return told, failed, nil
+	return played, failed, nil
 }
 
-// check looks at all invariants once more, over all that was told.
+// check checks all invariants once more, over all that was replayed.
 func (p plan) check(ctx context.Context, file client.File) (violations int, err error) {
 	results, err := invariant.Run(ctx, file)
 	if err != nil {

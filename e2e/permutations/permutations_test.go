@@ -10,7 +10,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
-// TestPermutations tells each scenario in some of its orders; DAYOF_TEST_ORDERS says in how many.
+// TestPermutations replays each scenario in some of its orders; DAYOF_TEST_ORDERS says in how many.
 func TestPermutations(t *testing.T) {
 	t.Parallel()
 	count := 2

@@ -44,7 +44,7 @@ from postings
 where ledger_transaction_id = any (@ledger_transaction_ids::bigint[])
 order by ledger_transaction_id, position;
 
--- AccountLinesAfter returns a page of an account's postings, oldest first. Each branch walks its own index; a posting
+-- AccountLinesAfter returns a page of an account's postings, oldest first. Each branch reads its own index; a posting
 -- of an account to itself is in the first branch only.
 -- name: AccountLinesAfter :many
 select line.ledger_transaction_id, line.position, line.source, line.destination, line.asset, line.amount,

@@ -43,7 +43,7 @@ type AccountLinesAfterRow struct {
 	EffectiveTime       time.Time
 }
 
-// AccountLinesAfter returns a page of an account's postings, oldest first. Each branch walks its own index; a posting
+// AccountLinesAfter returns a page of an account's postings, oldest first. Each branch reads its own index; a posting
 // of an account to itself is in the first branch only.
 func (q *Queries) AccountLinesAfter(ctx context.Context, db DBTX, account string, afterID int64, afterPosition int16, pageSize int32) ([]AccountLinesAfterRow, error) {
 	rows, err := db.Query(ctx, accountLinesAfter,

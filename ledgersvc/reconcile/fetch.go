@@ -218,5 +218,5 @@ func (r *reconciliation) fetchLines(ctx context.Context, items []*item) error {
 	return nil
 }
 
-// plainID is what an id of Stripe's or of ours looks like.
+// plainID is the form of an id of Stripe's or of ours.
 var plainID = regexp.MustCompile(`^[A-Za-z0-9_]{1,255}$`)

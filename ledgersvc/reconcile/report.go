@@ -51,7 +51,7 @@ type reportLine struct{ Kind, Subject, Expected, Found, Cause string }
 
 // sendReport mails the report of a daily run: what was compared, and all differences that are open now, as a file.
 //
-// Idempotent: running it twice sends the same mail again, with the same message id.
+// Idempotent: running it again sends the same mail again, with the same message id.
 func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]) error {
 	if !s.mail.Enabled() || len(s.config.ReportTo) == 0 {
 		return nil
