@@ -1,9 +1,3 @@
--- name: InsertReviewCase :exec
--- InsertReviewCase raises a case once per kind and subject.
-insert into review_cases (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
-on conflict (kind, subject) do nothing;
-
 -- name: ListReviewCases :many
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
 from review_cases
@@ -21,7 +15,7 @@ select id, kind, subject, order_id, payment_intent, facts, suggested_action, cre
 from review_cases where id = $1;
 
 -- name: RaiseReviewCase :execrows
--- RaiseReviewCase is InsertReviewCase that returns whether the case is new.
+-- RaiseReviewCase raises a case once per kind and subject. No row: there is one already.
 insert into review_cases (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (kind, subject) do nothing;

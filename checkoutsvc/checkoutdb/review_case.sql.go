@@ -57,38 +57,6 @@ func (q *Queries) GetReviewCase(ctx context.Context, db DBTX, id string) (Review
 	return i, err
 }
 
-const insertReviewCase = `-- name: InsertReviewCase :exec
-insert into review_cases (id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
-on conflict (kind, subject) do nothing
-`
-
-type InsertReviewCaseParams struct {
-	ID              string          `json:"id"`
-	Kind            string          `json:"kind"`
-	Subject         string          `json:"subject"`
-	OrderID         string          `json:"order_id"`
-	PaymentIntent   string          `json:"payment_intent"`
-	Facts           json.RawMessage `json:"facts"`
-	SuggestedAction string          `json:"suggested_action"`
-	CreateTime      time.Time       `json:"create_time"`
-}
-
-// InsertReviewCase raises a case once per kind and subject.
-func (q *Queries) InsertReviewCase(ctx context.Context, db DBTX, arg InsertReviewCaseParams) error {
-	_, err := db.Exec(ctx, insertReviewCase,
-		arg.ID,
-		arg.Kind,
-		arg.Subject,
-		arg.OrderID,
-		arg.PaymentIntent,
-		arg.Facts,
-		arg.SuggestedAction,
-		arg.CreateTime,
-	)
-	return err
-}
-
 const listReviewCases = `-- name: ListReviewCases :many
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
 from review_cases
@@ -161,7 +129,7 @@ type RaiseReviewCaseParams struct {
 	CreateTime      time.Time       `json:"create_time"`
 }
 
-// RaiseReviewCase is InsertReviewCase that returns whether the case is new.
+// RaiseReviewCase raises a case once per kind and subject. No row: there is one already.
 func (q *Queries) RaiseReviewCase(ctx context.Context, db DBTX, arg RaiseReviewCaseParams) (int64, error) {
 	result, err := db.Exec(ctx, raiseReviewCase,
 		arg.ID,

@@ -171,10 +171,11 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 		s.saveNotes(ctx, p, o.ID, c.Notes, now),
 	}
 	for _, item := range c.Cases {
-		errs = append(errs, s.q.InsertReviewCase(ctx, p, checkoutdb.InsertReviewCaseParams{
+		_, err := s.q.RaiseReviewCase(ctx, p, checkoutdb.RaiseReviewCaseParams{ // queued: the number of rows is not known yet
 			ID: s.Policy.NewID(), Kind: item.Kind, Subject: item.Subject, OrderID: o.ID, PaymentIntent: item.Intent,
 			Facts: factsColumn(item.Facts), SuggestedAction: item.Action, CreateTime: now,
-		}))
+		})
+		errs = append(errs, err)
 	}
 	for _, a := range c.Alerts {
 		if a.Resolved {
