@@ -73,6 +73,12 @@ var violations = map[string]struct{ service, sql string }{
 	"difference_is_resolved": {"ledger", `insert into reconcile_differences (id, kind, subject, digest, order_id, organizer_id, payment_intent_id,
 			stripe_account, expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
 		values ('found', 1, 'capture:pi_lost', '', $1, '', '', '', 'EUR', 1, '', 0, '', '', '', now(), now())`},
+	"running_reconciliation_has_a_job": {"ledger", `insert into reconcile_runs (id, kind, from_time, until_time, create_time)
+		values ('abandoned' || $1, 3, now() - interval '1 hour', now(), now())`},
+	"intent_is_on_the_orders_account": {"checkout", `insert into payment_intents (id, order_id, number, stripe_account, stripe_id, currency, amount_minor_units,
+			status, status_time, create_time)
+		select 'foreign', order_id, number + 1, 'acct_foreign', 'pi_foreign', currency, amount_minor_units, status, status_time, now()
+		from payment_intents where order_id = $1`},
 	"closed_organizer_sells_nothing": {"checkout", `with account as (
 			insert into stripe_accounts (id, organizer_id, fetches_begun, fetch_merged, fetch_time, create_time)
 			select 'acct_closed', organizer_id, 1, 1, now(), now() from orders where id = $1)
