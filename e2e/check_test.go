@@ -39,6 +39,11 @@ var violations = map[string]struct{ service, sql string }{
 	"refunds_fit_captured": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
 			stripe_refund_id, refund_time)
 		select 'tooMuch', id, paying_intent, 1000000, currency, 'pending', 'requested', now(), 're_toomuch', now() from orders where id = $1`},
+	"ticket_is_refunded_once": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time, ticket_ids)
+		select 'again' || n, id, paying_intent, 1, currency, 'succeeded', 'requested', now(), 're_again' || n, now(),
+			array(select t.id from tickets t where t.order_id = orders.id)
+		from orders, generate_series(1, 2) n where id = $1`},
 	"requested_refund_is_under_way": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time)
 		select 'leftBehind', id, paying_intent, 1, currency, 'requested', 'requested', now() from orders where id = $1`},
 	"refund_is_booked": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,

@@ -101,5 +101,7 @@ const (
 	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"          // no money was captured
 	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"          // Stripe refuses refunds
 	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"        // the order has no such ticket
+	ReasonTicketVoid            Reason = "TICKET_VOID"             // refunded already, or about to be
+	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"    // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED" // less is left
 )

@@ -17,6 +17,17 @@ func moneyInvariants() []invariant {
 			from payment_intents p join refunds r on r.payment_intent = p.stripe_id
 			where r.state in ('requested', 'pending', 'succeeded')
 			group by p.id having sum(r.amount_minor_units) > p.captured_minor_units`),
+		query("ticket_is_refunded_once", "a ticket is named by one refund that stands, of at most what the named tickets cost", "checkout", `
+			with named as (
+				select r.id, r.amount_minor_units, t.id ticket_id,
+					coalesce(t.snapshot->'price'->>'minor_units', t.snapshot->>'price_minor_units')::bigint price
+				from refunds r join tickets t on t.order_id = r.order_id and t.id = any (r.ticket_ids)
+				where r.reason in ('requested', 'fraud') and r.state in ('requested', 'pending', 'succeeded')
+			)
+			select format('ticket %s is named by %s refunds', ticket_id, count(*)) from named group by ticket_id having count(*) > 1
+			union all
+			select format('refund %s sends %s back for tickets that cost %s', id, amount_minor_units, sum(price))
+			from named group by id, amount_minor_units having amount_minor_units > sum(price)`),
 		{
 			name: "requested_refund_is_under_way", rule: "a refund that was decided is carried out, or somebody was alerted",
 			check: requestedRefunds,
