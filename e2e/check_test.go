@@ -58,9 +58,10 @@ var violations = map[string]struct{ service, sql string }{
 	"copy_matches_ledger": {"ledger", `with p as (delete from postings where ledger_transaction_id in (
 			select ledger_transaction_id from entries where order_id = $1))
 		delete from entries where order_id = $1`},
-	"valid_ticket_has_its_pass": {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
-	"void_ticket_has_void_pass": {"checkout", `update tickets set state = 'void' where order_id = $1`},
-	"pass_has_a_ticket":         {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
+	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
+	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
+	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},
+	"pass_has_a_ticket":          {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
 	"revision_has_its_pushes": {"pass", `with device as (insert into registrations (device_id, pass_type, serial, push_token, register_time)
 			select 'deaf', pass_type, serial, 'f00d', revise_time from passes where order_id = $1)
 		update passes set revision = 2, revise_time = revise_time + interval '1 minute' where order_id = $1`},

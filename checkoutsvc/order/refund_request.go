@@ -108,7 +108,7 @@ func (o *Order) checkTickets(ids []string) error {
 		switch {
 		case t == nil:
 			return &Refusal{Reason: ReasonTicketNotFound, Detail: fmt.Sprintf("ticket_ids[%d]: the order has no such ticket", i)}
-		case t.State == TicketVoid, o.ticketRefunded(id):
+		case t.State == TicketVoid, o.ticketRefunded(id), o.ticketRefundRequested(id):
 			return &Refusal{
 				Reason: ReasonTicketVoid, Detail: fmt.Sprintf("ticket_ids[%d]: the ticket is void, or a refund that voids it is on its way", i),
 			}
@@ -159,7 +159,7 @@ func (f FraudRefundDue) observe(d *decision) error {
 	}
 	var ids []string
 	for _, t := range o.Tickets {
-		if t.State == TicketValid || t.State == TicketSuspended {
+		if (t.State == TicketValid || t.State == TicketSuspended) && !o.ticketRefundRequested(t.ID) {
 			ids = append(ids, t.ID)
 		}
 	}

@@ -28,6 +28,15 @@ func moneyInvariants() []invariant {
 			union all
 			select format('refund %s sends %s back for tickets that cost %s', id, amount_minor_units, sum(price))
 			from named group by id, amount_minor_units having amount_minor_units > sum(price)`),
+		query("void_ticket_has_its_reason", "a ticket is void only where money went back, was lost to a dispute, or bought nothing", "checkout", `
+			select format('ticket %s of order %s is void, and no refund or dispute took its money', t.id, o.id)
+			from tickets t join orders o on o.id = t.order_id
+			join payment_intents p on p.order_id = o.id and p.stripe_id = o.paying_intent
+			where t.state = 'void' and o.fulfilment <> 'unfulfillable'
+				and not exists (select from disputes d where d.order_id = o.id and d.payment_intent = o.paying_intent and d.status = 'lost')
+				and not exists (select from refunds r where r.order_id = o.id and r.stripe_refund_id is not null and t.id = any (r.ticket_ids))
+				and p.captured_minor_units > coalesce((select sum(r.amount_minor_units) from refunds r
+					where r.order_id = o.id and r.payment_intent = o.paying_intent and (r.stripe_refund_id is not null or r.state = 'pending')), 0)`),
 		{
 			name: "requested_refund_is_under_way", rule: "a refund that was decided is carried out, or somebody was alerted",
 			check: requestedRefunds,

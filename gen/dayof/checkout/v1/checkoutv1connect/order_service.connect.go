@@ -51,8 +51,8 @@ type OrderServiceClient interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets, which become void.
-	// The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
+	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets. These are suspended at
+	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
 	// at most.
 	//
 	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
@@ -138,8 +138,8 @@ type OrderServiceHandler interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets, which become void.
-	// The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
+	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets. These are suspended at
+	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
 	// at most.
 	//
 	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
