@@ -58,6 +58,9 @@ var violations = map[string]struct{ service, sql string }{
 	"copy_matches_ledger": {"ledger", `with p as (delete from postings where ledger_transaction_id in (
 			select ledger_transaction_id from entries where order_id = $1))
 		delete from entries where order_id = $1`},
+	"refund_shares_add_up": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'untaxed', id, paying_intent, total_minor_units, currency, 'succeeded', 'requested', now(), 're_untaxed', now() from orders where id = $1`},
 	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
 	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
 	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},

@@ -44,7 +44,7 @@ func (f RefundRequest) observe(d *decision) error {
 func (d *decision) requestRefund(r Refund) {
 	o := &d.order
 	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.PayingIntent, o.Currency, RefundRequested, d.now
-	r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(r.AmountMinorUnits, d.policy.RefundApplicationFee)
+	r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.AmountMinorUnits, d.policy.RefundApplicationFee)
 	o.Refunds = append(o.Refunds, r)
 	d.note("refund_requested", r.ID)
 	d.settleTickets()

@@ -28,6 +28,17 @@ func moneyInvariants() []invariant {
 			union all
 			select format('refund %s sends %s back for tickets that cost %s', id, amount_minor_units, sum(price))
 			from named group by id, amount_minor_units having amount_minor_units > sum(price)`),
+		query("refund_shares_add_up", "when all of the money went back, all of its taxes did, and all of the fee or none", "checkout", `
+			with back as (
+				select o.id, o.application_fee_minor_units fee, sum(r.application_fee_minor_units) fee_back,
+					(select coalesce(sum((t->>'minor_units')::bigint), 0) from jsonb_array_elements(o.taxes) t) taxes,
+					sum((select coalesce(sum((t->>'minor_units')::bigint), 0) from jsonb_array_elements(r.taxes) t)) taxes_back
+				from orders o join refunds r on r.order_id = o.id and r.payment_intent = o.paying_intent
+				where o.fulfilment = 'completed' and r.state in ('pending', 'succeeded')
+				group by o.id having sum(r.amount_minor_units) = o.total_minor_units
+			)
+			select format('order %s is refunded; of taxes %s went back %s, of the fee %s went back %s', id, taxes, taxes_back, fee, fee_back)
+			from back where taxes_back <> taxes or fee_back not in (0, fee)`),
 		query("void_ticket_has_its_reason", "a ticket is void only where money went back, was lost to a dispute, or bought nothing", "checkout", `
 			select format('ticket %s of order %s is void, and no refund or dispute took its money', t.id, o.id)
 			from tickets t join orders o on o.id = t.order_id
