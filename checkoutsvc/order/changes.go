@@ -102,6 +102,7 @@ const (
 	CaseRefundRefused        = "refund_refused"
 	CaseDispute              = "dispute"
 	CaseFraudWarning         = "fraud_warning"
+	CaseForeignAccount       = "foreign_account" // the subject is the order and the account
 )
 
 // Alert tells people of an incident, or that it is over.

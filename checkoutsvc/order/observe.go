@@ -38,11 +38,38 @@ type Fact interface {
 // a [Refusal] of a person's request, [ErrUnknownIntent], [ErrNoOrder] or [ErrFenced].
 func Observe(o Order, f Fact, p Policy, now time.Time) (Order, Changes, error) {
 	d := &decision{order: o.clone(), policy: p, now: now, held: o.TicketsHeld()}
+	if r, ok := f.(reported); ok && r.source().account != o.StripeAccount() {
+		d.refuseForeign(r.source())
+		return o, d.changes, nil
+	}
 	if err := f.observe(d); err != nil {
 		return o, Changes{}, err
 	}
 	d.changes.compare(&o, &d.order)
 	return d.order, d.changes, nil
+}
+
+// reported is a fact that Stripe reports of an object, and that may have found the order by what the object's metadata name.
+type reported interface {
+	source() source
+}
+
+// source is where a fact comes from: an account, the platform's own when it is empty, and an object of it at Stripe.
+type source struct{ account, object string }
+
+func (f Payment) source() source        { return source{f.Account, f.IntentID} }
+func (f Charge) source() source         { return source{f.Account, f.ChargeID} }
+func (f RefundObserved) source() source { return source{f.Account, f.StripeID} }
+func (f SessionEnd) source() source     { return source{f.Account, f.SessionID} }
+
+// refuseForeign leaves a fact of another account to a person. Whoever has an account at Stripe may write any order's id into
+// the metadata of their objects: metadata name an order, only its own account says what became of it.
+func (d *decision) refuseForeign(s source) {
+	d.raise(ReviewCase{
+		Kind: CaseForeignAccount, Subject: d.order.ID + "/" + s.account,
+		Facts:  map[string]string{"stripe_account": s.account, "order_stripe_account": d.order.StripeAccount(), "object_id": s.object},
+		Action: "Another Stripe account names this order in the metadata of its objects; nothing was changed. Ask its owner why, and look for a payment that a buyer made there.",
+	})
 }
 
 var (

@@ -3,6 +3,7 @@ package order_test
 import (
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -188,8 +189,7 @@ func TestMismatchedPaymentBuysNothing(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[order.Mismatch]func(*order.Payment){
 		order.MismatchOwner: func(f *order.Payment) { f.OrderID = "o2" }, order.MismatchLivemode: func(f *order.Payment) { f.Livemode = true },
-		order.MismatchAccount: func(f *order.Payment) { f.Account = "acct_1" }, order.MismatchCurrency: func(f *order.Payment) { f.Currency = "USD" },
-		order.MismatchAmount: func(f *order.Payment) { f.ReceivedMinorUnits-- },
+		order.MismatchCurrency: func(f *order.Payment) { f.Currency = "USD" }, order.MismatchAmount: func(f *order.Payment) { f.ReceivedMinorUnits-- },
 	} {
 		l := newLife(t)
 		f := l.paid("pi_1")
@@ -198,6 +198,31 @@ func TestMismatchedPaymentBuysNothing(t *testing.T) {
 		p := l.order.Intents[len(l.order.Intents)-1]
 		if l.order.Fulfilment != order.FulfilmentNone || p.Mismatch != want || len(l.changes.Cases) != 1 {
 			t.Errorf("%s: %s, %+v, cases %+v", want, l.order.Fulfilment, p, l.changes.Cases)
+		}
+	}
+}
+
+// A fact of another account changes nothing, whatever its metadata name; a person is told once per account.
+func TestFactOfForeignAccount(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	canceled, failed := l.paid("pi_2"), order.Charge{Account: "acct_1", IntentID: "pi_2", OrderID: "o1", ChargeID: "ch_2", FailureCode: "declined", Time: l.now}
+	canceled.Account, canceled.Status = "acct_1", order.IntentCanceled
+	paid := l.paid("pi_1")
+	paid.Account = "acct_1"
+	for _, f := range []order.Fact{
+		paid, canceled, failed, order.SessionEnd{Account: "acct_1", SessionID: "cs_1"}, order.RefundObserved{
+			Account: "acct_1", IntentID: "pi_1", OrderID: "o1", StripeID: "re_1", State: order.RefundSucceeded, Currency: "EUR", Amount: price, Time: l.now,
+		},
+	} {
+		before := l.order
+		l.observe(f)
+		c := l.changes
+		if !reflect.DeepEqual(l.order, before) || c.Order || c.Hold || c.StockReturned || len(c.Work) != 0 || len(c.Intents.Added) != 0 || len(c.Refunds.Added) != 0 {
+			t.Errorf("%T changed %+v to %+v, %+v", f, before, l.order, c)
+		}
+		if len(c.Cases) != 1 || c.Cases[0].Kind != order.CaseForeignAccount || c.Cases[0].Subject != l.order.ID+"/acct_1" {
+			t.Errorf("%T raised %+v", f, c.Cases)
 		}
 	}
 }

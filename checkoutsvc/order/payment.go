@@ -196,7 +196,7 @@ func WantsStock(o Order, f Fact, p Policy) bool {
 	default:
 		return false
 	}
-	if !payment.Captured() || o.PayingIntent != "" || o.Hold.State == HoldActive {
+	if payment.Account != o.StripeAccount() || !payment.Captured() || o.PayingIntent != "" || o.Hold.State == HoldActive {
 		return false
 	}
 	d := &decision{order: o.clone(), policy: p}

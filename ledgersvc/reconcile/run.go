@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,6 +56,7 @@ type reconciliation struct {
 	pending  []ledgerdb.AddRecordsParams // not written yet
 	recorded int64                       // rows that the table should have
 
+	foreign sums  // what others moved, net
 	highest int64 // number at the ledger that was read
 	result  ledgerdb.FinishRunParams
 }
@@ -68,7 +70,7 @@ func (s *Service) reconcile(ctx context.Context, job *river.Job[runArgs]) error 
 	if run.State != int16(ledgerv1.RunState_RUN_STATE_RUNNING) {
 		return nil
 	}
-	r := &reconciliation{Service: s, run: run, result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE)}}
+	r := &reconciliation{Service: s, run: run, foreign: sums{}, result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE)}}
 	if err := r.compare(ctx); err != nil {
 		if job.Attempt >= job.MaxAttempts {
 			r.result.State, r.result.Error = int16(ledgerv1.RunState_RUN_STATE_FAILED), err.Error()
@@ -111,7 +113,12 @@ func (r *reconciliation) deleteRecords(ctx context.Context) error {
 func (r *reconciliation) finish(ctx context.Context) error {
 	now := r.clock.Now()
 	r.result.EndTime = &now
-	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+	foreign, err := json.Marshal(r.foreign)
+	if err != nil {
+		return fmt.Errorf("write foreign money: %w", err)
+	}
+	r.result.ForeignMoney = foreign
+	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		ended, err := r.q.FinishRun(ctx, tx, r.result)
 		if err != nil || ended == 0 {
 			return err
