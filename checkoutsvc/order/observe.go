@@ -37,7 +37,7 @@ type Fact interface {
 // Facts commute: any order of arrival, and any repetition, ends in the same states. An error says that nothing changed:
 // a [Refusal] of a person's request, [ErrUnknownIntent], [ErrNoOrder] or [ErrFenced].
 func Observe(o Order, f Fact, p Policy, now time.Time) (Order, Changes, error) {
-	d := &decision{order: o.clone(), policy: p, now: now}
+	d := &decision{order: o.clone(), policy: p, now: now, held: o.TicketsHeld()}
 	if r, ok := f.(reported); ok && r.source().account != o.StripeAccount() {
 		d.refuseForeign(r.source())
 		return o, d.changes, nil
@@ -87,6 +87,7 @@ type decision struct {
 	order   Order
 	policy  Policy
 	now     time.Time // one instant per transaction
+	held    bool      // whether the tickets were held back before the fact
 	changes Changes
 }
 
@@ -100,6 +101,11 @@ func (d *decision) note(step, detail string) {
 }
 
 func (d *decision) raise(c ReviewCase) { d.changes.Cases = append(d.changes.Cases, c) }
+
+// resolve closes a review case that nobody needs to decide any more, if there is one; note says why.
+func (d *decision) resolve(kind, subject, note string) {
+	d.changes.Resolved = append(d.changes.Resolved, ResolvedCase{Kind: kind, Subject: subject, Note: note})
+}
 
 func (d *decision) alert(a Alert) { d.changes.Alerts = append(d.changes.Alerts, a) }
 
@@ -128,5 +134,7 @@ const (
 	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"          // no money was captured
 	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"          // Stripe refuses refunds
 	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"        // the order has no such ticket
+	ReasonTicketVoid            Reason = "TICKET_VOID"             // refunded already, or about to be
+	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"    // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED" // less is left
 )

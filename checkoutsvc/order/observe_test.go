@@ -259,7 +259,8 @@ func TestRefundRequests(t *testing.T) {
 	}
 	l := newLife(t).sold()
 	l.observe(order.RefundRequest{ID: "r1"})
-	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketVoid)
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketSuspended)
+	l.wantWork(order.WorkSendRefund)
 	if got := l.order.Refunds[0]; got.ApplicationFeeMinorUnits != 900 || got.Taxes[0].MinorUnits != 870 {
 		t.Errorf("shares of a whole refund: %+v", got)
 	}
@@ -270,13 +271,35 @@ func TestRefundOfOneTicket(t *testing.T) {
 	l := newLife(t).sold()
 	l.observe(order.RefundRequest{ID: "r1", TicketIDs: []string{l.order.Tickets[0].ID}})
 	states := []order.TicketState{l.order.Tickets[0].State, l.order.Tickets[1].State}
-	if got := l.order.Refunds[0].AmountMinorUnits; got != price || states[0] != order.TicketVoid || states[1] != order.TicketValid {
+	if got := l.order.Refunds[0].AmountMinorUnits; got != price || states[0] != order.TicketSuspended || states[1] != order.TicketValid {
 		t.Errorf("refunded %d, tickets %v", got, states)
 	}
 	l.observe(order.RefundRefused{RefundID: "r1", Code: "charge_disputed"})
 	if l.order.Refunds[0].State != order.RefundFailed || len(l.changes.Cases) != 1 || l.order.Refundable() != 3*price {
 		t.Errorf("refused: %+v, cases %+v", l.order.Refunds[0], l.changes.Cases)
 	}
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketValid)
+	l.observe(order.RefundObserved{IntentID: "pi_1", StripeID: "re_1", State: order.RefundSucceeded, Currency: "EUR", Amount: 3 * price, Time: t0})
+	l.want(order.PaymentRefunded, order.FulfilmentCompleted, order.TicketVoid)
+	if r := l.changes.Resolved; len(r) != 1 || r[0].Kind != order.CaseRefundRefused || r[0].Subject != "r1" {
+		t.Errorf("resolved %+v, want the case of the refused refund", r)
+	}
+}
+
+// A pass shows that a dispute holds its ticket back, not that a refund is asked for; both may be known at once.
+func TestHeldWhileARefundIsAskedFor(t *testing.T) {
+	t.Parallel()
+	l := newLife(t).sold()
+	l.observe(order.RefundRequest{ID: "r1"})
+	l.observe(order.DisputeObserved{ID: "du_1", IntentID: "pi_1", Status: order.DisputeNeedsResponse, Currency: "EUR", Time: t0})
+	l.want(order.PaymentDisputed, order.FulfilmentCompleted, order.TicketSuspended)
+	l.wantWork(order.WorkSuspendPass, order.WorkSuspendPass, order.WorkSuspendPass)
+	l.observe(order.DisputeObserved{ID: "du_1", IntentID: "pi_1", Status: order.DisputeWon, Currency: "EUR", Time: t0})
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketSuspended)
+	l.wantWork(order.WorkSuspendPass, order.WorkSuspendPass, order.WorkSuspendPass)
+	l.observe(order.RefundRefused{RefundID: "r1", Code: "charge_disputed"})
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketValid)
+	l.wantWork()
 }
 
 // Void is final, also when what made a ticket void is undone.

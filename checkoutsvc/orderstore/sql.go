@@ -177,6 +177,9 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 		})
 		errs = append(errs, err)
 	}
+	for _, r := range c.Resolved {
+		errs = append(errs, s.q.ResolveReviewCaseOf(ctx, p, r.Kind, r.Subject, &now, r.Note))
+	}
 	for _, a := range c.Alerts {
 		if a.Resolved {
 			errs = append(errs, alert.Resolve(ctx, p, a.Kind, a.Subject))
