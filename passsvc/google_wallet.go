@@ -145,7 +145,7 @@ func (g *googleWallet) statement(serial string, c content) (*googleClass, *googl
 	}
 	object := &googleObject{
 		ID: g.issuerID + "." + serial, ClassID: class.ID, State: "ACTIVE", Barcode: googleBarcode{"QR_CODE", c.Code},
-		Number: c.TicketID, HolderName: c.HolderName, TicketType: optional(c.ProductName + ", " + c.VariantName),
+		Number: c.TicketID, HolderName: string(c.HolderName), TicketType: optional(c.ProductName + ", " + c.VariantName),
 	}
 	seat := googleSeat{
 		Seat: optional(c.Staff["seat"]), Row: optional(c.Staff["row"]), Section: optional(c.Staff["section"]), Gate: optional(c.Staff["gate"]),

@@ -223,7 +223,7 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content) (ticketModel, error
 	add(phraseVenue, strings.Trim(c.Event.VenueName+", "+c.Event.VenueAddress, ", "))
 	add(phraseTicket, c.ProductName)
 	add(phrasePlace, c.VariantName)
-	add(phraseHolder, c.HolderName)
+	add(phraseHolder, string(c.HolderName))
 	for i, label := range []phrase{phraseGate, phraseSection, phraseRow, phraseSeat, phraseNote} {
 		add(label, c.Staff[staffFields()[i]])
 	}

@@ -200,7 +200,7 @@ func fields(c content, words *[phraseCount]string, at func(time.Time) string) ti
 	upper := row(0,
 		text("product", phraseTicket, c.ProductName, 0),
 		text("variant", phrasePlace, c.VariantName, phrasePlaceChanged),
-		text("holder", phraseHolder, c.HolderName, 0))
+		text("holder", phraseHolder, string(c.HolderName), 0))
 	lower := row(1,
 		text("gate", phraseGate, c.Staff["gate"], phraseGateChanged),
 		text("section", phraseSection, c.Staff["section"], phraseSectionChanged),
@@ -279,7 +279,7 @@ func semantics(c content, at func(time.Time) string) passSemantics {
 		EventEndDate:     at(c.Event.EndTime),
 		VenueName:        c.Event.VenueName,
 		VenueEntrance:    c.Staff["gate"],
-		AttendeeName:     c.HolderName,
+		AttendeeName:     string(c.HolderName),
 		AdmissionLevel:   c.VariantName,
 		ConfirmationCode: c.OrderID,
 	}

@@ -118,7 +118,7 @@ func message(o *order.Order, passes *passv1.ListPassesResponse) (smtp.Message, e
 		return smtp.Message{}, fmt.Errorf("load zone of the venue: %w", err)
 	}
 	r := receipt{
-		BuyerName: o.BuyerName, OrderID: o.ID, EventName: snap.EventName, VenueName: snap.Venue.Name, VenueAddress: snap.Venue.Address,
+		BuyerName: string(o.BuyerName), OrderID: o.ID, EventName: snap.EventName, VenueName: snap.Venue.Name, VenueAddress: snap.Venue.Address,
 		When:  snap.StartTime.In(zone).Format("Monday, 2 January 2006, 15:04 MST"),
 		Total: money.Money{Currency: o.Currency, MinorUnits: o.TotalMinorUnits}.Format(),
 	}
@@ -139,7 +139,7 @@ func message(o *order.Order, passes *passv1.ListPassesResponse) (smtp.Message, e
 		return smtp.Message{}, fmt.Errorf("write receipt: %w", err)
 	}
 	return smtp.Message{
-		To: []string{o.BuyerEmail}, Subject: "Your tickets for " + snap.EventName, ID: "receipt." + o.ID + "@dayof",
+		To: []string{string(o.BuyerEmail)}, Subject: "Your tickets for " + snap.EventName, ID: "receipt." + o.ID + "@dayof",
 		Text: text.String(), HTML: html.String(),
 	}, nil
 }

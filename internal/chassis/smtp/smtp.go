@@ -30,9 +30,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Message is one mail. Its recipients see each other.
+// Message is one mail. Its recipients see each other. It is about a person and does not log itself.
 type Message struct {
-	To      []string
+	To      []string // as ParseAddress takes them
 	Subject string
 	// ID is the message id, "receipt.<order id>@dayof": a repeat after a crash
 	// with the same id is the same mail to a reader.
@@ -41,6 +41,12 @@ type Message struct {
 	HTML        string // an alternative to Text; empty: none
 	Attachments []Attachment
 }
+
+// LogValue keeps all but the id from slog.
+func (m Message) LogValue() slog.Value { return slog.StringValue(m.ID) }
+
+// Format keeps every verb of fmt from all but the id.
+func (m Message) Format(state fmt.State, _ rune) { _, _ = state.Write([]byte("mail " + m.ID)) }
 
 // Attachment is a file of a mail.
 type Attachment struct {
@@ -87,8 +93,10 @@ func (s *Sender) Enabled() bool { return s.client != nil }
 // errDisabled is returned by Send without a server.
 var errDisabled = errors.New("no mail server is configured")
 
-// Send delivers a mail to the server. After an error the outcome may be unknown.
-// While the breaker is open the error wraps breaker.ErrOpen.
+// Send delivers a mail to the server. After an error the outcome may be unknown: a repeat with the same ID is the same
+// mail to a reader.
+//
+// Errors: *Error, or one that wraps breaker.ErrOpen while the circuit breaker is open.
 func (s *Sender) Send(ctx context.Context, m Message) error {
 	if !s.Enabled() {
 		return errDisabled
@@ -97,13 +105,34 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	return s.breaker.Do(ctx, func(ctx context.Context) error { return s.client.DialAndSendWithContext(ctx, written) })
+	return s.breaker.Do(ctx, func(ctx context.Context) error { return s.deliver(ctx, written) })
+}
+
+func (s *Sender) deliver(ctx context.Context, written *mail.Msg) error {
+	conn, err := s.client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return failed(ClassConnect, err)
+	}
+	// How the connection ends says nothing about the mail.
+	defer func() { _ = s.client.CloseWithSMTPClient(conn) }()
+	return failed(ClassContent, s.client.SendWithSMTPClient(conn, written))
 }
 
 func (s *Sender) write(m Message) (*mail.Msg, error) {
 	written := mail.NewMsg()
-	if err := errors.Join(written.From(s.config.From), written.To(m.To...)); err != nil {
-		return nil, fmt.Errorf("address mail: %w", err)
+	var to []string
+	for _, recipient := range m.To {
+		address, err := ParseAddress(recipient)
+		if err != nil {
+			return nil, &Error{Class: ClassAddress}
+		}
+		to = append(to, address)
+	}
+	if err := written.From(s.config.From); err != nil {
+		return nil, fmt.Errorf("address mail: %w", err) // a setting of ours
+	}
+	if err := written.To(to...); err != nil {
+		return nil, &Error{Class: ClassAddress}
 	}
 	written.Subject(m.Subject)
 	written.SetMessageIDWithValue(m.ID)
