@@ -2,6 +2,7 @@ package checkoutsvc_test
 
 import (
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/locale"
 )
 
 // newMailHarness is newHarness with a mail server whose log it returns.
@@ -168,5 +170,38 @@ func TestOneLineNames(t *testing.T) {
 	cart.Buyer.Name = "Żółć بثينة O’Neil 李 👩‍👩‍👧"
 	if _, err := w.replicas[0].checkout.StartCheckout(w.keyed("name/fine"), cart); err != nil {
 		t.Errorf("a name of letters: %v", err)
+	}
+}
+
+// TestMailLanguage has the receipt in the buyer's language: subject, text, HTML, date and amounts.
+func TestMailLanguage(t *testing.T) {
+	w, server := newMailHarness(t)
+	for tag, want := range map[string][]string{
+		"de":    {"Deine Tickets für Nachtkonzert", "Hallo Erika Beispiel", "Montag, 1. März 2027, 20:00 Uhr (CET)", "89,00 EUR", "Summe", "Bestellung"},
+		"de-AT": {"Deine Tickets für Nachtkonzert", "Hallo Erika Beispiel", "Montag, 1. März 2027, 20:00 Uhr (CET)", "89,00 EUR", "Summe", "Bestellung"},
+		"en":    {"Your tickets for Nachtkonzert", "Hello Erika Beispiel", "Monday, 1 March 2027, 20:00 CET", "89.00 EUR", "Total", "Order"},
+		"":      {"Your tickets for Nachtkonzert", "Hello Erika Beispiel", "Monday, 1 March 2027, 20:00 CET", "89.00 EUR", "Total", "Order"},
+		"ja":    {"Your tickets for Nachtkonzert", "Hello Erika Beispiel", "Monday, 1 March 2027, 20:00 CET", "89.00 EUR", "Total", "Order"},
+		"es":    {"Tus entradas para Nachtkonzert", "Hola, Erika Beispiel", "lunes, 1 de marzo de 2027, 20:00 (CET)", "89,00 EUR", "Total", "Pedido"},
+		"fr":    {"Vos billets pour Nachtkonzert", "Bonjour Erika Beispiel", "lundi 1er mars 2027 à 20:00 (CET)", "89,00 EUR", "Total", "Commande"},
+		"it":    {"I tuoi biglietti per Nachtkonzert", "Ciao Erika Beispiel", "lunedì 1 marzo 2027, ore 20:00 (CET)", "89,00 EUR", "Totale", "Ordine"},
+		"nl":    {"Je tickets voor Nachtkonzert", "Hallo Erika Beispiel", "maandag 1 maart 2027 om 20:00 uur (CET)", "89,00 EUR", "Totaal", "Bestelling"},
+	} {
+		address := "erika-" + tag + "@example.test"
+		w.buy("language/"+tag, &checkoutv1.Buyer{Name: "Erika Beispiel", Email: address, Language: tag})
+		m := w.mailTo(server, address, 1)
+		if m.Subject != want[0] {
+			t.Errorf("%q: the subject is %q, want %q", tag, m.Subject, want[0])
+		}
+		for _, body := range []string{m.Text, html.UnescapeString(m.HTML)} {
+			for _, text := range want[1:] {
+				if !strings.Contains(strings.ReplaceAll(body, "\u00a0", " "), text) {
+					t.Errorf("%q: the mail lacks %q:\n%s", tag, text, body)
+				}
+			}
+		}
+		if language := locale.Nearest(tag); !strings.Contains(m.HTML, `lang="`+language+`"`) || strings.Join(m.Header["Content-Language"], "") != language {
+			t.Errorf("%q: the mail says it is in another language: %v", tag, m.Header)
+		}
 	}
 }

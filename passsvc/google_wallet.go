@@ -10,6 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/locale"
 )
 
 // googleLinkMax is the longest link that browsers and Google pass on safely.
@@ -124,7 +125,7 @@ func (g *googleWallet) saveLink(serial string, c content) (string, error) {
 }
 
 func (g *googleWallet) statement(serial string, c content) (*googleClass, *googleObject) {
-	language := languageOf(c.Language)
+	language := locale.Nearest(c.Language)
 	text := func(value string) googleText { return googleText{googleTranslation{language, value}} }
 	optional := func(value string) *googleText {
 		if value == "" {

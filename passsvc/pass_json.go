@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/internal/money"
 )
 
@@ -123,7 +124,7 @@ const (
 
 // renderPass returns pass.json, with times in the venue's zone. Equal arguments give equal bytes.
 func renderPass(c content, id passIdentity, zone *time.Location) ([]byte, error) {
-	language := languageOf(c.Language)
+	language := locale.Nearest(c.Language)
 	words := phrasebook(language)
 	at := func(t time.Time) string { return t.In(zone).Format(time.RFC3339) }
 	opens := c.Event.StartTime

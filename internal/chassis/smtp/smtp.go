@@ -37,6 +37,7 @@ type Message struct {
 	// ID is the message id, "receipt.<order id>@dayof": a repeat after a crash
 	// with the same id is the same mail to a reader.
 	ID          string
+	Language    string // BCP 47, of the text; empty: not said
 	Text        string
 	HTML        string // an alternative to Text; empty: none
 	Attachments []Attachment
@@ -136,6 +137,9 @@ func (s *Sender) write(m Message) (*mail.Msg, error) {
 	}
 	written.Subject(m.Subject)
 	written.SetMessageIDWithValue(m.ID)
+	if m.Language != "" {
+		written.SetGenHeader(mail.HeaderContentLang, m.Language)
+	}
 	written.SetBodyString(mail.TypeTextPlain, m.Text)
 	if m.HTML != "" {
 		written.AddAlternativeString(mail.TypeTextHTML, m.HTML)
