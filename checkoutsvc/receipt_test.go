@@ -28,7 +28,7 @@ func newMailHarness(t *testing.T, opts ...option) (*harness, *mail.Server) {
 		t.Fatalf("start mail server: %v", err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	return newHarness(t, append(opts, func(c *checkoutsvc.Config) { c.SMTPAddress = server.Addr() })...), server
+	return newHarness(t, append(opts, func(c *checkoutsvc.Config) { c.SMTP.Address = server.Addr() })...), server
 }
 
 // buy starts and pays an order of the buyer.
@@ -103,7 +103,7 @@ func TestNoPersonalDataInErrors(t *testing.T) {
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return repeating{}, nil }))
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	w := newHarness(t, func(c *checkoutsvc.Config) { c.SMTPAddress = listener.Addr().String() })
+	w := newHarness(t, func(c *checkoutsvc.Config) { c.SMTP.Address = listener.Addr().String() })
 	o := w.buy("refused", &checkoutv1.Buyer{Name: name, Email: local + "@example.test"})
 
 	w.until("tried to mail", func() bool {

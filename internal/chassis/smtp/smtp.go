@@ -6,29 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail"
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
-	"github.com/dayof/dayof/internal/chassis/config"
 )
 
 // timeout ends one conversation with the mail server.
 const timeout = 20 * time.Second
-
-// Config says through which server mail leaves, and from whom.
-type Config struct {
-	Address  string // host:port; empty: no mail is sent, see Enabled
-	User     string // empty: without authentication, and with TLS only if the server offers it
-	Password config.Secret
-	From     string
-	// Logger gets a line when the circuit breaker changes. Nil logs nothing.
-	Logger *slog.Logger
-}
 
 // Message is one mail. Its recipients see each other. It is about a person and does not log itself.
 type Message struct {
@@ -63,29 +50,15 @@ type Sender struct {
 	breaker *breaker.Breaker
 }
 
-// New returns a sender, or what is wrong with the address. It does not connect.
+// New returns a sender, or what is wrong with its configuration. It does not connect.
 func New(c Config) (*Sender, error) {
 	s := &Sender{config: c, breaker: breaker.New(breaker.Config{Party: "mail", Logger: c.Logger})}
 	if c.Address == "" {
 		return s, nil
 	}
-	host, portText, err := net.SplitHostPort(c.Address)
-	if err != nil {
-		return nil, fmt.Errorf("read the address of the mail server: %w", err)
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		return nil, fmt.Errorf("read the port of the mail server: %w", err)
-	}
-	options := []mail.Option{mail.WithPort(port), mail.WithTimeout(timeout), mail.WithTLSPolicy(mail.TLSOpportunistic)}
-	if c.User != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithTLSPolicy(mail.TLSMandatory),
-			mail.WithUsername(c.User), mail.WithPassword(c.Password.Reveal()))
-	}
-	if s.client, err = mail.NewClient(host, options...); err != nil {
-		return nil, fmt.Errorf("prepare mail: %w", err)
-	}
-	return s, nil
+	var err error
+	s.client, err = c.client()
+	return s, err
 }
 
 // Enabled says whether there is a server to send through.
