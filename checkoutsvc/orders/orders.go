@@ -37,7 +37,7 @@ func (s *Service) GetOrderDetails(ctx context.Context, req *checkoutv1.GetOrderD
 	}
 	return &checkoutv1.GetOrderDetailsResponse{
 		Order:    orderproto.OrderToProto(&o, s.Codes),
-		Buyer:    &checkoutv1.Buyer{Name: o.BuyerName, Email: o.BuyerEmail, Language: o.Language},
+		Buyer:    &checkoutv1.Buyer{Name: string(o.BuyerName), Email: string(o.BuyerEmail), Language: o.Language},
 		Timeline: timeline(&o, notes),
 	}, nil
 }

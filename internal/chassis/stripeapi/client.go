@@ -77,7 +77,7 @@ func New(c Config) *Client {
 func (c *Client) HasKey() bool { return c.hasKey }
 
 // Do runs f, which makes one call, behind the circuit breaker. Its parameters
-// must carry ctx. While the breaker is open the error wraps breaker.ErrOpen.
+// must carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While the breaker is open the error wraps breaker.ErrOpen.
 func (c *Client) Do(ctx context.Context, f func() error) error {
-	return c.breaker.Do(ctx, func(context.Context) error { return f() })
+	return c.breaker.Do(ctx, func(context.Context) error { return withoutContent(f()) })
 }
