@@ -102,7 +102,8 @@ const (
 	CaseRefundRefused        = "refund_refused"
 	CaseDispute              = "dispute"
 	CaseFraudWarning         = "fraud_warning"
-	CaseForeignAccount       = "foreign_account" // the subject is the order and the account
+	CaseRefundNamesTickets   = "refund_names_tickets" // the subject is the refund
+	CaseForeignAccount       = "foreign_account"      // the subject is the order and the account
 )
 
 // Alert tells people of an incident, or that it is over.
