@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/invariant"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -111,6 +113,35 @@ var violations = map[string]struct{ service, sql string }{
 
 const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
 	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, 1, now(), now())`
+
+// TestCheckWhileLedgerIsAway says that the ledger does not answer, and checks what does not need it.
+func TestCheckWhileLedgerIsAway(t *testing.T) {
+	t.Parallel()
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	if _, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: newVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
+		t.Fatal(err)
+	}
+	assertClean(t, m)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
+		t.Fatal(err)
+	}
+	results, err := invariant.Run(within(t, 2*time.Minute), m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := results[0]; first.Name != "parties_answer" || len(first.Violations) != 1 || !strings.HasPrefix(first.Violations[0], "the ledger at http") {
+		t.Errorf("check says %+v", first)
+	}
+	for _, r := range results[1:] {
+		if r.Name == "completed_order_is_booked" {
+			t.Error("the books were compared without the ledger")
+		}
+	}
+	if !slices.ContainsFunc(results, func(r invariant.Result) bool { return r.Name == "tickets_fit_capacity" && len(r.Violations) == 0 }) {
+		t.Error("the database was not checked")
+	}
+}
 
 // TestCheckFindsViolations breaks every invariant once and wants each to be reported, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {
