@@ -14,8 +14,10 @@ type Changes struct {
 	NextAttempt *time.Duration
 	// FulfilmentStarted says that fulfilment began with this fact: who saves it holds the lease of attempt 1.
 	FulfilmentStarted bool
-	// Hold says that the hold ended; StockReturned that the tickets of all lines go back on sale.
+	// Hold says that the hold ended; StockReturned that what it kept is on sale again.
 	Hold, StockReturned bool
+	// SeatsReturned are the variants of void tickets whose seats are on sale again, one for each.
+	SeatsReturned []string
 
 	Tickets  Rows[Ticket]
 	Intents  Rows[PaymentIntent]
@@ -144,7 +146,8 @@ func same[T comparable](a, b T) bool { return a == b }
 
 // sameTicket compares what rules change of a ticket.
 func sameTicket(a, b Ticket) bool {
-	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime
+	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime &&
+		a.SeatReturned == b.SeatReturned
 }
 
 // sameRefund compares what rules change of a refund.

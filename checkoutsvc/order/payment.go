@@ -185,8 +185,8 @@ func (o *Order) classifyMoney(p *PaymentIntent, f Payment, livemode bool) money 
 }
 
 // WantsStock says whether a fact reports money that would buy tickets whose hold has ended, so that their stock must be
-// taken once more before it is observed: see [WithStock].
-func WantsStock(o Order, f Fact, p Policy) bool {
+// taken once more before it is observed: see [WithStock]. Once the event is over it buys none.
+func WantsStock(o Order, f Fact, p Policy, now time.Time) bool {
 	var payment Payment
 	switch f := f.(type) {
 	case Payment:
@@ -196,7 +196,7 @@ func WantsStock(o Order, f Fact, p Policy) bool {
 	default:
 		return false
 	}
-	if payment.Account != o.StripeAccount() || !payment.Captured() || o.PayingIntent != "" || o.Hold.State == HoldActive {
+	if payment.Account != o.StripeAccount() || !payment.Captured() || o.PayingIntent != "" || o.eventOver(now) || o.Hold.State == HoldActive {
 		return false
 	}
 	d := &decision{order: o.clone(), policy: p}
@@ -224,7 +224,7 @@ func WithStock(f Fact, s Stock) Fact {
 //	another intent paid            a duplicate payment: receipt and refund
 //	hold alive                     tickets
 //	hold gone, stock left          tickets
-//	hold gone, stock gone          unfulfillable: receipt and refund
+//	hold gone, stock gone          unfulfillable: receipt and refund; so once the event is over
 func (d *decision) acceptMoney(p *PaymentIntent, f Payment) {
 	kind := d.order.classifyMoney(p, f, d.policy.Livemode)
 	if kind == moneyMismatched {

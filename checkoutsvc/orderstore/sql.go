@@ -39,8 +39,10 @@ const (
 		'disputes', (select json_agg(c order by c.create_time, c.id) from disputes c where c.order_id = o.id),
 		'funds', (select json_agg(c order by c.funds_time, c.balance_transaction_id) from dispute_funds c where c.order_id = o.id),
 		'warnings', (select json_agg(c order by c.id) from fraud_warnings c where c.order_id = o.id),
-		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id)
-	) from orders o where id = ` + orderIDSQL
+		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id),
+		'event_end_time', e.end_time,
+		'seats_return_until', case when not e.keep_refunded_seats then coalesce(e.doors_time, e.start_time) end
+	) from orders o join events e on e.id = o.event_id where o.id = ` + orderIDSQL
 )
 
 // stored is an order as selectOrderSQL returns it.
@@ -57,6 +59,8 @@ type stored struct {
 	Funds             []order.DisputeFunds  `json:"funds"`
 	Warnings          []order.FraudWarning  `json:"warnings"`
 	Reviews           []order.Review        `json:"reviews"`
+	EventEndTime      time.Time             `json:"event_end_time"`
+	SeatsReturnUntil  *time.Time            `json:"seats_return_until"`
 }
 
 // batcher is what sends a batch: a pool, a connection or a transaction.
@@ -84,7 +88,7 @@ func load(ctx context.Context, db batcher, key Key, before ...string) (order.Ord
 	o := s.Order
 	o.Lines, o.Hold, o.Tickets, o.Intents, o.Refunds = s.Lines, *s.Hold, s.Tickets, s.Intents, s.Refunds
 	o.Disputes, o.Funds, o.Warnings, o.Reviews = s.Disputes, s.Funds, s.Warnings, s.Reviews
-	o.HoldDue = s.HoldDue
+	o.HoldDue, o.EventEndTime, o.SeatsReturnUntil = s.HoldDue, s.EventEndTime, s.SeatsReturnUntil
 	o.FulfillingFor = time.Duration(s.FulfillingSeconds * float64(time.Second))
 	return o, nil
 }
@@ -213,7 +217,21 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, int64(l.Quantity)))
 		}
 	}
+	for _, l := range o.StockLines() {
+		if seats := countOf(c.SeatsReturned, l.VariantID); seats > 0 {
+			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, seats))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+func countOf(all []string, one string) (n int64) {
+	for _, x := range all {
+		if x == one {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Store) insertIntent(ctx context.Context, p *pgdb.Pipeline, orderID string, i order.PaymentIntent) error {
@@ -243,6 +261,7 @@ func ticketFromRow(t checkoutdb.Ticket) order.Ticket {
 		ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
 		CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime, SnapshotSchema: t.SnapshotSchema, Snapshot: t.Snapshot,
 		State: order.TicketState(t.State), PassSerial: t.PassSerial, ChangeNumber: t.ChangeNumber, ValidTime: t.ValidTime,
+		SeatReturned: t.SeatReturned,
 	}
 }
 
@@ -257,6 +276,7 @@ func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Ro
 	for _, t := range rows.Changed {
 		errs = append(errs, s.q.SetTicketState(ctx, p, checkoutdb.SetTicketStateParams{
 			ID: t.ID, State: string(t.State), PassSerial: t.PassSerial, ValidTime: t.ValidTime, ChangeNumber: t.ChangeNumber,
+			SeatReturned: t.SeatReturned,
 		}))
 	}
 	return errors.Join(errs...)

@@ -72,7 +72,7 @@ func (s *Store) ObserveTx(ctx context.Context, tx pgx.Tx, key Key, fingerprint [
 			return before, order.Changes{}, err
 		}
 	}
-	if order.WantsStock(before, f, s.Policy) {
+	if order.WantsStock(before, f, s.Policy, now) {
 		stock, err := s.retakeStock(ctx, tx, &before)
 		if err != nil {
 			return before, order.Changes{}, err
