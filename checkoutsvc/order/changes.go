@@ -10,6 +10,8 @@ import (
 type Changes struct {
 	// Order says that columns of the order's own row changed.
 	Order bool
+	// Total says that the total and its shares changed.
+	Total bool
 	// NextAttempt says when fulfilment is attempted next; nil leaves it, and zero means never.
 	NextAttempt *time.Duration
 	// FulfilmentStarted says that fulfilment began with this fact: who saves it holds the lease of attempt 1.

@@ -209,6 +209,9 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 		}
 		errs = append(errs, s.q.SaveOrder(ctx, p, params))
 	}
+	if c.Total {
+		errs = append(errs, s.q.SetOrderTotal(ctx, p, o.ID, o.TotalMinorUnits, o.ApplicationFeeMinorUnits, taxesColumn(o.Taxes)))
+	}
 	if c.Hold {
 		errs = append(errs, s.q.EndHold(ctx, p, o.ID, string(o.Hold.State), o.Hold.EndTime))
 	}

@@ -143,6 +143,8 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonOrderNotPaid:          connect.CodeFailedPrecondition,
 	order.ReasonOrderDisputed:         connect.CodeFailedPrecondition,
 	order.ReasonTicketNotFound:        connect.CodeNotFound,
+	order.ReasonPaymentNotAcceptable:  connect.CodeFailedPrecondition,
+	order.ReasonSoldOut:               connect.CodeResourceExhausted,
 	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
