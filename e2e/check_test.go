@@ -29,6 +29,8 @@ var violations = map[string]struct{ service, sql string }{
 	"unfulfillable_order_has_no_live_ticket": {"checkout", `update orders set fulfilment = 'unfulfillable', complete_time = null where id = $1`},
 	"completed_order_is_paid":                {"checkout", `update payment_intents set captured_minor_units = 1 where order_id = $1`},
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
+	"returned_seat_has_a_void_ticket":        {"checkout", `update tickets set seat_returned = true where order_id = $1`},
+	"nothing_is_sold_after_the_end":          {"checkout", `update orders set create_time = (select end_time from events e where e.id = event_id) where id = $1`},
 	"order_being_fulfilled_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() - interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,
@@ -63,6 +65,8 @@ var violations = map[string]struct{ service, sql string }{
 	"refund_shares_add_up": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
 			stripe_refund_id, refund_time)
 		select 'untaxed', id, paying_intent, total_minor_units, currency, 'succeeded', 'requested', now(), 're_untaxed', now() from orders where id = $1`},
+	"partial_capture_is_said": {"checkout", `with p as (update payment_intents set mismatch = 'amount', captured_minor_units = 1 where order_id = $1)
+		update orders set payment = 'awaiting_payment', paying_intent = null, capture_time = null, fulfilment = 'none', complete_time = null where id = $1`},
 	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
 	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
 	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},

@@ -139,7 +139,7 @@ func TestBlockedThenGivenUp(t *testing.T) {
 	l.observe(failed)
 	l.want(order.PaymentPaid, order.FulfilmentUnfulfillable, order.TicketVoid)
 	l.wantWork(order.WorkRecordFee, order.WorkSendRefund, order.WorkSettleReceipt, order.WorkVoidPass, order.WorkVoidPass, order.WorkVoidPass)
-	if !l.changes.StockReturned || l.order.Refunds[0].AmountMinorUnits != l.order.TotalMinorUnits || !l.changes.Alerts[0].Resolved || l.order.Attempt != 2 {
+	if len(l.changes.SeatsReturned) != 3 || l.order.Refunds[0].AmountMinorUnits != l.order.TotalMinorUnits || !l.changes.Alerts[0].Resolved || l.order.Attempt != 2 {
 		t.Errorf("given up: %+v, refunds %+v", l.changes, l.order.Refunds)
 	}
 }
@@ -155,11 +155,11 @@ func TestLateMoney(t *testing.T) {
 		l.wantWork(order.WorkCancelIntents)
 		l.want(order.PaymentExpired, order.FulfilmentNone, "")
 		f := l.paid("pi_1")
-		if !l.changes.StockReturned || !order.WantsStock(l.order, f, l.policy) {
+		if !l.changes.StockReturned || !order.WantsStock(l.order, f, l.policy, l.now) {
 			t.Fatalf("an expired hold keeps stock: %+v", l.changes)
 		}
 		l.observe(order.WithStock(f, stock))
-		if l.order.Fulfilment != want || order.WantsStock(l.order, f, l.policy) {
+		if l.order.Fulfilment != want || order.WantsStock(l.order, f, l.policy, l.now) {
 			t.Errorf("stock %d: %s, want %s", stock, l.order.Fulfilment, want)
 		}
 		if refunded := len(l.order.Refunds) == 1; refunded != (stock == order.StockGone) {

@@ -25,6 +25,8 @@ type Ticket struct {
 	// ChangeNumber counts what the pass must show; passsvc ignores smaller numbers.
 	ChangeNumber int64      `json:"change_number"`
 	ValidTime    *time.Time `json:"valid_time"`
+	// SeatReturned says that its seat is on sale again.
+	SeatReturned bool `json:"seat_returned"`
 }
 
 // TicketState is the state of a ticket.
@@ -159,6 +161,9 @@ func (d *decision) moveTicket(t *Ticket, state TicketState) {
 	}
 	if state == TicketVoid {
 		d.enqueue(WorkVoidPass, t.ID)
+		if until := d.order.SeatsReturnUntil; t.State != TicketUsed && until != nil && d.now.Before(*until) {
+			d.returnSeat(t)
+		}
 	} else if state == TicketSuspended && d.order.TicketsHeld() || t.State == TicketSuspended && d.held {
 		d.enqueue(WorkSuspendPass, t.ID)
 	}
@@ -166,4 +171,12 @@ func (d *decision) moveTicket(t *Ticket, state TicketState) {
 		t.ChangeNumber++
 	}
 	t.State = state
+}
+
+// returnSeat puts the seat of a ticket on sale again, once.
+func (d *decision) returnSeat(t *Ticket) {
+	if !t.SeatReturned {
+		t.SeatReturned = true
+		d.changes.SeatsReturned = append(d.changes.SeatsReturned, t.VariantID)
+	}
 }
