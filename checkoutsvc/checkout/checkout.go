@@ -22,7 +22,8 @@ type Service struct {
 	Tokens       ordertoken.Keys
 	HoldDuration time.Duration // for how long stock is kept for an unpaid order
 
-	q checkoutdb.Queries
+	q      checkoutdb.Queries
+	claims claimLimit
 }
 
 // GetOrder implements CheckoutService.
