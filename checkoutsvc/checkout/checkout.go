@@ -24,6 +24,8 @@ type Service struct {
 
 	q      checkoutdb.Queries
 	claims claimLimit
+	// failedHolds are orders whose hold could not be ended, and when to try again. Only the sweep uses it.
+	failedHolds map[string]time.Time
 }
 
 // GetOrder implements CheckoutService.

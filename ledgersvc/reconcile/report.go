@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed" // the report's template
+	"errors"
 	"fmt"
 	"text/template"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
@@ -68,7 +70,11 @@ func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]
 	if err != nil {
 		return err
 	}
-	if err := s.mail.Send(ctx, message); err != nil {
+	err = s.mail.Send(ctx, message)
+	if _, undeliverable := errors.AsType[*smtp.UndeliverableError](err); undeliverable {
+		return jobs.Cancel(err) // a setting is wrong: the dead letter's alert says so
+	}
+	if err != nil {
 		return fmt.Errorf("send report: %w", err)
 	}
 	return nil

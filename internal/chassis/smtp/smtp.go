@@ -58,7 +58,7 @@ type Sender struct {
 
 // New returns a sender, or what is wrong with the address. It does not connect.
 func New(c Config) (*Sender, error) {
-	s := &Sender{config: c, breaker: breaker.New(breaker.Config{Party: "mail", Logger: c.Logger})}
+	s := &Sender{config: c, breaker: breaker.New(breaker.Config{Party: "mail", Logger: c.Logger, IsFailure: isFailure})}
 	if c.Address == "" {
 		return s, nil
 	}
@@ -87,8 +87,41 @@ func (s *Sender) Enabled() bool { return s.client != nil }
 // errDisabled is returned by Send without a server.
 var errDisabled = errors.New("no mail server is configured")
 
-// Send delivers a mail to the server. After an error the outcome may be unknown.
-// While the breaker is open the error wraps breaker.ErrOpen.
+// UndeliverableError says that a mail will never reach a recipient: the server has
+// no such mailbox, or the address cannot be written into a mail. It does not show
+// the address.
+type UndeliverableError struct {
+	Code int // the server's reply, 550 for instance; 0: it was not asked
+}
+
+// Error implements error.
+func (e *UndeliverableError) Error() string {
+	if e.Code == 0 {
+		return "a recipient's address cannot be written into a mail"
+	}
+	return fmt.Sprintf("the mail server refuses a recipient for good (%d)", e.Code)
+}
+
+// isFailure says that an error speaks against the server, and not against one
+// mail: a refusal of a recipient or of a content is about that mail alone.
+func isFailure(err error) bool {
+	refused, ok := errors.AsType[*mail.SendError](err)
+	if !ok {
+		return true
+	}
+	switch refused.Reason {
+	case mail.ErrSMTPRcptTo:
+		return false
+	case mail.ErrSMTPData, mail.ErrSMTPDataClose, mail.ErrWriteContent:
+		return refused.IsTemp() || refused.ErrorCode() == 0
+	default:
+		return true
+	}
+}
+
+// Send delivers a mail to the server. After an error the outcome may be unknown;
+// an *UndeliverableError is final. While the breaker is open the error wraps
+// breaker.ErrOpen.
 func (s *Sender) Send(ctx context.Context, m Message) error {
 	if !s.Enabled() {
 		return errDisabled
@@ -97,13 +130,21 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	return s.breaker.Do(ctx, func(ctx context.Context) error { return s.client.DialAndSendWithContext(ctx, written) })
+	err = s.breaker.Do(ctx, func(ctx context.Context) error { return s.client.DialAndSendWithContext(ctx, written) })
+	refused, ok := errors.AsType[*mail.SendError](err)
+	if ok && refused.Reason == mail.ErrSMTPRcptTo && refused.ErrorCode() >= 500 {
+		return &UndeliverableError{Code: refused.ErrorCode()}
+	}
+	return err
 }
 
 func (s *Sender) write(m Message) (*mail.Msg, error) {
 	written := mail.NewMsg()
-	if err := errors.Join(written.From(s.config.From), written.To(m.To...)); err != nil {
+	if err := written.From(s.config.From); err != nil {
 		return nil, fmt.Errorf("address mail: %w", err)
+	}
+	if err := written.To(m.To...); err != nil {
+		return nil, &UndeliverableError{}
 	}
 	written.Subject(m.Subject)
 	written.SetMessageIDWithValue(m.ID)
