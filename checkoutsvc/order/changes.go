@@ -102,6 +102,7 @@ const (
 	CasePaymentMismatch      = "payment_mismatch"
 	CaseSucceededAndCanceled = "succeeded_and_canceled"
 	CaseOrderUnfulfillable   = "order_unfulfillable"
+	CaseMailUndeliverable    = "mail_undeliverable"
 	CaseRefundFailed         = "refund_failed"
 	CaseRefundRefused        = "refund_refused"
 	CaseDispute              = "dispute"
