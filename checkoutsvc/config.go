@@ -48,6 +48,8 @@ type Config struct {
 	CodeKeys []config.Secret
 	// OrderTokenKeys sign order access tokens, each as version:key; the newest signs, all verify.
 	OrderTokenKeys []config.Secret
+	// OrderTokenLifetime is how long after an order was made its token opens it; 0: for ever.
+	OrderTokenLifetime time.Duration
 
 	// StripeURL is the base URL of Stripe's API.
 	StripeURL string
@@ -88,6 +90,8 @@ func LoadConfig(l *config.Loader) Config {
 			"seeds of the Ed25519 keys of ticket codes, each as version:seed with base64 of 32 bytes, comma separated; the newest signs"),
 		OrderTokenKeys: l.SecretListRequired("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",
 			"keys of order access tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
+		OrderTokenLifetime: l.Duration("DAYOF_CHECKOUT_ORDER_TOKEN_LIFETIME", 0,
+			"how long after an order was made its access token opens it; 0s is for ever. Longer than buyers take to pay"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.SecretRequired("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),

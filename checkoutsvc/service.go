@@ -100,7 +100,7 @@ func New(d Deps) (*Service, error) {
 	}
 	reminders, remindersErr := dispute.ParseBefore(c.DisputeReminders)
 	codes, codesErr := ticketcode.NewKeys(c.CodeKeys)
-	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys)
+	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys, c.OrderTokenLifetime)
 	stripe, stripeErr := stripecalls.New(stripeapi.Config{
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
 	})

@@ -81,6 +81,9 @@ func New(d Deps) (*Service, error) {
 			return nil, errors.New("DAYOF_PASS_ORGANIZER_TYPES: write each as organizer id=pass type, separated by commas")
 		}
 	}
+	if err := checkContact(c.SupportContact); err != nil {
+		return nil, err
+	}
 	certificates, err := newCertificateStore(c, d.Clock, d.Logger)
 	if err != nil {
 		return nil, err
