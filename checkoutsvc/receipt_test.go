@@ -205,3 +205,17 @@ func TestMailLanguage(t *testing.T) {
 		}
 	}
 }
+
+// TestTimeZones refuses names that mean something on some machines only.
+func TestTimeZones(t *testing.T) {
+	w := newHarness(t)
+	for name, ok := range map[string]bool{"Europe/Berlin": true, "UTC": true, "localtime": false, "Local": false, "posixrules": false, "posix/Europe/Berlin": false, "Europe": false} {
+		_, err := w.replicas[0].catalog.CreateEvent(w.keyed("zone/"+name), &checkoutv1.CreateEventRequest{
+			OrganizerId: organizerID, OrganizerName: "Musikhaus", Name: "Nachtkonzert", Venue: &checkoutv1.Venue{Name: "Halle", TimeZone: name},
+			StartTime: w.event.GetStartTime(), EndTime: w.event.GetEndTime(),
+		})
+		if (err == nil) != ok || !ok && !strings.Contains(fmt.Sprint(problem.Fields(err)), "venue.time_zone") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

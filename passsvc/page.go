@@ -20,6 +20,7 @@ import (
 
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/locale"
+	"github.com/dayof/dayof/internal/timezone"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
@@ -222,7 +223,7 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content) (ticketModel, error
 	if err != nil {
 		return ticketModel{}, err
 	}
-	zone, err := s.zones.load(c.Event.TimeZone)
+	zone, err := timezone.Load(c.Event.TimeZone)
 	if err != nil {
 		return ticketModel{}, fmt.Errorf("time zone of event: %w", err)
 	}

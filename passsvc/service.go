@@ -53,7 +53,6 @@ type Service struct {
 	q            passdb.Queries
 	keys         keyRing
 	certificates *certificateStore
-	zones        *zoneCache
 	renderer     *renderer
 	cache        *passCache
 	metrics      *metrics
@@ -88,8 +87,7 @@ func New(d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	zones := &zoneCache{}
-	renderer, err := newRenderer(keys, c.PublicURL, zones)
+	renderer, err := newRenderer(keys, c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +100,7 @@ func New(d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
+		Deps: d, keys: keys, certificates: certificates, renderer: renderer,
 		metrics: newMetrics(d.Registry), pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
