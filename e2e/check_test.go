@@ -39,6 +39,11 @@ var violations = map[string]struct{ service, sql string }{
 	"refunds_fit_captured": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
 			stripe_refund_id, refund_time)
 		select 'tooMuch', id, paying_intent, 1000000, currency, 'pending', 'requested', now(), 're_toomuch', now() from orders where id = $1`},
+	"ticket_is_refunded_once": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time, ticket_ids)
+		select 'again' || n, id, paying_intent, 1, currency, 'succeeded', 'requested', now(), 're_again' || n, now(),
+			array(select t.id from tickets t where t.order_id = orders.id)
+		from orders, generate_series(1, 2) n where id = $1`},
 	"requested_refund_is_under_way": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time)
 		select 'leftBehind', id, paying_intent, 1, currency, 'requested', 'requested', now() from orders where id = $1`},
 	"refund_is_booked": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
@@ -53,9 +58,13 @@ var violations = map[string]struct{ service, sql string }{
 	"copy_matches_ledger": {"ledger", `with p as (delete from postings where ledger_transaction_id in (
 			select ledger_transaction_id from entries where order_id = $1))
 		delete from entries where order_id = $1`},
-	"valid_ticket_has_its_pass": {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
-	"void_ticket_has_void_pass": {"checkout", `update tickets set state = 'void' where order_id = $1`},
-	"pass_has_a_ticket":         {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
+	"refund_shares_add_up": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'untaxed', id, paying_intent, total_minor_units, currency, 'succeeded', 'requested', now(), 're_untaxed', now() from orders where id = $1`},
+	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
+	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
+	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},
+	"pass_has_a_ticket":          {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
 	"revision_has_its_pushes": {"pass", `with device as (insert into registrations (device_id, pass_type, serial, push_token, register_time)
 			select 'deaf', pass_type, serial, 'f00d', revise_time from passes where order_id = $1)
 		update passes set revision = 2, revise_time = revise_time + interval '1 minute' where order_id = $1`},
@@ -73,6 +82,12 @@ var violations = map[string]struct{ service, sql string }{
 	"difference_is_resolved": {"ledger", `insert into reconcile_differences (id, kind, subject, digest, order_id, organizer_id, payment_intent_id,
 			stripe_account, expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
 		values ('found', 1, 'capture:pi_lost', '', $1, '', '', '', 'EUR', 1, '', 0, '', '', '', now(), now())`},
+	"running_reconciliation_has_a_job": {"ledger", `insert into reconcile_runs (id, kind, from_time, until_time, create_time)
+		values ('abandoned' || $1, 3, now() - interval '1 hour', now(), now())`},
+	"intent_is_on_the_orders_account": {"checkout", `insert into payment_intents (id, order_id, number, stripe_account, stripe_id, currency, amount_minor_units,
+			status, status_time, create_time)
+		select 'foreign', order_id, number + 1, 'acct_foreign', 'pi_foreign', currency, amount_minor_units, status, status_time, now()
+		from payment_intents where order_id = $1`},
 	"closed_organizer_sells_nothing": {"checkout", `with account as (
 			insert into stripe_accounts (id, organizer_id, fetches_begun, fetch_merged, fetch_time, create_time)
 			select 'acct_closed', organizer_id, 1, 1, now(), now() from orders where id = $1)

@@ -113,6 +113,10 @@ func (s ticketPages) serveBundle(w http.ResponseWriter, r *http.Request) {
 		s.wrongLink(w, r)
 		return
 	}
+	if !s.validity.known(r.Context(), admitting) {
+		s.answerNotValidYet(w, r, admitting[0])
+		return
+	}
 	bundle, err := s.bundle(r, admitting[from:min(from+bundleMax, len(admitting))])
 	if err != nil {
 		s.pageError(w, r, err)

@@ -88,6 +88,7 @@ type ticketModel struct {
 	Strip                   template.URL
 	Void                    string // why it does not admit; empty: it may
 	OnHold                  string // why it does not admit for now; empty: it may
+	NotValidYet             string // why it does not admit before a moment has passed; empty: it may
 	Facts                   []factModel
 	Code                    template.HTML // the QR code as SVG
 	Badge                   template.URL
@@ -174,10 +175,28 @@ func (s ticketPages) serveTicket(w http.ResponseWriter, r *http.Request) {
 	s.writePage(w, r, []passdb.Pass{row}, nil)
 }
 
+// notValidYetRetrySeconds is the Retry-After of a pass whose ticket is not valid yet: mostly its sale is booked by then.
+const notValidYetRetrySeconds = "5"
+
+// answerNotValidYet answers a program that wants passes of tickets that are not valid yet.
+func (s ticketPages) answerNotValidYet(w http.ResponseWriter, r *http.Request, row passdb.Pass) {
+	c, err := decodeContent(row)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	w.Header().Set("Retry-After", notValidYetRetrySeconds)
+	http.Error(w, say(locale.Nearest(c.Language), phraseNotValidYet), http.StatusServiceUnavailable)
+}
+
 // serveTicketPass serves the package behind a ticket's link.
 func (s ticketPages) serveTicketPass(w http.ResponseWriter, r *http.Request) {
 	row, ok := s.linkedPass(w, r)
 	if !ok {
+		return
+	}
+	if !s.validity.known(r.Context(), []passdb.Pass{row}) {
+		s.answerNotValidYet(w, r, row)
 		return
 	}
 	pass, err := s.cache.get(r.Context(), row.PassType, row.Serial)
@@ -191,7 +210,11 @@ func (s ticketPages) serveTicketPass(w http.ResponseWriter, r *http.Request) {
 
 // writePage renders tickets, each with its own link, and bundles.
 func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []passdb.Pass, bundles []linkModel) {
-	model := pageModel{Logo: s.pages.logo, Bundles: bundles}
+	valid := s.validity.known(r.Context(), rows)
+	model := pageModel{Logo: s.pages.logo}
+	if valid {
+		model.Bundles = bundles
+	}
 	for _, row := range rows {
 		c, err := decodeContent(row)
 		if err == nil && model.Language == "" {
@@ -200,7 +223,7 @@ func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []pa
 		}
 		var ticket ticketModel
 		if err == nil {
-			ticket, err = s.ticketModel(row, c)
+			ticket, err = s.ticketModel(row, c, valid)
 		}
 		if err != nil {
 			s.pageError(w, r, err)
@@ -217,7 +240,7 @@ func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []pa
 	_, _ = w.Write(out.Bytes())
 }
 
-func (s ticketPages) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
+func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticketModel, error) {
 	language := locale.Nearest(c.Language)
 	link, err := s.keys.link(int(row.TokenKeyVersion), purposeTicket, row.Serial)
 	if err != nil {
@@ -254,6 +277,10 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content) (ticketModel, error
 	}
 	if c.Voided {
 		t.Void = say(language, phraseVoid)
+		return t, nil
+	}
+	if !valid {
+		t.NotValidYet = say(language, phraseNotValidYet)
 		return t, nil
 	}
 	if t.Code, err = qrSVG(c.Code); err != nil {

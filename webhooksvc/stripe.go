@@ -125,6 +125,21 @@ func (s stripeReader) charge(ctx context.Context, account, id string) (charge, e
 	})
 }
 
+func (s stripeReader) paymentIntent(ctx context.Context, account, id string) (paymentIntent, error) {
+	params := &stripe.PaymentIntentParams{}
+	params.Context = ctx
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return fetch[paymentIntent](ctx, s, func() (*stripe.APIResponse, error) {
+		pi, err := s.PaymentIntents.Get(id, params)
+		if err != nil {
+			return nil, err
+		}
+		return pi.LastResponse, nil
+	})
+}
+
 func (s stripeReader) applicationFee(ctx context.Context, id string) (applicationFee, error) {
 	params := &stripe.ApplicationFeeParams{}
 	params.Context = ctx

@@ -86,5 +86,5 @@ func translateCharge(e event) (translation, error) {
 			request.CapturedMinorUnits = *c.AmountCaptured
 		}
 	}
-	return translated(request)
+	return translation{calls: []call{{request: request, ours: named(e.account, c.Metadata.orderID())}}}, nil
 }

@@ -25,10 +25,11 @@ type Changes struct {
 	Warnings Rows[FraudWarning]
 	Reviews  Rows[Review]
 
-	Work   []Work
-	Notes  []Note
-	Cases  []ReviewCase
-	Alerts []Alert
+	Work     []Work
+	Notes    []Note
+	Cases    []ReviewCase
+	Resolved []ResolvedCase
+	Alerts   []Alert
 
 	// FetchRefunds names an intent of which Stripe has refunds that are not known here; nil when there is none.
 	FetchRefunds *IntentRef
@@ -86,6 +87,12 @@ type ReviewCase struct {
 	Action  string // what to do, in a sentence
 }
 
+// ResolvedCase is a review case that is over without a person's decision. There may be none.
+type ResolvedCase struct {
+	Kind, Subject string
+	Note          string // why, in a sentence
+}
+
 // The kinds of review cases about orders.
 const (
 	CasePaymentMismatch      = "payment_mismatch"
@@ -95,6 +102,7 @@ const (
 	CaseRefundRefused        = "refund_refused"
 	CaseDispute              = "dispute"
 	CaseFraudWarning         = "fraud_warning"
+	CaseForeignAccount       = "foreign_account" // the subject is the order and the account
 )
 
 // Alert tells people of an incident, or that it is over.

@@ -148,7 +148,6 @@ const (
 	MismatchNone     Mismatch = ""         // it fits
 	MismatchOwner    Mismatch = "owner"    // the metadata names another order
 	MismatchLivemode Mismatch = "livemode" // of Stripe's other mode
-	MismatchAccount  Mismatch = "account"  // of another connected account
 	MismatchCurrency Mismatch = "currency" // not the order's currency
 	MismatchAmount   Mismatch = "amount"   // not the order's total
 )
@@ -160,8 +159,6 @@ func (o *Order) MismatchOf(f Payment, captured int64, livemode bool) Mismatch {
 		return MismatchOwner
 	case f.Livemode != livemode:
 		return MismatchLivemode
-	case f.Account != o.Intents[0].StripeAccount:
-		return MismatchAccount
 	case f.Currency != o.Currency:
 		return MismatchCurrency
 	case captured != o.TotalMinorUnits:

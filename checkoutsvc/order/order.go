@@ -77,6 +77,9 @@ func (o Order) clone() Order {
 	return o
 }
 
+// StripeAccount is the account that the order is sold on; empty for the platform's own.
+func (o *Order) StripeAccount() string { return o.Intents[0].StripeAccount }
+
 // TicketCount is the number of tickets that the lines add up to.
 func (o *Order) TicketCount() int {
 	n := 0

@@ -64,6 +64,9 @@ func (o *Order) Refunded() int64 {
 	return sum
 }
 
+// refundedWhole says whether all that was captured went back, or is on its way.
+func (o *Order) refundedWhole() bool { return o.Captured() > 0 && o.Refunded() >= o.Captured() }
+
 // derivePayment derives the payment state from the facts; the first rule that holds decides.
 // Source: docs/design.md, "Payments are facts that commute".
 func (o *Order) derivePayment() PaymentState {
@@ -74,7 +77,7 @@ func (o *Order) derivePayment() PaymentState {
 		return PaymentChargedBack
 	case o.disputeOpen():
 		return PaymentDisputed
-	case captured > 0 && refunded >= captured:
+	case o.refundedWhole():
 		return PaymentRefunded
 	case refunded > 0:
 		return PaymentPartiallyRefunded
@@ -193,7 +196,7 @@ func WantsStock(o Order, f Fact, p Policy) bool {
 	default:
 		return false
 	}
-	if !payment.Captured() || o.PayingIntent != "" || o.Hold.State == HoldActive {
+	if payment.Account != o.StripeAccount() || !payment.Captured() || o.PayingIntent != "" || o.Hold.State == HoldActive {
 		return false
 	}
 	d := &decision{order: o.clone(), policy: p}

@@ -125,7 +125,26 @@ func (f RefundObserved) observe(d *decision) error {
 	}
 	d.setPayment()
 	d.settleTickets()
+	d.closeRefundCases()
 	return nil
+}
+
+// closeRefundCases closes the cases of refunds that failed or were refused, once all of the money went back in another way.
+func (d *decision) closeRefundCases() {
+	o := &d.order
+	if !o.refundedWhole() {
+		return
+	}
+	for _, r := range o.Refunds {
+		if r.State != RefundFailed || r.PaymentIntent != o.PayingIntent {
+			continue
+		}
+		kind := CaseRefundFailed
+		if r.StripeRefundID == "" {
+			kind = CaseRefundRefused
+		}
+		d.resolve(kind, r.ID, "All of the money went back by other refunds.")
+	}
 }
 
 // RefundOf returns the refund that an observation was merged into; nil if it was not.
@@ -167,7 +186,7 @@ func (d *decision) adoptRefund(f RefundObserved) {
 		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now,
 	}
 	if o.PayingIntent == "" || o.PayingIntent == f.IntentID {
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.Amount, d.policy.RefundApplicationFee)
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.Amount, d.policy.RefundApplicationFee)
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.refundMoved(&r, "")
@@ -195,7 +214,8 @@ type RefundRefused struct {
 	Code     string // Stripe's
 }
 
-// observe ends the refund and leaves it to a person. One that Stripe made meanwhile stays as it is.
+// observe ends the refund, whose tickets admit again, and leaves it to a person; not when all of the money went back by
+// refunds that are known meanwhile. One that Stripe made meanwhile stays as it is.
 func (f RefundRefused) observe(d *decision) error {
 	r := d.order.Refund(f.RefundID)
 	if r == nil || r.StripeRefundID != "" {
@@ -204,7 +224,11 @@ func (f RefundRefused) observe(d *decision) error {
 	mustMove("refund", refundTransitions, r.State, RefundFailed)
 	r.State, r.FailureCode = RefundFailed, f.Code
 	d.setPayment()
+	d.settleTickets()
 	d.note("refund_refused", f.Code)
+	if d.order.refundedWhole() {
+		return nil
+	}
 	d.raise(ReviewCase{
 		Kind: CaseRefundRefused, Subject: r.ID, Intent: r.PaymentIntent, Facts: map[string]string{"refund_id": r.ID, "stripe_code": f.Code},
 		Action: "Stripe refused the refund. Look at the payment there and settle with the buyer by other means if need be.",

@@ -63,12 +63,16 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 		last := rows[size-1]
 		res.NextPageToken = page.Token(list, page.Cursor{Time: last.CreateTime, ID: last.ID})
 	}
+	ids := make([]string, 0, len(rows))
 	for _, row := range rows {
-		o, err := s.Orders.Read(ctx, orderstore.Key{ID: row.ID})
-		if err != nil {
-			return nil, err
-		}
-		res.Orders = append(res.Orders, orderproto.OrderToProto(&o, s.Codes))
+		ids = append(ids, row.ID)
+	}
+	orders, err := s.Orders.ReadAll(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range orders {
+		res.Orders = append(res.Orders, orderproto.OrderToProto(&orders[i], s.Codes))
 	}
 	return res, nil
 }

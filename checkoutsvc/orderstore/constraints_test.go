@@ -49,8 +49,8 @@ func TestDatabaseKnowsTheStates(t *testing.T) {
 		t.Errorf("refund reasons: the database lists %v, the rules %v", got, reasons)
 	}
 	mismatches := []string{
-		string(order.MismatchNone), string(order.MismatchOwner), string(order.MismatchLivemode), string(order.MismatchAccount),
-		string(order.MismatchCurrency), string(order.MismatchAmount),
+		string(order.MismatchNone), string(order.MismatchOwner), string(order.MismatchLivemode), string(order.MismatchCurrency),
+		string(order.MismatchAmount),
 	}
 	slices.Sort(mismatches)
 	if got := listed("payment_intent_mismatch_is_known"); !slices.Equal(got, mismatches) {

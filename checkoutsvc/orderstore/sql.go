@@ -27,7 +27,10 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 // All that hangs on an order is read as one JSON object: nine statements less for each load, of which a sale needs ten.
 const (
 	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
-	selectOrderSQL = `select json_build_object(
+	selectOrderSQL = `select ` + orderSQL + ` from orders o where id = ` + orderIDSQL
+	// selectOrdersSQL loads several orders, the newest first.
+	selectOrdersSQL = `select ` + orderSQL + ` from orders o where id = any($1) order by create_time desc, id desc`
+	orderSQL        = `json_build_object(
 		'order', to_json(o),
 		'lines', (select json_agg(c order by c.position) from order_lines c where c.order_id = o.id),
 		'hold', (select to_json(c) from holds c where c.order_id = o.id),
@@ -40,7 +43,7 @@ const (
 		'funds', (select json_agg(c order by c.funds_time, c.balance_transaction_id) from dispute_funds c where c.order_id = o.id),
 		'warnings', (select json_agg(c order by c.id) from fraud_warnings c where c.order_id = o.id),
 		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id)
-	) from orders o where id = ` + orderIDSQL
+	)`
 )
 
 // stored is an order as selectOrderSQL returns it.
@@ -64,6 +67,11 @@ type batcher interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
+// querier is what makes one query: a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // load loads an order in one flush, behind the statements before it.
 func load(ctx context.Context, db batcher, key Key, before ...string) (order.Order, error) {
 	b := &pgx.Batch{}
@@ -78,7 +86,34 @@ func load(ctx context.Context, db batcher, key Key, before ...string) (order.Ord
 		return order.Order{}, ErrNotFound
 	case err != nil:
 		return order.Order{}, fmt.Errorf("load order: %w", err)
-	case s.Hold == nil:
+	}
+	return s.toOrder()
+}
+
+// loadAll loads several orders in one statement, the newest first.
+func loadAll(ctx context.Context, db querier, ids []string) ([]order.Order, error) {
+	rows, err := db.Query(ctx, selectOrdersSQL, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load orders: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[stored])
+	if err != nil {
+		return nil, fmt.Errorf("load orders: %w", err)
+	}
+	orders := make([]order.Order, 0, len(all))
+	for _, s := range all {
+		o, err := s.toOrder()
+		if err != nil {
+			return nil, err
+		}
+		orders = append(orders, o)
+	}
+	return orders, nil
+}
+
+// toOrder puts together what was stored.
+func (s stored) toOrder() (order.Order, error) {
+	if s.Hold == nil {
 		return order.Order{}, errors.New("load order: an order without its hold")
 	}
 	o := s.Order
@@ -176,6 +211,9 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 			Facts: factsColumn(item.Facts), SuggestedAction: item.Action, CreateTime: now,
 		})
 		errs = append(errs, err)
+	}
+	for _, r := range c.Resolved {
+		errs = append(errs, s.q.ResolveReviewCaseOf(ctx, p, r.Kind, r.Subject, &now, r.Note))
 	}
 	for _, a := range c.Alerts {
 		if a.Resolved {

@@ -35,16 +35,17 @@ func (r *Refunds) Observe(ctx context.Context, f order.RefundObserved, fingerpri
 	return o, err
 }
 
-// orderOf finds the order: by the refund's row, else by its intent or the metadata's order id.
+// orderOf finds the order: by the intent, else by the refund's row, else by the metadata's order id. What the metadata name is
+// of any order: the order itself refuses what does not come from its account.
 func (r *Refunds) orderOf(ctx context.Context, f order.RefundObserved) (orderstore.Key, error) {
 	id, err := r.q.FindOrderOfRefund(ctx, r.Orders.Pool, f.StripeID, f.RefundID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return orderstore.Key{ID: f.OrderID, StripeAccount: f.Account, StripeID: f.IntentID}, nil
+		id, err = f.OrderID, nil
 	}
 	if err != nil {
 		return orderstore.Key{}, fmt.Errorf("find order of refund: %w", err)
 	}
-	return orderstore.Key{ID: id}, nil
+	return orderstore.Key{ID: id, StripeAccount: f.Account, StripeID: f.IntentID}, nil
 }
 
 // Fetch asks Stripe for all refunds of an intent and has their order observe them.

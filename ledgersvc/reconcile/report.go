@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed" // the report's template
 	"fmt"
+	"strings"
 	"text/template"
 	"time"
 
@@ -44,6 +45,7 @@ type report struct {
 	MoreThanOpen      bool
 	Lines             []reportLine
 	Further           int
+	Foreign           string
 	ConsoleURL        string
 }
 
@@ -84,6 +86,11 @@ func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.Recon
 			Found: orNothing(shownMoney(d.FoundCurrency, d.FoundAmount)), Cause: d.Cause,
 		})
 	}
+	var foreign []string
+	for _, m := range foreignMoney(run) {
+		foreign = append(foreign, m.Format())
+	}
+	r.Foreign = strings.Join(foreign, " and ")
 	r.Further = len(open) - len(r.Lines)
 	var text bytes.Buffer
 	if err := reportTemplate.Execute(&text, r); err != nil {

@@ -25,6 +25,12 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 			r.result.InFlight++
 			return r.q.Watch(ctx, tx, x.subject, x.account, o.inFlight, r.clock.Now())
 		}
+		if o.foreign != nil {
+			r.result.ForeignItems++
+			for asset, amount := range o.foreign {
+				r.foreign[asset] += amount
+			}
+		}
 		keep := ""
 		if o.difference != nil {
 			id, err := r.observe(ctx, tx, x, o.difference)

@@ -268,7 +268,7 @@ type RefundOrderRequest struct {
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// Tickets whose price goes back and which become void; empty for a refund by amount or of all.
 	TicketIds []string `protobuf:"bytes,2,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
-	// Amount that goes back; absent means the price of the tickets or, without tickets, all that is left.
+	// Amount that goes back, at most the price of the tickets; absent means that price or, without tickets, all that is left.
 	Amount *v1.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Why, for the audit trail; shown to staff. At most 200 characters.
 	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`

@@ -585,7 +585,8 @@ type RecordRefundResponse struct {
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// State of the money.
 	PaymentState PaymentState `protobuf:"varint,2,opt,name=payment_state,json=paymentState,proto3,enum=dayof.checkout.v1.PaymentState" json:"payment_state,omitempty"`
-	// Our id of the refund.
+	// Our id of the refund; empty when the report came from another Stripe account than the order's, which changes nothing and
+	// raises a review case.
 	RefundId      string `protobuf:"bytes,3,opt,name=refund_id,json=refundId,proto3" json:"refund_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

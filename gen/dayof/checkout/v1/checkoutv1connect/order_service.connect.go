@@ -51,11 +51,12 @@ type OrderServiceClient interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets, which become void.
-	// The refund is stored before Stripe is called; its state moves on by itself.
+	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets. These are suspended at
+	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
+	// at most.
 	//
-	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED (failed_precondition),
-	// REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
+	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
 }
@@ -137,11 +138,12 @@ type OrderServiceHandler interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets, which become void.
-	// The refund is stored before Stripe is called; its state moves on by itself.
+	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets. These are suspended at
+	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
+	// at most.
 	//
-	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED (failed_precondition),
-	// REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
+	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
 }
