@@ -144,10 +144,11 @@ func (d *decision) refundAndFail(p *PaymentIntent, captureTime time.Time, reason
 	d.changes.NextAttempt = new(time.Duration)
 	d.refundUnwanted(p, reason)
 	d.enqueue(WorkRecordFee, p.ID)
+	d.enqueue(WorkMailGivenUp, o.ID)
 	d.setPayment()
 	d.note("unfulfillable", string(reason))
 	d.raise(ReviewCase{
 		Kind: CaseOrderUnfulfillable, Subject: o.ID, Intent: p.StripeID, Facts: map[string]string{"reason": string(reason)},
-		Action: "The money is being refunded by itself. Tell the buyer; offer other tickets if there are any.",
+		Action: "The money is being refunded by itself, and the buyer was told by mail. Offer other tickets if there are any.",
 	})
 }
