@@ -6,6 +6,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/smtp"
@@ -62,7 +63,7 @@ type Config struct {
 	SMTP smtp.Config
 	// MailFrom is the sender of receipts.
 	MailFrom string
-	// ConsoleURL is where links in alerts lead.
+	// ConsoleURL is where links in alerts lead; empty: they have none.
 	ConsoleURL string
 }
 
@@ -97,7 +98,7 @@ func LoadConfig(l *config.Loader) Config {
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		SMTP:          smtp.LoadConfig(l),
 		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
-		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
 	}
 }
 
@@ -118,10 +119,10 @@ func (c Config) fulfilment() fulfilment.Config {
 }
 
 // orderLink and accountLink lead to an order and to a connected account in the console.
-func (c Config) orderLink(orderID string) string { return c.ConsoleURL + "/orders/" + orderID }
+func (c Config) orderLink(orderID string) string { return alert.Link(c.ConsoleURL, "/orders/"+orderID) }
 
 func (c Config) accountLink(stripeAccount string) string {
-	return c.ConsoleURL + "/accounts/" + stripeAccount
+	return alert.Link(c.ConsoleURL, "/accounts/"+stripeAccount)
 }
 
 // mail is what mailing receipts needs of it.

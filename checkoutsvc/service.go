@@ -111,7 +111,7 @@ func New(d Deps) (*Service, error) {
 	s := &Service{
 		pool: d.Pool,
 		Jobs: jobs.New(d.Pool, jobs.Config{
-			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: c.ConsoleURL + "/dlq/checkout/",
+			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/checkout/"),
 		}),
 	}
 	store := &orderstore.Store{
