@@ -286,6 +286,16 @@ func (w *harness) waitFor(id, what string, ok func(o *checkoutv1.Order) bool) *c
 	}
 }
 
+// waitUntil polls until something is so.
+func (w *harness) waitUntil(what string, ok func() bool) {
+	w.t.Helper()
+	for deadline := (clock.System{}).Now().Add(patience); !ok(); <-time.After(10 * time.Millisecond) {
+		if (clock.System{}).Now().After(deadline) {
+			w.t.Fatalf("never: %s", what)
+		}
+	}
+}
+
 func fulfilmentIs(state checkoutv1.FulfilmentState) func(*checkoutv1.Order) bool {
 	return func(o *checkoutv1.Order) bool { return o.GetFulfilmentState() == state }
 }
