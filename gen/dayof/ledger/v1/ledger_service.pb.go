@@ -595,7 +595,7 @@ func (x *RecordStripeFeeResponse) GetEntry() *Entry {
 // RecordRefundRequest is money sent back.
 type RecordRefundRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Refund at Stripe.
+	// Refund at Stripe, or our own id of one of which Stripe reports only the sum.
 	StripeRefundId string `protobuf:"bytes,1,opt,name=stripe_refund_id,json=stripeRefundId,proto3" json:"stripe_refund_id,omitempty"`
 	// Intent whose money goes back.
 	PaymentIntentId string `protobuf:"bytes,2,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
@@ -1106,7 +1106,7 @@ type RecordPayoutRequest struct {
 	OrganizerId string `protobuf:"bytes,3,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	// Status of the payout.
 	Status PayoutStatus `protobuf:"varint,4,opt,name=status,proto3,enum=dayof.ledger.v1.PayoutStatus" json:"status,omitempty"`
-	// Amount, above zero.
+	// Amount, not zero; below zero when the payout debits the bank.
 	Amount *v1.Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Destination bank account at Stripe; empty when unknown.
 	BankAccountId string `protobuf:"bytes,6,opt,name=bank_account_id,json=bankAccountId,proto3" json:"bank_account_id,omitempty"`
