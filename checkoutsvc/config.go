@@ -58,11 +58,8 @@ type Config struct {
 	// StripeTimeout ends one call to Stripe.
 	StripeTimeout time.Duration
 
-	// SMTPAddress is the host and port of the mail server; empty sends no mail.
-	SMTPAddress string
-	// SMTPUser and SMTPPassword log in there; empty logs in as nobody.
-	SMTPUser     string
-	SMTPPassword config.Secret
+	// SMTP is the mail server; without an address no mail is sent.
+	SMTP smtp.Config
 	// MailFrom is the sender of receipts.
 	MailFrom string
 	// ConsoleURL is where links in alerts lead.
@@ -98,9 +95,7 @@ func LoadConfig(l *config.Loader) Config {
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.SecretRequired("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
-		SMTPAddress:   l.String("DAYOF_SMTP_ADDRESS", "", "host:port of the mail server; empty sends no mail"),
-		SMTPUser:      l.String("DAYOF_SMTP_USER", "", "user at the mail server; empty logs in as nobody"),
-		SMTPPassword:  l.Secret("DAYOF_SMTP_PASSWORD", "password at the mail server"),
+		SMTP:          smtp.LoadConfig(l),
 		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
 		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
 	}
@@ -131,5 +126,7 @@ func (c Config) accountLink(stripeAccount string) string {
 
 // mail is what mailing receipts needs of it.
 func (c Config) mail(logger *slog.Logger) smtp.Config {
-	return smtp.Config{Address: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.MailFrom, Logger: logger}
+	m := c.SMTP
+	m.From, m.Logger = c.MailFrom, logger
+	return m
 }

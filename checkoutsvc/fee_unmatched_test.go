@@ -71,7 +71,7 @@ func TestMoneyWithoutItsObjectIsLeftToAPerson(t *testing.T) {
 // awaitSnoozed waits until a job of a kind has run and sleeps again.
 func (w *harness) awaitSnoozed(kind string) {
 	w.t.Helper()
-	w.waitUntil("a job of kind "+kind+" sleeps", func() bool {
+	w.until("a job of kind "+kind+" sleeps", func() bool {
 		return w.count("select count(*) from river_job where kind = $1 and state = 'scheduled' and scheduled_at > now() + interval '10 seconds'", kind) > 0
 	})
 }

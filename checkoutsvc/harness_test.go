@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type harness struct {
 	ledger   *bookKeeper
 	peers    [2]string
 	replicas []*replica
+	log      logBuffer // of all replicas and peers, from debug on
 	seller
 }
 
@@ -172,9 +174,30 @@ func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 	return r
 }
 
-// logger shows what went wrong, beside the failure that it explains.
+// logger shows what went wrong, beside the failure that it explains, and keeps all lines in w.log.
 func (w *harness) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+	return slog.New(slog.NewMultiHandler(
+		slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}),
+		slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}),
+	))
+}
+
+// logBuffer keeps what many loggers write.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // serve runs a handler on a real socket with HTTP/2 without TLS.
@@ -286,12 +309,12 @@ func (w *harness) waitFor(id, what string, ok func(o *checkoutv1.Order) bool) *c
 	}
 }
 
-// waitUntil polls until something is so.
-func (w *harness) waitUntil(what string, ok func() bool) {
+// until polls until something holds.
+func (w *harness) until(what string, ok func() bool) {
 	w.t.Helper()
 	for deadline := (clock.System{}).Now().Add(patience); !ok(); <-time.After(10 * time.Millisecond) {
 		if (clock.System{}).Now().After(deadline) {
-			w.t.Fatalf("never: %s", what)
+			w.t.Fatalf("never %s", what)
 		}
 	}
 }

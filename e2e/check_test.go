@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/invariant"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -86,6 +88,12 @@ var violations = map[string]struct{ service, sql string }{
 	"difference_is_resolved": {"ledger", `insert into reconcile_differences (id, kind, subject, digest, order_id, organizer_id, payment_intent_id,
 			stripe_account, expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
 		values ('found', 1, 'capture:pi_lost', '', $1, '', '', '', 'EUR', 1, '', 0, '', '', '', now(), now())`},
+	"running_reconciliation_has_a_job": {"ledger", `insert into reconcile_runs (id, kind, from_time, until_time, create_time)
+		values ('abandoned' || $1, 3, now() - interval '1 hour', now(), now())`},
+	"intent_is_on_the_orders_account": {"checkout", `insert into payment_intents (id, order_id, number, stripe_account, stripe_id, currency, amount_minor_units,
+			status, status_time, create_time)
+		select 'foreign', order_id, number + 1, 'acct_foreign', 'pi_foreign', currency, amount_minor_units, status, status_time, now()
+		from payment_intents where order_id = $1`},
 	"closed_organizer_sells_nothing": {"checkout", `with account as (
 			insert into stripe_accounts (id, organizer_id, fetches_begun, fetch_merged, fetch_time, create_time)
 			select 'acct_closed', organizer_id, 1, 1, now(), now() from orders where id = $1)
@@ -109,6 +117,35 @@ var violations = map[string]struct{ service, sql string }{
 
 const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
 	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, 1, now(), now())`
+
+// TestCheckWhileLedgerIsAway says that the ledger does not answer, and checks what does not need it.
+func TestCheckWhileLedgerIsAway(t *testing.T) {
+	t.Parallel()
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	if _, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: newVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
+		t.Fatal(err)
+	}
+	assertClean(t, m)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
+		t.Fatal(err)
+	}
+	results, err := invariant.Run(within(t, 2*time.Minute), m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := results[0]; first.Name != "parties_answer" || len(first.Violations) != 1 || !strings.HasPrefix(first.Violations[0], "the ledger at http") {
+		t.Errorf("check says %+v", first)
+	}
+	for _, r := range results[1:] {
+		if r.Name == "completed_order_is_booked" {
+			t.Error("the books were compared without the ledger")
+		}
+	}
+	if !slices.ContainsFunc(results, func(r invariant.Result) bool { return r.Name == "tickets_fit_capacity" && len(r.Violations) == 0 }) {
+		t.Error("the database was not checked")
+	}
+}
 
 // TestCheckFindsViolations breaks every invariant once and wants each to be reported, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
@@ -175,6 +176,29 @@ func TestBadInput(t *testing.T) {
 			if before[table] != count {
 				t.Errorf("%s had %d rows and has %d", table, before[table], count)
 			}
+		}
+	}
+}
+
+// TestEveryListOfARequestHasALimit looks for lists and maps of requests that the schema lets be as long as the body: a
+// refusal of each of their items would cost more than the request.
+func TestEveryListOfARequestHasALimit(t *testing.T) {
+	t.Parallel()
+	for _, method := range methods(t) {
+		checkListLimits(t, method.descriptor.Input(), 0)
+	}
+}
+
+func checkListLimits(t *testing.T, m protoreflect.MessageDescriptor, depth int) {
+	t.Helper()
+	for i := range m.Fields().Len() {
+		f := m.Fields().Get(i)
+		rules, _ := proto.GetExtension(f.Options(), validate.E_Field).(*validate.FieldRules)
+		if f.IsList() && !rules.GetRepeated().HasMaxItems() || f.IsMap() && !rules.GetMap().HasMaxPairs() {
+			t.Errorf("%s has no limit", f.FullName())
+		}
+		if f.Message() != nil && !f.IsMap() && depth < depthMax {
+			checkListLimits(t, f.Message(), depth+1)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
@@ -64,7 +65,7 @@ func (s ticketPages) serveOrder(w http.ResponseWriter, r *http.Request) {
 	}
 	// One pass needs no bundle, which fewer programs understand.
 	for i := 0; len(admitting) > 1 && i < len(admitting); i += bundleMax {
-		label := say(languageOf(first.Language), phraseAddAllToApple)
+		label := say(locale.Nearest(first.Language), phraseAddAllToApple)
 		if len(admitting) > bundleMax {
 			label += fmt.Sprintf(" (%d–%d)", i+1, min(i+bundleMax, len(admitting)))
 		}

@@ -19,6 +19,7 @@ import (
 	"rsc.io/qr"
 
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
@@ -53,7 +54,7 @@ func newPages(badgeDir string) (*pages, error) {
 	if badgeDir == "" {
 		return p, nil
 	}
-	for _, language := range languages() {
+	for _, language := range locale.Languages() {
 		data, err := os.ReadFile(filepath.Join(badgeDir, language+".svg"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read badge: %w", err)
@@ -161,7 +162,7 @@ func (s ticketPages) answerNotValidYet(w http.ResponseWriter, r *http.Request, r
 		return
 	}
 	w.Header().Set("Retry-After", notValidYetRetrySeconds)
-	http.Error(w, say(languageOf(c.Language), phraseNotValidYet), http.StatusServiceUnavailable)
+	http.Error(w, say(locale.Nearest(c.Language), phraseNotValidYet), http.StatusServiceUnavailable)
 }
 
 // serveTicketPass serves the package behind a ticket's link.
@@ -193,7 +194,7 @@ func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []pa
 	for _, row := range rows {
 		c, err := decodeContent(row)
 		if err == nil && model.Language == "" {
-			model.Language = languageOf(c.Language)
+			model.Language = locale.Nearest(c.Language)
 			model.Title = describe(model.Language, c.Event.Name)
 		}
 		var ticket ticketModel
@@ -216,7 +217,7 @@ func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []pa
 }
 
 func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticketModel, error) {
-	language := languageOf(c.Language)
+	language := locale.Nearest(c.Language)
 	link, err := s.keys.link(int(row.TokenKeyVersion), purposeTicket, row.Serial)
 	if err != nil {
 		return ticketModel{}, err
@@ -246,7 +247,7 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticket
 	add(phraseVenue, strings.Trim(c.Event.VenueName+", "+c.Event.VenueAddress, ", "))
 	add(phraseTicket, c.ProductName)
 	add(phrasePlace, c.VariantName)
-	add(phraseHolder, c.HolderName)
+	add(phraseHolder, string(c.HolderName))
 	for i, label := range []phrase{phraseGate, phraseSection, phraseRow, phraseSeat, phraseNote} {
 		add(label, c.Staff[staffFields()[i]])
 	}

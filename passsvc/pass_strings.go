@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// phrase names a text that a pass or a page shows in the holder's language.
+// phrase names a text that a pass or a page shows in the holder's language, one of locale.Languages. Each has a folder in
+// the package of a pass.
 type phrase int
 
 const (
@@ -53,25 +54,10 @@ const (
 	phraseCount // how many there are
 )
 
-// languageDefault is what a holder reads whose language we do not speak.
-const languageDefault = "en"
-
-// languages are those that passes are translated to, in the order of their folders in the package.
-func languages() []string { return []string{"de", "en", "es", "fr", "it", "nl"} }
-
-// languageOf returns the language of ours that is nearest to a BCP 47 tag.
-func languageOf(tag string) string {
-	primary, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(tag, "_", "-")), "-")
-	if slices.Contains(languages(), primary) {
-		return primary
-	}
-	return languageDefault
-}
-
-// say returns p in one of languages.
+// say returns p in one of locale.Languages.
 func say(language string, p phrase) string { return phrasebook(language)[p] }
 
-// phrasebook returns all phrases of one of languages. "%@" stands for a new value; in the description, for the event.
+// phrasebook returns all phrases of one of locale.Languages. "%@" stands for a new value; in the description, for the event.
 func phrasebook(language string) [phraseCount]string {
 	switch language {
 	case "de":

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
@@ -63,8 +64,8 @@ func newRenderer(keys keyRing, webServiceURL string, zones *zoneCache) (*rendere
 		files = append(files, pkpass.File{Name: image.Name(), Data: data})
 	}
 	r.design = pkpass.NewDesign(files)
-	for _, literal := range languages() {
-		for _, language := range languages() {
+	for _, literal := range locale.Languages() {
+		for _, language := range locale.Languages() {
 			r.translations[[2]string{language, literal}] = passStrings(language, literal)
 		}
 	}
@@ -107,7 +108,7 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 		return pkpass.Archive{}, err
 	}
 	files := []pkpass.File{{Name: "pass.json", Data: rendered}}
-	files = append(files, r.translated(languageOf(s.Content.Language), s.Content.Event.Name)...)
+	files = append(files, r.translated(locale.Nearest(s.Content.Language), s.Content.Event.Name)...)
 	return r.design.Build(files, certificate, certificate.SigningTime(s.ReviseTime))
 }
 
@@ -121,7 +122,7 @@ func (r *renderer) translated(literal, eventName string) []pkpass.File {
 	if known {
 		return files
 	}
-	for _, language := range languages() {
+	for _, language := range locale.Languages() {
 		shared := r.translations[[2]string{language, literal}]
 		files = append(files, pkpass.File{
 			Name: language + ".lproj/pass.strings",

@@ -7,6 +7,8 @@ package checkoutdb
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 type Dispute struct {
@@ -87,8 +89,8 @@ type Order struct {
 	ID                       string          `json:"id"`
 	OrganizerID              string          `json:"organizer_id"`
 	EventID                  string          `json:"event_id"`
-	BuyerName                string          `json:"buyer_name"`
-	BuyerEmail               string          `json:"buyer_email"`
+	BuyerName                personal.Text   `json:"buyer_name"`
+	BuyerEmail               personal.Text   `json:"buyer_email"`
 	Language                 string          `json:"language"`
 	Currency                 string          `json:"currency"`
 	TotalMinorUnits          int64           `json:"total_minor_units"`

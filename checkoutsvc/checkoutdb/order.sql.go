@@ -9,6 +9,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 const claimDueOrders = `-- name: ClaimDueOrders :many
@@ -82,8 +84,8 @@ type InsertOrderParams struct {
 	ID                       string          `json:"id"`
 	OrganizerID              string          `json:"organizer_id"`
 	EventID                  string          `json:"event_id"`
-	BuyerName                string          `json:"buyer_name"`
-	BuyerEmail               string          `json:"buyer_email"`
+	BuyerName                personal.Text   `json:"buyer_name"`
+	BuyerEmail               personal.Text   `json:"buyer_email"`
 	Language                 string          `json:"language"`
 	Currency                 string          `json:"currency"`
 	TotalMinorUnits          int64           `json:"total_minor_units"`

@@ -103,6 +103,7 @@ const (
 	CasePaymentMismatch      = "payment_mismatch"
 	CaseSucceededAndCanceled = "succeeded_and_canceled"
 	CaseOrderUnfulfillable   = "order_unfulfillable"
+	CaseMailUndeliverable    = "mail_undeliverable"
 	CaseRefundFailed         = "refund_failed"
 	CaseRefundRefused        = "refund_refused"
 	CaseRefundUnmatched      = "refund_unmatched"
@@ -110,7 +111,8 @@ const (
 	CaseCaptureUnmatched     = "capture_unmatched"
 	CaseDispute              = "dispute"
 	CaseFraudWarning         = "fraud_warning"
-	CaseForeignAccount       = "foreign_account" // the subject is the order and the account
+	CaseRefundNamesTickets   = "refund_names_tickets" // the subject is the refund
+	CaseForeignAccount       = "foreign_account"      // the subject is the order and the account
 )
 
 // Alert tells people of an incident, or that it is over.

@@ -202,6 +202,39 @@ func TestMismatchedPaymentBuysNothing(t *testing.T) {
 	}
 }
 
+// A refund made at Stripe voids the tickets that its metadata name only if it pays them back.
+func TestExternalRefundNamesTickets(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		amount int64
+		intent string
+		naming []string // besides the first ticket
+		void   bool
+	}{
+		"one cent":        {amount: 1, intent: "pi_1"},
+		"a cent less":     {amount: price - 1, intent: "pi_1"},
+		"what it cost":    {amount: price, intent: "pi_1", void: true},
+		"another intent":  {amount: price, intent: "pi_2"},
+		"nobody's ticket": {amount: price, intent: "pi_1", naming: []string{"t404"}},
+	} {
+		l := newLife(t).sold()
+		if c.intent == "pi_2" {
+			l.observe(l.paid("pi_2"))
+		}
+		l.observe(order.RefundObserved{
+			IntentID: c.intent, StripeID: "re_1", State: order.RefundSucceeded, Currency: "EUR", Amount: c.amount, Time: l.now,
+			TicketIDs: append([]string{l.order.Tickets[0].ID}, c.naming...),
+		})
+		if got := l.order.Tickets[0].State == order.TicketVoid; got != c.void {
+			t.Errorf("%s: the ticket is %s", name, l.order.Tickets[0].State)
+		}
+		raised := slices.ContainsFunc(l.changes.Cases, func(r order.ReviewCase) bool { return r.Kind == order.CaseRefundNamesTickets })
+		if raised == c.void {
+			t.Errorf("%s: cases %+v", name, l.changes.Cases)
+		}
+	}
+}
+
 // A fact of another account changes nothing, whatever its metadata name; a person is told once per account.
 func TestFactOfForeignAccount(t *testing.T) {
 	t.Parallel()

@@ -1,19 +1,22 @@
 package order
 
 import (
+	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 // Order is an order with all that hangs on it, as one transaction sees it. JSON names are the columns of its row.
 type Order struct {
-	ID          string `json:"id"`
-	OrganizerID string `json:"organizer_id"`
-	EventID     string `json:"event_id"`
-	BuyerName   string `json:"buyer_name"`
-	BuyerEmail  string `json:"buyer_email"`
-	Language    string `json:"language"`
-	Currency    string `json:"currency"`
+	ID          string        `json:"id"`
+	OrganizerID string        `json:"organizer_id"`
+	EventID     string        `json:"event_id"`
+	BuyerName   personal.Text `json:"buyer_name"`
+	BuyerEmail  personal.Text `json:"buyer_email"`
+	Language    string        `json:"language"`
+	Currency    string        `json:"currency"`
 	// TotalMinorUnits is what the buyer pays; fee and taxes are shares of it, frozen with the quote.
 	TotalMinorUnits          int64      `json:"total_minor_units"`
 	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
@@ -53,6 +56,9 @@ type Order struct {
 	HoldDue       bool          `json:"-"`
 	FulfillingFor time.Duration `json:"-"`
 }
+
+// LogValue keeps all but the id from slog, whose JSON would hold what a row holds.
+func (o Order) LogValue() slog.Value { return slog.StringValue(o.ID) }
 
 // Line is one kind of ticket in an order, as it was quoted.
 type Line struct {

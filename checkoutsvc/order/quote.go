@@ -5,14 +5,17 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 // Cart is what a buyer wants to buy of an event.
 type Cart struct {
 	// OrderID is the id of the order to be; it is the caller's, to claim its key with.
-	OrderID                         string
-	BuyerName, BuyerEmail, Language string
-	Lines                           []CartLine
+	OrderID               string
+	BuyerName, BuyerEmail personal.Text
+	Language              string
+	Lines                 []CartLine
 	// ExpectedTotal is what the buyer was shown; nil accepts any.
 	ExpectedTotal *Amount
 }

@@ -2,6 +2,8 @@ package order
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -91,11 +93,24 @@ func (o *Order) ticketRefunded(id string) bool {
 			continue // Stripe never made it, or has not answered
 		}
 		whole := o.Captured() > 0 && r.PaymentIntent == o.PayingIntent && r.AmountMinorUnits >= o.Captured()
-		if whole || slices.Contains(r.TicketIDs, id) {
+		if whole || slices.Contains(r.TicketIDs, id) && o.covers(r) {
 			return true
 		}
 	}
 	return o.refundedWhole()
+}
+
+// covers says whether a refund voids the tickets that it names. What staff ask for here does; one that was made at Stripe, whose
+// metadata anybody with access there writes, must be of the paying intent and of what the tickets cost.
+func (o *Order) covers(r Refund) bool {
+	if r.Reason != RefundExternal {
+		return true
+	}
+	if r.PaymentIntent != o.PayingIntent || slices.ContainsFunc(r.TicketIDs, func(id string) bool { return o.Ticket(id) == nil }) {
+		return false
+	}
+	price, err := o.priceOf(r.TicketIDs)
+	return err == nil && r.AmountMinorUnits >= price
 }
 
 // ticketRefundRequested says whether a refund voids the ticket once Stripe has made it: one that names it, or one of all that
@@ -120,6 +135,18 @@ func (d *decision) settleTickets() {
 		state := d.order.deriveTicket(*t)
 		if state != t.State || state == TicketSuspended && d.held != d.order.TicketsHeld() {
 			d.moveTicket(t, state)
+		}
+	}
+	for _, r := range d.order.Refunds {
+		if len(r.TicketIDs) > 0 && len(d.order.Tickets) > 0 && !d.order.covers(r) {
+			d.raise(ReviewCase{
+				Kind: CaseRefundNamesTickets, Subject: r.ID, Intent: r.PaymentIntent,
+				Facts: map[string]string{
+					"stripe_refund_id": r.StripeRefundID, "ticket_ids": strings.Join(r.TicketIDs, ","),
+					"amount_minor_units": strconv.FormatInt(r.AmountMinorUnits, 10), "currency": r.Currency,
+				},
+				Action: "A refund that was made at Stripe names tickets that it does not pay back whole, so they stay valid. Void them by a refund here if they shall not admit.",
+			})
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (s *Service) GetOrderDetails(ctx context.Context, req *checkoutv1.GetOrderD
 	}
 	return &checkoutv1.GetOrderDetailsResponse{
 		Order:    orderproto.OrderToProto(&o, s.Codes),
-		Buyer:    &checkoutv1.Buyer{Name: o.BuyerName, Email: o.BuyerEmail, Language: o.Language},
+		Buyer:    &checkoutv1.Buyer{Name: string(o.BuyerName), Email: string(o.BuyerEmail), Language: o.Language},
 		Timeline: timeline(&o, notes),
 	}, nil
 }
@@ -64,12 +64,16 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 		last := rows[size-1]
 		res.NextPageToken = page.Token(list, page.Cursor{Time: last.CreateTime, ID: last.ID})
 	}
+	ids := make([]string, 0, len(rows))
 	for _, row := range rows {
-		o, err := s.Orders.Read(ctx, orderstore.Key{ID: row.ID})
-		if err != nil {
-			return nil, err
-		}
-		res.Orders = append(res.Orders, orderproto.OrderToProto(&o, s.Codes))
+		ids = append(ids, row.ID)
+	}
+	orders, err := s.Orders.ReadAll(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range orders {
+		res.Orders = append(res.Orders, orderproto.OrderToProto(&orders[i], s.Codes))
 	}
 	return res, nil
 }

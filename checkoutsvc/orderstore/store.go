@@ -99,6 +99,11 @@ func (s *Store) Read(ctx context.Context, key Key) (order.Order, error) {
 	return load(ctx, s.Pool, key)
 }
 
+// ReadAll loads orders without locking them, in one statement, the newest first. Ids that are no order's are passed over.
+func (s *Store) ReadAll(ctx context.Context, ids []string) ([]order.Order, error) {
+	return loadAll(ctx, s.Pool, ids)
+}
+
 // ReadTicket loads a ticket alone.
 //
 // Problems: ORDER_NOT_FOUND.

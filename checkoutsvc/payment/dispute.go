@@ -15,9 +15,10 @@ func disputeFingerprint(req *checkoutv1.RecordDisputeRequest) []byte {
 	parts := []any{
 		req.GetStripeAccount(), req.GetDisputeId(), req.GetPaymentIntentId(), req.GetChargeId(), req.GetStatus(),
 		req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits(), req.GetDisputeReason(), req.GetObservedTime().AsTime(),
+		req.GetEvidenceDueTime() != nil, req.GetEvidenceDueTime().AsTime(),
 	}
 	for _, f := range req.GetFunds() {
-		parts = append(parts, f.GetBalanceTransactionId(), f.GetMinorUnits(), f.GetFeeMinorUnits())
+		parts = append(parts, f.GetBalanceTransactionId(), f.GetMinorUnits(), f.GetFeeMinorUnits(), f.GetCurrency(), f.GetTime().AsTime())
 	}
 	return idem.Fingerprint(1, parts...)
 }

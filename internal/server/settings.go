@@ -36,7 +36,7 @@ func loadCommon(l *config.Loader, b builder) common {
 		databaseConns: l.Int("DAYOF_DATABASE_CONNECTIONS", 16,
 			"connections to the database, per replica; background jobs and calls share them"),
 		operatorTokens: l.SecretListRequired("DAYOF_OPERATOR_TOKEN",
-			"bearer tokens of staff and of our own services, comma separated; the first is sent, all are accepted"),
+			"bearer tokens of staff and of our own services, each of at least 32 characters, comma separated; the first is sent, all are accepted"),
 		corsOrigins: splitList(l.String("DAYOF_CORS_ORIGINS", "",
 			"browser origins that may call the services, comma separated, such as https://shop.example; empty allows none")),
 		certificate: l.String("DAYOF_TLS_CERT_FILE", "", "PEM file of the server's certificate chain; empty serves without TLS"),
@@ -52,8 +52,16 @@ func loadDatabaseURL(l *config.Loader, service string) string {
 	return l.SecretRequired(SettingPrefix(service)+"DATABASE_URL", "URL of the service's own Postgres database").Reveal()
 }
 
-// check finds settings that contradict each other.
+// operatorTokenMin is the shortest operator token, in characters: 32 of base32 are 160 bits, which nobody guesses.
+const operatorTokenMin = 32
+
+// check finds settings that contradict each other, and tokens that can be guessed.
 func (c common) check() error {
+	for _, token := range c.operatorTokens {
+		if len(token.Reveal()) < operatorTokenMin {
+			return fmt.Errorf("DAYOF_OPERATOR_TOKEN: a token has fewer than %d characters; make one with: openssl rand -base64 32", operatorTokenMin)
+		}
+	}
 	if (c.certificate == "") != (c.key == "") {
 		return errors.New("DAYOF_TLS_CERT_FILE and DAYOF_TLS_KEY_FILE are set both or not at all")
 	}

@@ -24,6 +24,12 @@ set state = @state, end_time = @end_time, order_lines = @order_lines, ledger_tra
     in_flight = @in_flight, foreign_items = @foreign_items, foreign_money = @foreign_money, truncated = @truncated, error = @error
 where id = @id and state = 1;
 
+-- RunningRuns returns the runs that have not ended, the oldest first.
+-- name: RunningRuns :many
+select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+from reconcile_runs where state = 1 order by create_time, id;
+
 -- UnfinishedRun says whether a run of a kind is in progress.
 -- name: UnfinishedRun :one
 select exists (select from reconcile_runs where kind = @kind and state = 1);

@@ -513,6 +513,52 @@ func (q *Queries) ResolveDifference(ctx context.Context, db DBTX, resolveTime *t
 	return result.RowsAffected(), nil
 }
 
+const runningRuns = `-- name: RunningRuns :many
+select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+from reconcile_runs where state = 1 order by create_time, id
+`
+
+// RunningRuns returns the runs that have not ended, the oldest first.
+func (q *Queries) RunningRuns(ctx context.Context, db DBTX) ([]ReconcileRun, error) {
+	rows, err := db.Query(ctx, runningRuns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReconcileRun
+	for rows.Next() {
+		var i ReconcileRun
+		if err := rows.Scan(
+			&i.ID,
+			&i.Kind,
+			&i.State,
+			&i.FromTime,
+			&i.UntilTime,
+			&i.CreateTime,
+			&i.EndTime,
+			&i.OrderLines,
+			&i.LedgerTransactions,
+			&i.StripeTransactions,
+			&i.Differences,
+			&i.Opened,
+			&i.Closed,
+			&i.InFlight,
+			&i.Truncated,
+			&i.Error,
+			&i.ForeignItems,
+			&i.ForeignMoney,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const runsBefore = `-- name: RunsBefore :many
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
        differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -70,15 +71,21 @@ func (s *Service) reconcile(ctx context.Context, job *river.Job[runArgs]) error 
 	if run.State != int16(ledgerv1.RunState_RUN_STATE_RUNNING) {
 		return nil
 	}
-	r := &reconciliation{Service: s, run: run, foreign: sums{}, result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE)}}
+	r := s.newReconciliation(run)
 	if err := r.compare(ctx); err != nil {
 		if job.Attempt >= job.MaxAttempts {
-			r.result.State, r.result.Error = int16(ledgerv1.RunState_RUN_STATE_FAILED), err.Error()
-			err = errors.Join(err, r.finish(context.WithoutCancel(ctx)))
+			err = errors.Join(err, r.fail(context.WithoutCancel(ctx), err))
 		}
 		return err
 	}
 	return r.finish(ctx)
+}
+
+func (s *Service) newReconciliation(run ledgerdb.ReconcileRun) *reconciliation {
+	return &reconciliation{
+		Service: s, run: run, foreign: sums{},
+		result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE)},
+	}
 }
 
 // compare is the list of what a run does.
@@ -124,6 +131,9 @@ func (r *reconciliation) finish(ctx context.Context) error {
 			return err
 		}
 		done := r.result.State == int16(ledgerv1.RunState_RUN_STATE_DONE)
+		if err := r.alert(ctx, tx, done); err != nil {
+			return err
+		}
 		switch ledgerv1.RunKind(r.run.Kind) {
 		case ledgerv1.RunKind_RUN_KIND_CONTINUOUS:
 			if done && !r.result.Truncated { // what was not fetched is read again
@@ -142,4 +152,15 @@ func (r *reconciliation) finish(ctx context.Context) error {
 		slog.Int64("order_lines", r.result.OrderLines), slog.Int64("ledger_transactions", r.result.LedgerTransactions),
 		slog.Int64("stripe_transactions", r.result.StripeTransactions), slog.Int64("differences", r.result.Differences))
 	return r.deleteRecords(ctx)
+}
+
+// alert tells people that the run failed, or that one of its kind is done again.
+func (r *reconciliation) alert(ctx context.Context, tx pgx.Tx, done bool) error {
+	kind := enumWord(ledgerv1.RunKind(r.run.Kind).String(), "RUN_KIND_")
+	if done {
+		return alert.Resolve(ctx, tx, alertRunFailed, kind)
+	}
+	return alert.Raise(ctx, tx, alertRunFailed, kind, map[string]any{
+		"run_id": r.run.ID, "error": r.result.Error, "from_time": r.run.FromTime, "until_time": r.run.UntilTime,
+	}, r.config.ConsoleURL+"/reconciliations/"+r.run.ID)
 }

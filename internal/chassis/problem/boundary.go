@@ -93,22 +93,22 @@ func fromConnect(c *connect.Error, err error) (*Problem, slog.Level) {
 }
 
 func fromViolations(v *protovalidate.ValidationError) *Problem {
-	p := &Problem{Code: connect.CodeInvalidArgument, Reason: ReasonInvalidField}
-	var sentences []string
-	for _, violation := range v.Violations {
+	named := v.Violations[:min(len(v.Violations), fieldsMax)]
+	fields := make([]Field, 0, len(named))
+	for _, violation := range named {
 		f := Field{Path: protovalidate.FieldPathString(violation.Proto.GetField()), Description: violation.Proto.GetMessage()}
+		if violation.Proto.GetRuleId() == "string.pattern" {
+			f.Description = patternInWords(violation.RuleValue.String())
+		}
 		if f.Description == "" {
 			f.Description = "breaks the rule " + violation.Proto.GetRuleId()
 		}
-		p.Fields = append(p.Fields, f)
-		if f.Path == "" {
-			sentences = append(sentences, f.Description) // a rule over the whole message
-		} else {
-			sentences = append(sentences, f.Path+": "+f.Description)
-		}
+		fields = append(fields, f)
 	}
-	p.Detail = strings.Join(sentences, "; ")
-	return p
+	return &Problem{
+		Code: connect.CodeInvalidArgument, Reason: ReasonInvalidField, Detail: sentenceOf(fields, len(v.Violations)-len(named)),
+		Fields: fields,
+	}
 }
 
 // fromDatabase knows the errors of Postgres that a caller can do something about.

@@ -21,6 +21,9 @@ const (
 	ReasonInvalidField           = "INVALID_FIELD"             // a field breaks a rule of the schema; see the field paths
 	ReasonMalformedRequest       = "MALFORMED_REQUEST"         // the bytes are not a request message of this RPC
 	ReasonRequestTooLarge        = "REQUEST_TOO_LARGE"         // the request is over the size limit
+	ReasonUnknownMethod          = "UNKNOWN_METHOD"            // there is no such RPC
+	ReasonMethodNotAllowed       = "METHOD_NOT_ALLOWED"        // the path takes another HTTP method
+	ReasonUnsupportedMediaType   = "UNSUPPORTED_MEDIA_TYPE"    // the Content-Type is none that RPCs speak
 	ReasonRequestTooSlow         = "REQUEST_TOO_SLOW"          // the request did not arrive in time
 	ReasonOverloaded             = "OVERLOADED"                // too many calls in flight; retry after the given time
 	ReasonUnauthenticated        = "UNAUTHENTICATED"           // no valid bearer token
@@ -63,6 +66,18 @@ func InvalidField(path, description string) *Problem {
 		Reason: ReasonInvalidField,
 		Detail: path + ": " + description,
 		Fields: []Field{{Path: path, Description: description}},
+	}
+}
+
+// InvalidFields returns the invalid_argument problem about fields of the request, nil if there are none. All of them are
+// reported at once, up to 16, so that a caller mends them at once.
+func InvalidFields(fields ...Field) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	named := fields[:min(len(fields), fieldsMax)]
+	return &Problem{
+		Code: connect.CodeInvalidArgument, Reason: ReasonInvalidField, Detail: sentenceOf(named, len(fields)-len(named)), Fields: named,
 	}
 }
 

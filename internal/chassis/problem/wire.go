@@ -10,8 +10,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// ConnectError returns p in its form on the wire.
+// ConnectError returns p in its form on the wire: at most 16 fields and 4 KiB of text, however much was wrong.
 func (p *Problem) ConnectError() *connect.Error {
+	p = p.bounded()
 	out := connect.NewError(p.Code, errors.New(p.Detail))
 	if p.Reason != "" {
 		addDetail(out, &errdetails.ErrorInfo{Reason: p.Reason, Domain: Domain})

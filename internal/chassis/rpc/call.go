@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -18,6 +20,43 @@ type call struct {
 	key       string
 	replayed  bool
 	answered  bool // the gate or the interceptor has decided the answer
+
+	readMax  int       // size limit of the message, in bytes
+	body     *heldBody // nil outside of an edge
+	places   limit
+	inFlight prometheus.Gauge
+	entered  bool
+}
+
+// limitMessage sets the size limit of the message, before anything of it is read.
+func (c *call) limitMessage(size int) {
+	c.readMax = size
+	if c.body != nil {
+		c.body.limit = bodyFactor * int64(size)
+	}
+}
+
+// enter takes a place for the call, whose message has arrived; false: there is none.
+func (c *call) enter() bool {
+	if !c.places.take() {
+		return false
+	}
+	c.entered = true
+	if c.inFlight != nil {
+		c.inFlight.Inc()
+	}
+	return true
+}
+
+// leave gives the place back.
+func (c *call) leave() {
+	if !c.entered {
+		return
+	}
+	c.places.giveBack()
+	if c.inFlight != nil {
+		c.inFlight.Dec()
+	}
 }
 
 type callKey struct{}

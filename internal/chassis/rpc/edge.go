@@ -7,20 +7,20 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"runtime/debug"
 	"strconv"
 	"time"
 
 	"connectrpc.com/connect"
 
-	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
 const (
 	// bodyMax is where reading a request body stops for good. It is above readMax so that a message that is only a
 	// little too large is read to its end, and its connection lives on.
-	bodyMax = 2 * readMax
+	bodyMax = bodyFactor * readMax
+	// bodyFactor is how much of a body is read beside the size limit of its message.
+	bodyFactor = 2
 	// overloadRetryAfter is how long a shed caller waits.
 	overloadRetryAfter = time.Second
 )
@@ -29,65 +29,50 @@ const (
 // gives the refusals that connect makes by itself, for broken bytes mostly, the form of our problems.
 type edge struct {
 	observer
-	next        http.Handler
-	service     string
-	procedures  map[string]bool // known ones; others must not become metric labels
-	inFlight    limit
-	bodyTimeout time.Duration
-	errors      *connect.ErrorWriter
+	next       http.Handler
+	service    string
+	procedures map[string]bool // known ones; others must not become metric labels
+	bounds     *bounds
+	errors     *connect.ErrorWriter
 }
 
-// limit is a number of places; nil has no end of them.
-type limit chan struct{}
-
-func (l limit) take() bool {
-	if l == nil {
-		return true
-	}
-	select {
-	case l <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (l limit) giveBack() {
-	if l != nil {
-		<-l
-	}
-}
-
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. A place is taken by the interceptor, once the message has arrived: see call.enter.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{procedure: e.label(r.URL.Path), start: e.clock.Now()}
-	if !e.inFlight.take() {
-		p := problem.New(connect.CodeResourceExhausted, problem.ReasonOverloaded, "too many calls in flight, retry later")
-		p.RetryAfter = overloadRetryAfter
-		e.refuse(w, r, c, p)
-		return
-	}
-	defer e.inFlight.giveBack()
-	e.metrics.inFlight.Inc()
-	defer e.metrics.inFlight.Dec()
-
+	c := &call{procedure: e.label(r.URL.Path), start: e.clock.Now(), readMax: readMax, places: e.bounds.places, inFlight: e.metrics.inFlight}
+	defer c.leave()
 	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
-	limitBodyTime(w, e.bodyTimeout)
 	// The limit goes into a copy of the request: net/http reads the body of its own to see whether the connection
 	// still holds unread bytes, and would take them for the next request.
+	c.body = &heldBody{ReadCloser: http.MaxBytesReader(w, r.Body, bodyMax), budget: e.bounds.bytes, limit: bodyMax}
+	defer c.body.giveBack()
 	bounded := r.WithContext(withCall(r.Context(), c))
-	bounded.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+	bounded.Body = c.body
 	e.next.ServeHTTP(out, bounded)
 	if c.answered {
 		return
 	}
-	p := out.problem()
-	if p == nil {
-		out.release() // an HTTP refusal, of the method or the content type, that is no RPC's answer
+	p := out.problem(c.readMax)
+	switch {
+	case c.body.exhausted:
+		p = overloaded()
+	case p == nil && out.status < http.StatusBadRequest:
+		out.release() // the end of a stream
+		return
+	case p == nil:
+		out.forget()
+		e.ended(r.Context(), c, notAnRPC(out.status, r), slog.LevelDebug)
+		writeNotAnRPC(w, r, e.errors, out.status)
 		return
 	}
 	out.forget()
 	e.refuse(w, r, c, p)
+}
+
+// overloaded is what a shed caller gets.
+func overloaded() *problem.Problem {
+	p := problem.New(connect.CodeResourceExhausted, problem.ReasonOverloaded, "too many calls in flight, retry later")
+	p.RetryAfter = overloadRetryAfter
+	return p
 }
 
 // refuse answers in the protocol of the request.
@@ -154,15 +139,22 @@ func (a *answer) release() {
 	}
 }
 
-// forget restores the headers as they were.
+// forget restores the headers as they were, but for those that say what would be right.
 func (a *answer) forget() {
 	h := a.Header()
+	right := map[string][]string{}
+	for _, name := range []string{"Allow", "Accept-Post"} {
+		if values := h[name]; len(values) > 0 {
+			right[name] = values
+		}
+	}
 	clear(h)
 	maps.Copy(h, a.before)
+	maps.Copy(h, right)
 }
 
-// problem reads the refusal that was held back; nil if it is not an RPC's.
-func (a *answer) problem() *problem.Problem {
+// problem reads the refusal that was held back; nil if it is not an RPC's. readMax is the size limit that was in force.
+func (a *answer) problem(readMax int) *problem.Problem {
 	h := a.Header()
 	status, message := h.Get("Grpc-Status"), h.Get("Grpc-Message")
 	if status == "" {
@@ -177,14 +169,14 @@ func (a *answer) problem() *problem.Problem {
 		if text, err := url.PathUnescape(message); err == nil {
 			message = text
 		}
-		return refusal(connect.Code(number), message)
+		return refusal(connect.Code(number), message, readMax)
 	}
 	var wire struct {
 		Code    connect.Code `json:"code"`
 		Message string       `json:"message"`
 	}
 	if a.status >= 400 && json.Unmarshal(a.body, &wire) == nil {
-		return refusal(wire.Code, wire.Message)
+		return refusal(wire.Code, wire.Message, readMax)
 	}
 	return nil
 }
@@ -203,7 +195,7 @@ var decoderNoise = regexp.MustCompile(`^.*(unmarshal message: |unmarshal into [^
 var namedField = regexp.MustCompile(`(?:unknown field|duplicate field|value for \w+ field) "?(\w+)"?`)
 
 // refusal says in our words what connect refused. All of it is the caller's doing: our own errors never come this way.
-func refusal(code connect.Code, message string) *problem.Problem {
+func refusal(code connect.Code, message string, readMax int) *problem.Problem {
 	message = decoderNoise.ReplaceAllString(message, "")
 	p := &problem.Problem{
 		Code: connect.CodeInvalidArgument, Reason: problem.ReasonMalformedRequest,
@@ -211,7 +203,8 @@ func refusal(code connect.Code, message string) *problem.Problem {
 	}
 	switch code {
 	case connect.CodeResourceExhausted:
-		p.Code, p.Reason = code, problem.ReasonRequestTooLarge
+		// Not resource_exhausted: no retry helps against a size that never fits.
+		p.Reason = problem.ReasonRequestTooLarge
 		p.Detail = "the request is larger than " + strconv.Itoa(readMax) + " bytes"
 	case connect.CodeDeadlineExceeded:
 		p.Code, p.Reason, p.Detail = code, problem.ReasonRequestTooSlow, "the request did not arrive in time"
@@ -225,13 +218,6 @@ func refusal(code connect.Code, message string) *problem.Problem {
 	return p
 }
 
-// limitBodyTime ends a request whose body does not arrive in time. net/http lifts the deadline once the body is read,
-// so it does not end a long call.
-func limitBodyTime(w http.ResponseWriter, timeout time.Duration) {
-	// An error means a ResponseWriter without deadlines, as in a test.
-	_ = http.NewResponseController(w).SetReadDeadline(clock.System{}.Now().Add(timeout))
-}
-
 // procedures lists the full names of the methods of a service, for those that the binary knows.
 func procedures(service string) map[string]bool {
 	names := make(map[string]bool)
@@ -239,32 +225,4 @@ func procedures(service string) map[string]bool {
 		names["/"+service+"/"+method] = true
 	}
 	return names
-}
-
-// route bounds a plain HTTP handler as edge does an RPC: the same places, the same time for the body, and a panic is an
-// error of ours that is logged.
-func route(l limit, timeout time.Duration, logger *slog.Logger, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !l.take() {
-			logger.LogAttrs(r.Context(), slog.LevelDebug, "request shed", slog.String("path", r.URL.Path))
-			w.Header().Set("Retry-After", strconv.Itoa(int(overloadRetryAfter/time.Second)))
-			http.Error(w, "too many requests in flight, retry later", http.StatusServiceUnavailable)
-			return
-		}
-		defer l.giveBack()
-		limitBodyTime(w, timeout)
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if v != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
-				logger.LogAttrs(r.Context(), slog.LevelError, "http handler panicked", slog.String("path", r.URL.Path),
-					slog.Any("error", v), slog.String("stack", string(debug.Stack())))
-			}
-			// What was written of the answer cannot be taken back: net/http cuts the connection.
-			panic(http.ErrAbortHandler)
-		}()
-		next.ServeHTTP(w, r)
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -183,14 +184,14 @@ func TestBrokenRequests(t *testing.T) {
 		"out of range":         {asJSON, []byte(`{"text":"x","lines":[{"quantity":9999999999}]}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "quantity"},
 		"unknown field":        {asJSON, []byte(`{"text":"x","texd":"y"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "texd"},
 		"twice the same field": {asJSON, []byte(`{"text":"x","text":"y"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "text"},
-		"deep nesting":         {asJSON, bytes.Repeat([]byte(`{"lines":[`), 20000), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "lines"},
+		"deep nesting":         {asJSON, bytes.Repeat([]byte(`{"lines":[`), 1500), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, "lines"},
 		"breaks a rule":        {asJSON, []byte(`{"text":"x","lines":[{"quantity":0}]}`), connect.CodeInvalidArgument, problem.ReasonInvalidField, "lines[0].quantity"},
 		"no protobuf":          {asProto, []byte("\xff\xff\xff"), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
 		"bad UTF-8":            {asProto, []byte("\x0a\x01\xff"), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
-		"a little too large":   {asProto, make([]byte, mib+1), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
-		"far too large":        {asProto, make([]byte, 5*mib), connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
+		"a little too large":   {asProto, make([]byte, mib+1), connect.CodeInvalidArgument, problem.ReasonRequestTooLarge, ""},
+		"far too large":        {asProto, make([]byte, 5*mib), connect.CodeInvalidArgument, problem.ReasonRequestTooLarge, ""},
 		"no gzip":              {with(asProto, "Content-Encoding", "gzip"), []byte("hello"), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
-		"gzip bomb":            {with(asProto, "Content-Encoding", "gzip"), bomb, connect.CodeResourceExhausted, problem.ReasonRequestTooLarge, ""},
+		"gzip bomb":            {with(asProto, "Content-Encoding", "gzip"), bomb, connect.CodeInvalidArgument, problem.ReasonRequestTooLarge, ""},
 		"unknown encoding":     {with(asProto, "Content-Encoding", "br"), []byte("x"), connect.CodeUnimplemented, problem.ReasonMalformedRequest, ""},
 		"bad timeout":          {with(asJSON, "Connect-Timeout-Ms", "soon"), []byte(`{"text":"x"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
 		"negative timeout":     {with(asJSON, "Connect-Timeout-Ms", "-5"), []byte(`{"text":"x"}`), connect.CodeInvalidArgument, problem.ReasonMalformedRequest, ""},
@@ -223,9 +224,9 @@ func TestBrokenRequests(t *testing.T) {
 		"compressed but not agreed": {envelope(1, good), "", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
 		"compressed but no gzip":    {envelope(1, good), "Grpc-Encoding: gzip", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
 		"unknown encoding":          {envelope(0, good), "Grpc-Encoding: br", connect.CodeUnimplemented, problem.ReasonMalformedRequest},
-		"gzip bomb":                 {envelope(1, bomb), "Grpc-Encoding: gzip", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
-		"promises 4 GiB":            {envelope(0, good, 1<<32-1), "", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
-		"too large":                 {envelope(0, make([]byte, 3*mib)), "", connect.CodeResourceExhausted, problem.ReasonRequestTooLarge},
+		"gzip bomb":                 {envelope(1, bomb), "Grpc-Encoding: gzip", connect.CodeInvalidArgument, problem.ReasonRequestTooLarge},
+		"promises 4 GiB":            {envelope(0, good, 1<<32-1), "", connect.CodeInvalidArgument, problem.ReasonRequestTooLarge},
+		"too large":                 {envelope(0, make([]byte, 3*mib)), "", connect.CodeInvalidArgument, problem.ReasonRequestTooLarge},
 		"bad timeout":               {envelope(0, good), "Grpc-Timeout: soon", connect.CodeInvalidArgument, problem.ReasonMalformedRequest},
 	}
 	for name, tc := range grpcCases {
@@ -263,36 +264,54 @@ func wantRefusal(t *testing.T, s *server, got refused, code connect.Code, reason
 	}
 }
 
-// What is no RPC at all is refused as HTTP does.
+// What is no RPC at all is refused with HTTP's status, a sentence and a reason, in every protocol.
 func TestNotAnRPC(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &notebook{}, nil)
-	send := func(method, path, contentType string) int {
-		req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader("x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", contentType)
-		res, err := newHTTP1(t).Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := res.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode
-	}
+	s := newServer(t, &notebook{}, func(_ *rpc.HandlerConfig, c *rpc.Config) {
+		c.Routes = map[string]http.Handler{"GET /page": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	})
 	for name, tc := range map[string]struct {
 		method, path, contentType string
-		want                      int
+		status                    int
+		code                      connect.Code
+		reason, header            string
 	}{
-		"content type":   {"POST", testpb.NotebookServiceWriteProcedure, "text/html", 415},
-		"method":         {"DELETE", testpb.NotebookServiceWriteProcedure, "application/json", 405},
-		"unknown method": {"POST", "/" + testpb.NotebookServiceName + "/Burn", "application/json", 404},
-		"unknown path":   {"POST", "/nothing/here", "application/json", 404},
+		"content type":          {"POST", testpb.NotebookServiceWriteProcedure, "text/html", 415, connect.CodeInvalidArgument, problem.ReasonUnsupportedMediaType, "Accept-Post"},
+		"method":                {"DELETE", testpb.NotebookServiceWriteProcedure, "application/json", 405, connect.CodeUnimplemented, problem.ReasonMethodNotAllowed, "Allow"},
+		"unknown method":        {"POST", "/" + testpb.NotebookServiceName + "/Burn", "application/json", 404, connect.CodeUnimplemented, problem.ReasonUnknownMethod, ""},
+		"unknown method, proto": {"POST", "/" + testpb.NotebookServiceName + "/Burn", "application/proto", 404, connect.CodeUnimplemented, problem.ReasonUnknownMethod, ""},
+		"unknown method, gRPC":  {"POST", "/" + testpb.NotebookServiceName + "/Burn", "application/grpc", 200, connect.CodeUnimplemented, problem.ReasonUnknownMethod, ""},
+		"unknown path":          {"POST", "/nothing/here", "application/json", 404, connect.CodeUnimplemented, problem.ReasonUnknownMethod, ""},
+		"unknown path, gRPC":    {"POST", "/nothing/here", "application/grpc", 200, connect.CodeUnimplemented, problem.ReasonUnknownMethod, ""},
+		"unknown page":          {"GET", "/nothing/here", "", 404, connect.CodeUnimplemented, problem.ReasonUnknownMethod, ""},
+		"method of a page":      {"POST", "/page", "", 405, connect.CodeUnimplemented, problem.ReasonMethodNotAllowed, "Allow"},
 	} {
-		if got := send(tc.method, tc.path, tc.contentType); got != tc.want {
-			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		req, err := http.NewRequestWithContext(t.Context(), tc.method, s.url+tc.path, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", tc.contentType)
+		client, _ := rpc.Dial(rpc.DialConfig{BaseURL: s.url})
+		t.Cleanup(client.CloseIdleConnections)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(res.Body)
+		if err := errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		got := refused{}
+		if strings.HasPrefix(tc.contentType, "application/grpc") {
+			got = readGRPC(t, res)
+		} else {
+			got = readConnect(t, res, raw)
+		}
+		if got.status != tc.status || got.code != tc.code || got.reason != tc.reason || got.text == "" {
+			t.Errorf("%s: %+v, want %d %v %s", name, got, tc.status, tc.code, tc.reason)
+		}
+		if tc.header != "" && res.Header.Get(tc.header) == "" {
+			t.Errorf("%s: the header %s is lost", name, tc.header)
 		}
 	}
 }

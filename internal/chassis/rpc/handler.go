@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// readMax is the largest request message, in bytes.
-	readMax = 1 << 20
+	// readMax is the largest request message, in bytes, and readMaxPublic that of a call that needs no operator's token.
+	readMax       = 1 << 20
+	readMaxPublic = 16 << 10
 	// compressMin is the smallest answer that is worth compressing, in bytes.
 	compressMin = 1 << 10
 	// answerReserve is what a callee keeps back of its caller's deadline, so that its answer still arrives.
@@ -36,6 +37,9 @@ type HandlerConfig struct {
 	Policy         Policy
 	OperatorTokens []config.Secret      // any of these is the operator's; several while a token is rotated
 	Registry       *prometheus.Registry // rpc_requests_total and rpc_request_seconds; nil: not counted
+	// OnWrongToken is called for each call that is refused with a token which is not the operator's; it must not block.
+	// Nil: for nobody. Calls without a token, which every scanner makes, are not told.
+	OnWrongToken func()
 }
 
 // NewHandlerOptions returns the options for every generated handler of a service. They identify the caller, enforce
@@ -46,21 +50,32 @@ type HandlerConfig struct {
 func NewHandlerOptions(c HandlerConfig) []connect.HandlerOption {
 	b := &boundary{
 		observer: observer{logger: c.Logger, clock: c.Clock, metrics: newMetrics(c.Registry)},
-		auth:     newAuthenticator(c.Policy, c.OperatorTokens),
+		auth:     newAuthenticator(c.Policy, c.OperatorTokens), onWrongToken: c.OnWrongToken,
 	}
 	return []connect.HandlerOption{
 		connect.WithRequestGate(b.gate),
-		connect.WithInterceptors(b, validate.NewInterceptor()),
-		connect.WithReadMaxBytes(readMax),
+		connect.WithInterceptors(b, sizes{}, validate.NewInterceptor()),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			return []connect.HandlerOption{connect.WithReadMaxBytes(c.Policy.readMax(spec.Procedure))}
+		}),
 		connect.WithCompressMinBytes(compressMin),
 		jsonCodecs(),
 	}
 }
 
+// readMax is the size limit of the messages of a procedure, in bytes.
+func (p Policy) readMax(procedure string) int {
+	if p[procedure] == RolePublic {
+		return readMaxPublic
+	}
+	return readMax
+}
+
 // boundary is the outermost interceptor: inside of it any error may travel, outside of it only problems do.
 type boundary struct {
 	observer
-	auth authenticator
+	auth         authenticator
+	onWrongToken func() // may be nil
 }
 
 // gate runs before anything of the message is read.
@@ -71,8 +86,12 @@ func (b *boundary) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, 
 		ctx = withCall(ctx, c)
 	}
 	c.procedure = spec.Procedure
+	c.limitMessage(b.auth.policy.readMax(spec.Procedure))
 	caller, refusal := b.auth.check(spec.Procedure, header)
 	c.caller = caller.Name
+	if refusal != nil && refusal.Code == connect.CodeUnauthenticated && bearer(header) != "" && b.onWrongToken != nil {
+		b.onWrongToken()
+	}
 	if refusal == nil {
 		refusal = checkIdempotencyKey(spec.IdempotencyLevel, header)
 	}
@@ -95,6 +114,11 @@ func (b *boundary) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			panic("rpc: the interceptor runs without its gate")
 		}
 		c.answered = true
+		if !c.enter() {
+			p := overloaded()
+			b.ended(ctx, c, p, slog.LevelDebug)
+			return nil, p.ConnectError()
+		}
 		res, err := b.run(ctx, req, next)
 		if err == nil {
 			b.ended(ctx, c, nil, slog.LevelInfo)

@@ -40,9 +40,9 @@ type Config struct {
 	Addr     string       // where to listen, "127.0.0.1:8289"
 	Listener net.Listener // takes precedence over Addr; Serve closes it
 	Services []Service
-	// Routes are further handlers by pattern of http.ServeMux. They share MaxInFlight and BodyTimeout with the calls,
-	// and have a minute from the headers to the end of the answer; http.ResponseController sets other deadlines. They
-	// limit the size of bodies themselves.
+	// Routes are further handlers by pattern of http.ServeMux. They share MaxInFlight, BodyBytes and BodyTimeout with the
+	// calls, and have a minute from the headers to the end of the answer; http.ResponseController sets other deadlines.
+	// A body of up to 1 MiB is in memory when they run; they limit its size themselves.
 	Routes       map[string]http.Handler
 	CORSOrigins  []string    // browser origins that may call the services; none: no cross-origin calls
 	TLSConfig    *tls.Config // nil: HTTP/1.1 and HTTP/2 without TLS
@@ -53,14 +53,16 @@ type Config struct {
 	// Draining is called at the end, when health already says NOT_SERVING and calls are still accepted. A deployment
 	// waits here until its load balancer has noticed. nil: no wait.
 	Draining    func()
-	MaxInFlight int           // requests served at once before others are refused; default 1024
+	MaxInFlight int           // requests worked on at once before others are refused; default 1024
 	BodyTimeout time.Duration // how long the body of a request may take to arrive; default 10s
+	BodyBytes   int64         // bodies in memory at once before others are refused, in bytes; default 64 MiB
 }
 
 const (
 	drainTimeout      = 10 * time.Second
 	maxInFlight       = 1024
 	bodyTimeout       = 10 * time.Second
+	bodyBytes         = 64 << 20 // 4096 public bodies of full size
 	readHeaderTimeout = 5 * time.Second
 	requestTimeout    = time.Minute // twice handlerTimeout: nothing of ours takes longer
 	idleTimeout       = 2 * time.Minute
@@ -85,6 +87,9 @@ func (c Config) withDefaults() Config {
 	if c.BodyTimeout <= 0 {
 		c.BodyTimeout = bodyTimeout
 	}
+	if c.BodyBytes <= 0 {
+		c.BodyBytes = bodyBytes
+	}
 	return c
 }
 
@@ -95,35 +100,36 @@ func NewHandler(c Config) http.Handler {
 }
 
 // newMux mounts services, reflection, health, /healthz, /metrics and the further routes.
-func newMux(c Config, h *health) *http.ServeMux {
+func newMux(c Config, h *health) http.Handler {
 	mux := http.NewServeMux()
-	places := make(limit, c.MaxInFlight)
+	shared := &bounds{places: make(limit, c.MaxInFlight), bytes: newBudget(c.BodyBytes)}
+	errorWriter := connect.NewErrorWriter()
 	crossOrigin := newCORS(c.CORSOrigins)
 	names := make([]string, 0, len(c.Services)+1)
 	for _, s := range c.Services {
 		names = append(names, s.Name)
 		mux.Handle(s.Path, crossOrigin(&edge{
-			observer:    observer{logger: c.Logger, clock: c.Clock, metrics: newMetrics(c.Registry)},
-			next:        s.Handler,
-			service:     s.Name,
-			procedures:  procedures(s.Name),
-			inFlight:    places,
-			bodyTimeout: c.BodyTimeout,
-			errors:      connect.NewErrorWriter(),
+			observer:   observer{logger: c.Logger, clock: c.Clock, metrics: newMetrics(c.Registry)},
+			next:       s.Handler,
+			service:    s.Name,
+			procedures: procedures(s.Name),
+			bounds:     shared,
+			errors:     errorWriter,
 		}))
 	}
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
-	mux.Handle(grpchealth.NewHandler(h))
+	small := connect.WithReadMaxBytes(readMaxPublic)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, small))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, small))
+	mux.Handle(grpchealth.NewHandler(h, small))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { serveHealthz(w, r, h) })
 	if c.Registry != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(c.Registry, promhttp.HandlerOpts{}))
 	}
 	for pattern, handler := range c.Routes {
-		mux.Handle(pattern, route(places, c.BodyTimeout, c.Logger, handler))
+		mux.Handle(pattern, route(shared, c.Logger, handler))
 	}
-	return mux
+	return root{mux: mux, bodyTimeout: c.BodyTimeout, errors: errorWriter}
 }
 
 // serveHealthz reports to people and probes that speak plain HTTP which services do not serve.

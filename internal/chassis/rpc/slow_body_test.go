@@ -116,7 +116,7 @@ func TestLoadIsShed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()
-	if _, page := get(t, s.url+"/metrics"); res.StatusCode != http.StatusTooManyRequests || strings.Contains(page, "Burn") {
+	if _, page := get(t, s.url+"/metrics"); res.StatusCode != http.StatusNotFound || strings.Contains(page, "Burn") {
 		t.Errorf("a path from outside became a metric label, status %d", res.StatusCode)
 	}
 	if status, _ := get(t, s.url+"/page"); status != http.StatusServiceUnavailable {
@@ -138,4 +138,112 @@ func TestLoadIsShed(t *testing.T) {
 	if status, _ := get(t, s.url+"/page"); status != http.StatusOK {
 		t.Errorf("places are not given back: %d", status)
 	}
+}
+
+// TestNoPlaceWithoutABody opens more calls than there are places and sends no body: others are served meanwhile, and
+// those calls end. It is the same for plain HTTP handlers, and for paths that nobody serves.
+func TestNoPlaceWithoutABody(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &notebook{}, func(_ *rpc.HandlerConfig, c *rpc.Config) {
+		c.MaxInFlight, c.BodyTimeout = 2, 2*time.Second
+		c.Routes = map[string]http.Handler{"POST /page": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	})
+	ended := make(chan int)
+	paths := []string{testpb.NotebookServiceWriteProcedure, "/page", "/nothing/here", "/grpc.health.v1.Health/Check", "/healthz"}
+	const each = 50
+	bodies := make(chan *io.PipeWriter, each*len(paths))
+	for _, path := range paths {
+		client, _ := rpc.Dial(rpc.DialConfig{BaseURL: s.url})
+		t.Cleanup(client.CloseIdleConnections)
+		for range each {
+			body, silent := io.Pipe()
+			bodies <- silent
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header = http.Header{"Content-Type": {"application/proto"}, "Idempotency-Key": {"k"}}
+			go func() {
+				res, err := client.Do(req)
+				if err != nil {
+					ended <- 0
+					return
+				}
+				_ = res.Body.Close()
+				ended <- res.StatusCode
+			}()
+		}
+	}
+	for range 20 {
+		if _, err := newClient(t, s, nil).Read(t.Context(), &testpb.ReadRequest{}); err != nil {
+			t.Fatalf("somebody else is refused: %v", err)
+		}
+	}
+	for range each * len(paths) {
+		if status := <-ended; status == http.StatusOK {
+			t.Error("a call without a body succeeds")
+		}
+	}
+	for range each * len(paths) {
+		_ = (<-bodies).Close()
+	}
+}
+
+// TestSlowBodyAnywhere drips a body to paths that are no RPCs, over HTTP/1.1: the connection is closed.
+func TestSlowBodyAnywhere(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &notebook{}, func(_ *rpc.HandlerConfig, c *rpc.Config) {
+		c.BodyTimeout = 50 * time.Millisecond
+		c.Routes = map[string]http.Handler{"POST /page": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	})
+	for _, path := range []string{"/page", "/nothing/here", "/healthz", "/metrics", "/grpc.health.v1.Health/Check"} {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil { //nolint:forbidigo // the limit of a test that hangs
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := io.ReadAll(conn); err != nil { // until the server closes the connection
+			t.Errorf("%s: the connection stays open: %q, %v", path, answer, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+// TestBodiesHaveABudget lets bodies arrive that are more than there is room for: one more is refused, and there is room
+// again when they have ended.
+func TestBodiesHaveABudget(t *testing.T) {
+	t.Parallel()
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	s := newServer(t, &notebook{write: func(context.Context, *testpb.WriteRequest) (*testpb.WriteResponse, error) {
+		arrived <- struct{}{}
+		<-finish
+		return &testpb.WriteResponse{}, nil
+	}}, func(_ *rpc.HandlerConfig, c *rpc.Config) { c.BodyBytes = 30 })
+	write := func() error {
+		ctx := rpc.WithIdempotencyKey(t.Context(), "k")
+		_, err := newClient(t, s, nil).Write(ctx, &testpb.WriteRequest{Text: strings.Repeat("x", 20)})
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- write() }()
+	select {
+	case <-arrived:
+	case err := <-done:
+		t.Fatalf("the first call: %v", err)
+	}
+	err := write()
+	wantProblem(t, err, connect.CodeResourceExhausted, problem.ReasonOverloaded)
+	close(finish)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	go func() { <-arrived }()
+	eventually(t, "there is room again", func() bool {
+		return write() == nil
+	})
 }
