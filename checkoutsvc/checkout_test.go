@@ -12,10 +12,12 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dayof/dayof/checkoutsvc"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
@@ -44,6 +46,30 @@ func TestPublicVariant(t *testing.T) {
 				t.Errorf("want capacity %d, %d available and fee %d: %v", tc.capacity, tc.available, tc.fee, v)
 			}
 		}
+	}
+}
+
+// TestOrderTokenExpires has the token of an order open it until the lifetime is over, and not a moment longer.
+func TestOrderTokenExpires(t *testing.T) {
+	w := newHarness(t)
+	expiring := w.newReplica(w.pool, func(c *checkoutsvc.Config) { c.OrderTokenLifetime = time.Nanosecond })
+	started := w.start("expiring", 1)
+	for url, want := range map[string]connect.Code{w.replicas[0].url: 0, expiring.url: connect.CodeNotFound} {
+		client, opts := rpc.Dial(rpc.DialConfig{BaseURL: url, Token: config.NewSecret(started.GetOrderAccessToken()), Timeout: patience})
+		buyer := checkoutv1connect.NewCheckoutServiceClient(client, url, opts...)
+		_, err := buyer.GetOrder(t.Context(), &checkoutv1.GetOrderRequest{OrderId: started.GetOrder().GetId()})
+		if problem.Code(err) != want {
+			t.Errorf("the order is answered with %v, want %v", err, want)
+		}
+		_, err = buyer.CompleteCheckout(w.keyed("complete/expiring"), &checkoutv1.CompleteCheckoutRequest{
+			OrderId: started.GetOrder().GetId(), PaymentIntentId: started.GetPaymentIntentId(),
+		})
+		if got := problem.Reason(err) == "ORDER_NOT_FOUND"; got != (want == connect.CodeNotFound) {
+			t.Errorf("the claim is answered with %v", err)
+		}
+	}
+	if _, err := expiring.checkout.GetOrder(t.Context(), &checkoutv1.GetOrderRequest{OrderId: started.GetOrder().GetId()}); err != nil {
+		t.Errorf("staff: %v", err)
 	}
 }
 

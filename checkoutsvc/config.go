@@ -6,6 +6,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/smtp"
@@ -50,6 +51,8 @@ type Config struct {
 	CodeKeys []config.Secret
 	// OrderTokenKeys sign order access tokens, each as version:key; the newest signs, all verify.
 	OrderTokenKeys []config.Secret
+	// OrderTokenLifetime is how long after an order was made its token opens it; 0: for ever.
+	OrderTokenLifetime time.Duration
 
 	// StripeURL is the base URL of Stripe's API.
 	StripeURL string
@@ -62,7 +65,7 @@ type Config struct {
 	SMTP smtp.Config
 	// MailFrom is the sender of receipts.
 	MailFrom string
-	// ConsoleURL is where links in alerts lead.
+	// ConsoleURL is where links in alerts lead; empty: they have none.
 	ConsoleURL string
 }
 
@@ -92,12 +95,14 @@ func LoadConfig(l *config.Loader) Config {
 			"seeds of the Ed25519 keys of ticket codes, each as version:seed with base64 of 32 bytes, comma separated; the newest signs"),
 		OrderTokenKeys: l.SecretListRequired("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",
 			"keys of order access tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
+		OrderTokenLifetime: l.Duration("DAYOF_CHECKOUT_ORDER_TOKEN_LIFETIME", 0,
+			"how long after an order was made its access token opens it; 0s is for ever. Longer than buyers take to pay"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.SecretRequired("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		SMTP:          smtp.LoadConfig(l),
 		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
-		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
 	}
 }
 
@@ -118,10 +123,10 @@ func (c Config) fulfilment() fulfilment.Config {
 }
 
 // orderLink and accountLink lead to an order and to a connected account in the console.
-func (c Config) orderLink(orderID string) string { return c.ConsoleURL + "/orders/" + orderID }
+func (c Config) orderLink(orderID string) string { return alert.Link(c.ConsoleURL, "/orders/"+orderID) }
 
 func (c Config) accountLink(stripeAccount string) string {
-	return c.ConsoleURL + "/accounts/" + stripeAccount
+	return alert.Link(c.ConsoleURL, "/accounts/"+stripeAccount)
 }
 
 // mail is what mailing receipts needs of it.

@@ -120,7 +120,7 @@ func TestNoPersonalDataInErrors(t *testing.T) {
 			}
 		}
 	}
-	if w.count(`select count(*) from dead_letters where error like '%recipient%550 5.1.1%' and args->>'order_id' = $1`, o.GetId()) != 1 {
+	if w.count(`select count(*) from dead_letters where error like '%recipient%450 4.2.1%' and args->>'order_id' = $1`, o.GetId()) != 1 {
 		t.Error("the dead letter does not name class, code and order")
 	}
 	for line := range strings.Lines(w.log.String()) {
@@ -135,7 +135,7 @@ type repeating struct{}
 
 func (repeating) Mail(string, *smtp.MailOptions) error { return nil }
 func (repeating) Rcpt(to string, _ *smtp.RcptOptions) error {
-	return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "<" + to + "> is unknown here"}
+	return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 2, 1}, Message: "<" + to + "> is busy"}
 }
 func (repeating) Data(io.Reader) error { return nil }
 func (repeating) Reset()               {}
@@ -202,6 +202,20 @@ func TestMailLanguage(t *testing.T) {
 		}
 		if language := locale.Nearest(tag); !strings.Contains(m.HTML, `lang="`+language+`"`) || strings.Join(m.Header["Content-Language"], "") != language {
 			t.Errorf("%q: the mail says it is in another language: %v", tag, m.Header)
+		}
+	}
+}
+
+// TestTimeZones refuses names that mean something on some machines only.
+func TestTimeZones(t *testing.T) {
+	w := newHarness(t)
+	for name, ok := range map[string]bool{"Europe/Berlin": true, "UTC": true, "localtime": false, "Local": false, "posixrules": false, "posix/Europe/Berlin": false, "Europe": false} {
+		_, err := w.replicas[0].catalog.CreateEvent(w.keyed("zone/"+name), &checkoutv1.CreateEventRequest{
+			OrganizerId: organizerID, OrganizerName: "Musikhaus", Name: "Nachtkonzert", Venue: &checkoutv1.Venue{Name: "Halle", TimeZone: name},
+			StartTime: w.event.GetStartTime(), EndTime: w.event.GetEndTime(),
+		})
+		if (err == nil) != ok || !ok && !strings.Contains(fmt.Sprint(problem.Fields(err)), "venue.time_zone") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -37,7 +37,10 @@ var violations = map[string]struct{ service, sql string }{
 		next_attempt_time = now() + interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"ended_order_has_no_alert":        {"checkout", `insert into alerts (kind, subject, facts, link) values ('order_blocked', $1::text, '{}', '')`},
 	"completed_order_has_its_receipt": {"checkout", `update orders set receipt_sent_time = null where id = $1`},
-	"hold_ends_in_time":               {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
+	"buyer_is_told_of_refunds": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'untold', id, paying_intent, 1, currency, 'succeeded', 'requested', now(), 're_untold', now() from orders where id = $1`},
+	"hold_ends_in_time": {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
 	"captured_money_has_an_end": {"checkout", `with gone as (delete from tickets where order_id = $1)
 		update orders set fulfilment = 'none', complete_time = null where id = $1`},
 	"refunds_fit_captured": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,

@@ -14,6 +14,7 @@ import (
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/personal"
+	"github.com/dayof/dayof/internal/timezone"
 )
 
 // content is what a pass shows. Its canonical form decides whether a change is material: two contents with equal forms
@@ -64,8 +65,8 @@ type priceContent struct {
 func staffFields() []string { return []string{"gate", "section", "row", "seat", "note"} }
 
 // contentFromProto checks and normalises what a caller wants a ticket's pass to show. path names the message in problems.
-func contentFromProto(zones *zoneCache, orderID string, p *passv1.PassContent, path string) (content, error) {
-	event, err := eventFromProto(zones, p.GetEvent(), path+".event")
+func contentFromProto(orderID string, p *passv1.PassContent, path string) (content, error) {
+	event, err := eventFromProto(p.GetEvent(), path+".event")
 	if err != nil {
 		return content{}, err
 	}
@@ -86,8 +87,8 @@ func contentFromProto(zones *zoneCache, orderID string, p *passv1.PassContent, p
 }
 
 // eventFromProto checks and normalises an event.
-func eventFromProto(zones *zoneCache, e *passv1.PassEvent, path string) (eventContent, error) {
-	if _, err := zones.load(e.GetTimeZone()); err != nil {
+func eventFromProto(e *passv1.PassEvent, path string) (eventContent, error) {
+	if _, err := timezone.Load(e.GetTimeZone()); err != nil {
 		return eventContent{}, problem.InvalidField(path+".time_zone", "must be an IANA time zone such as Europe/Berlin")
 	}
 	if (e.Latitude == nil) != (e.Longitude == nil) {

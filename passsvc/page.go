@@ -20,11 +20,13 @@ import (
 
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/locale"
+	"github.com/dayof/dayof/internal/timezone"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
-// Pages for holders, behind signed links that are good for ever and open one ticket or one order. They are never kept
+// Pages for holders, behind signed links that open one ticket or one order, for ever or until Config.LinkLifetime after the
+// event. They are never kept
 // by a cache nor found by a search engine, and looking at them changes nothing: mail scanners do.
 
 //go:embed pages/*.html
@@ -106,6 +108,11 @@ func (s ticketPages) routes() map[string]http.Handler {
 		"GET /t/{signed}/ticket.pkpass": private(s.serveTicketPass),
 		"GET /o/{signed}":               private(s.serveOrder),
 		"GET /o/{signed}/{bundle}":      private(s.serveBundle),
+		// What is left of a link that was cut or extended.
+		"GET /t":  private(s.wrongLink),
+		"GET /t/": private(s.wrongLink),
+		"GET /o":  private(s.wrongLink),
+		"GET /o/": private(s.wrongLink),
 	}
 }
 
@@ -126,7 +133,7 @@ func private(next http.HandlerFunc) http.Handler {
 func (s ticketPages) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.Pass, bool) {
 	serial, ok := s.keys.openLink(r.PathValue("signed"), purposeTicket)
 	if !ok {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
 		return passdb.Pass{}, false
 	}
 	row, err := s.q.GetPass(r.Context(), s.Pool, serial)
@@ -134,7 +141,24 @@ func (s ticketPages) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.
 		s.pageError(w, r, passNotFound(err))
 		return passdb.Pass{}, false
 	}
-	return row, true
+	return row, !s.refuseExpired(w, r, row)
+}
+
+// refuseExpired answers a link whose time is over, and says whether it did. Passes in wallets stay: they are not links.
+func (s ticketPages) refuseExpired(w http.ResponseWriter, r *http.Request, row passdb.Pass) bool {
+	if s.Config.LinkLifetime <= 0 {
+		return false
+	}
+	c, err := decodeContent(row)
+	if err != nil {
+		s.pageError(w, r, err)
+		return true
+	}
+	if s.Clock.Now().Before(c.Event.EndTime.Add(s.Config.LinkLifetime)) {
+		return false
+	}
+	s.expiredLink(w, r, c)
+	return true
 }
 
 // serveTicket serves the page to browsers and the pass itself to programs, which do not ask for HTML.
@@ -222,7 +246,7 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticket
 	if err != nil {
 		return ticketModel{}, err
 	}
-	zone, err := s.zones.load(c.Event.TimeZone)
+	zone, err := timezone.Load(c.Event.TimeZone)
 	if err != nil {
 		return ticketModel{}, fmt.Errorf("time zone of event: %w", err)
 	}
@@ -317,10 +341,9 @@ func qrSVG(text string) (template.HTML, error) {
 // pageError answers a person whose page cannot be shown.
 func (s ticketPages) pageError(w http.ResponseWriter, r *http.Request, err error) {
 	if problem.Reason(err) == reasonPassNotFound {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
 		return
 	}
 	s.Logger.LogAttrs(r.Context(), slog.LevelError, "page failed", slog.String("pattern", r.Pattern), slog.Any("error", err))
-	w.Header().Set("Retry-After", retryAfterSeconds)
-	http.Error(w, "Your ticket cannot be shown right now. Please try again in a minute.", http.StatusServiceUnavailable)
+	s.failedLink(w, r)
 }

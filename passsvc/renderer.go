@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/internal/locale"
+	"github.com/dayof/dayof/internal/timezone"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
@@ -38,7 +39,6 @@ type revisionState struct {
 type renderer struct {
 	keys          keyRing
 	webServiceURL string
-	zones         *zoneCache
 	design        *pkpass.Design
 	translations  map[[2]string][]byte // by language and by the language of the literals
 
@@ -46,9 +46,9 @@ type renderer struct {
 	ofEvents map[[2]string][]pkpass.File // of translated, by the language of the literals and by the event's name
 }
 
-func newRenderer(keys keyRing, webServiceURL string, zones *zoneCache) (*renderer, error) {
+func newRenderer(keys keyRing, webServiceURL string) (*renderer, error) {
 	r := &renderer{
-		keys: keys, webServiceURL: webServiceURL, zones: zones,
+		keys: keys, webServiceURL: webServiceURL,
 		translations: map[[2]string][]byte{}, ofEvents: map[[2]string][]pkpass.File{},
 	}
 	images, err := fs.ReadDir(artwork.Images, ".")
@@ -97,7 +97,7 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 	if err != nil {
 		return pkpass.Archive{}, err
 	}
-	zone, err := r.zones.load(s.Content.Event.TimeZone)
+	zone, err := timezone.Load(s.Content.Event.TimeZone)
 	if err != nil {
 		return pkpass.Archive{}, fmt.Errorf("time zone of event %s: %w", s.Content.Event.ID, err)
 	}

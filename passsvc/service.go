@@ -56,7 +56,6 @@ type Service struct {
 	q            passdb.Queries
 	keys         keyRing
 	certificates *certificateStore
-	zones        *zoneCache
 	renderer     *renderer
 	cache        *passCache
 	metrics      *metrics
@@ -85,12 +84,14 @@ func New(d Deps) (*Service, error) {
 			return nil, errors.New("DAYOF_PASS_ORGANIZER_TYPES: write each as organizer id=pass type, separated by commas")
 		}
 	}
+	if err := checkContact(c.SupportContact); err != nil {
+		return nil, err
+	}
 	certificates, err := newCertificateStore(c, d.Clock, d.Logger)
 	if err != nil {
 		return nil, err
 	}
-	zones := &zoneCache{}
-	renderer, err := newRenderer(keys, c.PublicURL, zones)
+	renderer, err := newRenderer(keys, c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func New(d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
+		Deps: d, keys: keys, certificates: certificates, renderer: renderer,
 		metrics: newMetrics(d.Registry), pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}

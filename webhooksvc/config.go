@@ -46,7 +46,7 @@ type Config struct {
 	// RejectionAlert is how many deliveries with a bad signature within five minutes raise an alert.
 	RejectionAlert int
 
-	// ConsoleURL is where links in alerts lead.
+	// ConsoleURL is where links in alerts lead; empty: they have none.
 	ConsoleURL string
 }
 
@@ -72,7 +72,7 @@ func LoadConfig(l *config.Loader) Config {
 		Retention: l.Duration("DAYOF_WEBHOOK_RETENTION", 90*24*time.Hour,
 			"how long events that ended are kept; at least 31 days, because Stripe lists events for 30"),
 		RejectionAlert: l.Int("DAYOF_WEBHOOK_REJECTION_ALERT", 20, "how many deliveries with a bad signature within five minutes raise an alert"),
-		ConsoleURL:     l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+		ConsoleURL:     l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
 	}
 }
 

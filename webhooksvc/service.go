@@ -82,7 +82,7 @@ func New(d Deps) (*Service, error) {
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			// One queue, so that one is polled; polling, because a NOTIFY per event would serialise the commits.
 			Logger: d.Logger, Clock: d.Clock, PollOnly: true, Queues: map[string]int{eventQueue: c.Workers},
-			SendAlert: d.SendAlert, DeadLetterURL: c.ConsoleURL + "/dlq/webhook/",
+			SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/webhook/"),
 		}),
 	}
 	jobs.Register(s.Jobs, eventPolicy, s.workEvent)

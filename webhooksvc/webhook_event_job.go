@@ -184,7 +184,7 @@ func (s *Service) end(ctx context.Context, row webhookdb.WebhookEvent, o outcome
 // dead event is resolved when a later run ends well.
 func (s *Service) queueAlerts(ctx context.Context, tx alert.Execer, row webhookdb.WebhookEvent, o outcome) error {
 	subject := row.Endpoint + "/" + row.EventID
-	link := s.Config.ConsoleURL + "/webhooks/" + subject
+	link := alert.Link(s.Config.ConsoleURL, "/webhooks/"+subject)
 	facts := map[string]any{
 		"event_id": row.EventID, "endpoint": row.Endpoint, "type": row.Type, "object_id": row.ObjectID,
 		"stripe_account": row.StripeAccount, "attempts": row.AttemptCount + 1, "error": o.error,

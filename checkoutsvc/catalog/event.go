@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	_ "time/tzdata" // zones of venues, also where the machine has no zone files
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -20,6 +19,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/timezone"
 )
 
 // Service implements CatalogService. All exported fields are required.
@@ -36,7 +36,7 @@ var errNoEvent = problem.New(connect.CodeNotFound, "EVENT_NOT_FOUND", "there is 
 // CreateEvent implements CatalogService.
 func (s *Service) CreateEvent(ctx context.Context, req *checkoutv1.CreateEventRequest) (*checkoutv1.CreateEventResponse, error) {
 	v := req.GetVenue()
-	if _, err := time.LoadLocation(v.GetTimeZone()); err != nil || v.GetTimeZone() == "Local" {
+	if _, err := timezone.Load(v.GetTimeZone()); err != nil {
 		return nil, problem.InvalidField("venue.time_zone", "is not an IANA time zone, such as Europe/Berlin")
 	}
 	if !req.GetEndTime().AsTime().After(req.GetStartTime().AsTime()) {

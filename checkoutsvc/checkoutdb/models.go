@@ -11,6 +11,12 @@ import (
 	"github.com/dayof/dayof/internal/personal"
 )
 
+type BuyerMail struct {
+	ID       string    `json:"id"`
+	OrderID  string    `json:"order_id"`
+	SentTime time.Time `json:"sent_time"`
+}
+
 type Dispute struct {
 	ID               string     `json:"id"`
 	OrderID          string     `json:"order_id"`

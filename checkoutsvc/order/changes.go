@@ -63,6 +63,8 @@ const (
 	WorkRecordFee        WorkKind = "record_fee"         // a payment intent, ours: book what Stripe kept
 	WorkSendReceipt      WorkKind = "send_receipt"       // the order: mail the receipt
 	WorkSendRefund       WorkKind = "send_refund"        // a refund: have Stripe make it
+	WorkMailRefund       WorkKind = "mail_refund"        // a refund that is on its way: tell the buyer
+	WorkMailGivenUp      WorkKind = "mail_given_up"      // the order, unfulfillable: tell the buyer
 	WorkPostRefund       WorkKind = "post_refund"        // a refund: have the ledger follow its state
 	WorkSettleReceipt    WorkKind = "settle_receipt"     // a refund: book the money it sends back as a bare receipt
 	WorkPostDisputeFunds WorkKind = "post_dispute_funds" // a balance transaction of a dispute: book it

@@ -138,7 +138,7 @@ func TestBlockedThenGivenUp(t *testing.T) {
 	l.order.FulfillingFor = l.policy.GiveUpAfter
 	l.observe(failed)
 	l.want(order.PaymentPaid, order.FulfilmentUnfulfillable, order.TicketVoid)
-	l.wantWork(order.WorkRecordFee, order.WorkSendRefund, order.WorkSettleReceipt, order.WorkVoidPass, order.WorkVoidPass, order.WorkVoidPass)
+	l.wantWork(order.WorkMailGivenUp, order.WorkRecordFee, order.WorkSendRefund, order.WorkSettleReceipt, order.WorkVoidPass, order.WorkVoidPass, order.WorkVoidPass)
 	if len(l.changes.SeatsReturned) != 3 || l.order.Refunds[0].AmountMinorUnits != l.order.TotalMinorUnits || !l.changes.Alerts[0].Resolved || l.order.Attempt != 2 {
 		t.Errorf("given up: %+v, refunds %+v", l.changes, l.order.Refunds)
 	}

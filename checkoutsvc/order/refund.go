@@ -221,6 +221,9 @@ func (d *decision) refundMoved(r *Refund, before RefundState) {
 		return
 	}
 	d.note("refund_"+string(r.State), r.StripeRefundID)
+	if r.State.Moved() && !before.Moved() {
+		d.enqueue(WorkMailRefund, r.ID)
+	}
 	if r.State == RefundFailed {
 		d.raise(ReviewCase{
 			Kind: CaseRefundFailed, Subject: r.ID, Intent: r.PaymentIntent,

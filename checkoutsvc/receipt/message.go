@@ -8,13 +8,13 @@ import (
 	htmltemplate "html/template"
 	"strings"
 	texttemplate "text/template"
-	"time"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/internal/timezone"
 )
 
 //go:embed mail.txt.tmpl
@@ -90,7 +90,7 @@ func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse) (smtp.Mes
 	if err != nil {
 		return smtp.Message{}, err
 	}
-	zone, err := time.LoadLocation(snap.Venue.TimeZone)
+	zone, err := timezone.Load(snap.Venue.TimeZone)
 	if err != nil {
 		return smtp.Message{}, fmt.Errorf("load zone of the venue: %w", err)
 	}

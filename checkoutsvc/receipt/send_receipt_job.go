@@ -1,4 +1,5 @@
-// Package receipt mails buyers their receipts, with the links to their passes.
+// Package receipt mails buyers what comes of their money: the receipt with the links to their passes, refunds, and orders
+// that end without tickets. Each is mailed once, in the language of the buyer.
 package receipt
 
 import (

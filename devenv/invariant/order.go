@@ -87,6 +87,7 @@ func fulfilmentInvariants() []invariant {
 			where o.fulfilment in ('completed', 'unfulfillable')`),
 
 		{name: "completed_order_has_its_receipt", rule: "the buyer of a completed order was sent a receipt, or it is under way", check: sentReceipts},
+		{name: "buyer_is_told_of_refunds", rule: "the buyer was mailed each refund and each order that was given up, or it is under way", check: mailedRefunds},
 
 		query("hold_ends_in_time", "a hold does not outlive its expire time", checkout, `
 			select format('the hold of order %s should have ended at %s', order_id, expire_time)
@@ -107,6 +108,30 @@ func sentReceipts(ctx context.Context, s *snapshot) ([]string, error) {
 	for _, id := range unsent {
 		if !s.pending.mentions(id) {
 			violations = append(violations, fmt.Sprintf("order %s is completed, and no job sends its receipt", id))
+		}
+	}
+	return violations, err
+}
+
+// mailedRefunds is about systems that send mail.
+func mailedRefunds(ctx context.Context, s *snapshot) ([]string, error) {
+	if !s.sendsMail {
+		return nil, nil
+	}
+	type event struct{ subject, text string }
+	var e event
+	var untold []event
+	err := each(ctx, s.pools["checkout"], `
+		select r.id, format('the buyer of order %s was not told of refund %s', r.order_id, r.id) from refunds r
+		where r.state in ('pending', 'succeeded') and not exists (select from buyer_mails m where m.id = 'refund.' || r.id)
+		union all
+		select o.id, format('the buyer of order %s was not told that it was given up', o.id) from orders o
+		where o.fulfilment = 'unfulfillable' and not exists (select from buyer_mails m where m.id = 'given_up.' || o.id)`,
+		[]any{&e.subject, &e.text}, func() { untold = append(untold, e) })
+	var violations []string
+	for _, e := range untold {
+		if !s.pending.mentions(e.subject) {
+			violations = append(violations, e.text)
 		}
 	}
 	return violations, err

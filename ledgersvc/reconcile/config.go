@@ -30,7 +30,7 @@ type Config struct {
 	SMTP smtp.Config
 	// MailFrom is the sender of reports.
 	MailFrom string
-	// ConsoleURL is where links in alerts and reports lead.
+	// ConsoleURL is where links in alerts and reports lead; empty: they have none.
 	ConsoleURL string
 }
 
@@ -48,7 +48,7 @@ func LoadConfig(l *config.Loader) Config {
 			"how long after something younger than that did not match it is fetched again"),
 		SMTP:       smtp.LoadConfig(l),
 		MailFrom:   l.String("DAYOF_LEDGER_RECONCILE_MAIL_FROM", "books@dayof.example", "sender of the daily report"),
-		ConsoleURL: l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+		ConsoleURL: l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
 	}
 	for address := range strings.SplitSeq(l.String("DAYOF_LEDGER_RECONCILE_REPORT_TO", "",
 		"addresses that get the daily report, comma separated; empty sends none"), ",") {

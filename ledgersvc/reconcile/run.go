@@ -162,5 +162,5 @@ func (r *reconciliation) alert(ctx context.Context, tx pgx.Tx, done bool) error 
 	}
 	return alert.Raise(ctx, tx, alertRunFailed, kind, map[string]any{
 		"run_id": r.run.ID, "error": r.result.Error, "from_time": r.run.FromTime, "until_time": r.run.UntilTime,
-	}, r.config.ConsoleURL+"/reconciliations/"+r.run.ID)
+	}, alert.Link(r.config.ConsoleURL, "/reconciliations/"+r.run.ID))
 }

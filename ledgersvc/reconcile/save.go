@@ -85,7 +85,14 @@ func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *dif
 		return known.ID, nil
 	}
 	r.result.Opened++
-	return known.ID, alert.Raise(ctx, tx, alertDifference, known.ID, map[string]any{
+	facts := map[string]any{
 		"difference": kindWord(d.kind), "about": x.subject, "order_id": row.OrderID, "sides": row.Sides, "suggested_cause": row.Cause,
-	}, r.config.ConsoleURL+"/differences/"+known.ID)
+	}
+	if d.expected != nil {
+		facts["expected"] = d.expected.Format()
+	}
+	if d.found != nil {
+		facts["found"] = d.found.Format()
+	}
+	return known.ID, alert.Raise(ctx, tx, alertDifference, known.ID, facts, alert.Link(r.config.ConsoleURL, "/differences/"+known.ID))
 }
