@@ -39,6 +39,8 @@ type Config struct {
 	FraudWarningRefunds bool
 	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
 	ReviewHoldsDelivery bool
+	// PartialCaptureKeepsHold says whether a capture of less than the total leaves the hold alive until its time.
+	PartialCaptureKeepsHold bool
 	// DisputeReminders are how long before the end of the time for evidence people are alerted, comma separated.
 	DisputeReminders string
 	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
@@ -84,6 +86,8 @@ func LoadConfig(l *config.Loader) Config {
 		FraudWarningRefunds: l.Bool("DAYOF_CHECKOUT_FRAUD_WARNING_REFUNDS", false,
 			"whether an early fraud warning refunds tickets that are not used, before the event; else it is a review case only"),
 		ReviewHoldsDelivery: l.Bool("DAYOF_CHECKOUT_REVIEW_HOLDS_DELIVERY", false, "whether tickets are held back while Stripe reviews the payment"),
+		PartialCaptureKeepsHold: l.Bool("DAYOF_CHECKOUT_PARTIAL_CAPTURE_KEEPS_HOLD", false,
+			"whether a capture of less than the total keeps the stock until the hold's time, for a person to decide; else the stock is on sale again at once"),
 		DisputeReminders: l.String("DAYOF_CHECKOUT_DISPUTE_REMINDERS", "72h,24h",
 			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),
 		GiveUpAfter: l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
@@ -107,7 +111,7 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 	return order.Policy{
 		Livemode: c.Livemode, Lease: c.AttemptLease, BlockedAfter: c.BlockedAfter, GiveUpAfter: c.GiveUpAfter,
 		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
-		ReviewHoldsDelivery: c.ReviewHoldsDelivery, CodeKeyVersion: codeKeyVersion, NewID: id.New,
+		ReviewHoldsDelivery: c.ReviewHoldsDelivery, PartialCaptureKeepsHold: c.PartialCaptureKeepsHold, CodeKeyVersion: codeKeyVersion, NewID: id.New,
 	}
 }
 

@@ -85,6 +85,7 @@ type bookKeeper struct {
 	mu      sync.Mutex
 	entries map[string]ledgerv1.EntryKind
 	calls   map[string]int
+	sales   map[string]*ledgerv1.RecordSaleRequest            // by payment intent
 	funds   map[string]*ledgerv1.RecordDisputeFundsRequest    // by balance transaction
 	before  func(ctx context.Context, reference string) error // runs first, may fail or wait
 	after   func(reference string) error                      // runs when the entry is there: a lost reply
@@ -92,7 +93,7 @@ type bookKeeper struct {
 
 func newBookKeeper() *bookKeeper {
 	return &bookKeeper{
-		entries: map[string]ledgerv1.EntryKind{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
+		entries: map[string]ledgerv1.EntryKind{}, sales: map[string]*ledgerv1.RecordSaleRequest{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
 	}
 }
 
@@ -132,6 +133,9 @@ func (k *bookKeeper) fail(before func(ctx context.Context, reference string) err
 }
 
 func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	k.mu.Lock()
+	k.sales[req.GetCapture().GetPaymentIntentId()] = req
+	k.mu.Unlock()
 	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
 	return &ledgerv1.RecordSaleResponse{Entry: e}, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/invariant"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -27,6 +29,8 @@ var violations = map[string]struct{ service, sql string }{
 	"unfulfillable_order_has_no_live_ticket": {"checkout", `update orders set fulfilment = 'unfulfillable', complete_time = null where id = $1`},
 	"completed_order_is_paid":                {"checkout", `update payment_intents set captured_minor_units = 1 where order_id = $1`},
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
+	"returned_seat_has_a_void_ticket":        {"checkout", `update tickets set seat_returned = true where order_id = $1`},
+	"nothing_is_sold_after_the_end":          {"checkout", `update orders set create_time = (select end_time from events e where e.id = event_id) where id = $1`},
 	"order_being_fulfilled_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() - interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,
@@ -64,6 +68,8 @@ var violations = map[string]struct{ service, sql string }{
 	"refund_shares_add_up": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
 			stripe_refund_id, refund_time)
 		select 'untaxed', id, paying_intent, total_minor_units, currency, 'succeeded', 'requested', now(), 're_untaxed', now() from orders where id = $1`},
+	"partial_capture_is_said": {"checkout", `with p as (update payment_intents set mismatch = 'amount', captured_minor_units = 1 where order_id = $1)
+		update orders set payment = 'awaiting_payment', paying_intent = null, capture_time = null, fulfilment = 'none', complete_time = null where id = $1`},
 	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
 	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
 	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},
@@ -114,6 +120,35 @@ var violations = map[string]struct{ service, sql string }{
 
 const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
 	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, 1, now(), now())`
+
+// TestCheckWhileLedgerIsAway says that the ledger does not answer, and checks what does not need it.
+func TestCheckWhileLedgerIsAway(t *testing.T) {
+	t.Parallel()
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	if _, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: newVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
+		t.Fatal(err)
+	}
+	assertClean(t, m)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
+		t.Fatal(err)
+	}
+	results, err := invariant.Run(within(t, 2*time.Minute), m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := results[0]; first.Name != "parties_answer" || len(first.Violations) != 1 || !strings.HasPrefix(first.Violations[0], "the ledger at http") {
+		t.Errorf("check says %+v", first)
+	}
+	for _, r := range results[1:] {
+		if r.Name == "completed_order_is_booked" {
+			t.Error("the books were compared without the ledger")
+		}
+	}
+	if !slices.ContainsFunc(results, func(r invariant.Result) bool { return r.Name == "tickets_fit_capacity" && len(r.Violations) == 0 }) {
+		t.Error("the database was not checked")
+	}
+}
 
 // TestCheckFindsViolations breaks every invariant once and wants each to be reported, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {

@@ -92,6 +92,9 @@ func New(d Deps) (*Service, error) {
 	if c.StripeKey.IsSet() {
 		jobs.Register(s.Jobs, backfillPolicy, backfiller{s}.workBackfill)
 		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, backfiller{s}.backfill)
+		if c.SilenceAfter > 0 {
+			s.Jobs.Periodic("watch_webhook_deliveries", max(c.SilenceAfter/2, time.Second), backfiller{s}.watchSilence)
+		}
 	}
 	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil

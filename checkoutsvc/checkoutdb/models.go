@@ -47,19 +47,20 @@ type DisputeReminder struct {
 }
 
 type Event struct {
-	ID            string     `json:"id"`
-	OrganizerID   string     `json:"organizer_id"`
-	OrganizerName string     `json:"organizer_name"`
-	Name          string     `json:"name"`
-	VenueName     string     `json:"venue_name"`
-	VenueAddress  string     `json:"venue_address"`
-	TimeZone      string     `json:"time_zone"`
-	Latitude      *float64   `json:"latitude"`
-	Longitude     *float64   `json:"longitude"`
-	DoorsTime     *time.Time `json:"doors_time"`
-	StartTime     time.Time  `json:"start_time"`
-	EndTime       time.Time  `json:"end_time"`
-	CreateTime    time.Time  `json:"create_time"`
+	ID                string     `json:"id"`
+	OrganizerID       string     `json:"organizer_id"`
+	OrganizerName     string     `json:"organizer_name"`
+	Name              string     `json:"name"`
+	VenueName         string     `json:"venue_name"`
+	VenueAddress      string     `json:"venue_address"`
+	TimeZone          string     `json:"time_zone"`
+	Latitude          *float64   `json:"latitude"`
+	Longitude         *float64   `json:"longitude"`
+	DoorsTime         *time.Time `json:"doors_time"`
+	StartTime         time.Time  `json:"start_time"`
+	EndTime           time.Time  `json:"end_time"`
+	CreateTime        time.Time  `json:"create_time"`
+	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
 }
 
 type FraudWarning struct {
@@ -234,6 +235,7 @@ type Ticket struct {
 	PassSerial     string          `json:"pass_serial"`
 	ChangeNumber   int64           `json:"change_number"`
 	ValidTime      *time.Time      `json:"valid_time"`
+	SeatReturned   bool            `json:"seat_returned"`
 }
 
 type Timeline struct {

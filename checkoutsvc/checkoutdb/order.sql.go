@@ -252,3 +252,18 @@ func (q *Queries) SaveOrder(ctx context.Context, db DBTX, arg SaveOrderParams) e
 	)
 	return err
 }
+
+const setOrderTotal = `-- name: SetOrderTotal :exec
+update orders set total_minor_units = $2, application_fee_minor_units = $3, taxes = $4 where id = $1
+`
+
+// SetOrderTotal lowers what an order costs to what was captured of it.
+func (q *Queries) SetOrderTotal(ctx context.Context, db DBTX, iD string, totalMinorUnits int64, applicationFeeMinorUnits int64, taxes json.RawMessage) error {
+	_, err := db.Exec(ctx, setOrderTotal,
+		iD,
+		totalMinorUnits,
+		applicationFeeMinorUnits,
+		taxes,
+	)
+	return err
+}

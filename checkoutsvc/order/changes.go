@@ -10,12 +10,16 @@ import (
 type Changes struct {
 	// Order says that columns of the order's own row changed.
 	Order bool
+	// Total says that the total and its shares changed.
+	Total bool
 	// NextAttempt says when fulfilment is attempted next; nil leaves it, and zero means never.
 	NextAttempt *time.Duration
 	// FulfilmentStarted says that fulfilment began with this fact: who saves it holds the lease of attempt 1.
 	FulfilmentStarted bool
-	// Hold says that the hold ended; StockReturned that the tickets of all lines go back on sale.
+	// Hold says that the hold ended; StockReturned that what it kept is on sale again.
 	Hold, StockReturned bool
+	// SeatsReturned are the variants of void tickets whose seats are on sale again, one for each.
+	SeatsReturned []string
 
 	Tickets  Rows[Ticket]
 	Intents  Rows[PaymentIntent]
@@ -104,7 +108,8 @@ const (
 	CaseRefundRefused        = "refund_refused"
 	CaseDispute              = "dispute"
 	CaseFraudWarning         = "fraud_warning"
-	CaseForeignAccount       = "foreign_account" // the subject is the order and the account
+	CaseRefundNamesTickets   = "refund_names_tickets" // the subject is the refund
+	CaseForeignAccount       = "foreign_account"      // the subject is the order and the account
 )
 
 // Alert tells people of an incident, or that it is over.
@@ -146,7 +151,8 @@ func same[T comparable](a, b T) bool { return a == b }
 
 // sameTicket compares what rules change of a ticket.
 func sameTicket(a, b Ticket) bool {
-	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime
+	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime &&
+		a.SeatReturned == b.SeatReturned
 }
 
 // sameRefund compares what rules change of a refund.

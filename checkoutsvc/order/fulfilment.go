@@ -138,7 +138,9 @@ func (d *decision) giveUp() {
 	o := &d.order
 	d.refundAndFail(o.Paying(), *o.CaptureTime, RefundGivenUp)
 	d.settleTickets()
-	d.changes.StockReturned = true
+	for i := range o.Tickets {
+		d.returnSeat(&o.Tickets[i])
+	}
 	d.alert(Alert{Kind: AlertOrderBlocked, Subject: o.ID, Resolved: true})
 }
 

@@ -20,6 +20,9 @@ type Policy struct {
 	FraudWarningRefunds bool
 	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
 	ReviewHoldsDelivery bool
+	// PartialCaptureKeepsHold says whether a capture of less than the total leaves the hold alive until its time; else it
+	// ends the hold.
+	PartialCaptureKeepsHold bool
 	// CodeKeyVersion is the version of the key that signs the codes of new tickets.
 	CodeKeyVersion int32
 	// NewID returns an id that nobody has.
@@ -134,6 +137,8 @@ const (
 	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"          // no money was captured
 	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"          // Stripe refuses refunds
 	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"        // the order has no such ticket
+	ReasonPaymentNotAcceptable  Reason = "PAYMENT_NOT_ACCEPTABLE"  // no capture below the total waits for a decision
+	ReasonSoldOut               Reason = "SOLD_OUT"                // not enough tickets are left
 	ReasonTicketVoid            Reason = "TICKET_VOID"             // refunded already, or about to be
 	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"    // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED" // less is left

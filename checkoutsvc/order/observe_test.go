@@ -139,7 +139,7 @@ func TestBlockedThenGivenUp(t *testing.T) {
 	l.observe(failed)
 	l.want(order.PaymentPaid, order.FulfilmentUnfulfillable, order.TicketVoid)
 	l.wantWork(order.WorkMailGivenUp, order.WorkRecordFee, order.WorkSendRefund, order.WorkSettleReceipt, order.WorkVoidPass, order.WorkVoidPass, order.WorkVoidPass)
-	if !l.changes.StockReturned || l.order.Refunds[0].AmountMinorUnits != l.order.TotalMinorUnits || !l.changes.Alerts[0].Resolved || l.order.Attempt != 2 {
+	if len(l.changes.SeatsReturned) != 3 || l.order.Refunds[0].AmountMinorUnits != l.order.TotalMinorUnits || !l.changes.Alerts[0].Resolved || l.order.Attempt != 2 {
 		t.Errorf("given up: %+v, refunds %+v", l.changes, l.order.Refunds)
 	}
 }
@@ -155,11 +155,11 @@ func TestLateMoney(t *testing.T) {
 		l.wantWork(order.WorkCancelIntents)
 		l.want(order.PaymentExpired, order.FulfilmentNone, "")
 		f := l.paid("pi_1")
-		if !l.changes.StockReturned || !order.WantsStock(l.order, f, l.policy) {
+		if !l.changes.StockReturned || !order.WantsStock(l.order, f, l.policy, l.now) {
 			t.Fatalf("an expired hold keeps stock: %+v", l.changes)
 		}
 		l.observe(order.WithStock(f, stock))
-		if l.order.Fulfilment != want || order.WantsStock(l.order, f, l.policy) {
+		if l.order.Fulfilment != want || order.WantsStock(l.order, f, l.policy, l.now) {
 			t.Errorf("stock %d: %s, want %s", stock, l.order.Fulfilment, want)
 		}
 		if refunded := len(l.order.Refunds) == 1; refunded != (stock == order.StockGone) {
@@ -198,6 +198,39 @@ func TestMismatchedPaymentBuysNothing(t *testing.T) {
 		p := l.order.Intents[len(l.order.Intents)-1]
 		if l.order.Fulfilment != order.FulfilmentNone || p.Mismatch != want || len(l.changes.Cases) != 1 {
 			t.Errorf("%s: %s, %+v, cases %+v", want, l.order.Fulfilment, p, l.changes.Cases)
+		}
+	}
+}
+
+// A refund made at Stripe voids the tickets that its metadata name only if it pays them back.
+func TestExternalRefundNamesTickets(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		amount int64
+		intent string
+		naming []string // besides the first ticket
+		void   bool
+	}{
+		"one cent":        {amount: 1, intent: "pi_1"},
+		"a cent less":     {amount: price - 1, intent: "pi_1"},
+		"what it cost":    {amount: price, intent: "pi_1", void: true},
+		"another intent":  {amount: price, intent: "pi_2"},
+		"nobody's ticket": {amount: price, intent: "pi_1", naming: []string{"t404"}},
+	} {
+		l := newLife(t).sold()
+		if c.intent == "pi_2" {
+			l.observe(l.paid("pi_2"))
+		}
+		l.observe(order.RefundObserved{
+			IntentID: c.intent, StripeID: "re_1", State: order.RefundSucceeded, Currency: "EUR", Amount: c.amount, Time: l.now,
+			TicketIDs: append([]string{l.order.Tickets[0].ID}, c.naming...),
+		})
+		if got := l.order.Tickets[0].State == order.TicketVoid; got != c.void {
+			t.Errorf("%s: the ticket is %s", name, l.order.Tickets[0].State)
+		}
+		raised := slices.ContainsFunc(l.changes.Cases, func(r order.ReviewCase) bool { return r.Kind == order.CaseRefundNamesTickets })
+		if raised == c.void {
+			t.Errorf("%s: cases %+v", name, l.changes.Cases)
 		}
 	}
 }

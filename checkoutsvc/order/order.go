@@ -48,6 +48,10 @@ type Order struct {
 	Warnings []FraudWarning  `json:"-"`
 	Reviews  []Review        `json:"-"`
 
+	// SeatsReturnUntil is when seats of void tickets stop to return to sale; nil when they never do. EventEndTime is when nothing is sold
+	// any more. Both are the event's as of the load.
+	SeatsReturnUntil *time.Time `json:"-"`
+	EventEndTime     time.Time  `json:"-"`
 	// HoldDue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
 	HoldDue       bool          `json:"-"`
 	FulfillingFor time.Duration `json:"-"`
@@ -68,6 +72,9 @@ type Line struct {
 	SnapshotSchema      int32    `json:"snapshot_schema"`
 	Snapshot            Document `json:"snapshot"`
 }
+
+// eventOver says whether the event has ended, so that nothing of it is sold any more.
+func (o *Order) eventOver(now time.Time) bool { return !now.Before(o.EventEndTime) }
 
 // clone returns a copy whose rows may be changed without changing o's.
 func (o Order) clone() Order {

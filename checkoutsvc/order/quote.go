@@ -56,6 +56,10 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	o := Order{
 		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
 		Language: cart.Language, Payment: PaymentAwaiting, Fulfilment: FulfilmentNone, Hold: Hold{State: HoldActive}, CreateTime: now,
+		EventEndTime: e.EndTime,
+	}
+	if o.eventOver(now) {
+		return o, &Refusal{Reason: ReasonSaleNotOpen, Detail: "the event is over"}
 	}
 	taxes := map[[2]string]int64{} // by country and kind
 	for i, line := range cart.Lines {

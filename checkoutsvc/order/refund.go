@@ -136,7 +136,7 @@ func (d *decision) closeRefundCases() {
 		return
 	}
 	for _, r := range o.Refunds {
-		if r.State != RefundFailed || r.PaymentIntent != o.PayingIntent {
+		if r.State != RefundFailed || !o.fundedBy(r.PaymentIntent) {
 			continue
 		}
 		kind := CaseRefundFailed
@@ -144,6 +144,9 @@ func (d *decision) closeRefundCases() {
 			kind = CaseRefundRefused
 		}
 		d.resolve(kind, r.ID, "All of the money went back by other refunds.")
+	}
+	if p := o.partialCapture(); p != nil {
+		d.resolve(CasePaymentMismatch, mismatchSubject(p.StripeID, MismatchAmount), "All that was captured went back.")
 	}
 }
 

@@ -40,11 +40,13 @@ func (f RefundRequest) observe(d *decision) error {
 	return nil
 }
 
-// requestRefund writes a refund of the paying intent and has Stripe make it.
+// requestRefund writes a refund of the money that the order is about and has Stripe make it.
 func (d *decision) requestRefund(r Refund) {
 	o := &d.order
-	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.PayingIntent, o.Currency, RefundRequested, d.now
-	r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.AmountMinorUnits, d.policy.RefundApplicationFee)
+	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.Funding().StripeID, o.Currency, RefundRequested, d.now
+	if o.PayingIntent != "" { // else the books have it as a bare receipt, without shares
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.AmountMinorUnits, d.policy.RefundApplicationFee)
+	}
 	o.Refunds = append(o.Refunds, r)
 	d.note("refund_requested", r.ID)
 	d.settleTickets()
@@ -55,7 +57,7 @@ func (d *decision) requestRefund(r Refund) {
 func (o *Order) Refundable() int64 {
 	left := o.Captured()
 	for _, r := range o.Refunds {
-		if r.PaymentIntent == o.PayingIntent && r.State != RefundFailed && r.State != RefundCanceled {
+		if o.fundedBy(r.PaymentIntent) && r.State != RefundFailed && r.State != RefundCanceled {
 			left -= r.AmountMinorUnits
 		}
 	}
@@ -64,7 +66,7 @@ func (o *Order) Refundable() int64 {
 
 // refundAmount checks a request for a refund and says how much it is about.
 func refundAmount(o *Order, f RefundRequest) (int64, error) {
-	if o.PayingIntent == "" || o.Captured() == 0 {
+	if o.Captured() == 0 {
 		return 0, &Refusal{Reason: ReasonOrderNotPaid, Detail: "no money was captured for this order"}
 	}
 	if o.disputeOpen() || o.disputeLost() {

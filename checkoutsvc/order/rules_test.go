@@ -98,7 +98,7 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 		now = now.Add(time.Second)
 		_, ends := f.(order.HoldEnd)
 		o.HoldDue = ends
-		if order.WantsStock(o, f, s.policy) {
+		if order.WantsStock(o, f, s.policy, now) {
 			f = order.WithStock(f, order.StockTaken)
 		}
 		before := o

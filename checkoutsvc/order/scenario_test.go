@@ -45,7 +45,7 @@ func newOrder(p order.Policy) order.Order {
 		VariantID: "v1", Version: 1, ProductName: "Concert", Name: "Balcony", Currency: "EUR", Price: price, ApplicationFee: 300, Tax: 290,
 		TaxCountry: "DE", TaxKind: "vat", OrderTicketLimit: 10,
 	}
-	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1"}, []order.Offer{offer}, order.Cart{
+	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", EndTime: t0.AddDate(1, 0, 0)}, []order.Offer{offer}, order.Cart{
 		OrderID: "o1", BuyerName: "Ada", BuyerEmail: "ada@example.com", Language: "en", Lines: []order.CartLine{{VariantID: "v1", Quantity: 3}},
 	}, p, t0)
 	if err != nil {

@@ -2,6 +2,8 @@ package order
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,6 +25,8 @@ type Ticket struct {
 	// ChangeNumber counts what the pass must show; passsvc ignores smaller numbers.
 	ChangeNumber int64      `json:"change_number"`
 	ValidTime    *time.Time `json:"valid_time"`
+	// SeatReturned says that its seat is on sale again.
+	SeatReturned bool `json:"seat_returned"`
 }
 
 // TicketState is the state of a ticket.
@@ -89,11 +93,24 @@ func (o *Order) ticketRefunded(id string) bool {
 			continue // Stripe never made it, or has not answered
 		}
 		whole := o.Captured() > 0 && r.PaymentIntent == o.PayingIntent && r.AmountMinorUnits >= o.Captured()
-		if whole || slices.Contains(r.TicketIDs, id) {
+		if whole || slices.Contains(r.TicketIDs, id) && o.covers(r) {
 			return true
 		}
 	}
 	return o.refundedWhole()
+}
+
+// covers says whether a refund voids the tickets that it names. What staff ask for here does; one that was made at Stripe, whose
+// metadata anybody with access there writes, must be of the paying intent and of what the tickets cost.
+func (o *Order) covers(r Refund) bool {
+	if r.Reason != RefundExternal {
+		return true
+	}
+	if r.PaymentIntent != o.PayingIntent || slices.ContainsFunc(r.TicketIDs, func(id string) bool { return o.Ticket(id) == nil }) {
+		return false
+	}
+	price, err := o.priceOf(r.TicketIDs)
+	return err == nil && r.AmountMinorUnits >= price
 }
 
 // ticketRefundRequested says whether a refund voids the ticket once Stripe has made it: one that names it, or one of all that
@@ -120,6 +137,18 @@ func (d *decision) settleTickets() {
 			d.moveTicket(t, state)
 		}
 	}
+	for _, r := range d.order.Refunds {
+		if len(r.TicketIDs) > 0 && len(d.order.Tickets) > 0 && !d.order.covers(r) {
+			d.raise(ReviewCase{
+				Kind: CaseRefundNamesTickets, Subject: r.ID, Intent: r.PaymentIntent,
+				Facts: map[string]string{
+					"stripe_refund_id": r.StripeRefundID, "ticket_ids": strings.Join(r.TicketIDs, ","),
+					"amount_minor_units": strconv.FormatInt(r.AmountMinorUnits, 10), "currency": r.Currency,
+				},
+				Action: "A refund that was made at Stripe names tickets that it does not pay back whole, so they stay valid. Void them by a refund here if they shall not admit.",
+			})
+		}
+	}
 }
 
 // moveTicket moves a ticket on and has its pass follow. A pass does not show that a refund is asked for: Stripe mostly answers
@@ -132,6 +161,9 @@ func (d *decision) moveTicket(t *Ticket, state TicketState) {
 	}
 	if state == TicketVoid {
 		d.enqueue(WorkVoidPass, t.ID)
+		if until := d.order.SeatsReturnUntil; t.State != TicketUsed && until != nil && d.now.Before(*until) {
+			d.returnSeat(t)
+		}
 	} else if state == TicketSuspended && d.order.TicketsHeld() || t.State == TicketSuspended && d.held {
 		d.enqueue(WorkSuspendPass, t.ID)
 	}
@@ -139,4 +171,12 @@ func (d *decision) moveTicket(t *Ticket, state TicketState) {
 		t.ChangeNumber++
 	}
 	t.State = state
+}
+
+// returnSeat puts the seat of a ticket on sale again, once.
+func (d *decision) returnSeat(t *Ticket) {
+	if !t.SeatReturned {
+		t.SeatReturned = true
+		d.changes.SeatsReturned = append(d.changes.SeatsReturned, t.VariantID)
+	}
 }

@@ -15,6 +15,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/page"
+	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 // Service implements OrderService. All exported fields are required.
@@ -96,5 +97,22 @@ func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRe
 			return nil, err
 		}
 		return &checkoutv1.RefundOrderResponse{Refund: orderproto.RefundToProto(o.Refund(f.ID)), Order: orderproto.OrderToProto(&o, s.Codes)}, nil
+	})
+}
+
+// acceptFingerprint covers what is accepted.
+func acceptFingerprint(req *checkoutv1.AcceptPaymentRequest) []byte {
+	return idem.Fingerprint(1, req.GetOrderId(), req.GetPaymentIntentId(), req.GetNote())
+}
+
+// AcceptPayment implements OrderService. The sweep for due orders makes the attempt.
+func (s *Service) AcceptPayment(ctx context.Context, req *checkoutv1.AcceptPaymentRequest) (*checkoutv1.AcceptPaymentResponse, error) {
+	f := order.PaymentAccepted{IntentID: req.GetPaymentIntentId(), By: rpc.CallerFrom(ctx).Name, Note: req.GetNote()}
+	return idem.Do(ctx, s.Orders.Pool, s.Orders.Clock.Now(), acceptFingerprint(req), func(ctx context.Context, tx pgx.Tx) (*checkoutv1.AcceptPaymentResponse, error) {
+		o, _, err := s.Orders.ObserveTx(ctx, tx, orderstore.Key{ID: req.GetOrderId()}, nil, f)
+		if err != nil {
+			return nil, err
+		}
+		return &checkoutv1.AcceptPaymentResponse{Order: orderproto.OrderToProto(&o, s.Codes)}, nil
 	})
 }

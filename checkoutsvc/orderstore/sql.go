@@ -27,10 +27,10 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 // All that hangs on an order is read as one JSON object: nine statements less for each load, of which a sale needs ten.
 const (
 	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
-	selectOrderSQL = `select ` + orderSQL + ` from orders o where id = ` + orderIDSQL
+	selectOrderSQL = orderSQL + ` where o.id = ` + orderIDSQL
 	// selectOrdersSQL loads several orders, the newest first.
-	selectOrdersSQL = `select ` + orderSQL + ` from orders o where id = any($1) order by create_time desc, id desc`
-	orderSQL        = `json_build_object(
+	selectOrdersSQL = orderSQL + ` where o.id = any($1) order by o.create_time desc, o.id desc`
+	orderSQL        = `select json_build_object(
 		'order', to_json(o),
 		'lines', (select json_agg(c order by c.position) from order_lines c where c.order_id = o.id),
 		'hold', (select to_json(c) from holds c where c.order_id = o.id),
@@ -42,8 +42,10 @@ const (
 		'disputes', (select json_agg(c order by c.create_time, c.id) from disputes c where c.order_id = o.id),
 		'funds', (select json_agg(c order by c.funds_time, c.balance_transaction_id) from dispute_funds c where c.order_id = o.id),
 		'warnings', (select json_agg(c order by c.id) from fraud_warnings c where c.order_id = o.id),
-		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id)
-	)`
+		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id),
+		'event_end_time', e.end_time,
+		'seats_return_until', case when not e.keep_refunded_seats then coalesce(e.doors_time, e.start_time) end
+	) from orders o join events e on e.id = o.event_id`
 )
 
 // stored is an order as selectOrderSQL returns it.
@@ -60,6 +62,8 @@ type stored struct {
 	Funds             []order.DisputeFunds  `json:"funds"`
 	Warnings          []order.FraudWarning  `json:"warnings"`
 	Reviews           []order.Review        `json:"reviews"`
+	EventEndTime      time.Time             `json:"event_end_time"`
+	SeatsReturnUntil  *time.Time            `json:"seats_return_until"`
 }
 
 // batcher is what sends a batch: a pool, a connection or a transaction.
@@ -119,7 +123,7 @@ func (s stored) toOrder() (order.Order, error) {
 	o := s.Order
 	o.Lines, o.Hold, o.Tickets, o.Intents, o.Refunds = s.Lines, *s.Hold, s.Tickets, s.Intents, s.Refunds
 	o.Disputes, o.Funds, o.Warnings, o.Reviews = s.Disputes, s.Funds, s.Warnings, s.Reviews
-	o.HoldDue = s.HoldDue
+	o.HoldDue, o.EventEndTime, o.SeatsReturnUntil = s.HoldDue, s.EventEndTime, s.SeatsReturnUntil
 	o.FulfillingFor = time.Duration(s.FulfillingSeconds * float64(time.Second))
 	return o, nil
 }
@@ -240,6 +244,9 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 		}
 		errs = append(errs, s.q.SaveOrder(ctx, p, params))
 	}
+	if c.Total {
+		errs = append(errs, s.q.SetOrderTotal(ctx, p, o.ID, o.TotalMinorUnits, o.ApplicationFeeMinorUnits, taxesColumn(o.Taxes)))
+	}
 	if c.Hold {
 		errs = append(errs, s.q.EndHold(ctx, p, o.ID, string(o.Hold.State), o.Hold.EndTime))
 	}
@@ -248,7 +255,21 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, int64(l.Quantity)))
 		}
 	}
+	for _, l := range o.StockLines() {
+		if seats := countOf(c.SeatsReturned, l.VariantID); seats > 0 {
+			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, seats))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+func countOf(all []string, one string) (n int64) {
+	for _, x := range all {
+		if x == one {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Store) insertIntent(ctx context.Context, p *pgdb.Pipeline, orderID string, i order.PaymentIntent) error {
@@ -278,6 +299,7 @@ func ticketFromRow(t checkoutdb.Ticket) order.Ticket {
 		ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
 		CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime, SnapshotSchema: t.SnapshotSchema, Snapshot: t.Snapshot,
 		State: order.TicketState(t.State), PassSerial: t.PassSerial, ChangeNumber: t.ChangeNumber, ValidTime: t.ValidTime,
+		SeatReturned: t.SeatReturned,
 	}
 }
 
@@ -292,6 +314,7 @@ func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Ro
 	for _, t := range rows.Changed {
 		errs = append(errs, s.q.SetTicketState(ctx, p, checkoutdb.SetTicketStateParams{
 			ID: t.ID, State: string(t.State), PassSerial: t.PassSerial, ValidTime: t.ValidTime, ChangeNumber: t.ChangeNumber,
+			SeatReturned: t.SeatReturned,
 		}))
 	}
 	return errors.Join(errs...)

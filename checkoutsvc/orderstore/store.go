@@ -72,7 +72,7 @@ func (s *Store) ObserveTx(ctx context.Context, tx pgx.Tx, key Key, fingerprint [
 			return before, order.Changes{}, err
 		}
 	}
-	if order.WantsStock(before, f, s.Policy) {
+	if order.WantsStock(before, f, s.Policy, now) {
 		stock, err := s.retakeStock(ctx, tx, &before)
 		if err != nil {
 			return before, order.Changes{}, err
@@ -148,6 +148,8 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonOrderNotPaid:          connect.CodeFailedPrecondition,
 	order.ReasonOrderDisputed:         connect.CodeFailedPrecondition,
 	order.ReasonTicketNotFound:        connect.CodeNotFound,
+	order.ReasonPaymentNotAcceptable:  connect.CodeFailedPrecondition,
+	order.ReasonSoldOut:               connect.CodeResourceExhausted,
 	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,

@@ -48,6 +48,12 @@ func moneyInvariants() []invariant {
 				and not exists (select from refunds r where r.order_id = o.id and r.stripe_refund_id is not null and t.id = any (r.ticket_ids))
 				and p.captured_minor_units > coalesce((select sum(r.amount_minor_units) from refunds r
 					where r.order_id = o.id and r.payment_intent = o.paying_intent and (r.stripe_refund_id is not null or r.state = 'pending')), 0)`),
+		query("partial_capture_is_said", "an order of which a part was captured says so, and a person decides", "checkout", `
+			select format('intent %s captured %s of order %s, which costs %s and is %s', p.stripe_id, p.captured_minor_units, o.id, o.total_minor_units, o.payment)
+			from payment_intents p join orders o on o.id = p.order_id
+			where o.paying_intent is null and p.mismatch = 'amount' and p.captured_minor_units > 0 and p.captured_minor_units < o.total_minor_units
+				and (o.payment in ('awaiting_payment', 'processing', 'authorized', 'paid', 'canceled', 'expired', 'failed')
+					or not exists (select from review_cases c where c.kind = 'payment_mismatch' and c.order_id = o.id))`),
 		{
 			name: "requested_refund_is_under_way", rule: "a refund that was decided is carried out, or somebody was alerted",
 			check: requestedRefunds,

@@ -48,14 +48,22 @@ func orderInvariants() []invariant {
 			select format('intent %s pays for %s orders', paying_intent, count(*))
 			from orders where paying_intent is not null group by paying_intent having count(*) > 1`),
 
-		query("tickets_fit_capacity", "held and sold tickets never exceed what exists", checkout, `
-			select format('variant %s has %s tickets, of which %s are counted as taken, %s are sold and %s held', s.variant_id, s.capacity, s.taken, sold, held)
+		query("tickets_fit_capacity", "what is taken of a variant is what holds keep and tickets have, never more than exists", checkout, `
+			select format('variant %s has %s tickets, of which %s are counted as taken, tickets have %s and holds keep %s', s.variant_id, s.capacity, s.taken, sold, held)
 			from stock s
-			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and t.state <> 'void') t on true
+			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and not t.seat_returned) t on true
 			join lateral (select coalesce(sum(l.quantity), 0) held
 				from order_lines l join holds h on h.order_id = l.order_id
 				where l.variant_id = s.variant_id and h.state = 'active') h on true
-			where s.taken > s.capacity or sold + held > s.taken`),
+			where s.taken > s.capacity or sold + held <> s.taken`),
+
+		query("returned_seat_has_a_void_ticket", "the seat of a ticket that may still admit is not on sale", checkout, `
+			select format('the seat of ticket %s is on sale again, but the ticket is %s', id, state)
+			from tickets where seat_returned and state <> 'void'`),
+
+		query("nothing_is_sold_after_the_end", "no order begins once its event is over", checkout, `
+			select format('order %s of event %s began at %s, the event ended at %s', o.id, e.id, o.create_time, e.end_time)
+			from orders o join events e on e.id = o.event_id where o.create_time >= e.end_time`),
 	}
 }
 

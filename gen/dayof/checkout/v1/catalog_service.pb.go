@@ -39,9 +39,11 @@ type CreateEventRequest struct {
 	// When it starts.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// When it ends; after the start.
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Whether seats of refunded tickets stay off sale, instead of being on sale again until doors.
+	KeepRefundedSeats bool `protobuf:"varint,8,opt,name=keep_refunded_seats,json=keepRefundedSeats,proto3" json:"keep_refunded_seats,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *CreateEventRequest) Reset() {
@@ -121,6 +123,13 @@ func (x *CreateEventRequest) GetEndTime() *timestamppb.Timestamp {
 		return x.EndTime
 	}
 	return nil
+}
+
+func (x *CreateEventRequest) GetKeepRefundedSeats() bool {
+	if x != nil {
+		return x.KeepRefundedSeats
+	}
+	return false
 }
 
 // CreateEventResponse carries the new event.
@@ -907,7 +916,7 @@ var File_dayof_checkout_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x05\n" +
+	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x06\n" +
 	"\x12CreateEventRequest\x12?\n" +
 	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12\xdc\x01\n" +
 	"\x0eorganizer_name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
@@ -919,7 +928,8 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"doors_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tdoorsTime\x12A\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n" +
-	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTime\"E\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTime\x12.\n" +
+	"\x13keep_refunded_seats\x18\b \x01(\bR\x11keepRefundedSeats\"E\n" +
 	"\x13CreateEventResponse\x12.\n" +
 	"\x05event\x18\x01 \x01(\v2\x18.dayof.checkout.v1.EventR\x05event\"J\n" +
 	"\x0fGetEventRequest\x127\n" +

@@ -52,6 +52,8 @@ const (
 	PaymentState_PAYMENT_STATE_EXPIRED PaymentState = 10
 	// The last intent ended without money and the hold is gone.
 	PaymentState_PAYMENT_STATE_FAILED PaymentState = 11
+	// Less than the total was captured; a review case asks to refund it or to complete the order for it.
+	PaymentState_PAYMENT_STATE_PARTIALLY_CAPTURED PaymentState = 12
 )
 
 // Enum value maps for PaymentState.
@@ -69,6 +71,7 @@ var (
 		9:  "PAYMENT_STATE_CANCELED",
 		10: "PAYMENT_STATE_EXPIRED",
 		11: "PAYMENT_STATE_FAILED",
+		12: "PAYMENT_STATE_PARTIALLY_CAPTURED",
 	}
 	PaymentState_value = map[string]int32{
 		"PAYMENT_STATE_UNSPECIFIED":        0,
@@ -83,6 +86,7 @@ var (
 		"PAYMENT_STATE_CANCELED":           9,
 		"PAYMENT_STATE_EXPIRED":            10,
 		"PAYMENT_STATE_FAILED":             11,
+		"PAYMENT_STATE_PARTIALLY_CAPTURED": 12,
 	}
 )
 
@@ -743,7 +747,7 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x17\n" +
 	"\atook_ms\x18\x05 \x01(\x03R\x06tookMs\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail*\xf4\x02\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail*\x9a\x03\n" +
 	"\fPaymentState\x12\x1d\n" +
 	"\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1ePAYMENT_STATE_AWAITING_PAYMENT\x10\x01\x12\x1c\n" +
@@ -757,7 +761,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x16PAYMENT_STATE_CANCELED\x10\t\x12\x19\n" +
 	"\x15PAYMENT_STATE_EXPIRED\x10\n" +
 	"\x12\x18\n" +
-	"\x14PAYMENT_STATE_FAILED\x10\v*\xd9\x01\n" +
+	"\x14PAYMENT_STATE_FAILED\x10\v\x12$\n" +
+	" PAYMENT_STATE_PARTIALLY_CAPTURED\x10\f*\xd9\x01\n" +
 	"\x0fFulfilmentState\x12 \n" +
 	"\x1cFULFILMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15FULFILMENT_STATE_NONE\x10\x01\x12 \n" +
