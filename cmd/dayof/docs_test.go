@@ -12,7 +12,7 @@ import (
 var (
 	heading    = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *$`)
 	link       = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	citedTitle = regexp.MustCompile(`\b([a-z]+\.md)\)?, "([^"]+)"`)          // docs/design.md, "Webhooks"
+	citedTitle = regexp.MustCompile(`\b([a-z]+\.md)\)?, "([^"]+)"`)           // docs/design.md, "Webhooks"
 	citedNth   = regexp.MustCompile(`\b([a-z]+\.md)\)?(?:,? section)? (\d+)`) // design.md, section 7
 )
 
