@@ -86,7 +86,7 @@ func (b *boundary) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, 
 	caller, refusal := b.auth.check(spec.Procedure, header)
 	c.caller = caller.Name
 	if refusal == nil {
-		refusal = checkIdempotencyKey(spec.IdempotencyLevel, header)
+		refusal = checkIdempotencyKey(spec.IdempotencyLevel, caller, header)
 	}
 	if refusal != nil {
 		c.answered = true
