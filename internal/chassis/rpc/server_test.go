@@ -118,7 +118,7 @@ func TestDrain(t *testing.T) {
 	http1 := newHTTP1(t)
 	calls := make(chan error, 2)
 	go func() {
-		res, err := client.Write(rpc.WithIdempotencyKey(t.Context(), "k"), &testpb.WriteRequest{Text: "x"})
+		res, err := client.Write(rpc.WithIdempotencyKey(t.Context(), secretKey), &testpb.WriteRequest{Text: "x"})
 		if err == nil && res.GetText() != "done" {
 			err = errors.New("another answer: " + res.GetText())
 		}
@@ -128,7 +128,7 @@ func TestDrain(t *testing.T) {
 	go func() {
 		c := testpb.NewNotebookServiceClient(http1, s.url)
 		ctx, info := connect.NewClientContext(t.Context())
-		info.RequestHeader().Set("Idempotency-Key", "k")
+		info.RequestHeader().Set("Idempotency-Key", secretKey)
 		_, err := c.Write(ctx, &testpb.WriteRequest{Text: "x"})
 		calls <- err
 	}()
