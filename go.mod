@@ -2,6 +2,8 @@ module github.com/dayof/dayof
 
 go 1.26.0
 
+toolchain go1.26.9
+
 tool (
 	connectrpc.com/connect/cmd/protoc-gen-connect-go
 	google.golang.org/protobuf/cmd/protoc-gen-go

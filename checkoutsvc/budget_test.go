@@ -55,6 +55,52 @@ func (m *meter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.Trace
 func (m *meter) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (m *meter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
+// reset forgets what was counted.
+func (m *meter) reset() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.roundTrips, m.commits, m.statements = 0, 0, nil
+}
+
+// metered returns a replica without background work, and what counts its statements.
+func (w *harness) metered() (*replica, *meter) {
+	w.t.Helper()
+	m := &meter{}
+	poolConfig := w.pool.Config()
+	poolConfig.ConnConfig.Tracer = m
+	poolConfig.MaxConns = 1 // prepared statements are prepared after the first sale
+	pool, err := pgxpool.NewWithConfig(w.t.Context(), poolConfig)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(pool.Close)
+	return w.newReplica(pool), m
+}
+
+// TestListOrdersBudget lists orders with as many statements as there are kinds of rows, not orders.
+func TestListOrdersBudget(t *testing.T) {
+	w := newHarness(t)
+	for i := range 5 {
+		w.start(fmt.Sprintf("list/%d", i), 1)
+	}
+	r, m := w.metered()
+	for _, size := range []int32{2, 5} {
+		m.reset()
+		res, err := r.orders.ListOrders(t.Context(), &checkoutv1.ListOrdersRequest{EventId: w.event.GetId(), PageSize: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.GetOrders()) != int(size) || m.roundTrips > 2 {
+			t.Errorf("%d orders in %d round trips: %v", len(res.GetOrders()), m.roundTrips, m.statements)
+		}
+		for i := 1; i < len(res.GetOrders()); i++ {
+			if res.GetOrders()[i].GetCreateTime().AsTime().After(res.GetOrders()[i-1].GetCreateTime().AsTime()) {
+				t.Error("the newest is not first")
+			}
+		}
+	}
+}
+
 // TestCheckoutBudget counts the commits, round trips and WAL bytes of one sale of two tickets, by either signal. Jobs do
 // not run meanwhile: their commits are not the checkout's. It runs alone, since a server's WAL is everybody's; the
 // median of the sales leaves out what Postgres does by itself.
@@ -65,16 +111,7 @@ func TestCheckoutBudget(t *testing.T) {
 	if err := w.replicas[0].service.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
-	m := &meter{}
-	poolConfig := w.pool.Config()
-	poolConfig.ConnConfig.Tracer = m
-	poolConfig.MaxConns = 1 // prepared statements are prepared after the first sale
-	pool, err := pgxpool.NewWithConfig(t.Context(), poolConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	stopped := w.newReplica(pool)
+	stopped, m := w.metered()
 	signals := map[string]func(s *checkoutv1.StartCheckoutResponse, key string) error{
 		"webhook": func(s *checkoutv1.StartCheckoutResponse, key string) error {
 			_, err := stopped.payments.RecordPayment(w.keyed(key), paid(s.GetOrder()))
@@ -94,9 +131,7 @@ func TestCheckoutBudget(t *testing.T) {
 			for i := range 6 { // the first sale also prepares statements and fills caches
 				s := w.start(fmt.Sprintf("budget/%s/%d", name, i), 2)
 				w.confirm(s.GetPaymentIntentId())
-				m.mu.Lock()
-				m.roundTrips, m.commits, m.statements = 0, 0, nil
-				m.mu.Unlock()
+				m.reset()
 				wal := w.count("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
 				if err := signal(s, fmt.Sprintf("signal/%s/%d", name, i)); err != nil {
 					t.Fatal(err)

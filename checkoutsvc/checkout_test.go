@@ -12,12 +12,66 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dayof/dayof/checkoutsvc"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
+
+// TestPublicVariant has everybody but staff see neither the platform's fee nor how much is sold.
+func TestPublicVariant(t *testing.T) {
+	w := newHarness(t)
+	large := w.sell(8900, 5000)
+	client, opts := rpc.Dial(rpc.DialConfig{BaseURL: w.replicas[0].url, Timeout: patience})
+	public := checkoutv1connect.NewCatalogServiceClient(client, w.replicas[0].url, opts...)
+	for _, tc := range []struct {
+		catalog                  checkoutv1connect.CatalogServiceClient
+		capacity, available, fee int64
+	}{{public, 0, 100, 0}, {w.replicas[0].catalog, 5000, 5000, 445}} {
+		one, err := tc.catalog.GetVariant(t.Context(), &checkoutv1.GetVariantRequest{VariantId: large.variant.GetId()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := tc.catalog.ListVariants(t.Context(), &checkoutv1.ListVariantsRequest{EventId: large.event.GetId()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range append(all.GetVariants(), one.GetVariant()) {
+			if v.GetCapacityTicketCount() != tc.capacity || v.GetAvailableTicketCount() != tc.available ||
+				v.GetCurrentVersion().GetApplicationFeeMinorUnits() != tc.fee || v.GetCurrentVersion().GetPrice().GetMinorUnits() != 8900 {
+				t.Errorf("want capacity %d, %d available and fee %d: %v", tc.capacity, tc.available, tc.fee, v)
+			}
+		}
+	}
+}
+
+// TestOrderTokenExpires has the token of an order open it until the lifetime is over, and not a moment longer.
+func TestOrderTokenExpires(t *testing.T) {
+	w := newHarness(t)
+	expiring := w.newReplica(w.pool, func(c *checkoutsvc.Config) { c.OrderTokenLifetime = time.Nanosecond })
+	started := w.start("expiring", 1)
+	for url, want := range map[string]connect.Code{w.replicas[0].url: 0, expiring.url: connect.CodeNotFound} {
+		client, opts := rpc.Dial(rpc.DialConfig{BaseURL: url, Token: config.NewSecret(started.GetOrderAccessToken()), Timeout: patience})
+		buyer := checkoutv1connect.NewCheckoutServiceClient(client, url, opts...)
+		_, err := buyer.GetOrder(t.Context(), &checkoutv1.GetOrderRequest{OrderId: started.GetOrder().GetId()})
+		if problem.Code(err) != want {
+			t.Errorf("the order is answered with %v, want %v", err, want)
+		}
+		_, err = buyer.CompleteCheckout(w.keyed("complete/expiring"), &checkoutv1.CompleteCheckoutRequest{
+			OrderId: started.GetOrder().GetId(), PaymentIntentId: started.GetPaymentIntentId(),
+		})
+		if got := problem.Reason(err) == "ORDER_NOT_FOUND"; got != (want == connect.CodeNotFound) {
+			t.Errorf("the claim is answered with %v", err)
+		}
+	}
+	if _, err := expiring.checkout.GetOrder(t.Context(), &checkoutv1.GetOrderRequest{OrderId: started.GetOrder().GetId()}); err != nil {
+		t.Errorf("staff: %v", err)
+	}
+}
 
 func TestStartCheckout(t *testing.T) {
 	w := newHarness(t)

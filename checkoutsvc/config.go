@@ -6,6 +6,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/smtp"
@@ -38,6 +39,8 @@ type Config struct {
 	FraudWarningRefunds bool
 	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
 	ReviewHoldsDelivery bool
+	// PartialCaptureKeepsHold says whether a capture of less than the total leaves the hold alive until its time.
+	PartialCaptureKeepsHold bool
 	// DisputeReminders are how long before the end of the time for evidence people are alerted, comma separated.
 	DisputeReminders string
 	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
@@ -48,6 +51,8 @@ type Config struct {
 	CodeKeys []config.Secret
 	// OrderTokenKeys sign order access tokens, each as version:key; the newest signs, all verify.
 	OrderTokenKeys []config.Secret
+	// OrderTokenLifetime is how long after an order was made its token opens it; 0: for ever.
+	OrderTokenLifetime time.Duration
 
 	// StripeURL is the base URL of Stripe's API.
 	StripeURL string
@@ -56,14 +61,11 @@ type Config struct {
 	// StripeTimeout ends one call to Stripe.
 	StripeTimeout time.Duration
 
-	// SMTPAddress is the host and port of the mail server; empty sends no mail.
-	SMTPAddress string
-	// SMTPUser and SMTPPassword log in there; empty logs in as nobody.
-	SMTPUser     string
-	SMTPPassword config.Secret
+	// SMTP is the mail server; without an address no mail is sent.
+	SMTP smtp.Config
 	// MailFrom is the sender of receipts.
 	MailFrom string
-	// ConsoleURL is where links in alerts lead.
+	// ConsoleURL is where links in alerts lead; empty: they have none.
 	ConsoleURL string
 }
 
@@ -84,6 +86,8 @@ func LoadConfig(l *config.Loader) Config {
 		FraudWarningRefunds: l.Bool("DAYOF_CHECKOUT_FRAUD_WARNING_REFUNDS", false,
 			"whether an early fraud warning refunds tickets that are not used, before the event; else it is a review case only"),
 		ReviewHoldsDelivery: l.Bool("DAYOF_CHECKOUT_REVIEW_HOLDS_DELIVERY", false, "whether tickets are held back while Stripe reviews the payment"),
+		PartialCaptureKeepsHold: l.Bool("DAYOF_CHECKOUT_PARTIAL_CAPTURE_KEEPS_HOLD", false,
+			"whether a capture of less than the total keeps the stock until the hold's time, for a person to decide; else the stock is on sale again at once"),
 		DisputeReminders: l.String("DAYOF_CHECKOUT_DISPUTE_REMINDERS", "72h,24h",
 			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),
 		GiveUpAfter: l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
@@ -91,14 +95,14 @@ func LoadConfig(l *config.Loader) Config {
 			"seeds of the Ed25519 keys of ticket codes, each as version:seed with base64 of 32 bytes, comma separated; the newest signs"),
 		OrderTokenKeys: l.SecretListRequired("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",
 			"keys of order access tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
+		OrderTokenLifetime: l.Duration("DAYOF_CHECKOUT_ORDER_TOKEN_LIFETIME", 0,
+			"how long after an order was made its access token opens it; 0s is for ever. Longer than buyers take to pay"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.SecretRequired("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
-		SMTPAddress:   l.String("DAYOF_SMTP_ADDRESS", "", "host:port of the mail server; empty sends no mail"),
-		SMTPUser:      l.String("DAYOF_SMTP_USER", "", "user at the mail server; empty logs in as nobody"),
-		SMTPPassword:  l.Secret("DAYOF_SMTP_PASSWORD", "password at the mail server"),
+		SMTP:          smtp.LoadConfig(l),
 		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
-		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
 	}
 }
 
@@ -107,7 +111,7 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 	return order.Policy{
 		Livemode: c.Livemode, Lease: c.AttemptLease, BlockedAfter: c.BlockedAfter, GiveUpAfter: c.GiveUpAfter,
 		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
-		ReviewHoldsDelivery: c.ReviewHoldsDelivery, CodeKeyVersion: codeKeyVersion, NewID: id.New,
+		ReviewHoldsDelivery: c.ReviewHoldsDelivery, PartialCaptureKeepsHold: c.PartialCaptureKeepsHold, CodeKeyVersion: codeKeyVersion, NewID: id.New,
 	}
 }
 
@@ -119,13 +123,15 @@ func (c Config) fulfilment() fulfilment.Config {
 }
 
 // orderLink and accountLink lead to an order and to a connected account in the console.
-func (c Config) orderLink(orderID string) string { return c.ConsoleURL + "/orders/" + orderID }
+func (c Config) orderLink(orderID string) string { return alert.Link(c.ConsoleURL, "/orders/"+orderID) }
 
 func (c Config) accountLink(stripeAccount string) string {
-	return c.ConsoleURL + "/accounts/" + stripeAccount
+	return alert.Link(c.ConsoleURL, "/accounts/"+stripeAccount)
 }
 
 // mail is what mailing receipts needs of it.
 func (c Config) mail(logger *slog.Logger) smtp.Config {
-	return smtp.Config{Address: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.MailFrom, Logger: logger}
+	m := c.SMTP
+	m.From, m.Logger = c.MailFrom, logger
+	return m
 }

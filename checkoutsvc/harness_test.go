@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type harness struct {
 	ledger   *bookKeeper
 	peers    [2]string
 	replicas []*replica
+	log      logBuffer // of all replicas and peers, from debug on
 	seller
 }
 
@@ -90,6 +92,7 @@ func newHarnessAlone(t *testing.T, opts ...option) *harness {
 	t.Cleanup(func() { _ = sandbox.Close() })
 	w.stripe = serve(t, sandbox)
 	w.config = checkoutsvc.LoadConfig(config.New(func(string) string { return "" }))
+	w.config.ConsoleURL = "http://console.test"
 	w.config.StripeURL, w.config.StripeKey = w.stripe, config.NewSecret("sk_test_checkout")
 	w.config.CodeKeys = []config.Secret{config.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))}
 	w.config.OrderTokenKeys = []config.Secret{config.NewSecret(strings.Repeat("k", 32))}
@@ -172,9 +175,30 @@ func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 	return r
 }
 
-// logger shows what went wrong, beside the failure that it explains.
+// logger shows what went wrong, beside the failure that it explains, and keeps all lines in w.log.
 func (w *harness) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+	return slog.New(slog.NewMultiHandler(
+		slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}),
+		slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}),
+	))
+}
+
+// logBuffer keeps what many loggers write.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // serve runs a handler on a real socket with HTTP/2 without TLS.
@@ -283,6 +307,16 @@ func (w *harness) waitFor(id, what string, ok func(o *checkoutv1.Order) bool) *c
 			w.t.Fatalf("order %s is never %s: payment %v, fulfilment %v, hold %v, refunds %v", id, what, o.GetPaymentState(), o.GetFulfilmentState(), o.GetHoldState(), o.GetRefunds())
 		}
 		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// until polls until something holds.
+func (w *harness) until(what string, ok func() bool) {
+	w.t.Helper()
+	for deadline := (clock.System{}).Now().Add(patience); !ok(); <-time.After(10 * time.Millisecond) {
+		if (clock.System{}).Now().After(deadline) {
+			w.t.Fatalf("never %s", what)
+		}
 	}
 }
 

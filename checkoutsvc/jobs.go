@@ -42,10 +42,14 @@ func (w workers) register(r *jobs.Registry) {
 	jobs.Register(r, money, w.booking.PostDisputeLoss)
 	jobs.Register(r, money, w.refunds.SendRefund)
 	jobs.Register(r, money, w.refunds.RefundFraud)
+	jobs.Register(r, money, w.refunds.MatchRefunds)
 	jobs.Register(r, money, w.payments.CancelIntents)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.VoidPass)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.SuspendPass)
-	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}, w.mailer.SendReceipt)
+	mail := jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}
+	jobs.Register(r, mail, w.mailer.SendReceipt)
+	jobs.Register(r, mail, w.mailer.MailRefund)
+	jobs.Register(r, mail, w.mailer.MailGivenUp)
 }
 
 // jobOf is the job that does an order's work. Arguments are ids, never state.
@@ -55,6 +59,10 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 		return booking.RecordFeeArgs{OrderID: orderID, PaymentIntentRow: w.ID}
 	case order.WorkSendReceipt:
 		return receipt.SendReceiptArgs{OrderID: orderID}
+	case order.WorkMailRefund:
+		return receipt.MailRefundArgs{RefundID: w.ID}
+	case order.WorkMailGivenUp:
+		return receipt.MailGivenUpArgs{OrderID: orderID}
 	case order.WorkSendRefund:
 		return refund.SendRefundArgs{RefundID: w.ID}
 	case order.WorkPostRefund:
@@ -67,6 +75,8 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 		return booking.PostDisputeLossArgs{OrderID: orderID, DisputeID: w.ID}
 	case order.WorkCancelIntents:
 		return payment.CancelIntentsArgs{OrderID: orderID}
+	case order.WorkMatchRefunds:
+		return refund.MatchRefundsArgs{OrderID: orderID, PaymentIntentRow: w.ID}
 	case order.WorkRefundFraud:
 		return refund.FraudArgs{FraudWarningID: w.ID}
 	case order.WorkVoidPass:

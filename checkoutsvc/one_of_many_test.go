@@ -89,7 +89,7 @@ func TestBadAddressesStopNoOtherMail(t *testing.T) {
 	s := server.NewServer(mail)
 	go func() { _ = s.Serve(listener) }()
 	t.Cleanup(func() { _ = s.Close() })
-	w := newHarness(t, func(c *checkoutsvc.Config) { c.SMTPAddress = listener.Addr().String() })
+	w := newHarness(t, func(c *checkoutsvc.Config) { c.SMTP.Address = listener.Addr().String() })
 	buy := func(email string) string {
 		cart := w.cart(1)
 		cart.Buyer.Email = email

@@ -66,6 +66,11 @@ func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSusp
 	return &passv1.SetPassSuspendedResponse{}, nil
 }
 
+// ListPasses returns no pass: what these tests are about is not where a pass is.
+func (k *passKeeper) ListPasses(context.Context, *passv1.ListPassesRequest) (*passv1.ListPassesResponse, error) {
+	return &passv1.ListPassesResponse{}, nil
+}
+
 // isSuspended reports whether the pass of a ticket shows that it is suspended.
 func (k *passKeeper) isSuspended(ticketID string) bool {
 	k.mu.Lock()
@@ -80,6 +85,7 @@ type bookKeeper struct {
 	mu      sync.Mutex
 	entries map[string]ledgerv1.EntryKind
 	calls   map[string]int
+	sales   map[string]*ledgerv1.RecordSaleRequest            // by payment intent
 	funds   map[string]*ledgerv1.RecordDisputeFundsRequest    // by balance transaction
 	before  func(ctx context.Context, reference string) error // runs first, may fail or wait
 	after   func(reference string) error                      // runs when the entry is there: a lost reply
@@ -87,7 +93,7 @@ type bookKeeper struct {
 
 func newBookKeeper() *bookKeeper {
 	return &bookKeeper{
-		entries: map[string]ledgerv1.EntryKind{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
+		entries: map[string]ledgerv1.EntryKind{}, sales: map[string]*ledgerv1.RecordSaleRequest{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
 	}
 }
 
@@ -127,6 +133,9 @@ func (k *bookKeeper) fail(before func(ctx context.Context, reference string) err
 }
 
 func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	k.mu.Lock()
+	k.sales[req.GetCapture().GetPaymentIntentId()] = req
+	k.mu.Unlock()
 	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
 	return &ledgerv1.RecordSaleResponse{Entry: e}, err
 }
@@ -175,9 +184,4 @@ func (k *bookKeeper) RecordConversion(
 ) (*ledgerv1.RecordConversionResponse, error) {
 	e, err := k.post(ctx, "fx:"+req.GetBalanceTransactionId(), ledgerv1.EntryKind_ENTRY_KIND_CONVERSION)
 	return &ledgerv1.RecordConversionResponse{Entry: e}, err
-}
-
-// ListPasses lists nothing: a receipt goes out without links then.
-func (k *passKeeper) ListPasses(context.Context, *passv1.ListPassesRequest) (*passv1.ListPassesResponse, error) {
-	return &passv1.ListPassesResponse{}, nil
 }

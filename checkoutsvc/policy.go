@@ -23,6 +23,7 @@ func Policy() rpc.Policy {
 		checkoutv1connect.SettlementServiceListOrderMoneyProcedure:    rpc.RoleOperator,
 		checkoutv1connect.OrderServiceListOrdersProcedure:             rpc.RoleOperator,
 		checkoutv1connect.OrderServiceRefundOrderProcedure:            rpc.RoleOperator,
+		checkoutv1connect.OrderServiceAcceptPaymentProcedure:          rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordPaymentProcedure:        rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordChargeProcedure:         rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordRefundProcedure:         rpc.RoleOperator,

@@ -101,7 +101,7 @@ func New(d Deps) (*Service, error) {
 	}
 	reminders, remindersErr := dispute.ParseBefore(c.DisputeReminders)
 	codes, codesErr := ticketcode.NewKeys(c.CodeKeys)
-	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys)
+	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys, c.OrderTokenLifetime)
 	stripe, stripeErr := stripecalls.New(stripeapi.Config{
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
 	})
@@ -112,7 +112,7 @@ func New(d Deps) (*Service, error) {
 	s := &Service{
 		pool: d.Pool,
 		Jobs: jobs.New(d.Pool, jobs.Config{
-			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: c.ConsoleURL + "/dlq/checkout/",
+			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/checkout/"),
 		}),
 	}
 	store := &orderstore.Store{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/invariant"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -27,18 +29,28 @@ var violations = map[string]struct{ service, sql string }{
 	"unfulfillable_order_has_no_live_ticket": {"checkout", `update orders set fulfilment = 'unfulfillable', complete_time = null where id = $1`},
 	"completed_order_is_paid":                {"checkout", `update payment_intents set captured_minor_units = 1 where order_id = $1`},
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
+	"returned_seat_has_a_void_ticket":        {"checkout", `update tickets set seat_returned = true where order_id = $1`},
+	"nothing_is_sold_after_the_end":          {"checkout", `update orders set create_time = (select end_time from events e where e.id = event_id) where id = $1`},
 	"order_being_fulfilled_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() - interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,
 		next_attempt_time = now() + interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"ended_order_has_no_alert":        {"checkout", `insert into alerts (kind, subject, facts, link) values ('order_blocked', $1::text, '{}', '')`},
 	"completed_order_has_its_receipt": {"checkout", `update orders set receipt_sent_time = null where id = $1`},
-	"hold_ends_in_time":               {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
+	"buyer_is_told_of_refunds": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'untold', id, paying_intent, 1, currency, 'succeeded', 'requested', now(), 're_untold', now() from orders where id = $1`},
+	"hold_ends_in_time": {"checkout", `update holds set state = 'active', end_time = null, expire_time = now() - interval '1 hour' where order_id = $1`},
 	"captured_money_has_an_end": {"checkout", `with gone as (delete from tickets where order_id = $1)
 		update orders set fulfilment = 'none', complete_time = null where id = $1`},
 	"refunds_fit_captured": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
 			stripe_refund_id, refund_time)
 		select 'tooMuch', id, paying_intent, 1000000, currency, 'pending', 'requested', now(), 're_toomuch', now() from orders where id = $1`},
+	"ticket_is_refunded_once": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time, ticket_ids)
+		select 'again' || n, id, paying_intent, 1, currency, 'succeeded', 'requested', now(), 're_again' || n, now(),
+			array(select t.id from tickets t where t.order_id = orders.id)
+		from orders, generate_series(1, 2) n where id = $1`},
 	"requested_refund_is_under_way": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time)
 		select 'leftBehind', id, paying_intent, 1, currency, 'requested', 'requested', now() from orders where id = $1`},
 	"refund_is_booked": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
@@ -53,9 +65,15 @@ var violations = map[string]struct{ service, sql string }{
 	"copy_matches_ledger": {"ledger", `with p as (delete from postings where ledger_transaction_id in (
 			select ledger_transaction_id from entries where order_id = $1))
 		delete from entries where order_id = $1`},
-	"valid_ticket_has_its_pass": {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
-	"void_ticket_has_void_pass": {"checkout", `update tickets set state = 'void' where order_id = $1`},
-	"pass_has_a_ticket":         {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
+	"refund_shares_add_up": {"checkout", `insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason, create_time,
+			stripe_refund_id, refund_time)
+		select 'untaxed', id, paying_intent, total_minor_units, currency, 'succeeded', 'requested', now(), 're_untaxed', now() from orders where id = $1`},
+	"partial_capture_is_said": {"checkout", `with p as (update payment_intents set mismatch = 'amount', captured_minor_units = 1 where order_id = $1)
+		update orders set payment = 'awaiting_payment', paying_intent = null, capture_time = null, fulfilment = 'none', complete_time = null where id = $1`},
+	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
+	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
+	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},
+	"pass_has_a_ticket":          {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
 	"revision_has_its_pushes": {"pass", `with device as (insert into registrations (device_id, pass_type, serial, push_token, register_time)
 			select 'deaf', pass_type, serial, 'f00d', revise_time from passes where order_id = $1)
 		update passes set revision = 2, revise_time = revise_time + interval '1 minute' where order_id = $1`},
@@ -73,6 +91,12 @@ var violations = map[string]struct{ service, sql string }{
 	"difference_is_resolved": {"ledger", `insert into reconcile_differences (id, kind, subject, digest, order_id, organizer_id, payment_intent_id,
 			stripe_account, expected_currency, expected_amount, found_currency, found_amount, sides, cause, first_run_id, first_observed_time, last_observed_time)
 		values ('found', 1, 'capture:pi_lost', '', $1, '', '', '', 'EUR', 1, '', 0, '', '', '', now(), now())`},
+	"running_reconciliation_has_a_job": {"ledger", `insert into reconcile_runs (id, kind, from_time, until_time, create_time)
+		values ('abandoned' || $1, 3, now() - interval '1 hour', now(), now())`},
+	"intent_is_on_the_orders_account": {"checkout", `insert into payment_intents (id, order_id, number, stripe_account, stripe_id, currency, amount_minor_units,
+			status, status_time, create_time)
+		select 'foreign', order_id, number + 1, 'acct_foreign', 'pi_foreign', currency, amount_minor_units, status, status_time, now()
+		from payment_intents where order_id = $1`},
 	"closed_organizer_sells_nothing": {"checkout", `with account as (
 			insert into stripe_accounts (id, organizer_id, fetches_begun, fetch_merged, fetch_time, create_time)
 			select 'acct_closed', organizer_id, 1, 1, now(), now() from orders where id = $1)
@@ -97,6 +121,35 @@ var violations = map[string]struct{ service, sql string }{
 const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
 	values (1, 'forgotten', 'default', jsonb_build_object('id', $1::text), 'exhausted', '', '[]', 1, 1, now(), now())`
 
+// TestCheckWhileLedgerIsAway says that the ledger does not answer, and checks what does not need it.
+func TestCheckWhileLedgerIsAway(t *testing.T) {
+	t.Parallel()
+	m := newCluster(t, 1, nil)
+	system := client.NewClient(m.File)
+	if _, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: newVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
+		t.Fatal(err)
+	}
+	assertClean(t, m)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
+		t.Fatal(err)
+	}
+	results, err := invariant.Run(within(t, 2*time.Minute), m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := results[0]; first.Name != "parties_answer" || len(first.Violations) != 1 || !strings.HasPrefix(first.Violations[0], "the ledger at http") {
+		t.Errorf("check says %+v", first)
+	}
+	for _, r := range results[1:] {
+		if r.Name == "completed_order_is_booked" {
+			t.Error("the books were compared without the ledger")
+		}
+	}
+	if !slices.ContainsFunc(results, func(r invariant.Result) bool { return r.Name == "tickets_fit_capacity" && len(r.Violations) == 0 }) {
+		t.Error("the database was not checked")
+	}
+}
+
 // TestCheckFindsViolations breaks every invariant once and wants each to be reported, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {
 	t.Parallel()
@@ -106,7 +159,7 @@ func TestCheckFindsViolations(t *testing.T) {
 	orders := map[string]string{}
 	names := []string{
 		"order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
-		"refund_at_stripe_has_its_row",
+		"refund_at_stripe_has_its_row", "refunded_sum_is_known",
 	}
 	for name := range violations {
 		names = append(names, name)
@@ -234,6 +287,19 @@ func breakStripe(t *testing.T, system *client.Client, orders map[string]string) 
 		case orders["stripe_money_is_known"]:
 			p["id"] = "pi_" + client.NewKey()
 			load(t, system, p)
+		}
+	}
+	var charges struct {
+		Data []resource `json:"data"`
+	}
+	if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/charges?limit=100", &charges); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range charges.Data {
+		metadata, _ := c["metadata"].(map[string]any)
+		if metadata["order_id"] == orders["refunded_sum_is_known"] {
+			c["amount_refunded"] = 100
+			load(t, system, c)
 		}
 	}
 	load(t, system, resource{

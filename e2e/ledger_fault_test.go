@@ -2,6 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,6 +183,70 @@ func TestPostingLandsAtTheDeadline(t *testing.T) {
 	}
 }
 
+// TestAlertIsPostedWithItsEnd has the alert of an order that waits say how much money waits and lead to a page that exists,
+// and its end posted once the order is complete.
+func TestAlertIsPostedWithItsEnd(t *testing.T) {
+	t.Parallel()
+	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_BLOCKED_AFTER": "500ms", "DAYOF_CHECKOUT_BACKOFF_MAX": "500ms"})
+	system := client.NewClient(m.File)
+	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
+	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
+		t.Fatal(err)
+	}
+	awaitAlert := func(what string, ok func(a sentAlert) bool) sentAlert {
+		t.Helper()
+		for ctx := within(t, 2*time.Minute); ; pause(ctx) {
+			alerts := blockedAlerts(t, system, cart.OrderID)
+			if len(alerts) == 1 && ok(alerts[0]) {
+				return alerts[0]
+			}
+			if ctx.Err() != nil {
+				t.Fatalf("no alert is posted %s: %+v", what, alerts)
+			}
+		}
+	}
+	begun := awaitAlert("of the order", func(a sentAlert) bool { return a.ResolvedTime == "" })
+	if begun.Facts["amount"] != "89.00 EUR" {
+		t.Errorf("the amount is not in the alert: %v", begun.Facts)
+	}
+	page := getPage(t, system, begun.Link)
+	if !strings.Contains(page, cart.OrderID) || !strings.Contains(page, "dayof order show "+cart.OrderID) {
+		t.Errorf("%s does not help: %s", begun.Link, page)
+	}
+	m.Sandbox.Faults.Clear(fault.Ledger)
+	await(t, system, cart.OrderID, "completed", completed)
+	if ended := awaitAlert("with its end", func(a sentAlert) bool { return a.ResolvedTime != "" }); ended.ID != begun.ID {
+		t.Errorf("%+v ends as %+v", begun, ended)
+	}
+	// What else alerts link to.
+	for _, path := range []string{
+		"/accounts/acct_1", "/differences/d1", "/reconciliations/r1", "/webhooks", "/webhooks/account/evt_1", "/dlq/checkout/1", "/dlq/ledger/1", "/dlq/webhook/1",
+	} {
+		if page := getPage(t, system, system.File.ConsoleURL+path); !strings.Contains(page, "dayof ") {
+			t.Errorf("%s names no command: %s", path, page)
+		}
+	}
+	assertClean(t, m)
+}
+
+// getPage returns a page that must be there.
+func getPage(t *testing.T, system *client.Client, url string) string {
+	t.Helper()
+	res, err := system.HTTP.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s, %v", url, res.Status, err)
+	}
+	return string(body)
+}
+
 func refunded(o *checkoutv1.Order) bool {
 	return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE &&
 		o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
@@ -186,13 +254,16 @@ func refunded(o *checkoutv1.Order) bool {
 
 // sentAlert is an alert as the sink got it.
 type sentAlert struct {
+	ID      int64          `json:"id"`
 	Kind    string         `json:"kind"`
 	Subject string         `json:"subject"`
 	Facts   map[string]any `json:"facts"`
 	Link    string         `json:"link"`
+	// ResolvedTime is there once it is over.
+	ResolvedTime string `json:"resolved_time"`
 }
 
-// blockedAlerts are the alerts that were delivered about an order that waits.
+// blockedAlerts are the alerts that were delivered about an order that waits, each as it was delivered last.
 func blockedAlerts(t *testing.T, system *client.Client, orderID string) []sentAlert {
 	t.Helper()
 	res, err := system.HTTP.Get(system.File.Sandbox.AlertLogURL)
@@ -208,7 +279,12 @@ func blockedAlerts(t *testing.T, system *client.Client, orderID string) []sentAl
 	}
 	var alerts []sentAlert
 	for _, entry := range log {
-		if entry.Body.Kind == "order_blocked" && entry.Body.Subject == orderID {
+		if entry.Body.Kind != "order_blocked" || entry.Body.Subject != orderID {
+			continue
+		}
+		if at := slices.IndexFunc(alerts, func(a sentAlert) bool { return a.ID == entry.Body.ID }); at >= 0 {
+			alerts[at] = entry.Body
+		} else {
 			alerts = append(alerts, entry.Body)
 		}
 	}

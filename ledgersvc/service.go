@@ -61,7 +61,7 @@ func New(d Deps) (*Service, error) {
 	s.batches = newBatches(s.ledger, c.Formance.BulkMax)
 	s.jobs = jobs.New(d.Pool, jobs.Config{
 		Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, Queues: map[string]int{"reconcile": 1},
-		DeadLetterURL: c.Reconcile.ConsoleURL + "/dlq/ledger/",
+		DeadLetterURL: alert.Link(c.Reconcile.ConsoleURL, "/dlq/ledger/"),
 	})
 	idem.ScheduleExpiry(s.jobs, d.Pool, d.Clock)
 	var err error

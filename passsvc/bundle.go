@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
@@ -30,7 +31,7 @@ func (s *Service) OrderURL(orderID string) (string, error) {
 func (s ticketPages) linkedOrder(w http.ResponseWriter, r *http.Request) ([]passdb.Pass, bool) {
 	orderID, ok := s.keys.openLink(r.PathValue("signed"), purposeOrder)
 	if !ok {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
 		return nil, false
 	}
 	rows, err := s.q.ListOrderPasses(r.Context(), s.Pool, orderID)
@@ -39,10 +40,10 @@ func (s ticketPages) linkedOrder(w http.ResponseWriter, r *http.Request) ([]pass
 		return nil, false
 	}
 	if len(rows) == 0 {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
 		return nil, false
 	}
-	return rows, true
+	return rows, !s.refuseExpired(w, r, rows[0])
 }
 
 // serveOrder serves the page of an order.
@@ -64,7 +65,7 @@ func (s ticketPages) serveOrder(w http.ResponseWriter, r *http.Request) {
 	}
 	// One pass needs no bundle, which fewer programs understand.
 	for i := 0; len(admitting) > 1 && i < len(admitting); i += bundleMax {
-		label := say(languageOf(first.Language), phraseAddAllToApple)
+		label := say(locale.Nearest(first.Language), phraseAddAllToApple)
 		if len(admitting) > bundleMax {
 			label += fmt.Sprintf(" (%d–%d)", i+1, min(i+bundleMax, len(admitting)))
 		}
@@ -95,7 +96,7 @@ func (s ticketPages) serveBundle(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("bundle")
 	number, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(name, "tickets-"), ".pkpasses"))
 	if err != nil || number < 1 || name != fmt.Sprintf("tickets-%d.pkpasses", number) {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
 		return
 	}
 	rows, ok := s.linkedOrder(w, r)
@@ -109,7 +110,11 @@ func (s ticketPages) serveBundle(w http.ResponseWriter, r *http.Request) {
 	}
 	from := (number - 1) * bundleMax
 	if from >= len(admitting) {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
+		return
+	}
+	if !s.validity.known(r.Context(), admitting) {
+		s.answerNotValidYet(w, r, admitting[0])
 		return
 	}
 	bundle, err := s.bundle(r, admitting[from:min(from+bundleMax, len(admitting))])

@@ -40,6 +40,11 @@ type Config struct {
 	// BatchChunk is how many passes a batch changes in one transaction.
 	BatchChunk int
 
+	// LinkLifetime is how long after the end of an event its links open tickets and orders; 0: for ever.
+	LinkLifetime time.Duration
+	// SupportContact is a mail address or a URL that pages name for questions; empty names the organiser.
+	SupportContact string
+
 	Google GoogleConfig
 	// BadgeDir is a folder with Apple's badges as svg by language ("de.svg"); empty shows a plain button.
 	BadgeDir string
@@ -103,6 +108,10 @@ func LoadConfig(l *config.Loader) Config {
 		PushStreams:  l.Int("DAYOF_PASS_PUSH_STREAMS", 64, "pushes of a pass type under way at once"),
 		PushRate:     l.Int("DAYOF_PASS_PUSH_RATE", 0, "pushes per second of a pass type and replica; 0 is no limit"),
 		BatchChunk:   l.Int("DAYOF_PASS_BATCH_CHUNK", 500, "passes that a batch changes in one transaction"),
+		LinkLifetime: l.Duration("DAYOF_PASS_LINK_LIFETIME", 0,
+			"how long after the end of an event its links open tickets and orders; 0s is for ever. Passes in wallets stay"),
+		SupportContact: l.String("DAYOF_PASS_SUPPORT_CONTACT", "",
+			"mail address or URL that pages name for questions; empty names the organiser"),
 		Google: GoogleConfig{
 			ServiceAccount: l.Secret("DAYOF_PASS_GOOGLE_SERVICE_ACCOUNT", "JSON key of a Google service account; absent: no links to Google Wallet"),
 			IssuerID:       l.String("DAYOF_PASS_GOOGLE_ISSUER_ID", "", "issuer number in the Google Wallet console"),

@@ -3,6 +3,7 @@ package passsvc
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/personal"
+	"github.com/dayof/dayof/internal/timezone"
 )
 
 // content is what a pass shows. Its canonical form decides whether a change is material: two contents with equal forms
@@ -24,7 +27,7 @@ type content struct {
 	Event         eventContent      `json:"event"`
 	ProductName   string            `json:"product_name"`
 	VariantName   string            `json:"variant_name"`
-	HolderName    string            `json:"holder_name,omitempty"`
+	HolderName    personal.Text     `json:"holder_name,omitempty"`
 	Price         priceContent      `json:"price"`
 	Terms         string            `json:"terms,omitempty"`
 	Language      string            `json:"language,omitempty"`
@@ -32,6 +35,9 @@ type content struct {
 	Voided        bool              `json:"voided,omitempty"`
 	Staff         map[string]string `json:"staff,omitempty"` // by staffFields
 }
+
+// LogValue keeps all but the ticket's id from slog, whose JSON would hold what is stored.
+func (c content) LogValue() slog.Value { return slog.StringValue(c.TicketID) }
 
 type eventContent struct {
 	ID           string      `json:"id"`
@@ -59,8 +65,8 @@ type priceContent struct {
 func staffFields() []string { return []string{"gate", "section", "row", "seat", "note"} }
 
 // contentFromProto checks and normalises what a caller wants a ticket's pass to show. path names the message in problems.
-func contentFromProto(zones *zoneCache, orderID string, p *passv1.PassContent, path string) (content, error) {
-	event, err := eventFromProto(zones, p.GetEvent(), path+".event")
+func contentFromProto(orderID string, p *passv1.PassContent, path string) (content, error) {
+	event, err := eventFromProto(p.GetEvent(), path+".event")
 	if err != nil {
 		return content{}, err
 	}
@@ -72,7 +78,7 @@ func contentFromProto(zones *zoneCache, orderID string, p *passv1.PassContent, p
 		Event:         event,
 		ProductName:   oneLine(p.GetProductName()),
 		VariantName:   oneLine(p.GetVariantName()),
-		HolderName:    oneLine(p.GetHolderName()),
+		HolderName:    personal.Text(oneLine(p.GetHolderName())),
 		Price:         priceContent{Currency: p.GetPrice().GetCurrency(), MinorUnits: p.GetPrice().GetMinorUnits()},
 		Terms:         manyLines(p.GetTerms()),
 		Language:      p.GetLanguage(),
@@ -81,8 +87,8 @@ func contentFromProto(zones *zoneCache, orderID string, p *passv1.PassContent, p
 }
 
 // eventFromProto checks and normalises an event.
-func eventFromProto(zones *zoneCache, e *passv1.PassEvent, path string) (eventContent, error) {
-	if _, err := zones.load(e.GetTimeZone()); err != nil {
+func eventFromProto(e *passv1.PassEvent, path string) (eventContent, error) {
+	if _, err := timezone.Load(e.GetTimeZone()); err != nil {
 		return eventContent{}, problem.InvalidField(path+".time_zone", "must be an IANA time zone such as Europe/Berlin")
 	}
 	if (e.Latitude == nil) != (e.Longitude == nil) {
@@ -112,20 +118,29 @@ func eventFromProto(zones *zoneCache, e *passv1.PassEvent, path string) (eventCo
 
 func wholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// oneLine removes what would break a label: control characters become spaces.
+// oneLine removes what would break a label: control characters and separators of lines become spaces, overrides of the
+// text's direction nothing.
 func oneLine(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) {
 			return ' '
+		}
+		if isDirection(r) {
+			return -1
 		}
 		return r
 	}, s))
 }
 
+// isDirection says that a character overrides the direction of the text after it, also that of ours.
+func isDirection(r rune) bool {
+	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+}
+
 // manyLines keeps line breaks and removes other control characters.
 func manyLines(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
+		if unicode.IsControl(r) && r != '\n' || isDirection(r) {
 			return -1
 		}
 		return r
@@ -181,7 +196,7 @@ func (c content) facts() []fact {
 	c.Event.facts(add)
 	add("product_name", c.ProductName)
 	add("variant_name", c.VariantName)
-	add("holder_name", c.HolderName)
+	add("holder_name", string(c.HolderName))
 	add("price", c.Price.Currency+" "+strconv.FormatInt(c.Price.MinorUnits, 10))
 	add("terms", c.Terms)
 	add("language", c.Language)

@@ -10,6 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/locale"
 )
 
 // googleLinkMax is the longest link that browsers and Google pass on safely.
@@ -124,7 +125,7 @@ func (g *googleWallet) saveLink(serial string, c content) (string, error) {
 }
 
 func (g *googleWallet) statement(serial string, c content) (*googleClass, *googleObject) {
-	language := languageOf(c.Language)
+	language := locale.Nearest(c.Language)
 	text := func(value string) googleText { return googleText{googleTranslation{language, value}} }
 	optional := func(value string) *googleText {
 		if value == "" {
@@ -145,7 +146,7 @@ func (g *googleWallet) statement(serial string, c content) (*googleClass, *googl
 	}
 	object := &googleObject{
 		ID: g.issuerID + "." + serial, ClassID: class.ID, State: "ACTIVE", Barcode: googleBarcode{"QR_CODE", c.Code},
-		Number: c.TicketID, HolderName: c.HolderName, TicketType: optional(c.ProductName + ", " + c.VariantName),
+		Number: c.TicketID, HolderName: string(c.HolderName), TicketType: optional(c.ProductName + ", " + c.VariantName),
 	}
 	seat := googleSeat{
 		Seat: optional(c.Staff["seat"]), Row: optional(c.Staff["row"]), Section: optional(c.Staff["section"]), Gate: optional(c.Staff["gate"]),

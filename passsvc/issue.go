@@ -97,7 +97,7 @@ func (s issuer) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, erro
 			return nil, problem.InvalidField(path+".ticket_id", "must not repeat another ticket of the request")
 		}
 		seen[p.GetTicketId()] = true
-		c, err := contentFromProto(s.zones, req.GetOrderId(), p, path)
+		c, err := contentFromProto(req.GetOrderId(), p, path)
 		if err != nil {
 			return nil, err
 		}

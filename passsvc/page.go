@@ -19,11 +19,14 @@ import (
 	"rsc.io/qr"
 
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/locale"
+	"github.com/dayof/dayof/internal/timezone"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
-// Pages for holders, behind signed links that are good for ever and open one ticket or one order. They are never kept
+// Pages for holders, behind signed links that open one ticket or one order, for ever or until Config.LinkLifetime after the
+// event. They are never kept
 // by a cache nor found by a search engine, and looking at them changes nothing: mail scanners do.
 
 //go:embed pages/*.html
@@ -53,7 +56,7 @@ func newPages(badgeDir string) (*pages, error) {
 	if badgeDir == "" {
 		return p, nil
 	}
-	for _, language := range languages() {
+	for _, language := range locale.Languages() {
 		data, err := os.ReadFile(filepath.Join(badgeDir, language+".svg"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read badge: %w", err)
@@ -85,6 +88,7 @@ type ticketModel struct {
 	Strip                   template.URL
 	Void                    string // why it does not admit; empty: it may
 	OnHold                  string // why it does not admit for now; empty: it may
+	NotValidYet             string // why it does not admit before a moment has passed; empty: it may
 	Facts                   []factModel
 	Code                    template.HTML // the QR code as SVG
 	Badge                   template.URL
@@ -104,6 +108,11 @@ func (s ticketPages) routes() map[string]http.Handler {
 		"GET /t/{signed}/ticket.pkpass": private(s.serveTicketPass),
 		"GET /o/{signed}":               private(s.serveOrder),
 		"GET /o/{signed}/{bundle}":      private(s.serveBundle),
+		// What is left of a link that was cut or extended.
+		"GET /t":  private(s.wrongLink),
+		"GET /t/": private(s.wrongLink),
+		"GET /o":  private(s.wrongLink),
+		"GET /o/": private(s.wrongLink),
 	}
 }
 
@@ -124,7 +133,7 @@ func private(next http.HandlerFunc) http.Handler {
 func (s ticketPages) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.Pass, bool) {
 	serial, ok := s.keys.openLink(r.PathValue("signed"), purposeTicket)
 	if !ok {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
 		return passdb.Pass{}, false
 	}
 	row, err := s.q.GetPass(r.Context(), s.Pool, serial)
@@ -132,7 +141,24 @@ func (s ticketPages) linkedPass(w http.ResponseWriter, r *http.Request) (passdb.
 		s.pageError(w, r, passNotFound(err))
 		return passdb.Pass{}, false
 	}
-	return row, true
+	return row, !s.refuseExpired(w, r, row)
+}
+
+// refuseExpired answers a link whose time is over, and says whether it did. Passes in wallets stay: they are not links.
+func (s ticketPages) refuseExpired(w http.ResponseWriter, r *http.Request, row passdb.Pass) bool {
+	if s.Config.LinkLifetime <= 0 {
+		return false
+	}
+	c, err := decodeContent(row)
+	if err != nil {
+		s.pageError(w, r, err)
+		return true
+	}
+	if s.Clock.Now().Before(c.Event.EndTime.Add(s.Config.LinkLifetime)) {
+		return false
+	}
+	s.expiredLink(w, r, c)
+	return true
 }
 
 // serveTicket serves the page to browsers and the pass itself to programs, which do not ask for HTML.
@@ -149,10 +175,28 @@ func (s ticketPages) serveTicket(w http.ResponseWriter, r *http.Request) {
 	s.writePage(w, r, []passdb.Pass{row}, nil)
 }
 
+// notValidYetRetrySeconds is the Retry-After of a pass whose ticket is not valid yet: mostly its sale is booked by then.
+const notValidYetRetrySeconds = "5"
+
+// answerNotValidYet answers a program that wants passes of tickets that are not valid yet.
+func (s ticketPages) answerNotValidYet(w http.ResponseWriter, r *http.Request, row passdb.Pass) {
+	c, err := decodeContent(row)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	w.Header().Set("Retry-After", notValidYetRetrySeconds)
+	http.Error(w, say(locale.Nearest(c.Language), phraseNotValidYet), http.StatusServiceUnavailable)
+}
+
 // serveTicketPass serves the package behind a ticket's link.
 func (s ticketPages) serveTicketPass(w http.ResponseWriter, r *http.Request) {
 	row, ok := s.linkedPass(w, r)
 	if !ok {
+		return
+	}
+	if !s.validity.known(r.Context(), []passdb.Pass{row}) {
+		s.answerNotValidYet(w, r, row)
 		return
 	}
 	pass, err := s.cache.get(r.Context(), row.PassType, row.Serial)
@@ -166,16 +210,20 @@ func (s ticketPages) serveTicketPass(w http.ResponseWriter, r *http.Request) {
 
 // writePage renders tickets, each with its own link, and bundles.
 func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []passdb.Pass, bundles []linkModel) {
-	model := pageModel{Logo: s.pages.logo, Bundles: bundles}
+	valid := s.validity.known(r.Context(), rows)
+	model := pageModel{Logo: s.pages.logo}
+	if valid {
+		model.Bundles = bundles
+	}
 	for _, row := range rows {
 		c, err := decodeContent(row)
 		if err == nil && model.Language == "" {
-			model.Language = languageOf(c.Language)
+			model.Language = locale.Nearest(c.Language)
 			model.Title = describe(model.Language, c.Event.Name)
 		}
 		var ticket ticketModel
 		if err == nil {
-			ticket, err = s.ticketModel(row, c)
+			ticket, err = s.ticketModel(row, c, valid)
 		}
 		if err != nil {
 			s.pageError(w, r, err)
@@ -192,13 +240,13 @@ func (s ticketPages) writePage(w http.ResponseWriter, r *http.Request, rows []pa
 	_, _ = w.Write(out.Bytes())
 }
 
-func (s ticketPages) ticketModel(row passdb.Pass, c content) (ticketModel, error) {
-	language := languageOf(c.Language)
+func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticketModel, error) {
+	language := locale.Nearest(c.Language)
 	link, err := s.keys.link(int(row.TokenKeyVersion), purposeTicket, row.Serial)
 	if err != nil {
 		return ticketModel{}, err
 	}
-	zone, err := s.zones.load(c.Event.TimeZone)
+	zone, err := timezone.Load(c.Event.TimeZone)
 	if err != nil {
 		return ticketModel{}, fmt.Errorf("time zone of event: %w", err)
 	}
@@ -223,12 +271,16 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content) (ticketModel, error
 	add(phraseVenue, strings.Trim(c.Event.VenueName+", "+c.Event.VenueAddress, ", "))
 	add(phraseTicket, c.ProductName)
 	add(phrasePlace, c.VariantName)
-	add(phraseHolder, c.HolderName)
+	add(phraseHolder, string(c.HolderName))
 	for i, label := range []phrase{phraseGate, phraseSection, phraseRow, phraseSeat, phraseNote} {
 		add(label, c.Staff[staffFields()[i]])
 	}
 	if c.Voided {
 		t.Void = say(language, phraseVoid)
+		return t, nil
+	}
+	if !valid {
+		t.NotValidYet = say(language, phraseNotValidYet)
 		return t, nil
 	}
 	if t.Code, err = qrSVG(c.Code); err != nil {
@@ -289,10 +341,9 @@ func qrSVG(text string) (template.HTML, error) {
 // pageError answers a person whose page cannot be shown.
 func (s ticketPages) pageError(w http.ResponseWriter, r *http.Request, err error) {
 	if problem.Reason(err) == reasonPassNotFound {
-		http.NotFound(w, r)
+		s.wrongLink(w, r)
 		return
 	}
 	s.Logger.LogAttrs(r.Context(), slog.LevelError, "page failed", slog.String("pattern", r.Pattern), slog.Any("error", err))
-	w.Header().Set("Retry-After", retryAfterSeconds)
-	http.Error(w, "Your ticket cannot be shown right now. Please try again in a minute.", http.StatusServiceUnavailable)
+	s.failedLink(w, r)
 }

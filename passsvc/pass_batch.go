@@ -37,7 +37,7 @@ const (
 
 // BatchUpdatePasses implements PassService. It returns at once.
 func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdatePassesRequest) (*passv1.BatchUpdatePassesResponse, error) {
-	event, err := batchEvent(s.zones, req)
+	event, err := batchEvent(req)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdate
 }
 
 // batchEvent returns the new event of a request, nil if it leaves the event, or what is wrong with the request.
-func batchEvent(zones *zoneCache, req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
+func batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
 	if req.GetEvent() == nil && len(req.GetFields()) == 0 {
 		return nil, problem.InvalidField("event", "must be given unless fields are")
 	}
@@ -92,7 +92,7 @@ func batchEvent(zones *zoneCache, req *passv1.BatchUpdatePassesRequest) (*eventC
 	if req.GetEvent().GetId() != req.GetEventId() {
 		return nil, problem.InvalidField("event.id", "must be event_id")
 	}
-	event, err := eventFromProto(zones, req.GetEvent(), "event")
+	event, err := eventFromProto(req.GetEvent(), "event")
 	return &event, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/internal/money"
 )
 
@@ -123,7 +124,7 @@ const (
 
 // renderPass returns pass.json, with times in the venue's zone. Equal arguments give equal bytes.
 func renderPass(c content, id passIdentity, zone *time.Location) ([]byte, error) {
-	language := languageOf(c.Language)
+	language := locale.Nearest(c.Language)
 	words := phrasebook(language)
 	at := func(t time.Time) string { return t.In(zone).Format(time.RFC3339) }
 	opens := c.Event.StartTime
@@ -200,7 +201,7 @@ func fields(c content, words *[phraseCount]string, at func(time.Time) string) ti
 	upper := row(0,
 		text("product", phraseTicket, c.ProductName, 0),
 		text("variant", phrasePlace, c.VariantName, phrasePlaceChanged),
-		text("holder", phraseHolder, c.HolderName, 0))
+		text("holder", phraseHolder, string(c.HolderName), 0))
 	lower := row(1,
 		text("gate", phraseGate, c.Staff["gate"], phraseGateChanged),
 		text("section", phraseSection, c.Staff["section"], phraseSectionChanged),
@@ -279,7 +280,7 @@ func semantics(c content, at func(time.Time) string) passSemantics {
 		EventEndDate:     at(c.Event.EndTime),
 		VenueName:        c.Event.VenueName,
 		VenueEntrance:    c.Staff["gate"],
-		AttendeeName:     c.HolderName,
+		AttendeeName:     string(c.HolderName),
 		AdmissionLevel:   c.VariantName,
 		ConfirmationCode: c.OrderID,
 	}

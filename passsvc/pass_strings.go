@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// phrase names a text that a pass or a page shows in the holder's language.
+// phrase names a text that a pass or a page shows in the holder's language, one of locale.Languages. Each has a folder in
+// the package of a pass.
 type phrase int
 
 const (
@@ -49,28 +50,14 @@ const (
 	phraseAddToApple // from here on of pages only
 	phraseAddAllToApple
 	phraseAddToGoogle
+	phraseNotValidYet
 	phraseCount // how many there are
 )
 
-// languageDefault is what a holder reads whose language we do not speak.
-const languageDefault = "en"
-
-// languages are those that passes are translated to, in the order of their folders in the package.
-func languages() []string { return []string{"de", "en", "es", "fr", "it", "nl"} }
-
-// languageOf returns the language of ours that is nearest to a BCP 47 tag.
-func languageOf(tag string) string {
-	primary, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(tag, "_", "-")), "-")
-	if slices.Contains(languages(), primary) {
-		return primary
-	}
-	return languageDefault
-}
-
-// say returns p in one of languages.
+// say returns p in one of locale.Languages.
 func say(language string, p phrase) string { return phrasebook(language)[p] }
 
-// phrasebook returns all phrases of one of languages. "%@" stands for a new value; in the description, for the event.
+// phrasebook returns all phrases of one of locale.Languages. "%@" stands for a new value; in the description, for the event.
 func phrasebook(language string) [phraseCount]string {
 	switch language {
 	case "de":
@@ -83,6 +70,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Jetzt: %@", "Neuer Termin: %@", "Neuer Einlass: %@", "Neuer Ort: %@", "Neuer Platz: %@", "Neuer Eingang: %@",
 			"Neuer Block: %@", "Neue Reihe: %@", "Neuer Sitz: %@", "%@", "%@", "Ticket für %@",
 			"Zu Apple Wallet hinzufügen", "Alle zu Apple Wallet hinzufügen", "Zu Google Wallet hinzufügen",
+			"Dieses Ticket ist noch nicht gültig: Die Zahlung wird gerade verbucht. Bitte lade die Seite gleich noch einmal.",
 		}
 	case "es":
 		return [phraseCount]string{
@@ -94,6 +82,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Ahora: %@", "Nueva fecha: %@", "Nueva apertura de puertas: %@", "Nuevo recinto: %@", "Nuevo lugar: %@", "Nuevo acceso: %@",
 			"Nuevo sector: %@", "Nueva fila: %@", "Nuevo asiento: %@", "%@", "%@", "Entrada para %@",
 			"Añadir a Apple Wallet", "Añadir todas a Apple Wallet", "Añadir a Google Wallet",
+			"Esta entrada aún no es válida: el pago se está registrando. Vuelve a cargar la página en un momento.",
 		}
 	case "fr":
 		return [phraseCount]string{
@@ -105,6 +94,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Désormais : %@", "Nouvelle date : %@", "Nouvelle ouverture des portes : %@", "Nouveau lieu : %@", "Nouvelle place : %@",
 			"Nouvelle entrée : %@", "Nouveau bloc : %@", "Nouveau rang : %@", "Nouveau siège : %@", "%@", "%@", "Billet pour %@",
 			"Ajouter à Apple Wallet", "Tout ajouter à Apple Wallet", "Ajouter à Google Wallet",
+			"Ce billet n'est pas encore valable : le paiement est en cours d'enregistrement. Rechargez la page dans un instant.",
 		}
 	case "it":
 		return [phraseCount]string{
@@ -116,6 +106,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Ora: %@", "Nuova data: %@", "Nuovo orario porte: %@", "Nuovo luogo: %@", "Nuovo posto: %@", "Nuovo ingresso: %@",
 			"Nuovo settore: %@", "Nuova fila: %@", "Nuovo sedile: %@", "%@", "%@", "Biglietto per %@",
 			"Aggiungi a Apple Wallet", "Aggiungi tutti a Apple Wallet", "Aggiungi a Google Wallet",
+			"Questo biglietto non è ancora valido: il pagamento è in corso di registrazione. Ricarica la pagina tra poco.",
 		}
 	case "nl":
 		return [phraseCount]string{
@@ -127,6 +118,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Nu: %@", "Nieuwe datum: %@", "Deuren open: %@", "Nieuwe locatie: %@", "Nieuwe plaats: %@", "Nieuwe ingang: %@",
 			"Nieuw vak: %@", "Nieuwe rij: %@", "Nieuwe stoel: %@", "%@", "%@", "Ticket voor %@",
 			"Voeg toe aan Apple Wallet", "Voeg alles toe aan Apple Wallet", "Voeg toe aan Google Wallet",
+			"Dit ticket is nog niet geldig: de betaling wordt verwerkt. Laad de pagina zo meteen opnieuw.",
 		}
 	default:
 		return [phraseCount]string{
@@ -138,6 +130,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Now: %@", "New date: %@", "Doors now open at %@", "New venue: %@", "New place: %@", "New gate: %@",
 			"New section: %@", "New row: %@", "New seat: %@", "%@", "%@", "Ticket for %@",
 			"Add to Apple Wallet", "Add all to Apple Wallet", "Add to Google Wallet",
+			"This ticket is not valid yet: the payment is being booked. Please load the page again in a moment.",
 		}
 	}
 }

@@ -3,11 +3,13 @@ package passsvc
 import (
 	"strings"
 	"testing"
+
+	"github.com/dayof/dayof/internal/locale"
 )
 
 func TestPhrasebooks(t *testing.T) {
 	t.Parallel()
-	for _, language := range languages() {
+	for _, language := range locale.Languages() {
 		seen := map[string]phrase{}
 		for i, text := range phrasebook(language) {
 			if text == "" {
@@ -31,7 +33,7 @@ func TestLanguageOf(t *testing.T) {
 	for tag, want := range map[string]string{
 		"de": "de", "de-AT": "de", "DE_at": "de", "fr-CA": "fr", "": "en", "tr": "en", "english": "en", "nl-x-y": "nl",
 	} {
-		if got := languageOf(tag); got != want {
+		if got := locale.Nearest(tag); got != want {
 			t.Errorf("%q: %q, want %q", tag, got, want)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dayof/dayof/internal/locale"
+	"github.com/dayof/dayof/internal/timezone"
 	"github.com/dayof/dayof/passsvc/artwork"
 	"github.com/dayof/dayof/passsvc/pkpass"
 )
@@ -37,7 +39,6 @@ type revisionState struct {
 type renderer struct {
 	keys          keyRing
 	webServiceURL string
-	zones         *zoneCache
 	design        *pkpass.Design
 	translations  map[[2]string][]byte // by language and by the language of the literals
 
@@ -45,9 +46,9 @@ type renderer struct {
 	ofEvents map[[2]string][]pkpass.File // of translated, by the language of the literals and by the event's name
 }
 
-func newRenderer(keys keyRing, webServiceURL string, zones *zoneCache) (*renderer, error) {
+func newRenderer(keys keyRing, webServiceURL string) (*renderer, error) {
 	r := &renderer{
-		keys: keys, webServiceURL: webServiceURL, zones: zones,
+		keys: keys, webServiceURL: webServiceURL,
 		translations: map[[2]string][]byte{}, ofEvents: map[[2]string][]pkpass.File{},
 	}
 	images, err := fs.ReadDir(artwork.Images, ".")
@@ -63,8 +64,8 @@ func newRenderer(keys keyRing, webServiceURL string, zones *zoneCache) (*rendere
 		files = append(files, pkpass.File{Name: image.Name(), Data: data})
 	}
 	r.design = pkpass.NewDesign(files)
-	for _, literal := range languages() {
-		for _, language := range languages() {
+	for _, literal := range locale.Languages() {
+		for _, language := range locale.Languages() {
 			r.translations[[2]string{language, literal}] = passStrings(language, literal)
 		}
 	}
@@ -96,7 +97,7 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 	if err != nil {
 		return pkpass.Archive{}, err
 	}
-	zone, err := r.zones.load(s.Content.Event.TimeZone)
+	zone, err := timezone.Load(s.Content.Event.TimeZone)
 	if err != nil {
 		return pkpass.Archive{}, fmt.Errorf("time zone of event %s: %w", s.Content.Event.ID, err)
 	}
@@ -107,7 +108,7 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 		return pkpass.Archive{}, err
 	}
 	files := []pkpass.File{{Name: "pass.json", Data: rendered}}
-	files = append(files, r.translated(languageOf(s.Content.Language), s.Content.Event.Name)...)
+	files = append(files, r.translated(locale.Nearest(s.Content.Language), s.Content.Event.Name)...)
 	return r.design.Build(files, certificate, certificate.SigningTime(s.ReviseTime))
 }
 
@@ -121,7 +122,7 @@ func (r *renderer) translated(literal, eventName string) []pkpass.File {
 	if known {
 		return files
 	}
-	for _, language := range languages() {
+	for _, language := range locale.Languages() {
 		shared := r.translations[[2]string{language, literal}]
 		files = append(files, pkpass.File{
 			Name: language + ".lproj/pass.strings",

@@ -27,7 +27,7 @@ func BenchmarkArchive(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r, err := newRenderer(keys, "https://pass.example", &zoneCache{})
+	r, err := newRenderer(keys, "https://pass.example")
 	if err != nil {
 		b.Fatal(err)
 	}

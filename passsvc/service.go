@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -32,12 +33,14 @@ import (
 	"github.com/dayof/dayof/passsvc/passdb"
 )
 
-// Deps is what a Service stands on. All fields are required, but for Registry and SendAlert.
+// Deps is what a Service stands on. All fields are required, but for Admission, Registry and SendAlert.
 type Deps struct {
 	Config Config
 	Pool   *pgxpool.Pool
 	Clock  clock.Clock
 	Logger *slog.Logger
+	// Admission knows which tickets are valid; nil shows every pass.
+	Admission checkoutv1connect.AdmissionServiceClient
 	// Registry takes the service's metrics; nil counts nothing.
 	Registry *prometheus.Registry
 	// SendAlert delivers alerts to people; nil keeps them as rows.
@@ -53,12 +56,12 @@ type Service struct {
 	q            passdb.Queries
 	keys         keyRing
 	certificates *certificateStore
-	zones        *zoneCache
 	renderer     *renderer
 	cache        *passCache
 	metrics      *metrics
 	pages        *pages
 	google       *googleWallet
+	validity     *validity
 	logLimit     logLimit
 	pusher       *pusher
 	wakeBatches  func() // makes batches go on now; never blocks
@@ -81,12 +84,14 @@ func New(d Deps) (*Service, error) {
 			return nil, errors.New("DAYOF_PASS_ORGANIZER_TYPES: write each as organizer id=pass type, separated by commas")
 		}
 	}
+	if err := checkContact(c.SupportContact); err != nil {
+		return nil, err
+	}
 	certificates, err := newCertificateStore(c, d.Clock, d.Logger)
 	if err != nil {
 		return nil, err
 	}
-	zones := &zoneCache{}
-	renderer, err := newRenderer(keys, c.PublicURL, zones)
+	renderer, err := newRenderer(keys, c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +104,14 @@ func New(d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		Deps: d, keys: keys, certificates: certificates, zones: zones, renderer: renderer,
+		Deps: d, keys: keys, certificates: certificates, renderer: renderer,
 		metrics: newMetrics(d.Registry), pages: pages, google: google,
 		Jobs: jobs.New(d.Pool, jobs.Config{Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert}),
 	}
 	if s.cache, err = newPassCache(s); err != nil {
+		return nil, err
+	}
+	if s.validity, err = newValidity(d.Admission, d.Logger); err != nil {
 		return nil, err
 	}
 	s.Jobs.Sweep("read_certificates", time.Minute, s.certificates.reload)

@@ -45,6 +45,8 @@ func (s *Service) send(ctx context.Context, key string, request proto.Message) e
 		_, err = s.Payments.RecordReview(ctx, r)
 	case *checkoutv1.RecordSessionEndRequest:
 		_, err = s.Payments.RecordSessionEnd(ctx, r)
+	case *checkoutv1.RaiseReviewCaseRequest:
+		_, err = s.Desk.RaiseReviewCase(ctx, r)
 	case *checkoutv1.RecordAccountRequest:
 		_, err = s.Accounts.RecordAccount(ctx, r)
 	case *ledgerv1.RecordPayoutRequest:

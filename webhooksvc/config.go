@@ -36,6 +36,9 @@ type Config struct {
 	StripeTimeout time.Duration
 	// BackfillInterval is how often Stripe is asked for events that it could not deliver; also at start.
 	BackfillInterval time.Duration
+	// SilenceAfter is how old an event at Stripe may be before its absence here is an incident; it is looked for twice as often. Zero
+	// turns that off.
+	SilenceAfter time.Duration
 
 	// Retention is how long events that ended are kept. Above what Stripe lists: an event that is deleted while Stripe
 	// still lists it would come back by the backfill.
@@ -43,7 +46,7 @@ type Config struct {
 	// RejectionAlert is how many deliveries with a bad signature within five minutes raise an alert.
 	RejectionAlert int
 
-	// ConsoleURL is where links in alerts lead.
+	// ConsoleURL is where links in alerts lead; empty: they have none.
 	ConsoleURL string
 }
 
@@ -64,10 +67,12 @@ func LoadConfig(l *config.Loader) Config {
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
 		BackfillInterval: l.Duration("DAYOF_WEBHOOK_BACKFILL_INTERVAL", time.Hour,
 			"how often Stripe is asked for events that it could not deliver"),
+		SilenceAfter: l.Duration("DAYOF_WEBHOOK_SILENCE_AFTER", 2*time.Minute,
+			"how old an event at Stripe may be before its absence here raises an alert and it is fetched; 0 turns that off"),
 		Retention: l.Duration("DAYOF_WEBHOOK_RETENTION", 90*24*time.Hour,
 			"how long events that ended are kept; at least 31 days, because Stripe lists events for 30"),
 		RejectionAlert: l.Int("DAYOF_WEBHOOK_REJECTION_ALERT", 20, "how many deliveries with a bad signature within five minutes raise an alert"),
-		ConsoleURL:     l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+		ConsoleURL:     l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
 	}
 }
 

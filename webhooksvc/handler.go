@@ -29,8 +29,11 @@ type translation struct {
 type call struct {
 	suffix  string // distinguishes the calls of one event; empty when it is the only one
 	request proto.Message
-	// prepare fills in what the event leaves open, before the call is made; nil when it leaves nothing open.
+	// prepare fills in what the event leaves open, before the call is made; nil when it leaves nothing open. It returns
+	// errNotNeeded for a call that need not be made after all.
 	prepare func(ctx context.Context, l lookups) error
+	// ours says whether the object may belong to an order of ours, which is asked when no order is known; nil when it may.
+	ours func(ctx context.Context, l lookups) (bool, error)
 }
 
 // translated is the translation into one call.
@@ -54,6 +57,8 @@ const (
 	refusalNoAccount     = "no_account"
 	refusalNoFee         = "no_application_fee"
 	refusalUnknownStatus = "unknown_status"
+	refusalForeign       = "foreign_account" // only the platform's own account may report this
+	refusalUnmatched     = "unmatched"       // a payment that is none of ours, such as of another shop on the same account
 )
 
 // allHandlers returns the matrix, sorted by event type.

@@ -18,6 +18,8 @@ type lookups struct {
 	organizer func(ctx context.Context, stripeAccount string) (string, error)
 	// charge returns a charge of an account, the platform's when that is empty; errNotAtStripe if there is none.
 	charge func(ctx context.Context, stripeAccount, chargeID string) (charge, error)
+	// paymentIntent returns an intent of an account, the platform's when that is empty; errNotAtStripe if there is none.
+	paymentIntent func(ctx context.Context, stripeAccount, intentID string) (paymentIntent, error)
 	// applicationFee returns a fee of the platform; errNotAtStripe if there is none.
 	applicationFee func(ctx context.Context, feeID string) (applicationFee, error)
 	// payoutSum counts and sums the balance transactions of a payout, the payout's own left out.
@@ -31,6 +33,7 @@ func (s *Service) lookupsFor(key string) lookups {
 	return lookups{
 		organizer:      func(ctx context.Context, account string) (string, error) { return s.organizer(ctx, key, account) },
 		charge:         s.stripe.charge,
+		paymentIntent:  s.stripe.paymentIntent,
 		applicationFee: s.stripe.applicationFee,
 		payoutSum:      s.stripe.payoutSum,
 	}

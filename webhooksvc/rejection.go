@@ -75,7 +75,7 @@ func (s *Service) evaluateRejections(ctx context.Context, endpoint string, now t
 	if recent >= int64(s.Config.RejectionAlert) {
 		return alert.Raise(ctx, s.Pool, alertRejected, endpoint, map[string]any{
 			"endpoint": endpoint, "refused": recent, "within_minutes": int(rejectionWindow / time.Minute),
-		}, s.Config.ConsoleURL+"/webhooks")
+		}, alert.Link(s.Config.ConsoleURL, "/webhooks"))
 	}
 	if recent > 0 {
 		return nil

@@ -82,7 +82,7 @@ func New(d Deps) (*Service, error) {
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			// One queue, so that one is polled; polling, because a NOTIFY per event would serialise the commits.
 			Logger: d.Logger, Clock: d.Clock, PollOnly: true, Queues: map[string]int{eventQueue: c.Workers},
-			SendAlert: d.SendAlert, DeadLetterURL: c.ConsoleURL + "/dlq/webhook/",
+			SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/webhook/"),
 		}),
 	}
 	jobs.Register(s.Jobs, eventPolicy, s.workEvent)
@@ -92,6 +92,9 @@ func New(d Deps) (*Service, error) {
 	if c.StripeKey.IsSet() {
 		jobs.Register(s.Jobs, backfillPolicy, backfiller{s}.workBackfill)
 		s.Jobs.Periodic("backfill_webhook_events", c.BackfillInterval, backfiller{s}.backfill)
+		if c.SilenceAfter > 0 {
+			s.Jobs.Periodic("watch_webhook_deliveries", max(c.SilenceAfter/2, time.Second), backfiller{s}.watchSilence)
+		}
 	}
 	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil

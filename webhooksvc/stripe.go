@@ -42,15 +42,39 @@ func newStripeReader(d Deps) stripeReader {
 	})}
 }
 
+// listSpan says which events to list.
+type listSpan struct {
+	types       []string
+	from, until time.Time // until is not part of it; zero means now
+	undelivered bool      // only those that Stripe could not deliver
+}
+
 // list calls each with every undelivered event of these types since a time, the newest first, as the bytes that Stripe
 // sent: stripe-go's own structs would refuse what is newer than they are.
 func (s stripeReader) list(ctx context.Context, account string, types []string, since time.Time, each func(json.RawMessage) error) error {
+	return s.listPages(ctx, account, listSpan{types: types, from: since, undelivered: true}, func(page []json.RawMessage) error {
+		for _, raw := range page {
+			if err := each(raw); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// listPages calls each with every page of events, the newest first. An error of each ends the list.
+func (s stripeReader) listPages(ctx context.Context, account string, span listSpan, each func([]json.RawMessage) error) error {
 	after := ""
 	for range backfillPagesMax {
 		params := &stripe.EventListParams{
-			Types:           stripe.StringSlice(types),
-			DeliverySuccess: new(false),
-			CreatedRange:    &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()},
+			Types:        stripe.StringSlice(span.types),
+			CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: span.from.Unix()},
+		}
+		if span.undelivered {
+			params.DeliverySuccess = new(false)
+		}
+		if !span.until.IsZero() {
+			params.CreatedRange.LesserThan = span.until.Unix()
 		}
 		params.Context = ctx
 		params.Single = true // one page per call
@@ -65,10 +89,8 @@ func (s stripeReader) list(ctx context.Context, account string, types []string, 
 		if err != nil {
 			return err
 		}
-		for _, raw := range page.Data {
-			if err := each(raw); err != nil {
-				return err
-			}
+		if err := each(page.Data); err != nil {
+			return err
 		}
 		if !page.HasMore || page.lastID == "" {
 			return nil
@@ -122,6 +144,21 @@ func (s stripeReader) charge(ctx context.Context, account, id string) (charge, e
 			return nil, err
 		}
 		return c.LastResponse, nil
+	})
+}
+
+func (s stripeReader) paymentIntent(ctx context.Context, account, id string) (paymentIntent, error) {
+	params := &stripe.PaymentIntentParams{}
+	params.Context = ctx
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return fetch[paymentIntent](ctx, s, func() (*stripe.APIResponse, error) {
+		pi, err := s.PaymentIntents.Get(id, params)
+		if err != nil {
+			return nil, err
+		}
+		return pi.LastResponse, nil
 	})
 }
 

@@ -78,7 +78,10 @@ func translateDispute(e event) (translation, error) {
 		EvidenceDueTime: d.EvidenceDetails.DueBy.timestamp(),
 		ObservedTime:    timestamppb.New(e.created),
 	}
-	result := translation{calls: []call{{request: request, prepare: intentOfCharge(e.account, d.Charge, &request.PaymentIntentId)}}}
+	result := translation{calls: []call{{
+		request: request, prepare: intentOfCharge(e.account, d.Charge, &request.PaymentIntentId),
+		ours: ofOurs(e.account, "", d.Charge, d.PaymentIntent),
+	}}}
 	for _, txn := range d.BalanceTransactions.items {
 		funds := &checkoutv1.DisputeFunds{
 			BalanceTransactionId: txn.ID,

@@ -49,6 +49,9 @@ func translateFee(e event) (translation, error) {
 	if err != nil {
 		return translation{}, err
 	}
+	if e.account != "" {
+		return foreign(e)
+	}
 	if fee.Account == "" {
 		return refused(refusalNoAccount)
 	}
@@ -62,6 +65,9 @@ func translateFeeRefund(e event) (translation, error) {
 	r, err := decodeObject[feeRefund](e)
 	if err != nil {
 		return translation{}, err
+	}
+	if e.account != "" {
+		return foreign(e)
 	}
 	if r.Fee == "" {
 		return refused(refusalNoFee)

@@ -84,7 +84,7 @@ func translatePayment(e event) (translation, error) {
 			request.FailureCode = string(failure.Code)
 		}
 	}
-	return translated(request)
+	return translation{calls: []call{{request: request, ours: named(e.account, intent.Metadata.orderID())}}}, nil
 }
 
 // intentStatus reads the status of the snapshot; the event's type decides where it says more, and where the status is

@@ -62,19 +62,18 @@ func translatePayout(e event) (translation, error) {
 	request := &ledgerv1.RecordPayoutRequest{
 		PayoutId:      p.ID,
 		StripeAccount: e.account,
-		OrganizerId:   string(p.Metadata["organizer_id"]),
 		Status:        status,
 		Amount:        money(p.Amount, p.Currency),
 		BankAccountId: string(p.Destination),
 		PayoutTime:    p.Created.timestamp(),
 	}
-	return translation{calls: []call{{request: request, prepare: organizerOf(e.account, &request.OrganizerId)}}}, nil
+	return translation{calls: append([]call{{request: request, prepare: organizerOf(e.account, &request.OrganizerId)}},
+		claims(e.account, p.ID, p.Metadata)...)}, nil
 }
 
-// organizerOf finds the organiser of a connected account where the metadata does not name one, as with the payouts that
-// Stripe makes by itself.
+// organizerOf finds the organiser of a connected account. What the metadata say of it never counts.
 func organizerOf(account string, organizerID *string) func(ctx context.Context, l lookups) error {
-	if account == "" || *organizerID != "" {
+	if account == "" {
 		return nil
 	}
 	return func(ctx context.Context, l lookups) (err error) {

@@ -1,6 +1,7 @@
 package webhooksvc
 
 import (
+	"cmp"
 	"strings"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -71,7 +72,10 @@ func translateRefund(e event) (translation, error) {
 	if state == checkoutv1.RefundState_REFUND_STATE_FAILED {
 		request.FailureCode = string(r.FailureReason)
 	}
-	return translation{calls: []call{{request: request, prepare: intentOfCharge(e.account, r.Charge, &request.PaymentIntentId)}}}, nil
+	return translation{calls: []call{{
+		request: request, prepare: intentOfCharge(e.account, r.Charge, &request.PaymentIntentId),
+		ours: ofOurs(e.account, cmp.Or(request.GetOrderId(), request.GetRefundId()), r.Charge, r.PaymentIntent),
+	}}}, nil
 }
 
 // refundState reads Stripe's status. A buyer who must act, as for a refund by bank transfer, has no money yet.

@@ -60,7 +60,10 @@ func translateFraudWarning(e event) (translation, error) {
 		FraudType:       string(w.FraudType),
 		ObservedTime:    timestamppb.New(e.created),
 	}
-	return translation{calls: []call{{request: request, prepare: intentOfCharge(e.account, w.Charge, &request.PaymentIntentId)}}}, nil
+	return translation{calls: []call{{
+		request: request, prepare: intentOfCharge(e.account, w.Charge, &request.PaymentIntentId),
+		ours: ofOurs(e.account, "", w.Charge, w.PaymentIntent),
+	}}}, nil
 }
 
 func translateReview(e event) (translation, error) {
@@ -80,7 +83,10 @@ func translateReview(e event) (translation, error) {
 		ClosedReason:    string(r.ClosedReason),
 		ObservedTime:    timestamppb.New(e.created),
 	}
-	return translation{calls: []call{{request: request, prepare: intentOfCharge(e.account, r.Charge, &request.PaymentIntentId)}}}, nil
+	return translation{calls: []call{{
+		request: request, prepare: intentOfCharge(e.account, r.Charge, &request.PaymentIntentId),
+		ours: ofOurs(e.account, "", r.Charge, r.PaymentIntent),
+	}}}, nil
 }
 
 // intentOfCharge finds the intent of a charge where the object names only that. A charge that Stripe does not show us

@@ -52,12 +52,13 @@ func translateSession(e event) (translation, error) {
 		OrderId:         session.orderID(),
 		ObservedTime:    timestamppb.New(e.created),
 	}
+	ours := named(e.account, session.orderID())
 	failed := e.typ == "checkout.session.async_payment_failed"
 	if e.typ == "checkout.session.expired" || failed && session.PaymentIntent == "" {
 		if ended.GetOrderId() == "" && ended.GetPaymentIntentId() == "" {
 			return refused(refusalNoIntent) // somebody else's page
 		}
-		return translated(ended)
+		return translation{calls: []call{{request: ended, ours: ours}}}, nil
 	}
 	if session.PaymentIntent == "" {
 		return refused(refusalNoIntent) // nothing to pay, or a subscription
@@ -74,7 +75,7 @@ func translateSession(e event) (translation, error) {
 	case failed:
 		request.Status = checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_FAILED
 		request.FailureCode = failureAsync
-		return translation{calls: []call{{suffix: "payment", request: request}, {suffix: "session", request: ended}}}, nil
+		return translation{calls: []call{{suffix: "payment", request: request, ours: ours}, {suffix: "session", request: ended, ours: ours}}}, nil
 	case e.typ == "checkout.session.async_payment_succeeded", session.PaymentStatus == "paid":
 		request.Status = checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_SUCCEEDED
 		request.ReceivedMinorUnits = session.AmountTotal
@@ -83,7 +84,7 @@ func translateSession(e event) (translation, error) {
 	default:
 		return refused(refusalNotPaid)
 	}
-	return translated(request)
+	return translation{calls: []call{{request: request, ours: ours}}}, nil
 }
 
 // failureAsync is the failure that is reported of a page whose money did not come; Stripe gives no code for it.

@@ -25,7 +25,7 @@ type transferReversal struct {
 }
 
 func transferHandlers() []handler {
-	const action = "RecordTransfer for the organiser of the metadata, else of the destination, then RecordTransferReversal for each reversal in the body; "
+	const action = "RecordTransfer for the organiser of the destination, then RecordTransferReversal for each reversal in the body; "
 	return []handler{
 		{
 			"transfer.created", "Money moved from the platform to a connected account.",
@@ -48,13 +48,15 @@ func translateTransfer(e event) (translation, error) {
 	if err != nil {
 		return translation{}, err
 	}
+	if e.account != "" {
+		return foreign(e)
+	}
 	if t.Destination == "" {
 		return refused(refusalNoAccount)
 	}
 	request := &ledgerv1.RecordTransferRequest{
 		TransferId:    t.ID,
 		StripeAccount: string(t.Destination),
-		OrganizerId:   string(t.Metadata["organizer_id"]),
 		Amount:        money(t.Amount, t.Currency),
 		TransferTime:  t.Created.timestamp(),
 	}
@@ -74,6 +76,7 @@ func translateTransfer(e event) (translation, error) {
 			},
 		})
 	}
+	result.calls = append(result.calls, claims(string(t.Destination), t.ID, t.Metadata)...)
 	if t.Reversals.more || listed < t.AmountReversed {
 		result.alert = "transfer has reversals that its event does not list; book them by hand"
 	}

@@ -99,13 +99,24 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (o outcom
 	for _, c := range t.calls {
 		key := idempotencyKey(row.Endpoint, row.EventID, row.ReplayCount, c.suffix)
 		if c.prepare != nil {
-			if err := c.prepare(ctx, s.lookupsFor(key)); err != nil {
+			err := c.prepare(ctx, s.lookupsFor(key))
+			if errors.Is(err, errNotNeeded) {
+				continue
+			}
+			if err != nil {
 				return s.classify(row, err)
 			}
 		}
 		err := s.send(ctx, key, c.request)
-		if t.refusal != "" && problem.Is(err, checkoutv1.Reason_REASON_ORDER_NOT_FOUND) {
-			continue // nobody's money here
+		if problem.Is(err, checkoutv1.Reason_REASON_ORDER_NOT_FOUND) {
+			if t.refusal != "" {
+				continue // nobody's money here
+			}
+			if ours, lookupErr := s.mayBeOurs(ctx, key, c); lookupErr != nil {
+				err = lookupErr
+			} else if !ours {
+				return outcome{state: stateRejected, error: refusalUnmatched}
+			}
 		}
 		if err != nil {
 			return s.classify(row, err)
@@ -115,6 +126,14 @@ func (s *Service) try(ctx context.Context, row webhookdb.WebhookEvent) (o outcom
 		return outcome{state: stateRejected, error: t.refusal, alert: t.alert}
 	}
 	return outcome{state: stateApplied, alert: t.alert}
+}
+
+// mayBeOurs says whether the object of a call that found no order may still turn out to be one of ours.
+func (s *Service) mayBeOurs(ctx context.Context, key string, c call) (bool, error) {
+	if c.ours == nil {
+		return true, nil
+	}
+	return c.ours(ctx, s.lookupsFor(key))
 }
 
 // delay records a try without success and lets the job wait. Nothing changes when another try ended the event meanwhile.
@@ -165,7 +184,7 @@ func (s *Service) end(ctx context.Context, row webhookdb.WebhookEvent, o outcome
 // dead event is resolved when a later run ends well.
 func (s *Service) queueAlerts(ctx context.Context, tx alert.Execer, row webhookdb.WebhookEvent, o outcome) error {
 	subject := row.Endpoint + "/" + row.EventID
-	link := s.Config.ConsoleURL + "/webhooks/" + subject
+	link := alert.Link(s.Config.ConsoleURL, "/webhooks/"+subject)
 	facts := map[string]any{
 		"event_id": row.EventID, "endpoint": row.Endpoint, "type": row.Type, "object_id": row.ObjectID,
 		"stripe_account": row.StripeAccount, "attempts": row.AttemptCount + 1, "error": o.error,

@@ -285,6 +285,7 @@ func TestPanickingHandler(t *testing.T) {
 func TestSeveralCalls(t *testing.T) {
 	t.Parallel()
 	w := newHarness(t, nil)
+	w.peers.link("acct_1", "org_0123456789abc")
 	var failed atomic.Bool
 	w.peers.answerWith(func(c peerCall) error {
 		if strings.HasSuffix(c.key, "/trr_2") && !failed.Swap(true) {

@@ -28,7 +28,7 @@ var answers = map[order.TicketState]struct {
 	order.TicketReserved:  {checkoutv1.Admission_ADMISSION_NOT_VALID_YET, "Not valid yet: the payment is being booked. Scan again in a moment."},
 	order.TicketValid:     {checkoutv1.Admission_ADMISSION_ADMIT, "Admit."},
 	order.TicketUsed:      {checkoutv1.Admission_ADMISSION_ALREADY_USED, "Already used: somebody entered with this ticket."},
-	order.TicketSuspended: {checkoutv1.Admission_ADMISSION_SUSPENDED, "On hold: the payment is disputed. Send the holder to the box office."},
+	order.TicketSuspended: {checkoutv1.Admission_ADMISSION_SUSPENDED, "On hold: the payment is disputed, reviewed or going back. Send the holder to the box office."},
 	order.TicketVoid:      {checkoutv1.Admission_ADMISSION_VOID, "Void: the ticket was refunded, transferred or withdrawn."},
 }
 

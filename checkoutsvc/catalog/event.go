@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	_ "time/tzdata" // zones of venues, also where the machine has no zone files
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -20,6 +19,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/timezone"
 )
 
 // Service implements CatalogService. All exported fields are required.
@@ -36,7 +36,7 @@ var errNoEvent = problem.New(connect.CodeNotFound, "EVENT_NOT_FOUND", "there is 
 // CreateEvent implements CatalogService.
 func (s *Service) CreateEvent(ctx context.Context, req *checkoutv1.CreateEventRequest) (*checkoutv1.CreateEventResponse, error) {
 	v := req.GetVenue()
-	if _, err := time.LoadLocation(v.GetTimeZone()); err != nil || v.GetTimeZone() == "Local" {
+	if _, err := timezone.Load(v.GetTimeZone()); err != nil {
 		return nil, problem.InvalidField("venue.time_zone", "is not an IANA time zone, such as Europe/Berlin")
 	}
 	if !req.GetEndTime().AsTime().After(req.GetStartTime().AsTime()) {
@@ -46,12 +46,15 @@ func (s *Service) CreateEvent(ctx context.Context, req *checkoutv1.CreateEventRe
 	fingerprint := idem.Fingerprint(1, req.GetOrganizerId(), req.GetOrganizerName(), req.GetName(), v.GetName(), v.GetAddress(),
 		v.GetTimeZone(), fmt.Sprint(v.Latitude != nil, v.GetLatitude(), v.Longitude != nil, v.GetLongitude()),
 		req.GetDoorsTime().AsTime(), req.GetStartTime().AsTime(), req.GetEndTime().AsTime())
+	if req.GetKeepRefundedSeats() { // later than the others: what older callers send has the fingerprint that it had
+		fingerprint = idem.Fingerprint(2, fingerprint, true)
+	}
 	return idem.Do(ctx, s.Pool, now, fingerprint, func(ctx context.Context, tx pgx.Tx) (*checkoutv1.CreateEventResponse, error) {
 		e := checkoutdb.Event{
 			ID: s.NewID(), OrganizerID: req.GetOrganizerId(), OrganizerName: req.GetOrganizerName(), Name: req.GetName(),
 			VenueName: v.GetName(), VenueAddress: v.GetAddress(), TimeZone: v.GetTimeZone(), Latitude: v.Latitude, Longitude: v.Longitude,
 			DoorsTime: wire.TimeFromProto(req.GetDoorsTime()), StartTime: req.GetStartTime().AsTime(), EndTime: req.GetEndTime().AsTime(),
-			CreateTime: now,
+			CreateTime: now, KeepRefundedSeats: req.GetKeepRefundedSeats(),
 		}
 		if err := s.q.InsertEvent(ctx, tx, checkoutdb.InsertEventParams(e)); err != nil {
 			return nil, fmt.Errorf("insert event: %w", err)
@@ -102,6 +105,6 @@ func eventToProto(e checkoutdb.Event) *checkoutv1.Event {
 			Name: e.VenueName, Address: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude,
 		},
 		DoorsTime: wire.TimeToProto(e.DoorsTime), StartTime: timestamppb.New(e.StartTime), EndTime: timestamppb.New(e.EndTime),
-		CreateTime: timestamppb.New(e.CreateTime),
+		CreateTime: timestamppb.New(e.CreateTime), KeepRefundedSeats: e.KeepRefundedSeats,
 	}
 }

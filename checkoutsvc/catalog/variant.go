@@ -15,6 +15,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/internal/money"
 )
 
@@ -134,7 +135,7 @@ func (s *Service) GetVariant(ctx context.Context, req *checkoutv1.GetVariantRequ
 	if err != nil {
 		return nil, err
 	}
-	return &checkoutv1.GetVariantResponse{Variant: v}, nil
+	return &checkoutv1.GetVariantResponse{Variant: forCaller(ctx, v)}, nil
 }
 
 // ListVariants implements CatalogService.
@@ -150,7 +151,7 @@ func (s *Service) ListVariants(ctx context.Context, req *checkoutv1.ListVariants
 	}
 	res := &checkoutv1.ListVariantsResponse{}
 	for _, row := range rows {
-		res.Variants = append(res.Variants, variantToProto(row))
+		res.Variants = append(res.Variants, forCaller(ctx, variantToProto(row)))
 	}
 	return res, nil
 }
@@ -200,6 +201,19 @@ func (s *Service) insertVersion(ctx context.Context, tx pgx.Tx, variantID string
 		return fmt.Errorf("insert variant version: %w", err)
 	}
 	return nil
+}
+
+// availableMax is the most that everybody but staff is told of what is left.
+const availableMax = 100
+
+// forCaller leaves out what is between organiser and platform for everybody but staff.
+func forCaller(ctx context.Context, v *checkoutv1.Variant) *checkoutv1.Variant {
+	if rpc.CallerFrom(ctx).Role >= rpc.RoleOperator {
+		return v
+	}
+	v.CapacityTicketCount, v.CurrentVersion.ApplicationFeeMinorUnits = 0, 0
+	v.AvailableTicketCount = min(v.GetAvailableTicketCount(), availableMax)
+	return v
 }
 
 func variantToProto(v checkoutdb.ListVariantsRow) *checkoutv1.Variant {

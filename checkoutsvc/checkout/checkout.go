@@ -37,5 +37,8 @@ func (s *Service) GetOrder(ctx context.Context, req *checkoutv1.GetOrderRequest)
 	if err != nil {
 		return nil, err
 	}
+	if s.Tokens.Expired(ctx, o.CreateTime, s.Orders.Clock.Now()) {
+		return nil, orderstore.ErrNotFound
+	}
 	return &checkoutv1.GetOrderResponse{Order: orderproto.BuyerOrderToProto(&o, s.Codes)}, nil
 }

@@ -27,6 +27,9 @@ func (s *Service) CompleteCheckout(ctx context.Context, req *checkoutv1.Complete
 	if err != nil {
 		return nil, err
 	}
+	if s.Tokens.Expired(ctx, o.CreateTime, s.Orders.Clock.Now()) {
+		return nil, orderstore.ErrNotFound
+	}
 	fingerprint := idem.Fingerprint(1, req.GetOrderId(), req.GetPaymentIntentId())
 	if o.PayingIntent == req.GetPaymentIntentId() {
 		o, err = s.join(ctx, o, fingerprint)

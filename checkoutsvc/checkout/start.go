@@ -17,6 +17,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/smtp"
+	"github.com/dayof/dayof/internal/personal"
 )
 
 // insertTimeout bounds the transaction of an order. It is long for a queue at the row of a variant's stock.
@@ -26,6 +28,9 @@ const insertTimeout = 15 * time.Second
 // together with the key; Stripe is called after it with a key of the row. A repeat finds the order by the key and goes
 // on where the first call ended.
 func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (*checkoutv1.StartCheckoutResponse, error) {
+	if _, err := smtp.ParseAddress(req.GetBuyer().GetEmail()); err != nil {
+		return nil, problem.InvalidField("buyer.email", err.Error())
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -116,7 +121,8 @@ func offerFromRow(v checkoutdb.ListVariantsRow) order.Offer {
 
 func cartFromProto(orderID string, req *checkoutv1.StartCheckoutRequest) order.Cart {
 	cart := order.Cart{
-		OrderID: orderID, BuyerName: req.GetBuyer().GetName(), BuyerEmail: req.GetBuyer().GetEmail(), Language: req.GetBuyer().GetLanguage(),
+		OrderID: orderID, Language: req.GetBuyer().GetLanguage(),
+		BuyerName: personal.Text(req.GetBuyer().GetName()), BuyerEmail: personal.Text(req.GetBuyer().GetEmail()),
 	}
 	for _, l := range req.GetLines() {
 		cart.Lines = append(cart.Lines, order.CartLine{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()})

@@ -12,7 +12,7 @@ import (
 
 const getEvent = `-- name: GetEvent :one
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, create_time
+    start_time, end_time, create_time, keep_refunded_seats
 from events where id = $1
 `
 
@@ -33,30 +33,32 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (Event, erro
 		&i.StartTime,
 		&i.EndTime,
 		&i.CreateTime,
+		&i.KeepRefundedSeats,
 	)
 	return i, err
 }
 
 const insertEvent = `-- name: InsertEvent :exec
 insert into events (id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude,
-    doors_time, start_time, end_time, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    doors_time, start_time, end_time, create_time, keep_refunded_seats)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 `
 
 type InsertEventParams struct {
-	ID            string     `json:"id"`
-	OrganizerID   string     `json:"organizer_id"`
-	OrganizerName string     `json:"organizer_name"`
-	Name          string     `json:"name"`
-	VenueName     string     `json:"venue_name"`
-	VenueAddress  string     `json:"venue_address"`
-	TimeZone      string     `json:"time_zone"`
-	Latitude      *float64   `json:"latitude"`
-	Longitude     *float64   `json:"longitude"`
-	DoorsTime     *time.Time `json:"doors_time"`
-	StartTime     time.Time  `json:"start_time"`
-	EndTime       time.Time  `json:"end_time"`
-	CreateTime    time.Time  `json:"create_time"`
+	ID                string     `json:"id"`
+	OrganizerID       string     `json:"organizer_id"`
+	OrganizerName     string     `json:"organizer_name"`
+	Name              string     `json:"name"`
+	VenueName         string     `json:"venue_name"`
+	VenueAddress      string     `json:"venue_address"`
+	TimeZone          string     `json:"time_zone"`
+	Latitude          *float64   `json:"latitude"`
+	Longitude         *float64   `json:"longitude"`
+	DoorsTime         *time.Time `json:"doors_time"`
+	StartTime         time.Time  `json:"start_time"`
+	EndTime           time.Time  `json:"end_time"`
+	CreateTime        time.Time  `json:"create_time"`
+	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
 }
 
 func (q *Queries) InsertEvent(ctx context.Context, db DBTX, arg InsertEventParams) error {
@@ -74,13 +76,14 @@ func (q *Queries) InsertEvent(ctx context.Context, db DBTX, arg InsertEventParam
 		arg.StartTime,
 		arg.EndTime,
 		arg.CreateTime,
+		arg.KeepRefundedSeats,
 	)
 	return err
 }
 
 const listEvents = `-- name: ListEvents :many
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, create_time
+    start_time, end_time, create_time, keep_refunded_seats
 from events
 where (start_time, id) > ($1::timestamptz, $2::text)
 order by start_time, id
@@ -111,6 +114,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, afterStartTime time.T
 			&i.StartTime,
 			&i.EndTime,
 			&i.CreateTime,
+			&i.KeepRefundedSeats,
 		); err != nil {
 			return nil, err
 		}

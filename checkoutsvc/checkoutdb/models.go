@@ -7,7 +7,15 @@ package checkoutdb
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
+
+type BuyerMail struct {
+	ID       string    `json:"id"`
+	OrderID  string    `json:"order_id"`
+	SentTime time.Time `json:"sent_time"`
+}
 
 type Dispute struct {
 	ID               string     `json:"id"`
@@ -39,19 +47,20 @@ type DisputeReminder struct {
 }
 
 type Event struct {
-	ID            string     `json:"id"`
-	OrganizerID   string     `json:"organizer_id"`
-	OrganizerName string     `json:"organizer_name"`
-	Name          string     `json:"name"`
-	VenueName     string     `json:"venue_name"`
-	VenueAddress  string     `json:"venue_address"`
-	TimeZone      string     `json:"time_zone"`
-	Latitude      *float64   `json:"latitude"`
-	Longitude     *float64   `json:"longitude"`
-	DoorsTime     *time.Time `json:"doors_time"`
-	StartTime     time.Time  `json:"start_time"`
-	EndTime       time.Time  `json:"end_time"`
-	CreateTime    time.Time  `json:"create_time"`
+	ID                string     `json:"id"`
+	OrganizerID       string     `json:"organizer_id"`
+	OrganizerName     string     `json:"organizer_name"`
+	Name              string     `json:"name"`
+	VenueName         string     `json:"venue_name"`
+	VenueAddress      string     `json:"venue_address"`
+	TimeZone          string     `json:"time_zone"`
+	Latitude          *float64   `json:"latitude"`
+	Longitude         *float64   `json:"longitude"`
+	DoorsTime         *time.Time `json:"doors_time"`
+	StartTime         time.Time  `json:"start_time"`
+	EndTime           time.Time  `json:"end_time"`
+	CreateTime        time.Time  `json:"create_time"`
+	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
 }
 
 type FraudWarning struct {
@@ -86,8 +95,8 @@ type Order struct {
 	ID                       string          `json:"id"`
 	OrganizerID              string          `json:"organizer_id"`
 	EventID                  string          `json:"event_id"`
-	BuyerName                string          `json:"buyer_name"`
-	BuyerEmail               string          `json:"buyer_email"`
+	BuyerName                personal.Text   `json:"buyer_name"`
+	BuyerEmail               personal.Text   `json:"buyer_email"`
 	Language                 string          `json:"language"`
 	Currency                 string          `json:"currency"`
 	TotalMinorUnits          int64           `json:"total_minor_units"`
@@ -142,6 +151,7 @@ type PaymentIntent struct {
 	Duplicate            bool      `json:"duplicate"`
 	Mismatch             string    `json:"mismatch"`
 	CreateTime           time.Time `json:"create_time"`
+	RefundedMinorUnits   int64     `json:"refunded_minor_units"`
 }
 
 type Product struct {
@@ -226,6 +236,7 @@ type Ticket struct {
 	PassSerial     string          `json:"pass_serial"`
 	ChangeNumber   int64           `json:"change_number"`
 	ValidTime      *time.Time      `json:"valid_time"`
+	SeatReturned   bool            `json:"seat_returned"`
 }
 
 type Timeline struct {

@@ -20,6 +20,10 @@ update orders set payment = @payment, fulfilment = @fulfilment, paying_intent = 
         then now() + make_interval(secs => sqlc.narg(next_attempt_seconds)::float8) else next_attempt_time end
 where id = @id;
 
+-- name: SetOrderTotal :exec
+-- SetOrderTotal lowers what an order costs to what was captured of it.
+update orders set total_minor_units = $2, application_fee_minor_units = $3, taxes = $4 where id = $1;
+
 -- name: ClaimDueOrders :many
 -- ClaimDueOrders leases orders whose next attempt is due to this replica.
 update orders set attempt = attempt + 1, next_attempt_time = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)

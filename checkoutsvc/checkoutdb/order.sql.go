@@ -9,6 +9,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 const claimDueOrders = `-- name: ClaimDueOrders :many
@@ -82,8 +84,8 @@ type InsertOrderParams struct {
 	ID                       string          `json:"id"`
 	OrganizerID              string          `json:"organizer_id"`
 	EventID                  string          `json:"event_id"`
-	BuyerName                string          `json:"buyer_name"`
-	BuyerEmail               string          `json:"buyer_email"`
+	BuyerName                personal.Text   `json:"buyer_name"`
+	BuyerEmail               personal.Text   `json:"buyer_email"`
 	Language                 string          `json:"language"`
 	Currency                 string          `json:"currency"`
 	TotalMinorUnits          int64           `json:"total_minor_units"`
@@ -247,6 +249,21 @@ func (q *Queries) SaveOrder(ctx context.Context, db DBTX, arg SaveOrderParams) e
 		arg.Reschedule,
 		arg.NextAttemptSeconds,
 		arg.ID,
+	)
+	return err
+}
+
+const setOrderTotal = `-- name: SetOrderTotal :exec
+update orders set total_minor_units = $2, application_fee_minor_units = $3, taxes = $4 where id = $1
+`
+
+// SetOrderTotal lowers what an order costs to what was captured of it.
+func (q *Queries) SetOrderTotal(ctx context.Context, db DBTX, iD string, totalMinorUnits int64, applicationFeeMinorUnits int64, taxes json.RawMessage) error {
+	_, err := db.Exec(ctx, setOrderTotal,
+		iD,
+		totalMinorUnits,
+		applicationFeeMinorUnits,
+		taxes,
 	)
 	return err
 }

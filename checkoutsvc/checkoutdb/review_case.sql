@@ -10,6 +10,10 @@ limit sqlc.arg(page_size);
 -- name: ResolveReviewCase :exec
 update review_cases set resolve_time = $2, resolve_note = $3 where id = $1 and resolve_time is null;
 
+-- name: ResolveReviewCaseOf :exec
+-- ResolveReviewCaseOf closes the open case of a kind and subject, if there is one.
+update review_cases set resolve_time = $3, resolve_note = $4 where kind = $1 and subject = $2 and resolve_time is null;
+
 -- name: GetReviewCase :one
 select id, kind, subject, order_id, payment_intent, facts, suggested_action, create_time, resolve_time, resolve_note
 from review_cases where id = $1;

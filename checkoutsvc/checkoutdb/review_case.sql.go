@@ -155,3 +155,18 @@ func (q *Queries) ResolveReviewCase(ctx context.Context, db DBTX, iD string, res
 	_, err := db.Exec(ctx, resolveReviewCase, iD, resolveTime, resolveNote)
 	return err
 }
+
+const resolveReviewCaseOf = `-- name: ResolveReviewCaseOf :exec
+update review_cases set resolve_time = $3, resolve_note = $4 where kind = $1 and subject = $2 and resolve_time is null
+`
+
+// ResolveReviewCaseOf closes the open case of a kind and subject, if there is one.
+func (q *Queries) ResolveReviewCaseOf(ctx context.Context, db DBTX, kind string, subject string, resolveTime *time.Time, resolveNote string) error {
+	_, err := db.Exec(ctx, resolveReviewCaseOf,
+		kind,
+		subject,
+		resolveTime,
+		resolveNote,
+	)
+	return err
+}

@@ -4,9 +4,9 @@ insert into tickets (id, order_id, position, event_id, variant_id, variant_versi
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: SetTicketState :exec
-update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5 where id = $1;
+update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5, seat_returned = $6 where id = $1;
 
 -- name: GetTicket :one
 select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
-    snapshot, state, pass_serial, change_number, valid_time
+    snapshot, state, pass_serial, change_number, valid_time, seat_returned
 from tickets where id = $1;

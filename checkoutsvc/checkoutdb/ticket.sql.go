@@ -13,7 +13,7 @@ import (
 
 const getTicket = `-- name: GetTicket :one
 select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
-    snapshot, state, pass_serial, change_number, valid_time
+    snapshot, state, pass_serial, change_number, valid_time, seat_returned
 from tickets where id = $1
 `
 
@@ -35,6 +35,7 @@ func (q *Queries) GetTicket(ctx context.Context, db DBTX, id string) (Ticket, er
 		&i.PassSerial,
 		&i.ChangeNumber,
 		&i.ValidTime,
+		&i.SeatReturned,
 	)
 	return i, err
 }
@@ -75,7 +76,7 @@ func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketPar
 }
 
 const setTicketState = `-- name: SetTicketState :exec
-update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5 where id = $1
+update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5, seat_returned = $6 where id = $1
 `
 
 type SetTicketStateParams struct {
@@ -84,6 +85,7 @@ type SetTicketStateParams struct {
 	PassSerial   string     `json:"pass_serial"`
 	ValidTime    *time.Time `json:"valid_time"`
 	ChangeNumber int64      `json:"change_number"`
+	SeatReturned bool       `json:"seat_returned"`
 }
 
 func (q *Queries) SetTicketState(ctx context.Context, db DBTX, arg SetTicketStateParams) error {
@@ -93,6 +95,7 @@ func (q *Queries) SetTicketState(ctx context.Context, db DBTX, arg SetTicketStat
 		arg.PassSerial,
 		arg.ValidTime,
 		arg.ChangeNumber,
+		arg.SeatReturned,
 	)
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/money"
 )
 
 // Reminder raises alerts. All exported fields are required, but for Before.
@@ -109,7 +110,7 @@ func (r *Reminder) remind(ctx context.Context, d checkoutdb.Dispute, now time.Ti
 		}
 		return alert.Raise(ctx, tx, order.AlertEvidenceDue, d.ID, map[string]any{
 			"dispute_id": d.ID, "order_id": d.OrderID, "payment_intent_id": d.PaymentIntent, "dispute_reason": d.DisputeReason,
-			"amount_minor_units": d.AmountMinorUnits, "currency": d.Currency, "evidence_due_time": d.EvidenceDueTime.Format(time.RFC3339),
+			"amount": money.Money{Currency: d.Currency, MinorUnits: d.AmountMinorUnits}.Format(), "evidence_due_time": d.EvidenceDueTime.Format(time.RFC3339),
 		}, r.Link(d.OrderID))
 	})
 }

@@ -10,12 +10,16 @@ import (
 type Changes struct {
 	// Order says that columns of the order's own row changed.
 	Order bool
+	// Total says that the total and its shares changed.
+	Total bool
 	// NextAttempt says when fulfilment is attempted next; nil leaves it, and zero means never.
 	NextAttempt *time.Duration
 	// FulfilmentStarted says that fulfilment began with this fact: who saves it holds the lease of attempt 1.
 	FulfilmentStarted bool
-	// Hold says that the hold ended; StockReturned that the tickets of all lines go back on sale.
+	// Hold says that the hold ended; StockReturned that what it kept is on sale again.
 	Hold, StockReturned bool
+	// SeatsReturned are the variants of void tickets whose seats are on sale again, one for each.
+	SeatsReturned []string
 
 	Tickets  Rows[Ticket]
 	Intents  Rows[PaymentIntent]
@@ -25,10 +29,11 @@ type Changes struct {
 	Warnings Rows[FraudWarning]
 	Reviews  Rows[Review]
 
-	Work   []Work
-	Notes  []Note
-	Cases  []ReviewCase
-	Alerts []Alert
+	Work     []Work
+	Notes    []Note
+	Cases    []ReviewCase
+	Resolved []ResolvedCase
+	Alerts   []Alert
 
 	// FetchRefunds names an intent of which Stripe has refunds that are not known here; nil when there is none.
 	FetchRefunds *IntentRef
@@ -58,11 +63,14 @@ const (
 	WorkRecordFee        WorkKind = "record_fee"         // a payment intent, ours: book what Stripe kept
 	WorkSendReceipt      WorkKind = "send_receipt"       // the order: mail the receipt
 	WorkSendRefund       WorkKind = "send_refund"        // a refund: have Stripe make it
+	WorkMailRefund       WorkKind = "mail_refund"        // a refund that is on its way: tell the buyer
+	WorkMailGivenUp      WorkKind = "mail_given_up"      // the order, unfulfillable: tell the buyer
 	WorkPostRefund       WorkKind = "post_refund"        // a refund: have the ledger follow its state
 	WorkSettleReceipt    WorkKind = "settle_receipt"     // a refund: book the money it sends back as a bare receipt
 	WorkPostDisputeFunds WorkKind = "post_dispute_funds" // a balance transaction of a dispute: book it
 	WorkPostDisputeLoss  WorkKind = "post_dispute_loss"  // a dispute: book who bears it
 	WorkCancelIntents    WorkKind = "cancel_intents"     // the order: cancel its open intents at Stripe
+	WorkMatchRefunds     WorkKind = "match_refunds"      // a payment intent, ours: find the refunds behind a reported sum
 	WorkRefundFraud      WorkKind = "refund_fraud"       // a fraud warning: refund what is not used
 	WorkVoidPass         WorkKind = "void_pass"          // a ticket: show its pass as void
 	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold
@@ -86,6 +94,12 @@ type ReviewCase struct {
 	Action  string // what to do, in a sentence
 }
 
+// ResolvedCase is a review case that is over without a person's decision. There may be none.
+type ResolvedCase struct {
+	Kind, Subject string
+	Note          string // why, in a sentence
+}
+
 // The kinds of review cases about orders.
 const (
 	CasePaymentMismatch      = "payment_mismatch"
@@ -94,8 +108,13 @@ const (
 	CaseMailUndeliverable    = "mail_undeliverable"
 	CaseRefundFailed         = "refund_failed"
 	CaseRefundRefused        = "refund_refused"
+	CaseRefundUnmatched      = "refund_unmatched"
+	CaseFeeUnmatched         = "fee_unmatched"
+	CaseCaptureUnmatched     = "capture_unmatched"
 	CaseDispute              = "dispute"
 	CaseFraudWarning         = "fraud_warning"
+	CaseRefundNamesTickets   = "refund_names_tickets" // the subject is the refund
+	CaseForeignAccount       = "foreign_account"      // the subject is the order and the account
 )
 
 // Alert tells people of an incident, or that it is over.
@@ -137,7 +156,8 @@ func same[T comparable](a, b T) bool { return a == b }
 
 // sameTicket compares what rules change of a ticket.
 func sameTicket(a, b Ticket) bool {
-	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime
+	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime &&
+		a.SeatReturned == b.SeatReturned
 }
 
 // sameRefund compares what rules change of a refund.

@@ -80,8 +80,8 @@ func (o *Order) disputeOpen() bool { return o.anyDispute(DisputeNeedsResponse, D
 func (o *Order) disputeLost() bool { return o.anyDispute(DisputeLost) }
 
 func (o *Order) anyDispute(statuses ...DisputeStatus) bool {
-	return o.PayingIntent != "" && slices.ContainsFunc(o.Disputes, func(d Dispute) bool {
-		return d.PaymentIntent == o.PayingIntent && slices.Contains(statuses, d.Status)
+	return slices.ContainsFunc(o.Disputes, func(d Dispute) bool {
+		return o.fundedBy(d.PaymentIntent) && slices.Contains(statuses, d.Status)
 	})
 }
 

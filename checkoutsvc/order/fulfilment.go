@@ -1,6 +1,10 @@
 package order
 
-import "time"
+import (
+	"time"
+
+	amounts "github.com/dayof/dayof/internal/money" // money is a word of the rules themselves
+)
 
 // FulfilmentState is the state of an order's way from captured money to valid tickets.
 type FulfilmentState string
@@ -108,7 +112,10 @@ func (f AttemptFailed) observe(d *decision) error {
 		if f.SaleFailure != "" {
 			d.setFulfilment(FulfilmentLedgerBlocked)
 		}
-		facts := map[string]any{"order_id": o.ID, "payment_intent_id": o.PayingIntent}
+		facts := map[string]any{
+			"order_id": o.ID, "payment_intent_id": o.PayingIntent,
+			"amount": amounts.Money{Currency: o.Currency, MinorUnits: o.Captured()}.Format(),
+		}
 		if f.SaleFailure != "" {
 			facts["record_sale"] = f.SaleFailure
 		}
@@ -131,7 +138,9 @@ func (d *decision) giveUp() {
 	o := &d.order
 	d.refundAndFail(o.Paying(), *o.CaptureTime, RefundGivenUp)
 	d.settleTickets()
-	d.changes.StockReturned = true
+	for i := range o.Tickets {
+		d.returnSeat(&o.Tickets[i])
+	}
 	d.alert(Alert{Kind: AlertOrderBlocked, Subject: o.ID, Resolved: true})
 }
 
@@ -144,10 +153,11 @@ func (d *decision) refundAndFail(p *PaymentIntent, captureTime time.Time, reason
 	d.changes.NextAttempt = new(time.Duration)
 	d.refundUnwanted(p, reason)
 	d.enqueue(WorkRecordFee, p.ID)
+	d.enqueue(WorkMailGivenUp, o.ID)
 	d.setPayment()
 	d.note("unfulfillable", string(reason))
 	d.raise(ReviewCase{
 		Kind: CaseOrderUnfulfillable, Subject: o.ID, Intent: p.StripeID, Facts: map[string]string{"reason": string(reason)},
-		Action: "The money is being refunded by itself. Tell the buyer; offer other tickets if there are any.",
+		Action: "The money is being refunded by itself, and the buyer was told by mail. Offer other tickets if there are any.",
 	})
 }

@@ -59,7 +59,9 @@ func (d *decision) expireHold() {
 
 // SessionEnd is the fact that a payment page of Stripe ended. What came as money, or is on its way, is not undone by it: the
 // order's own facts decide, so the end may be reported before or after them.
-type SessionEnd struct{}
+type SessionEnd struct {
+	Account, SessionID string
+}
 
 func (SessionEnd) observe(d *decision) error {
 	o := &d.order

@@ -13,14 +13,16 @@ type PaymentIntent struct {
 	Currency         string `json:"currency"`
 	AmountMinorUnits int64  `json:"amount_minor_units"`
 	// Facts that merge in any order.
-	Status               IntentStatus `json:"status"`
-	StatusTime           time.Time    `json:"status_time"`
-	CapturedMinorUnits   int64        `json:"captured_minor_units"`
-	Succeeded            bool         `json:"succeeded"`
-	Canceled             bool         `json:"canceled"`
-	ChargeID             string       `json:"charge_id"`
-	BalanceTransactionID string       `json:"balance_transaction_id"`
-	FailureCode          string       `json:"failure_code"`
+	Status             IntentStatus `json:"status"`
+	StatusTime         time.Time    `json:"status_time"`
+	CapturedMinorUnits int64        `json:"captured_minor_units"`
+	// RefundedMinorUnits is the largest sum of its refunds that Stripe reported, without naming them.
+	RefundedMinorUnits   int64  `json:"refunded_minor_units"`
+	Succeeded            bool   `json:"succeeded"`
+	Canceled             bool   `json:"canceled"`
+	ChargeID             string `json:"charge_id"`
+	BalanceTransactionID string `json:"balance_transaction_id"`
+	FailureCode          string `json:"failure_code"`
 	// Duplicate says that its money is a second payment for the order, and goes back.
 	Duplicate bool `json:"duplicate"`
 	// Mismatch says why captured money does not fit the order; empty when it does.
@@ -148,7 +150,6 @@ const (
 	MismatchNone     Mismatch = ""         // it fits
 	MismatchOwner    Mismatch = "owner"    // the metadata names another order
 	MismatchLivemode Mismatch = "livemode" // of Stripe's other mode
-	MismatchAccount  Mismatch = "account"  // of another connected account
 	MismatchCurrency Mismatch = "currency" // not the order's currency
 	MismatchAmount   Mismatch = "amount"   // not the order's total
 )
@@ -160,8 +161,6 @@ func (o *Order) MismatchOf(f Payment, captured int64, livemode bool) Mismatch {
 		return MismatchOwner
 	case f.Livemode != livemode:
 		return MismatchLivemode
-	case f.Account != o.Intents[0].StripeAccount:
-		return MismatchAccount
 	case f.Currency != o.Currency:
 		return MismatchCurrency
 	case captured != o.TotalMinorUnits:

@@ -20,6 +20,9 @@ type Policy struct {
 	FraudWarningRefunds bool
 	// ReviewHoldsDelivery says whether tickets are held back while the payment is reviewed at Stripe.
 	ReviewHoldsDelivery bool
+	// PartialCaptureKeepsHold says whether a capture of less than the total leaves the hold alive until its time; else it
+	// ends the hold.
+	PartialCaptureKeepsHold bool
 	// CodeKeyVersion is the version of the key that signs the codes of new tickets.
 	CodeKeyVersion int32
 	// NewID returns an id that nobody has.
@@ -37,12 +40,39 @@ type Fact interface {
 // Facts commute: any order of arrival, and any repetition, ends in the same states. An error says that nothing changed:
 // a [Refusal] of a person's request, [ErrUnknownIntent], [ErrNoOrder] or [ErrFenced].
 func Observe(o Order, f Fact, p Policy, now time.Time) (Order, Changes, error) {
-	d := &decision{order: o.clone(), policy: p, now: now}
+	d := &decision{order: o.clone(), policy: p, now: now, held: o.TicketsHeld()}
+	if r, ok := f.(reported); ok && r.source().account != o.StripeAccount() {
+		d.refuseForeign(r.source())
+		return o, d.changes, nil
+	}
 	if err := f.observe(d); err != nil {
 		return o, Changes{}, err
 	}
 	d.changes.compare(&o, &d.order)
 	return d.order, d.changes, nil
+}
+
+// reported is a fact that Stripe reports of an object, and that may have found the order by what the object's metadata name.
+type reported interface {
+	source() source
+}
+
+// source is where a fact comes from: an account, the platform's own when it is empty, and an object of it at Stripe.
+type source struct{ account, object string }
+
+func (f Payment) source() source        { return source{f.Account, f.IntentID} }
+func (f Charge) source() source         { return source{f.Account, f.ChargeID} }
+func (f RefundObserved) source() source { return source{f.Account, f.StripeID} }
+func (f SessionEnd) source() source     { return source{f.Account, f.SessionID} }
+
+// refuseForeign leaves a fact of another account to a person. Whoever has an account at Stripe may write any order's id into
+// the metadata of their objects: metadata name an order, only its own account says what became of it.
+func (d *decision) refuseForeign(s source) {
+	d.raise(ReviewCase{
+		Kind: CaseForeignAccount, Subject: d.order.ID + "/" + s.account,
+		Facts:  map[string]string{"stripe_account": s.account, "order_stripe_account": d.order.StripeAccount(), "object_id": s.object},
+		Action: "Another Stripe account names this order in the metadata of its objects; nothing was changed. Ask its owner why, and look for a payment that a buyer made there.",
+	})
 }
 
 var (
@@ -60,6 +90,7 @@ type decision struct {
 	order   Order
 	policy  Policy
 	now     time.Time // one instant per transaction
+	held    bool      // whether the tickets were held back before the fact
 	changes Changes
 }
 
@@ -73,6 +104,11 @@ func (d *decision) note(step, detail string) {
 }
 
 func (d *decision) raise(c ReviewCase) { d.changes.Cases = append(d.changes.Cases, c) }
+
+// resolve closes a review case that nobody needs to decide any more, if there is one; note says why.
+func (d *decision) resolve(kind, subject, note string) {
+	d.changes.Resolved = append(d.changes.Resolved, ResolvedCase{Kind: kind, Subject: subject, Note: note})
+}
 
 func (d *decision) alert(a Alert) { d.changes.Alerts = append(d.changes.Alerts, a) }
 
@@ -101,5 +137,9 @@ const (
 	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"          // no money was captured
 	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"          // Stripe refuses refunds
 	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"        // the order has no such ticket
+	ReasonPaymentNotAcceptable  Reason = "PAYMENT_NOT_ACCEPTABLE"  // no capture below the total waits for a decision
+	ReasonSoldOut               Reason = "SOLD_OUT"                // not enough tickets are left
+	ReasonTicketVoid            Reason = "TICKET_VOID"             // refunded already, or about to be
+	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"    // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED" // less is left
 )

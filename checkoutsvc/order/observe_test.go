@@ -3,6 +3,7 @@ package order_test
 import (
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -137,8 +138,8 @@ func TestBlockedThenGivenUp(t *testing.T) {
 	l.order.FulfillingFor = l.policy.GiveUpAfter
 	l.observe(failed)
 	l.want(order.PaymentPaid, order.FulfilmentUnfulfillable, order.TicketVoid)
-	l.wantWork(order.WorkRecordFee, order.WorkSendRefund, order.WorkSettleReceipt, order.WorkVoidPass, order.WorkVoidPass, order.WorkVoidPass)
-	if !l.changes.StockReturned || l.order.Refunds[0].AmountMinorUnits != l.order.TotalMinorUnits || !l.changes.Alerts[0].Resolved || l.order.Attempt != 2 {
+	l.wantWork(order.WorkMailGivenUp, order.WorkRecordFee, order.WorkSendRefund, order.WorkSettleReceipt, order.WorkVoidPass, order.WorkVoidPass, order.WorkVoidPass)
+	if len(l.changes.SeatsReturned) != 3 || l.order.Refunds[0].AmountMinorUnits != l.order.TotalMinorUnits || !l.changes.Alerts[0].Resolved || l.order.Attempt != 2 {
 		t.Errorf("given up: %+v, refunds %+v", l.changes, l.order.Refunds)
 	}
 }
@@ -154,11 +155,11 @@ func TestLateMoney(t *testing.T) {
 		l.wantWork(order.WorkCancelIntents)
 		l.want(order.PaymentExpired, order.FulfilmentNone, "")
 		f := l.paid("pi_1")
-		if !l.changes.StockReturned || !order.WantsStock(l.order, f, l.policy) {
+		if !l.changes.StockReturned || !order.WantsStock(l.order, f, l.policy, l.now) {
 			t.Fatalf("an expired hold keeps stock: %+v", l.changes)
 		}
 		l.observe(order.WithStock(f, stock))
-		if l.order.Fulfilment != want || order.WantsStock(l.order, f, l.policy) {
+		if l.order.Fulfilment != want || order.WantsStock(l.order, f, l.policy, l.now) {
 			t.Errorf("stock %d: %s, want %s", stock, l.order.Fulfilment, want)
 		}
 		if refunded := len(l.order.Refunds) == 1; refunded != (stock == order.StockGone) {
@@ -188,8 +189,7 @@ func TestMismatchedPaymentBuysNothing(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[order.Mismatch]func(*order.Payment){
 		order.MismatchOwner: func(f *order.Payment) { f.OrderID = "o2" }, order.MismatchLivemode: func(f *order.Payment) { f.Livemode = true },
-		order.MismatchAccount: func(f *order.Payment) { f.Account = "acct_1" }, order.MismatchCurrency: func(f *order.Payment) { f.Currency = "USD" },
-		order.MismatchAmount: func(f *order.Payment) { f.ReceivedMinorUnits-- },
+		order.MismatchCurrency: func(f *order.Payment) { f.Currency = "USD" }, order.MismatchAmount: func(f *order.Payment) { f.ReceivedMinorUnits-- },
 	} {
 		l := newLife(t)
 		f := l.paid("pi_1")
@@ -198,6 +198,64 @@ func TestMismatchedPaymentBuysNothing(t *testing.T) {
 		p := l.order.Intents[len(l.order.Intents)-1]
 		if l.order.Fulfilment != order.FulfilmentNone || p.Mismatch != want || len(l.changes.Cases) != 1 {
 			t.Errorf("%s: %s, %+v, cases %+v", want, l.order.Fulfilment, p, l.changes.Cases)
+		}
+	}
+}
+
+// A refund made at Stripe voids the tickets that its metadata name only if it pays them back.
+func TestExternalRefundNamesTickets(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		amount int64
+		intent string
+		naming []string // besides the first ticket
+		void   bool
+	}{
+		"one cent":        {amount: 1, intent: "pi_1"},
+		"a cent less":     {amount: price - 1, intent: "pi_1"},
+		"what it cost":    {amount: price, intent: "pi_1", void: true},
+		"another intent":  {amount: price, intent: "pi_2"},
+		"nobody's ticket": {amount: price, intent: "pi_1", naming: []string{"t404"}},
+	} {
+		l := newLife(t).sold()
+		if c.intent == "pi_2" {
+			l.observe(l.paid("pi_2"))
+		}
+		l.observe(order.RefundObserved{
+			IntentID: c.intent, StripeID: "re_1", State: order.RefundSucceeded, Currency: "EUR", Amount: c.amount, Time: l.now,
+			TicketIDs: append([]string{l.order.Tickets[0].ID}, c.naming...),
+		})
+		if got := l.order.Tickets[0].State == order.TicketVoid; got != c.void {
+			t.Errorf("%s: the ticket is %s", name, l.order.Tickets[0].State)
+		}
+		raised := slices.ContainsFunc(l.changes.Cases, func(r order.ReviewCase) bool { return r.Kind == order.CaseRefundNamesTickets })
+		if raised == c.void {
+			t.Errorf("%s: cases %+v", name, l.changes.Cases)
+		}
+	}
+}
+
+// A fact of another account changes nothing, whatever its metadata name; a person is told once per account.
+func TestFactOfForeignAccount(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	canceled, failed := l.paid("pi_2"), order.Charge{Account: "acct_1", IntentID: "pi_2", OrderID: "o1", ChargeID: "ch_2", FailureCode: "declined", Time: l.now}
+	canceled.Account, canceled.Status = "acct_1", order.IntentCanceled
+	paid := l.paid("pi_1")
+	paid.Account = "acct_1"
+	for _, f := range []order.Fact{
+		paid, canceled, failed, order.SessionEnd{Account: "acct_1", SessionID: "cs_1"}, order.RefundObserved{
+			Account: "acct_1", IntentID: "pi_1", OrderID: "o1", StripeID: "re_1", State: order.RefundSucceeded, Currency: "EUR", Amount: price, Time: l.now,
+		},
+	} {
+		before := l.order
+		l.observe(f)
+		c := l.changes
+		if !reflect.DeepEqual(l.order, before) || c.Order || c.Hold || c.StockReturned || len(c.Work) != 0 || len(c.Intents.Added) != 0 || len(c.Refunds.Added) != 0 {
+			t.Errorf("%T changed %+v to %+v, %+v", f, before, l.order, c)
+		}
+		if len(c.Cases) != 1 || c.Cases[0].Kind != order.CaseForeignAccount || c.Cases[0].Subject != l.order.ID+"/acct_1" {
+			t.Errorf("%T raised %+v", f, c.Cases)
 		}
 	}
 }
@@ -234,7 +292,8 @@ func TestRefundRequests(t *testing.T) {
 	}
 	l := newLife(t).sold()
 	l.observe(order.RefundRequest{ID: "r1"})
-	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketVoid)
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketSuspended)
+	l.wantWork(order.WorkSendRefund)
 	if got := l.order.Refunds[0]; got.ApplicationFeeMinorUnits != 900 || got.Taxes[0].MinorUnits != 870 {
 		t.Errorf("shares of a whole refund: %+v", got)
 	}
@@ -245,13 +304,35 @@ func TestRefundOfOneTicket(t *testing.T) {
 	l := newLife(t).sold()
 	l.observe(order.RefundRequest{ID: "r1", TicketIDs: []string{l.order.Tickets[0].ID}})
 	states := []order.TicketState{l.order.Tickets[0].State, l.order.Tickets[1].State}
-	if got := l.order.Refunds[0].AmountMinorUnits; got != price || states[0] != order.TicketVoid || states[1] != order.TicketValid {
+	if got := l.order.Refunds[0].AmountMinorUnits; got != price || states[0] != order.TicketSuspended || states[1] != order.TicketValid {
 		t.Errorf("refunded %d, tickets %v", got, states)
 	}
 	l.observe(order.RefundRefused{RefundID: "r1", Code: "charge_disputed"})
 	if l.order.Refunds[0].State != order.RefundFailed || len(l.changes.Cases) != 1 || l.order.Refundable() != 3*price {
 		t.Errorf("refused: %+v, cases %+v", l.order.Refunds[0], l.changes.Cases)
 	}
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketValid)
+	l.observe(order.RefundObserved{IntentID: "pi_1", StripeID: "re_1", State: order.RefundSucceeded, Currency: "EUR", Amount: 3 * price, Time: t0})
+	l.want(order.PaymentRefunded, order.FulfilmentCompleted, order.TicketVoid)
+	if r := l.changes.Resolved; len(r) != 1 || r[0].Kind != order.CaseRefundRefused || r[0].Subject != "r1" {
+		t.Errorf("resolved %+v, want the case of the refused refund", r)
+	}
+}
+
+// A pass shows that a dispute holds its ticket back, not that a refund is asked for; both may be known at once.
+func TestHeldWhileARefundIsAskedFor(t *testing.T) {
+	t.Parallel()
+	l := newLife(t).sold()
+	l.observe(order.RefundRequest{ID: "r1"})
+	l.observe(order.DisputeObserved{ID: "du_1", IntentID: "pi_1", Status: order.DisputeNeedsResponse, Currency: "EUR", Time: t0})
+	l.want(order.PaymentDisputed, order.FulfilmentCompleted, order.TicketSuspended)
+	l.wantWork(order.WorkSuspendPass, order.WorkSuspendPass, order.WorkSuspendPass)
+	l.observe(order.DisputeObserved{ID: "du_1", IntentID: "pi_1", Status: order.DisputeWon, Currency: "EUR", Time: t0})
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketSuspended)
+	l.wantWork(order.WorkSuspendPass, order.WorkSuspendPass, order.WorkSuspendPass)
+	l.observe(order.RefundRefused{RefundID: "r1", Code: "charge_disputed"})
+	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketValid)
+	l.wantWork()
 }
 
 // Void is final, also when what made a ticket void is undone.

@@ -1,19 +1,22 @@
 package order
 
 import (
+	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 // Order is an order with all that hangs on it, as one transaction sees it. JSON names are the columns of its row.
 type Order struct {
-	ID          string `json:"id"`
-	OrganizerID string `json:"organizer_id"`
-	EventID     string `json:"event_id"`
-	BuyerName   string `json:"buyer_name"`
-	BuyerEmail  string `json:"buyer_email"`
-	Language    string `json:"language"`
-	Currency    string `json:"currency"`
+	ID          string        `json:"id"`
+	OrganizerID string        `json:"organizer_id"`
+	EventID     string        `json:"event_id"`
+	BuyerName   personal.Text `json:"buyer_name"`
+	BuyerEmail  personal.Text `json:"buyer_email"`
+	Language    string        `json:"language"`
+	Currency    string        `json:"currency"`
 	// TotalMinorUnits is what the buyer pays; fee and taxes are shares of it, frozen with the quote.
 	TotalMinorUnits          int64      `json:"total_minor_units"`
 	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
@@ -45,10 +48,17 @@ type Order struct {
 	Warnings []FraudWarning  `json:"-"`
 	Reviews  []Review        `json:"-"`
 
+	// SeatsReturnUntil is when seats of void tickets stop to return to sale; nil when they never do. EventEndTime is when nothing is sold
+	// any more. Both are the event's as of the load.
+	SeatsReturnUntil *time.Time `json:"-"`
+	EventEndTime     time.Time  `json:"-"`
 	// HoldDue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
 	HoldDue       bool          `json:"-"`
 	FulfillingFor time.Duration `json:"-"`
 }
+
+// LogValue keeps all but the id from slog, whose JSON would hold what a row holds.
+func (o Order) LogValue() slog.Value { return slog.StringValue(o.ID) }
 
 // Line is one kind of ticket in an order, as it was quoted.
 type Line struct {
@@ -63,6 +73,9 @@ type Line struct {
 	Snapshot            Document `json:"snapshot"`
 }
 
+// eventOver says whether the event has ended, so that nothing of it is sold any more.
+func (o *Order) eventOver(now time.Time) bool { return !now.Before(o.EventEndTime) }
+
 // clone returns a copy whose rows may be changed without changing o's.
 func (o Order) clone() Order {
 	o.Tickets, o.Intents, o.Refunds = slices.Clone(o.Tickets), slices.Clone(o.Intents), slices.Clone(o.Refunds)
@@ -70,6 +83,9 @@ func (o Order) clone() Order {
 	o.Warnings, o.Reviews = slices.Clone(o.Warnings), slices.Clone(o.Reviews)
 	return o
 }
+
+// StripeAccount is the account that the order is sold on; empty for the platform's own.
+func (o *Order) StripeAccount() string { return o.Intents[0].StripeAccount }
 
 // TicketCount is the number of tickets that the lines add up to.
 func (o *Order) TicketCount() int {

@@ -14,6 +14,7 @@ const (
 	PaymentAwaiting          PaymentState = "awaiting_payment"   // the hold is alive and no money came
 	PaymentProcessing        PaymentState = "processing"         // the money is on its way
 	PaymentAuthorized        PaymentState = "authorized"         // the money is authorised and not captured
+	PaymentPartiallyCaptured PaymentState = "partially_captured" // less than the total is captured; a person decides
 	PaymentPaid              PaymentState = "paid"               // all of the total is captured
 	PaymentPartiallyRefunded PaymentState = "partially_refunded" // some of it went back, or is on its way
 	PaymentRefunded          PaymentState = "refunded"           // all of it went back, or is on its way
@@ -25,7 +26,7 @@ const (
 )
 
 // withMoney are the states of captured money. It may come in any state before: late money.
-var withMoney = []PaymentState{PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack}
+var withMoney = []PaymentState{PaymentPartiallyCaptured, PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack}
 
 var paymentTransitions = map[PaymentState][]PaymentState{
 	PaymentAwaiting:          or(withMoney, PaymentProcessing, PaymentAuthorized, PaymentCanceled, PaymentExpired, PaymentFailed),
@@ -34,35 +35,40 @@ var paymentTransitions = map[PaymentState][]PaymentState{
 	PaymentCanceled:          or(withMoney, PaymentProcessing, PaymentAuthorized), // the hold has ended for good
 	PaymentExpired:           or(withMoney, PaymentProcessing, PaymentAuthorized, PaymentFailed),
 	PaymentFailed:            or(withMoney, PaymentProcessing, PaymentAuthorized, PaymentExpired),
+	PaymentPartiallyCaptured: {PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack},
 	PaymentPaid:              {PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed, PaymentChargedBack},
-	PaymentPartiallyRefunded: {PaymentPaid, PaymentRefunded, PaymentDisputed, PaymentChargedBack}, // back to paid when the refund fails
-	PaymentRefunded:          {PaymentPaid, PaymentPartiallyRefunded, PaymentDisputed, PaymentChargedBack},
-	PaymentDisputed:          {PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentChargedBack},
-	PaymentChargedBack:       {}, // lost is the highest rank of a dispute
+	PaymentPartiallyRefunded: {PaymentPartiallyCaptured, PaymentPaid, PaymentRefunded, PaymentDisputed, PaymentChargedBack}, // back to paid when the refund fails
+	PaymentRefunded:          {PaymentPartiallyCaptured, PaymentPaid, PaymentPartiallyRefunded, PaymentDisputed, PaymentChargedBack},
+	PaymentDisputed:          {PaymentPartiallyCaptured, PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentChargedBack},
+	// Lost is the highest rank of a dispute: only another intent's money, after a part of the total was charged back, leads on.
+	PaymentChargedBack: {PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed},
 }
 
 func or(states []PaymentState, more ...PaymentState) []PaymentState {
 	return slices.Concat(states, more)
 }
 
-// Captured and Refunded are the sums of the paying intent; money of a duplicate payment never counts.
+// Captured and Refunded are the sums of the intent whose money the order is about; money of a duplicate payment never counts.
 func (o *Order) Captured() int64 {
-	if p := o.Paying(); p != nil {
+	if p := o.Funding(); p != nil {
 		return p.CapturedMinorUnits
 	}
 	return 0
 }
 
-// Refunded is what went back of the paying intent, or is on its way.
+// Refunded is what went back of that intent, or is on its way.
 func (o *Order) Refunded() int64 {
 	var sum int64
 	for _, r := range o.Refunds {
-		if o.PayingIntent != "" && r.PaymentIntent == o.PayingIntent && r.State.Moved() {
+		if o.fundedBy(r.PaymentIntent) && r.State.Moved() {
 			sum += r.AmountMinorUnits
 		}
 	}
 	return sum
 }
+
+// refundedWhole says whether all that was captured went back, or is on its way.
+func (o *Order) refundedWhole() bool { return o.Captured() > 0 && o.Refunded() >= o.Captured() }
 
 // derivePayment derives the payment state from the facts; the first rule that holds decides.
 // Source: docs/design.md, "Payments are facts that commute".
@@ -74,12 +80,14 @@ func (o *Order) derivePayment() PaymentState {
 		return PaymentChargedBack
 	case o.disputeOpen():
 		return PaymentDisputed
-	case captured > 0 && refunded >= captured:
+	case o.refundedWhole():
 		return PaymentRefunded
 	case refunded > 0:
 		return PaymentPartiallyRefunded
 	case captured >= o.TotalMinorUnits:
 		return PaymentPaid
+	case captured > 0:
+		return PaymentPartiallyCaptured
 	case o.anyIntent(IntentRequiresCapture):
 		return PaymentAuthorized
 	case o.anyIntent(IntentProcessing):
@@ -133,6 +141,8 @@ func (d *decision) mergePayment(f Payment) (*PaymentIntent, error) {
 	*p = p.merge(f)
 	if !feeKnown && p.BalanceTransactionID != "" && d.order.Settled() { // otherwise the end of the fulfilment asks for the fee
 		d.enqueue(WorkRecordFee, p.ID)
+		d.resolve(CaseFeeUnmatched, p.StripeID, feeFound)
+		d.resolve(CaseCaptureUnmatched, p.StripeID, feeFound)
 	}
 	if p.Succeeded && p.Canceled {
 		d.raise(ReviewCase{
@@ -182,10 +192,12 @@ func (o *Order) classifyMoney(p *PaymentIntent, f Payment, livemode bool) money 
 }
 
 // WantsStock says whether a fact reports money that would buy tickets whose hold has ended, so that their stock must be
-// taken once more before it is observed: see [WithStock].
-func WantsStock(o Order, f Fact, p Policy) bool {
+// taken once more before it is observed: see [WithStock]. Once the event is over it buys none.
+func WantsStock(o Order, f Fact, p Policy, now time.Time) bool {
 	var payment Payment
 	switch f := f.(type) {
+	case PaymentAccepted:
+		return o.Hold.State != HoldActive && !o.eventOver(now) && o.acceptable(f.IntentID) != nil
 	case Payment:
 		payment = f
 	case Charge:
@@ -193,7 +205,7 @@ func WantsStock(o Order, f Fact, p Policy) bool {
 	default:
 		return false
 	}
-	if !payment.Captured() || o.PayingIntent != "" || o.Hold.State == HoldActive {
+	if payment.Account != o.StripeAccount() || !payment.Captured() || o.PayingIntent != "" || o.eventOver(now) || o.Hold.State == HoldActive {
 		return false
 	}
 	d := &decision{order: o.clone(), policy: p}
@@ -210,6 +222,9 @@ func WithStock(f Fact, s Stock) Fact {
 	case Charge:
 		f.Stock = s
 		return f
+	case PaymentAccepted:
+		f.Stock = s
+		return f
 	}
 	panic("only payments want stock")
 }
@@ -221,7 +236,7 @@ func WithStock(f Fact, s Stock) Fact {
 //	another intent paid            a duplicate payment: receipt and refund
 //	hold alive                     tickets
 //	hold gone, stock left          tickets
-//	hold gone, stock gone          unfulfillable: receipt and refund
+//	hold gone, stock gone          unfulfillable: receipt and refund; so once the event is over
 func (d *decision) acceptMoney(p *PaymentIntent, f Payment) {
 	kind := d.order.classifyMoney(p, f, d.policy.Livemode)
 	if kind == moneyMismatched {
@@ -246,20 +261,27 @@ func (d *decision) acceptMoney(p *PaymentIntent, f Payment) {
 	}
 }
 
-// refuseMoney leaves money that does not fit the order to a person.
+// refuseMoney leaves money that does not fit the order to a person. A capture of less than the total ends the hold.
 func (d *decision) refuseMoney(p *PaymentIntent, f Payment) {
 	o := &d.order
 	mismatch := o.MismatchOf(f, p.CapturedMinorUnits, d.policy.Livemode)
 	if p.Mismatch == MismatchNone && o.PayingIntent != f.IntentID {
 		p.Mismatch = mismatch
 	}
+	action := "Compare the payment with the order in Stripe, then refund it there. No ticket was issued for it."
+	if o.partialCapture() == p {
+		action = "Less than the total was captured, and no ticket was issued. Refund the order, or accept the payment to complete it for what was captured."
+		if o.Hold.State == HoldActive && !d.policy.PartialCaptureKeepsHold {
+			d.endHold(HoldReleased)
+		}
+	}
 	d.raise(ReviewCase{
-		Kind: CasePaymentMismatch, Subject: f.IntentID + "/" + string(mismatch), Intent: f.IntentID,
+		Kind: CasePaymentMismatch, Subject: mismatchSubject(f.IntentID, mismatch), Intent: f.IntentID,
 		Facts: map[string]string{
 			"mismatch": string(mismatch), "received_minor_units": strconv.FormatInt(f.ReceivedMinorUnits, 10), "currency": f.Currency,
 			"order_total_minor_units": strconv.FormatInt(o.TotalMinorUnits, 10), "order_currency": o.Currency,
 		},
-		Action: "Compare the payment with the order in Stripe, then refund it there. No ticket was issued for it.",
+		Action: action,
 	})
 }
 
@@ -317,16 +339,17 @@ func (f Charge) observe(d *decision) error {
 	if !p.Captured() || f.RefundedMinorUnits == 0 {
 		return nil
 	}
+	// What of an authorisation was not captured counts as refunded at Stripe, and is no customer's money.
+	refunded := f.RefundedMinorUnits - (f.AmountMinorUnits - f.CapturedMinorUnits)
+	intent := d.order.IntentByStripeID(f.IntentID)
+	intent.RefundedMinorUnits = max(intent.RefundedMinorUnits, min(refunded, intent.CapturedMinorUnits))
 	var known int64
 	for _, r := range d.order.Refunds {
 		if r.PaymentIntent == f.IntentID && r.State.Moved() {
 			known += r.AmountMinorUnits
 		}
 	}
-	// The sum posts no money by itself. What of an authorisation was not captured counts as refunded at Stripe, and is no
-	// customer's money.
-	released := f.AmountMinorUnits - f.CapturedMinorUnits
-	if f.RefundedMinorUnits-released > known {
+	if refunded > known { // counted already or not: the refunds may be listed by now
 		d.changes.FetchRefunds = &IntentRef{Account: f.Account, IntentID: f.IntentID}
 	}
 	return nil

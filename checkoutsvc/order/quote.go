@@ -5,14 +5,17 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 // Cart is what a buyer wants to buy of an event.
 type Cart struct {
 	// OrderID is the id of the order to be; it is the caller's, to claim its key with.
-	OrderID                         string
-	BuyerName, BuyerEmail, Language string
-	Lines                           []CartLine
+	OrderID               string
+	BuyerName, BuyerEmail personal.Text
+	Language              string
+	Lines                 []CartLine
 	// ExpectedTotal is what the buyer was shown; nil accepts any.
 	ExpectedTotal *Amount
 }
@@ -53,6 +56,10 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	o := Order{
 		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
 		Language: cart.Language, Payment: PaymentAwaiting, Fulfilment: FulfilmentNone, Hold: Hold{State: HoldActive}, CreateTime: now,
+		EventEndTime: e.EndTime,
+	}
+	if o.eventOver(now) {
+		return o, &Refusal{Reason: ReasonSaleNotOpen, Detail: "the event is over"}
 	}
 	taxes := map[[2]string]int64{} // by country and kind
 	for i, line := range cart.Lines {

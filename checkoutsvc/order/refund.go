@@ -50,6 +50,15 @@ var refundTransitions = map[RefundState][]RefundState{
 // final, and Stripe never reports both of one refund.
 var refundRank = map[RefundState]int{RefundRequested: 0, RefundPending: 1, RefundSucceeded: 2, RefundCanceled: 3, RefundFailed: 3}
 
+// LedgerID is what the ledger knows a refund by: Stripe's id, or ours while Stripe reports only a sum; empty for one that
+// Stripe never made.
+func (r *Refund) LedgerID() string {
+	if r.StripeRefundID == "" && r.Reason == RefundUnmatched {
+		return r.ID
+	}
+	return r.StripeRefundID
+}
+
 // Moved says whether the money of a refund is on its way to the buyer or there.
 func (s RefundState) Moved() bool { return s == RefundPending || s == RefundSucceeded }
 
@@ -73,6 +82,7 @@ const (
 	RefundGivenUp          RefundReason = "given_up"          // the tickets could not be made valid in time
 	RefundExternal         RefundReason = "external"          // made at Stripe, such as in its dashboard
 	RefundFraud            RefundReason = "fraud"             // an early fraud warning, by policy
+	RefundUnmatched        RefundReason = "unmatched"         // Stripe reports only a sum; the refund behind it is not known yet
 )
 
 // refundUnwanted writes down that money which buys nothing goes back whole, and the work that sends it and that books it as
@@ -115,17 +125,48 @@ func (f RefundObserved) observe(d *decision) error {
 	i := slices.IndexFunc(o.Refunds, func(r Refund) bool {
 		return r.StripeRefundID == f.StripeID || r.StripeRefundID == "" && r.ID == f.RefundID
 	})
+	intentID, matched := f.IntentID, false
 	switch {
 	case i >= 0:
+		intentID = o.Refunds[i].PaymentIntent
+		if o.Refunds[i].StripeRefundID == "" {
+			matched = d.matchRefund(intentID)
+		}
 		d.mergeRefund(&o.Refunds[i], f)
 	case f.IntentID == "":
 		return ErrNoOrder
 	default:
+		matched = d.matchRefund(intentID)
 		d.adoptRefund(f)
+	}
+	if matched {
+		d.settleUnmatched(intentID)
 	}
 	d.setPayment()
 	d.settleTickets()
+	d.closeRefundCases()
 	return nil
+}
+
+// closeRefundCases closes the cases of refunds that failed or were refused, once all of the money went back in another way.
+func (d *decision) closeRefundCases() {
+	o := &d.order
+	if !o.refundedWhole() {
+		return
+	}
+	for _, r := range o.Refunds {
+		if r.State != RefundFailed || !o.fundedBy(r.PaymentIntent) {
+			continue
+		}
+		kind := CaseRefundFailed
+		if r.StripeRefundID == "" {
+			kind = CaseRefundRefused
+		}
+		d.resolve(kind, r.ID, "All of the money went back by other refunds.")
+	}
+	if p := o.partialCapture(); p != nil {
+		d.resolve(CasePaymentMismatch, mismatchSubject(p.StripeID, MismatchAmount), "All that was captured went back.")
+	}
 }
 
 // RefundOf returns the refund that an observation was merged into; nil if it was not.
@@ -167,7 +208,7 @@ func (d *decision) adoptRefund(f RefundObserved) {
 		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now,
 	}
 	if o.PayingIntent == "" || o.PayingIntent == f.IntentID {
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.Amount, d.policy.RefundApplicationFee)
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.Amount, d.policy.RefundApplicationFee)
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.refundMoved(&r, "")
@@ -180,6 +221,9 @@ func (d *decision) refundMoved(r *Refund, before RefundState) {
 		return
 	}
 	d.note("refund_"+string(r.State), r.StripeRefundID)
+	if r.State.Moved() && !before.Moved() {
+		d.enqueue(WorkMailRefund, r.ID)
+	}
 	if r.State == RefundFailed {
 		d.raise(ReviewCase{
 			Kind: CaseRefundFailed, Subject: r.ID, Intent: r.PaymentIntent,
@@ -189,13 +233,17 @@ func (d *decision) refundMoved(r *Refund, before RefundState) {
 	}
 }
 
+// codeAlreadyRefunded is Stripe's code for a charge of which nothing is left: its sum, whatever Stripe lists.
+const codeAlreadyRefunded = "charge_already_refunded"
+
 // RefundRefused is the fact that Stripe will not make a refund.
 type RefundRefused struct {
 	RefundID string // ours
 	Code     string // Stripe's
 }
 
-// observe ends the refund and leaves it to a person. One that Stripe made meanwhile stays as it is.
+// observe ends the refund, whose tickets admit again, and leaves it to a person; not when all of the money went back by
+// refunds that are known meanwhile. One that Stripe made meanwhile stays as it is.
 func (f RefundRefused) observe(d *decision) error {
 	r := d.order.Refund(f.RefundID)
 	if r == nil || r.StripeRefundID != "" {
@@ -203,8 +251,17 @@ func (f RefundRefused) observe(d *decision) error {
 	}
 	mustMove("refund", refundTransitions, r.State, RefundFailed)
 	r.State, r.FailureCode = RefundFailed, f.Code
+	if p := d.order.IntentByStripeID(r.PaymentIntent); f.Code == codeAlreadyRefunded && p != nil {
+		p.RefundedMinorUnits = p.CapturedMinorUnits
+		d.countUnmatched(p)
+		r = d.order.Refund(f.RefundID) // rows were added
+	}
 	d.setPayment()
+	d.settleTickets()
 	d.note("refund_refused", f.Code)
+	if d.order.refundedWhole() {
+		return nil
+	}
 	d.raise(ReviewCase{
 		Kind: CaseRefundRefused, Subject: r.ID, Intent: r.PaymentIntent, Facts: map[string]string{"refund_id": r.ID, "stripe_code": f.Code},
 		Action: "Stripe refused the refund. Look at the payment there and settle with the buyer by other means if need be.",

@@ -12,7 +12,7 @@ type RefundRequest struct {
 	ID string
 	// TicketIDs name tickets to refund and to void; none means money of the order.
 	TicketIDs []string
-	// Amount is what to refund; nil means the tickets' prices, or all that is left.
+	// Amount is what to refund; nil means the tickets' prices, or all that is left. With tickets it is at most their prices.
 	Amount *Amount
 	Note   string
 }
@@ -25,7 +25,10 @@ type Amount struct {
 
 // observe writes the refund, under the order's lock, so that parallel refunds never add up to more than was captured.
 //
-// Reasons: ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_NOT_FOUND, CURRENCY_MISMATCH, INVALID_FIELD, REFUND_EXCEEDS_CAPTURED.
+// A ticket is refunded once: a refund voids the tickets that it names, and one that is void, or will be, refuses another.
+//
+// Reasons: ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_NOT_FOUND, TICKET_VOID, CURRENCY_MISMATCH, INVALID_FIELD,
+// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED.
 func (f RefundRequest) observe(d *decision) error {
 	amount, err := refundAmount(&d.order, f)
 	if err != nil {
@@ -37,11 +40,13 @@ func (f RefundRequest) observe(d *decision) error {
 	return nil
 }
 
-// requestRefund writes a refund of the paying intent and has Stripe make it.
+// requestRefund writes a refund of the money that the order is about and has Stripe make it.
 func (d *decision) requestRefund(r Refund) {
 	o := &d.order
-	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.PayingIntent, o.Currency, RefundRequested, d.now
-	r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(r.AmountMinorUnits, d.policy.RefundApplicationFee)
+	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.Funding().StripeID, o.Currency, RefundRequested, d.now
+	if o.PayingIntent != "" { // else the books have it as a bare receipt, without shares
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.AmountMinorUnits, d.policy.RefundApplicationFee)
+	}
 	o.Refunds = append(o.Refunds, r)
 	d.note("refund_requested", r.ID)
 	d.settleTickets()
@@ -52,7 +57,7 @@ func (d *decision) requestRefund(r Refund) {
 func (o *Order) Refundable() int64 {
 	left := o.Captured()
 	for _, r := range o.Refunds {
-		if r.PaymentIntent == o.PayingIntent && r.State != RefundFailed && r.State != RefundCanceled {
+		if o.fundedBy(r.PaymentIntent) && r.State != RefundFailed && r.State != RefundCanceled {
 			left -= r.AmountMinorUnits
 		}
 	}
@@ -61,7 +66,7 @@ func (o *Order) Refundable() int64 {
 
 // refundAmount checks a request for a refund and says how much it is about.
 func refundAmount(o *Order, f RefundRequest) (int64, error) {
-	if o.PayingIntent == "" || o.Captured() == 0 {
+	if o.Captured() == 0 {
 		return 0, &Refusal{Reason: ReasonOrderNotPaid, Detail: "no money was captured for this order"}
 	}
 	if o.disputeOpen() || o.disputeLost() {
@@ -69,6 +74,9 @@ func refundAmount(o *Order, f RefundRequest) (int64, error) {
 	}
 	amount := o.Refundable()
 	if len(f.TicketIDs) > 0 {
+		if err := o.checkTickets(f.TicketIDs); err != nil {
+			return 0, err
+		}
 		var err error
 		if amount, err = o.priceOf(f.TicketIDs); err != nil {
 			return 0, err
@@ -80,6 +88,10 @@ func refundAmount(o *Order, f RefundRequest) (int64, error) {
 			return 0, &Refusal{Reason: ReasonCurrencyMismatch, Detail: "amount.currency: the order is in " + o.Currency}
 		case a.MinorUnits <= 0:
 			return 0, &Refusal{Reason: ReasonInvalidField, Field: "amount.minor_units", Detail: "must be above zero"}
+		case len(f.TicketIDs) > 0 && a.MinorUnits > amount:
+			return 0, &Refusal{
+				Reason: ReasonRefundExceedsPrice, Detail: fmt.Sprintf("the tickets cost %d minor units; refund more without naming tickets", amount),
+			}
 		}
 		amount = a.MinorUnits
 	}
@@ -91,15 +103,27 @@ func refundAmount(o *Order, f RefundRequest) (int64, error) {
 	return amount, nil
 }
 
-// priceOf is what the tickets were sold for.
+// checkTickets refuses tickets that a request for a refund cannot name: unknown ones, and those that are void or will be.
+func (o *Order) checkTickets(ids []string) error {
+	for i, id := range ids {
+		t := o.Ticket(id)
+		switch {
+		case t == nil:
+			return &Refusal{Reason: ReasonTicketNotFound, Detail: fmt.Sprintf("ticket_ids[%d]: the order has no such ticket", i)}
+		case t.State == TicketVoid, o.ticketRefunded(id), o.ticketRefundRequested(id):
+			return &Refusal{
+				Reason: ReasonTicketVoid, Detail: fmt.Sprintf("ticket_ids[%d]: the ticket is void, or a refund that voids it is on its way", i),
+			}
+		}
+	}
+	return nil
+}
+
+// priceOf is what tickets of the order were sold for.
 func (o *Order) priceOf(ticketIDs []string) (int64, error) {
 	var sum int64
-	for i, id := range ticketIDs {
-		t := o.Ticket(id)
-		if t == nil {
-			return 0, &Refusal{Reason: ReasonTicketNotFound, Detail: fmt.Sprintf("ticket_ids[%d]: the order has no such ticket", i)}
-		}
-		snapshot, err := t.ReadSnapshot()
+	for _, id := range ticketIDs {
+		snapshot, err := o.Ticket(id).ReadSnapshot()
 		if err != nil {
 			return 0, err
 		}
@@ -137,7 +161,7 @@ func (f FraudRefundDue) observe(d *decision) error {
 	}
 	var ids []string
 	for _, t := range o.Tickets {
-		if t.State == TicketValid || t.State == TicketSuspended {
+		if (t.State == TicketValid || t.State == TicketSuspended) && !o.ticketRefundRequested(t.ID) {
 			ids = append(ids, t.ID)
 		}
 	}

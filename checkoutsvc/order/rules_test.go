@@ -98,7 +98,7 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 		now = now.Add(time.Second)
 		_, ends := f.(order.HoldEnd)
 		o.HoldDue = ends
-		if order.WantsStock(o, f, s.policy) {
+		if order.WantsStock(o, f, s.policy, now) {
 			f = order.WithStock(f, order.StockTaken)
 		}
 		before := o
@@ -200,7 +200,8 @@ func moves(before, after *order.Order) []move {
 	return all
 }
 
-// end writes down how an order ended, without what may differ: our ids, times, and which of two payments came first.
+// end writes down how an order ended, without what may differ: our ids, times, which of two payments came first, which of several
+// refunds bears a share's odd units, and what was counted until its refund was known.
 func end(o *order.Order) string {
 	lines := []string{fmt.Sprintf("%s %s hold %s review %q captured %d refunded %d", o.Payment, o.Fulfilment, o.Hold.State, o.Review, o.Captured(), o.Refunded())}
 	var parts []string
@@ -215,9 +216,20 @@ func end(o *order.Order) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s captured %d duplicate %t mismatch %q", name, p.Status, p.CapturedMinorUnits, p.Duplicate, p.Mismatch))
 	}
+	var fee, taxes int64 // of refunds that stand; which of them bears the odd units depends on their order
 	for _, r := range o.Refunds {
-		parts = append(parts, fmt.Sprintf("refund %s %s %s %d fee %d taxes %v", r.StripeRefundID, r.State, r.Reason, r.AmountMinorUnits, r.ApplicationFeeMinorUnits, r.Taxes))
+		if r.Reason == order.RefundUnmatched && r.State == order.RefundCanceled {
+			continue // counted for a while, until the refund was known
+		}
+		parts = append(parts, fmt.Sprintf("refund %s %s %s %d", r.StripeRefundID, r.State, r.Reason, r.AmountMinorUnits))
+		if r.State != order.RefundFailed && r.State != order.RefundCanceled {
+			fee += r.ApplicationFeeMinorUnits
+			for _, t := range r.Taxes {
+				taxes += t.MinorUnits
+			}
+		}
 	}
+	lines = append(lines, fmt.Sprintf("fee %d and taxes %d went back", fee, taxes))
 	for _, d := range o.Disputes {
 		parts = append(parts, fmt.Sprintf("dispute %s", d.Status))
 	}

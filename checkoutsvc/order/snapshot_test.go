@@ -1,8 +1,12 @@
 package order_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,5 +48,22 @@ func TestSnapshotOfSchema1(t *testing.T) {
 	}
 	if _, err := (order.Ticket{SnapshotSchema: order.SnapshotSchema + 1, Snapshot: today}).ReadSnapshot(); err == nil {
 		t.Error("a schema of a later release was read")
+	}
+}
+
+// TestOrderIsNotLogged: what is known of a buyer is in no form that fmt or slog write, and in what is stored.
+func TestOrderIsNotLogged(t *testing.T) {
+	t.Parallel()
+	o := order.Order{ID: "order", BuyerName: "Erika", BuyerEmail: "erika@example.test"}
+	var logged bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil)} {
+		slog.New(handler).Info("order", slog.Any("order", o), slog.Any("pointer", &o), slog.Any("name", o.BuyerName))
+	}
+	fmt.Fprintf(&logged, "%v %+v %#v %+v %q", o, o, o, &o, o.BuyerEmail)
+	if strings.Contains(strings.ToLower(logged.String()), "erika") {
+		t.Errorf("the buyer is logged:\n%s", logged.String())
+	}
+	if stored, err := json.Marshal(o); err != nil || !strings.Contains(string(stored), "erika@example.test") {
+		t.Errorf("stored is %s, %v", stored, err)
 	}
 }

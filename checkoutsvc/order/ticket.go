@@ -2,6 +2,8 @@ package order
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,6 +25,8 @@ type Ticket struct {
 	// ChangeNumber counts what the pass must show; passsvc ignores smaller numbers.
 	ChangeNumber int64      `json:"change_number"`
 	ValidTime    *time.Time `json:"valid_time"`
+	// SeatReturned says that its seat is on sale again.
+	SeatReturned bool `json:"seat_returned"`
 }
 
 // TicketState is the state of a ticket.
@@ -33,7 +37,7 @@ const (
 	TicketReserved  TicketState = "reserved"  // paid, not booked yet: it admits nobody
 	TicketValid     TicketState = "valid"     // it admits
 	TicketUsed      TicketState = "used"      // somebody entered with it
-	TicketSuspended TicketState = "suspended" // the payment is disputed or reviewed: it admits nobody meanwhile
+	TicketSuspended TicketState = "suspended" // the payment is disputed or reviewed, or a refund is asked for: it admits nobody meanwhile
 	TicketVoid      TicketState = "void"      // refunded, charged back or withdrawn; final
 )
 
@@ -68,7 +72,7 @@ func (o *Order) deriveTicket(t Ticket) TicketState {
 		return TicketVoid
 	case t.State == TicketUsed:
 		return TicketUsed
-	case o.disputeOpen(), o.DeliveryHeld():
+	case o.TicketsHeld(), o.ticketRefundRequested(t.ID):
 		return TicketSuspended
 	case o.Fulfilment == FulfilmentCompleted:
 		return TicketValid
@@ -77,33 +81,78 @@ func (o *Order) deriveTicket(t Ticket) TicketState {
 	}
 }
 
-// ticketRefunded says whether the money of a ticket went back or is on its way: the ticket is named by a refund, or all
-// of the order's money is refunded. A refund that Stripe made counts also when it failed later: the ticket was void by
-// then, void is final, and the failure may be reported first.
+// TicketsHeld says whether a dispute or a review holds the order's tickets back, which their passes show.
+func (o *Order) TicketsHeld() bool { return o.disputeOpen() || o.DeliveryHeld() }
+
+// ticketRefunded says whether the money of a ticket went back or is on its way: the ticket is named by a refund that Stripe
+// made, or all of the order's money is refunded. A refund that Stripe made counts also when it failed later: the ticket was
+// void by then, void is final, and the failure may be reported first.
 func (o *Order) ticketRefunded(id string) bool {
 	for _, r := range o.Refunds {
-		if r.StripeRefundID == "" && (r.State == RefundFailed || r.State == RefundCanceled) {
-			continue // Stripe never made it
+		if r.StripeRefundID == "" {
+			continue // Stripe never made it, or has not answered
 		}
 		whole := o.Captured() > 0 && r.PaymentIntent == o.PayingIntent && r.AmountMinorUnits >= o.Captured()
-		if whole && r.StripeRefundID != "" || slices.Contains(r.TicketIDs, id) {
+		if whole || slices.Contains(r.TicketIDs, id) && o.covers(r) {
 			return true
 		}
 	}
-	return o.Captured() > 0 && o.Refunded() >= o.Captured()
+	return o.refundedWhole()
+}
+
+// covers says whether a refund voids the tickets that it names. What staff ask for here does; one that was made at Stripe, whose
+// metadata anybody with access there writes, must be of the paying intent and of what the tickets cost.
+func (o *Order) covers(r Refund) bool {
+	if r.Reason != RefundExternal {
+		return true
+	}
+	if r.PaymentIntent != o.PayingIntent || slices.ContainsFunc(r.TicketIDs, func(id string) bool { return o.Ticket(id) == nil }) {
+		return false
+	}
+	price, err := o.priceOf(r.TicketIDs)
+	return err == nil && r.AmountMinorUnits >= price
+}
+
+// ticketRefundRequested says whether a refund voids the ticket once Stripe has made it: one that names it, or one of all that
+// is left. Until then the ticket admits nobody; when Stripe refuses, it admits again.
+func (o *Order) ticketRefundRequested(id string) bool {
+	requested := false
+	for _, r := range o.Refunds {
+		if r.State == RefundRequested && r.PaymentIntent == o.PayingIntent {
+			requested = true
+			if slices.Contains(r.TicketIDs, id) {
+				return true
+			}
+		}
+	}
+	return requested && o.Refundable() <= 0
 }
 
 // settleTickets brings the tickets to the states that follow from the order's facts.
 func (d *decision) settleTickets() {
 	for i := range d.order.Tickets {
 		t := &d.order.Tickets[i]
-		if state := d.order.deriveTicket(*t); state != t.State {
+		state := d.order.deriveTicket(*t)
+		if state != t.State || state == TicketSuspended && d.held != d.order.TicketsHeld() {
 			d.moveTicket(t, state)
+		}
+	}
+	for _, r := range d.order.Refunds {
+		if len(r.TicketIDs) > 0 && len(d.order.Tickets) > 0 && !d.order.covers(r) {
+			d.raise(ReviewCase{
+				Kind: CaseRefundNamesTickets, Subject: r.ID, Intent: r.PaymentIntent,
+				Facts: map[string]string{
+					"stripe_refund_id": r.StripeRefundID, "ticket_ids": strings.Join(r.TicketIDs, ","),
+					"amount_minor_units": strconv.FormatInt(r.AmountMinorUnits, 10), "currency": r.Currency,
+				},
+				Action: "A refund that was made at Stripe names tickets that it does not pay back whole, so they stay valid. Void them by a refund here if they shall not admit.",
+			})
 		}
 	}
 }
 
-// moveTicket moves a ticket on and has its pass follow.
+// moveTicket moves a ticket on and has its pass follow. A pass does not show that a refund is asked for: Stripe mostly answers
+// within a second, and each change of a pass is a push to a phone.
 func (d *decision) moveTicket(t *Ticket, state TicketState) {
 	mustMove("ticket", ticketTransitions, t.State, state)
 	if state == TicketValid && t.ValidTime == nil {
@@ -112,11 +161,22 @@ func (d *decision) moveTicket(t *Ticket, state TicketState) {
 	}
 	if state == TicketVoid {
 		d.enqueue(WorkVoidPass, t.ID)
-	} else if state == TicketSuspended || t.State == TicketSuspended {
+		if until := d.order.SeatsReturnUntil; t.State != TicketUsed && until != nil && d.now.Before(*until) {
+			d.returnSeat(t)
+		}
+	} else if state == TicketSuspended && d.order.TicketsHeld() || t.State == TicketSuspended && d.held {
 		d.enqueue(WorkSuspendPass, t.ID)
 	}
 	if state != TicketValid || t.State != TicketReserved { // becoming valid is what the pass shows from the start
 		t.ChangeNumber++
 	}
 	t.State = state
+}
+
+// returnSeat puts the seat of a ticket on sale again, once.
+func (d *decision) returnSeat(t *Ticket) {
+	if !t.SeatReturned {
+		t.SeatReturned = true
+		d.changes.SeatsReturned = append(d.changes.SeatsReturned, t.VariantID)
+	}
 }

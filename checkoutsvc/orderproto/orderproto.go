@@ -15,6 +15,7 @@ var PaymentToProto = map[order.PaymentState]checkoutv1.PaymentState{
 	order.PaymentAwaiting:          checkoutv1.PaymentState_PAYMENT_STATE_AWAITING_PAYMENT,
 	order.PaymentProcessing:        checkoutv1.PaymentState_PAYMENT_STATE_PROCESSING,
 	order.PaymentAuthorized:        checkoutv1.PaymentState_PAYMENT_STATE_AUTHORIZED,
+	order.PaymentPartiallyCaptured: checkoutv1.PaymentState_PAYMENT_STATE_PARTIALLY_CAPTURED,
 	order.PaymentPaid:              checkoutv1.PaymentState_PAYMENT_STATE_PAID,
 	order.PaymentPartiallyRefunded: checkoutv1.PaymentState_PAYMENT_STATE_PARTIALLY_REFUNDED,
 	order.PaymentRefunded:          checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED,
@@ -78,6 +79,7 @@ var RefundReasonToProto = map[order.RefundReason]checkoutv1.RefundReason{
 	order.RefundLate:             checkoutv1.RefundReason_REFUND_REASON_LATE,
 	order.RefundGivenUp:          checkoutv1.RefundReason_REFUND_REASON_GIVEN_UP,
 	order.RefundExternal:         checkoutv1.RefundReason_REFUND_REASON_EXTERNAL,
+	order.RefundUnmatched:        checkoutv1.RefundReason_REFUND_REASON_UNMATCHED,
 	order.RefundFraud:            checkoutv1.RefundReason_REFUND_REASON_FRAUD,
 }
 

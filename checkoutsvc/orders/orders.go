@@ -15,6 +15,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/page"
+	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 // Service implements OrderService. All exported fields are required.
@@ -37,7 +38,7 @@ func (s *Service) GetOrderDetails(ctx context.Context, req *checkoutv1.GetOrderD
 	}
 	return &checkoutv1.GetOrderDetailsResponse{
 		Order:    orderproto.OrderToProto(&o, s.Codes),
-		Buyer:    &checkoutv1.Buyer{Name: o.BuyerName, Email: o.BuyerEmail, Language: o.Language},
+		Buyer:    &checkoutv1.Buyer{Name: string(o.BuyerName), Email: string(o.BuyerEmail), Language: o.Language},
 		Timeline: timeline(&o, notes),
 	}, nil
 }
@@ -63,12 +64,16 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 		last := rows[size-1]
 		res.NextPageToken = page.Token(list, page.Cursor{Time: last.CreateTime, ID: last.ID})
 	}
+	ids := make([]string, 0, len(rows))
 	for _, row := range rows {
-		o, err := s.Orders.Read(ctx, orderstore.Key{ID: row.ID})
-		if err != nil {
-			return nil, err
-		}
-		res.Orders = append(res.Orders, orderproto.OrderToProto(&o, s.Codes))
+		ids = append(ids, row.ID)
+	}
+	orders, err := s.Orders.ReadAll(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range orders {
+		res.Orders = append(res.Orders, orderproto.OrderToProto(&orders[i], s.Codes))
 	}
 	return res, nil
 }
@@ -92,5 +97,22 @@ func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRe
 			return nil, err
 		}
 		return &checkoutv1.RefundOrderResponse{Refund: orderproto.RefundToProto(o.Refund(f.ID)), Order: orderproto.OrderToProto(&o, s.Codes)}, nil
+	})
+}
+
+// acceptFingerprint covers what is accepted.
+func acceptFingerprint(req *checkoutv1.AcceptPaymentRequest) []byte {
+	return idem.Fingerprint(1, req.GetOrderId(), req.GetPaymentIntentId(), req.GetNote())
+}
+
+// AcceptPayment implements OrderService. The sweep for due orders makes the attempt.
+func (s *Service) AcceptPayment(ctx context.Context, req *checkoutv1.AcceptPaymentRequest) (*checkoutv1.AcceptPaymentResponse, error) {
+	f := order.PaymentAccepted{IntentID: req.GetPaymentIntentId(), By: rpc.CallerFrom(ctx).Name, Note: req.GetNote()}
+	return idem.Do(ctx, s.Orders.Pool, s.Orders.Clock.Now(), acceptFingerprint(req), func(ctx context.Context, tx pgx.Tx) (*checkoutv1.AcceptPaymentResponse, error) {
+		o, _, err := s.Orders.ObserveTx(ctx, tx, orderstore.Key{ID: req.GetOrderId()}, nil, f)
+		if err != nil {
+			return nil, err
+		}
+		return &checkoutv1.AcceptPaymentResponse{Order: orderproto.OrderToProto(&o, s.Codes)}, nil
 	})
 }

@@ -42,15 +42,15 @@ func TestDatabaseKnowsTheStates(t *testing.T) {
 	}
 	reasons := []string{
 		string(order.RefundByRequest), string(order.RefundDuplicatePayment), string(order.RefundLate), string(order.RefundGivenUp),
-		string(order.RefundExternal), string(order.RefundFraud),
+		string(order.RefundExternal), string(order.RefundFraud), string(order.RefundUnmatched),
 	}
 	slices.Sort(reasons)
 	if got := listed("refund_reason_is_known"); !slices.Equal(got, reasons) {
 		t.Errorf("refund reasons: the database lists %v, the rules %v", got, reasons)
 	}
 	mismatches := []string{
-		string(order.MismatchNone), string(order.MismatchOwner), string(order.MismatchLivemode), string(order.MismatchAccount),
-		string(order.MismatchCurrency), string(order.MismatchAmount),
+		string(order.MismatchNone), string(order.MismatchOwner), string(order.MismatchLivemode), string(order.MismatchCurrency),
+		string(order.MismatchAmount),
 	}
 	slices.Sort(mismatches)
 	if got := listed("payment_intent_mismatch_is_known"); !slices.Equal(got, mismatches) {

@@ -27,7 +27,10 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 // All that hangs on an order is read as one JSON object: nine statements less for each load, of which a sale needs ten.
 const (
 	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
-	selectOrderSQL = `select json_build_object(
+	selectOrderSQL = orderSQL + ` where o.id = ` + orderIDSQL
+	// selectOrdersSQL loads several orders, the newest first.
+	selectOrdersSQL = orderSQL + ` where o.id = any($1) order by o.create_time desc, o.id desc`
+	orderSQL        = `select json_build_object(
 		'order', to_json(o),
 		'lines', (select json_agg(c order by c.position) from order_lines c where c.order_id = o.id),
 		'hold', (select to_json(c) from holds c where c.order_id = o.id),
@@ -39,8 +42,10 @@ const (
 		'disputes', (select json_agg(c order by c.create_time, c.id) from disputes c where c.order_id = o.id),
 		'funds', (select json_agg(c order by c.funds_time, c.balance_transaction_id) from dispute_funds c where c.order_id = o.id),
 		'warnings', (select json_agg(c order by c.id) from fraud_warnings c where c.order_id = o.id),
-		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id)
-	) from orders o where id = ` + orderIDSQL
+		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id),
+		'event_end_time', e.end_time,
+		'seats_return_until', case when not e.keep_refunded_seats then coalesce(e.doors_time, e.start_time) end
+	) from orders o join events e on e.id = o.event_id`
 )
 
 // stored is an order as selectOrderSQL returns it.
@@ -57,11 +62,18 @@ type stored struct {
 	Funds             []order.DisputeFunds  `json:"funds"`
 	Warnings          []order.FraudWarning  `json:"warnings"`
 	Reviews           []order.Review        `json:"reviews"`
+	EventEndTime      time.Time             `json:"event_end_time"`
+	SeatsReturnUntil  *time.Time            `json:"seats_return_until"`
 }
 
 // batcher is what sends a batch: a pool, a connection or a transaction.
 type batcher interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// querier is what makes one query: a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
 // load loads an order in one flush, behind the statements before it.
@@ -78,13 +90,40 @@ func load(ctx context.Context, db batcher, key Key, before ...string) (order.Ord
 		return order.Order{}, ErrNotFound
 	case err != nil:
 		return order.Order{}, fmt.Errorf("load order: %w", err)
-	case s.Hold == nil:
+	}
+	return s.toOrder()
+}
+
+// loadAll loads several orders in one statement, the newest first.
+func loadAll(ctx context.Context, db querier, ids []string) ([]order.Order, error) {
+	rows, err := db.Query(ctx, selectOrdersSQL, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load orders: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[stored])
+	if err != nil {
+		return nil, fmt.Errorf("load orders: %w", err)
+	}
+	orders := make([]order.Order, 0, len(all))
+	for _, s := range all {
+		o, err := s.toOrder()
+		if err != nil {
+			return nil, err
+		}
+		orders = append(orders, o)
+	}
+	return orders, nil
+}
+
+// toOrder puts together what was stored.
+func (s stored) toOrder() (order.Order, error) {
+	if s.Hold == nil {
 		return order.Order{}, errors.New("load order: an order without its hold")
 	}
 	o := s.Order
 	o.Lines, o.Hold, o.Tickets, o.Intents, o.Refunds = s.Lines, *s.Hold, s.Tickets, s.Intents, s.Refunds
 	o.Disputes, o.Funds, o.Warnings, o.Reviews = s.Disputes, s.Funds, s.Warnings, s.Reviews
-	o.HoldDue = s.HoldDue
+	o.HoldDue, o.EventEndTime, o.SeatsReturnUntil = s.HoldDue, s.EventEndTime, s.SeatsReturnUntil
 	o.FulfillingFor = time.Duration(s.FulfillingSeconds * float64(time.Second))
 	return o, nil
 }
@@ -177,6 +216,9 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 		})
 		errs = append(errs, err)
 	}
+	for _, r := range c.Resolved {
+		errs = append(errs, s.q.ResolveReviewCaseOf(ctx, p, r.Kind, r.Subject, &now, r.Note))
+	}
 	for _, a := range c.Alerts {
 		if a.Resolved {
 			errs = append(errs, alert.Resolve(ctx, p, a.Kind, a.Subject))
@@ -202,6 +244,9 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 		}
 		errs = append(errs, s.q.SaveOrder(ctx, p, params))
 	}
+	if c.Total {
+		errs = append(errs, s.q.SetOrderTotal(ctx, p, o.ID, o.TotalMinorUnits, o.ApplicationFeeMinorUnits, taxesColumn(o.Taxes)))
+	}
 	if c.Hold {
 		errs = append(errs, s.q.EndHold(ctx, p, o.ID, string(o.Hold.State), o.Hold.EndTime))
 	}
@@ -210,7 +255,21 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, int64(l.Quantity)))
 		}
 	}
+	for _, l := range o.StockLines() {
+		if seats := countOf(c.SeatsReturned, l.VariantID); seats > 0 {
+			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, seats))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+func countOf(all []string, one string) (n int64) {
+	for _, x := range all {
+		if x == one {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Store) insertIntent(ctx context.Context, p *pgdb.Pipeline, orderID string, i order.PaymentIntent) error {
@@ -229,7 +288,7 @@ func (s *Store) saveIntents(ctx context.Context, p *pgdb.Pipeline, orderID strin
 		errs = append(errs, s.q.SetPaymentIntentFacts(ctx, p, checkoutdb.SetPaymentIntentFactsParams{
 			ID: i.ID, Status: string(i.Status), StatusTime: i.StatusTime, CapturedMinorUnits: i.CapturedMinorUnits,
 			Succeeded: i.Succeeded, Canceled: i.Canceled, ChargeID: i.ChargeID, BalanceTransactionID: i.BalanceTransactionID,
-			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch),
+			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch), RefundedMinorUnits: i.RefundedMinorUnits,
 		}))
 	}
 	return errors.Join(errs...)
@@ -240,6 +299,7 @@ func ticketFromRow(t checkoutdb.Ticket) order.Ticket {
 		ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
 		CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime, SnapshotSchema: t.SnapshotSchema, Snapshot: t.Snapshot,
 		State: order.TicketState(t.State), PassSerial: t.PassSerial, ChangeNumber: t.ChangeNumber, ValidTime: t.ValidTime,
+		SeatReturned: t.SeatReturned,
 	}
 }
 
@@ -254,6 +314,7 @@ func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Ro
 	for _, t := range rows.Changed {
 		errs = append(errs, s.q.SetTicketState(ctx, p, checkoutdb.SetTicketStateParams{
 			ID: t.ID, State: string(t.State), PassSerial: t.PassSerial, ValidTime: t.ValidTime, ChangeNumber: t.ChangeNumber,
+			SeatReturned: t.SeatReturned,
 		}))
 	}
 	return errors.Join(errs...)

@@ -72,7 +72,7 @@ func (s *Store) ObserveTx(ctx context.Context, tx pgx.Tx, key Key, fingerprint [
 			return before, order.Changes{}, err
 		}
 	}
-	if order.WantsStock(before, f, s.Policy) {
+	if order.WantsStock(before, f, s.Policy, now) {
 		stock, err := s.retakeStock(ctx, tx, &before)
 		if err != nil {
 			return before, order.Changes{}, err
@@ -97,6 +97,11 @@ func (s *Store) ObserveTx(ctx context.Context, tx pgx.Tx, key Key, fingerprint [
 // Problems: ORDER_NOT_FOUND.
 func (s *Store) Read(ctx context.Context, key Key) (order.Order, error) {
 	return load(ctx, s.Pool, key)
+}
+
+// ReadAll loads orders without locking them, in one statement, the newest first. Ids that are no order's are passed over.
+func (s *Store) ReadAll(ctx context.Context, ids []string) ([]order.Order, error) {
+	return loadAll(ctx, s.Pool, ids)
 }
 
 // ReadTicket loads a ticket alone.
@@ -143,6 +148,10 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonOrderNotPaid:          connect.CodeFailedPrecondition,
 	order.ReasonOrderDisputed:         connect.CodeFailedPrecondition,
 	order.ReasonTicketNotFound:        connect.CodeNotFound,
+	order.ReasonPaymentNotAcceptable:  connect.CodeFailedPrecondition,
+	order.ReasonSoldOut:               connect.CodeResourceExhausted,
+	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,
+	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
 }
 

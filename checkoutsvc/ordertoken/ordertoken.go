@@ -1,5 +1,6 @@
 // Package ordertoken signs and checks order access tokens: dot_<key version>_<HMAC-SHA256 of the order id, base64url>. A
 // token opens one order and nothing else; it is the same for the same order, so a repeated StartCheckout returns it again.
+// It may expire: its age is that of its order.
 package ordertoken
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/keyring"
@@ -21,16 +23,18 @@ const keyLengthMin = 32
 
 // Keys are the keys that sign tokens, by version.
 type Keys struct {
-	ring keyring.Keys
+	ring     keyring.Keys
+	lifetime time.Duration
 }
 
-// NewKeys takes keys of at least 32 characters, each as version:key. The newest signs, all verify.
-func NewKeys(keys []config.Secret) (Keys, error) {
+// NewKeys takes keys of at least 32 characters, each as version:key. The newest signs, all verify. A token opens its order
+// until lifetime after the order was made; 0: for ever.
+func NewKeys(keys []config.Secret, lifetime time.Duration) (Keys, error) {
 	ring, err := keyring.Parse(keys, keyLengthMin)
 	if err != nil {
 		return Keys{}, fmt.Errorf("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS: %w", err)
 	}
-	return Keys{ring}, nil
+	return Keys{ring, lifetime}, nil
 }
 
 // Sign returns the token of an order.
@@ -68,7 +72,12 @@ func (k Keys) Opens(token, orderID string) bool {
 	return err == nil && hmac.Equal(sum, mac(key, orderID))
 }
 
-// Admits says whether the caller may see the order: the holder of its token, and operators.
+// Expired says whether the caller's token is too old for an order that was made at createTime. Operators' are not.
+func (k Keys) Expired(ctx context.Context, createTime, now time.Time) bool {
+	return k.lifetime > 0 && !now.Before(createTime.Add(k.lifetime)) && rpc.CallerFrom(ctx).Role < rpc.RoleOperator
+}
+
+// Admits says whether the caller may see the order: the holder of its token, and operators. See Expired for its age.
 func (k Keys) Admits(ctx context.Context, orderID string) bool {
 	return rpc.CallerFrom(ctx).Role >= rpc.RoleOperator || k.Opens(rpc.BearerToken(ctx), orderID)
 }

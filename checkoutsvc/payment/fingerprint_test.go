@@ -1,10 +1,13 @@
 package payment
 
 import (
+	"bytes"
 	"encoding/hex"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
@@ -32,9 +35,9 @@ func TestFingerprints(t *testing.T) {
 		"dispute": {disputeFingerprint(&checkoutv1.RecordDisputeRequest{
 			StripeAccount: "acct_1", DisputeId: "du_1", PaymentIntentId: "pi_1", ChargeId: "ch_1",
 			Status: checkoutv1.DisputeStatus_DISPUTE_STATUS_LOST, Amount: &moneyv1.Money{Currency: "EUR", MinorUnits: 8900},
-			DisputeReason: "fraudulent", ObservedTime: at,
-			Funds: []*checkoutv1.DisputeFunds{{BalanceTransactionId: "txn_1", MinorUnits: -8900, FeeMinorUnits: 1500}},
-		}), "63a44a4a586f912c54ea34bec1b043ceb29434533b3b1949beaf6bb857764280"},
+			DisputeReason: "fraudulent", ObservedTime: at, EvidenceDueTime: at,
+			Funds: []*checkoutv1.DisputeFunds{{BalanceTransactionId: "txn_1", MinorUnits: -8900, FeeMinorUnits: 1500, Currency: "USD", Time: at}},
+		}), "b63307c7f9cffcecd7a58538d10b815173c56735a8944c5783bc3e59e9cbe30c"},
 		"fraud warning": {warningFingerprint(&checkoutv1.RecordFraudWarningRequest{
 			StripeAccount: "acct_1", FraudWarningId: "issfr_1", PaymentIntentId: "pi_1", ChargeId: "ch_1", Actionable: true, FraudType: "misc", ObservedTime: at,
 		}), "817407185a9fd3024349fc7ed2b64a98e42c9b18885db477173b20546abc91b9"},
@@ -49,4 +52,49 @@ func TestFingerprints(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
+}
+
+// TestDisputeFingerprintCoversAll changes each field of a report of a dispute: each makes another request of it.
+func TestDisputeFingerprintCoversAll(t *testing.T) {
+	t.Parallel()
+	plain := disputeFingerprint(&checkoutv1.RecordDisputeRequest{})
+	fields := (&checkoutv1.RecordDisputeRequest{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); bytes.Equal(disputeFingerprint(with(&checkoutv1.RecordDisputeRequest{}, f)), plain) {
+			t.Errorf("%s is left out", f.Name())
+		}
+	}
+	funds := func(f *checkoutv1.DisputeFunds) []byte {
+		return disputeFingerprint(&checkoutv1.RecordDisputeRequest{Funds: []*checkoutv1.DisputeFunds{f}})
+	}
+	plain, fields = funds(&checkoutv1.DisputeFunds{}), (&checkoutv1.DisputeFunds{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); bytes.Equal(funds(with(&checkoutv1.DisputeFunds{}, f)), plain) {
+			t.Errorf("funds: %s is left out", f.Name())
+		}
+	}
+}
+
+// with sets one field of m to something.
+func with[M proto.Message](m M, f protoreflect.FieldDescriptor) M {
+	r := m.ProtoReflect()
+	switch {
+	case f.IsList():
+		list := r.Mutable(f).List()
+		list.Append(list.NewElement())
+	case f.Message() != nil:
+		first := f.Message().Fields().Get(0)
+		if f.Message().FullName() == "google.protobuf.Timestamp" {
+			r.Set(f, protoreflect.ValueOfMessage(timestamppb.New(time.Unix(1, 0)).ProtoReflect()))
+		} else {
+			r.Mutable(f).Message().Set(first, protoreflect.ValueOfString("X"))
+		}
+	case f.Kind() == protoreflect.StringKind:
+		r.Set(f, protoreflect.ValueOfString("x"))
+	case f.Kind() == protoreflect.EnumKind:
+		r.Set(f, protoreflect.ValueOfEnum(1))
+	default:
+		r.Set(f, protoreflect.ValueOfInt64(1))
+	}
+	return m
 }

@@ -27,7 +27,9 @@ func (s *Service) RecordRefund(ctx context.Context, req *checkoutv1.RecordRefund
 	if err != nil {
 		return nil, err
 	}
-	return &checkoutv1.RecordRefundResponse{
-		OrderId: o.ID, PaymentState: orderproto.PaymentToProto[o.Payment], RefundId: o.RefundOf(f).ID,
-	}, nil
+	res := &checkoutv1.RecordRefundResponse{OrderId: o.ID, PaymentState: orderproto.PaymentToProto[o.Payment]}
+	if r := o.RefundOf(f); r != nil {
+		res.RefundId = r.ID
+	}
+	return res, nil
 }

@@ -79,7 +79,9 @@ func (s *Service) orderOfCharge(ctx context.Context, account, intentID, chargeID
 // RecordSessionEnd implements PaymentService.
 func (s *Service) RecordSessionEnd(ctx context.Context, req *checkoutv1.RecordSessionEndRequest) (*checkoutv1.RecordSessionEndResponse, error) {
 	key := orderstore.Key{ID: req.GetOrderId(), StripeAccount: req.GetStripeAccount(), StripeID: req.GetPaymentIntentId()}
-	o, _, err := s.Orders.Observe(ctx, key, sessionEndFingerprint(req), order.SessionEnd{})
+	o, _, err := s.Orders.Observe(ctx, key, sessionEndFingerprint(req), order.SessionEnd{
+		Account: req.GetStripeAccount(), SessionID: req.GetSessionId(),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -35,22 +35,29 @@ func (r *Refunds) Observe(ctx context.Context, f order.RefundObserved, fingerpri
 	return o, err
 }
 
-// orderOf finds the order: by the refund's row, else by its intent or the metadata's order id.
+// orderOf finds the order: by the intent, else by the refund's row, else by the metadata's order id. What the metadata name is
+// of any order: the order itself refuses what does not come from its account.
 func (r *Refunds) orderOf(ctx context.Context, f order.RefundObserved) (orderstore.Key, error) {
 	id, err := r.q.FindOrderOfRefund(ctx, r.Orders.Pool, f.StripeID, f.RefundID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return orderstore.Key{ID: f.OrderID, StripeAccount: f.Account, StripeID: f.IntentID}, nil
+		id, err = f.OrderID, nil
 	}
 	if err != nil {
 		return orderstore.Key{}, fmt.Errorf("find order of refund: %w", err)
 	}
-	return orderstore.Key{ID: id}, nil
+	return orderstore.Key{ID: id, StripeAccount: f.Account, StripeID: f.IntentID}, nil
 }
 
-// Fetch asks Stripe for all refunds of an intent and has their order observe them.
+// Fetch asks Stripe for all refunds of an intent and has their order observe them. What of a reported sum they do not explain
+// is counted then.
 //
 // Problems: PAYMENT_PROVIDER_UNAVAILABLE.
 func (r *Refunds) Fetch(ctx context.Context, intent order.IntentRef) error {
+	return r.fetch(ctx, intent, false)
+}
+
+// fetch is Fetch; overdue says that Stripe was asked for long enough.
+func (r *Refunds) fetch(ctx context.Context, intent order.IntentRef, overdue bool) error {
 	refunds, err := r.Stripe.ListRefunds(ctx, intent.Account, intent.IntentID)
 	if err != nil {
 		return stripecalls.Problem(fmt.Errorf("list refunds: %w", err))
@@ -60,5 +67,7 @@ func (r *Refunds) Fetch(ctx context.Context, intent order.IntentRef) error {
 			return err
 		}
 	}
-	return nil
+	_, _, err = r.Orders.Observe(ctx, orderstore.Key{StripeAccount: intent.Account, StripeID: intent.IntentID}, nil,
+		order.RefundsListed{IntentID: intent.IntentID, Overdue: overdue})
+	return err
 }

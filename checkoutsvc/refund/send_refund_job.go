@@ -53,9 +53,7 @@ func (r *Refunds) SendRefund(ctx context.Context, job *river.Job[SendRefundArgs]
 				return findErr
 			}
 			if found == nil {
-				_, _, err := r.Orders.Observe(ctx, orderstore.Key{ID: o.ID}, nil,
-					order.RefundRefused{RefundID: wanted.ID, Code: string(stripeapi.Code(err))})
-				return err
+				return r.refused(ctx, &o, p, wanted, err)
 			}
 			made, err = found, nil
 		}
@@ -65,6 +63,16 @@ func (r *Refunds) SendRefund(ctx context.Context, job *river.Job[SendRefundArgs]
 	}
 	crash.At(crash.CheckoutRefundSent)
 	_, err = r.Observe(ctx, stripecalls.ObservedRefund(made, p.StripeAccount), nil)
+	return err
+}
+
+// refused has the order observe that Stripe will not make a refund, after the refunds that Stripe has: they may be why.
+func (r *Refunds) refused(ctx context.Context, o *order.Order, p *order.PaymentIntent, wanted *order.Refund, refusal error) error {
+	if err := r.Fetch(ctx, order.IntentRef{Account: p.StripeAccount, IntentID: p.StripeID}); err != nil {
+		return err
+	}
+	_, _, err := r.Orders.Observe(ctx, orderstore.Key{ID: o.ID}, nil,
+		order.RefundRefused{RefundID: wanted.ID, Code: string(stripeapi.Code(refusal))})
 	return err
 }
 

@@ -24,7 +24,7 @@ func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.Pas
 			TimeZone: s.Venue.TimeZone, Latitude: s.Venue.Latitude, Longitude: s.Venue.Longitude,
 			DoorsTime: wire.TimeToProto(s.DoorsTime), StartTime: timestamppb.New(s.StartTime), EndTime: timestamppb.New(s.EndTime),
 		},
-		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: o.BuyerName,
+		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: string(o.BuyerName),
 		Price: wire.MoneyToProto(s.Price.Currency, s.Price.MinorUnits),
 		Terms: s.Terms, Language: o.Language,
 	}, nil

@@ -10,11 +10,14 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/server"
 	"github.com/dayof/dayof/passsvc/pkpass"
@@ -78,7 +81,7 @@ func settings(t *testing.T) (all map[string]string, addresses []string) {
 	}
 	const nowhere = "http://127.0.0.1:9" // nothing is sold, so that nobody is called
 	all = map[string]string{
-		"DAYOF_OPERATOR_TOKEN": "op_test", "DAYOF_STRIPE_KEY": "sk_test", "DAYOF_STRIPE_URL": nowhere, "DAYOF_FORMANCE_URL": nowhere,
+		"DAYOF_OPERATOR_TOKEN": "op_" + rand.Text() + rand.Text(), "DAYOF_STRIPE_KEY": "sk_test", "DAYOF_STRIPE_URL": nowhere, "DAYOF_FORMANCE_URL": nowhere,
 		"DAYOF_CHECKOUT_TICKET_CODE_KEYS": base64.StdEncoding.EncodeToString(seed),
 		"DAYOF_CHECKOUT_ORDER_TOKEN_KEYS": rand.Text() + rand.Text(),
 		"DAYOF_PASS_TOKEN_KEYS":           "1:" + rand.Text() + rand.Text(),
@@ -116,18 +119,7 @@ func TestAll(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"all"}, h) }()
 	for _, address := range addresses {
-		deadline := time.After(time.Minute)
-		for !healthy(t, address) {
-			select {
-			case code := <-ended:
-				stop()
-				t.Fatalf("ended with %d: %s", code, stderr)
-			case <-deadline:
-				stop()
-				t.Fatalf("%s does not serve; exit code %d: %s", address, <-ended, stderr)
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
+		awaitHealthy(t, address, ended, stop, stderr)
 	}
 	stop()
 	if code := <-ended; code != exitDone {
@@ -138,6 +130,143 @@ func TestAll(t *testing.T) {
 			t.Errorf("%s still serves", address)
 		}
 	}
+}
+
+// awaitHealthy waits until a service serves, or fails with what ended it.
+func awaitHealthy(t *testing.T, address string, ended <-chan int, stop func(), stderr *bytes.Buffer) {
+	t.Helper()
+	for deadline := time.After(time.Minute); !healthy(t, address); {
+		select {
+		case code := <-ended:
+			stop()
+			t.Fatalf("ended with %d: %s", code, stderr)
+		case <-deadline:
+			stop()
+			t.Fatalf("%s does not serve; exit code %d: %s", address, <-ended, stderr)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// TestShortOperatorToken refuses a token that can be guessed, in each place of the list, and does not repeat it.
+func TestShortOperatorToken(t *testing.T) {
+	t.Parallel()
+	const short = "letmein"
+	for _, tokens := range []string{short, rand.Text() + rand.Text() + "," + short} {
+		all, _ := settings(t)
+		all["DAYOF_OPERATOR_TOKEN"] = tokens
+		h, _, stderr := testHost(all)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		code := run(ctx, []string{"pass"}, h)
+		cancel()
+		if said := stderr.String(); code != exitFailed || !strings.Contains(said, "fewer than 32 characters") || strings.Contains(said, short) {
+			t.Errorf("exit code %d: %s", code, said)
+		}
+	}
+}
+
+// TestOrigins refuses origins that no browser sends, with the right form.
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	for origin, says := range map[string]string{
+		"https://shop.example/":        "write https://shop.example",
+		"https://shop.example/cart":    "write https://shop.example",
+		"HTTPS://Shop.example":         "write https://shop.example",
+		"https://shop.example:443":     "write https://shop.example",
+		"http://localhost:80":          "write http://localhost",
+		"shop.example":                 "as in https://shop.example",
+		"shop.example:8443/":           "as in https://shop.example:8443",
+		"*":                            "is not an origin",
+		"https://a.example, b.example": "as in https://b.example",
+		"ftp://shop.example":           "as in https://shop.example",
+	} {
+		all, _ := settings(t)
+		all["DAYOF_CORS_ORIGINS"] = origin
+		h, _, stderr := testHost(all)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		code := run(ctx, []string{"pass"}, h)
+		cancel()
+		if said := stderr.String(); code != exitFailed || !strings.Contains(said, "DAYOF_CORS_ORIGINS") || !strings.Contains(said, says) {
+			t.Errorf("%s: exit code %d: %s", origin, code, said)
+		}
+	}
+}
+
+// TestWrongOperatorTokens counts calls with tokens that are not the operator's and tells people of many.
+func TestWrongOperatorTokens(t *testing.T) {
+	t.Parallel()
+	posted := make(chan string, 16)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		posted <- string(body)
+	}))
+	t.Cleanup(receiver.Close)
+	all, addresses := settings(t)
+	all["DAYOF_ALERT_URL"] = receiver.URL
+	h, _, stderr := testHost(all)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"pass"}, h) }()
+	address := addresses[slices.Index(server.Services(), "pass")]
+	awaitHealthy(t, address, ended, stop, stderr)
+	for range 12 {
+		if status := post(t, address, "Bearer "+rand.Text()); status != http.StatusUnauthorized {
+			t.Errorf("a wrong token is answered %d", status)
+		}
+	}
+	for range 12 {
+		post(t, address, "") // scanners send none, and nobody is told of them
+	}
+	select {
+	case body := <-posted:
+		if !strings.Contains(body, `"kind":"wrong_operator_tokens"`) || !strings.Contains(body, `"subject":"pass"`) {
+			t.Errorf("posted %s", body)
+		}
+	case <-time.After(time.Minute):
+		t.Error("nobody is told of wrong tokens")
+	}
+	if metrics := get(t, "http://"+address+"/metrics"); !strings.Contains(metrics, "\nrpc_wrong_tokens_total 12\n") {
+		t.Error("wrong tokens are not counted")
+	}
+	stop()
+	if code := <-ended; code != exitDone {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// post calls a procedure of operators and returns the status of the answer.
+func post(t *testing.T, address, authorization string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+passv1connect.PassServiceGetPassProcedure, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", authorization)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 // TestAllEndsWithOne ends all services when one of them cannot run.

@@ -15,6 +15,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/idle"
+	"github.com/dayof/dayof/internal/server"
 )
 
 func demoCommand() command {
@@ -36,8 +37,12 @@ func demoCommand() command {
 // demo starts everything on free ports in a temporary directory, sells one ticket whose payment only Stripe's webhook
 // reports, and writes the result.
 func demo(ctx context.Context, h host, out string) (err error) {
-	if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // the files are for people to read
-		return fmt.Errorf("open output directory: %w", err)
+	files := []string{filepath.Join(out, "ticket.pkpass"), filepath.Join(out, "order.json"), filepath.Join(out, "ledger.json")}
+	if err := checkOutput(out, files); err != nil {
+		return err
+	}
+	if err := server.CheckNames(withoutCrashPoint(h.environ)); err != nil {
+		return err
 	}
 	logger, err := h.logger()
 	if err != nil {
@@ -77,7 +82,6 @@ func demo(ctx context.Context, h host, out string) (err error) {
 	if err != nil {
 		return err
 	}
-	files := []string{filepath.Join(out, "ticket.pkpass"), filepath.Join(out, "order.json"), filepath.Join(out, "ledger.json")}
 	err = errors.Join(writeFile(files[0], pass), writeJSON(files[1], order), writeJSON(files[2], statement))
 	if err != nil {
 		return err
@@ -146,9 +150,35 @@ func writeJSON(path string, value any) error {
 	return writeFile(path, append(text, '\n'))
 }
 
+// checkOutput makes the directory and checks that the files can be written there, before anything takes long.
+func checkOutput(dir string, files []string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the directory may be shared; the files are not
+		return fmt.Errorf("open output directory: %w", err)
+	}
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil && info.IsDir() {
+			return fmt.Errorf("open output directory: %s is a directory", file)
+		}
+	}
+	probe, err := os.CreateTemp(dir, ".dayof-*")
+	if err != nil {
+		return fmt.Errorf("open output directory: %w", err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// writeFile replaces a file by one that only its owner reads: the files hold tokens and a ticket.
 func writeFile(path string, body []byte) error {
-	if err := os.WriteFile(path, body, 0o644); err != nil { //nolint:gosec // for people to read; the system has ended
-		return fmt.Errorf("write %w", err)
+	f, err := os.CreateTemp(filepath.Dir(path), ".dayof-*") // with mode 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(body)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -84,8 +84,12 @@ func reportReconciliation(h host, run *ledgerv1.Run, open []*ledgerv1.Difference
 			Ledger      int64             `json:"ledger_transactions"`
 			Stripe      int64             `json:"stripe_transactions"`
 			InFlight    int64             `json:"in_flight"`
+			Foreign     int64             `json:"foreign"`
 			Differences []foundDifference `json:"differences"`
-		}{len(found) == 0, run.GetId(), run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(), run.GetInFlightCount(), found}); err != nil {
+		}{
+			len(found) == 0, run.GetId(), run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(),
+			run.GetInFlightCount(), run.GetForeignCount(), found,
+		}); err != nil {
 			return err
 		}
 	} else {
@@ -94,6 +98,9 @@ func reportReconciliation(h host, run *ledgerv1.Run, open []*ledgerv1.Difference
 		}
 		compared := fmt.Sprintf("%d lines of orders, %d ledger transactions, %d balance transactions of Stripe, %d in flight",
 			run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(), run.GetInFlightCount())
+		if run.GetForeignCount() > 0 {
+			compared += fmt.Sprintf(", %d of others on the same Stripe account", run.GetForeignCount())
+		}
 		if len(found) == 0 {
 			fmt.Fprintln(h.stdout, "ok", compared)
 		} else {

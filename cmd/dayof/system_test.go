@@ -83,8 +83,16 @@ func decode[T any](t *testing.T, text string) T {
 
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "out")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "order.json"), nil, 0o644); err != nil { // of an earlier demo
+		t.Fatal(err)
+	}
 	text := must(t, exitDone, "demo", "-out", dir)
+	for _, name := range []string{"ticket.pkpass", "order.json", "ledger.json"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s, which holds tokens or a ticket, has mode %v, %v", name, info.Mode(), err)
+		}
+	}
 	if strings.Contains(text, "{") {
 		t.Errorf("progress for people is no JSON: %s", text)
 	}
@@ -120,6 +128,26 @@ func read(t *testing.T, dir, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestDemoChecksItsFolder refuses a folder that cannot be written to before anything is started or sold.
+func TestDemoChecksItsFolder(t *testing.T) {
+	t.Parallel()
+	taken := t.TempDir()
+	if err := os.Mkdir(filepath.Join(taken, "ledger.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{taken, file, filepath.Join(file, "below")} {
+		h, stdout, stderr := testHost(nil)
+		code := run(t.Context(), []string{"demo", "-out", out}, h)
+		if code != exitFailed || stdout.String() != "" || !strings.Contains(stderr.String(), "output directory") || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%s: exit code %d\n%s%s", out, code, stdout, stderr)
+		}
+	}
 }
 
 // TestDemoWithoutPostgres runs the demo where no Postgres is: it says what it fetches from where, and when that fails, what

@@ -40,6 +40,9 @@ func upCommand() command {
 
 // up runs everything until ctx ends or a part ends by itself, then drains.
 func up(ctx context.Context, h host, data string, portBase int) (err error) {
+	if err := server.CheckNames(withoutCrashPoint(h.environ)); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("open data directory: %w", err)
 	}

@@ -29,6 +29,7 @@ type Client struct {
 	Payments   checkoutv1connect.PaymentServiceClient
 	Admission  checkoutv1connect.AdmissionServiceClient
 	Operations checkoutv1connect.OperationsServiceClient
+	Accounts   checkoutv1connect.AccountServiceClient
 	Passes     passv1connect.PassServiceClient
 	Ledger     ledgerv1connect.LedgerServiceClient
 	Statements ledgerv1connect.StatementServiceClient
@@ -52,6 +53,7 @@ func NewClient(f File) *Client {
 		Payments:   dial(f.CheckoutURL, f, checkoutv1connect.NewPaymentServiceClient),
 		Admission:  dial(f.CheckoutURL, f, checkoutv1connect.NewAdmissionServiceClient),
 		Operations: dial(f.CheckoutURL, f, checkoutv1connect.NewOperationsServiceClient),
+		Accounts:   dial(f.CheckoutURL, f, checkoutv1connect.NewAccountServiceClient),
 		Passes:     dial(f.PassURL, f, passv1connect.NewPassServiceClient),
 		Ledger:     dial(f.LedgerURL, f, ledgerv1connect.NewLedgerServiceClient),
 		Statements: dial(f.LedgerURL, f, ledgerv1connect.NewStatementServiceClient),

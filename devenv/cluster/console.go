@@ -14,17 +14,17 @@ import (
 
 // consolePage links to what runs.
 const consolePage = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>dayof</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}}</title>
 <style>
 body{font:16px/1.5 system-ui,sans-serif;max-width:48rem;margin:3rem auto;padding:0 1rem;color:#1d1d1f}
 h1{margin-bottom:0}p.sub{margin-top:0;color:#6e6e73}
 table{border-collapse:collapse;width:100%}td{border-top:1px solid #d2d2d7;padding:.4rem .8rem .4rem 0;vertical-align:top}
-td:first-child{color:#6e6e73;white-space:nowrap}code{background:#f5f5f7;padding:.1rem .3rem;border-radius:.3rem}
+td:first-child{color:#6e6e73}td a{overflow-wrap:anywhere}code{background:#f5f5f7;padding:.1rem .3rem;border-radius:.3rem}
 </style></head><body>
-<h1>dayof</h1><p class="sub">Tickets, from the signed webhook to the wallet and the ledger. This system is for trying out.</p>
-{{range .}}<h2>{{.Title}}</h2><table>{{range .Links}}<tr><td>{{.Name}}</td><td><a href="{{.URL}}">{{.URL}}</a>{{with .Note}} <span>{{.}}</span>{{end}}</td></tr>{{end}}</table>{{end}}
+<h1>{{.Title}}</h1><p class="sub">{{.About}}</p>
+{{range .Sections}}<h2>{{.Title}}</h2><table>{{range .Links}}<tr><td>{{.Name}}</td><td><a href="{{.URL}}">{{.URL}}</a>{{with .Note}} <span>{{.}}</span>{{end}}</td></tr>{{end}}</table>{{end}}
 <h2>Try</h2>
-<p><code>dayof sell</code> makes a sale, <code>dayof order show ID</code> shows what happened to it, <code>dayof check</code> asks whether all is well.</p>
+<table>{{range .Try}}<tr><td><code>{{.Command}}</code></td><td>{{.Does}}</td></tr>{{end}}</table>
 </body></html>
 `
 
@@ -62,16 +62,29 @@ func (m *Cluster) consoleHandler() http.Handler {
 			{"Faults", f.Sandbox.FaultsURL, "set them with dayof fault"},
 		}},
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" {
-			http.NotFound(w, r)
-			return
-		}
+	mux := http.NewServeMux()
+	show := func(w http.ResponseWriter, r *http.Request, model consoleModel) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		if err := page.Execute(w, sections); err != nil {
+		if model.status != 0 {
+			w.WriteHeader(model.status)
+		}
+		if err := page.Execute(w, model); err != nil {
 			m.config.Logger.LogAttrs(r.Context(), slog.LevelDebug, "console page not sent", slog.Any("error", err))
 		}
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		show(w, r, consoleModel{
+			Title: "dayof", Sections: sections,
+			About: "Tickets, from the signed webhook to the wallet and the ledger. This system is for trying out.",
+			Try: []consoleCommand{
+				{"dayof sell", "makes a sale"}, {"dayof order show ID", "shows what happened to it"}, {"dayof check", "asks whether all is well"},
+			},
+		})
 	})
+	for pattern, describe := range m.alertPages() {
+		mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) { show(w, r, describe(r)) })
+	}
+	return mux
 }
 
 func (m *Cluster) startConsole() {

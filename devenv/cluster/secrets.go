@@ -49,6 +49,10 @@ func loadSecrets(dir string, now time.Time) (secrets, error) {
 		if err := json.Unmarshal(text, &s); err != nil {
 			return s, fmt.Errorf("read %s: %w", path, err)
 		}
+		if len(s.OperatorToken) < operatorTokenMin { // of a directory that an earlier release made
+			s.OperatorToken = newOperatorToken()
+			return s, writeSecrets(path, s)
+		}
 		return s, nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return s, fmt.Errorf("read secrets: %w", err)
@@ -56,14 +60,24 @@ func loadSecrets(dir string, now time.Time) (secrets, error) {
 	if s, err = newSecrets(now); err != nil {
 		return s, err
 	}
-	if text, err = json.MarshalIndent(s, "", "  "); err != nil {
-		return s, fmt.Errorf("write secrets: %w", err)
+	return s, writeSecrets(path, s)
+}
+
+func writeSecrets(path string, s secrets) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write secrets: %w", err)
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return s, fmt.Errorf("write secrets: %w", err)
+		return fmt.Errorf("write secrets: %w", err)
 	}
-	return s, nil
+	return nil
 }
+
+// operatorTokenMin is the shortest token that services accept.
+const operatorTokenMin = 32
+
+func newOperatorToken() string { return "op_" + rand.Text() + rand.Text() }
 
 func newSecrets(now time.Time) (secrets, error) {
 	chain, err := pkpass.NewThrowawayChain(now, pkpass.ThrowawayOptions{PassTypeIdentifier: passType, TeamIdentifier: teamID})
@@ -75,7 +89,7 @@ func newSecrets(now time.Time) (secrets, error) {
 		return secrets{}, fmt.Errorf("make a ticket code key: %w", err)
 	}
 	return secrets{
-		OperatorToken:       "op_" + rand.Text(),
+		OperatorToken:       newOperatorToken(),
 		StripeWebhookSecret: "whsec_" + rand.Text(),
 		StripeConnectSecret: "whsec_" + rand.Text(),
 		CodeKey:             base64.StdEncoding.EncodeToString(seed),

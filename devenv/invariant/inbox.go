@@ -17,6 +17,12 @@ func inboxInvariants() []invariant {
 			from webhook_events e
 			where e.state = 'dead' and not exists (
 				select from alerts a where a.kind = 'webhook_event_dead' and a.subject = e.endpoint || '/' || e.event_id)`),
+		query("running_reconciliation_has_a_job", "somebody works on every reconciliation run that counts as running", "ledger", `
+			select format('run %s is running and has no job', r.id)
+			from reconcile_runs r
+			where r.state = 1 and not exists (
+				select from river_job j where j.kind = 'reconcile' and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
+					and j.args->>'run_id' = r.id)`),
 	}
 	for _, service := range []string{"checkout", "pass", "ledger", "webhook"} {
 		out = append(out, query("dead_"+service+"_job_has_an_alert", "somebody was alerted of every job whose tries are used up", service, `

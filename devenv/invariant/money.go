@@ -17,6 +17,43 @@ func moneyInvariants() []invariant {
 			from payment_intents p join refunds r on r.payment_intent = p.stripe_id
 			where r.state in ('requested', 'pending', 'succeeded')
 			group by p.id having sum(r.amount_minor_units) > p.captured_minor_units`),
+		query("ticket_is_refunded_once", "a ticket is named by one refund that stands, of at most what the named tickets cost", "checkout", `
+			with named as (
+				select r.id, r.amount_minor_units, t.id ticket_id,
+					coalesce(t.snapshot->'price'->>'minor_units', t.snapshot->>'price_minor_units')::bigint price
+				from refunds r join tickets t on t.order_id = r.order_id and t.id = any (r.ticket_ids)
+				where r.reason in ('requested', 'fraud') and r.state in ('requested', 'pending', 'succeeded')
+			)
+			select format('ticket %s is named by %s refunds', ticket_id, count(*)) from named group by ticket_id having count(*) > 1
+			union all
+			select format('refund %s sends %s back for tickets that cost %s', id, amount_minor_units, sum(price))
+			from named group by id, amount_minor_units having amount_minor_units > sum(price)`),
+		query("refund_shares_add_up", "when all of the money went back, all of its taxes did, and all of the fee or none", "checkout", `
+			with back as (
+				select o.id, o.application_fee_minor_units fee, sum(r.application_fee_minor_units) fee_back,
+					(select coalesce(sum((t->>'minor_units')::bigint), 0) from jsonb_array_elements(o.taxes) t) taxes,
+					sum((select coalesce(sum((t->>'minor_units')::bigint), 0) from jsonb_array_elements(r.taxes) t)) taxes_back
+				from orders o join refunds r on r.order_id = o.id and r.payment_intent = o.paying_intent
+				where o.fulfilment = 'completed' and r.state in ('pending', 'succeeded')
+				group by o.id having sum(r.amount_minor_units) = o.total_minor_units
+			)
+			select format('order %s is refunded; of taxes %s went back %s, of the fee %s went back %s', id, taxes, taxes_back, fee, fee_back)
+			from back where taxes_back <> taxes or fee_back not in (0, fee)`),
+		query("void_ticket_has_its_reason", "a ticket is void only where money went back, was lost to a dispute, or bought nothing", "checkout", `
+			select format('ticket %s of order %s is void, and no refund or dispute took its money', t.id, o.id)
+			from tickets t join orders o on o.id = t.order_id
+			join payment_intents p on p.order_id = o.id and p.stripe_id = o.paying_intent
+			where t.state = 'void' and o.fulfilment <> 'unfulfillable'
+				and not exists (select from disputes d where d.order_id = o.id and d.payment_intent = o.paying_intent and d.status = 'lost')
+				and not exists (select from refunds r where r.order_id = o.id and r.stripe_refund_id is not null and t.id = any (r.ticket_ids))
+				and p.captured_minor_units > coalesce((select sum(r.amount_minor_units) from refunds r
+					where r.order_id = o.id and r.payment_intent = o.paying_intent and (r.stripe_refund_id is not null or r.state = 'pending')), 0)`),
+		query("partial_capture_is_said", "an order of which a part was captured says so, and a person decides", "checkout", `
+			select format('intent %s captured %s of order %s, which costs %s and is %s', p.stripe_id, p.captured_minor_units, o.id, o.total_minor_units, o.payment)
+			from payment_intents p join orders o on o.id = p.order_id
+			where o.paying_intent is null and p.mismatch = 'amount' and p.captured_minor_units > 0 and p.captured_minor_units < o.total_minor_units
+				and (o.payment in ('awaiting_payment', 'processing', 'authorized', 'paid', 'canceled', 'expired', 'failed')
+					or not exists (select from review_cases c where c.kind = 'payment_mismatch' and c.order_id = o.id))`),
 		{
 			name: "requested_refund_is_under_way", rule: "a refund that was decided is carried out, or somebody was alerted",
 			check: requestedRefunds,

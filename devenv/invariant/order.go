@@ -48,14 +48,22 @@ func orderInvariants() []invariant {
 			select format('intent %s pays for %s orders', paying_intent, count(*))
 			from orders where paying_intent is not null group by paying_intent having count(*) > 1`),
 
-		query("tickets_fit_capacity", "held and sold tickets never exceed what exists", checkout, `
-			select format('variant %s has %s tickets, of which %s are counted as taken, %s are sold and %s held', s.variant_id, s.capacity, s.taken, sold, held)
+		query("tickets_fit_capacity", "what is taken of a variant is what holds keep and tickets have, never more than exists", checkout, `
+			select format('variant %s has %s tickets, of which %s are counted as taken, tickets have %s and holds keep %s', s.variant_id, s.capacity, s.taken, sold, held)
 			from stock s
-			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and t.state <> 'void') t on true
+			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and not t.seat_returned) t on true
 			join lateral (select coalesce(sum(l.quantity), 0) held
 				from order_lines l join holds h on h.order_id = l.order_id
 				where l.variant_id = s.variant_id and h.state = 'active') h on true
-			where s.taken > s.capacity or sold + held > s.taken`),
+			where s.taken > s.capacity or sold + held <> s.taken`),
+
+		query("returned_seat_has_a_void_ticket", "the seat of a ticket that may still admit is not on sale", checkout, `
+			select format('the seat of ticket %s is on sale again, but the ticket is %s', id, state)
+			from tickets where seat_returned and state <> 'void'`),
+
+		query("nothing_is_sold_after_the_end", "no order begins once its event is over", checkout, `
+			select format('order %s of event %s began at %s, the event ended at %s', o.id, e.id, o.create_time, e.end_time)
+			from orders o join events e on e.id = o.event_id where o.create_time >= e.end_time`),
 	}
 }
 
@@ -79,6 +87,7 @@ func fulfilmentInvariants() []invariant {
 			where o.fulfilment in ('completed', 'unfulfillable')`),
 
 		{name: "completed_order_has_its_receipt", rule: "the buyer of a completed order was sent a receipt, or it is under way", check: sentReceipts},
+		{name: "buyer_is_told_of_refunds", rule: "the buyer was mailed each refund and each order that was given up, or it is under way", check: mailedRefunds},
 
 		query("hold_ends_in_time", "a hold does not outlive its expire time", checkout, `
 			select format('the hold of order %s should have ended at %s', order_id, expire_time)
@@ -99,6 +108,30 @@ func sentReceipts(ctx context.Context, s *snapshot) ([]string, error) {
 	for _, id := range unsent {
 		if !s.pending.mentions(id) {
 			violations = append(violations, fmt.Sprintf("order %s is completed, and no job sends its receipt", id))
+		}
+	}
+	return violations, err
+}
+
+// mailedRefunds is about systems that send mail.
+func mailedRefunds(ctx context.Context, s *snapshot) ([]string, error) {
+	if !s.sendsMail {
+		return nil, nil
+	}
+	type event struct{ subject, text string }
+	var e event
+	var untold []event
+	err := each(ctx, s.pools["checkout"], `
+		select r.id, format('the buyer of order %s was not told of refund %s', r.order_id, r.id) from refunds r
+		where r.state in ('pending', 'succeeded') and not exists (select from buyer_mails m where m.id = 'refund.' || r.id)
+		union all
+		select o.id, format('the buyer of order %s was not told that it was given up', o.id) from orders o
+		where o.fulfilment = 'unfulfillable' and not exists (select from buyer_mails m where m.id = 'given_up.' || o.id)`,
+		[]any{&e.subject, &e.text}, func() { untold = append(untold, e) })
+	var violations []string
+	for _, e := range untold {
+		if !s.pending.mentions(e.subject) {
+			violations = append(violations, e.text)
 		}
 	}
 	return violations, err

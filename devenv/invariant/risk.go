@@ -25,6 +25,11 @@ func riskInvariants() []invariant {
 			where a.fetch_merged > 0 and (a.disconnected or not a.charges_enabled)
 				and not exists (select from alerts al where al.kind = 'account_cannot_sell' and al.subject = a.id)`),
 
+		query("intent_is_on_the_orders_account", "no other Stripe account than its own pays for an order", checkout, `
+			select format('intent %s of order %s is on account %L, the order is on %L', p.stripe_id, p.order_id, p.stripe_account, f.stripe_account)
+			from payment_intents p join payment_intents f on f.order_id = p.order_id and f.number = 1
+			where p.stripe_account <> f.stripe_account`),
+
 		query("held_ticket_is_not_valid", "a ticket that a review holds back does not admit", checkout, `
 			select format('ticket %s is valid, but the review of order %s is open', t.id, o.id)
 			from tickets t join orders o on o.id = t.order_id

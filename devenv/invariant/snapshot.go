@@ -26,6 +26,8 @@ type snapshot struct {
 	stripe  stripeState
 	// sendsMail reports whether there is a mail server.
 	sendsMail bool
+	// away says which of the ledger and Stripe do not answer, in sentences; none mostly.
+	away []string
 	// pending is what somebody or something has yet to deal with.
 	pending pending
 }
@@ -89,10 +91,13 @@ func (s *snapshot) read(ctx context.Context, f client.File) error {
 		return err
 	}
 	if s.ledger, err = readLedger(ctx, f.Sandbox.FormanceURL); err != nil {
-		return err
+		s.away = append(s.away, fmt.Sprintf("the ledger at %s does not answer: %v", f.Sandbox.FormanceURL, err))
 	}
 	if s.stripe, err = readStripe(ctx, f); err != nil {
-		return err
+		s.away = append(s.away, fmt.Sprintf("Stripe at %s does not answer: %v", f.Sandbox.StripeURL, err))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	s.pending, err = readPending(ctx, s.pools)
 	return err

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/alert"
@@ -26,8 +28,8 @@ type postedAlert struct {
 }
 
 // alertSender posts alerts to a URL; without one they stay rows.
-func alertSender(url string) alert.Sender {
-	if url == "" {
+func alertSender(receiver string) alert.Sender {
+	if receiver == "" {
 		return nil
 	}
 	client := &http.Client{Timeout: alertTimeout}
@@ -39,14 +41,14 @@ func alertSender(url string) alert.Sender {
 		if err != nil {
 			return fmt.Errorf("write alert: %w", err)
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, receiver, bytes.NewReader(body))
 		if err != nil {
-			return fmt.Errorf("post alert: %w", err)
+			return fmt.Errorf("post alert: %w", withoutURL(err))
 		}
 		req.Header.Set("Content-Type", "application/json")
 		res, err := client.Do(req)
 		if err != nil {
-			return fmt.Errorf("post alert: %w", err)
+			return fmt.Errorf("post alert: %w", withoutURL(err))
 		}
 		defer res.Body.Close()
 		if res.StatusCode/100 != 2 {
@@ -54,4 +56,12 @@ func alertSender(url string) alert.Sender {
 		}
 		return nil
 	}
+}
+
+// withoutURL drops the address from an error of a request: that of a chat's channel is as good as a password.
+func withoutURL(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err
+	}
+	return err
 }

@@ -54,7 +54,7 @@ func builders() []builder {
 	return []builder{checkoutBuilder(), passBuilder(), ledgerBuilder(), webhookBuilder()}
 }
 
-// drainOrder lists the services so that each stands before those that it calls.
+// drainOrder lists the services so that each stands before those that it calls and cannot do without.
 func drainOrder() []string { return []string{"webhook", "checkout", "pass", "ledger"} }
 
 // Services are the short names of the services, in the order in which settings and ports list them.
@@ -80,7 +80,7 @@ func peer(l *config.Loader, name, def string) string {
 	return l.URL(SettingPrefix(name)+"URL", def, "base URL of "+name+"svc")
 }
 
-// peerTimeout bounds a call of checkoutsvc that has no deadline of its own; a fulfilment attempt has one.
+// peerTimeout bounds a call that has no deadline of its own; a fulfilment attempt has one.
 const peerTimeout = 6 * time.Second
 
 // settlementTimeout bounds a call for one page of settlement lines.
@@ -123,10 +123,12 @@ func passBuilder() builder {
 		name: "pass", port: passPort, migrate: passsvc.Migrate,
 		load: func(l *config.Loader) func(deps) (service, error) {
 			c := passsvc.LoadConfig(l)
+			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			return func(d deps) (service, error) {
 				s, err := passsvc.New(passsvc.Deps{
-					Config: c,
-					Pool:   d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
+					Config:    c,
+					Admission: dialPeer(d, "passsvc", checkoutURL, peerTimeout, checkoutv1connect.NewAdmissionServiceClient),
+					Pool:      d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
 				})
 				if err != nil {
 					return service{}, err

@@ -81,6 +81,7 @@ func (l launch) run(ctx context.Context) (err error) {
 		return err
 	}
 	registry := prometheus.NewRegistry()
+	tokens := newTokenWatch(name, pool, registry, logger)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s, err := l.build(deps{common: c, pool: pool, clock: o.Clock, logger: logger, registry: registry})
 	if err != nil {
@@ -98,10 +99,21 @@ func (l launch) run(ctx context.Context) (err error) {
 		defer cancel()
 		err = errors.Join(err, s.stop(stopCtx))
 	}()
+	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		tokens.watch(watchCtx)
+	}()
+	defer func() {
+		stopWatch()
+		<-watched
+	}()
 	return rpc.Serve(ctx, rpc.Config{
 		Addr: c.listen, Listener: o.Listener, TLSConfig: tlsConfig, Routes: s.routes, CORSOrigins: c.corsOrigins,
 		Services: withHealth(s.handlers(rpc.NewHandlerOptions(rpc.HandlerConfig{
 			Logger: logger, Clock: o.Clock, Policy: s.policy, OperatorTokens: c.operatorTokens, Registry: registry,
+			OnWrongToken: tokens.count,
 		})...), pool),
 		Logger: logger, Clock: o.Clock, Registry: registry, DrainTimeout: c.drainTimeout, MaxInFlight: c.maxInFlight,
 	})

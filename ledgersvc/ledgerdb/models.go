@@ -5,6 +5,7 @@
 package ledgerdb
 
 import (
+	"encoding/json"
 	"time"
 )
 
@@ -148,6 +149,8 @@ type ReconcileRun struct {
 	InFlight           int64
 	Truncated          bool
 	Error              string
+	ForeignItems       int64
+	ForeignMoney       json.RawMessage
 }
 
 type ReconcileUnmatchedItem struct {

@@ -4,13 +4,13 @@ values (@id, @kind, @from_time, @until_time, @create_time);
 
 -- name: GetRun :one
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
 from reconcile_runs where id = @id;
 
 -- RunsBefore returns a page of runs, the newest first; kind 0 means all.
 -- name: RunsBefore :many
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
 from reconcile_runs
 where (create_time, id) < (@before_time::timestamptz, @before_id::text) and (@kind::smallint = 0 or kind = @kind::smallint)
 order by create_time desc, id desc
@@ -21,8 +21,14 @@ limit @page_size;
 update reconcile_runs
 set state = @state, end_time = @end_time, order_lines = @order_lines, ledger_transactions = @ledger_transactions,
     stripe_transactions = @stripe_transactions, differences = @differences, opened = @opened, closed = @closed,
-    in_flight = @in_flight, truncated = @truncated, error = @error
+    in_flight = @in_flight, foreign_items = @foreign_items, foreign_money = @foreign_money, truncated = @truncated, error = @error
 where id = @id and state = 1;
+
+-- RunningRuns returns the runs that have not ended, the oldest first.
+-- name: RunningRuns :many
+select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+from reconcile_runs where state = 1 order by create_time, id;
 
 -- UnfinishedRun says whether a run of a kind is in progress.
 -- name: UnfinishedRun :one

@@ -7,6 +7,7 @@ package ledgerdb
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -232,8 +233,8 @@ const finishRun = `-- name: FinishRun :execrows
 update reconcile_runs
 set state = $1, end_time = $2, order_lines = $3, ledger_transactions = $4,
     stripe_transactions = $5, differences = $6, opened = $7, closed = $8,
-    in_flight = $9, truncated = $10, error = $11
-where id = $12 and state = 1
+    in_flight = $9, foreign_items = $10, foreign_money = $11, truncated = $12, error = $13
+where id = $14 and state = 1
 `
 
 type FinishRunParams struct {
@@ -246,6 +247,8 @@ type FinishRunParams struct {
 	Opened             int64
 	Closed             int64
 	InFlight           int64
+	ForeignItems       int64
+	ForeignMoney       json.RawMessage
 	Truncated          bool
 	Error              string
 	ID                 string
@@ -263,6 +266,8 @@ func (q *Queries) FinishRun(ctx context.Context, db DBTX, arg FinishRunParams) (
 		arg.Opened,
 		arg.Closed,
 		arg.InFlight,
+		arg.ForeignItems,
+		arg.ForeignMoney,
 		arg.Truncated,
 		arg.Error,
 		arg.ID,
@@ -311,7 +316,7 @@ func (q *Queries) GetDifference(ctx context.Context, db DBTX, id string) (Reconc
 
 const getRun = `-- name: GetRun :one
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
 from reconcile_runs where id = $1
 `
 
@@ -335,6 +340,8 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id string) (ReconcileRun,
 		&i.InFlight,
 		&i.Truncated,
 		&i.Error,
+		&i.ForeignItems,
+		&i.ForeignMoney,
 	)
 	return i, err
 }
@@ -506,9 +513,55 @@ func (q *Queries) ResolveDifference(ctx context.Context, db DBTX, resolveTime *t
 	return result.RowsAffected(), nil
 }
 
+const runningRuns = `-- name: RunningRuns :many
+select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+from reconcile_runs where state = 1 order by create_time, id
+`
+
+// RunningRuns returns the runs that have not ended, the oldest first.
+func (q *Queries) RunningRuns(ctx context.Context, db DBTX) ([]ReconcileRun, error) {
+	rows, err := db.Query(ctx, runningRuns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReconcileRun
+	for rows.Next() {
+		var i ReconcileRun
+		if err := rows.Scan(
+			&i.ID,
+			&i.Kind,
+			&i.State,
+			&i.FromTime,
+			&i.UntilTime,
+			&i.CreateTime,
+			&i.EndTime,
+			&i.OrderLines,
+			&i.LedgerTransactions,
+			&i.StripeTransactions,
+			&i.Differences,
+			&i.Opened,
+			&i.Closed,
+			&i.InFlight,
+			&i.Truncated,
+			&i.Error,
+			&i.ForeignItems,
+			&i.ForeignMoney,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const runsBefore = `-- name: RunsBefore :many
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
 from reconcile_runs
 where (create_time, id) < ($1::timestamptz, $2::text) and ($3::smallint = 0 or kind = $3::smallint)
 order by create_time desc, id desc
@@ -547,6 +600,8 @@ func (q *Queries) RunsBefore(ctx context.Context, db DBTX, beforeTime time.Time,
 			&i.InFlight,
 			&i.Truncated,
 			&i.Error,
+			&i.ForeignItems,
+			&i.ForeignMoney,
 		); err != nil {
 			return nil, err
 		}

@@ -9,8 +9,10 @@ import (
 	"github.com/dayof/dayof/internal/money"
 )
 
-// outcome is what comes of classifying an item: nothing, a difference, or one that is excused as work in progress.
+// outcome is what comes of classifying an item: nothing, a difference, one that is excused as work in progress, or money of
+// others.
 type outcome struct {
+	foreign    sums // net; nil when it is ours
 	difference *difference
 	inFlight   string // why; empty when it is not
 }
@@ -33,6 +35,9 @@ var excusable = []ledgerv1.DifferenceKind{
 // classify says whether the sources agree on an item. At most one difference is reported of it: the one nearest to the
 // cause.
 func (x *item) classify() outcome {
+	if x.foreign {
+		return outcome{foreign: x.totals().stripe}
+	}
 	d := x.findDifference()
 	if d == nil {
 		return outcome{}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/smtp"
 )
 
 // Config says how the books are compared and who gets the report.
@@ -25,14 +26,11 @@ type Config struct {
 	RecheckDelay time.Duration
 	// ReportTo are the addresses that get the daily report; none sends none.
 	ReportTo []string
-	// SMTPAddress is the host and port of the mail server; empty sends no mail.
-	SMTPAddress string
-	// SMTPUser and SMTPPassword log in there; empty logs in as nobody.
-	SMTPUser     string
-	SMTPPassword config.Secret
+	// SMTP is the mail server; without an address no mail is sent.
+	SMTP smtp.Config
 	// MailFrom is the sender of reports.
 	MailFrom string
-	// ConsoleURL is where links in alerts and reports lead.
+	// ConsoleURL is where links in alerts and reports lead; empty: they have none.
 	ConsoleURL string
 }
 
@@ -48,11 +46,9 @@ func LoadConfig(l *config.Loader) Config {
 			"how old things are before they are compared without being asked for: until then they may be in progress"),
 		RecheckDelay: l.Duration("DAYOF_LEDGER_RECONCILE_RECHECK_DELAY", 5*time.Second,
 			"how long after something younger than that did not match it is fetched again"),
-		SMTPAddress:  l.String("DAYOF_SMTP_ADDRESS", "", "host:port of the mail server; empty sends no mail"),
-		SMTPUser:     l.String("DAYOF_SMTP_USER", "", "user at the mail server; empty logs in as nobody"),
-		SMTPPassword: l.Secret("DAYOF_SMTP_PASSWORD", "password at the mail server"),
-		MailFrom:     l.String("DAYOF_LEDGER_RECONCILE_MAIL_FROM", "books@dayof.example", "sender of the daily report"),
-		ConsoleURL:   l.URL("DAYOF_CONSOLE_URL", "http://127.0.0.1:8288", "base URL of the console, for links in alerts"),
+		SMTP:       smtp.LoadConfig(l),
+		MailFrom:   l.String("DAYOF_LEDGER_RECONCILE_MAIL_FROM", "books@dayof.example", "sender of the daily report"),
+		ConsoleURL: l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
 	}
 	for address := range strings.SplitSeq(l.String("DAYOF_LEDGER_RECONCILE_REPORT_TO", "",
 		"addresses that get the daily report, comma separated; empty sends none"), ",") {

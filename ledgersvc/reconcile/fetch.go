@@ -88,6 +88,9 @@ func (r *reconciliation) fetch(ctx context.Context, batch []ledgerdb.UnmatchedIt
 		return err
 	}
 	for _, x := range items {
+		if err := r.fetchOwner(ctx, x); err != nil {
+			return err
+		}
 		if err := f(x); err != nil {
 			return err
 		}
@@ -145,6 +148,20 @@ func (r *reconciliation) fetchIntent(ctx context.Context, x *item) error {
 	if charge != nil && charge.PaymentIntent != nil {
 		x.intent = charge.PaymentIntent.ID
 	}
+	return nil
+}
+
+// fetchOwner finds out whether what only Stripe knows belongs to a payment of others: all payments that we ask for name their
+// order in their metadata.
+func (r *reconciliation) fetchOwner(ctx context.Context, x *item) error {
+	if len(x.lines)+len(x.parents)+len(x.entries)+len(x.copies) > 0 || len(x.stripe.moves) == 0 {
+		return nil
+	}
+	charge, err := r.stripe.chargeOf(ctx, x.account, x.stripe.moves[0].source)
+	if err != nil {
+		return fmt.Errorf("fetch whose %s is: %w", x.subject, err)
+	}
+	x.foreign = charge != nil && charge.Metadata["order_id"] == ""
 	return nil
 }
 

@@ -23,6 +23,7 @@ type item struct {
 
 	intent     string                   // of a fee: whose it is; empty while unknown
 	parents    []*checkoutv1.OrderMoney // of a fee: the capture
+	foreign    bool                     // whether it is a payment of others, or belongs to one
 	orderKnown bool                     // whether checkoutsvc knows the order that the entries name
 }
 

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	_ "embed" // the report's template
-	"errors"
 	"fmt"
+	"strings"
 	"text/template"
 	"time"
 
@@ -46,6 +46,7 @@ type report struct {
 	MoreThanOpen      bool
 	Lines             []reportLine
 	Further           int
+	Foreign           string
 	ConsoleURL        string
 }
 
@@ -71,7 +72,7 @@ func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]
 		return err
 	}
 	err = s.mail.Send(ctx, message)
-	if _, undeliverable := errors.AsType[*smtp.UndeliverableError](err); undeliverable {
+	if smtp.Undeliverable(err) {
 		return jobs.Cancel(err) // a setting is wrong: the dead letter's alert says so
 	}
 	if err != nil {
@@ -90,6 +91,11 @@ func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.Recon
 			Found: orNothing(shownMoney(d.FoundCurrency, d.FoundAmount)), Cause: d.Cause,
 		})
 	}
+	var foreign []string
+	for _, m := range foreignMoney(run) {
+		foreign = append(foreign, m.Format())
+	}
+	r.Foreign = strings.Join(foreign, " and ")
 	r.Further = len(open) - len(r.Lines)
 	var text bytes.Buffer
 	if err := reportTemplate.Execute(&text, r); err != nil {

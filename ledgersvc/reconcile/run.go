@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -55,6 +57,7 @@ type reconciliation struct {
 	pending  []ledgerdb.AddRecordsParams // not written yet
 	recorded int64                       // rows that the table should have
 
+	foreign sums  // what others moved, net
 	highest int64 // number at the ledger that was read
 	result  ledgerdb.FinishRunParams
 }
@@ -68,15 +71,21 @@ func (s *Service) reconcile(ctx context.Context, job *river.Job[runArgs]) error 
 	if run.State != int16(ledgerv1.RunState_RUN_STATE_RUNNING) {
 		return nil
 	}
-	r := &reconciliation{Service: s, run: run, result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE)}}
+	r := s.newReconciliation(run)
 	if err := r.compare(ctx); err != nil {
 		if job.Attempt >= job.MaxAttempts {
-			r.result.State, r.result.Error = int16(ledgerv1.RunState_RUN_STATE_FAILED), err.Error()
-			err = errors.Join(err, r.finish(context.WithoutCancel(ctx)))
+			err = errors.Join(err, r.fail(context.WithoutCancel(ctx), err))
 		}
 		return err
 	}
 	return r.finish(ctx)
+}
+
+func (s *Service) newReconciliation(run ledgerdb.ReconcileRun) *reconciliation {
+	return &reconciliation{
+		Service: s, run: run, foreign: sums{},
+		result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE)},
+	}
 }
 
 // compare is the list of what a run does.
@@ -111,12 +120,20 @@ func (r *reconciliation) deleteRecords(ctx context.Context) error {
 func (r *reconciliation) finish(ctx context.Context) error {
 	now := r.clock.Now()
 	r.result.EndTime = &now
-	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+	foreign, err := json.Marshal(r.foreign)
+	if err != nil {
+		return fmt.Errorf("write foreign money: %w", err)
+	}
+	r.result.ForeignMoney = foreign
+	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		ended, err := r.q.FinishRun(ctx, tx, r.result)
 		if err != nil || ended == 0 {
 			return err
 		}
 		done := r.result.State == int16(ledgerv1.RunState_RUN_STATE_DONE)
+		if err := r.alert(ctx, tx, done); err != nil {
+			return err
+		}
 		switch ledgerv1.RunKind(r.run.Kind) {
 		case ledgerv1.RunKind_RUN_KIND_CONTINUOUS:
 			if done && !r.result.Truncated { // what was not fetched is read again
@@ -135,4 +152,15 @@ func (r *reconciliation) finish(ctx context.Context) error {
 		slog.Int64("order_lines", r.result.OrderLines), slog.Int64("ledger_transactions", r.result.LedgerTransactions),
 		slog.Int64("stripe_transactions", r.result.StripeTransactions), slog.Int64("differences", r.result.Differences))
 	return r.deleteRecords(ctx)
+}
+
+// alert tells people that the run failed, or that one of its kind is done again.
+func (r *reconciliation) alert(ctx context.Context, tx pgx.Tx, done bool) error {
+	kind := enumWord(ledgerv1.RunKind(r.run.Kind).String(), "RUN_KIND_")
+	if done {
+		return alert.Resolve(ctx, tx, alertRunFailed, kind)
+	}
+	return alert.Raise(ctx, tx, alertRunFailed, kind, map[string]any{
+		"run_id": r.run.ID, "error": r.result.Error, "from_time": r.run.FromTime, "until_time": r.run.UntilTime,
+	}, alert.Link(r.config.ConsoleURL, "/reconciliations/"+r.run.ID))
 }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,9 +13,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
@@ -98,10 +101,26 @@ func runToProto(row ledgerdb.ReconcileRun) *ledgerv1.Run {
 		Id: row.ID, Kind: ledgerv1.RunKind(row.Kind), State: ledgerv1.RunState(row.State), FromTime: timestamppb.New(row.FromTime),
 		UntilTime: timestamppb.New(row.UntilTime), CreateTime: timestamppb.New(row.CreateTime), OrderLineCount: row.OrderLines,
 		LedgerTransactionCount: row.LedgerTransactions, StripeTransactionCount: row.StripeTransactions, DifferenceCount: row.Differences,
-		OpenedCount: row.Opened, ClosedCount: row.Closed, InFlightCount: row.InFlight, Truncated: row.Truncated, Error: row.Error,
+		OpenedCount: row.Opened, ClosedCount: row.Closed, InFlightCount: row.InFlight, ForeignCount: row.ForeignItems, Truncated: row.Truncated, Error: row.Error,
+	}
+	for _, m := range foreignMoney(row) {
+		run.ForeignAmounts = append(run.ForeignAmounts, &moneyv1.Money{Currency: m.Currency, MinorUnits: m.MinorUnits})
 	}
 	if row.EndTime != nil {
 		run.EndTime = timestamppb.New(*row.EndTime)
 	}
 	return run
+}
+
+// foreignMoney is what others moved on the account, by currency.
+func foreignMoney(row ledgerdb.ReconcileRun) []money.Money {
+	var s sums
+	if err := json.Unmarshal(row.ForeignMoney, &s); err != nil {
+		return nil // written by finish alone
+	}
+	var all []money.Money
+	for _, asset := range s.assets() {
+		all = append(all, *sums{asset: s[asset]}.amount(nil))
+	}
+	return all
 }

@@ -25,6 +25,12 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 			r.result.InFlight++
 			return r.q.Watch(ctx, tx, x.subject, x.account, o.inFlight, r.clock.Now())
 		}
+		if o.foreign != nil {
+			r.result.ForeignItems++
+			for asset, amount := range o.foreign {
+				r.foreign[asset] += amount
+			}
+		}
 		keep := ""
 		if o.difference != nil {
 			id, err := r.observe(ctx, tx, x, o.difference)
@@ -79,7 +85,14 @@ func (r *reconciliation) observe(ctx context.Context, tx pgx.Tx, x *item, d *dif
 		return known.ID, nil
 	}
 	r.result.Opened++
-	return known.ID, alert.Raise(ctx, tx, alertDifference, known.ID, map[string]any{
+	facts := map[string]any{
 		"difference": kindWord(d.kind), "about": x.subject, "order_id": row.OrderID, "sides": row.Sides, "suggested_cause": row.Cause,
-	}, r.config.ConsoleURL+"/differences/"+known.ID)
+	}
+	if d.expected != nil {
+		facts["expected"] = d.expected.Format()
+	}
+	if d.found != nil {
+		facts["found"] = d.found.Format()
+	}
+	return known.ID, alert.Raise(ctx, tx, alertDifference, known.ID, facts, alert.Link(r.config.ConsoleURL, "/differences/"+known.ID))
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ func (s *Service) registerJobs() {
 	if !s.canReconcile() {
 		return
 	}
+	s.jobs.Periodic("end_abandoned_reconciliations", cmp.Or(s.config.Interval, abandonedInterval), s.endAbandonedRuns)
 	if every := s.config.Interval; every > 0 {
 		s.jobs.Periodic("reconcile_continuously", every, s.reconcileContinuously)
 	}

@@ -63,9 +63,15 @@ type Service struct {
 // New returns a Service whose jobs are registered with d.Jobs, or what is wrong with its configuration.
 func New(d Deps) (*Service, error) {
 	c := d.Config.withDefaults()
-	sender, err := smtp.New(smtp.Config{Address: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.MailFrom, Logger: d.Logger})
+	c.SMTP.From, c.SMTP.Logger = c.MailFrom, d.Logger
+	sender, err := smtp.New(c.SMTP)
 	if err != nil {
-		return nil, fmt.Errorf("DAYOF_SMTP_ADDRESS: %w", err)
+		return nil, err
+	}
+	for _, address := range c.ReportTo {
+		if _, err := smtp.ParseAddress(address); err != nil {
+			return nil, fmt.Errorf("DAYOF_LEDGER_RECONCILE_REPORT_TO: an entry %w", err)
+		}
 	}
 	s := &Service{
 		config: c, pool: d.Pool, clock: d.Clock, logger: d.Logger, jobs: d.Jobs, orders: d.Orders, listEntries: d.ListEntries,

@@ -9,6 +9,7 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/smtp"
 )
 
 // The fingerprints of requests are kept in rows: a change of one of these needs another fingerprintVersion.
@@ -33,7 +34,7 @@ func TestFingerprints(t *testing.T) {
 
 func TestNewRefusesAMailServerWithoutAPort(t *testing.T) {
 	t.Parallel()
-	_, err := New(Deps{Config: Config{SMTPAddress: "mail.example.org"}, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+	_, err := New(Deps{Config: Config{SMTP: smtp.Config{Address: "mail.example.org"}}, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "DAYOF_SMTP_ADDRESS") {
 		t.Errorf("got %v", err)
 	}

@@ -275,6 +275,46 @@ func (b *stripeReader) charge(ctx context.Context, account, id string) (charge *
 	return charge, err
 }
 
+// chargeOf returns the charge that the source of a balance transaction is or belongs to; nil when it belongs to none.
+func (b *stripeReader) chargeOf(ctx context.Context, account, source string) (*stripe.Charge, error) {
+	var of *stripe.Charge
+	var err error
+	switch prefix, _, _ := strings.Cut(source, "_"); prefix {
+	case "ch", "py":
+		return b.charge(ctx, account, source)
+	case "re", "pyr":
+		params := &stripe.RefundParams{}
+		params.Context = ctx
+		if account != "" {
+			params.SetStripeAccount(account)
+		}
+		err = b.call(ctx, func() error {
+			refund, err := b.client.Refunds.Get(source, params)
+			if err == nil {
+				of = refund.Charge
+			}
+			return err
+		})
+	case "du", "dp":
+		params := &stripe.DisputeParams{}
+		params.Context = ctx
+		if account != "" {
+			params.SetStripeAccount(account)
+		}
+		err = b.call(ctx, func() error {
+			dispute, err := b.client.Disputes.Get(source, params)
+			if err == nil {
+				of = dispute.Charge
+			}
+			return err
+		})
+	}
+	if err != nil || of == nil || of.ID == "" {
+		return nil, err
+	}
+	return b.charge(ctx, account, of.ID)
+}
+
 // errDisconnected says that a connected account has left, so that nobody can read it any more.
 var errDisconnected = errors.New("stripe does not let us read the account")
 

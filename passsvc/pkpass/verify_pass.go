@@ -14,48 +14,6 @@ import (
 	"time"
 )
 
-// jsonKind is the JSON type that a key must have.
-type jsonKind string
-
-const (
-	kindString  jsonKind = "a string"
-	kindNumber  jsonKind = "a number"
-	kindBoolean jsonKind = "true or false"
-	kindArray   jsonKind = "an array"
-	kindObject  jsonKind = "an object"
-)
-
-func kindOf(value any) jsonKind {
-	switch value.(type) {
-	case string:
-		return kindString
-	case json.Number:
-		return kindNumber
-	case bool:
-		return kindBoolean
-	case []any:
-		return kindArray
-	case map[string]any:
-		return kindObject
-	}
-	return "null"
-}
-
-// passKeys are the keys of pass.json and their types. Others are ignored by iOS.
-func passKeys() map[string]jsonKind {
-	return map[string]jsonKind{
-		"formatVersion": kindNumber, "passTypeIdentifier": kindString, "serialNumber": kindString, "teamIdentifier": kindString,
-		"organizationName": kindString, "description": kindString, "webServiceURL": kindString, "authenticationToken": kindString,
-		"barcode": kindObject, "barcodes": kindArray, "relevantDate": kindString, "relevantDates": kindArray, "locations": kindArray,
-		"maxDistance": kindNumber, "expirationDate": kindString, "voided": kindBoolean, "groupingIdentifier": kindString,
-		"sharingProhibited": kindBoolean, "semantics": kindObject, "preferredStyleSchemes": kindArray, "backgroundColor": kindString,
-		"foregroundColor": kindString, "labelColor": kindString, "stripColor": kindString, "logoText": kindString,
-		"suppressStripShine": kindBoolean, "userInfo": kindObject, "appLaunchURL": kindString, "associatedStoreIdentifiers": kindArray,
-		"beacons": kindArray, "nfc": kindObject, "eventLogoText": kindString, "eventTicket": kindObject, "boardingPass": kindObject,
-		"coupon": kindObject, "generic": kindObject, "storeCard": kindObject,
-	}
-}
-
 var styles = []string{"boardingPass", "coupon", "eventTicket", "generic", "storeCard"}
 
 const tokenLengthMin = 16
@@ -72,13 +30,7 @@ func (v *verifier) pass() {
 		return
 	}
 	v.nulls("", root)
-	kinds := passKeys()
-	for _, key := range slices.Sorted(maps.Keys(root)) {
-		if want, known := kinds[key]; known && root[key] != nil && kindOf(root[key]) != want {
-			v.refuse(passFile, "%s is %s, but must be %s; one wrong type makes iOS reject the whole pass", key, kindOf(root[key]), want)
-			delete(root, key)
-		}
-	}
+	v.types("", root, passShape)
 	v.required(root)
 	v.report.PassTypeIdentifier, _ = root["passTypeIdentifier"].(string)
 	v.report.TeamIdentifier, _ = root["teamIdentifier"].(string)
@@ -207,18 +159,12 @@ func (v *verifier) dates(root map[string]any) {
 func (v *verifier) relevance(where string, element any) {
 	object, ok := element.(map[string]any)
 	if !ok {
-		v.refuse(passFile, "%s is %s, but must be an object", where, kindOf(element))
-		return
+		return // reported by types
 	}
 	times := map[string]time.Time{}
 	for _, key := range []string{"date", "relevantDate", "startDate", "endDate"} {
-		value, there := object[key]
+		text, there := object[key].(string)
 		if !there {
-			continue
-		}
-		text, ok := value.(string)
-		if !ok {
-			v.refuse(passFile, "%s.%s is %s, but must be a string", where, key, kindOf(value))
 			continue
 		}
 		at, problem := parseDate(text)
@@ -259,7 +205,10 @@ func (v *verifier) places(root map[string]any) {
 		v.refuse(passFile, "has %d locations; 10 are allowed", len(list))
 	}
 	for i, element := range list {
-		object, _ := element.(map[string]any)
+		object, ok := element.(map[string]any)
+		if !ok {
+			continue // reported by types
+		}
 		for key, limit := range map[string]float64{"latitude": 90, "longitude": 180} {
 			number, ok := object[key].(json.Number)
 			value, err := number.Float64()
@@ -286,8 +235,7 @@ func (v *verifier) barcodes(root map[string]any) {
 func (v *verifier) barcode(where string, element any) {
 	object, ok := element.(map[string]any)
 	if !ok {
-		v.refuse(passFile, "%s is %s, but must be an object", where, kindOf(element))
-		return
+		return // reported by types
 	}
 	if format, _ := object["format"].(string); !slices.Contains(barcodeFormats, format) {
 		v.refuse(passFile, "%s.format is %v; iOS knows %s", where, object["format"], strings.Join(barcodeFormats, ", "))

@@ -60,3 +60,15 @@ where id in (
     limit @event_count
     for update skip locked
 );
+
+-- LastDelivery returns when an endpoint got an event that it did not have, since a time.
+-- name: LastDelivery :one
+select receive_time from webhook_events
+where receive_time >= @since and endpoint = @endpoint and source = 'delivery'
+order by receive_time desc limit 1;
+
+-- ListRecentAccounts returns the connected accounts that were heard of last.
+-- name: ListRecentAccounts :many
+select stripe_account from webhook_events
+where receive_time >= @since and endpoint = 'connect' and stripe_account <> ''
+group by stripe_account order by max(receive_time) desc limit @accounts_max;

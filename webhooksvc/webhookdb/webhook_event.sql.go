@@ -193,6 +193,20 @@ func (q *Queries) InsertWebhookReplay(ctx context.Context, db DBTX, arg InsertWe
 	return err
 }
 
+const lastDelivery = `-- name: LastDelivery :one
+select receive_time from webhook_events
+where receive_time >= $1 and endpoint = $2 and source = 'delivery'
+order by receive_time desc limit 1
+`
+
+// LastDelivery returns when an endpoint got an event that it did not have, since a time.
+func (q *Queries) LastDelivery(ctx context.Context, db DBTX, since time.Time, endpoint string) (time.Time, error) {
+	row := db.QueryRow(ctx, lastDelivery, since, endpoint)
+	var receive_time time.Time
+	err := row.Scan(&receive_time)
+	return receive_time, err
+}
+
 const listConnectedAccounts = `-- name: ListConnectedAccounts :many
 select distinct stripe_account
 from webhook_events
@@ -203,6 +217,33 @@ order by stripe_account
 // ListConnectedAccounts returns the accounts whose events arrived at the Connect endpoint since a time.
 func (q *Queries) ListConnectedAccounts(ctx context.Context, db DBTX, receiveTime time.Time) ([]string, error) {
 	rows, err := db.Query(ctx, listConnectedAccounts, receiveTime)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var stripe_account string
+		if err := rows.Scan(&stripe_account); err != nil {
+			return nil, err
+		}
+		items = append(items, stripe_account)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRecentAccounts = `-- name: ListRecentAccounts :many
+select stripe_account from webhook_events
+where receive_time >= $1 and endpoint = 'connect' and stripe_account <> ''
+group by stripe_account order by max(receive_time) desc limit $2
+`
+
+// ListRecentAccounts returns the connected accounts that were heard of last.
+func (q *Queries) ListRecentAccounts(ctx context.Context, db DBTX, since time.Time, accountsMax int32) ([]string, error) {
+	rows, err := db.Query(ctx, listRecentAccounts, since, accountsMax)
 	if err != nil {
 		return nil, err
 	}

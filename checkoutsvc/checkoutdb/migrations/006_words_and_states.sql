@@ -33,5 +33,5 @@ alter table payment_intents add constraint payment_intent_status_is_known check 
     'requires_payment_method', 'requires_action', 'processing', 'requires_capture', 'succeeded', 'failed', 'canceled'
 ));
 alter table payment_intents add constraint payment_intent_mismatch_is_known check (mismatch in (
-    '', 'owner', 'livemode', 'account', 'currency', 'amount'
+    '', 'owner', 'livemode', 'currency', 'amount'
 ));

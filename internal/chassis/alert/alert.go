@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,7 @@ type Alert struct {
 	Facts        map[string]any // what one needs to know first
 	Link         string         // where to read more; may be empty
 	OpenedTime   time.Time
-	SentTime     *time.Time // nil until it was delivered
+	SentTime     *time.Time // nil until its beginning was delivered
 	ResolvedTime *time.Time // nil while it is open
 }
 
@@ -37,7 +38,7 @@ type Querier interface {
 
 // Raise opens an incident in the caller's transaction, so that it exists if and
 // only if the fact does. While one of the same kind and subject is open, nothing
-// happens: each incident is sent once, by Deliver after the commit. Facts may be
+// happens: each incident is sent once, and its end once, by Deliver after the commit. Facts may be
 // nil.
 func Raise(ctx context.Context, tx Execer, kind, subject string, facts map[string]any, link string) error {
 	if facts == nil {
@@ -57,15 +58,25 @@ func Raise(ctx context.Context, tx Execer, kind, subject string, facts map[strin
 }
 
 // Resolve closes the open incident of that kind and subject, if there is one. A
-// later Raise opens a new one. An alert that was not delivered yet is delivered
-// all the same, with its ResolvedTime.
+// later Raise opens a new one. The end is delivered too, as an alert with its
+// ResolvedTime; one that was not delivered yet is delivered with it at once.
 func Resolve(ctx context.Context, tx Execer, kind, subject string) error {
 	_, err := tx.Exec(ctx, `
-		update alerts set resolved_time = now() where kind = $1 and subject = $2 and resolved_time is null`, kind, subject)
+		update alerts set resolved_time = now(), send_attempts = 0, next_send_time = least(next_send_time, now())
+		where kind = $1 and subject = $2 and resolved_time is null`, kind, subject)
 	if err != nil {
 		return fmt.Errorf("resolve alert %s: %w", kind, err)
 	}
 	return nil
+}
+
+// Link is the address of a page of the console, for an alert; "" where there is no
+// console.
+func Link(consoleURL, path string) string {
+	if consoleURL == "" {
+		return ""
+	}
+	return strings.TrimSuffix(consoleURL, "/") + path
 }
 
 // ListOpen returns the open incidents, oldest first, at most limit.

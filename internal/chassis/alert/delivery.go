@@ -20,8 +20,10 @@ const (
 	backoffMax = 5 * time.Minute
 )
 
-// Sender delivers an alert to people. It is called at least once per alert, at
-// any replica, and again after an error.
+// Sender delivers an alert to people: its beginning, and its end, which has a
+// ResolvedTime. It is called at least once for each, at any replica, and again
+// after an error. An incident that ended before it was delivered is delivered
+// once, with its end.
 type Sender func(ctx context.Context, alert Alert) error
 
 // Deliver sends what is due, one batch. A row is leased, not locked, during the
@@ -32,7 +34,8 @@ func Deliver(ctx context.Context, pool *pgxpool.Pool, send Sender) error {
 		update alerts set send_attempts = send_attempts + 1,
 			next_send_time = now() + $1::interval + least($2::interval, interval '1 second' * 2 ^ least(send_attempts, 20))
 		where id in (
-			select id from alerts where sent_time is null and next_send_time <= now()
+			select id from alerts
+			where (sent_time is null or resolved_time is not null and end_sent_time is null) and next_send_time <= now()
 			order by next_send_time limit $3 for update skip locked)
 		returning `+columns, lease, backoffMax, deliveryBatch)
 	if err != nil {
@@ -57,7 +60,11 @@ func deliver(ctx context.Context, pool *pgxpool.Pool, send Sender, a Alert) erro
 		_, releaseErr := pool.Exec(ctx, `update alerts set next_send_time = next_send_time - $2::interval where id = $1`, a.ID, lease)
 		return errors.Join(fmt.Errorf("send alert %d: %w", a.ID, err), releaseErr)
 	}
-	_, err := pool.Exec(ctx, `update alerts set sent_time = now() where id = $1`, a.ID)
+	// An end that came during the delivery is delivered next.
+	_, err := pool.Exec(ctx, `
+		update alerts set sent_time = coalesce(sent_time, now()), send_attempts = 0,
+			end_sent_time = case when $2 then now() else end_sent_time end, next_send_time = now()
+		where id = $1`, a.ID, a.ResolvedTime != nil)
 	if err != nil {
 		return fmt.Errorf("record that alert %d was sent: %w", a.ID, err)
 	}

@@ -37,6 +37,9 @@ type HandlerConfig struct {
 	Policy         Policy
 	OperatorTokens []config.Secret      // any of these is the operator's; several while a token is rotated
 	Registry       *prometheus.Registry // rpc_requests_total and rpc_request_seconds; nil: not counted
+	// OnWrongToken is called for each call that is refused with a token which is not the operator's; it must not block.
+	// Nil: for nobody. Calls without a token, which every scanner makes, are not told.
+	OnWrongToken func()
 }
 
 // NewHandlerOptions returns the options for every generated handler of a service. They identify the caller, enforce
@@ -47,7 +50,7 @@ type HandlerConfig struct {
 func NewHandlerOptions(c HandlerConfig) []connect.HandlerOption {
 	b := &boundary{
 		observer: observer{logger: c.Logger, clock: c.Clock, metrics: newMetrics(c.Registry)},
-		auth:     newAuthenticator(c.Policy, c.OperatorTokens),
+		auth:     newAuthenticator(c.Policy, c.OperatorTokens), onWrongToken: c.OnWrongToken,
 	}
 	return []connect.HandlerOption{
 		connect.WithRequestGate(b.gate),
@@ -71,7 +74,8 @@ func (p Policy) readMax(procedure string) int {
 // boundary is the outermost interceptor: inside of it any error may travel, outside of it only problems do.
 type boundary struct {
 	observer
-	auth authenticator
+	auth         authenticator
+	onWrongToken func() // may be nil
 }
 
 // gate runs before anything of the message is read.
@@ -85,6 +89,9 @@ func (b *boundary) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, 
 	c.limitMessage(b.auth.policy.readMax(spec.Procedure))
 	caller, refusal := b.auth.check(spec.Procedure, header)
 	c.caller = caller.Name
+	if refusal != nil && refusal.Code == connect.CodeUnauthenticated && bearer(header) != "" && b.onWrongToken != nil {
+		b.onWrongToken()
+	}
 	if refusal == nil {
 		refusal = checkIdempotencyKey(spec.IdempotencyLevel, caller, header)
 	}

@@ -6,41 +6,35 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail"
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
-	"github.com/dayof/dayof/internal/chassis/config"
 )
 
 // timeout ends one conversation with the mail server.
 const timeout = 20 * time.Second
 
-// Config says through which server mail leaves, and from whom.
-type Config struct {
-	Address  string // host:port; empty: no mail is sent, see Enabled
-	User     string // empty: without authentication, and with TLS only if the server offers it
-	Password config.Secret
-	From     string
-	// Logger gets a line when the circuit breaker changes. Nil logs nothing.
-	Logger *slog.Logger
-}
-
-// Message is one mail. Its recipients see each other.
+// Message is one mail. Its recipients see each other. It is about a person and does not log itself.
 type Message struct {
-	To      []string
+	To      []string // as ParseAddress takes them
 	Subject string
 	// ID is the message id, "receipt.<order id>@dayof": a repeat after a crash
 	// with the same id is the same mail to a reader.
 	ID          string
+	Language    string // BCP 47, of the text; empty: not said
 	Text        string
 	HTML        string // an alternative to Text; empty: none
 	Attachments []Attachment
 }
+
+// LogValue keeps all but the id from slog.
+func (m Message) LogValue() slog.Value { return slog.StringValue(m.ID) }
+
+// Format keeps every verb of fmt from all but the id.
+func (m Message) Format(state fmt.State, _ rune) { _, _ = state.Write([]byte("mail " + m.ID)) }
 
 // Attachment is a file of a mail.
 type Attachment struct {
@@ -56,29 +50,15 @@ type Sender struct {
 	breaker *breaker.Breaker
 }
 
-// New returns a sender, or what is wrong with the address. It does not connect.
+// New returns a sender, or what is wrong with its configuration. It does not connect.
 func New(c Config) (*Sender, error) {
 	s := &Sender{config: c, breaker: breaker.New(breaker.Config{Party: "mail", Logger: c.Logger, IsFailure: isFailure})}
 	if c.Address == "" {
 		return s, nil
 	}
-	host, portText, err := net.SplitHostPort(c.Address)
-	if err != nil {
-		return nil, fmt.Errorf("read the address of the mail server: %w", err)
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		return nil, fmt.Errorf("read the port of the mail server: %w", err)
-	}
-	options := []mail.Option{mail.WithPort(port), mail.WithTimeout(timeout), mail.WithTLSPolicy(mail.TLSOpportunistic)}
-	if c.User != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithTLSPolicy(mail.TLSMandatory),
-			mail.WithUsername(c.User), mail.WithPassword(c.Password.Reveal()))
-	}
-	if s.client, err = mail.NewClient(host, options...); err != nil {
-		return nil, fmt.Errorf("prepare mail: %w", err)
-	}
-	return s, nil
+	var err error
+	s.client, err = c.client()
+	return s, err
 }
 
 // Enabled says whether there is a server to send through.
@@ -87,41 +67,32 @@ func (s *Sender) Enabled() bool { return s.client != nil }
 // errDisabled is returned by Send without a server.
 var errDisabled = errors.New("no mail server is configured")
 
-// UndeliverableError says that a mail will never reach a recipient: the server has
-// no such mailbox, or the address cannot be written into a mail. It does not show
-// the address.
-type UndeliverableError struct {
-	Code int // the server's reply, 550 for instance; 0: it was not asked
+// Undeliverable says whether an error of Send means that the mail will never reach a recipient: the server has no such mailbox, or
+// the address is none.
+func Undeliverable(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Class == ClassAddress || e.Class == ClassRecipient && e.Code >= 500)
 }
 
-// Error implements error.
-func (e *UndeliverableError) Error() string {
-	if e.Code == 0 {
-		return "a recipient's address cannot be written into a mail"
-	}
-	return fmt.Sprintf("the mail server refuses a recipient for good (%d)", e.Code)
-}
-
-// isFailure says that an error speaks against the server, and not against one
-// mail: a refusal of a recipient or of a content is about that mail alone.
+// isFailure says that an error speaks against the server, and not against one mail: a refusal of a recipient or of a content is about
+// that mail alone.
 func isFailure(err error) bool {
-	refused, ok := errors.AsType[*mail.SendError](err)
-	if !ok {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
 		return true
+	case e.Class == ClassRecipient:
+		return e.Code == 0
+	case e.Class == ClassContent:
+		return e.Code < 500
 	}
-	switch refused.Reason {
-	case mail.ErrSMTPRcptTo:
-		return false
-	case mail.ErrSMTPData, mail.ErrSMTPDataClose, mail.ErrWriteContent:
-		return refused.IsTemp() || refused.ErrorCode() == 0
-	default:
-		return true
-	}
+	return true
 }
 
-// Send delivers a mail to the server. After an error the outcome may be unknown;
-// an *UndeliverableError is final. While the breaker is open the error wraps
-// breaker.ErrOpen.
+// Send delivers a mail to the server. After an error the outcome may be unknown: a repeat with the same ID is the same
+// mail to a reader.
+//
+// Errors: *Error (see Undeliverable), or one that wraps breaker.ErrOpen while the circuit breaker is open.
 func (s *Sender) Send(ctx context.Context, m Message) error {
 	if !s.Enabled() {
 		return errDisabled
@@ -130,24 +101,40 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	err = s.breaker.Do(ctx, func(ctx context.Context) error { return s.client.DialAndSendWithContext(ctx, written) })
-	refused, ok := errors.AsType[*mail.SendError](err)
-	if ok && refused.Reason == mail.ErrSMTPRcptTo && refused.ErrorCode() >= 500 {
-		return &UndeliverableError{Code: refused.ErrorCode()}
+	return s.breaker.Do(ctx, func(ctx context.Context) error { return s.deliver(ctx, written) })
+}
+
+func (s *Sender) deliver(ctx context.Context, written *mail.Msg) error {
+	conn, err := s.client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return failed(ClassConnect, err)
 	}
-	return err
+	// How the connection ends says nothing about the mail.
+	defer func() { _ = s.client.CloseWithSMTPClient(conn) }()
+	return failed(ClassContent, s.client.SendWithSMTPClient(conn, written))
 }
 
 func (s *Sender) write(m Message) (*mail.Msg, error) {
 	written := mail.NewMsg()
-	if err := written.From(s.config.From); err != nil {
-		return nil, fmt.Errorf("address mail: %w", err)
+	var to []string
+	for _, recipient := range m.To {
+		address, err := ParseAddress(recipient)
+		if err != nil {
+			return nil, &Error{Class: ClassAddress}
+		}
+		to = append(to, address)
 	}
-	if err := written.To(m.To...); err != nil {
-		return nil, &UndeliverableError{}
+	if err := written.From(s.config.From); err != nil {
+		return nil, fmt.Errorf("address mail: %w", err) // a setting of ours
+	}
+	if err := written.To(to...); err != nil {
+		return nil, &Error{Class: ClassAddress}
 	}
 	written.Subject(m.Subject)
 	written.SetMessageIDWithValue(m.ID)
+	if m.Language != "" {
+		written.SetGenHeader(mail.HeaderContentLang, m.Language)
+	}
 	written.SetBodyString(mail.TypeTextPlain, m.Text)
 	if m.HTML != "" {
 		written.AddAlternativeString(mail.TypeTextHTML, m.HTML)

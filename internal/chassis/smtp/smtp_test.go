@@ -2,6 +2,7 @@ package smtp_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -74,7 +75,7 @@ func TestSend(t *testing.T) {
 	}
 	for range 10 { // more than open the breaker
 		err := sender.Send(t.Context(), smtp.Message{To: []string{"nobody"}})
-		if _, undeliverable := errors.AsType[*smtp.UndeliverableError](err); !undeliverable || errors.Is(err, breaker.ErrOpen) {
+		if !smtp.Undeliverable(err) || errors.Is(err, breaker.ErrOpen) {
 			t.Errorf("a recipient that is none: %v", err)
 		}
 	}
@@ -93,5 +94,55 @@ func TestNew(t *testing.T) {
 	}
 	if err := sender.Send(t.Context(), smtp.Message{}); err == nil {
 		t.Error("mail is sent without a server")
+	}
+}
+
+// refusing is a mail server whose refusals repeat the recipient, as those of most servers do.
+type refusing struct{ inbox }
+
+func (b *refusing) NewSession(*server.Conn) (server.Session, error) { return b, nil }
+
+func (b *refusing) Rcpt(to string, _ *server.RcptOptions) error {
+	return &server.SMTPError{Code: 550, EnhancedCode: server.EnhancedCode{5, 1, 1}, Message: "<" + to + ">: user unknown"}
+}
+
+// TestErrors says that errors may be logged and stored: they name class and code, and no address.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server.NewServer(&refusing{})
+	go func() { _ = s.Serve(listener) }()
+	t.Cleanup(func() { _ = s.Close() })
+	sender, err := smtp.New(smtp.Config{Address: listener.Addr().String(), From: "tickets@example.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]smtp.Error{
+		"erika@example.test":   {Class: smtp.ClassRecipient, Code: 550, Enhanced: "5.1.1"},
+		"erika @ example.test": {Class: smtp.ClassAddress},
+	} {
+		message := smtp.Message{To: []string{to}, ID: "receipt.1@dayof", Text: "Hello Erika"}
+		err := sender.Send(t.Context(), message)
+		got, ok := errors.AsType[*smtp.Error](err)
+		if !ok || got.Class != want.Class || got.Code != want.Code || got.Enhanced != want.Enhanced {
+			t.Errorf("%s: %v", to, err)
+		}
+		var logged strings.Builder
+		slog.New(slog.NewJSONHandler(&logged, nil)).Info("mail", slog.Any("error", err), slog.Any("message", message))
+		fmt.Fprintf(&logged, "%v %+v %#v", err, err, message)
+		for unwrapped := err; unwrapped != nil; unwrapped = errors.Unwrap(unwrapped) {
+			fmt.Fprint(&logged, unwrapped)
+		}
+		if strings.Contains(strings.ToLower(logged.String()), "erika") {
+			t.Errorf("an address is logged: %s", logged.String())
+		}
+	}
+	_ = listener.Close()
+	_ = s.Close()
+	if err := sender.Send(t.Context(), smtp.Message{To: []string{"erika@example.test"}}); !strings.Contains(err.Error(), "at connect") {
+		t.Errorf("without a server: %v", err)
 	}
 }

@@ -89,10 +89,10 @@ func New(c Config) *Client {
 func (c *Client) HasKey() bool { return c.hasKey }
 
 // Do runs f, which makes one call, behind the circuit breaker. Its parameters
-// must carry ctx. While the breaker is open the error wraps breaker.ErrOpen. It
-// is for callers whose deadline is ours; see Call.
+// must carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While the breaker
+// is open the error wraps breaker.ErrOpen. It is for callers whose deadline is ours; see Call.
 func (c *Client) Do(ctx context.Context, f func() error) error {
-	return c.breaker.Do(ctx, func(context.Context) error { return f() })
+	return c.breaker.Do(ctx, func(context.Context) error { return withoutContent(f()) })
 }
 
 // Call runs f, which makes one call with the context that it is given, behind
@@ -127,7 +127,7 @@ func Call[T any](ctx context.Context, c *Client, f func(ctx context.Context) (T,
 		}()
 		a.err = c.breaker.Do(callCtx, func(ctx context.Context) (err error) {
 			a.value, err = f(ctx)
-			return err
+			return withoutContent(err)
 		})
 	}()
 	select {

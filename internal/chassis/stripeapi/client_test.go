@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,5 +94,37 @@ func TestClient(t *testing.T) {
 	}
 	if err := get(); !errors.Is(err, breaker.ErrOpen) || calls != 5 {
 		t.Errorf("after 5 failures: %v after %d calls", err, calls)
+	}
+}
+
+// TestRefusalsCarryNoContent: a declined card comes with the whole payment intent, of which no error may hold a word.
+func TestRefusalsCarryNoContent(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Request-Id", "req_1")
+		w.WriteHeader(http.StatusPaymentRequired)
+		fmt.Fprint(w, `{"error": {"type": "card_error", "code": "card_declined", "decline_code": "lost_card", "message": "Sorry, Erika",
+			"param": "payment_method", "payment_intent": {"id": "pi_1", "client_secret": "pi_1_secret_2", "receipt_email": "erika@example.test"},
+			"payment_method": {"id": "pm_1", "billing_details": {"name": "Erika"}}}}`)
+	}))
+	t.Cleanup(server.Close)
+	c := stripeapi.New(stripeapi.Config{Key: config.NewSecret("sk_test_1"), URL: server.URL, Timeout: time.Minute})
+	err := c.Do(t.Context(), func() error {
+		params := &stripe.PaymentIntentConfirmParams{}
+		params.Context = t.Context()
+		_, err := c.PaymentIntents.Confirm("pi_1", params)
+		return err
+	})
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("refused", slog.Any("error", fmt.Errorf("confirm: %w", err)))
+	fmt.Fprintf(&logged, "%v %+v", err, err)
+	if text := strings.ToLower(logged.String()); strings.Contains(text, "erika") || strings.Contains(text, "secret") {
+		t.Errorf("the error holds what Stripe sent along: %s", logged.String())
+	}
+	if want := "stripe answers 402 card_error, code card_declined, decline code lost_card, parameter payment_method, request req_1"; err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if stripeapi.Code(err) != stripe.ErrorCodeCardDeclined || stripeapi.Status(err) != http.StatusPaymentRequired {
+		t.Errorf("code %s, status %d", stripeapi.Code(err), stripeapi.Status(err))
 	}
 }

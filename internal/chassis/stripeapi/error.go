@@ -2,10 +2,39 @@ package stripeapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	stripe "github.com/stripe/stripe-go/v76"
 )
+
+// refusal is an answer of Stripe's that may be logged and stored. Stripe's own error writes itself as all that came with
+// it, among it the payment intent and its payment method: names, addresses and client secrets of buyers.
+type refusal struct{ answer *stripe.Error }
+
+// Error names class and code, the parameter that is wrong, and the request as Stripe's dashboard finds it.
+func (e *refusal) Error() string {
+	text := fmt.Sprintf("stripe answers %d %s", e.answer.HTTPStatusCode, e.answer.Type)
+	for _, part := range []struct{ name, value string }{
+		{"code", string(e.answer.Code)}, {"decline code", string(e.answer.DeclineCode)}, {"parameter", e.answer.Param}, {"request", e.answer.RequestID},
+	} {
+		if part.value != "" {
+			text += ", " + part.name + " " + part.value
+		}
+	}
+	return text
+}
+
+// Unwrap returns the answer itself, for Code and Status.
+func (e *refusal) Unwrap() error { return e.answer }
+
+// withoutContent keeps what Stripe sent along with a refusal out of the error's text.
+func withoutContent(err error) error {
+	if answer, ok := errors.AsType[*stripe.Error](err); ok {
+		return &refusal{answer: answer}
+	}
+	return err
+}
 
 // Away says that the outcome of a call is unknown or that the same call may
 // succeed later: no answer, 5xx, too many requests, or a conflict with another

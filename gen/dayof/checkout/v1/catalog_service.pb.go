@@ -39,9 +39,11 @@ type CreateEventRequest struct {
 	// When it starts.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// When it ends; after the start.
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Whether seats of refunded tickets stay off sale, instead of being on sale again until doors.
+	KeepRefundedSeats bool `protobuf:"varint,8,opt,name=keep_refunded_seats,json=keepRefundedSeats,proto3" json:"keep_refunded_seats,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *CreateEventRequest) Reset() {
@@ -121,6 +123,13 @@ func (x *CreateEventRequest) GetEndTime() *timestamppb.Timestamp {
 		return x.EndTime
 	}
 	return nil
+}
+
+func (x *CreateEventRequest) GetKeepRefundedSeats() bool {
+	if x != nil {
+		return x.KeepRefundedSeats
+	}
+	return false
 }
 
 // CreateEventResponse carries the new event.
@@ -907,17 +916,20 @@ var File_dayof_checkout_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x03\n" +
+	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x06\n" +
 	"\x12CreateEventRequest\x12?\n" +
-	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x120\n" +
-	"\x0eorganizer_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\rorganizerName\x12\x1d\n" +
-	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x126\n" +
+	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12\xdc\x01\n" +
+	"\x0eorganizer_name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
+	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\rorganizerName\x12\xc9\x01\n" +
+	"\x04name\x18\x03 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
+	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x126\n" +
 	"\x05venue\x18\x04 \x01(\v2\x18.dayof.checkout.v1.VenueB\x06\xbaH\x03\xc8\x01\x01R\x05venue\x129\n" +
 	"\n" +
 	"doors_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tdoorsTime\x12A\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n" +
-	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTime\"E\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTime\x12.\n" +
+	"\x13keep_refunded_seats\x18\b \x01(\bR\x11keepRefundedSeats\"E\n" +
 	"\x13CreateEventResponse\x12.\n" +
 	"\x05event\x18\x01 \x01(\v2\x18.dayof.checkout.v1.EventR\x05event\"J\n" +
 	"\x0fGetEventRequest\x127\n" +
@@ -930,16 +942,18 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"n\n" +
 	"\x12ListEventsResponse\x120\n" +
 	"\x06events\x18\x01 \x03(\v2\x18.dayof.checkout.v1.EventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"n\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9b\x02\n" +
 	"\x14CreateProductRequest\x127\n" +
-	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12\x1d\n" +
-	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\"M\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12\xc9\x01\n" +
+	"\x04name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
+	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\"M\n" +
 	"\x15CreateProductResponse\x124\n" +
-	"\aproduct\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.ProductR\aproduct\"\xb5\x03\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.ProductR\aproduct\"\xe2\x04\n" +
 	"\x14CreateVariantRequest\x12;\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tproductId\x12\x1d\n" +
-	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12?\n" +
+	"product_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tproductId\x12\xc9\x01\n" +
+	"\x04name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
+	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12?\n" +
 	"\x15capacity_ticket_count\x18\x03 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x13capacityTicketCount\x12B\n" +
 	"\x0fsale_start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rsaleStartTime\x12>\n" +
 	"\rsale_end_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vsaleEndTime\x127\n" +

@@ -52,6 +52,8 @@ const (
 	PaymentState_PAYMENT_STATE_EXPIRED PaymentState = 10
 	// The last intent ended without money and the hold is gone.
 	PaymentState_PAYMENT_STATE_FAILED PaymentState = 11
+	// Less than the total was captured; a review case asks to refund it or to complete the order for it.
+	PaymentState_PAYMENT_STATE_PARTIALLY_CAPTURED PaymentState = 12
 )
 
 // Enum value maps for PaymentState.
@@ -69,6 +71,7 @@ var (
 		9:  "PAYMENT_STATE_CANCELED",
 		10: "PAYMENT_STATE_EXPIRED",
 		11: "PAYMENT_STATE_FAILED",
+		12: "PAYMENT_STATE_PARTIALLY_CAPTURED",
 	}
 	PaymentState_value = map[string]int32{
 		"PAYMENT_STATE_UNSPECIFIED":        0,
@@ -83,6 +86,7 @@ var (
 		"PAYMENT_STATE_CANCELED":           9,
 		"PAYMENT_STATE_EXPIRED":            10,
 		"PAYMENT_STATE_FAILED":             11,
+		"PAYMENT_STATE_PARTIALLY_CAPTURED": 12,
 	}
 )
 
@@ -532,9 +536,10 @@ func (x *OrderLine) GetUnitPrice() *v1.Money {
 // Buyer is who orders. It is never logged.
 type Buyer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name as it shall stand on the tickets, 1 to 120 characters.
+	// Name as it shall stand on the tickets, 1 to 120 characters on one line.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Mail address that the receipt goes to.
+	// Mail address that the receipt goes to, of ASCII characters, with at most 64 before the @. What stands there but for
+	// misplaced dots, as in "taro..yamada@docomo.ne.jp", is sent in quotes.
 	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
 	// BCP 47 language of mails and passes, such as "de"; empty means "en".
 	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
@@ -728,9 +733,10 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\fvariant_name\x18\x04 \x01(\tR\vvariantName\x12\x1a\n" +
 	"\bquantity\x18\x05 \x01(\x05R\bquantity\x124\n" +
 	"\n" +
-	"unit_price\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyR\tunitPrice\"\x94\x01\n" +
-	"\x05Buyer\x12\x1d\n" +
-	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12 \n" +
+	"unit_price\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyR\tunitPrice\"\xc1\x02\n" +
+	"\x05Buyer\x12\xc9\x01\n" +
+	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
+	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12 \n" +
 	"\x05email\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x18\xfe\x01`\x01R\x05email\x12J\n" +
 	"\blanguage\x18\x03 \x01(\tB.\xbaH+r)2'^([a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2})?$R\blanguage\"\xce\x01\n" +
@@ -741,7 +747,7 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x17\n" +
 	"\atook_ms\x18\x05 \x01(\x03R\x06tookMs\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail*\xf4\x02\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail*\x9a\x03\n" +
 	"\fPaymentState\x12\x1d\n" +
 	"\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1ePAYMENT_STATE_AWAITING_PAYMENT\x10\x01\x12\x1c\n" +
@@ -755,7 +761,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x16PAYMENT_STATE_CANCELED\x10\t\x12\x19\n" +
 	"\x15PAYMENT_STATE_EXPIRED\x10\n" +
 	"\x12\x18\n" +
-	"\x14PAYMENT_STATE_FAILED\x10\v*\xd9\x01\n" +
+	"\x14PAYMENT_STATE_FAILED\x10\v\x12$\n" +
+	" PAYMENT_STATE_PARTIALLY_CAPTURED\x10\f*\xd9\x01\n" +
 	"\x0fFulfilmentState\x12 \n" +
 	"\x1cFULFILMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15FULFILMENT_STATE_NONE\x10\x01\x12 \n" +

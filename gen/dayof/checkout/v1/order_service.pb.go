@@ -268,7 +268,7 @@ type RefundOrderRequest struct {
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// Tickets whose price goes back and which become void; empty for a refund by amount or of all.
 	TicketIds []string `protobuf:"bytes,2,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
-	// Amount that goes back; absent means the price of the tickets or, without tickets, all that is left.
+	// Amount that goes back, at most the price of the tickets; absent means that price or, without tickets, all that is left.
 	Amount *v1.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Why, for the audit trail; shown to staff. At most 200 characters.
 	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
@@ -389,6 +389,116 @@ func (x *RefundOrderResponse) GetOrder() *Order {
 	return nil
 }
 
+// AcceptPaymentRequest names money that is below the total of its order.
+type AcceptPaymentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Intent at Stripe of which a part was captured.
+	PaymentIntentId string `protobuf:"bytes,2,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
+	// Why, for the audit trail; shown to staff. At most 200 characters.
+	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptPaymentRequest) Reset() {
+	*x = AcceptPaymentRequest{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptPaymentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptPaymentRequest) ProtoMessage() {}
+
+func (x *AcceptPaymentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptPaymentRequest.ProtoReflect.Descriptor instead.
+func (*AcceptPaymentRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AcceptPaymentRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *AcceptPaymentRequest) GetPaymentIntentId() string {
+	if x != nil {
+		return x.PaymentIntentId
+	}
+	return ""
+}
+
+func (x *AcceptPaymentRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// AcceptPaymentResponse carries the order after it.
+type AcceptPaymentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order, being fulfilled.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptPaymentResponse) Reset() {
+	*x = AcceptPaymentResponse{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptPaymentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptPaymentResponse) ProtoMessage() {}
+
+func (x *AcceptPaymentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptPaymentResponse.ProtoReflect.Descriptor instead.
+func (*AcceptPaymentResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AcceptPaymentResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 var File_dayof_checkout_v1_order_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
@@ -417,12 +527,20 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\x04note\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\"x\n" +
 	"\x13RefundOrderResponse\x121\n" +
 	"\x06refund\x18\x01 \x01(\v2\x19.dayof.checkout.v1.RefundR\x06refund\x12.\n" +
-	"\x05order\x18\x02 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xc0\x02\n" +
+	"\x05order\x18\x02 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xa5\x01\n" +
+	"\x14AcceptPaymentRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x126\n" +
+	"\x11payment_intent_id\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x0fpaymentIntentId\x12\x1c\n" +
+	"\x04note\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\"G\n" +
+	"\x15AcceptPaymentResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xa9\x03\n" +
 	"\fOrderService\x12m\n" +
 	"\x0fGetOrderDetails\x12).dayof.checkout.v1.GetOrderDetailsRequest\x1a*.dayof.checkout.v1.GetOrderDetailsResponse\"\x03\x90\x02\x01\x12^\n" +
 	"\n" +
 	"ListOrders\x12$.dayof.checkout.v1.ListOrdersRequest\x1a%.dayof.checkout.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12a\n" +
-	"\vRefundOrder\x12%.dayof.checkout.v1.RefundOrderRequest\x1a&.dayof.checkout.v1.RefundOrderResponse\"\x03\x90\x02\x02B\xc9\x01\n" +
+	"\vRefundOrder\x12%.dayof.checkout.v1.RefundOrderRequest\x1a&.dayof.checkout.v1.RefundOrderResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rAcceptPayment\x12'.dayof.checkout.v1.AcceptPaymentRequest\x1a(.dayof.checkout.v1.AcceptPaymentResponse\"\x03\x90\x02\x02B\xc9\x01\n" +
 	"\x15com.dayof.checkout.v1B\x11OrderServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -437,7 +555,7 @@ func file_dayof_checkout_v1_order_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_order_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_dayof_checkout_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_dayof_checkout_v1_order_service_proto_goTypes = []any{
 	(*GetOrderDetailsRequest)(nil),  // 0: dayof.checkout.v1.GetOrderDetailsRequest
 	(*GetOrderDetailsResponse)(nil), // 1: dayof.checkout.v1.GetOrderDetailsResponse
@@ -445,33 +563,38 @@ var file_dayof_checkout_v1_order_service_proto_goTypes = []any{
 	(*ListOrdersResponse)(nil),      // 3: dayof.checkout.v1.ListOrdersResponse
 	(*RefundOrderRequest)(nil),      // 4: dayof.checkout.v1.RefundOrderRequest
 	(*RefundOrderResponse)(nil),     // 5: dayof.checkout.v1.RefundOrderResponse
-	(*Order)(nil),                   // 6: dayof.checkout.v1.Order
-	(*Buyer)(nil),                   // 7: dayof.checkout.v1.Buyer
-	(*TimelineEntry)(nil),           // 8: dayof.checkout.v1.TimelineEntry
-	(FulfilmentState)(0),            // 9: dayof.checkout.v1.FulfilmentState
-	(*v1.Money)(nil),                // 10: dayof.money.v1.Money
-	(*Refund)(nil),                  // 11: dayof.checkout.v1.Refund
+	(*AcceptPaymentRequest)(nil),    // 6: dayof.checkout.v1.AcceptPaymentRequest
+	(*AcceptPaymentResponse)(nil),   // 7: dayof.checkout.v1.AcceptPaymentResponse
+	(*Order)(nil),                   // 8: dayof.checkout.v1.Order
+	(*Buyer)(nil),                   // 9: dayof.checkout.v1.Buyer
+	(*TimelineEntry)(nil),           // 10: dayof.checkout.v1.TimelineEntry
+	(FulfilmentState)(0),            // 11: dayof.checkout.v1.FulfilmentState
+	(*v1.Money)(nil),                // 12: dayof.money.v1.Money
+	(*Refund)(nil),                  // 13: dayof.checkout.v1.Refund
 }
 var file_dayof_checkout_v1_order_service_proto_depIdxs = []int32{
-	6,  // 0: dayof.checkout.v1.GetOrderDetailsResponse.order:type_name -> dayof.checkout.v1.Order
-	7,  // 1: dayof.checkout.v1.GetOrderDetailsResponse.buyer:type_name -> dayof.checkout.v1.Buyer
-	8,  // 2: dayof.checkout.v1.GetOrderDetailsResponse.timeline:type_name -> dayof.checkout.v1.TimelineEntry
-	9,  // 3: dayof.checkout.v1.ListOrdersRequest.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
-	6,  // 4: dayof.checkout.v1.ListOrdersResponse.orders:type_name -> dayof.checkout.v1.Order
-	10, // 5: dayof.checkout.v1.RefundOrderRequest.amount:type_name -> dayof.money.v1.Money
-	11, // 6: dayof.checkout.v1.RefundOrderResponse.refund:type_name -> dayof.checkout.v1.Refund
-	6,  // 7: dayof.checkout.v1.RefundOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	0,  // 8: dayof.checkout.v1.OrderService.GetOrderDetails:input_type -> dayof.checkout.v1.GetOrderDetailsRequest
-	2,  // 9: dayof.checkout.v1.OrderService.ListOrders:input_type -> dayof.checkout.v1.ListOrdersRequest
-	4,  // 10: dayof.checkout.v1.OrderService.RefundOrder:input_type -> dayof.checkout.v1.RefundOrderRequest
-	1,  // 11: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
-	3,  // 12: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
-	5,  // 13: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	8,  // 0: dayof.checkout.v1.GetOrderDetailsResponse.order:type_name -> dayof.checkout.v1.Order
+	9,  // 1: dayof.checkout.v1.GetOrderDetailsResponse.buyer:type_name -> dayof.checkout.v1.Buyer
+	10, // 2: dayof.checkout.v1.GetOrderDetailsResponse.timeline:type_name -> dayof.checkout.v1.TimelineEntry
+	11, // 3: dayof.checkout.v1.ListOrdersRequest.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
+	8,  // 4: dayof.checkout.v1.ListOrdersResponse.orders:type_name -> dayof.checkout.v1.Order
+	12, // 5: dayof.checkout.v1.RefundOrderRequest.amount:type_name -> dayof.money.v1.Money
+	13, // 6: dayof.checkout.v1.RefundOrderResponse.refund:type_name -> dayof.checkout.v1.Refund
+	8,  // 7: dayof.checkout.v1.RefundOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	8,  // 8: dayof.checkout.v1.AcceptPaymentResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 9: dayof.checkout.v1.OrderService.GetOrderDetails:input_type -> dayof.checkout.v1.GetOrderDetailsRequest
+	2,  // 10: dayof.checkout.v1.OrderService.ListOrders:input_type -> dayof.checkout.v1.ListOrdersRequest
+	4,  // 11: dayof.checkout.v1.OrderService.RefundOrder:input_type -> dayof.checkout.v1.RefundOrderRequest
+	6,  // 12: dayof.checkout.v1.OrderService.AcceptPayment:input_type -> dayof.checkout.v1.AcceptPaymentRequest
+	1,  // 13: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
+	3,  // 14: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
+	5,  // 15: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
+	7,  // 16: dayof.checkout.v1.OrderService.AcceptPayment:output_type -> dayof.checkout.v1.AcceptPaymentResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_service_proto_init() }
@@ -487,7 +610,7 @@ func file_dayof_checkout_v1_order_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_order_service_proto_rawDesc), len(file_dayof_checkout_v1_order_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -234,7 +234,8 @@ type RecordChargeRequest struct {
 	Amount *v1.Money `protobuf:"bytes,7,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Amount that is captured, in minor units of the amount's currency.
 	CapturedMinorUnits int64 `protobuf:"varint,8,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
-	// Cumulative refunded amount as Stripe shows it, in minor units; only a hint to fetch the refunds.
+	// Cumulative refunded amount as Stripe shows it, in minor units. The refunds are fetched; what they do not explain
+	// counts until they do.
 	RefundedMinorUnits int64 `protobuf:"varint,9,opt,name=refunded_minor_units,json=refundedMinorUnits,proto3" json:"refunded_minor_units,omitempty"`
 	// Balance transaction of the capture; empty while unknown.
 	BalanceTransactionId string `protobuf:"bytes,10,opt,name=balance_transaction_id,json=balanceTransactionId,proto3" json:"balance_transaction_id,omitempty"`
@@ -585,7 +586,8 @@ type RecordRefundResponse struct {
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// State of the money.
 	PaymentState PaymentState `protobuf:"varint,2,opt,name=payment_state,json=paymentState,proto3,enum=dayof.checkout.v1.PaymentState" json:"payment_state,omitempty"`
-	// Our id of the refund.
+	// Our id of the refund; empty when the report came from another Stripe account than the order's, which changes nothing and
+	// raises a review case.
 	RefundId      string `protobuf:"bytes,3,opt,name=refund_id,json=refundId,proto3" json:"refund_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

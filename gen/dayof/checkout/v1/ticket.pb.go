@@ -35,7 +35,7 @@ const (
 	TicketState_TICKET_STATE_VALID TicketState = 2
 	// Has admitted its holder.
 	TicketState_TICKET_STATE_USED TicketState = 3
-	// Does not admit while a dispute or review is open.
+	// Does not admit while a dispute or review is open, or while Stripe is asked for a refund that voids it.
 	TicketState_TICKET_STATE_SUSPENDED TicketState = 4
 	// Never admits again.
 	TicketState_TICKET_STATE_VOID TicketState = 5

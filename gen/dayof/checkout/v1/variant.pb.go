@@ -108,9 +108,10 @@ type Variant struct {
 	EventId string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Name as printed on tickets, such as "Block A".
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tickets exist in all.
+	// How many tickets exist in all. For staff only: 0 for everybody else.
 	CapacityTicketCount int64 `protobuf:"varint,5,opt,name=capacity_ticket_count,json=capacityTicketCount,proto3" json:"capacity_ticket_count,omitempty"`
-	// How many tickets are neither held nor sold at the moment of the answer.
+	// How many tickets are neither held nor sold at the moment of the answer; for everybody but staff at most 100, so that
+	// nobody follows how many are sold.
 	AvailableTicketCount int64 `protobuf:"varint,6,opt,name=available_ticket_count,json=availableTicketCount,proto3" json:"available_ticket_count,omitempty"`
 	// Sales open at this time; absent means at once.
 	SaleStartTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=sale_start_time,json=saleStartTime,proto3" json:"sale_start_time,omitempty"`
@@ -241,7 +242,7 @@ type VariantVersion struct {
 	Version int32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// Price of one ticket, everything included. At least 1 minor unit.
 	Price *v1.Money `protobuf:"bytes,2,opt,name=price,proto3" json:"price,omitempty"`
-	// Part of the price that the platform keeps, in minor units of the price's currency.
+	// Part of the price that the platform keeps, in minor units of the price's currency. For staff only: 0 for everybody else.
 	ApplicationFeeMinorUnits int64 `protobuf:"varint,3,opt,name=application_fee_minor_units,json=applicationFeeMinorUnits,proto3" json:"application_fee_minor_units,omitempty"`
 	// Part of the price that is tax, in minor units of the price's currency.
 	TaxMinorUnits int64 `protobuf:"varint,4,opt,name=tax_minor_units,json=taxMinorUnits,proto3" json:"tax_minor_units,omitempty"`

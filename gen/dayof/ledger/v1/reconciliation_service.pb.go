@@ -322,9 +322,14 @@ type Run struct {
 	// Whether there were more unmatched items than one run fetches; the rest was not compared.
 	Truncated bool `protobuf:"varint,15,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// Why it failed; empty otherwise.
-	Error         string `protobuf:"bytes,16,opt,name=error,proto3" json:"error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Error string `protobuf:"bytes,16,opt,name=error,proto3" json:"error,omitempty"`
+	// Items at Stripe that are none of ours, such as of another shop that uses the same account: their payments do not carry our
+	// metadata. They are no differences.
+	ForeignCount int64 `protobuf:"varint,17,opt,name=foreign_count,json=foreignCount,proto3" json:"foreign_count,omitempty"`
+	// What those items moved, net, one amount per currency.
+	ForeignAmounts []*v1.Money `protobuf:"bytes,18,rep,name=foreign_amounts,json=foreignAmounts,proto3" json:"foreign_amounts,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -467,6 +472,20 @@ func (x *Run) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *Run) GetForeignCount() int64 {
+	if x != nil {
+		return x.ForeignCount
+	}
+	return 0
+}
+
+func (x *Run) GetForeignAmounts() []*v1.Money {
+	if x != nil {
+		return x.ForeignAmounts
+	}
+	return nil
 }
 
 // Difference is one incident: something of which two sources have different amounts.
@@ -1387,7 +1406,7 @@ var File_dayof_ledger_v1_reconciliation_service_proto protoreflect.FileDescripto
 
 const file_dayof_ledger_v1_reconciliation_service_proto_rawDesc = "" +
 	"\n" +
-	",dayof/ledger/v1/reconciliation_service.proto\x12\x0fdayof.ledger.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x05\n" +
+	",dayof/ledger/v1/reconciliation_service.proto\x12\x0fdayof.ledger.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x06\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.dayof.ledger.v1.RunKindR\x04kind\x12/\n" +
@@ -1407,7 +1426,9 @@ const file_dayof_ledger_v1_reconciliation_service_proto_rawDesc = "" +
 	"\fclosed_count\x18\r \x01(\x03R\vclosedCount\x12&\n" +
 	"\x0fin_flight_count\x18\x0e \x01(\x03R\rinFlightCount\x12\x1c\n" +
 	"\ttruncated\x18\x0f \x01(\bR\ttruncated\x12\x14\n" +
-	"\x05error\x18\x10 \x01(\tR\x05error\"\x92\x06\n" +
+	"\x05error\x18\x10 \x01(\tR\x05error\x12#\n" +
+	"\rforeign_count\x18\x11 \x01(\x03R\fforeignCount\x12>\n" +
+	"\x0fforeign_amounts\x18\x12 \x03(\v2\x15.dayof.money.v1.MoneyR\x0eforeignAmounts\"\x92\x06\n" +
 	"\n" +
 	"Difference\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
@@ -1563,42 +1584,43 @@ var file_dayof_ledger_v1_reconciliation_service_proto_depIdxs = []int32{
 	19, // 3: dayof.ledger.v1.Run.until_time:type_name -> google.protobuf.Timestamp
 	19, // 4: dayof.ledger.v1.Run.create_time:type_name -> google.protobuf.Timestamp
 	19, // 5: dayof.ledger.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	2,  // 6: dayof.ledger.v1.Difference.kind:type_name -> dayof.ledger.v1.DifferenceKind
-	20, // 7: dayof.ledger.v1.Difference.expected:type_name -> dayof.money.v1.Money
-	20, // 8: dayof.ledger.v1.Difference.found:type_name -> dayof.money.v1.Money
-	3,  // 9: dayof.ledger.v1.Difference.state:type_name -> dayof.ledger.v1.DifferenceState
-	19, // 10: dayof.ledger.v1.Difference.first_observed_time:type_name -> google.protobuf.Timestamp
-	19, // 11: dayof.ledger.v1.Difference.last_observed_time:type_name -> google.protobuf.Timestamp
-	19, // 12: dayof.ledger.v1.Difference.resolve_time:type_name -> google.protobuf.Timestamp
-	19, // 13: dayof.ledger.v1.StartReconciliationRequest.from_time:type_name -> google.protobuf.Timestamp
-	19, // 14: dayof.ledger.v1.StartReconciliationRequest.until_time:type_name -> google.protobuf.Timestamp
-	4,  // 15: dayof.ledger.v1.StartReconciliationResponse.run:type_name -> dayof.ledger.v1.Run
-	4,  // 16: dayof.ledger.v1.GetReconciliationRunResponse.run:type_name -> dayof.ledger.v1.Run
-	0,  // 17: dayof.ledger.v1.ListReconciliationRunsRequest.kind:type_name -> dayof.ledger.v1.RunKind
-	4,  // 18: dayof.ledger.v1.ListReconciliationRunsResponse.runs:type_name -> dayof.ledger.v1.Run
-	3,  // 19: dayof.ledger.v1.DifferenceFilter.state:type_name -> dayof.ledger.v1.DifferenceState
-	2,  // 20: dayof.ledger.v1.DifferenceFilter.kind:type_name -> dayof.ledger.v1.DifferenceKind
-	12, // 21: dayof.ledger.v1.ListDifferencesRequest.filter:type_name -> dayof.ledger.v1.DifferenceFilter
-	5,  // 22: dayof.ledger.v1.ListDifferencesResponse.differences:type_name -> dayof.ledger.v1.Difference
-	12, // 23: dayof.ledger.v1.ExportDifferencesRequest.filter:type_name -> dayof.ledger.v1.DifferenceFilter
-	5,  // 24: dayof.ledger.v1.ResolveDifferenceResponse.difference:type_name -> dayof.ledger.v1.Difference
-	6,  // 25: dayof.ledger.v1.ReconciliationService.StartReconciliation:input_type -> dayof.ledger.v1.StartReconciliationRequest
-	8,  // 26: dayof.ledger.v1.ReconciliationService.GetReconciliationRun:input_type -> dayof.ledger.v1.GetReconciliationRunRequest
-	10, // 27: dayof.ledger.v1.ReconciliationService.ListReconciliationRuns:input_type -> dayof.ledger.v1.ListReconciliationRunsRequest
-	13, // 28: dayof.ledger.v1.ReconciliationService.ListDifferences:input_type -> dayof.ledger.v1.ListDifferencesRequest
-	15, // 29: dayof.ledger.v1.ReconciliationService.ExportDifferences:input_type -> dayof.ledger.v1.ExportDifferencesRequest
-	17, // 30: dayof.ledger.v1.ReconciliationService.ResolveDifference:input_type -> dayof.ledger.v1.ResolveDifferenceRequest
-	7,  // 31: dayof.ledger.v1.ReconciliationService.StartReconciliation:output_type -> dayof.ledger.v1.StartReconciliationResponse
-	9,  // 32: dayof.ledger.v1.ReconciliationService.GetReconciliationRun:output_type -> dayof.ledger.v1.GetReconciliationRunResponse
-	11, // 33: dayof.ledger.v1.ReconciliationService.ListReconciliationRuns:output_type -> dayof.ledger.v1.ListReconciliationRunsResponse
-	14, // 34: dayof.ledger.v1.ReconciliationService.ListDifferences:output_type -> dayof.ledger.v1.ListDifferencesResponse
-	16, // 35: dayof.ledger.v1.ReconciliationService.ExportDifferences:output_type -> dayof.ledger.v1.ExportDifferencesResponse
-	18, // 36: dayof.ledger.v1.ReconciliationService.ResolveDifference:output_type -> dayof.ledger.v1.ResolveDifferenceResponse
-	31, // [31:37] is the sub-list for method output_type
-	25, // [25:31] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	20, // 6: dayof.ledger.v1.Run.foreign_amounts:type_name -> dayof.money.v1.Money
+	2,  // 7: dayof.ledger.v1.Difference.kind:type_name -> dayof.ledger.v1.DifferenceKind
+	20, // 8: dayof.ledger.v1.Difference.expected:type_name -> dayof.money.v1.Money
+	20, // 9: dayof.ledger.v1.Difference.found:type_name -> dayof.money.v1.Money
+	3,  // 10: dayof.ledger.v1.Difference.state:type_name -> dayof.ledger.v1.DifferenceState
+	19, // 11: dayof.ledger.v1.Difference.first_observed_time:type_name -> google.protobuf.Timestamp
+	19, // 12: dayof.ledger.v1.Difference.last_observed_time:type_name -> google.protobuf.Timestamp
+	19, // 13: dayof.ledger.v1.Difference.resolve_time:type_name -> google.protobuf.Timestamp
+	19, // 14: dayof.ledger.v1.StartReconciliationRequest.from_time:type_name -> google.protobuf.Timestamp
+	19, // 15: dayof.ledger.v1.StartReconciliationRequest.until_time:type_name -> google.protobuf.Timestamp
+	4,  // 16: dayof.ledger.v1.StartReconciliationResponse.run:type_name -> dayof.ledger.v1.Run
+	4,  // 17: dayof.ledger.v1.GetReconciliationRunResponse.run:type_name -> dayof.ledger.v1.Run
+	0,  // 18: dayof.ledger.v1.ListReconciliationRunsRequest.kind:type_name -> dayof.ledger.v1.RunKind
+	4,  // 19: dayof.ledger.v1.ListReconciliationRunsResponse.runs:type_name -> dayof.ledger.v1.Run
+	3,  // 20: dayof.ledger.v1.DifferenceFilter.state:type_name -> dayof.ledger.v1.DifferenceState
+	2,  // 21: dayof.ledger.v1.DifferenceFilter.kind:type_name -> dayof.ledger.v1.DifferenceKind
+	12, // 22: dayof.ledger.v1.ListDifferencesRequest.filter:type_name -> dayof.ledger.v1.DifferenceFilter
+	5,  // 23: dayof.ledger.v1.ListDifferencesResponse.differences:type_name -> dayof.ledger.v1.Difference
+	12, // 24: dayof.ledger.v1.ExportDifferencesRequest.filter:type_name -> dayof.ledger.v1.DifferenceFilter
+	5,  // 25: dayof.ledger.v1.ResolveDifferenceResponse.difference:type_name -> dayof.ledger.v1.Difference
+	6,  // 26: dayof.ledger.v1.ReconciliationService.StartReconciliation:input_type -> dayof.ledger.v1.StartReconciliationRequest
+	8,  // 27: dayof.ledger.v1.ReconciliationService.GetReconciliationRun:input_type -> dayof.ledger.v1.GetReconciliationRunRequest
+	10, // 28: dayof.ledger.v1.ReconciliationService.ListReconciliationRuns:input_type -> dayof.ledger.v1.ListReconciliationRunsRequest
+	13, // 29: dayof.ledger.v1.ReconciliationService.ListDifferences:input_type -> dayof.ledger.v1.ListDifferencesRequest
+	15, // 30: dayof.ledger.v1.ReconciliationService.ExportDifferences:input_type -> dayof.ledger.v1.ExportDifferencesRequest
+	17, // 31: dayof.ledger.v1.ReconciliationService.ResolveDifference:input_type -> dayof.ledger.v1.ResolveDifferenceRequest
+	7,  // 32: dayof.ledger.v1.ReconciliationService.StartReconciliation:output_type -> dayof.ledger.v1.StartReconciliationResponse
+	9,  // 33: dayof.ledger.v1.ReconciliationService.GetReconciliationRun:output_type -> dayof.ledger.v1.GetReconciliationRunResponse
+	11, // 34: dayof.ledger.v1.ReconciliationService.ListReconciliationRuns:output_type -> dayof.ledger.v1.ListReconciliationRunsResponse
+	14, // 35: dayof.ledger.v1.ReconciliationService.ListDifferences:output_type -> dayof.ledger.v1.ListDifferencesResponse
+	16, // 36: dayof.ledger.v1.ReconciliationService.ExportDifferences:output_type -> dayof.ledger.v1.ExportDifferencesResponse
+	18, // 37: dayof.ledger.v1.ReconciliationService.ResolveDifference:output_type -> dayof.ledger.v1.ResolveDifferenceResponse
+	32, // [32:38] is the sub-list for method output_type
+	26, // [26:32] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_dayof_ledger_v1_reconciliation_service_proto_init() }

@@ -41,6 +41,9 @@ const (
 	// OrderServiceRefundOrderProcedure is the fully-qualified name of the OrderService's RefundOrder
 	// RPC.
 	OrderServiceRefundOrderProcedure = "/dayof.checkout.v1.OrderService/RefundOrder"
+	// OrderServiceAcceptPaymentProcedure is the fully-qualified name of the OrderService's
+	// AcceptPayment RPC.
+	OrderServiceAcceptPaymentProcedure = "/dayof.checkout.v1.OrderService/AcceptPayment"
 )
 
 // OrderServiceClient is a client for the dayof.checkout.v1.OrderService service.
@@ -51,13 +54,21 @@ type OrderServiceClient interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets, which become void.
-	// The refund is stored before Stripe is called; its state moves on by itself.
+	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets. These are suspended at
+	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
+	// at most.
 	//
-	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED (failed_precondition),
-	// REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
+	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
+	// AcceptPayment takes a capture below the order's total as its whole payment: the total is lowered to what was captured, fee and
+	// taxes in proportion, and the order is fulfilled by itself. Stock is taken again if the hold has ended. The other way out is
+	// RefundOrder.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_NOT_ACCEPTABLE, ORDER_DISPUTED, SALE_NOT_OPEN (failed_precondition),
+	// SOLD_OUT (resource_exhausted). A retry with the same key returns the same answer.
+	AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error)
 }
 
 // NewOrderServiceClient constructs a client for the dayof.checkout.v1.OrderService service. By
@@ -92,6 +103,13 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		acceptPayment: connect.NewClient[v1.AcceptPaymentRequest, v1.AcceptPaymentResponse](
+			httpClient,
+			baseURL+OrderServiceAcceptPaymentProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("AcceptPayment")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -100,6 +118,7 @@ type orderServiceClient struct {
 	getOrderDetails *connect.Client[v1.GetOrderDetailsRequest, v1.GetOrderDetailsResponse]
 	listOrders      *connect.Client[v1.ListOrdersRequest, v1.ListOrdersResponse]
 	refundOrder     *connect.Client[v1.RefundOrderRequest, v1.RefundOrderResponse]
+	acceptPayment   *connect.Client[v1.AcceptPaymentRequest, v1.AcceptPaymentResponse]
 }
 
 // GetOrderDetails calls dayof.checkout.v1.OrderService.GetOrderDetails.
@@ -129,6 +148,15 @@ func (c *orderServiceClient) RefundOrder(ctx context.Context, req *v1.RefundOrde
 	return nil, err
 }
 
+// AcceptPayment calls dayof.checkout.v1.OrderService.AcceptPayment.
+func (c *orderServiceClient) AcceptPayment(ctx context.Context, req *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error) {
+	response, err := c.acceptPayment.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // OrderServiceHandler is an implementation of the dayof.checkout.v1.OrderService service.
 type OrderServiceHandler interface {
 	// GetOrderDetails returns an order with its buyer and timeline. Problems: ORDER_NOT_FOUND (not_found).
@@ -137,13 +165,21 @@ type OrderServiceHandler interface {
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets, which become void.
-	// The refund is stored before Stripe is called; its state moves on by itself.
+	// RefundOrder sends money of a paid order back: all of it, an amount, or the price of some tickets. These are suspended at
+	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
+	// at most.
 	//
-	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED (failed_precondition),
-	// REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
+	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
+	// AcceptPayment takes a capture below the order's total as its whole payment: the total is lowered to what was captured, fee and
+	// taxes in proportion, and the order is fulfilled by itself. Stock is taken again if the hold has ended. The other way out is
+	// RefundOrder.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_NOT_ACCEPTABLE, ORDER_DISPUTED, SALE_NOT_OPEN (failed_precondition),
+	// SOLD_OUT (resource_exhausted). A retry with the same key returns the same answer.
+	AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error)
 }
 
 // NewOrderServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -174,6 +210,13 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	orderServiceAcceptPaymentHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceAcceptPaymentProcedure,
+		svc.AcceptPayment,
+		connect.WithSchema(orderServiceMethods.ByName("AcceptPayment")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.checkout.v1.OrderService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case OrderServiceGetOrderDetailsProcedure:
@@ -182,6 +225,8 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceListOrdersHandler.ServeHTTP(w, r)
 		case OrderServiceRefundOrderProcedure:
 			orderServiceRefundOrderHandler.ServeHTTP(w, r)
+		case OrderServiceAcceptPaymentProcedure:
+			orderServiceAcceptPaymentHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -201,4 +246,8 @@ func (UnimplementedOrderServiceHandler) ListOrders(context.Context, *v1.ListOrde
 
 func (UnimplementedOrderServiceHandler) RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.RefundOrder is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.AcceptPayment is not implemented"))
 }

@@ -1,0 +1,120 @@
+package order_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+)
+
+// Whole refunds in parts give each share back to the last minor unit, whatever the amounts, the parts, and the refunds between
+// that fail; and no part gives more back than it is.
+func TestSharesOfPartsAddUp(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(seed(t), 0))
+	for n := range 3000 {
+		l := newLife(t)
+		l.policy.RefundApplicationFee = r.IntN(4) > 0
+		drawShares(&l.order, r)
+		l.sold()
+		total := l.order.TotalMinorUnits
+		for l.order.Refundable() > 0 {
+			left := l.order.Refundable()
+			f := order.RefundRequest{ID: l.policy.NewID(), Amount: &order.Amount{Currency: "EUR", MinorUnits: 1 + r.Int64N(left)}}
+			if len(l.order.Refunds) > 12 {
+				f.Amount = nil
+			}
+			l.observe(f)
+			made := l.order.Refund(f.ID)
+			sum := made.ApplicationFeeMinorUnits
+			for _, tax := range made.Taxes {
+				sum += tax.MinorUnits
+			}
+			if sum > made.AmountMinorUnits || made.ApplicationFeeMinorUnits < 0 {
+				t.Fatalf("case %d: refund of %d gives %d of fee and taxes back: %+v", n, made.AmountMinorUnits, sum, made)
+			}
+			if r.IntN(5) == 0 {
+				l.observe(order.RefundRefused{RefundID: f.ID, Code: "charge_disputed"})
+			}
+		}
+		fee, taxes := int64(0), map[string]int64{}
+		for _, made := range l.order.Refunds {
+			if made.State == order.RefundFailed {
+				continue
+			}
+			fee += made.ApplicationFeeMinorUnits
+			for _, tax := range made.Taxes {
+				taxes[tax.Kind] += tax.MinorUnits
+			}
+		}
+		want := l.order.ApplicationFeeMinorUnits
+		if !l.policy.RefundApplicationFee {
+			want = 0
+		}
+		if fee != want {
+			t.Errorf("case %d: of %d, fee %d, went back %d", n, total, want, fee)
+		}
+		for _, tax := range l.order.Taxes {
+			if taxes[tax.Kind] != tax.MinorUnits {
+				t.Errorf("case %d: of %d, tax %s %d, went back %d", n, total, tax.Kind, tax.MinorUnits, taxes[tax.Kind])
+			}
+		}
+	}
+}
+
+// The shares of refunds that stand are those of their sum: no order of parts matters, and each is at its proportion.
+func TestSharesAreThoseOfTheSum(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(seed(t), 1))
+	for n := range 2000 {
+		one, other := newLife(t), newLife(t)
+		drawShares(&one.order, r)
+		other.order = one.order
+		one.sold()
+		other.sold()
+		sum := 1 + r.Int64N(one.order.TotalMinorUnits)
+		other.observe(order.RefundRequest{ID: "whole", Amount: &order.Amount{Currency: "EUR", MinorUnits: sum}})
+		want := other.order.Refunds[0]
+		got := order.Refund{}
+		taxes := int64(0)
+		for left := sum; left > 0; {
+			part := 1 + r.Int64N(left)
+			if len(one.order.Refunds) > 8 {
+				part = left
+			}
+			left -= part
+			id := one.policy.NewID()
+			one.observe(order.RefundRequest{ID: id, Amount: &order.Amount{Currency: "EUR", MinorUnits: part}})
+			made := one.order.Refund(id)
+			got.ApplicationFeeMinorUnits += made.ApplicationFeeMinorUnits
+			for _, tax := range made.Taxes {
+				taxes += tax.MinorUnits
+			}
+		}
+		wantTaxes := int64(0)
+		for _, tax := range want.Taxes {
+			wantTaxes += tax.MinorUnits
+		}
+		if got.ApplicationFeeMinorUnits != want.ApplicationFeeMinorUnits || taxes != wantTaxes {
+			t.Fatalf("case %d: %d of %d in parts gives fee %d and taxes %d back, at once %d and %d", n, sum, one.order.TotalMinorUnits,
+				got.ApplicationFeeMinorUnits, taxes, want.ApplicationFeeMinorUnits, wantTaxes)
+		}
+		exact := float64(one.order.ApplicationFeeMinorUnits) * float64(sum) / float64(one.order.TotalMinorUnits)
+		if off := float64(want.ApplicationFeeMinorUnits) - exact; off < -2 || off > 2 {
+			t.Fatalf("case %d: the fee's share of %d of %d is %d, exactly %.2f", n, sum, one.order.TotalMinorUnits, want.ApplicationFeeMinorUnits, exact)
+		}
+	}
+}
+
+// drawShares draws an order's total, fee and up to three taxes within it.
+func drawShares(o *order.Order, r *rand.Rand) {
+	left := 1 + r.Int64N([]int64{20, 2000, 1e6, 1e12}[r.IntN(4)])
+	o.TotalMinorUnits, o.Intents[0].AmountMinorUnits = left, left
+	take := func() int64 { share := r.Int64N(left + 1); left -= share; return share }
+	o.ApplicationFeeMinorUnits, o.Taxes = take(), nil
+	for _, kind := range []string{"vat", "city", "sst"}[:r.IntN(4)] {
+		if tax := take(); tax > 0 {
+			o.Taxes = append(o.Taxes, order.TaxShare{Country: "DE", Kind: kind, MinorUnits: tax})
+		}
+	}
+}

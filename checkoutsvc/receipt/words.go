@@ -1,0 +1,99 @@
+package receipt
+
+// words are the texts of mails in one language. "{event}" stands for the event's name, "{name}" for the buyer's and
+// "{amount}" for money.
+type words struct {
+	Hello, Order, When, Where string
+
+	ReceiptSubject, Ready, Each, Total       string
+	AllTickets, AddToWallet, AddThemToWallet string
+
+	RefundSubject                              string
+	Refunded, RefundedDuplicate, RefundArrival string
+	VoidTickets                                string // before the tickets that a refund voids
+	UnfulfillableSubject, Unfulfillable        string
+	UnfulfillableMoney                         string
+}
+
+// wordsOf returns the texts in one of locale.Languages.
+func wordsOf(language string) words {
+	switch language {
+	case "de":
+		return words{
+			Hello: "Hallo {name},", Order: "Bestellung", When: "Wann", Where: "Wo",
+			ReceiptSubject: "Deine Tickets für {event}", Ready: "deine Tickets für {event} sind da.", Each: "je Ticket", Total: "Summe",
+			AllTickets: "Alle Tickets auf einer Seite", AddToWallet: "Zum Wallet hinzufügen", AddThemToWallet: "Füge sie deinem Wallet hinzu",
+			RefundSubject:     "Erstattung für {event}",
+			Refunded:          "wir haben dir {amount} deiner Bestellung für {event} erstattet.",
+			RefundedDuplicate: "für deine Bestellung für {event} ging mehr als eine Zahlung ein. Wir haben dir {amount} erstattet.",
+			RefundArrival:     "Das Geld geht auf dem Weg zurück, auf dem du bezahlt hast. Je nach Bank dauert das 5 bis 10 Tage.",
+			VoidTickets:       "Diese Tickets sind nicht mehr gültig", UnfulfillableSubject: "Deine Bestellung für {event} kam nicht zustande",
+			Unfulfillable:      "deine Zahlung für {event} ist angekommen, aber wir konnten dir keine Tickets ausstellen. Das tut uns leid.",
+			UnfulfillableMoney: "Du bekommst {amount} zurück, ohne dass du etwas tun musst.",
+		}
+	case "es":
+		return words{
+			Hello: "Hola, {name}:", Order: "Pedido", When: "Cuándo", Where: "Dónde",
+			ReceiptSubject: "Tus entradas para {event}", Ready: "tus entradas para {event} están listas.", Each: "por entrada", Total: "Total",
+			AllTickets: "Todas las entradas en una página", AddToWallet: "Añadir al Wallet", AddThemToWallet: "Añádelas a tu Wallet",
+			RefundSubject:     "Reembolso de {event}",
+			Refunded:          "te hemos reembolsado {amount} de tu pedido para {event}.",
+			RefundedDuplicate: "recibimos más de un pago por tu pedido para {event}. Te hemos reembolsado {amount}.",
+			RefundArrival:     "El dinero vuelve al medio de pago que usaste. Según el banco, tarda de 5 a 10 días.",
+			VoidTickets:       "Estas entradas ya no son válidas", UnfulfillableSubject: "Tu pedido para {event} no se ha podido completar",
+			Unfulfillable:      "hemos recibido tu pago para {event}, pero no hemos podido emitir tus entradas. Lo sentimos.",
+			UnfulfillableMoney: "Recibirás {amount} de vuelta sin tener que hacer nada.",
+		}
+	case "fr":
+		return words{
+			Hello: "Bonjour {name},", Order: "Commande", When: "Quand", Where: "Où",
+			ReceiptSubject: "Vos billets pour {event}", Ready: "vos billets pour {event} sont prêts.", Each: "l’unité", Total: "Total",
+			AllTickets: "Tous les billets sur une page", AddToWallet: "Ajouter au Wallet", AddThemToWallet: "Ajoutez-les à votre Wallet",
+			RefundSubject:     "Remboursement pour {event}",
+			Refunded:          "nous vous avons remboursé {amount} de votre commande pour {event}.",
+			RefundedDuplicate: "nous avons reçu plus d’un paiement pour votre commande pour {event}. Nous vous avons remboursé {amount}.",
+			RefundArrival:     "L’argent revient sur le moyen de paiement utilisé. Selon la banque, cela prend de 5 à 10 jours.",
+			VoidTickets:       "Ces billets ne sont plus valables", UnfulfillableSubject: "Votre commande pour {event} n’a pas pu aboutir",
+			Unfulfillable:      "votre paiement pour {event} nous est parvenu, mais nous n’avons pas pu émettre vos billets. Nous en sommes désolés.",
+			UnfulfillableMoney: "{amount} vous seront remboursés sans démarche de votre part.",
+		}
+	case "it":
+		return words{
+			Hello: "Ciao {name},", Order: "Ordine", When: "Quando", Where: "Dove",
+			ReceiptSubject: "I tuoi biglietti per {event}", Ready: "i tuoi biglietti per {event} sono pronti.", Each: "ciascuno", Total: "Totale",
+			AllTickets: "Tutti i biglietti in una pagina", AddToWallet: "Aggiungi al Wallet", AddThemToWallet: "Aggiungili al tuo Wallet",
+			RefundSubject:     "Rimborso per {event}",
+			Refunded:          "ti abbiamo rimborsato {amount} del tuo ordine per {event}.",
+			RefundedDuplicate: "abbiamo ricevuto più di un pagamento per il tuo ordine per {event}. Ti abbiamo rimborsato {amount}.",
+			RefundArrival:     "Il denaro torna sul metodo di pagamento che hai usato. A seconda della banca servono da 5 a 10 giorni.",
+			VoidTickets:       "Questi biglietti non sono più validi", UnfulfillableSubject: "Il tuo ordine per {event} non è andato a buon fine",
+			Unfulfillable:      "abbiamo ricevuto il tuo pagamento per {event}, ma non abbiamo potuto emettere i biglietti. Ci dispiace.",
+			UnfulfillableMoney: "Riceverai {amount} senza dover fare nulla.",
+		}
+	case "nl":
+		return words{
+			Hello: "Hallo {name},", Order: "Bestelling", When: "Wanneer", Where: "Waar",
+			ReceiptSubject: "Je tickets voor {event}", Ready: "je tickets voor {event} staan klaar.", Each: "per ticket", Total: "Totaal",
+			AllTickets: "Alle tickets op één pagina", AddToWallet: "Voeg toe aan Wallet", AddThemToWallet: "Voeg ze toe aan je Wallet",
+			RefundSubject:     "Terugbetaling voor {event}",
+			Refunded:          "we hebben {amount} van je bestelling voor {event} terugbetaald.",
+			RefundedDuplicate: "we ontvingen meer dan één betaling voor je bestelling voor {event}. We hebben {amount} terugbetaald.",
+			RefundArrival:     "Het geld gaat terug naar het betaalmiddel dat je hebt gebruikt. Afhankelijk van je bank duurt dat 5 tot 10 dagen.",
+			VoidTickets:       "Deze tickets zijn niet meer geldig", UnfulfillableSubject: "Je bestelling voor {event} is niet gelukt",
+			Unfulfillable:      "je betaling voor {event} is binnengekomen, maar we konden je tickets niet uitgeven. Het spijt ons.",
+			UnfulfillableMoney: "Je krijgt {amount} terug zonder dat je iets hoeft te doen.",
+		}
+	}
+	return words{
+		Hello: "Hello {name},", Order: "Order", When: "When", Where: "Where",
+		ReceiptSubject: "Your tickets for {event}", Ready: "your tickets for {event} are ready.", Each: "each", Total: "Total",
+		AllTickets: "All tickets on one page", AddToWallet: "Add to wallet", AddThemToWallet: "Add them to your wallet",
+		RefundSubject:     "Refund for {event}",
+		Refunded:          "we have refunded {amount} of your order for {event}.",
+		RefundedDuplicate: "we received more than one payment for your order for {event}. We have refunded {amount}.",
+		RefundArrival:     "The money goes back the way you paid. Depending on your bank, this takes 5 to 10 days.",
+		VoidTickets:       "These tickets are no longer valid", UnfulfillableSubject: "Your order for {event} could not be completed",
+		Unfulfillable:      "your payment for {event} reached us, but we could not issue your tickets. We are sorry.",
+		UnfulfillableMoney: "You will get {amount} back; there is nothing you need to do.",
+	}
+}
