@@ -92,6 +92,7 @@ func newHarnessAlone(t *testing.T, opts ...option) *harness {
 	t.Cleanup(func() { _ = sandbox.Close() })
 	w.stripe = serve(t, sandbox)
 	w.config = checkoutsvc.LoadConfig(config.New(func(string) string { return "" }))
+	w.config.ConsoleURL = "http://console.test"
 	w.config.StripeURL, w.config.StripeKey = w.stripe, config.NewSecret("sk_test_checkout")
 	w.config.CodeKeys = []config.Secret{config.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))}
 	w.config.OrderTokenKeys = []config.Secret{config.NewSecret(strings.Repeat("k", 32))}

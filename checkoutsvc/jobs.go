@@ -42,6 +42,7 @@ func (w workers) register(r *jobs.Registry) {
 	jobs.Register(r, money, w.booking.PostDisputeLoss)
 	jobs.Register(r, money, w.refunds.SendRefund)
 	jobs.Register(r, money, w.refunds.RefundFraud)
+	jobs.Register(r, money, w.refunds.MatchRefunds)
 	jobs.Register(r, money, w.payments.CancelIntents)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.VoidPass)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.SuspendPass)
@@ -78,6 +79,8 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 		return booking.PostDisputeLossArgs{OrderID: orderID, DisputeID: w.ID}
 	case order.WorkCancelIntents:
 		return payment.CancelIntentsArgs{OrderID: orderID}
+	case order.WorkMatchRefunds:
+		return refund.MatchRefundsArgs{OrderID: orderID, PaymentIntentRow: w.ID}
 	case order.WorkRefundFraud:
 		return refund.FraudArgs{FraudWarningID: w.ID}
 	case order.WorkVoidPass:

@@ -123,7 +123,7 @@ func TestNoPersonalDataInErrors(t *testing.T) {
 			}
 		}
 	}
-	if w.count(`select count(*) from dead_letters where error like '%recipient%550 5.1.1%' and args->>'order_id' = $1`, o.GetId()) != 1 {
+	if w.count(`select count(*) from dead_letters where error like '%recipient%450 4.2.1%' and args->>'order_id' = $1`, o.GetId()) != 1 {
 		t.Error("the dead letter does not name class, code and order")
 	}
 	for line := range strings.Lines(w.log.String()) {
@@ -138,7 +138,7 @@ type repeating struct{}
 
 func (repeating) Mail(string, *smtp.MailOptions) error { return nil }
 func (repeating) Rcpt(to string, _ *smtp.RcptOptions) error {
-	return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "<" + to + "> is unknown here"}
+	return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 2, 1}, Message: "<" + to + "> is busy"}
 }
 func (repeating) Data(io.Reader) error { return nil }
 func (repeating) Reset()               {}

@@ -80,6 +80,7 @@ type Service struct {
 
 	pool       *pgxpool.Pool
 	fulfilment *fulfilment.Fulfilment
+	payments   *payment.Payments
 	reminder   *dispute.Reminder
 
 	catalog    *catalog.Service
@@ -123,6 +124,7 @@ func New(d Deps) (*Service, error) {
 		Metrics: fulfilment.NewMetrics(d.Registry),
 	}
 	payments := &payment.Payments{Orders: store, Stripe: stripe, Fulfilment: s.fulfilment}
+	s.payments = payments
 	s.reminder = &dispute.Reminder{Pool: d.Pool, Clock: d.Clock, Before: reminders, Link: c.orderLink}
 
 	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
@@ -164,9 +166,10 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 // Start begins background work: jobs and the sweeps for due orders and holds.
 func (s *Service) Start(ctx context.Context) error { return s.Jobs.Start(ctx) }
 
-// Stop ends background work and waits for attempts whose callers are gone.
+// Stop ends background work and waits for intents and attempts whose callers are gone.
 func (s *Service) Stop(ctx context.Context) error {
 	err := s.Jobs.Stop(ctx)
+	s.payments.Wait()
 	s.fulfilment.Wait()
 	return err
 }

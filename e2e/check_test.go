@@ -159,7 +159,7 @@ func TestCheckFindsViolations(t *testing.T) {
 	orders := map[string]string{}
 	names := []string{
 		"order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
-		"refund_at_stripe_has_its_row",
+		"refund_at_stripe_has_its_row", "refunded_sum_is_known",
 	}
 	for name := range violations {
 		names = append(names, name)
@@ -287,6 +287,19 @@ func breakStripe(t *testing.T, system *client.Client, orders map[string]string) 
 		case orders["stripe_money_is_known"]:
 			p["id"] = "pi_" + client.NewKey()
 			load(t, system, p)
+		}
+	}
+	var charges struct {
+		Data []resource `json:"data"`
+	}
+	if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/charges?limit=100", &charges); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range charges.Data {
+		metadata, _ := c["metadata"].(map[string]any)
+		if metadata["order_id"] == orders["refunded_sum_is_known"] {
+			c["amount_refunded"] = 100
+			load(t, system, c)
 		}
 	}
 	load(t, system, resource{

@@ -26,6 +26,13 @@ import (
 //	            paid:             organizers:g:payouts:po -> stripe:connect:acct N      payout:<po>
 //	            back:             that undone if it was paid; payouts:po -> connect N   payout-fail:<po>
 //
+// A payout of a negative amount debits the bank: Stripe fetches what the balance lacks. It is posted once it is paid, the other way
+// round, since nothing is on its way to somebody before that:
+//
+//	platform    paid:  clearing -> bank:platform:b N                                        payout:<po>
+//	connected   paid:  stripe:connect:acct -> payouts:po -> organizers:g:connect N          payout:<po>
+//	either      back after paid:  the opposite                                              payout-fail:<po>
+//
 // A payout that is observed to come back before it is observed as paid never was, as far as the books go: payout:<po> is then
 // not posted, also when paid is reported later, and the balances end the same. All entries have the payout's own time, the
 // only one that every observation has.
@@ -33,7 +40,7 @@ import (
 // Every call drives all entries that the row asks for, so a crash between two of them is healed by any later call, and
 // two calls at once post the same references.
 func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRequest) (*ledgerv1.RecordPayoutResponse, error) {
-	amount, err := positive("amount", req.GetAmount())
+	amount, err := notZero("amount", req.GetAmount())
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +81,9 @@ func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRe
 
 // payoutPlans returns the entries of a payout so far, in the order in which they are posted.
 func payoutPlans(known ledgerdb.Payout) []plan {
+	if known.Amount < 0 {
+		return debitPlans(known)
+	}
 	var (
 		f        = journal.Facts{OrganizerID: known.OrganizerID, StripeAccount: known.StripeAccount}
 		asset    = money.Money{Currency: known.Currency}.FormanceAsset()
@@ -105,6 +115,31 @@ func payoutPlans(known ledgerdb.Payout) []plan {
 	}
 	if len(moves) > 0 {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_PAYOUT_FAILURE, "payout-fail:", moves...)
+	}
+	return plans
+}
+
+// debitPlans returns the entries of a payout that debits the bank.
+func debitPlans(known ledgerdb.Payout) []plan {
+	if !known.Paid {
+		return nil
+	}
+	var (
+		f      = journal.Facts{OrganizerID: known.OrganizerID, StripeAccount: known.StripeAccount}
+		asset  = money.Money{Currency: known.Currency}.FormanceAsset()
+		amount = -known.Amount
+		bank   = platformBank(known.BankAccountID)
+		paid   = []move{send(platformClearing(known.PayoutID), bank, amount)}
+		back   = []move{send(bank, platformClearing(known.PayoutID), amount)}
+	)
+	if known.StripeAccount != "" {
+		at, transit := placeOf(known.StripeAccount, known.OrganizerID, ""), organizerPayout(known.OrganizerID, known.PayoutID)
+		paid = []move{send(at.clearing, transit, amount), send(transit, at.owner, amount)}
+		back = []move{{from: at.organizer(), to: transit, amount: amount}, send(transit, at.clearing, amount)}
+	}
+	plans := []plan{newPlan(ledgerv1.EntryKind_ENTRY_KIND_PAYOUT, "payout:"+known.PayoutID, known.PayoutTime, asset, f, paid...)}
+	if cameBack(known) {
+		plans = append(plans, newPlan(ledgerv1.EntryKind_ENTRY_KIND_PAYOUT_FAILURE, "payout-fail:"+known.PayoutID, known.PayoutTime, asset, f, back...))
 	}
 	return plans
 }

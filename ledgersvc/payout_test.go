@@ -2,6 +2,7 @@ package ledgersvc_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -115,6 +116,61 @@ func permutations[T any](all []T) [][]T {
 		}
 	}
 	return out
+}
+
+// A payout of a negative amount debits the bank: Stripe fetches what its balance lacks. In every order it moves the other way
+// round, and nothing before it is paid.
+func TestPayoutThatDebitsTheBank(t *testing.T) {
+	t.Parallel()
+	w := newHarness(t)
+	n := 0
+	for _, observed := range [][]ledgerv1.PayoutStatus{{pending}, {pending, inTransit, paid}, {inTransit, paid, failed}, {pending, canceled}, {paid, canceled}} {
+		for _, acct := range []string{"", account} {
+			for _, sequence := range permutations(observed) {
+				n++
+				id := fmt.Sprintf("po_%d", n)
+				before := w.books.balances(t)
+				for _, status := range append(sequence, sequence...) {
+					req := payout(id, acct, status)
+					req.Amount = eur(-5000)
+					must[*ledgerv1.RecordPayoutResponse](t)(w.client.RecordPayout(w.fresh(), req))
+				}
+				after := w.books.balances(t)
+				moved := map[string]int64{}
+				for address := range after {
+					if sum := number(t, after[address]) - number(t, before[address]); sum != 0 {
+						moved[address] = sum
+					}
+				}
+				want := map[string]int64{}
+				if observed[len(observed)-1] == paid {
+					want["bank:platform:ba_1 EUR/2"], want[clearingOf(moved)] = 5000, -5000
+					if acct != "" {
+						want = map[string]int64{"stripe:connect:acct_1 EUR/2": -5000, "organizers:" + organizer + ":connect EUR/2": 5000}
+					}
+				}
+				if fmt.Sprint(moved) != fmt.Sprint(want) {
+					t.Errorf("%v of %q moves %v, want %v", sequence, acct, moved, want)
+				}
+			}
+		}
+	}
+	txns := must[*ledgerv1.RecordPayoutTransactionsResponse](t)(w.client.RecordPayoutTransactions(w.fresh(), &ledgerv1.RecordPayoutTransactionsRequest{
+		PayoutId: "po_1", Amount: eur(-5000), TransactionCount: 2, NetMinorUnits: -5100, CompleteTime: timestamppb.New(noon),
+	}))
+	if txns.GetDifferenceMinorUnits() != -100 {
+		t.Errorf("difference %d, want -100", txns.GetDifferenceMinorUnits())
+	}
+}
+
+// clearingOf is the platform's clearing account that changed.
+func clearingOf(moved map[string]int64) string {
+	for address := range moved {
+		if strings.HasPrefix(address, "stripe:platform:") {
+			return address
+		}
+	}
+	return ""
 }
 
 // All observations at once, several times: the entries are those of one of the orders, each once.

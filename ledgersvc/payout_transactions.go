@@ -19,7 +19,7 @@ import (
 func (s *Service) RecordPayoutTransactions(
 	ctx context.Context, req *ledgerv1.RecordPayoutTransactionsRequest,
 ) (*ledgerv1.RecordPayoutTransactionsResponse, error) {
-	amount, err := positive("amount", req.GetAmount())
+	amount, err := notZero("amount", req.GetAmount())
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (s *Service) RecordPayoutTransactions(
 		return nil, err
 	}
 	net := req.GetNetMinorUnits()
-	if net < math.MinInt64+amount.MinorUnits {
+	if amount.MinorUnits > 0 && net < math.MinInt64+amount.MinorUnits || amount.MinorUnits < 0 && net > math.MaxInt64+amount.MinorUnits {
 		return nil, problem.InvalidField("net_minor_units", "is out of range")
 	}
 	fingerprint := payoutTransactionsFingerprint(req, amount, complete)

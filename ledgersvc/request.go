@@ -2,6 +2,7 @@ package ledgersvc
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"time"
 
@@ -21,6 +22,18 @@ func positive(path string, m *moneyv1.Money) (money.Money, error) {
 	}
 	if amount.MinorUnits <= 0 {
 		return money.Money{}, problem.InvalidField(path+".minor_units", "must be above zero")
+	}
+	return amount, nil
+}
+
+// notZero reads an amount of either sign.
+func notZero(path string, m *moneyv1.Money) (money.Money, error) {
+	amount, err := money.New(m.GetCurrency(), m.GetMinorUnits())
+	if err != nil {
+		return money.Money{}, problem.InvalidField(path+".currency", "must be an ISO 4217 code such as EUR")
+	}
+	if amount.MinorUnits == 0 || amount.MinorUnits == math.MinInt64 {
+		return money.Money{}, problem.InvalidField(path+".minor_units", "must not be zero")
 	}
 	return amount, nil
 }

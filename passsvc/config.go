@@ -25,7 +25,7 @@ type Config struct {
 	TokenKeys []config.Secret
 	// CacheBytes is how much memory archives may take.
 	CacheBytes int
-	// RegistrationsMax is how many devices may be registered for one pass; further ones displace the oldest.
+	// RegistrationsMax is how many devices may be registered for one pass; a further one displaces the youngest that APNs does not know.
 	RegistrationsMax int
 
 	APNs APNsConfig
@@ -90,7 +90,7 @@ func LoadConfig(l *config.Loader) Config {
 		TokenKeys: l.SecretListRequired("DAYOF_PASS_TOKEN_KEYS",
 			"keys of authentication tokens and links, each version:secret with at least 32 characters; keep old ones as long as passes live"),
 		CacheBytes:       l.Int("DAYOF_PASS_CACHE_BYTES", 256<<20, "memory for built archives, in bytes"),
-		RegistrationsMax: l.Int("DAYOF_PASS_REGISTRATIONS_MAX", 50, "devices per pass; a further one displaces the oldest"),
+		RegistrationsMax: l.Int("DAYOF_PASS_REGISTRATIONS_MAX", 50, "devices per pass; a further one displaces the youngest that APNs has taken no push for"),
 		APNs: APNsConfig{
 			URL:        l.URL("DAYOF_PASS_APNS_URL", "https://api.push.apple.com", "Apple's push service; passes have no sandbox at Apple"),
 			RootsFile:  l.String("DAYOF_PASS_APNS_ROOTS_FILE", "", "PEM file of roots to trust for it instead of the system's"),

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -164,28 +166,35 @@ func (s *Service) CancelPassBatch(ctx context.Context, req *passv1.CancelPassBat
 // batchRunner changes the passes of running batches.
 type batchRunner struct{ *Service }
 
-// runBatches works on running batches, a chunk of each in turn, until there is nothing to do here.
+// runBatches works on running batches, a chunk of each in turn, until there is nothing to do here but batches that have
+// failed: one that cannot go on does not stop the others.
 func (s batchRunner) runBatches(ctx context.Context) error {
+	var failures []error
+	failed := map[string]bool{}
 	for ctx.Err() == nil {
 		var batch passdb.PassBatch
 		var revised []passdb.Pass
 		err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 			var err error
-			if batch, err = s.q.LockNextBatch(ctx, tx); err != nil {
+			if batch, err = s.q.LockNextBatch(ctx, tx, slices.AppendSeq([]string{}, maps.Keys(failed))); err != nil {
 				return fmt.Errorf("lock batch: %w", err)
 			}
 			revised, err = s.runChunk(ctx, tx, batch)
 			return err
 		})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return errors.Join(failures...)
+		case err != nil && batch.ID == "": // none could be asked for
+			return errors.Join(append(failures, err)...)
+		case err != nil:
+			failed[batch.ID] = true
+			failures = append(failures, err, s.reportFailingBatch(ctx, batch.ID, err))
+		default:
+			s.changed(revised...)
 		}
-		if err != nil {
-			return errors.Join(err, s.reportFailingBatch(ctx, batch.ID, err))
-		}
-		s.changed(revised...)
 	}
-	return ctx.Err()
+	return errors.Join(append(failures, ctx.Err())...)
 }
 
 // reportFailingBatch raises one alert per batch that cannot go on. It is tried again by the next sweep.

@@ -40,7 +40,7 @@ func (s walletService) register(ctx context.Context, r registering) (isNew bool,
 		}
 		isNew = outcome.IsNew
 		if isNew {
-			if _, err := s.q.EvictRegistrations(ctx, tx, r.serial, int32(s.Config.RegistrationsMax)); err != nil {
+			if _, err := s.q.EvictRegistrations(ctx, tx, r.serial, r.device, int32(s.Config.RegistrationsMax)); err != nil {
 				return fmt.Errorf("evict registrations: %w", err)
 			}
 		}

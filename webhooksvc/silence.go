@@ -109,5 +109,5 @@ func (s backfiller) reportSilence(ctx context.Context, endpoint string, missing 
 	if !last.IsZero() {
 		facts["last_delivery_time"] = last.Format(time.RFC3339)
 	}
-	return alert.Raise(ctx, s.Pool, alertSilent, endpoint, facts, s.Config.ConsoleURL+"/webhooks")
+	return alert.Raise(ctx, s.Pool, alertSilent, endpoint, facts, alert.Link(s.Config.ConsoleURL, "/webhooks"))
 }

@@ -50,7 +50,7 @@ func chargeHandlers() []handler {
 		},
 		{
 			"charge.refunded", "The cumulative refunded amount changed.",
-			"RecordCharge: only a hint to fetch the refunds; it moves no money itself.",
+			"RecordCharge: the refunds are fetched; what of the sum they do not explain counts until they do.",
 			"(charge, amount refunded); money by refund id", translateCharge,
 		},
 	}

@@ -28,15 +28,19 @@ func (j *Jobs) PostRefund(ctx context.Context, job *river.Job[PostRefundArgs]) e
 	if err != nil {
 		return err
 	}
-	if r.StripeRefundID == "" {
+	id, at := r.LedgerID(), r.CreateTime
+	if id == "" {
 		return nil // Stripe never made it
+	}
+	if r.RefundTime != nil {
+		at = *r.RefundTime
 	}
 	if err := j.bookMismatchedPayment(ctx, &o, p, r.Currency); err != nil {
 		return err
 	}
-	_, err = j.Ledger.RecordRefund(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-refund/"+r.StripeRefundID), &ledgerv1.RecordRefundRequest{
-		StripeRefundId: r.StripeRefundID, PaymentIntentId: p.StripeID, Amount: wire.MoneyToProto(r.Currency, r.AmountMinorUnits),
-		ApplicationFeeMinorUnits: r.ApplicationFeeMinorUnits, Taxes: TaxesToProto(r.Taxes), RefundTime: timestamppb.New(*r.RefundTime),
+	_, err = j.Ledger.RecordRefund(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-refund/"+id), &ledgerv1.RecordRefundRequest{
+		StripeRefundId: id, PaymentIntentId: p.StripeID, Amount: wire.MoneyToProto(r.Currency, r.AmountMinorUnits),
+		ApplicationFeeMinorUnits: r.ApplicationFeeMinorUnits, Taxes: TaxesToProto(r.Taxes), RefundTime: timestamppb.New(at),
 	})
 	if err := j.waitForEntry(err, r.CreateTime, "record refund"); err != nil {
 		return err
@@ -44,10 +48,13 @@ func (j *Jobs) PostRefund(ctx context.Context, job *river.Job[PostRefundArgs]) e
 	if r.State != order.RefundFailed && r.State != order.RefundCanceled {
 		return nil
 	}
-	_, err = j.Ledger.RecordRefundFailure(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-refund-failure/"+r.StripeRefundID),
-		&ledgerv1.RecordRefundFailureRequest{StripeRefundId: r.StripeRefundID})
+	_, err = j.Ledger.RecordRefundFailure(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-refund-failure/"+id),
+		&ledgerv1.RecordRefundFailureRequest{StripeRefundId: id})
 	if err != nil {
 		return fmt.Errorf("record refund failure: %w", err)
+	}
+	if r.Reason == order.RefundUnmatched {
+		return nil // a known refund took its place
 	}
 	// A charge's refunded sum that was reported before the failure may have hidden another refund behind this one; where
 	// Stripe reports refunds by their sums only, nobody else would find it.

@@ -31,10 +31,11 @@ type RecordFeeArgs struct {
 func (RecordFeeArgs) Kind() string { return string(order.WorkRecordFee) }
 
 const (
-	// feeWait is the pause before Stripe is asked again for a balance transaction that does not exist yet.
-	feeWait = 30 * time.Second
-	// feeWaitMax is for how long we ask; with asynchronous capture charge.updated reports it in the end.
-	feeWaitMax = 2 * time.Minute
+	// feeWaitMin is the first pause before Stripe is asked again for a balance transaction that does not exist yet. Each is a
+	// quarter of the time that the fee has waited, so that an hour takes about fifteen questions.
+	feeWaitMin = 30 * time.Second
+	// feeWaitMax is for how long we ask before a person is; with asynchronous capture charge.updated reports it in the end.
+	feeWaitMax = time.Hour
 	// feeOfApplication is the type of fee detail of a platform's application fee.
 	feeOfApplication = "application_fee"
 )
@@ -56,10 +57,12 @@ func (j *Jobs) RecordFee(ctx context.Context, job *river.Job[RecordFeeArgs]) err
 		return err
 	}
 	if id == "" {
-		if j.Orders.Clock.Now().Sub(job.CreatedAt) < feeWaitMax {
-			return jobs.Snooze(feeWait)
+		waited := j.Orders.Clock.Now().Sub(job.CreatedAt)
+		if waited < feeWaitMax {
+			return jobs.Snooze(max(feeWaitMin, waited/4))
 		}
-		return nil
+		_, _, err := j.Orders.Observe(ctx, orderstore.Key{ID: o.ID}, nil, order.FeeOverdue{PaymentIntentRow: p.ID})
+		return err
 	}
 	bt, err := j.Stripe.GetBalanceTransaction(ctx, p.StripeAccount, id)
 	if err != nil {
@@ -91,7 +94,13 @@ func (j *Jobs) balanceTransaction(ctx context.Context, p *order.PaymentIntent) (
 	if err != nil {
 		return "", fmt.Errorf("get payment intent: %w", err)
 	}
-	return stripecalls.ObservedPayment(pi, p.StripeAccount, j.Orders.Clock.Now()).BalanceTransactionID, nil
+	f := stripecalls.ObservedPayment(pi, p.StripeAccount, j.Orders.Clock.Now())
+	if p.ChargeID == "" && f.ChargeID != "" && f.BalanceTransactionID == "" { // what is reported of the charge finds the order by it
+		if _, _, err := j.Orders.Observe(ctx, orderstore.Key{StripeAccount: p.StripeAccount, StripeID: p.StripeID}, nil, f); err != nil {
+			return "", err
+		}
+	}
+	return f.BalanceTransactionID, nil
 }
 
 // KeptByStripe is the part of a transaction's fee that Stripe keeps. On a connected account the platform's application

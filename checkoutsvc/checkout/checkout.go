@@ -22,7 +22,10 @@ type Service struct {
 	Tokens       ordertoken.Keys
 	HoldDuration time.Duration // for how long stock is kept for an unpaid order
 
-	q checkoutdb.Queries
+	q      checkoutdb.Queries
+	claims claimLimit
+	// failedHolds are orders whose hold could not be ended, and when to try again. Only the sweep uses it.
+	failedHolds map[string]time.Time
 }
 
 // GetOrder implements CheckoutService.

@@ -57,8 +57,15 @@ func (s *Service) join(ctx context.Context, o order.Order, fingerprint []byte) (
 	return o, nil
 }
 
-// complete checks the claim that an intent of the order succeeded and goes on with the order.
+// complete checks the claim that an intent of the order succeeded and goes on with the order. Each claim may cost a call at
+// Stripe, so the order's own intents are looked at first, and others, which staff may have made for the order there, a few
+// times only.
 func (s *Service) complete(ctx context.Context, o order.Order, intentID string, fingerprint []byte) (order.Order, error) {
+	now := s.Orders.Clock.Now()
+	own := o.IntentByStripeID(intentID) != nil
+	if !s.claims.take(claimed{orderID: o.ID, own: own}, now) {
+		return o, errTooManyClaims()
+	}
 	account := o.Intents[0].StripeAccount
 	pi, err := s.Payments.Stripe.GetIntent(ctx, account, intentID)
 	if stripeapi.NotFound(err) {
@@ -67,7 +74,7 @@ func (s *Service) complete(ctx context.Context, o order.Order, intentID string, 
 	if err != nil {
 		return o, stripecalls.Problem(fmt.Errorf("get payment intent: %w", err))
 	}
-	f := stripecalls.ObservedPayment(pi, account, s.Orders.Clock.Now())
+	f := stripecalls.ObservedPayment(pi, account, now)
 	if f.OrderID != o.ID {
 		return o, errNotOurIntent
 	}

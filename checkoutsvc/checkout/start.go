@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,9 @@ import (
 	"github.com/dayof/dayof/internal/personal"
 )
 
+// insertTimeout bounds the transaction of an order. It is long for a queue at the row of a variant's stock.
+const insertTimeout = 15 * time.Second
+
 // StartCheckout implements CheckoutService. The order, its hold and its intent row are written in one transaction
 // together with the key; Stripe is called after it with a key of the row. A repeat finds the order by the key and goes
 // on where the first call ended.
@@ -27,12 +31,18 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 	if _, err := smtp.ParseAddress(req.GetBuyer().GetEmail()); err != nil {
 		return nil, problem.InvalidField("buyer.email", err.Error())
 	}
-	orderID, err := s.insertOrder(ctx, req)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// From here on a caller that hangs up ends its own waiting and nothing else: stock that is taken gets its intent.
+	insertCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
+	defer cancel()
+	orderID, err := s.insertOrder(insertCtx, req)
 	if err != nil {
 		return nil, err
 	}
 	crash.At(crash.CheckoutStartWritten)
-	o, err := s.Payments.LinkIntents(ctx, orderID)
+	o, err := s.Payments.FinishIntents(ctx, orderID)
 	if err != nil {
 		return nil, err
 	}

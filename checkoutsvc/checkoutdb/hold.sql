@@ -6,5 +6,7 @@ insert into holds (order_id, expire_time) values ($1, now() + make_interval(secs
 update holds set state = $2, end_time = $3 where order_id = $1;
 
 -- name: ListDueHolds :many
--- ListDueHolds returns orders whose hold has run out, without locking them.
-select order_id from holds where state = 'active' and expire_time <= now() order by expire_time limit $1;
+-- ListDueHolds returns orders whose hold has run out, without locking them, but for those that are left for later.
+select order_id from holds
+where state = 'active' and expire_time <= now() and order_id <> all(sqlc.arg(later_order_ids)::text[])
+order by expire_time limit sqlc.arg(hold_count);

@@ -30,12 +30,14 @@ func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdS
 }
 
 const listDueHolds = `-- name: ListDueHolds :many
-select order_id from holds where state = 'active' and expire_time <= now() order by expire_time limit $1
+select order_id from holds
+where state = 'active' and expire_time <= now() and order_id <> all($1::text[])
+order by expire_time limit $2
 `
 
-// ListDueHolds returns orders whose hold has run out, without locking them.
-func (q *Queries) ListDueHolds(ctx context.Context, db DBTX, limit int32) ([]string, error) {
-	rows, err := db.Query(ctx, listDueHolds, limit)
+// ListDueHolds returns orders whose hold has run out, without locking them, but for those that are left for later.
+func (q *Queries) ListDueHolds(ctx context.Context, db DBTX, laterOrderIds []string, holdCount int32) ([]string, error) {
+	rows, err := db.Query(ctx, listDueHolds, laterOrderIds, holdCount)
 	if err != nil {
 		return nil, err
 	}

@@ -151,6 +151,7 @@ type PaymentIntent struct {
 	Duplicate            bool      `json:"duplicate"`
 	Mismatch             string    `json:"mismatch"`
 	CreateTime           time.Time `json:"create_time"`
+	RefundedMinorUnits   int64     `json:"refunded_minor_units"`
 }
 
 type Product struct {

@@ -28,7 +28,7 @@ from (
     union all
     (select 2, coalesce(r.stripe_refund_id, r.id), r.order_id, r.payment_intent, coalesce(p.stripe_account, ''),
         r.amount_minor_units, r.currency, coalesce(r.refund_time, r.create_time), '', '', false, r.state,
-        r.stripe_refund_id is not null, ''
+        r.stripe_refund_id is not null or r.reason = 'unmatched', ''
     from refunds r left join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     where coalesce(r.refund_time, r.create_time) >= sqlc.arg(from_time)::timestamptz
         and coalesce(r.refund_time, r.create_time) < sqlc.arg(until_time)::timestamptz
@@ -76,7 +76,7 @@ from (
     union all
     select 2, coalesce(r.stripe_refund_id, r.id), r.order_id, r.payment_intent, coalesce(p.stripe_account, ''),
         r.amount_minor_units, r.currency, coalesce(r.refund_time, r.create_time), '', '', false, r.state,
-        r.stripe_refund_id is not null, ''
+        r.stripe_refund_id is not null or r.reason = 'unmatched', ''
     from refunds r left join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     where r.stripe_refund_id = any (sqlc.arg(ids)::text[]) or r.id = any (sqlc.arg(ids)::text[])
     union all

@@ -24,7 +24,7 @@ from (
     union all
     select 2, coalesce(r.stripe_refund_id, r.id), r.order_id, r.payment_intent, coalesce(p.stripe_account, ''),
         r.amount_minor_units, r.currency, coalesce(r.refund_time, r.create_time), '', '', false, r.state,
-        r.stripe_refund_id is not null, ''
+        r.stripe_refund_id is not null or r.reason = 'unmatched', ''
     from refunds r left join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     where r.stripe_refund_id = any ($1::text[]) or r.id = any ($1::text[])
     union all
@@ -155,7 +155,7 @@ from (
     union all
     (select 2, coalesce(r.stripe_refund_id, r.id), r.order_id, r.payment_intent, coalesce(p.stripe_account, ''),
         r.amount_minor_units, r.currency, coalesce(r.refund_time, r.create_time), '', '', false, r.state,
-        r.stripe_refund_id is not null, ''
+        r.stripe_refund_id is not null or r.reason = 'unmatched', ''
     from refunds r left join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     where coalesce(r.refund_time, r.create_time) >= $1::timestamptz
         and coalesce(r.refund_time, r.create_time) < $2::timestamptz

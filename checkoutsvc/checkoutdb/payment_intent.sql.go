@@ -58,7 +58,8 @@ func (q *Queries) LinkPaymentIntent(ctx context.Context, db DBTX, iD string, str
 
 const setPaymentIntentFacts = `-- name: SetPaymentIntentFacts :exec
 update payment_intents set status = $2, status_time = $3, captured_minor_units = $4, succeeded = $5, canceled = $6,
-    charge_id = $7, balance_transaction_id = $8, failure_code = $9, duplicate = $10, mismatch = $11
+    charge_id = $7, balance_transaction_id = $8, failure_code = $9, duplicate = $10, mismatch = $11,
+    refunded_minor_units = $12
 where id = $1
 `
 
@@ -74,6 +75,7 @@ type SetPaymentIntentFactsParams struct {
 	FailureCode          string    `json:"failure_code"`
 	Duplicate            bool      `json:"duplicate"`
 	Mismatch             string    `json:"mismatch"`
+	RefundedMinorUnits   int64     `json:"refunded_minor_units"`
 }
 
 func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPaymentIntentFactsParams) error {
@@ -89,6 +91,7 @@ func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPay
 		arg.FailureCode,
 		arg.Duplicate,
 		arg.Mismatch,
+		arg.RefundedMinorUnits,
 	)
 	return err
 }

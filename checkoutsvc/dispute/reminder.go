@@ -3,6 +3,7 @@ package dispute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,12 +78,13 @@ func (r *Reminder) Remind(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list due disputes: %w", err)
 	}
+	var errs []error
 	for _, d := range due {
-		if err := r.remind(ctx, d, now); err != nil {
-			return fmt.Errorf("remind of dispute %s: %w", d.ID, err)
+		if err := r.remind(ctx, d, now); err != nil { // others are reminded of anyway
+			errs = append(errs, fmt.Errorf("remind of dispute %s: %w", d.ID, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // remind notes all reminders that are due and raises one alert for those that are new: a dispute that is reported

@@ -70,6 +70,7 @@ const (
 	WorkPostDisputeFunds WorkKind = "post_dispute_funds" // a balance transaction of a dispute: book it
 	WorkPostDisputeLoss  WorkKind = "post_dispute_loss"  // a dispute: book who bears it
 	WorkCancelIntents    WorkKind = "cancel_intents"     // the order: cancel its open intents at Stripe
+	WorkMatchRefunds     WorkKind = "match_refunds"      // a payment intent, ours: find the refunds behind a reported sum
 	WorkRefundFraud      WorkKind = "refund_fraud"       // a fraud warning: refund what is not used
 	WorkVoidPass         WorkKind = "void_pass"          // a ticket: show its pass as void
 	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold
@@ -104,8 +105,12 @@ const (
 	CasePaymentMismatch      = "payment_mismatch"
 	CaseSucceededAndCanceled = "succeeded_and_canceled"
 	CaseOrderUnfulfillable   = "order_unfulfillable"
+	CaseMailUndeliverable    = "mail_undeliverable"
 	CaseRefundFailed         = "refund_failed"
 	CaseRefundRefused        = "refund_refused"
+	CaseRefundUnmatched      = "refund_unmatched"
+	CaseFeeUnmatched         = "fee_unmatched"
+	CaseCaptureUnmatched     = "capture_unmatched"
 	CaseDispute              = "dispute"
 	CaseFraudWarning         = "fraud_warning"
 	CaseRefundNamesTickets   = "refund_names_tickets" // the subject is the refund

@@ -13,14 +13,16 @@ type PaymentIntent struct {
 	Currency         string `json:"currency"`
 	AmountMinorUnits int64  `json:"amount_minor_units"`
 	// Facts that merge in any order.
-	Status               IntentStatus `json:"status"`
-	StatusTime           time.Time    `json:"status_time"`
-	CapturedMinorUnits   int64        `json:"captured_minor_units"`
-	Succeeded            bool         `json:"succeeded"`
-	Canceled             bool         `json:"canceled"`
-	ChargeID             string       `json:"charge_id"`
-	BalanceTransactionID string       `json:"balance_transaction_id"`
-	FailureCode          string       `json:"failure_code"`
+	Status             IntentStatus `json:"status"`
+	StatusTime         time.Time    `json:"status_time"`
+	CapturedMinorUnits int64        `json:"captured_minor_units"`
+	// RefundedMinorUnits is the largest sum of its refunds that Stripe reported, without naming them.
+	RefundedMinorUnits   int64  `json:"refunded_minor_units"`
+	Succeeded            bool   `json:"succeeded"`
+	Canceled             bool   `json:"canceled"`
+	ChargeID             string `json:"charge_id"`
+	BalanceTransactionID string `json:"balance_transaction_id"`
+	FailureCode          string `json:"failure_code"`
 	// Duplicate says that its money is a second payment for the order, and goes back.
 	Duplicate bool `json:"duplicate"`
 	// Mismatch says why captured money does not fit the order; empty when it does.

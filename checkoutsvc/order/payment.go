@@ -141,6 +141,8 @@ func (d *decision) mergePayment(f Payment) (*PaymentIntent, error) {
 	*p = p.merge(f)
 	if !feeKnown && p.BalanceTransactionID != "" && d.order.Settled() { // otherwise the end of the fulfilment asks for the fee
 		d.enqueue(WorkRecordFee, p.ID)
+		d.resolve(CaseFeeUnmatched, p.StripeID, feeFound)
+		d.resolve(CaseCaptureUnmatched, p.StripeID, feeFound)
 	}
 	if p.Succeeded && p.Canceled {
 		d.raise(ReviewCase{
@@ -337,16 +339,17 @@ func (f Charge) observe(d *decision) error {
 	if !p.Captured() || f.RefundedMinorUnits == 0 {
 		return nil
 	}
+	// What of an authorisation was not captured counts as refunded at Stripe, and is no customer's money.
+	refunded := f.RefundedMinorUnits - (f.AmountMinorUnits - f.CapturedMinorUnits)
+	intent := d.order.IntentByStripeID(f.IntentID)
+	intent.RefundedMinorUnits = max(intent.RefundedMinorUnits, min(refunded, intent.CapturedMinorUnits))
 	var known int64
 	for _, r := range d.order.Refunds {
 		if r.PaymentIntent == f.IntentID && r.State.Moved() {
 			known += r.AmountMinorUnits
 		}
 	}
-	// The sum posts no money by itself. What of an authorisation was not captured counts as refunded at Stripe, and is no
-	// customer's money.
-	released := f.AmountMinorUnits - f.CapturedMinorUnits
-	if f.RefundedMinorUnits-released > known {
+	if refunded > known { // counted already or not: the refunds may be listed by now
 		d.changes.FetchRefunds = &IntentRef{Account: f.Account, IntentID: f.IntentID}
 	}
 	return nil

@@ -50,6 +50,15 @@ var refundTransitions = map[RefundState][]RefundState{
 // final, and Stripe never reports both of one refund.
 var refundRank = map[RefundState]int{RefundRequested: 0, RefundPending: 1, RefundSucceeded: 2, RefundCanceled: 3, RefundFailed: 3}
 
+// LedgerID is what the ledger knows a refund by: Stripe's id, or ours while Stripe reports only a sum; empty for one that
+// Stripe never made.
+func (r *Refund) LedgerID() string {
+	if r.StripeRefundID == "" && r.Reason == RefundUnmatched {
+		return r.ID
+	}
+	return r.StripeRefundID
+}
+
 // Moved says whether the money of a refund is on its way to the buyer or there.
 func (s RefundState) Moved() bool { return s == RefundPending || s == RefundSucceeded }
 
@@ -73,6 +82,7 @@ const (
 	RefundGivenUp          RefundReason = "given_up"          // the tickets could not be made valid in time
 	RefundExternal         RefundReason = "external"          // made at Stripe, such as in its dashboard
 	RefundFraud            RefundReason = "fraud"             // an early fraud warning, by policy
+	RefundUnmatched        RefundReason = "unmatched"         // Stripe reports only a sum; the refund behind it is not known yet
 )
 
 // refundUnwanted writes down that money which buys nothing goes back whole, and the work that sends it and that books it as
@@ -115,13 +125,22 @@ func (f RefundObserved) observe(d *decision) error {
 	i := slices.IndexFunc(o.Refunds, func(r Refund) bool {
 		return r.StripeRefundID == f.StripeID || r.StripeRefundID == "" && r.ID == f.RefundID
 	})
+	intentID, matched := f.IntentID, false
 	switch {
 	case i >= 0:
+		intentID = o.Refunds[i].PaymentIntent
+		if o.Refunds[i].StripeRefundID == "" {
+			matched = d.matchRefund(intentID)
+		}
 		d.mergeRefund(&o.Refunds[i], f)
 	case f.IntentID == "":
 		return ErrNoOrder
 	default:
+		matched = d.matchRefund(intentID)
 		d.adoptRefund(f)
+	}
+	if matched {
+		d.settleUnmatched(intentID)
 	}
 	d.setPayment()
 	d.settleTickets()
@@ -214,6 +233,9 @@ func (d *decision) refundMoved(r *Refund, before RefundState) {
 	}
 }
 
+// codeAlreadyRefunded is Stripe's code for a charge of which nothing is left: its sum, whatever Stripe lists.
+const codeAlreadyRefunded = "charge_already_refunded"
+
 // RefundRefused is the fact that Stripe will not make a refund.
 type RefundRefused struct {
 	RefundID string // ours
@@ -229,6 +251,11 @@ func (f RefundRefused) observe(d *decision) error {
 	}
 	mustMove("refund", refundTransitions, r.State, RefundFailed)
 	r.State, r.FailureCode = RefundFailed, f.Code
+	if p := d.order.IntentByStripeID(r.PaymentIntent); f.Code == codeAlreadyRefunded && p != nil {
+		p.RefundedMinorUnits = p.CapturedMinorUnits
+		d.countUnmatched(p)
+		r = d.order.Refund(f.RefundID) // rows were added
+	}
 	d.setPayment()
 	d.settleTickets()
 	d.note("refund_refused", f.Code)

@@ -200,8 +200,8 @@ func moves(before, after *order.Order) []move {
 	return all
 }
 
-// end writes down how an order ended, without what may differ: our ids, times, which of two payments came first, and which of
-// several refunds bears a share's odd units.
+// end writes down how an order ended, without what may differ: our ids, times, which of two payments came first, which of several
+// refunds bears a share's odd units, and what was counted until its refund was known.
 func end(o *order.Order) string {
 	lines := []string{fmt.Sprintf("%s %s hold %s review %q captured %d refunded %d", o.Payment, o.Fulfilment, o.Hold.State, o.Review, o.Captured(), o.Refunded())}
 	var parts []string
@@ -218,6 +218,9 @@ func end(o *order.Order) string {
 	}
 	var fee, taxes int64 // of refunds that stand; which of them bears the odd units depends on their order
 	for _, r := range o.Refunds {
+		if r.Reason == order.RefundUnmatched && r.State == order.RefundCanceled {
+			continue // counted for a while, until the refund was known
+		}
 		parts = append(parts, fmt.Sprintf("refund %s %s %s %d", r.StripeRefundID, r.State, r.Reason, r.AmountMinorUnits))
 		if r.State != order.RefundFailed && r.State != order.RefundCanceled {
 			fee += r.ApplicationFeeMinorUnits

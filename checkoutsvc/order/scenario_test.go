@@ -112,7 +112,9 @@ func drawScenario(r *rand.Rand) scenario {
 		add(f)
 	}
 	add(drawRisk(r)...)
-	add(drawRefunds(r, total, later)...)
+	refunds := drawRefunds(r, total, later)
+	add(refunds...)
+	add(drawSum(r, total, refunds)...)
 	add(drawDispute(r, total, later)...)
 	return s
 }
@@ -162,6 +164,30 @@ func drawRefunds(r *rand.Rand, total int64, later func() time.Time) []order.Fact
 		}
 	}
 	return facts
+}
+
+// drawSum reports the refunds' sum as a charge does, and that Stripe lists none of them yet.
+func drawSum(r *rand.Rand, total int64, refunds []order.Fact) []order.Fact {
+	if r.IntN(2) == 0 {
+		return nil
+	}
+	amounts := map[string]int64{}
+	for _, f := range refunds {
+		if f, ok := f.(order.RefundObserved); ok {
+			amounts[f.StripeID] = f.Amount
+		}
+	}
+	var sum int64
+	for _, amount := range amounts {
+		sum += amount
+	}
+	return []order.Fact{
+		order.Charge{
+			IntentID: "pi_1", OrderID: "o1", ChargeID: "ch_1", Succeeded: true, Captured: true, Currency: "EUR", AmountMinorUnits: total,
+			CapturedMinorUnits: total, RefundedMinorUnits: sum, Time: t0.Add(time.Hour), Adopt: true,
+		},
+		order.RefundsListed{IntentID: "pi_1"},
+	}
 }
 
 // drawDispute draws a dispute that reaches some of its statuses, and the money that it moves.

@@ -79,6 +79,7 @@ var RefundReasonToProto = map[order.RefundReason]checkoutv1.RefundReason{
 	order.RefundLate:             checkoutv1.RefundReason_REFUND_REASON_LATE,
 	order.RefundGivenUp:          checkoutv1.RefundReason_REFUND_REASON_GIVEN_UP,
 	order.RefundExternal:         checkoutv1.RefundReason_REFUND_REASON_EXTERNAL,
+	order.RefundUnmatched:        checkoutv1.RefundReason_REFUND_REASON_UNMATCHED,
 	order.RefundFraud:            checkoutv1.RefundReason_REFUND_REASON_FRAUD,
 }
 

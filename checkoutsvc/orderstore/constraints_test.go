@@ -42,7 +42,7 @@ func TestDatabaseKnowsTheStates(t *testing.T) {
 	}
 	reasons := []string{
 		string(order.RefundByRequest), string(order.RefundDuplicatePayment), string(order.RefundLate), string(order.RefundGivenUp),
-		string(order.RefundExternal), string(order.RefundFraud),
+		string(order.RefundExternal), string(order.RefundFraud), string(order.RefundUnmatched),
 	}
 	slices.Sort(reasons)
 	if got := listed("refund_reason_is_known"); !slices.Equal(got, reasons) {

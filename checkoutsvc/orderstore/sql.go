@@ -288,7 +288,7 @@ func (s *Store) saveIntents(ctx context.Context, p *pgdb.Pipeline, orderID strin
 		errs = append(errs, s.q.SetPaymentIntentFacts(ctx, p, checkoutdb.SetPaymentIntentFactsParams{
 			ID: i.ID, Status: string(i.Status), StatusTime: i.StatusTime, CapturedMinorUnits: i.CapturedMinorUnits,
 			Succeeded: i.Succeeded, Canceled: i.Canceled, ChargeID: i.ChargeID, BalanceTransactionID: i.BalanceTransactionID,
-			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch),
+			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch), RefundedMinorUnits: i.RefundedMinorUnits,
 		}))
 	}
 	return errors.Join(errs...)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderproto"
-	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
@@ -37,10 +36,11 @@ func (s *Service) RecordDispute(ctx context.Context, req *checkoutv1.RecordDispu
 			FundsTime: funds.GetTime().AsTime(), Currency: funds.GetCurrency(),
 		})
 	}
-	if f.IntentID == "" {
-		return nil, orderstore.ErrNotFound // the link to an intent may be known a moment later
+	key, err := s.orderOfCharge(ctx, req.GetStripeAccount(), f.IntentID, req.GetChargeId()) // the link may be known a moment later
+	if err != nil {
+		return nil, err
 	}
-	key := orderstore.Key{StripeAccount: req.GetStripeAccount(), StripeID: f.IntentID}
+	f.IntentID = key.StripeID
 	o, _, err := s.Orders.Observe(ctx, key, disputeFingerprint(req), f)
 	if err != nil {
 		return nil, err

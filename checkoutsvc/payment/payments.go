@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
@@ -14,12 +16,42 @@ import (
 	"github.com/dayof/dayof/internal/chassis/crash"
 )
 
-// Payments has orders observe payments. All fields are required.
+// Payments has orders observe payments. All exported fields are required.
 type Payments struct {
 	Orders     *orderstore.Store
 	Stripe     stripecalls.Client
 	Fulfilment *fulfilment.Fulfilment
+
+	finishing sync.WaitGroup // links whose callers may be gone
 }
+
+// finishTimeout bounds a link that nobody waits for: one call to Stripe with its usual timeout, and two statements.
+const finishTimeout = 20 * time.Second
+
+// FinishIntents is LinkIntents for a caller that may hang up: the intents are made and written down anyway, so that the
+// stock of a cut-off checkout is not held for nothing and its retry finds them. Wait waits for those under way.
+func (p *Payments) FinishIntents(ctx context.Context, orderID string) (order.Order, error) {
+	type answer struct {
+		order order.Order
+		err   error
+	}
+	answered := make(chan answer, 1)
+	finishCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	p.finishing.Go(func() {
+		defer cancel()
+		o, err := p.LinkIntents(finishCtx, orderID)
+		answered <- answer{order: o, err: err}
+	})
+	select {
+	case a := <-answered:
+		return a.order, a.err
+	case <-ctx.Done():
+		return order.Order{}, ctx.Err()
+	}
+}
+
+// Wait waits for the intents whose callers are gone.
+func (p *Payments) Wait() { p.finishing.Wait() }
 
 // Observe has the order of an intent observe a payment or a charge, with the key of the call, and, when the order is being
 // fulfilled then, makes the attempt or joins it. The order is returned as it stands after that.

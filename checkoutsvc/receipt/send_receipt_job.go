@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/reviewcase"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/crash"
@@ -65,7 +67,11 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 	if err != nil {
 		return err
 	}
-	if err := m.Mail.Send(ctx, mail); err != nil {
+	err = m.Mail.Send(ctx, mail)
+	if smtp.Undeliverable(err) {
+		return m.raiseUndeliverable(ctx, o.ID, err)
+	}
+	if err != nil {
 		return fmt.Errorf("send receipt: %w", err)
 	}
 	crash.At(crash.CheckoutReceiptSent)
@@ -74,4 +80,17 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 		return fmt.Errorf("mark receipt sent: %w", err)
 	}
 	return nil
+}
+
+// undeliverableAction is what a person does about a receipt that reaches nobody.
+const undeliverableAction = "Ask the buyer for another address and send the receipt again; the tickets are valid."
+
+// raiseUndeliverable leaves a receipt to a person, once per order: trying again cannot help.
+func (m *Mailer) raiseUndeliverable(ctx context.Context, orderID string, cause error) error {
+	return pgx.BeginFunc(ctx, m.Orders.Pool, func(tx pgx.Tx) error {
+		_, err := reviewcase.Raise(ctx, tx, m.Orders.Policy.NewID(), m.Orders.Clock.Now(), orderID, order.ReviewCase{
+			Kind: order.CaseMailUndeliverable, Subject: orderID, Facts: map[string]string{"error": cause.Error()}, Action: undeliverableAction,
+		})
+		return err
+	})
 }

@@ -48,10 +48,16 @@ func (r *Refunds) orderOf(ctx context.Context, f order.RefundObserved) (ordersto
 	return orderstore.Key{ID: id, StripeAccount: f.Account, StripeID: f.IntentID}, nil
 }
 
-// Fetch asks Stripe for all refunds of an intent and has their order observe them.
+// Fetch asks Stripe for all refunds of an intent and has their order observe them. What of a reported sum they do not explain
+// is counted then.
 //
 // Problems: PAYMENT_PROVIDER_UNAVAILABLE.
 func (r *Refunds) Fetch(ctx context.Context, intent order.IntentRef) error {
+	return r.fetch(ctx, intent, false)
+}
+
+// fetch is Fetch; overdue says that Stripe was asked for long enough.
+func (r *Refunds) fetch(ctx context.Context, intent order.IntentRef, overdue bool) error {
 	refunds, err := r.Stripe.ListRefunds(ctx, intent.Account, intent.IntentID)
 	if err != nil {
 		return stripecalls.Problem(fmt.Errorf("list refunds: %w", err))
@@ -61,5 +67,7 @@ func (r *Refunds) Fetch(ctx context.Context, intent order.IntentRef) error {
 			return err
 		}
 	}
-	return nil
+	_, _, err = r.Orders.Observe(ctx, orderstore.Key{StripeAccount: intent.Account, StripeID: intent.IntentID}, nil,
+		order.RefundsListed{IntentID: intent.IntentID, Overdue: overdue})
+	return err
 }

@@ -29,11 +29,9 @@ const accountInvalid = "account_invalid"
 // GetAccount fetches an account. One that left us, or that is gone, is disconnected: that is an answer.
 func (c Client) GetAccount(ctx context.Context, id string) (Account, error) {
 	params := &stripe.AccountParams{}
-	params.Context = ctx
-	var account *stripe.Account
-	err := c.Do(ctx, func() (err error) {
-		account, err = c.Accounts.GetByID(id, params)
-		return err
+	account, err := stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.Account, error) {
+		params.Context = ctx
+		return c.Accounts.GetByID(id, params)
 	})
 	if stripeapi.NotFound(err) || stripeapi.Code(err) == accountInvalid {
 		return Account{Disconnected: true}, nil

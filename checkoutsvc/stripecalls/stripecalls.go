@@ -50,18 +50,15 @@ func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.Paym
 		},
 		Description: new("Tickets"),
 	}
-	params.Context = ctx
 	params.AddMetadata("order_id", o.OrderID)
 	params.SetIdempotencyKey(fmt.Sprintf("order:%s:pi:v%d", o.OrderID, o.Number))
 	if o.StripeAccount != "" {
 		params.SetStripeAccount(o.StripeAccount)
 	}
-	var pi *stripe.PaymentIntent
-	err := c.Do(ctx, func() (err error) {
-		pi, err = c.PaymentIntents.New(params)
-		return err
+	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+		params.Context = ctx
+		return c.PaymentIntents.New(params)
 	})
-	return pi, err
 }
 
 // IntentRequest is what a payment intent is made of, all of it frozen in its row.
@@ -76,33 +73,27 @@ type IntentRequest struct {
 // GetIntent fetches an intent with its latest charge and that charge's balance transaction.
 func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.PaymentIntent, error) {
 	params := &stripe.PaymentIntentParams{}
-	params.Context = ctx
 	params.AddExpand("latest_charge.balance_transaction")
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	var pi *stripe.PaymentIntent
-	err := c.Do(ctx, func() (err error) {
-		pi, err = c.PaymentIntents.Get(id, params)
-		return err
+	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+		params.Context = ctx
+		return c.PaymentIntents.Get(id, params)
 	})
-	return pi, err
 }
 
 // CancelIntent cancels an intent. Canceling a canceled one is an error at Stripe; callers fetch the intent then.
 func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.PaymentIntent, error) {
 	params := &stripe.PaymentIntentCancelParams{CancellationReason: new("abandoned")}
-	params.Context = ctx
 	params.SetIdempotencyKey("cancel:" + id)
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	var pi *stripe.PaymentIntent
-	err := c.Do(ctx, func() (err error) {
-		pi, err = c.PaymentIntents.Cancel(id, params)
-		return err
+	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+		params.Context = ctx
+		return c.PaymentIntents.Cancel(id, params)
 	})
-	return pi, err
 }
 
 // metadataValueMax is the longest value that Stripe keeps. Source: Stripe API reference, "Metadata".
@@ -112,7 +103,6 @@ const metadataValueMax = 500
 // the row's id travels in the metadata, so that it is found after that, too.
 func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *order.Refund) (*stripe.Refund, error) {
 	params := &stripe.RefundParams{PaymentIntent: new(r.PaymentIntent), Amount: new(r.AmountMinorUnits)}
-	params.Context = ctx
 	params.AddMetadata("refund_id", r.ID)
 	params.AddMetadata("refund_request_id", r.ID) // the name that people search for in Stripe's dashboard
 	if tickets := strings.Join(r.TicketIDs, ","); tickets != "" && len(tickets) <= metadataValueMax {
@@ -123,47 +113,40 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	var refund *stripe.Refund
-	err := c.Do(ctx, func() (err error) {
-		refund, err = c.Refunds.New(params)
-		return err
+	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.Refund, error) {
+		params.Context = ctx
+		return c.Refunds.New(params)
 	})
-	return refund, err
 }
 
 // ListRefunds returns the refunds of an intent; Stripe allows some hundreds at most.
 func (c Client) ListRefunds(ctx context.Context, account, intentID string) ([]*stripe.Refund, error) {
 	params := &stripe.RefundListParams{PaymentIntent: new(intentID)}
-	params.Context = ctx
 	params.Filters.AddFilter("limit", "", "100")
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	var refunds []*stripe.Refund
-	err := c.Do(ctx, func() error {
-		refunds = nil
+	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) ([]*stripe.Refund, error) {
+		params.Context = ctx
+		var refunds []*stripe.Refund
 		list := c.Refunds.List(params)
 		for list.Next() {
 			refunds = append(refunds, list.Refund())
 		}
-		return list.Err()
+		return refunds, list.Err()
 	})
-	return refunds, err
 }
 
 // GetBalanceTransaction fetches what a charge did to our balance.
 func (c Client) GetBalanceTransaction(ctx context.Context, account, id string) (*stripe.BalanceTransaction, error) {
 	params := &stripe.BalanceTransactionParams{}
-	params.Context = ctx
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	var bt *stripe.BalanceTransaction
-	err := c.Do(ctx, func() (err error) {
-		bt, err = c.BalanceTransactions.Get(id, params)
-		return err
+	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.BalanceTransaction, error) {
+		params.Context = ctx
+		return c.BalanceTransactions.Get(id, params)
 	})
-	return bt, err
 }
 
 // ObservedPayment is what a fetched intent reports, as of now.

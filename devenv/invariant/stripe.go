@@ -16,6 +16,7 @@ type stripeState struct {
 	intents map[string]stripeIntent
 	refunds map[string]stripeRefund
 	fees    map[string]int64 // of balance transactions, by id
+	charges []stripeCharge
 	// acknowledged are the ids of events that all endpoints have acknowledged.
 	acknowledged []string
 	// undelivered are the bodies of events that no endpoint has acknowledged: we cannot know yet what they report.
@@ -37,6 +38,18 @@ type stripeRefund struct {
 	PaymentIntent string            `json:"payment_intent"`
 	Metadata      map[string]string `json:"metadata"`
 }
+
+type stripeCharge struct {
+	ID             string `json:"id"`
+	PaymentIntent  string `json:"payment_intent"`
+	Captured       bool   `json:"captured"`
+	Amount         int64  `json:"amount"`
+	AmountCaptured int64  `json:"amount_captured"`
+	AmountRefunded int64  `json:"amount_refunded"`
+}
+
+// refunded is what of the charge's captured money went back; a part of an authorisation that was not captured is none.
+func (c stripeCharge) refunded() int64 { return c.AmountRefunded - (c.Amount - c.AmountCaptured) }
 
 type stripeEvent struct {
 	ID   string          `json:"id"`
@@ -64,6 +77,9 @@ func readStripe(ctx context.Context, f client.File) (stripeState, error) {
 	}
 	for _, r := range refunds {
 		out.refunds[r.ID] = r
+	}
+	if out.charges, err = list(ctx, api, "/v1/charges", func(c stripeCharge) string { return c.ID }); err != nil {
+		return out, err
 	}
 	txns, err := list(ctx, api, "/v1/balance_transactions", func(t stripeTxn) string { return t.ID })
 	if err != nil {
@@ -120,6 +136,7 @@ func stripeInvariants() []invariant {
 		{name: "captured_money_is_at_stripe", rule: "what an order captured, Stripe captured", check: capturedAtStripe},
 		{name: "stripe_money_is_known", rule: "what Stripe captured for an order, the order knows", check: knownAtOrder},
 		{name: "refund_is_at_stripe", rule: "what an order refunded, Stripe refunded", check: refundedAtStripe},
+		{name: "refunded_sum_is_known", rule: "what Stripe says went back of an order's charge, the order counts", check: refundedSums},
 		{name: "refund_at_stripe_has_its_row", rule: "a refund that Stripe made for us was written down before", check: writtenRefunds},
 		{name: "acknowledged_event_is_stored", rule: "an event that Stripe was thanked for is in the inbox", check: storedEvents},
 	}
@@ -168,6 +185,29 @@ func refundedAtStripe(_ context.Context, s *snapshot) ([]string, error) {
 		if known || r.state != "requested" {
 			violations = append(violations, fmt.Sprintf("refund %s of order %s is %d; Stripe has %d as %s", r.id, r.orderID, r.amount, at.Amount, r.stripeID))
 		}
+	}
+	return violations, nil
+}
+
+// refundedSums compares sums: a refund may be known to Stripe by its sum alone.
+func refundedSums(_ context.Context, s *snapshot) ([]string, error) {
+	counted, orders := map[string]int64{}, map[string]string{}
+	for _, p := range s.intents {
+		orders[p.stripeID] = p.orderID
+	}
+	for _, r := range s.refunds {
+		if r.state == "pending" || r.state == "succeeded" {
+			counted[r.intentID] += r.amount
+		}
+	}
+	var violations []string
+	for _, c := range s.stripe.charges {
+		orderID, ours := orders[c.PaymentIntent]
+		if !ours || !c.Captured || c.refunded() <= counted[c.PaymentIntent] ||
+			s.stripe.undelivered.mentions(c.ID, c.PaymentIntent) || s.pending.mentions(orderID, c.PaymentIntent, c.ID) {
+			continue
+		}
+		violations = append(violations, fmt.Sprintf("Stripe says that %d went back of %s, order %s counts %d", c.refunded(), c.ID, orderID, counted[c.PaymentIntent]))
 	}
 	return violations, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
@@ -70,7 +71,11 @@ func (s *Service) sendReport(ctx context.Context, job *river.Job[sendReportArgs]
 	if err != nil {
 		return err
 	}
-	if err := s.mail.Send(ctx, message); err != nil {
+	err = s.mail.Send(ctx, message)
+	if smtp.Undeliverable(err) {
+		return jobs.Cancel(err) // a setting is wrong: the dead letter's alert says so
+	}
+	if err != nil {
 		return fmt.Errorf("send report: %w", err)
 	}
 	return nil

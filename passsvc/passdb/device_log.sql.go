@@ -23,6 +23,21 @@ func (q *Queries) DeleteOldDeviceLogs(ctx context.Context, db DBTX, logTime time
 	return result.RowsAffected(), nil
 }
 
+const findSerialOrDevice = `-- name: FindSerialOrDevice :one
+(select p.serial::text as name from passes p where p.serial = any($1::text[]) limit 1)
+union all
+(select r.device_id::text from registrations r where r.device_id = any($1::text[]) limit 1)
+limit 1
+`
+
+// FindSerialOrDevice returns one of some names that is the serial of a pass or the identifier of a registered device.
+func (q *Queries) FindSerialOrDevice(ctx context.Context, db DBTX, names []string) (string, error) {
+	row := db.QueryRow(ctx, findSerialOrDevice, names)
+	var name string
+	err := row.Scan(&name)
+	return name, err
+}
+
 const insertDeviceLogs = `-- name: InsertDeviceLogs :exec
 insert into device_logs (log_time, line) select $1, unnest($2::text[])
 `

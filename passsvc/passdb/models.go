@@ -97,6 +97,7 @@ type Registration struct {
 	PushToken    string
 	RegisterTime time.Time
 	ListTag      int64
+	FirstTime    time.Time
 }
 
 type UpdateTag struct {

@@ -6,9 +6,11 @@ values ($1, $2, $3, $4, $5, $6, $6);
 select * from pass_batches where id = $1;
 
 -- name: LockNextBatch :one
--- LockNextBatch locks the running batch that has waited longest for its next chunk, unless another replica works on it.
+-- LockNextBatch locks the running batch that has waited longest for its next chunk, unless another replica works on it or
+-- it has failed before.
 -- The lock ends with the transaction of the chunk, so a batch whose worker died is free at once.
-select * from pass_batches where state = 'running' order by step_time limit 1 for update skip locked;
+select * from pass_batches where state = 'running' and id <> all(sqlc.arg(failed_ids)::text[])
+order by step_time limit 1 for update skip locked;
 
 -- name: AdvanceBatch :exec
 update pass_batches set last_pass_id = sqlc.arg(last_pass_id), step_time = sqlc.arg(now)::timestamptz,

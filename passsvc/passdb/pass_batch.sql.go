@@ -112,13 +112,15 @@ func (q *Queries) InsertPassBatch(ctx context.Context, db DBTX, arg InsertPassBa
 }
 
 const lockNextBatch = `-- name: LockNextBatch :one
-select id, event_id, event, fields, state, last_pass_id, total_pass_count, visited_pass_count, changed_pass_count, create_time, step_time, end_time from pass_batches where state = 'running' order by step_time limit 1 for update skip locked
+select id, event_id, event, fields, state, last_pass_id, total_pass_count, visited_pass_count, changed_pass_count, create_time, step_time, end_time from pass_batches where state = 'running' and id <> all($1::text[])
+order by step_time limit 1 for update skip locked
 `
 
-// LockNextBatch locks the running batch that has waited longest for its next chunk, unless another replica works on it.
+// LockNextBatch locks the running batch that has waited longest for its next chunk, unless another replica works on it or
+// it has failed before.
 // The lock ends with the transaction of the chunk, so a batch whose worker died is free at once.
-func (q *Queries) LockNextBatch(ctx context.Context, db DBTX) (PassBatch, error) {
-	row := db.QueryRow(ctx, lockNextBatch)
+func (q *Queries) LockNextBatch(ctx context.Context, db DBTX, failedIds []string) (PassBatch, error) {
+	row := db.QueryRow(ctx, lockNextBatch, failedIds)
 	var i PassBatch
 	err := row.Scan(
 		&i.ID,

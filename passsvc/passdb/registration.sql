@@ -5,18 +5,24 @@ with before as (
     select b.push_token from registrations b
     where b.device_id = sqlc.arg(device_id) and b.pass_type = sqlc.arg(pass_type) and b.serial = sqlc.arg(serial)
 )
-insert into registrations (device_id, pass_type, serial, push_token, register_time)
-values (sqlc.arg(device_id), sqlc.arg(pass_type), sqlc.arg(serial), sqlc.arg(push_token), sqlc.arg(register_time))
+insert into registrations (device_id, pass_type, serial, push_token, register_time, first_time)
+values (sqlc.arg(device_id), sqlc.arg(pass_type), sqlc.arg(serial), sqlc.arg(push_token), sqlc.arg(register_time), sqlc.arg(register_time))
 on conflict on constraint device_registers_once
 do update set push_token = excluded.push_token, register_time = excluded.register_time
 returning (xmax = 0)::boolean as is_new,
     (push_token is distinct from (select b.push_token from before b))::boolean as has_new_token;
 
 -- name: EvictRegistrations :execrows
--- EvictRegistrations removes the oldest devices of a pass beyond a count.
+-- EvictRegistrations removes devices of a pass beyond a count, the newcomer excepted: those first that APNs has never taken a
+-- push for, and of these the youngest. Whoever has the pass can make up devices, but none that APNs knows.
 delete from registrations r where r.serial = sqlc.arg(serial) and r.ctid in (
     select e.ctid from registrations e where e.serial = sqlc.arg(serial)
-    order by e.register_time desc, e.device_id offset sqlc.arg(device_count)
+    order by e.device_id = sqlc.arg(newcomer_device_id) desc,
+        exists (
+            select 1 from pushes p
+            where p.pass_type = e.pass_type and p.serial = e.serial and p.device_id = e.device_id and p.state in ('sent', 'coalesced')
+        ) desc,
+        e.first_time, e.device_id offset sqlc.arg(device_count)
 );
 
 -- name: TakeListTag :exec

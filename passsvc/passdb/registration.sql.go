@@ -41,13 +41,19 @@ func (q *Queries) DeleteToken(ctx context.Context, db DBTX, passType string, pus
 const evictRegistrations = `-- name: EvictRegistrations :execrows
 delete from registrations r where r.serial = $1 and r.ctid in (
     select e.ctid from registrations e where e.serial = $1
-    order by e.register_time desc, e.device_id offset $2
+    order by e.device_id = $2 desc,
+        exists (
+            select 1 from pushes p
+            where p.pass_type = e.pass_type and p.serial = e.serial and p.device_id = e.device_id and p.state in ('sent', 'coalesced')
+        ) desc,
+        e.first_time, e.device_id offset $3
 )
 `
 
-// EvictRegistrations removes the oldest devices of a pass beyond a count.
-func (q *Queries) EvictRegistrations(ctx context.Context, db DBTX, serial string, deviceCount int32) (int64, error) {
-	result, err := db.Exec(ctx, evictRegistrations, serial, deviceCount)
+// EvictRegistrations removes devices of a pass beyond a count, the newcomer excepted: those first that APNs has never taken a
+// push for, and of these the youngest. Whoever has the pass can make up devices, but none that APNs knows.
+func (q *Queries) EvictRegistrations(ctx context.Context, db DBTX, serial string, newcomerDeviceID string, deviceCount int32) (int64, error) {
+	result, err := db.Exec(ctx, evictRegistrations, serial, newcomerDeviceID, deviceCount)
 	if err != nil {
 		return 0, err
 	}
@@ -142,8 +148,8 @@ with before as (
     select b.push_token from registrations b
     where b.device_id = $1 and b.pass_type = $2 and b.serial = $3
 )
-insert into registrations (device_id, pass_type, serial, push_token, register_time)
-values ($1, $2, $3, $4, $5)
+insert into registrations (device_id, pass_type, serial, push_token, register_time, first_time)
+values ($1, $2, $3, $4, $5, $5)
 on conflict on constraint device_registers_once
 do update set push_token = excluded.push_token, register_time = excluded.register_time
 returning (xmax = 0)::boolean as is_new,

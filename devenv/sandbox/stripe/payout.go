@@ -113,7 +113,8 @@ func (c *change) send(po *Payout) {
 	c.emit("payout.created", po, nil)
 }
 
-// sweep pays out everything of a currency that is available and in no payout yet, as the daily automatic payout does.
+// sweep pays out everything of a currency that is available and in no payout yet, as the daily automatic payout does. What is
+// below zero is debited from the bank.
 func (c *change) sweep(currency string) (*Payout, *apiError) {
 	var taken []string
 	var amount int64
@@ -125,7 +126,7 @@ func (c *change) sweep(currency string) (*Payout, *apiError) {
 		taken = append(taken, t.ID)
 		amount += t.Net
 	}
-	if amount <= 0 {
+	if amount == 0 {
 		return nil, insufficient()
 	}
 	po := c.newPayout(amount, currency)

@@ -40,8 +40,10 @@ type Config struct {
 	OpenFor time.Duration
 	// IsFailure separates errors that speak against the party (no answer, 5xx, 429)
 	// from those that speak against the request (a card was declined). By
-	// default every error is a failure. The end of the caller's own context is
-	// neither a failure nor a success, but its deadline is a failure.
+	// default every error is a failure. Once the caller's own context has ended,
+	// an error is neither a failure nor a success: a caller that has no patience
+	// says nothing about the party. So whoever calls gives the call a deadline of
+	// its own, below the caller's.
 	IsFailure func(err error) bool
 	// Logger gets one line per change of state. Nil logs nothing.
 	Logger *slog.Logger
@@ -79,8 +81,11 @@ func New(config Config) *Breaker {
 			ReadyToTrip: func(counts gobreaker.Counts) bool {
 				return int64(counts.ConsecutiveFailures) >= int64(failures)
 			},
-			IsSuccessful:  func(err error) bool { return err == nil || !isFailure(err) },
-			IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
+			IsSuccessful: func(err error) bool { return err == nil || !isFailure(err) },
+			IsExcluded: func(err error) bool {
+				_, gone := errors.AsType[*callerGone](err)
+				return gone || errors.Is(err, context.Canceled)
+			},
 			OnStateChange: onChange(config),
 		}),
 	}
@@ -109,13 +114,23 @@ func (b *Breaker) Do(ctx context.Context, f func(ctx context.Context) error) err
 	var called bool
 	_, err := b.circuit.Execute(func() (struct{}, error) {
 		called = true
-		return struct{}{}, f(ctx)
+		err := f(ctx)
+		if err != nil && ctx.Err() != nil {
+			err = &callerGone{err}
+		}
+		return struct{}{}, err
 	})
 	if !called {
 		return fmt.Errorf("%s: %w", b.party, ErrOpen)
 	}
+	if gone, ok := errors.AsType[*callerGone](err); ok {
+		return gone.error
+	}
 	return err
 }
+
+// callerGone is an error of a call whose caller does not wait any more.
+type callerGone struct{ error }
 
 // OpenFor is how long the breaker stays open: a good time to snooze.
 func (b *Breaker) OpenFor() time.Duration { return b.openFor }

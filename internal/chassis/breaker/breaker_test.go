@@ -89,6 +89,22 @@ func TestBreaker(t *testing.T) {
 		})
 	})
 
+	t.Run("the end of the caller's patience does not open it", func(t *testing.T) {
+		t.Parallel()
+		var changes []string
+		b := newBreaker(&changes)
+		impatient, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+		defer cancel()
+		for range 10 {
+			if err := b.Do(impatient, answer(errAway)); !errors.Is(err, errAway) {
+				t.Fatalf("got %v, want the call's own error", err)
+			}
+		}
+		if len(changes) != 0 || b.State() != "closed" {
+			t.Errorf("changes %v, state %s", changes, b.State())
+		}
+	})
+
 	t.Run("what speaks against the request does not open it", func(t *testing.T) {
 		t.Parallel()
 		var changes []string

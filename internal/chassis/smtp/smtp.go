@@ -52,7 +52,7 @@ type Sender struct {
 
 // New returns a sender, or what is wrong with its configuration. It does not connect.
 func New(c Config) (*Sender, error) {
-	s := &Sender{config: c, breaker: breaker.New(breaker.Config{Party: "mail", Logger: c.Logger})}
+	s := &Sender{config: c, breaker: breaker.New(breaker.Config{Party: "mail", Logger: c.Logger, IsFailure: isFailure})}
 	if c.Address == "" {
 		return s, nil
 	}
@@ -67,10 +67,32 @@ func (s *Sender) Enabled() bool { return s.client != nil }
 // errDisabled is returned by Send without a server.
 var errDisabled = errors.New("no mail server is configured")
 
+// Undeliverable says whether an error of Send means that the mail will never reach a recipient: the server has no such mailbox, or
+// the address is none.
+func Undeliverable(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Class == ClassAddress || e.Class == ClassRecipient && e.Code >= 500)
+}
+
+// isFailure says that an error speaks against the server, and not against one mail: a refusal of a recipient or of a content is about
+// that mail alone.
+func isFailure(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return true
+	case e.Class == ClassRecipient:
+		return e.Code == 0
+	case e.Class == ClassContent:
+		return e.Code < 500
+	}
+	return true
+}
+
 // Send delivers a mail to the server. After an error the outcome may be unknown: a repeat with the same ID is the same
 // mail to a reader.
 //
-// Errors: *Error, or one that wraps breaker.ErrOpen while the circuit breaker is open.
+// Errors: *Error (see Undeliverable), or one that wraps breaker.ErrOpen while the circuit breaker is open.
 func (s *Sender) Send(ctx context.Context, m Message) error {
 	if !s.Enabled() {
 		return errDisabled

@@ -3,8 +3,10 @@ package stripeapi
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -15,18 +17,21 @@ import (
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
-// idleTimeout closes connections to Stripe that nothing uses; idleMax keeps as
-// many as a page of parallel calls needs.
+// idleTimeout closes connections to Stripe that nothing uses; callsMax is how many
+// calls run at once, and how many connections are kept.
 const (
 	idleTimeout = 90 * time.Second
-	idleMax     = 256
+	callsMax    = 256
 )
+
+// timeoutDefault is how long a call may take when nobody says.
+const timeoutDefault = 30 * time.Second
 
 // Config says how to reach Stripe.
 type Config struct {
 	Key     config.Secret
 	URL     string        // of the API: https://api.stripe.com
-	Timeout time.Duration // of one call
+	Timeout time.Duration // of one call, default 30 s
 	// Transport is for tests; nil is a transport that obeys the proxy of the
 	// environment.
 	Transport http.RoundTripper
@@ -42,6 +47,8 @@ type Client struct {
 
 	breaker *breaker.Breaker
 	hasKey  bool
+	timeout time.Duration
+	places  chan struct{} // of calls that may outlive their callers
 }
 
 // New returns a client. Without a key it can be made, but not used: see HasKey.
@@ -49,8 +56,11 @@ func New(c Config) *Client {
 	transport := c.Transport
 	if transport == nil {
 		transport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: idleMax, MaxIdleConnsPerHost: idleMax, IdleConnTimeout: idleTimeout,
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: callsMax, MaxIdleConnsPerHost: callsMax, IdleConnTimeout: idleTimeout,
 		}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = timeoutDefault
 	}
 	httpClient := &http.Client{Timeout: c.Timeout, Transport: transport}
 	backend := func() *stripe.BackendConfig { // a new value per backend: the library writes into it
@@ -64,6 +74,8 @@ func New(c Config) *Client {
 	}
 	return &Client{
 		hasKey:  c.Key.IsSet(),
+		timeout: c.Timeout,
+		places:  make(chan struct{}, callsMax),
 		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: c.Logger, IsFailure: IsFailure}),
 		API: client.New(c.Key.Reveal(), &stripe.Backends{
 			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
@@ -77,7 +89,51 @@ func New(c Config) *Client {
 func (c *Client) HasKey() bool { return c.hasKey }
 
 // Do runs f, which makes one call, behind the circuit breaker. Its parameters
-// must carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While the breaker is open the error wraps breaker.ErrOpen.
+// must carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While the breaker
+// is open the error wraps breaker.ErrOpen. It is for callers whose deadline is ours; see Call.
 func (c *Client) Do(ctx context.Context, f func() error) error {
 	return c.breaker.Do(ctx, func(context.Context) error { return withoutContent(f()) })
+}
+
+// Call runs f, which makes one call with the context that it is given, behind
+// the circuit breaker. The call has the deadline of the configuration and no
+// other, and only that one counts at the breaker: when ctx ends, Call returns
+// its error, and the call goes on to its end without anybody waiting for it.
+//
+// At most 256 calls run at once; more wait. While the breaker is open the error
+// wraps breaker.ErrOpen.
+func Call[T any](ctx context.Context, c *Client, f func(ctx context.Context) (T, error)) (T, error) {
+	var none T
+	select {
+	case c.places <- struct{}{}:
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+	type answer struct {
+		value T
+		err   error
+	}
+	answered := make(chan answer, 1)
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	go func() {
+		defer func() { <-c.places }()
+		defer cancel()
+		var a answer
+		defer func() {
+			if value := recover(); value != nil {
+				a = answer{err: fmt.Errorf("panic: %v\n%s", value, debug.Stack())}
+			}
+			answered <- a
+		}()
+		a.err = c.breaker.Do(callCtx, func(ctx context.Context) (err error) {
+			a.value, err = f(ctx)
+			return withoutContent(err)
+		})
+	}()
+	select {
+	case a := <-answered:
+		return a.value, a.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
 }

@@ -34,7 +34,7 @@ func TestErrors(t *testing.T) {
 		"open breaker":         {fmt.Errorf("stripe: %w", breaker.ErrOpen), true, true, false},
 		"server error":         {refused(500, ""), true, true, false},
 		"too many requests":    {refused(429, "rate_limit"), true, true, false},
-		"lock of the object":   {refused(429, stripe.ErrorCodeLockTimeout), true, true, false},
+		"lock of the object":   {refused(429, stripe.ErrorCodeLockTimeout), true, false, false},
 		"lock with 400":        {refused(400, stripe.ErrorCodeLockTimeout), true, false, false},
 		"same key in progress": {refused(409, stripe.ErrorCodeIdempotencyKeyInUse), true, false, false},
 		"conflict":             {refused(409, ""), true, false, false},

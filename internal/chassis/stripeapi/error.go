@@ -52,10 +52,11 @@ func Away(err error) bool {
 }
 
 // IsFailure says that an error speaks against Stripe and not against one request,
-// for a circuit breaker: no answer, 5xx, or too many requests. A conflict does not.
+// for a circuit breaker: no answer, 5xx, or too many requests. A conflict does not,
+// and neither does the lock of one object, which comes with 429.
 func IsFailure(err error) bool {
 	status := Status(err)
-	return err != nil && (status == 0 || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests)
+	return Code(err) != stripe.ErrorCodeLockTimeout && err != nil && (status == 0 || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests)
 }
 
 // NotFound says that Stripe knows no such object.

@@ -234,7 +234,8 @@ type RecordChargeRequest struct {
 	Amount *v1.Money `protobuf:"bytes,7,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Amount that is captured, in minor units of the amount's currency.
 	CapturedMinorUnits int64 `protobuf:"varint,8,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
-	// Cumulative refunded amount as Stripe shows it, in minor units; only a hint to fetch the refunds.
+	// Cumulative refunded amount as Stripe shows it, in minor units. The refunds are fetched; what they do not explain
+	// counts until they do.
 	RefundedMinorUnits int64 `protobuf:"varint,9,opt,name=refunded_minor_units,json=refundedMinorUnits,proto3" json:"refunded_minor_units,omitempty"`
 	// Balance transaction of the capture; empty while unknown.
 	BalanceTransactionId string `protobuf:"bytes,10,opt,name=balance_transaction_id,json=balanceTransactionId,proto3" json:"balance_transaction_id,omitempty"`

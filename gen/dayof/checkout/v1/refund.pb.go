@@ -106,6 +106,9 @@ const (
 	RefundReason_REFUND_REASON_EXTERNAL RefundReason = 5
 	// The card's issuer suspects fraud, and the setting refunds what is not used.
 	RefundReason_REFUND_REASON_FRAUD RefundReason = 6
+	// Stripe reports that so much of the charge went back, and does not list the refund yet. It is canceled when the refund is known
+	// that takes its place.
+	RefundReason_REFUND_REASON_UNMATCHED RefundReason = 7
 )
 
 // Enum value maps for RefundReason.
@@ -118,6 +121,7 @@ var (
 		4: "REFUND_REASON_GIVEN_UP",
 		5: "REFUND_REASON_EXTERNAL",
 		6: "REFUND_REASON_FRAUD",
+		7: "REFUND_REASON_UNMATCHED",
 	}
 	RefundReason_value = map[string]int32{
 		"REFUND_REASON_UNSPECIFIED":       0,
@@ -127,6 +131,7 @@ var (
 		"REFUND_REASON_GIVEN_UP":          4,
 		"REFUND_REASON_EXTERNAL":          5,
 		"REFUND_REASON_FRAUD":             6,
+		"REFUND_REASON_UNMATCHED":         7,
 	}
 )
 
@@ -288,7 +293,7 @@ const file_dayof_checkout_v1_refund_proto_rawDesc = "" +
 	"\x14REFUND_STATE_PENDING\x10\x02\x12\x1a\n" +
 	"\x16REFUND_STATE_SUCCEEDED\x10\x03\x12\x17\n" +
 	"\x13REFUND_STATE_FAILED\x10\x04\x12\x19\n" +
-	"\x15REFUND_STATE_CANCELED\x10\x05*\xd8\x01\n" +
+	"\x15REFUND_STATE_CANCELED\x10\x05*\xf5\x01\n" +
 	"\fRefundReason\x12\x1d\n" +
 	"\x19REFUND_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REFUND_REASON_REQUESTED\x10\x01\x12#\n" +
@@ -296,7 +301,8 @@ const file_dayof_checkout_v1_refund_proto_rawDesc = "" +
 	"\x12REFUND_REASON_LATE\x10\x03\x12\x1a\n" +
 	"\x16REFUND_REASON_GIVEN_UP\x10\x04\x12\x1a\n" +
 	"\x16REFUND_REASON_EXTERNAL\x10\x05\x12\x17\n" +
-	"\x13REFUND_REASON_FRAUD\x10\x06B\xc3\x01\n" +
+	"\x13REFUND_REASON_FRAUD\x10\x06\x12\x1b\n" +
+	"\x17REFUND_REASON_UNMATCHED\x10\aB\xc3\x01\n" +
 	"\x15com.dayof.checkout.v1B\vRefundProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (

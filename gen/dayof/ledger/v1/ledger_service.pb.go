@@ -595,7 +595,7 @@ func (x *RecordStripeFeeResponse) GetEntry() *Entry {
 // RecordRefundRequest is money sent back.
 type RecordRefundRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Refund at Stripe.
+	// Refund at Stripe, or our own id of one of which Stripe reports only the sum.
 	StripeRefundId string `protobuf:"bytes,1,opt,name=stripe_refund_id,json=stripeRefundId,proto3" json:"stripe_refund_id,omitempty"`
 	// Intent whose money goes back.
 	PaymentIntentId string `protobuf:"bytes,2,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
@@ -1106,7 +1106,7 @@ type RecordPayoutRequest struct {
 	OrganizerId string `protobuf:"bytes,3,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
 	// Status of the payout.
 	Status PayoutStatus `protobuf:"varint,4,opt,name=status,proto3,enum=dayof.ledger.v1.PayoutStatus" json:"status,omitempty"`
-	// Amount, above zero.
+	// Amount, not zero; below zero when the payout debits the bank.
 	Amount *v1.Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Destination bank account at Stripe; empty when unknown.
 	BankAccountId string `protobuf:"bytes,6,opt,name=bank_account_id,json=bankAccountId,proto3" json:"bank_account_id,omitempty"`
@@ -1535,9 +1535,9 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\vcharge_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"chargeTime\"G\n" +
 	"\x17RecordStripeFeeResponse\x12,\n" +
-	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xb2\x03\n" +
-	"\x13RecordRefundRequest\x12O\n" +
-	"\x10stripe_refund_id\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^(re|pyr)_[A-Za-z0-9_]{1,250}$R\x0estripeRefundId\x12K\n" +
+	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xc8\x03\n" +
+	"\x13RecordRefundRequest\x12e\n" +
+	"\x10stripe_refund_id\x18\x01 \x01(\tB;\xbaH8r624^((re|pyr)_[A-Za-z0-9_]{1,250}|[A-Za-z0-9_]{16,64})$R\x0estripeRefundId\x12K\n" +
 	"\x11payment_intent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\x125\n" +
 	"\x06amount\x18\x03 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06amount\x12F\n" +
 	"\x1bapplication_fee_minor_units\x18\x04 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x18applicationFeeMinorUnits\x129\n" +
@@ -1545,9 +1545,9 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\vrefund_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"refundTime\"D\n" +
 	"\x14RecordRefundResponse\x12,\n" +
-	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"m\n" +
-	"\x1aRecordRefundFailureRequest\x12O\n" +
-	"\x10stripe_refund_id\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^(re|pyr)_[A-Za-z0-9_]{1,250}$R\x0estripeRefundId\"K\n" +
+	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\x83\x01\n" +
+	"\x1aRecordRefundFailureRequest\x12e\n" +
+	"\x10stripe_refund_id\x18\x01 \x01(\tB;\xbaH8r624^((re|pyr)_[A-Za-z0-9_]{1,250}|[A-Za-z0-9_]{16,64})$R\x0estripeRefundId\"K\n" +
 	"\x1bRecordRefundFailureResponse\x12,\n" +
 	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xe0\x03\n" +
 	"\x19RecordDisputeFundsRequest\x12C\n" +

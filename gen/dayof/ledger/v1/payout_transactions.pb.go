@@ -31,7 +31,7 @@ type RecordPayoutTransactionsRequest struct {
 	PayoutId string `protobuf:"bytes,1,opt,name=payout_id,json=payoutId,proto3" json:"payout_id,omitempty"`
 	// Connected account that is paid out; empty for the platform.
 	StripeAccount string `protobuf:"bytes,2,opt,name=stripe_account,json=stripeAccount,proto3" json:"stripe_account,omitempty"`
-	// Amount of the payout, above zero.
+	// Amount of the payout, not zero; below zero when it debits the bank.
 	Amount *v1.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	// How many balance transactions it has, itself left out.
 	TransactionCount int64 `protobuf:"varint,4,opt,name=transaction_count,json=transactionCount,proto3" json:"transaction_count,omitempty"`

@@ -60,7 +60,8 @@ type CheckoutServiceClient interface {
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_INTENT_NOT_FOUND (not_found) for an intent that is not the order's,
 	// PAYMENT_NOT_SUCCEEDED, PAYMENT_MISMATCH (failed_precondition) when status, amount, currency, mode or owner differ,
-	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable). A retry joins the fulfilment attempt and answers from the order.
+	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable), TOO_MANY_CLAIMS (resource_exhausted) after 30 claims of an order in a
+	// minute, or 3 of intents that it does not have. A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
 	// GetOrder returns the order of the token. Problems: ORDER_NOT_FOUND (not_found).
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
@@ -151,7 +152,8 @@ type CheckoutServiceHandler interface {
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_INTENT_NOT_FOUND (not_found) for an intent that is not the order's,
 	// PAYMENT_NOT_SUCCEEDED, PAYMENT_MISMATCH (failed_precondition) when status, amount, currency, mode or owner differ,
-	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable). A retry joins the fulfilment attempt and answers from the order.
+	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable), TOO_MANY_CLAIMS (resource_exhausted) after 30 claims of an order in a
+	// minute, or 3 of intents that it does not have. A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
 	// GetOrder returns the order of the token. Problems: ORDER_NOT_FOUND (not_found).
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
