@@ -174,12 +174,15 @@ func (s *Service) Stop(ctx context.Context) error {
 	return err
 }
 
+// checkDatabase says whether the service's database can be used.
+func (s *Service) checkDatabase(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.pool) }
+
 // Handlers returns the services' handlers.
 func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	var services []rpc.Service
 	add := func(name string) func(path string, h http.Handler) {
 		return func(path string, h http.Handler) {
-			services = append(services, rpc.Service{Name: name, Path: path, Handler: h, Health: s.pool.Ping})
+			services = append(services, rpc.Service{Name: name, Path: path, Handler: h, Health: s.checkDatabase})
 		}
 	}
 	add(checkoutv1connect.CheckoutServiceName)(checkoutv1connect.NewCheckoutServiceHandler(s.checkout, opts...))

@@ -83,10 +83,13 @@ func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant
 		}
 		m.Sandbox.Faults.Clear(fault.Ledger)
 	}
+	var orders []string
 	for _, cart := range carts {
 		await(t, system, cart.OrderID, "completed", completed)
 		assertOneSale(t, order(t, system, cart.OrderID), 1)
+		orders = append(orders, cart.OrderID)
 	}
+	awaitIdle(t, system, idle.Scope{Orders: orders}) // their receipts are not the next fault's
 }
 
 // impatient shortens the times after which an order is blocked and given up.

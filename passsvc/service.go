@@ -171,7 +171,7 @@ func Policy() rpc.Policy {
 // Handlers returns the service's handler.
 func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	path, handler := passv1connect.NewPassServiceHandler(s, opts...)
-	return []rpc.Service{{Name: passv1connect.PassServiceName, Path: path, Handler: handler, Health: s.Pool.Ping}}
+	return []rpc.Service{{Name: passv1connect.PassServiceName, Path: path, Handler: handler, Health: func(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.Pool) }}}
 }
 
 // Routes returns Apple's web service and the pages for holders, by pattern of http.ServeMux.

@@ -139,7 +139,7 @@ func Policy() rpc.Policy {
 // Handlers returns the service's handler. It is healthy while its database answers.
 func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	path, handler := webhookv1connect.NewWebhookServiceHandler(s, opts...)
-	return []rpc.Service{{Name: webhookv1connect.WebhookServiceName, Path: path, Handler: handler, Health: s.Pool.Ping}}
+	return []rpc.Service{{Name: webhookv1connect.WebhookServiceName, Path: path, Handler: handler, Health: func(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.Pool) }}}
 }
 
 // Routes returns the endpoints that Stripe posts to.

@@ -165,6 +165,33 @@ func TestShortOperatorToken(t *testing.T) {
 	}
 }
 
+// TestOrigins refuses origins that no browser sends, with the right form.
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	for origin, says := range map[string]string{
+		"https://shop.example/":        "write https://shop.example",
+		"https://shop.example/cart":    "write https://shop.example",
+		"HTTPS://Shop.example":         "write https://shop.example",
+		"https://shop.example:443":     "write https://shop.example",
+		"http://localhost:80":          "write http://localhost",
+		"shop.example":                 "as in https://shop.example",
+		"shop.example:8443/":           "as in https://shop.example:8443",
+		"*":                            "is not an origin",
+		"https://a.example, b.example": "as in https://b.example",
+		"ftp://shop.example":           "as in https://shop.example",
+	} {
+		all, _ := settings(t)
+		all["DAYOF_CORS_ORIGINS"] = origin
+		h, _, stderr := testHost(all)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		code := run(ctx, []string{"pass"}, h)
+		cancel()
+		if said := stderr.String(); code != exitFailed || !strings.Contains(said, "DAYOF_CORS_ORIGINS") || !strings.Contains(said, says) {
+			t.Errorf("%s: exit code %d: %s", origin, code, said)
+		}
+	}
+}
+
 // TestWrongOperatorTokens counts calls with tokens that are not the operator's and tells people of many.
 func TestWrongOperatorTokens(t *testing.T) {
 	t.Parallel()

@@ -76,6 +76,9 @@ func TestHelp(t *testing.T) {
 		"order -h":         "refund",
 		"--version":        "dayof ",
 		"-version":         "go1.",
+		"version":          "dayof ",
+		"--help":           "dayof order retry ID",
+		"completion zsh":   "compdef",
 		"completion bash":  "__start_dayof",
 		"__complete serve": "checkout",
 	} {
@@ -133,5 +136,21 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("not one line: %s", stderr.String())
 			}
 		})
+	}
+}
+
+// TestMisspeltSettings has up and demo refuse settings that nobody knows, as services do, before anything starts.
+func TestMisspeltSettings(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"up", "-data", t.TempDir()}, {"demo", "-out", t.TempDir()}} {
+		var stdout, stderr bytes.Buffer
+		h := host{
+			stdout: &stdout, stderr: &stderr, getenv: func(string) string { return "" }, clock: clock.System{},
+			environ: []string{"HOME=/", "DAYOF_POSTGRES_BIN=/nowhere", "DAYOF_CHECKOUT_HOLD_DURATON=5m", "DAYOF_TEST_RACES=1"},
+		}
+		code := run(t.Context(), args, h)
+		if said := stderr.String(); code != exitFailed || !strings.Contains(said, "DAYOF_CHECKOUT_HOLD_DURATON: no such setting") || strings.Count(said, "\n") != 1 {
+			t.Errorf("%s: exit code %d: %s", args[0], code, said)
+		}
 	}
 }

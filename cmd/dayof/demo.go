@@ -15,6 +15,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/idle"
+	"github.com/dayof/dayof/internal/server"
 )
 
 func demoCommand() command {
@@ -38,6 +39,9 @@ func demoCommand() command {
 func demo(ctx context.Context, h host, out string) (err error) {
 	files := []string{filepath.Join(out, "ticket.pkpass"), filepath.Join(out, "order.json"), filepath.Join(out, "ledger.json")}
 	if err := checkOutput(out, files); err != nil {
+		return err
+	}
+	if err := server.CheckNames(withoutCrashPoint(h.environ)); err != nil {
 		return err
 	}
 	logger, err := h.logger()

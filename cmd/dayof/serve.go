@@ -30,14 +30,15 @@ func serveCommand() command {
 				if err != nil {
 					return err
 				}
-				// The service knows nothing of crash points and would refuse their setting.
-				environ := slices.DeleteFunc(slices.Clone(h.environ), func(entry string) bool {
-					return strings.HasPrefix(entry, crashpoint.Setting+"=")
-				})
-				return server.Serve(ctx, args[0], server.Options{Getenv: h.getenv, Environ: environ, Logger: logger, Clock: h.clock})
+				return server.Serve(ctx, args[0], server.Options{Getenv: h.getenv, Environ: withoutCrashPoint(h.environ), Logger: logger, Clock: h.clock})
 			}
 		},
 	}
+}
+
+// withoutCrashPoint drops the setting of tests that services know nothing of and would refuse.
+func withoutCrashPoint(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, crashpoint.Setting+"=") })
 }
 
 func migrateCommand() command {

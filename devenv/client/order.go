@@ -35,14 +35,16 @@ type Ticket struct {
 // Order is a sale with all that the services know of it: `dayof order show`, and order.json of the demo.
 type Order struct {
 	Sale
-	EventID   string     `json:"event_id"`
-	HoldState string     `json:"hold_state"`
-	Buyer     Buyer      `json:"buyer"`
-	Lines     []Line     `json:"lines"`
-	Payment   Payment    `json:"payment"`
-	Passes    []Pass     `json:"passes"`
-	Postings  []Posting  `json:"postings"`
-	Timeline  []Timeline `json:"timeline"`
+	EventID   string `json:"event_id"`
+	HoldState string `json:"hold_state"`
+	// WaitsFor says what the order waits for, with the latest failure; empty when it waits for nothing.
+	WaitsFor string     `json:"waits_for,omitempty"`
+	Buyer    Buyer      `json:"buyer"`
+	Lines    []Line     `json:"lines"`
+	Payment  Payment    `json:"payment"`
+	Passes   []Pass     `json:"passes"`
+	Postings []Posting  `json:"postings"`
+	Timeline []Timeline `json:"timeline"`
 }
 
 // Buyer is who ordered.
@@ -197,6 +199,11 @@ func newOrder(details *checkoutv1.GetOrderDetailsResponse, passes []*passv1.Pass
 			Name: details.GetBuyer().GetName(), Email: details.GetBuyer().GetEmail(), Language: details.GetBuyer().GetLanguage(),
 		},
 		Lines: []Line{}, Payment: newPayment(o), Passes: []Pass{}, Postings: []Posting{}, Timeline: []Timeline{},
+	}
+	if out.WaitsFor = WaitsFor(o); out.WaitsFor != "" && o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED {
+		if failure := lastFailure(details.GetTimeline()); failure != "" {
+			out.WaitsFor += "; the last attempt failed: " + failure
+		}
 	}
 	for _, l := range o.GetLines() {
 		out.Lines = append(out.Lines, Line{

@@ -124,7 +124,7 @@ func withHealth(services []rpc.Service, pool *pgxpool.Pool) []rpc.Service {
 	out := slices.Clone(services)
 	for i := range out {
 		if out[i].Health == nil {
-			out[i].Health = pool.Ping
+			out[i].Health = func(ctx context.Context) error { return pgdb.CheckWritable(ctx, pool) }
 		}
 	}
 	return out

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -62,8 +64,36 @@ func (c common) check() error {
 			return fmt.Errorf("DAYOF_OPERATOR_TOKEN: a token has fewer than %d characters; make one with: openssl rand -base64 32", operatorTokenMin)
 		}
 	}
+	for _, origin := range c.corsOrigins {
+		if err := checkOrigin(origin); err != nil {
+			return fmt.Errorf("DAYOF_CORS_ORIGINS: %w", err)
+		}
+	}
 	if (c.certificate == "") != (c.key == "") {
 		return errors.New("DAYOF_TLS_CERT_FILE and DAYOF_TLS_KEY_FILE are set both or not at all")
+	}
+	return nil
+}
+
+// checkOrigin refuses what no browser sends as its origin, and says how to write it: scheme, host and a port that is not the
+// scheme's own, as RFC 6454, section 6.2, serialises an origin.
+func checkOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		host := strings.Trim(origin[strings.LastIndex(origin, "/")+1:], " ")
+		if u, err := url.Parse("https://" + strings.TrimRight(origin, "/")); err == nil && u.Host != "" && !strings.Contains(origin, "//") {
+			host = u.Host
+		}
+		return fmt.Errorf("%q is not an origin; write it with its scheme, as in https://%s", origin, cmp.Or(host, "shop.example"))
+	}
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	} else {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	if right := u.Scheme + "://" + host; origin != right {
+		return fmt.Errorf("%q is not what browsers send; write %s", origin, right)
 	}
 	return nil
 }
@@ -114,6 +144,14 @@ const testPrefix = "DAYOF_TEST_"
 // elsewhere are settings that no service reads, but its program, `dayof up` and the embedded Postgres.
 func elsewhere() []string {
 	return []string{logLevelSetting, "DAYOF_DATABASE_URL", "DAYOF_POSTGRES_BIN", "DAYOF_POSTGRES_REPOSITORY"}
+}
+
+// CheckNames refuses names in environ (as os.Environ returns it) that begin with DAYOF_ and that neither a service nor
+// `dayof up` knows, mostly misspelt ones.
+func CheckNames(environ []string) error {
+	loader := config.New(func(string) string { return "" })
+	loader.Strict(withoutOthers(environ, nil))
+	return loader.Err()
 }
 
 // withoutOthers drops what is a setting of another service or of another program from environ, so that all of them may

@@ -111,14 +111,14 @@ func TestDo(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.New(t, migrate)
 		client := newService(t, writing(pool, nil))
-		for _, token := range []string{"", "anna", "bert"} {
+		for _, token := range []string{"carl", "anna", "bert"} {
 			ctx := rpc.WithBearerToken(t.Context(), token)
 			if _, replayed, err := write(ctx, client, "k", "hello"); err != nil || replayed {
 				t.Errorf("caller %q: replayed %v, %v", token, replayed, err)
 			}
 		}
 		for _, method := range []string{"/x/A", "/x/B"} {
-			ctx := idem.WithScope(t.Context(), idem.Scope{Caller: "buyer", Method: method, Key: "k"})
+			ctx := idem.WithScope(t.Context(), idem.Scope{Caller: "operator", Method: method, Key: "k"})
 			if _, err := writing(pool, nil)(ctx, &testpb.WriteRequest{Text: "hello"}); err != nil {
 				t.Error(err)
 			}

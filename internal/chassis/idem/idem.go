@@ -3,7 +3,7 @@
 //
 // The key row is written first. A second call with the same key waits on the unique constraint until the first one has
 // committed or not, so there is no instant at which both believe to be first, and no read before the write.
-// Source of the rules: docs/style.md, "Idempotency"; docs/design.md 3.
+// Source of the rules: docs/style.md, "Idempotency"; docs/design.md, "Idempotency keys".
 package idem
 
 import (

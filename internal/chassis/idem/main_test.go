@@ -13,6 +13,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
@@ -33,6 +34,9 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 // handler is what a test's service does on Write.
 type handler func(ctx context.Context, req *testpb.WriteRequest) (*testpb.WriteResponse, error)
 
+// operatorToken lets a caller choose any key.
+var operatorToken = config.NewSecret("operator-token-of-this-test")
+
 // notebook is a service with nothing but Write.
 type notebook struct {
 	testpb.UnimplementedNotebookServiceHandler
@@ -48,7 +52,7 @@ func newService(t testing.TB, write handler) testpb.NotebookServiceClient {
 	t.Helper()
 	path, h := testpb.NewNotebookServiceHandler(&notebook{write: write}, rpc.NewHandlerOptions(rpc.HandlerConfig{
 		Logger: slog.New(slog.DiscardHandler), Clock: clock.System{},
-		Policy: rpc.Policy{testpb.NotebookServiceWriteProcedure: rpc.RolePublic},
+		Policy: rpc.Policy{testpb.NotebookServiceWriteProcedure: rpc.RolePublic}, OperatorTokens: []config.Secret{operatorToken},
 	})...)
 	server := httptest.NewUnstartedServer(rpc.NewHandler(rpc.Config{
 		Services: []rpc.Service{{Name: testpb.NotebookServiceName, Path: path, Handler: h}},
@@ -58,7 +62,7 @@ func newService(t testing.TB, write handler) testpb.NotebookServiceClient {
 	server.Config.Protocols = &protocols
 	server.Start()
 	t.Cleanup(server.Close)
-	httpClient, opts := rpc.Dial(rpc.DialConfig{BaseURL: server.URL, Timeout: patience})
+	httpClient, opts := rpc.Dial(rpc.DialConfig{BaseURL: server.URL, Token: operatorToken, Timeout: patience})
 	t.Cleanup(httpClient.CloseIdleConnections)
 	return testpb.NewNotebookServiceClient(httpClient, server.URL, opts...)
 }

@@ -17,7 +17,7 @@ func BenchmarkCall(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(callers)
 			b.RunParallel(func(pb *testing.PB) {
-				ctx := rpc.WithIdempotencyKey(b.Context(), "k")
+				ctx := rpc.WithIdempotencyKey(b.Context(), secretKey)
 				for pb.Next() {
 					if _, err := client.Write(ctx, req); err != nil {
 						b.Error(err)

@@ -96,7 +96,7 @@ func (o observer) ended(ctx context.Context, c *call, p *problem.Problem, level 
 		slog.String("caller", c.caller),
 	)
 	if c.key != "" {
-		attrs = append(attrs, slog.String("idempotency_key", c.key), slog.Bool("replayed", c.replayed))
+		attrs = append(attrs, slog.String("idempotency_key", keyHash(c.key)), slog.Bool("replayed", c.replayed))
 	}
 	if p != nil {
 		attrs = append(attrs, slog.String("reason", p.Reason))

@@ -39,6 +39,9 @@ type Caller struct {
 	OrganizerID string
 }
 
+// anonymous is the name of all callers that bring no token.
+const anonymous = "buyer"
+
 type callerKey struct{}
 
 // WithCaller returns a context of a call made by c. A handler that has checked a token itself uses it to narrow the
@@ -106,7 +109,7 @@ func (a authenticator) check(procedure string, header http.Header) (Caller, *pro
 func (a authenticator) identify(header http.Header) Caller {
 	token := bearer(header)
 	if token == "" { // also where a token that is not configured would equal it
-		return Caller{Name: "buyer", Role: RolePublic}
+		return Caller{Name: anonymous, Role: RolePublic}
 	}
 	sum := sha256.Sum256([]byte(token))
 	known := 0

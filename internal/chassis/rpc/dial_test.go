@@ -78,7 +78,7 @@ func TestRetries(t *testing.T) {
 			t.Parallel()
 			for method, call := range map[string]func(testpb.NotebookServiceClient) error{
 				"Write": func(c testpb.NotebookServiceClient) error {
-					_, err := c.Write(rpc.WithIdempotencyKey(t.Context(), "key-1"), &testpb.WriteRequest{Text: "x"})
+					_, err := c.Write(rpc.WithIdempotencyKey(t.Context(), secretKey), &testpb.WriteRequest{Text: "x"})
 					return err
 				},
 				"Read": func(c testpb.NotebookServiceClient) error {
@@ -104,7 +104,7 @@ func TestRetries(t *testing.T) {
 					t.Errorf("%s: reason %q", method, problem.Reason(err))
 				}
 				for _, key := range f.keys {
-					if want := map[bool]string{true: "key-1"}[method == "Write"]; key != want {
+					if want := map[bool]string{true: secretKey}[method == "Write"]; key != want {
 						t.Errorf("%s: keys %q", method, f.keys)
 					}
 				}
@@ -226,7 +226,7 @@ func TestCallTimesOut(t *testing.T) {
 		return &testpb.WriteResponse{}, nil
 	}}, nil)
 	client := newClient(t, s, func(c *rpc.DialConfig) { c.Timeout = 30 * time.Millisecond })
-	ctx := rpc.WithIdempotencyKey(t.Context(), "k")
+	ctx := rpc.WithIdempotencyKey(t.Context(), secretKey)
 	_, err := client.Write(ctx, &testpb.WriteRequest{Text: "x"})
 	close(release)
 	d := wantDownstream(t, err)
@@ -247,7 +247,7 @@ func TestProblemOfAPeer(t *testing.T) {
 	innerClient := newClient(t, inner, nil)
 	var innerErr error
 	outer := newServer(t, &notebook{read: func(ctx context.Context, _ *testpb.ReadRequest) (*testpb.ReadResponse, error) {
-		_, innerErr = innerClient.Write(rpc.WithIdempotencyKey(ctx, "k"), &testpb.WriteRequest{Text: "x"})
+		_, innerErr = innerClient.Write(rpc.WithIdempotencyKey(ctx, secretKey), &testpb.WriteRequest{Text: "x"})
 		return nil, fmt.Errorf("look up: %w", innerErr)
 	}}, nil)
 	_, err := newClient(t, outer, nil).Read(t.Context(), &testpb.ReadRequest{})

@@ -24,6 +24,9 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc/testpb"
 )
 
+// secretKey is a key that a caller without a token may have.
+const secretKey = "0b9c7c1e-5a0f-4b7e-9d0f-2f4f6c1a8e3d"
+
 // refused is what a raw request was answered.
 type refused struct {
 	status int // of HTTP
@@ -42,7 +45,7 @@ func post(t testing.TB, s *server, header http.Header, body io.Reader) refused {
 	}
 	req.Header = header.Clone()
 	if req.Header.Get("Idempotency-Key") == "" {
-		req.Header.Set("Idempotency-Key", "k")
+		req.Header.Set("Idempotency-Key", secretKey)
 	}
 	httpClient, _ := rpc.Dial(rpc.DialConfig{BaseURL: s.url})
 	t.Cleanup(httpClient.CloseIdleConnections)

@@ -93,7 +93,7 @@ func (b *boundary) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, 
 		b.onWrongToken()
 	}
 	if refusal == nil {
-		refusal = checkIdempotencyKey(spec.IdempotencyLevel, header)
+		refusal = checkIdempotencyKey(spec.IdempotencyLevel, caller, header)
 	}
 	if refusal != nil {
 		c.answered = true

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -130,7 +131,7 @@ func TestReplayedIsSaid(t *testing.T) {
 		return &testpb.WriteResponse{}, nil
 	}}, nil)
 	for name, opts := range map[string][]connect.ClientOption{"connect": nil, "grpc": {connect.WithGRPC()}, "grpcweb": {connect.WithGRPCWeb()}} {
-		ctx, info := connect.NewClientContext(rpc.WithIdempotencyKey(t.Context(), "k"))
+		ctx, info := connect.NewClientContext(rpc.WithIdempotencyKey(t.Context(), secretKey))
 		if _, err := newClient(t, s, nil, opts...).Write(ctx, &testpb.WriteRequest{Text: "x"}); err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +140,7 @@ func TestReplayedIsSaid(t *testing.T) {
 		}
 	}
 	for _, line := range s.log.rpcs(t) {
-		if line["replayed"] != true || line["idempotency_key"] != "k" || line["level"] != "INFO" {
+		if line["replayed"] != true || line["idempotency_key"] == secretKey || line["idempotency_key"] == nil || line["level"] != "INFO" {
 			t.Errorf("log %v", line)
 		}
 	}
@@ -234,7 +235,7 @@ func TestLogLine(t *testing.T) {
 	delete(line, "time")
 	want := map[string]any{
 		"level": "INFO", "msg": "rpc", "procedure": testpb.NotebookServiceWriteProcedure, "code": "ok",
-		"caller": "service:checkoutsvc", "idempotency_key": "order/1/x", "replayed": false,
+		"caller": "service:checkoutsvc", "idempotency_key": "sha256:e69341b7b3645793", "replayed": false,
 	}
 	if fmt.Sprint(line) != fmt.Sprint(want) {
 		t.Errorf("got  %v\nwant %v", line, want)
@@ -262,7 +263,7 @@ func TestPanic(t *testing.T) {
 		!strings.Contains(fmt.Sprint(lines[0]["stack"]), "handler_test.go") {
 		t.Errorf("log %v", lines)
 	}
-	_, err = client.Write(rpc.WithIdempotencyKey(t.Context(), "k"), &testpb.WriteRequest{Text: "x"})
+	_, err = client.Write(rpc.WithIdempotencyKey(t.Context(), secretKey), &testpb.WriteRequest{Text: "x"})
 	if wantDownstream(t, err).Code() != connect.CodeUnavailable {
 		t.Errorf("an aborted answer is %v, want unavailable", err)
 	}
@@ -396,5 +397,37 @@ func TestCallerHangsUp(t *testing.T) {
 		if line := book.rpcs(t)[0]; line["code"] != "canceled" || line["level"] != "INFO" {
 			t.Errorf("%s log %v", name, line)
 		}
+	}
+}
+
+// TestKeysOfCallersWithoutATokenAreSecrets refuses keys that somebody else could guess, from callers that share one space
+// of keys.
+func TestKeysOfCallersWithoutATokenAreSecrets(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &notebook{}, nil)
+	for key, ok := range map[string]bool{
+		"1":                                false,
+		"order-1":                          false,
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa":   false,
+		"--------------------------------": false,
+		"f81d4fae7dec11d0a76500a0c91e6bf6": true,
+		secretKey:                          true,
+		"V1StGXR8_Z5jdHi6B-myTTw9q":        true,
+		rand.Text():                        true,
+	} {
+		anonymous := newClient(t, s, func(c *rpc.DialConfig) { c.Token = config.Secret{} })
+		_, err := anonymous.Write(rpc.WithIdempotencyKey(t.Context(), key), &testpb.WriteRequest{Text: "x"})
+		if ok && err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		if !ok {
+			wantProblem(t, err, connect.CodeInvalidArgument, problem.ReasonIdempotencyKeyInvalid)
+		}
+		if _, err := newClient(t, s, nil).Write(rpc.WithIdempotencyKey(t.Context(), key), &testpb.WriteRequest{Text: "x"}); err != nil {
+			t.Errorf("with a token, %s: %v", key, err)
+		}
+	}
+	if strings.Contains(s.log.String(), secretKey) {
+		t.Error("the log shows a key")
 	}
 }

@@ -27,10 +27,11 @@ type health struct {
 	draining atomic.Bool
 }
 
-func newHealth(services []Service, c clock.Clock, logger *slog.Logger) *health {
+// newHealth reads the machine's clock, whatever clock the services have: an answer must grow old while theirs stands.
+func newHealth(services []Service, logger *slog.Logger) *health {
 	h := &health{services: make(map[string]*serviceHealth)}
 	for _, s := range services {
-		h.services[s.Name] = &serviceHealth{name: s.Name, check: s.Health, clock: c, logger: logger}
+		h.services[s.Name] = &serviceHealth{name: s.Name, check: s.Health, clock: clock.System{}, logger: logger}
 	}
 	return h
 }
@@ -69,7 +70,7 @@ func (h *health) failing(ctx context.Context) []string {
 type serviceHealth struct {
 	name   string
 	check  func(context.Context) error
-	clock  clock.Clock
+	clock  clock.System
 	logger *slog.Logger
 
 	mu    sync.Mutex // held while checking, so that many askers make one check

@@ -2,7 +2,10 @@ package rpc
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -45,8 +48,9 @@ func SetReplayed(ctx context.Context) {
 	}
 }
 
-// checkIdempotencyKey refuses a call that may change something and cannot be repeated safely.
-func checkIdempotencyKey(level connect.IdempotencyLevel, header http.Header) *problem.Problem {
+// checkIdempotencyKey refuses a call that may change something and cannot be repeated safely. All callers without a token
+// share one space of keys, and a replay is answered with what the first call got: so their keys must be secrets.
+func checkIdempotencyKey(level connect.IdempotencyLevel, caller Caller, header http.Header) *problem.Problem {
 	if level == connect.IdempotencyNoSideEffects {
 		return nil
 	}
@@ -58,9 +62,37 @@ func checkIdempotencyKey(level connect.IdempotencyLevel, header http.Header) *pr
 	case len(keys) > 1 || !isIdempotencyKey(keys[0]):
 		return problem.New(connect.CodeInvalidArgument, problem.ReasonIdempotencyKeyInvalid,
 			"the header Idempotency-Key must be one value of 1 to 255 visible ASCII characters")
+	case caller.Name == anonymous && !isUnguessable(keys[0]):
+		return problem.New(connect.CodeInvalidArgument, problem.ReasonIdempotencyKeyInvalid,
+			"without a bearer token the header Idempotency-Key must be random: 22 or more letters and digits, such as a UUID, because whoever knows it gets the answer of the first call")
 	default:
 		return nil
 	}
+}
+
+const (
+	// keySecretMin is how many characters a key of 128 random bits has at least, in an alphabet of 64. A UUID has 32
+	// hexadecimal digits.
+	keySecretMin = 22
+	// keyDistinctMin is how many different characters such a key has at least: 22 random hexadecimal digits have fewer than 8
+	// of the 16 once in some hundred thousand times, and longer ones practically never.
+	keyDistinctMin = 8
+)
+
+// isUnguessable reports whether a key can have 128 random bits. Hyphens are separators.
+func isUnguessable(key string) bool {
+	key = strings.ReplaceAll(key, "-", "")
+	distinct := map[rune]bool{}
+	for _, r := range key {
+		distinct[r] = true
+	}
+	return len(key) >= keySecretMin && len(distinct) >= keyDistinctMin
+}
+
+// keyHash is a key as it is logged: a replay of the key itself may be answered with a buyer's token.
+func keyHash(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "sha256:" + hex.EncodeToString(sum[:8])
 }
 
 func isIdempotencyKey(key string) bool {

@@ -79,7 +79,7 @@ func speaks(t *testing.T, client testpb.NotebookServiceClient) {
 	if err != nil || read.GetText() != "größe" {
 		t.Fatalf("Read: %v, %v", read, err)
 	}
-	ctx := rpc.WithIdempotencyKey(t.Context(), "key-1")
+	ctx := rpc.WithIdempotencyKey(t.Context(), secretKey)
 	written, err := client.Write(ctx, &testpb.WriteRequest{Text: "hello", Lines: []*testpb.Line{{Quantity: 1}}})
 	if err != nil || written.GetText() != "hello" {
 		t.Fatalf("Write: %v, %v", written, err)
@@ -241,7 +241,7 @@ func TestCORS(t *testing.T) {
 	if got := preflight(foreign, asked); got.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a foreign origin is allowed: %v", got)
 	}
-	status, header := send(http.MethodPost, ours, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"k"}}, `{"text":"x"}`)
+	status, header := send(http.MethodPost, ours, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {secretKey}}, `{"text":"x"}`)
 	if status != 200 || header.Get("Access-Control-Allow-Origin") != ours {
 		t.Errorf("call from our origin: %d %v", status, header)
 	}
@@ -254,7 +254,7 @@ func TestCORS(t *testing.T) {
 	if status != 400 || header.Get("Access-Control-Allow-Origin") != ours {
 		t.Errorf("a problem is not readable from our origin: %d %v", status, header)
 	}
-	status, header = send(http.MethodPost, ours, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"k"}}, `{`)
+	status, header = send(http.MethodPost, ours, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {secretKey}}, `{`)
 	if status != 400 || header.Get("Access-Control-Allow-Origin") != ours {
 		t.Errorf("a refusal of broken bytes is not readable from our origin: %d %v", status, header)
 	}
@@ -267,7 +267,7 @@ func TestMetricsPage(t *testing.T) {
 	}}, nil)
 	client := newClient(t, s, nil)
 	_, _ = client.Read(t.Context(), &testpb.ReadRequest{})
-	_, _ = client.Write(rpc.WithIdempotencyKey(t.Context(), "k"), &testpb.WriteRequest{Text: "x"})
+	_, _ = client.Write(rpc.WithIdempotencyKey(t.Context(), secretKey), &testpb.WriteRequest{Text: "x"})
 	_, page := get(t, s.url+"/metrics")
 	for _, want := range []string{
 		`rpc_requests_total{code="internal",procedure="/dayof.test.v1.NotebookService/Read"} 1`,

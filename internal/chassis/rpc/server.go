@@ -96,7 +96,7 @@ func (c Config) withDefaults() Config {
 // NewHandler returns all that Serve serves, for tests that have a listener of their own.
 func NewHandler(c Config) http.Handler {
 	c = c.withDefaults()
-	return newMux(c, newHealth(c.Services, c.Clock, c.Logger))
+	return newMux(c, newHealth(c.Services, c.Logger))
 }
 
 // newMux mounts services, reflection, health, /healthz, /metrics and the further routes.
@@ -183,7 +183,7 @@ func methodsOf(service string) []string {
 // off and says so.
 func Serve(ctx context.Context, c Config) error {
 	c = c.withDefaults()
-	h := newHealth(c.Services, c.Clock, c.Logger)
+	h := newHealth(c.Services, c.Logger)
 	server := newServer(c, newMux(c, h))
 	listener := c.Listener
 	if listener == nil {

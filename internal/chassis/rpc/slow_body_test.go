@@ -34,7 +34,7 @@ func TestSlowBody(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		req.Header = http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"k"}}
+		req.Header = http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {secretKey}}
 		res, err := newHTTP1(t).Do(req)
 		if err != nil {
 			t.Error(err)
@@ -60,7 +60,7 @@ func dripHTTP1(t *testing.T, s *server) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "POST "+testpb.NotebookServiceWriteProcedure+" HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"+
+	if _, err := io.WriteString(conn, "POST "+testpb.NotebookServiceWriteProcedure+" HTTP/1.1\r\nHost: x\r\nIdempotency-Key: "+secretKey+"\r\n"+
 		"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestNoPlaceWithoutABody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req.Header = http.Header{"Content-Type": {"application/proto"}, "Idempotency-Key": {"k"}}
+			req.Header = http.Header{"Content-Type": {"application/proto"}, "Idempotency-Key": {secretKey}}
 			go func() {
 				res, err := client.Do(req)
 				if err != nil {
@@ -225,7 +225,7 @@ func TestBodiesHaveABudget(t *testing.T) {
 		return &testpb.WriteResponse{}, nil
 	}}, func(_ *rpc.HandlerConfig, c *rpc.Config) { c.BodyBytes = 30 })
 	write := func() error {
-		ctx := rpc.WithIdempotencyKey(t.Context(), "k")
+		ctx := rpc.WithIdempotencyKey(t.Context(), secretKey)
 		_, err := newClient(t, s, nil).Write(ctx, &testpb.WriteRequest{Text: strings.Repeat("x", 20)})
 		return err
 	}
