@@ -21,6 +21,7 @@ func (w *harness) reprice(s seller, currency string, minorUnits int64) {
 // TestStripeRefusesForGood has Stripe refuse an intent for what it asks for: the caller hears that a retry does not help, the stock is
 // on sale again at once, and no job cleans up.
 func TestStripeRefusesForGood(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		currency string
 		price    int64
