@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -17,11 +18,11 @@ import (
 // close, open, and close for good when the organiser leaves.
 func TestOrganizerCannotSell(t *testing.T) {
 	t.Parallel()
-	system := client.NewClient(newCluster(t, 1, nil).File) // others sell whatever event comes first
+	system := client.NewClient(e2etest.NewCluster(t, 1, nil).File) // others sell whatever event comes first
 	organizer, account := client.NewKey(), "acct_"+client.NewKey()
 	lines, eventID := organizersShop(t, system, organizer)
 	sells := func() (bool, error) {
-		_, err := system.Checkout.StartCheckout(keyed(within(t, 20*time.Second)), &checkoutv1.StartCheckoutRequest{
+		_, err := system.Checkout.StartCheckout(e2etest.Keyed(e2etest.Within(t, 20*time.Second)), &checkoutv1.StartCheckoutRequest{
 			EventId: eventID, Lines: lines, Buyer: &checkoutv1.Buyer{Name: "Ada", Email: "ada@example.test"},
 		})
 		if err != nil && problem.Reason(err) != "ORGANIZER_CANNOT_SELL" {
@@ -39,7 +40,7 @@ func TestOrganizerCannotSell(t *testing.T) {
 		{"enabled", "PUT", "", map[string]any{"charges_enabled": true}, true},
 		{"left", "POST", "/deauthorize", map[string]any{}, false},
 	} {
-		if _, err := system.Stripe.Control(within(t, 20*time.Second), step.method, "/_sandbox/accounts/"+account+step.path, step.body); err != nil {
+		if _, err := system.Stripe.Control(e2etest.Within(t, 20*time.Second), step.method, "/_sandbox/accounts/"+account+step.path, step.body); err != nil {
 			t.Fatal(err)
 		}
 		awaitSales(t, step.name, step.sells, sells)
@@ -49,7 +50,7 @@ func TestOrganizerCannotSell(t *testing.T) {
 // awaitSales polls until sales are as wanted.
 func awaitSales(t *testing.T, step string, want bool, sells func() (bool, error)) {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for {
 		open, err := sells()
 		if err != nil {
@@ -70,14 +71,14 @@ func awaitSales(t *testing.T, step string, want bool, sells func() (bool, error)
 func organizersShop(t *testing.T, system *client.Client, organizer string) (lines []*checkoutv1.CartLine, eventID string) {
 	t.Helper()
 	start := clock.System{}.Now().Add(30 * 24 * time.Hour)
-	event, err := system.Catalog.CreateEvent(keyed(within(t, 20*time.Second)), &checkoutv1.CreateEventRequest{
+	event, err := system.Catalog.CreateEvent(e2etest.Keyed(e2etest.Within(t, 20*time.Second)), &checkoutv1.CreateEventRequest{
 		OrganizerId: organizer, OrganizerName: "Own", Name: "Own event", Venue: &checkoutv1.Venue{Name: "Hall", TimeZone: "Europe/Berlin"},
 		StartTime: timestamppb.New(start), EndTime: timestamppb.New(start.Add(3 * time.Hour)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	variant, err := system.CreateVariant(within(t, 20*time.Second), organizer, event.GetEvent().GetId(), "Ticket", "Standing", 100,
+	variant, err := system.CreateVariant(e2etest.Within(t, 20*time.Second), organizer, event.GetEvent().GetId(), "Ticket", "Standing", 100,
 		&checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 4450}})
 	if err != nil {
 		t.Fatal(err)

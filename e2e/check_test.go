@@ -15,6 +15,7 @@ import (
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/invariant"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -124,16 +125,16 @@ const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason,
 // TestCheckWhileLedgerIsAway says that the ledger does not answer, and checks what does not need it.
 func TestCheckWhileLedgerIsAway(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, nil)
+	m := e2etest.NewCluster(t, 1, nil)
 	system := client.NewClient(m.File)
-	if _, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: newVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
+	if _, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: e2etest.NewVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
 		t.Fatal(err)
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	results, err := invariant.Run(within(t, 2*time.Minute), m.File)
+	results, err := invariant.Run(e2etest.Within(t, 2*time.Minute), m.File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,9 +154,9 @@ func TestCheckWhileLedgerIsAway(t *testing.T) {
 // TestCheckFindsViolations breaks every invariant once and wants each to be reported, and nothing before.
 func TestCheckFindsViolations(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, nil)
+	m := e2etest.NewCluster(t, 1, nil)
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 100)
+	variant := e2etest.NewVariant(t, system, 4450, 100)
 	orders := map[string]string{}
 	names := []string{
 		"order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
@@ -165,16 +166,16 @@ func TestCheckFindsViolations(t *testing.T) {
 		names = append(names, name)
 	}
 	for _, name := range names {
-		sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
+		sale, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := system.AwaitFee(within(t, time.Minute), sale.OrderID); err != nil {
+		if _, err := system.AwaitFee(e2etest.Within(t, time.Minute), sale.OrderID); err != nil {
 			t.Fatal(err)
 		}
 		orders[name] = sale.OrderID
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 	for _, service := range server.Services() { // nobody mends what is broken now
 		if err := m.StopReplica(service, 0); err != nil {
 			t.Fatal(err)
@@ -184,7 +185,7 @@ func TestCheckFindsViolations(t *testing.T) {
 	breakLedger(t, m, orders)
 	breakStripe(t, system, orders)
 
-	results, err := invariant.Run(within(t, time.Minute), m.File)
+	results, err := invariant.Run(e2etest.Within(t, time.Minute), m.File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +201,7 @@ func TestCheckFindsViolations(t *testing.T) {
 
 func breakDatabases(t *testing.T, m *cluster.Cluster, orders map[string]string) {
 	t.Helper()
-	ctx := within(t, 30*time.Second)
+	ctx := e2etest.Within(t, 30*time.Second)
 	conns := map[string]*pgx.Conn{}
 	for service, url := range m.File.DatabaseURLs {
 		conn, err := pgx.Connect(ctx, url)
@@ -249,7 +250,7 @@ func breakLedger(t *testing.T, m *cluster.Cluster, orders map[string]string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req, err := http.NewRequestWithContext(within(t, 10*time.Second), http.MethodPost,
+		req, err := http.NewRequestWithContext(e2etest.Within(t, 10*time.Second), http.MethodPost,
 			m.File.Sandbox.FormanceURL+"/v2/dayof/transactions?force=true", bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -273,9 +274,9 @@ func breakStripe(t *testing.T, system *client.Client, orders map[string]string) 
 	t.Helper()
 	// The services are down, so that the intents are found by what Stripe has of their orders.
 	var all struct {
-		Data []resource `json:"data"`
+		Data []e2etest.Resource `json:"data"`
 	}
-	if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/payment_intents?limit=100", &all); err != nil {
+	if err := system.Stripe.Get(e2etest.Within(t, 10*time.Second), "/v1/payment_intents?limit=100", &all); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range all.Data {
@@ -283,30 +284,30 @@ func breakStripe(t *testing.T, system *client.Client, orders map[string]string) 
 		switch metadata["order_id"] {
 		case orders["captured_money_is_at_stripe"]:
 			p["amount_received"] = 1
-			load(t, system, p)
+			e2etest.Load(t, system, p)
 		case orders["stripe_money_is_known"]:
 			p["id"] = "pi_" + client.NewKey()
-			load(t, system, p)
+			e2etest.Load(t, system, p)
 		}
 	}
 	var charges struct {
-		Data []resource `json:"data"`
+		Data []e2etest.Resource `json:"data"`
 	}
-	if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/charges?limit=100", &charges); err != nil {
+	if err := system.Stripe.Get(e2etest.Within(t, 10*time.Second), "/v1/charges?limit=100", &charges); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range charges.Data {
 		metadata, _ := c["metadata"].(map[string]any)
 		if metadata["order_id"] == orders["refunded_sum_is_known"] {
 			c["amount_refunded"] = 100
-			load(t, system, c)
+			e2etest.Load(t, system, c)
 		}
 	}
-	load(t, system, resource{
+	e2etest.Load(t, system, e2etest.Resource{
 		"id": "re_unwritten", "object": "refund", "amount": 1, "currency": "eur", "created": 0, "status": "succeeded",
 		"metadata": map[string]any{"order_id": orders["refund_at_stripe_has_its_row"], "refund_id": "rowOfNobody"},
 	})
-	load(t, system, resource{
+	e2etest.Load(t, system, e2etest.Resource{
 		"id": "txn_unbooked", "object": "balance_transaction", "amount": 4450, "currency": "eur", "fee": 92, "net": 4358,
 		"created": 0, "type": "charge", "status": "available", "source": "ch_unbooked", "fee_details": []any{},
 	})

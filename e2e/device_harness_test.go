@@ -21,6 +21,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/e2e/device"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
@@ -34,7 +35,7 @@ func program(t *testing.T) string {
 		return path
 	}
 	path := filepath.Join(t.TempDir(), "dayof")
-	if out, err := exec.CommandContext(within(t, 5*time.Minute), "go", "build", "-o", path, "../cmd/dayof").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(e2etest.Within(t, 5*time.Minute), "go", "build", "-o", path, "../cmd/dayof").CombinedOutput(); err != nil {
 		t.Fatalf("build dayof: %v\n%s", err, out)
 	}
 	return path
@@ -66,7 +67,7 @@ func startUp(t *testing.T) client.File {
 			t.Errorf("up does not stop: %v", up.Process.Kill())
 		}
 	})
-	ctx := within(t, 2*time.Minute)
+	ctx := e2etest.Within(t, 2*time.Minute)
 	for {
 		if file, err := client.ReadFile(filepath.Join(dir, "dev.json")); err == nil {
 			return file
@@ -117,7 +118,7 @@ type deviceLife struct {
 // newDeviceLife buys two tickets and installs their passes from their links.
 func newDeviceLife(t *testing.T, file client.File) *deviceLife {
 	t.Helper()
-	d := &deviceLife{t: t, ctx: within(t, 5*time.Minute), client: client.NewClient(file), device: device.New()}
+	d := &deviceLife{t: t, ctx: e2etest.Within(t, 5*time.Minute), client: client.NewClient(file), device: device.New()}
 	t.Cleanup(d.device.Close)
 	variant := newOwnVariant(d.ctx, t, d.client)
 	var err error
@@ -142,7 +143,7 @@ func newOwnVariant(ctx context.Context, t *testing.T, system *client.Client) *ch
 	if _, err := system.Seed(ctx, now); err != nil { // others take the first event that there is
 		t.Fatal(err)
 	}
-	event, err := system.Catalog.CreateEvent(keyed(ctx), &checkoutv1.CreateEventRequest{
+	event, err := system.Catalog.CreateEvent(e2etest.Keyed(ctx), &checkoutv1.CreateEventRequest{
 		OrganizerId: "deviceOrganizer00001", OrganizerName: "Spätschicht", Name: "Winternacht \"am\" Fluss",
 		Venue:     &checkoutv1.Venue{Name: "Kulturhafen", Address: "Am Kai 7, 10115 Berlin", TimeZone: "Europe/Berlin"},
 		StartTime: timestamppb.New(now.AddDate(2, 0, 0)), EndTime: timestamppb.New(now.AddDate(2, 0, 0).Add(3 * time.Hour)),
@@ -188,7 +189,7 @@ func (d *deviceLife) hasTheLatest() {
 	if got := d.do(http.MethodGet, device.PassPath(d.pass), d.pass.AuthenticationToken, "If-None-Match", latest); got.Status != http.StatusNotModified {
 		d.t.Errorf("fetch with the latest entity tag: %d", got.Status)
 	}
-	for before := d.pass.Archive; d.fetch(); pause(d.ctx) {
+	for before := d.pass.Archive; d.fetch(); e2etest.Pause(d.ctx) {
 		if !bytes.Equal(before, d.pass.Archive) {
 			d.t.Fatal("another pass is sent without a change")
 		}
@@ -202,9 +203,9 @@ func (d *deviceLife) awaitPush() {
 		if d.ctx.Err() != nil {
 			d.t.Fatal("no push")
 		}
-		pause(d.ctx)
+		e2etest.Pause(d.ctx)
 	}
-	for settled := false; !settled; pause(d.ctx) {
+	for settled := false; !settled; e2etest.Pause(d.ctx) {
 		res, err := d.client.Passes.ListPushes(d.ctx, &passv1.ListPushesRequest{PassSerial: d.pass.SerialNumber})
 		if err != nil {
 			d.t.Fatalf("pushes are not settled: %v", err)
@@ -279,7 +280,7 @@ func (d *deviceLife) do(method, path, token string, headers ...string) device.An
 // set changes a field of the pass, as `dayof pass set` does.
 func (d *deviceLife) set(field, value string) {
 	d.t.Helper()
-	_, err := d.client.Passes.UpdatePass(keyed(d.ctx), &passv1.UpdatePassRequest{PassSerial: d.pass.SerialNumber, Fields: map[string]string{field: value}})
+	_, err := d.client.Passes.UpdatePass(e2etest.Keyed(d.ctx), &passv1.UpdatePassRequest{PassSerial: d.pass.SerialNumber, Fields: map[string]string{field: value}})
 	if err != nil {
 		d.t.Fatal(err)
 	}

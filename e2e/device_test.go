@@ -14,6 +14,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/e2e/device"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -170,13 +171,13 @@ func (d *deviceLife) missesNothingWithinASecond() {
 // hearsOfAReschedule: the event of all passes moves by a day.
 func (d *deviceLife) hearsOfAReschedule() {
 	d.t.Helper()
-	found, err := d.client.Catalog.GetEvent(d.ctx, &checkoutv1.GetEventRequest{EventId: order(d.t, d.client, d.sale.OrderID).EventID})
+	found, err := d.client.Catalog.GetEvent(d.ctx, &checkoutv1.GetEventRequest{EventId: e2etest.Order(d.t, d.client, d.sale.OrderID).EventID})
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	event := found.GetEvent()
 	start := event.GetStartTime().AsTime().AddDate(0, 0, 1)
-	batch, err := d.client.Passes.BatchUpdatePasses(keyed(d.ctx), &passv1.BatchUpdatePassesRequest{
+	batch, err := d.client.Passes.BatchUpdatePasses(e2etest.Keyed(d.ctx), &passv1.BatchUpdatePassesRequest{
 		EventId: event.GetId(),
 		Event: &passv1.PassEvent{
 			Id: event.GetId(), Name: event.GetName(), VenueName: event.GetVenue().GetName(), VenueAddress: event.GetVenue().GetAddress(),
@@ -187,7 +188,7 @@ func (d *deviceLife) hearsOfAReschedule() {
 		d.t.Fatal(err)
 	}
 	for batch.GetBatch().GetState() == passv1.PassBatchState_PASS_BATCH_STATE_RUNNING {
-		pause(d.ctx)
+		e2etest.Pause(d.ctx)
 		got, err := d.client.Passes.GetPassBatch(d.ctx, &passv1.GetPassBatchRequest{PassBatchId: batch.GetBatch().GetId()})
 		if err != nil {
 			d.t.Fatal(err)
@@ -200,7 +201,7 @@ func (d *deviceLife) hearsOfAReschedule() {
 // hearsOfARefund: the ticket's money goes back; its pass is void, and still served.
 func (d *deviceLife) hearsOfARefund() {
 	d.t.Helper()
-	_, err := d.client.Orders.RefundOrder(keyed(d.ctx), &checkoutv1.RefundOrderRequest{
+	_, err := d.client.Orders.RefundOrder(e2etest.Keyed(d.ctx), &checkoutv1.RefundOrderRequest{
 		OrderId: d.sale.OrderID, TicketIds: []string{d.sale.Tickets[0].ID}, Note: "device test",
 	})
 	if err != nil {
@@ -228,7 +229,7 @@ func (d *deviceLife) leaves() {
 	if !d.fetch() || !strings.Contains(d.pass.JSON, "For those who look by themselves") {
 		d.t.Error("a fetch without registration does not bring the change")
 	}
-	awaitIdle(d.t, d.client, idle.Scope{Orders: []string{d.sale.OrderID}})
+	e2etest.AwaitIdle(d.t, d.client, idle.Scope{Orders: []string{d.sale.OrderID}})
 	if got := d.received(); got != d.pushes {
 		d.t.Errorf("%d pushes after unregistering", got-d.pushes)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/idle"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
@@ -26,14 +27,14 @@ import (
 // who tried.
 func TestForeignAccount(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, nil)
+	m := e2etest.NewCluster(t, 1, nil)
 	system := client.NewClient(m.File)
 	victim, attacker := client.NewKey(), client.NewKey()
 	victimAccount := "acct_" + client.NewKey()
 	connectAccount(t, system, victimAccount, victim)
 	lines, eventID := organizersShop(t, system, victim)
 	paid, waiting := startLines(t, system, eventID, lines), startLines(t, system, eventID, lines)
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	if err := system.Pay(ctx, paid, client.ViaBoth); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func TestForeignAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refunded, err := system.Orders.RefundOrder(keyed(ctx), &checkoutv1.RefundOrderRequest{
+	refunded, err := system.Orders.RefundOrder(e2etest.Keyed(ctx), &checkoutv1.RefundOrderRequest{
 		OrderId: paid.OrderID, Amount: &moneyv1.Money{Currency: "EUR", MinorUnits: 100},
 	})
 	if err != nil {
@@ -53,10 +54,10 @@ func TestForeignAccount(t *testing.T) {
 	for _, ticket := range sale.Tickets {
 		names.tickets = append(names.tickets, ticket.ID)
 	}
-	awaitIdle(t, system, idle.Scope{Orders: names.orders, Fees: true})
+	e2etest.AwaitIdle(t, system, idle.Scope{Orders: names.orders, Fees: true})
 	before := digest(t, m, names)
 
-	handlers, err := system.Webhooks.ListHandlers(within(t, 10*time.Second), &webhookv1.ListHandlersRequest{})
+	handlers, err := system.Webhooks.ListHandlers(e2etest.Within(t, 10*time.Second), &webhookv1.ListHandlersRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func TestForeignAccount(t *testing.T) {
 			}
 		}
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // assertForeignEnd checks how an event ended: what names an order or an organiser of somebody else raises one case per account,
@@ -107,7 +108,7 @@ func assertForeignEnd(t *testing.T, system *client.Client, e *webhookv1.WebhookE
 	if claim == "" {
 		return
 	}
-	cases, err := system.Operations.ListReviewCases(within(t, 10*time.Second), &checkoutv1.ListReviewCasesRequest{PageSize: 100})
+	cases, err := system.Operations.ListReviewCases(e2etest.Within(t, 10*time.Second), &checkoutv1.ListReviewCasesRequest{PageSize: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func assertForeignEnd(t *testing.T, system *client.Client, e *webhookv1.WebhookE
 // startLines begins a checkout.
 func startLines(t *testing.T, system *client.Client, eventID string, lines []*checkoutv1.CartLine) client.Cart {
 	t.Helper()
-	cart, err := system.StartLines(within(t, 30*time.Second), eventID, lines)
+	cart, err := system.StartLines(e2etest.Within(t, 30*time.Second), eventID, lines)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ type foreignNames struct {
 }
 
 // object is an object with all fields that a handler may read.
-func (n foreignNames) object(eventType, orderID, account string) resource {
+func (n foreignNames) object(eventType, orderID, account string) e2etest.Resource {
 	now := clock.System{}.Now().Unix()
 	status := "succeeded"
 	switch {
@@ -148,13 +149,13 @@ func (n foreignNames) object(eventType, orderID, account string) resource {
 	case eventType == "payment_intent.canceled":
 		status = "canceled"
 	}
-	o := resource{
+	o := e2etest.Resource{
 		"id": "obj_" + client.NewKey(), "object": "any", "created": now, "currency": "eur", "livemode": false, "status": status,
 		"amount": 4450, "amount_received": 4450, "amount_captured": 4450, "amount_total": 4450, "amount_refunded": 1, "captured": true, "paid": true,
 		"payment_status": "paid", "client_reference_id": orderID, "charge": "ch_" + client.NewKey(), "payment_intent": "pi_" + client.NewKey(),
 		"destination": n.account, "account": n.account, "fee": "fee_" + client.NewKey(), "open": true, "actionable": true,
-		"balance_transactions": []resource{{"id": "txn_" + client.NewKey(), "amount": -4450, "fee": 1500, "currency": "eur", "created": now}},
-		"metadata": resource{
+		"balance_transactions": []e2etest.Resource{{"id": "txn_" + client.NewKey(), "amount": -4450, "fee": 1500, "currency": "eur", "created": now}},
+		"metadata": e2etest.Resource{
 			"order_id": orderID, "ticket_ids": strings.Join(n.tickets, ","), "refund_request_id": n.refund, "refund_id": n.refund,
 			"organizer_id": n.organizer,
 		},
@@ -185,7 +186,7 @@ func (n foreignNames) object(eventType, orderID, account string) resource {
 // connectAccount makes an account of an organiser known.
 func connectAccount(t *testing.T, system *client.Client, account, organizer string) {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	_, err := system.Stripe.Control(ctx, http.MethodPut, "/_sandbox/accounts/"+account, map[string]any{
 		"charges_enabled": true, "metadata": map[string]string{"organizer_id": organizer},
 	})
@@ -206,7 +207,7 @@ func connectAccount(t *testing.T, system *client.Client, account, organizer stri
 }
 
 // postForeignEvent posts an event of a connected account to the Connect endpoint.
-func postForeignEvent(t *testing.T, system *client.Client, id, account, eventType string, about resource) {
+func postForeignEvent(t *testing.T, system *client.Client, id, account, eventType string, about e2etest.Resource) {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"id": id, "object": "event", "api_version": "2023-10-16", "created": clock.System{}.Now().Unix(), "account": account,
@@ -215,7 +216,7 @@ func postForeignEvent(t *testing.T, system *client.Client, id, account, eventTyp
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := system.PostWebhook(within(t, 10*time.Second), body, true, clock.System{}.Now)
+	status, err := system.PostWebhook(e2etest.Within(t, 10*time.Second), body, true, clock.System{}.Now)
 	if err != nil || status != http.StatusOK {
 		t.Fatalf("post %s: status %d, %v", eventType, status, err)
 	}
@@ -224,7 +225,7 @@ func postForeignEvent(t *testing.T, system *client.Client, id, account, eventTyp
 // awaitForeignEvent waits until the event has ended.
 func awaitForeignEvent(t *testing.T, system *client.Client, eventType, id string) *webhookv1.WebhookEvent {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for {
 		got, err := system.Webhooks.GetWebhookEvent(ctx, &webhookv1.GetWebhookEventRequest{Endpoint: "connect", EventId: id})
 		if err != nil {
@@ -244,7 +245,7 @@ func awaitForeignEvent(t *testing.T, system *client.Client, eventType, id string
 // digest is all that the databases hold about the names, apart from what was received and what people are told.
 func digest(t *testing.T, m *cluster.Cluster, n foreignNames) string {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	var all []string
 	for _, service := range slices.Sorted(maps.Keys(m.File.DatabaseURLs)) {
 		if service == "webhook" {

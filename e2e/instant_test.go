@@ -13,13 +13,14 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 )
 
 // TestInstantsOutsideOfTheCalendar sends every RPC each of its timestamps as milliseconds that are taken for seconds, in
 // binary, where nothing but the service checks them: each is refused by its path.
 func TestInstantsOutsideOfTheCalendar(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, nil)
+	m := e2etest.NewCluster(t, 1, nil)
 	tried := 0
 	for _, method := range methods(t) {
 		for path, message := range withFarInstants(method.descriptor.Input(), 0) {
@@ -31,7 +32,7 @@ func TestInstantsOutsideOfTheCalendar(t *testing.T) {
 			base := map[string]string{
 				"checkout": m.File.CheckoutURL, "pass": m.File.PassURL, "ledger": m.File.LedgerURL, "webhook": m.File.WebhookURL,
 			}[method.service]
-			req, err := http.NewRequestWithContext(within(t, 30*time.Second), http.MethodPost, base+method.path(), bytes.NewReader(body))
+			req, err := http.NewRequestWithContext(e2etest.Within(t, 30*time.Second), http.MethodPost, base+method.path(), bytes.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}

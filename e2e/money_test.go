@@ -2,13 +2,13 @@ package e2e
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
@@ -19,24 +19,24 @@ import (
 func TestDuplicatePayment(t *testing.T) {
 	t.Parallel()
 	system := client.NewClient(shared.File)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 2)
 	// A second intent for the same order, such as one made in Stripe's dashboard.
-	first := intent(t, system, cart.IntentID)
+	first := e2etest.Intent(t, system, cart.IntentID)
 	second := maps.Clone(first)
 	second["id"], second["client_secret"] = "pi_"+client.NewKey(), "pi_secret_"+client.NewKey()
-	one, oneCharge := first.paid(8900)
-	two, twoCharge := second.paid(8900)
-	load(t, system, one, oneCharge, two, twoCharge)
+	one, oneCharge := first.Paid(8900)
+	two, twoCharge := second.Paid(8900)
+	e2etest.Load(t, system, one, oneCharge, two, twoCharge)
 	if err := atOnce([]func() error{
-		func() error { postEvent(t, system, "payment_intent.succeeded", one); return nil },
-		func() error { postEvent(t, system, "payment_intent.succeeded", two); return nil },
+		func() error { e2etest.PostEvent(t, system, "payment_intent.succeeded", one); return nil },
+		func() error { e2etest.PostEvent(t, system, "payment_intent.succeeded", two); return nil },
 	}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, cart.OrderID, "completed with its duplicate refunded", func(o *checkoutv1.Order) bool {
-		return completed(o) && len(o.GetRefunds()) == 1 && o.GetRefunds()[0].GetState() == checkoutv1.RefundState_REFUND_STATE_SUCCEEDED
+	e2etest.Await(t, system, cart.OrderID, "completed with its duplicate refunded", func(o *checkoutv1.Order) bool {
+		return e2etest.Completed(o) && len(o.GetRefunds()) == 1 && o.GetRefunds()[0].GetState() == checkoutv1.RefundState_REFUND_STATE_SUCCEEDED
 	})
-	o := awaitEntries(t, system, cart.OrderID, "refund:")
+	o := e2etest.AwaitEntries(t, system, cart.OrderID, "refund:")
 	if o.PaymentState != "paid" || len(o.Tickets) != 2 || o.Payment.RefundedMinorUnits != 0 {
 		t.Errorf("order is %s with %d tickets and %d refunded", o.PaymentState, len(o.Tickets), o.Payment.RefundedMinorUnits)
 	}
@@ -45,7 +45,7 @@ func TestDuplicatePayment(t *testing.T) {
 	if refunded.PaymentIntentID == paying || refunded.Reason != "duplicate_payment" || refunded.AmountMinorUnits != 8900 {
 		t.Errorf("refund %+v; paying intent %s", refunded, paying)
 	}
-	if counted := captures(o); counted["capture:"+paying] != 1 || counted["capture:"+refunded.PaymentIntentID] != 1 || len(counted) != 2 {
+	if counted := e2etest.Captures(o); counted["capture:"+paying] != 1 || counted["capture:"+refunded.PaymentIntentID] != 1 || len(counted) != 2 {
 		t.Errorf("captures in the ledger: %v", counted)
 	}
 	for _, p := range o.Payment.PaymentIntents {
@@ -53,48 +53,38 @@ func TestDuplicatePayment(t *testing.T) {
 			t.Errorf("intent %s: duplicate is %v", p.ID, p.Duplicate)
 		}
 	}
-	assertClean(t, shared)
-}
-
-// awaitEntries waits until the books of an order have a reference that begins so.
-func awaitEntries(t *testing.T, system *client.Client, orderID, prefix string) client.Order {
-	t.Helper()
-	o, err := system.AwaitPosting(within(t, time.Minute), orderID, prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
+	e2etest.AssertClean(t, shared)
 }
 
 // TestMismatch reports payments that do not match the order. Nothing is issued, and an operator is alerted.
 func TestMismatch(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, nil) // some of it is made up, which the others' checks would notice
+	m := e2etest.NewCluster(t, 1, nil) // some of it is made up, which the others' checks would notice
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 100)
+	variant := e2etest.NewVariant(t, system, 4450, 100)
 	states := map[string]string{"too little": "partially_captured"} // of the payment, where it is not awaited any more
-	for name, change := range map[string]func(intent resource){
-		"too little":       func(p resource) { p["amount_received"] = 4449 },
-		"too much":         func(p resource) { p["amount_received"], p["amount"] = 4451, 4451 },
-		"another currency": func(p resource) { p["currency"] = "usd" },
+	for name, change := range map[string]func(intent e2etest.Resource){
+		"too little":       func(p e2etest.Resource) { p["amount_received"] = 4449 },
+		"too much":         func(p e2etest.Resource) { p["amount_received"], p["amount"] = 4451, 4451 },
+		"another currency": func(p e2etest.Resource) { p["currency"] = "usd" },
 	} {
 		t.Run("by webhook/"+name, func(t *testing.T) {
 			t.Parallel()
-			cart := start(t, system, variant, 1)
-			paid, charge := intent(t, system, cart.IntentID).paid(4450)
+			cart := e2etest.Start(t, system, variant, 1)
+			paid, charge := e2etest.Intent(t, system, cart.IntentID).Paid(4450)
 			change(paid)
-			load(t, system, paid, charge)
-			postEvent(t, system, "payment_intent.succeeded", paid)
+			e2etest.Load(t, system, paid, charge)
+			e2etest.PostEvent(t, system, "payment_intent.succeeded", paid)
 			assertNothingBought(t, system, cart.OrderID, states[name])
 		})
 	}
 	t.Run("by webhook/live mode", func(t *testing.T) {
 		t.Parallel()
-		cart := start(t, system, variant, 1)
-		paid, charge := intent(t, system, cart.IntentID).paid(4450)
+		cart := e2etest.Start(t, system, variant, 1)
+		paid, charge := e2etest.Intent(t, system, cart.IntentID).Paid(4450)
 		paid["livemode"] = true
-		load(t, system, paid, charge)
-		postEvent(t, system, "payment_intent.succeeded", paid)
+		e2etest.Load(t, system, paid, charge)
+		e2etest.PostEvent(t, system, "payment_intent.succeeded", paid)
 		assertRejected(t, system, cart, "livemode_mismatch")
 		assertUntouched(t, system, cart.OrderID, "")
 	})
@@ -106,10 +96,10 @@ func TestMismatch(t *testing.T) {
 	} {
 		t.Run("by RecordPayment/"+name, func(t *testing.T) {
 			t.Parallel()
-			cart := start(t, system, variant, 1)
+			cart := e2etest.Start(t, system, variant, 1)
 			request := succeeded(cart, 4450)
 			change(request)
-			if _, err := system.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
+			if _, err := system.Payments.RecordPayment(e2etest.Keyed(e2etest.Within(t, 10*time.Second)), request); err != nil {
 				t.Fatal(err)
 			}
 			assertNothingBought(t, system, cart.OrderID, states[name])
@@ -117,28 +107,28 @@ func TestMismatch(t *testing.T) {
 	}
 	t.Run("by CompleteCheckout/somebody else's intent", func(t *testing.T) {
 		t.Parallel()
-		mine, theirs := start(t, system, variant, 1), start(t, system, variant, 1)
-		if err := system.Stripe.Confirm(within(t, 10*time.Second), theirs.IntentID, theirs.ClientSecret, client.CardThatPays); err != nil {
+		mine, theirs := e2etest.Start(t, system, variant, 1), e2etest.Start(t, system, variant, 1)
+		if err := system.Stripe.Confirm(e2etest.Within(t, 10*time.Second), theirs.IntentID, theirs.ClientSecret, client.CardThatPays); err != nil {
 			t.Fatal(err)
 		}
 		claim := mine
 		claim.IntentID = theirs.IntentID
-		_, err := system.Complete(within(t, 10*time.Second), claim)
+		_, err := system.Complete(e2etest.Within(t, 10*time.Second), claim)
 		if problem.Reason(err) != "PAYMENT_INTENT_NOT_FOUND" {
 			t.Errorf("the claim is answered by %v", err)
 		}
-		if o := order(t, system, mine.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
+		if o := e2etest.Order(t, system, mine.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
 			t.Errorf("the order is %s with %d tickets", o.FulfilmentState, len(o.Tickets))
 		}
 	})
 	t.Run("by CompleteCheckout/unpaid", func(t *testing.T) {
 		t.Parallel()
-		cart := start(t, system, variant, 1)
-		_, err := system.Complete(within(t, 10*time.Second), cart)
+		cart := e2etest.Start(t, system, variant, 1)
+		_, err := system.Complete(e2etest.Within(t, 10*time.Second), cart)
 		if problem.Reason(err) != "PAYMENT_NOT_SUCCEEDED" {
 			t.Errorf("the claim is answered by %v", err)
 		}
-		if o := order(t, system, cart.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
+		if o := e2etest.Order(t, system, cart.OrderID); len(o.Tickets) != 0 || o.FulfilmentState != "none" {
 			t.Errorf("the order is %s with %d tickets", o.FulfilmentState, len(o.Tickets))
 		}
 	})
@@ -148,7 +138,7 @@ func TestMismatch(t *testing.T) {
 // is in the given state; an empty one means that it is awaited.
 func assertNothingBought(t *testing.T, system *client.Client, orderID, payment string) {
 	t.Helper()
-	ctx := within(t, 30*time.Second)
+	ctx := e2etest.Within(t, 30*time.Second)
 	for {
 		items, err := system.Operations.ListReviewCases(ctx, &checkoutv1.ListReviewCasesRequest{OrderId: orderID})
 		if err != nil {
@@ -157,7 +147,7 @@ func assertNothingBought(t *testing.T, system *client.Client, orderID, payment s
 		if len(items.GetItems()) > 0 {
 			break
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 	assertUntouched(t, system, orderID, payment)
 }
@@ -165,7 +155,7 @@ func assertNothingBought(t *testing.T, system *client.Client, orderID, payment s
 // assertRejected waits until the event about an intent is in the inbox as one that cannot have an effect.
 func assertRejected(t *testing.T, system *client.Client, cart client.Cart, reason string) {
 	t.Helper()
-	ctx := within(t, 30*time.Second)
+	ctx := e2etest.Within(t, 30*time.Second)
 	for {
 		page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
 			Filter: &webhookv1.WebhookEventFilter{ObjectId: cart.IntentID, Type: "payment_intent.succeeded"},
@@ -178,7 +168,7 @@ func assertRejected(t *testing.T, system *client.Client, cart client.Cart, reaso
 				return
 			}
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 
@@ -187,44 +177,36 @@ func assertRejected(t *testing.T, system *client.Client, cart client.Cart, reaso
 func assertUntouched(t *testing.T, system *client.Client, orderID, payment string) {
 	t.Helper()
 	payment = cmp.Or(payment, "awaiting_payment")
-	o := order(t, system, orderID)
+	o := e2etest.Order(t, system, orderID)
 	if len(o.Tickets) != 0 || len(o.Passes) != 0 || len(o.Postings) != 0 || o.FulfilmentState != "none" || o.PaymentState != payment {
 		t.Errorf("order %s is %s and %s with %d tickets, %d passes and %d postings",
 			orderID, o.PaymentState, o.FulfilmentState, len(o.Tickets), len(o.Passes), len(o.Postings))
 	}
 }
 
-// pause lets a moment pass between two reads of a state.
-func pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(20 * time.Millisecond):
-	}
-}
-
 // TestLateMoney pays for holds that ended.
 func TestLateMoney(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_HOLD_DURATION": "1s", "DAYOF_CHECKOUT_SWEEP_INTERVAL": "100ms"})
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_HOLD_DURATION": "1s", "DAYOF_CHECKOUT_SWEEP_INTERVAL": "100ms"})
 	system := client.NewClient(m.File)
 
 	t.Run("stock is free", func(t *testing.T) {
-		cart, paid := expiredAndPaid(t, system, newVariant(t, system, 4450, 1))
-		postEvent(t, system, "payment_intent.succeeded", paid)
-		await(t, system, cart.OrderID, "completed", completed)
-		assertOneSale(t, order(t, system, cart.OrderID), 1)
+		cart, paid := expiredAndPaid(t, system, e2etest.NewVariant(t, system, 4450, 1))
+		e2etest.PostEvent(t, system, "payment_intent.succeeded", paid)
+		e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
+		e2etest.AssertOneSale(t, e2etest.Order(t, system, cart.OrderID), 1)
 	})
 	t.Run("stock is gone", func(t *testing.T) {
-		variant := newVariant(t, system, 4450, 1)
+		variant := e2etest.NewVariant(t, system, 4450, 1)
 		cart, paid := expiredAndPaid(t, system, variant)
-		if _, err := system.Sell(within(t, 30*time.Second), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaWebhook}); err != nil {
+		if _, err := system.Sell(e2etest.Within(t, 30*time.Second), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaWebhook}); err != nil {
 			t.Fatalf("the last ticket was not sold to somebody else: %v", err)
 		}
-		postEvent(t, system, "payment_intent.succeeded", paid)
-		await(t, system, cart.OrderID, "refunded", func(o *checkoutv1.Order) bool {
+		e2etest.PostEvent(t, system, "payment_intent.succeeded", paid)
+		e2etest.Await(t, system, cart.OrderID, "refunded", func(o *checkoutv1.Order) bool {
 			return o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
 		})
-		o := awaitEntries(t, system, cart.OrderID, "refund:")
+		o := e2etest.AwaitEntries(t, system, cart.OrderID, "refund:")
 		if o.FulfilmentState != "unfulfillable" || len(o.Tickets) != 0 || o.Payment.RefundedMinorUnits != 4450 {
 			t.Errorf("order is %s with %d tickets and %d refunded", o.FulfilmentState, len(o.Tickets), o.Payment.RefundedMinorUnits)
 		}
@@ -232,35 +214,35 @@ func TestLateMoney(t *testing.T) {
 			t.Errorf("refunds: %+v", o.Payment.Refunds)
 		}
 		var atStripe struct {
-			Data []resource `json:"data"`
+			Data []e2etest.Resource `json:"data"`
 		}
-		if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/refunds?payment_intent="+cart.IntentID, &atStripe); err != nil {
+		if err := system.Stripe.Get(e2etest.Within(t, 10*time.Second), "/v1/refunds?payment_intent="+cart.IntentID, &atStripe); err != nil {
 			t.Fatal(err)
 		}
 		if len(atStripe.Data) != 1 {
 			t.Errorf("stripe has %d refunds, want 1", len(atStripe.Data))
 		}
 	})
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // expiredAndPaid starts a checkout, waits until its hold and its intent have ended, and then lets Stripe capture the money
 // all the same, as it does when both happen at the same moment. No webhook was sent yet.
-func expiredAndPaid(t *testing.T, system *client.Client, variant *checkoutv1.Variant) (client.Cart, resource) {
+func expiredAndPaid(t *testing.T, system *client.Client, variant *checkoutv1.Variant) (client.Cart, e2etest.Resource) {
 	t.Helper()
-	cart := start(t, system, variant, 1)
-	open := intent(t, system, cart.IntentID)
-	await(t, system, cart.OrderID, "expired", func(o *checkoutv1.Order) bool {
+	cart := e2etest.Start(t, system, variant, 1)
+	open := e2etest.Intent(t, system, cart.IntentID)
+	e2etest.Await(t, system, cart.OrderID, "expired", func(o *checkoutv1.Order) bool {
 		return o.GetHoldState() == checkoutv1.HoldState_HOLD_STATE_EXPIRED
 	})
-	ctx := within(t, 30*time.Second)
-	for slices.Contains([]any{"requires_payment_method", "requires_confirmation"}, intent(t, system, cart.IntentID)["status"]) {
+	ctx := e2etest.Within(t, 30*time.Second)
+	for slices.Contains([]any{"requires_payment_method", "requires_confirmation"}, e2etest.Intent(t, system, cart.IntentID)["status"]) {
 		if ctx.Err() != nil {
 			t.Fatal("the intent of an expired hold was not canceled")
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
-	paid, charge := open.paid(4450)
-	load(t, system, paid, charge)
+	paid, charge := open.Paid(4450)
+	e2etest.Load(t, system, paid, charge)
 	return cart, paid
 }

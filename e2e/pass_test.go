@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 )
 
 // TestPass fetches a pass as a device does: from two replicas the same bytes, with every hash of the manifest right, what
@@ -20,8 +21,8 @@ import (
 func TestPass(t *testing.T) {
 	t.Parallel()
 	system, clock := client.NewClient(shared.File), shared.Clock()
-	variant := newVariant(t, system, 4450, 10)
-	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
+	variant := e2etest.NewVariant(t, system, 4450, 10)
+	sale, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func TestPass(t *testing.T) {
 	one, header := fetchPass(t, shared.ReplicaFile(0), ticket, "")
 	// Not within the same second: a signing time that is read off the clock would not show.
 	for first := clock.Now().Truncate(time.Second); clock.Now().Truncate(time.Second).Equal(first); {
-		pause(within(t, time.Minute))
+		e2etest.Pause(e2etest.Within(t, time.Minute))
 	}
 	two, other := fetchPass(t, shared.ReplicaFile(1), ticket, "")
 	if !bytes.Equal(one, two) || header.Get("ETag") != other.Get("ETag") || header.Get("Last-Modified") != other.Get("Last-Modified") {
@@ -66,8 +67,8 @@ func TestPass(t *testing.T) {
 func TestPassIsRefused(t *testing.T) {
 	t.Parallel()
 	system := client.NewClient(shared.File)
-	variant := newVariant(t, system, 4450, 10)
-	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: client.ViaBoth})
+	variant := e2etest.NewVariant(t, system, 4450, 10)
+	sale, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestPassIsRefused(t *testing.T) {
 
 func getPass(t *testing.T, f client.File, serial, authorization, since string) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(within(t, 10*time.Second), http.MethodGet, f.PassURL+"/v1/passes/"+f.PassTypeIdentifier+"/"+serial, nil)
+	req, err := http.NewRequestWithContext(e2etest.Within(t, 10*time.Second), http.MethodGet, f.PassURL+"/v1/passes/"+f.PassTypeIdentifier+"/"+serial, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/idle"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -17,7 +18,7 @@ import (
 // where it was before the sale.
 func TestRefundInParts(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_REFUND_APPLICATION_FEE": "true"})
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_REFUND_APPLICATION_FEE": "true"})
 	system := client.NewClient(m.File)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -43,7 +44,7 @@ func TestRefundInParts(t *testing.T) {
 		"a share that is the smallest": {"EUR", 503, 1, 1, parts(503, 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := within(t, 2*time.Minute)
+			ctx := e2etest.Within(t, 2*time.Minute)
 			event, err := system.Seed(ctx, clock.System{}.Now())
 			if err != nil {
 				t.Fatal(err)
@@ -59,14 +60,14 @@ func TestRefundInParts(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, part := range c.parts {
-				if _, err := system.Orders.RefundOrder(keyed(ctx), &checkoutv1.RefundOrderRequest{
+				if _, err := system.Orders.RefundOrder(e2etest.Keyed(ctx), &checkoutv1.RefundOrderRequest{
 					OrderId: sale.OrderID, Amount: &moneyv1.Money{Currency: c.currency, MinorUnits: part},
 				}); err != nil {
 					t.Fatalf("refund %d of %v: %v", part, c.parts, err)
 				}
 			}
-			awaitIdle(t, system, idle.Scope{})
-			o := order(t, system, sale.OrderID)
+			e2etest.AwaitIdle(t, system, idle.Scope{})
+			o := e2etest.Order(t, system, sale.OrderID)
 			net := map[string]int64{}
 			for _, p := range o.Postings {
 				if strings.HasPrefix(p.Reference, "capture:") || strings.HasPrefix(p.Reference, "refund:") {
@@ -88,7 +89,7 @@ func TestRefundInParts(t *testing.T) {
 			}
 		})
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // account is where the money of one owner lies: what an organiser is owed, and what was advanced to them, are one.

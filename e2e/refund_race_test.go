@@ -20,6 +20,7 @@ import (
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -33,18 +34,18 @@ const racers = 32
 // captured, in Stripe, books and order alike, and nothing is refused while it would fit.
 func TestRefundRaces(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 2, nil)
+	m := e2etest.NewCluster(t, 2, nil)
 	clients := []*client.Client{client.NewClient(m.ReplicaFile(0)), client.NewClient(m.ReplicaFile(1))}
 	watch, err := idle.NewWatch(t.Context(), clients[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(watch.Close)
-	variant := newVariant(t, clients[0], 4450, 1000)
+	variant := e2etest.NewVariant(t, clients[0], 4450, 1000)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for round := range scale(t, "DAYOF_TEST_REFUND_RACES", 2) {
+	for round := range e2etest.Scale(t, "DAYOF_TEST_REFUND_RACES", 2) {
 		for name, race := range map[string]refundRace{
 			"amounts":                  {},
 			"every key twice":          {doubled: true},
@@ -57,7 +58,7 @@ func TestRefundRaces(t *testing.T) {
 			})
 		}
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // refundRace is one way to ask for refunds.
@@ -69,13 +70,13 @@ type refundRace struct {
 
 func (race refundRace) run(t *testing.T, m *cluster.Cluster, clients []*client.Client, watch *idle.Watch, variant *checkoutv1.Variant, random *rand.Rand) {
 	t.Helper()
-	ctx := within(t, 5*time.Minute)
+	ctx := e2etest.Within(t, 5*time.Minute)
 	sale, err := clients[0].Sell(ctx, client.Purchase{VariantID: variant.GetId(), Tickets: 3, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const captured = 3 * 4450
-	intent := order(t, clients[0], sale.OrderID).Payment.PayingIntentID
+	intent := e2etest.Order(t, clients[0], sale.OrderID).Payment.PayingIntentID
 	if race.lost {
 		if err := m.Sandbox.Faults.Set(fault.Stripe, fault.Fault{Mode: fault.LostReply, Rate: 0.3, Match: "POST"}); err != nil {
 			t.Fatal(err)
@@ -143,7 +144,7 @@ func askForRefund(ctx context.Context, system *client.Client, key, orderID strin
 		case problem.Code(err).String() != "aborted" || ctx.Err() != nil:
 			return false, err
 		}
-		pause(ctx) // the same key is in flight elsewhere
+		e2etest.Pause(ctx) // the same key is in flight elsewhere
 	}
 }
 
@@ -183,7 +184,7 @@ func refundSums(t *testing.T, system *client.Client, orderID, intent string) sum
 			Status string `json:"status"`
 		} `json:"data"`
 	}
-	if err := system.Stripe.Get(within(t, 10*time.Second), "/v1/refunds?limit=100&payment_intent="+intent, &page); err != nil {
+	if err := system.Stripe.Get(e2etest.Within(t, 10*time.Second), "/v1/refunds?limit=100&payment_intent="+intent, &page); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range page.Data {
@@ -191,7 +192,7 @@ func refundSums(t *testing.T, system *client.Client, orderID, intent string) sum
 			out.atStripe += r.Amount
 		}
 	}
-	o := order(t, system, orderID)
+	o := e2etest.Order(t, system, orderID)
 	out.inOrder = o.Payment.RefundedMinorUnits
 	for _, p := range o.Postings {
 		if strings.HasPrefix(p.Reference, "refund:") && strings.HasPrefix(p.Destination, "stripe:") {
@@ -209,14 +210,14 @@ func refundSums(t *testing.T, system *client.Client, orderID, intent string) sum
 // void or suspended and were never valid.
 func TestRefundBeforeCompletion(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 2, nil)
+	m := e2etest.NewCluster(t, 2, nil)
 	system := client.NewClient(m.File)
 	watch, err := idle.NewWatch(t.Context(), system)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(watch.Close)
-	variant := newVariant(t, system, 4450, 100)
+	variant := e2etest.NewVariant(t, system, 4450, 100)
 	for name, c := range map[string]struct {
 		meanwhile func(ctx context.Context, t *testing.T, cart client.Cart)
 		payment   string
@@ -224,7 +225,7 @@ func TestRefundBeforeCompletion(t *testing.T) {
 	}{
 		"refunded by us": {func(ctx context.Context, t *testing.T, cart client.Cart) {
 			t.Helper()
-			if _, err := system.Orders.RefundOrder(keyed(ctx), &checkoutv1.RefundOrderRequest{OrderId: cart.OrderID}); err != nil {
+			if _, err := system.Orders.RefundOrder(e2etest.Keyed(ctx), &checkoutv1.RefundOrderRequest{OrderId: cart.OrderID}); err != nil {
 				t.Fatal(err)
 			}
 		}, "refunded", "void"},
@@ -247,8 +248,8 @@ func TestRefundBeforeCompletion(t *testing.T) {
 		}, "charged_back", "void"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := within(t, 3*time.Minute)
-			cart := start(t, system, variant, 2)
+			ctx := e2etest.Within(t, 3*time.Minute)
+			cart := e2etest.Start(t, system, variant, 2)
 			if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1, Match: "POST"}); err != nil {
 				t.Fatal(err)
 			}
@@ -256,18 +257,18 @@ func TestRefundBeforeCompletion(t *testing.T) {
 			if err := system.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
 				t.Fatal(err)
 			}
-			await(t, system, cart.OrderID, "being fulfilled", func(o *checkoutv1.Order) bool { return len(o.GetTickets()) == 2 })
+			e2etest.Await(t, system, cart.OrderID, "being fulfilled", func(o *checkoutv1.Order) bool { return len(o.GetTickets()) == 2 })
 			c.meanwhile(ctx, t, cart)
-			await(t, system, cart.OrderID, "known to be without its money", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == c.payment })
-			if o := order(t, system, cart.OrderID); o.FulfilmentState == "completed" {
+			e2etest.Await(t, system, cart.OrderID, "known to be without its money", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == c.payment })
+			if o := e2etest.Order(t, system, cart.OrderID); o.FulfilmentState == "completed" {
 				t.Fatal("the order was completed without the ledger")
 			}
 			m.Sandbox.Faults.Clear(fault.Ledger)
-			await(t, system, cart.OrderID, "completed", completed)
+			e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 			if err := watch.Await(ctx, idle.Scope{}); err != nil {
 				t.Fatal(err)
 			}
-			o := order(t, system, cart.OrderID)
+			o := e2etest.Order(t, system, cart.OrderID)
 			if o.PaymentState != c.payment || slices.ContainsFunc(o.Tickets, func(ticket client.Ticket) bool { return ticket.State != c.ticket }) {
 				t.Errorf("the order is %s, its tickets %+v", o.PaymentState, o.Tickets)
 			}
@@ -276,22 +277,22 @@ func TestRefundBeforeCompletion(t *testing.T) {
 			}
 		})
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // TestRefundWhileDisputed is refused until the dispute is won.
 func TestRefundWhileDisputed(t *testing.T) {
 	t.Parallel()
 	system := client.NewClient(shared.File)
-	ctx := within(t, 3*time.Minute)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
+	ctx := e2etest.Within(t, 3*time.Minute)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 1)
 	if err := system.Pay(ctx, cart, client.ViaBoth); err != nil {
 		t.Fatal(err)
 	}
 	id := openDispute(ctx, t, system, cart)
-	await(t, system, cart.OrderID, "disputed", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == "disputed" })
+	e2etest.Await(t, system, cart.OrderID, "disputed", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == "disputed" })
 	request := &checkoutv1.RefundOrderRequest{OrderId: cart.OrderID}
-	if _, err := system.Orders.RefundOrder(keyed(ctx), request); problem.Reason(err) != "ORDER_DISPUTED" {
+	if _, err := system.Orders.RefundOrder(e2etest.Keyed(ctx), request); problem.Reason(err) != "ORDER_DISPUTED" {
 		t.Errorf("a refund while the payment is disputed is answered by %v", err)
 	}
 	if got := refundSums(t, system, cart.OrderID, cart.IntentID); got != (sums{}) {
@@ -300,11 +301,11 @@ func TestRefundWhileDisputed(t *testing.T) {
 	if _, err := system.Stripe.Control(ctx, http.MethodPost, "/_sandbox/disputes/"+id+"/close", map[string]any{"status": "won"}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, cart.OrderID, "paid again", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == "paid" })
-	if _, err := system.Orders.RefundOrder(keyed(ctx), request); err != nil {
+	e2etest.Await(t, system, cart.OrderID, "paid again", func(o *checkoutv1.Order) bool { return client.Word(o.GetPaymentState()) == "paid" })
+	if _, err := system.Orders.RefundOrder(e2etest.Keyed(ctx), request); err != nil {
 		t.Fatal(err)
 	}
-	awaitEntries(t, system, cart.OrderID, "refund:")
+	e2etest.AwaitEntries(t, system, cart.OrderID, "refund:")
 	if want, got := (sums{4450, 4450, 4450}), refundSums(t, system, cart.OrderID, cart.IntentID); got != want {
 		t.Errorf("refunded %+v, want %+v", got, want)
 	}
@@ -317,18 +318,18 @@ func openDispute(ctx context.Context, t *testing.T, system *client.Client, cart 
 		t.Fatal(err)
 	}
 	var page struct {
-		Data []resource `json:"data"`
+		Data []e2etest.Resource `json:"data"`
 	}
 	if err := system.Stripe.Get(ctx, "/v1/disputes?payment_intent="+cart.IntentID, &page); err != nil || len(page.Data) != 1 {
 		t.Fatalf("%d disputes: %v", len(page.Data), err)
 	}
-	return page.Data[0].id()
+	return page.Data[0].ID()
 }
 
 // everValid counts the tickets of an order that were valid at any time.
 func everValid(t *testing.T, m *cluster.Cluster, orderID string) int {
 	t.Helper()
-	ctx := within(t, 10*time.Second)
+	ctx := e2etest.Within(t, 10*time.Second)
 	conn, err := pgx.Connect(ctx, m.File.DatabaseURLs["checkout"])
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 )
 
@@ -17,10 +18,10 @@ import (
 // code nor pass until it has.
 func TestReservedTicketIsNotValidYet(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_CALLER_WAIT": "100ms"})
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_CALLER_WAIT": "100ms"})
 	system := client.NewClient(m.File)
-	ctx := within(t, 2*time.Minute)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
+	ctx := e2etest.Within(t, 2*time.Minute)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 2)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1, Match: "POST"}); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestReservedTicketIsNotValidYet(t *testing.T) {
 	}
 
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	await(t, system, cart.OrderID, "completed", completed)
+	e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 	for address, accept := range map[string]string{ticket: "text/html", all: "text/html"} {
 		if status, body := open(ctx, t, address, accept); status != http.StatusOK || !strings.Contains(body, "<svg") || strings.Contains(body, "not valid yet") {
 			t.Errorf("once the sale is booked, %s answers %d %.2000s", address, status, body)
@@ -53,7 +54,7 @@ func TestReservedTicketIsNotValidYet(t *testing.T) {
 			t.Errorf("once the sale is booked, %s answers %d %.200q", address, status, body)
 		}
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // awaitPasses waits until an order has its passes.
@@ -67,7 +68,7 @@ func awaitPasses(ctx context.Context, t *testing.T, system *client.Client, order
 		if len(passes.GetPasses()) == count {
 			return passes
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 

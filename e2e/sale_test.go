@@ -12,10 +12,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
-	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 func TestSale(t *testing.T) {
@@ -24,50 +24,30 @@ func TestSale(t *testing.T) {
 	for _, via := range []client.Via{client.ViaUI, client.ViaWebhook, client.ViaBoth} {
 		t.Run(string(via), func(t *testing.T) {
 			t.Parallel()
-			variant := newVariant(t, system, 4450, 10)
-			sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: via})
+			variant := e2etest.NewVariant(t, system, 4450, 10)
+			sale, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: via})
 			if err != nil {
 				t.Fatal(err)
 			}
-			o, err := system.AwaitFee(within(t, time.Minute), sale.OrderID)
+			o, err := system.AwaitFee(e2etest.Within(t, time.Minute), sale.OrderID)
 			if err != nil {
 				t.Fatal(err)
 			}
-			assertOneSale(t, o, 2)
+			e2etest.AssertOneSale(t, o, 2)
 			if o.Payment.CapturedMinorUnits != 8900 {
 				t.Errorf("captured %d, want 8900", o.Payment.CapturedMinorUnits)
 			}
 		})
 	}
-	t.Cleanup(func() { assertClean(t, shared) })
-}
-
-// assertOneSale checks that an order was completed once: one set of valid tickets, a pass each, one sale in the books.
-func assertOneSale(t *testing.T, o client.Order, tickets int) {
-	t.Helper()
-	if o.PaymentState != "paid" || o.FulfilmentState != "completed" {
-		t.Errorf("order %s is %s and %s", o.OrderID, o.PaymentState, o.FulfilmentState)
-	}
-	if len(o.Tickets) != tickets || len(o.Passes) != tickets {
-		t.Errorf("order %s has %d tickets and %d passes, want %d", o.OrderID, len(o.Tickets), len(o.Passes), tickets)
-	}
-	for _, ticket := range o.Tickets {
-		if ticket.State != "valid" || ticket.PassSerial == "" || ticket.AuthenticationToken == "" || ticket.DownloadURL == "" {
-			t.Errorf("ticket %s is %s, its pass %q", ticket.ID, ticket.State, ticket.PassSerial)
-		}
-	}
-	want := map[string]int{"capture:" + o.Payment.PayingIntentID: 1}
-	if diff := cmp.Diff(want, captures(o)); diff != "" {
-		t.Errorf("captures in the ledger of order %s: %s", o.OrderID, diff)
-	}
+	t.Cleanup(func() { e2etest.AssertClean(t, shared) })
 }
 
 // TestBothSignalsAtOnce has browser and webhook report a payment at the same instant, many times, each at another replica.
 func TestBothSignalsAtOnce(t *testing.T) {
 	t.Parallel()
 	one, two := client.NewClient(shared.ReplicaFile(0)), client.NewClient(shared.ReplicaFile(1))
-	times := scale(t, "DAYOF_TEST_RACES", 60)
-	variant := newVariant(t, one, 4450, int64(times))
+	times := e2etest.Scale(t, "DAYOF_TEST_RACES", 60)
+	variant := e2etest.NewVariant(t, one, 4450, int64(times))
 	var group sync.WaitGroup
 	limit := make(chan struct{}, 4) // more at a time would only wait for each other on a small machine
 	for i := range times {
@@ -78,7 +58,7 @@ func TestBothSignalsAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	assertClean(t, shared)
+	e2etest.AssertClean(t, shared)
 }
 
 // raceOnce makes one sale that both report at once.
@@ -99,7 +79,10 @@ func raceOnce(t *testing.T, one, two *client.Client, variant *checkoutv1.Variant
 	}
 	signals := []func() error{
 		func() error { _, err := one.Complete(ctx, cart); return err },
-		func() error { _, err := two.Payments.RecordPayment(keyed(ctx), succeeded(cart, 4450)); return err },
+		func() error {
+			_, err := two.Payments.RecordPayment(e2etest.Keyed(ctx), succeeded(cart, 4450))
+			return err
+		},
 	}
 	if err := atOnce(signals); err != nil {
 		t.Errorf("race %d: %v", number, err)
@@ -117,16 +100,16 @@ func raceOnce(t *testing.T, one, two *client.Client, variant *checkoutv1.Variant
 		t.Errorf("race %d: %v", number, err)
 		return
 	}
-	assertOneSale(t, o, 1)
+	e2etest.AssertOneSale(t, o, 1)
 }
 
 // TestManySignals sends 64 signals for one intent at once over two replicas and wants 64 equal answers.
 func TestManySignals(t *testing.T) {
 	t.Parallel()
 	clients := []*client.Client{client.NewClient(shared.ReplicaFile(0)), client.NewClient(shared.ReplicaFile(1))}
-	variant := newVariant(t, clients[0], 4450, 10)
-	cart := start(t, clients[0], variant, 3)
-	ctx := within(t, time.Minute)
+	variant := e2etest.NewVariant(t, clients[0], 4450, 10)
+	cart := e2etest.Start(t, clients[0], variant, 3)
+	ctx := e2etest.Within(t, time.Minute)
 	if err := clients[0].Stripe.Withhold(ctx, cart.IntentID); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +123,7 @@ func TestManySignals(t *testing.T) {
 		signals = append(signals,
 			func() (err error) { completions[i], err = clients[i%2].Complete(ctx, cart); return err },
 			func() (err error) {
-				records[i], err = clients[(i+1)%2].Payments.RecordPayment(keyed(ctx), succeeded(cart, 3*4450))
+				records[i], err = clients[(i+1)%2].Payments.RecordPayment(e2etest.Keyed(ctx), succeeded(cart, 3*4450))
 				return err
 			})
 	}
@@ -155,10 +138,10 @@ func TestManySignals(t *testing.T) {
 			t.Errorf("answers of RecordPayment 0 and %d differ: %v, %v", i, records[0], records[i])
 		}
 	}
-	if !completed(completions[0]) || records[0].GetFulfilmentState() != completions[0].GetFulfilmentState() {
+	if !e2etest.Completed(completions[0]) || records[0].GetFulfilmentState() != completions[0].GetFulfilmentState() {
 		t.Errorf("the answers say %s and %s", completions[0].GetFulfilmentState(), records[0].GetFulfilmentState())
 	}
-	assertOneSale(t, order(t, clients[0], cart.OrderID), 3)
+	e2etest.AssertOneSale(t, e2etest.Order(t, clients[0], cart.OrderID), 3)
 }
 
 // atOnce runs all functions from one starting shot and returns the first error.
@@ -179,11 +162,6 @@ func atOnce(functions []func() error) error {
 		}
 	}
 	return first
-}
-
-// keyed gives a call a key of its own.
-func keyed(ctx context.Context) context.Context {
-	return rpc.WithIdempotencyKey(ctx, "e2e/"+client.NewKey())
 }
 
 // succeeded is what webhooksvc reports of a captured intent.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/scenario"
+	"github.com/dayof/dayof/e2e/e2etest"
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
@@ -33,7 +34,7 @@ func TestScenarios(t *testing.T) {
 			Events: events, Clock: clock.System{}, AtOnce: true, Double: true, Shuffle: true, Seed: seed,
 		},
 	}
-	for i := range uint64(scale(t, "DAYOF_TEST_SHUFFLES", 4)) {
+	for i := range uint64(e2etest.Scale(t, "DAYOF_TEST_SHUFFLES", 4)) {
 		ways[fmt.Sprintf("shuffled by %d", seed+i)] = scenario.Options{
 			Events: events, Clock: clock.System{}, Shuffle: true, Seed: seed + i, Double: i%2 == 1,
 		}
@@ -43,11 +44,11 @@ func TestScenarios(t *testing.T) {
 		for way, options := range ways {
 			t.Run(s.Key+"/"+way, func(t *testing.T) {
 				t.Parallel()
-				assertScenario(t, scenario.Replay(within(t, 2*time.Minute), system, s, options))
+				assertScenario(t, scenario.Replay(e2etest.Within(t, 2*time.Minute), system, s, options))
 			})
 		}
 	}
-	t.Cleanup(func() { assertClean(t, shared) })
+	t.Cleanup(func() { e2etest.AssertClean(t, shared) })
 }
 
 // TestScenariosNoticeDifferences shows that a replay can fail: a scenario that expects something else does.
@@ -59,7 +60,7 @@ func TestScenariosNoticeDifferences(t *testing.T) {
 	}
 	s := all[slices.IndexFunc(all, func(s scenario.Scenario) bool { return s.Key == "b" })]
 	s.Expect = map[string]any{"order": "paid", "hold": "released", "weather": "fine"}
-	r := scenario.Replay(within(t, 2*time.Minute), client.NewClient(shared.File), s, scenario.Options{Events: events, Clock: clock.System{}})
+	r := scenario.Replay(e2etest.Within(t, 2*time.Minute), client.NewClient(shared.File), s, scenario.Options{Events: events, Clock: clock.System{}})
 	if r.Error != "" || r.Passed || len(r.Differences) != 1 || r.Differences[0].Name != "order" || !slices.Equal(r.NotCompared, []string{"weather"}) {
 		t.Errorf("got %+v", r)
 	}

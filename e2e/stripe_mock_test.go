@@ -22,6 +22,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/scenario"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/server"
@@ -42,7 +43,7 @@ func TestStripeCallsByTools(t *testing.T) {
 	counts := map[string]int{}
 	refused := map[string]bool{}
 	for _, c := range calls {
-		shape := c.shape()
+		shape := shapeOf(c)
 		counts[shape]++
 		if refused[shape] {
 			continue // reported once
@@ -72,7 +73,7 @@ var (
 )
 
 // shape is what calls that differ in values only have in common.
-func (c stripeCall) shape() string {
+func shapeOf(c e2etest.StripeCall) string {
 	names := map[string]bool{}
 	for name := range c.Params {
 		names[listIndex.ReplaceAllString(name, "[]")] = true
@@ -85,16 +86,16 @@ func (c stripeCall) shape() string {
 }
 
 // driveStripe makes the services call Stripe, and returns what they called.
-func driveStripe(t *testing.T) []stripeCall {
+func driveStripe(t *testing.T) []e2etest.StripeCall {
 	t.Helper()
-	m := newCluster(t, 1, nil)
+	m := e2etest.NewCluster(t, 1, nil)
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 100)
-	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: client.ViaBoth})
+	variant := e2etest.NewVariant(t, system, 4450, 100)
+	sale, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 2, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := system.Orders.RefundOrder(keyed(within(t, time.Minute)), &checkoutv1.RefundOrderRequest{OrderId: sale.OrderID}); err != nil {
+	if _, err := system.Orders.RefundOrder(e2etest.Keyed(e2etest.Within(t, time.Minute)), &checkoutv1.RefundOrderRequest{OrderId: sale.OrderID}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := scenario.Load(events + "/stories.json")
@@ -102,24 +103,24 @@ func driveStripe(t *testing.T) []stripeCall {
 		t.Fatal(err)
 	}
 	for _, s := range all {
-		assertScenario(t, scenario.Replay(within(t, 2*time.Minute), system, s, scenario.Options{Events: events, Clock: clock.System{}}))
+		assertScenario(t, scenario.Replay(e2etest.Within(t, 2*time.Minute), system, s, scenario.Options{Events: events, Clock: clock.System{}}))
 	}
 	// These leave something open that only Stripe knows, whether it does or not.
-	postEvent(t, system, "account.updated", resource{
-		"id": "acct_1Tools", "object": "account", "livemode": false, "metadata": resource{"organizer_id": "toolsOrganizer000001"},
+	e2etest.PostEvent(t, system, "account.updated", e2etest.Resource{
+		"id": "acct_1Tools", "object": "account", "livemode": false, "metadata": e2etest.Resource{"organizer_id": "toolsOrganizer000001"},
 	})
-	postEvent(t, system, "radar.early_fraud_warning.created", resource{
+	e2etest.PostEvent(t, system, "radar.early_fraud_warning.created", e2etest.Resource{
 		"id": "issfr_1Tools", "object": "radar.early_fraud_warning", "livemode": false, "charge": "ch_1Tools", "actionable": false,
 	})
-	postEvent(t, system, "application_fee.refund.updated", resource{"id": "fr_1Tools", "object": "fee_refund", "livemode": false, "fee": "fee_1Tools"})
+	e2etest.PostEvent(t, system, "application_fee.refund.updated", e2etest.Resource{"id": "fr_1Tools", "object": "fee_refund", "livemode": false, "fee": "fee_1Tools"})
 	wanted := []string{"POST /v1/refunds", "GET /v1/accounts/acct_1Tools", "GET /v1/charges/ch_1Tools", "GET /v1/application_fees/fee_1Tools"}
-	for ctx := within(t, time.Minute); ; { // jobs make these calls by and by
-		calls, err := stripeCalls(ctx, m)
+	for ctx := e2etest.Within(t, time.Minute); ; { // jobs make these calls by and by
+		calls, err := e2etest.StripeCalls(ctx, m)
 		if err != nil {
 			t.Fatal(err)
 		}
 		missing := slices.DeleteFunc(slices.Clone(wanted), func(call string) bool {
-			return slices.ContainsFunc(calls, func(c stripeCall) bool { return c.Method+" "+c.Path == call })
+			return slices.ContainsFunc(calls, func(c e2etest.StripeCall) bool { return c.Method+" "+c.Path == call })
 		})
 		if len(missing) == 0 {
 			return calls
@@ -127,20 +128,20 @@ func driveStripe(t *testing.T) []stripeCall {
 		if ctx.Err() != nil {
 			t.Fatalf("nobody calls %v", missing)
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 
-func readStripeCalls(t *testing.T, name string) []stripeCall {
+func readStripeCalls(t *testing.T, name string) []e2etest.StripeCall {
 	t.Helper()
 	file, err := os.Open(filepath.Clean(name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	var calls []stripeCall
+	var calls []e2etest.StripeCall
 	for lines := json.NewDecoder(file); ; {
-		var c stripeCall
+		var c e2etest.StripeCall
 		err := lines.Decode(&c)
 		if errors.Is(err, io.EOF) {
 			return calls
@@ -185,13 +186,13 @@ func startStripeMock(t *testing.T) stripeMock {
 }
 
 // send makes a call as the services did, and returns what is wrong with it; empty if nothing is.
-func (s stripeMock) send(t *testing.T, c stripeCall) string {
+func (s stripeMock) send(t *testing.T, c e2etest.StripeCall) string {
 	t.Helper()
 	target, body := s.url+c.Path, c.Params.Encode()
 	if c.Method != http.MethodPost {
 		target, body = target+"?"+body, ""
 	}
-	req, err := http.NewRequestWithContext(within(t, time.Minute), c.Method, target, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(e2etest.Within(t, time.Minute), c.Method, target, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +226,7 @@ type sourceCall struct {
 }
 
 // made says whether a call is one of these.
-func (s sourceCall) made(c stripeCall) bool {
+func (s sourceCall) made(c e2etest.StripeCall) bool {
 	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(s.path), "%s", "[^/]+") + "$"
 	return c.Method == s.method && regexp.MustCompile(pattern).MatchString(c.Path)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/idle"
+	"github.com/dayof/dayof/e2e/e2etest"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 )
@@ -36,7 +37,7 @@ func (s *scene) awaitRun() any {
 		if err == nil && res.GetRun().GetState() != ledgerv1.RunState_RUN_STATE_RUNNING {
 			break
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 	return s.run
 }
@@ -242,12 +243,12 @@ func (s *scene) base(method string) string {
 // newScene makes what the examples talk about.
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	m := newCluster(t, 1, onDemand)
+	m := e2etest.NewCluster(t, 1, e2etest.OnDemand)
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 100)
+	variant := e2etest.NewVariant(t, system, 4450, 100)
 	s := &scene{file: m.File, client: system, event: variant.GetEventId(), variant: variant.GetId()}
 	sell := func() client.Sale {
-		sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
+		sale, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,30 +256,30 @@ func newScene(t *testing.T) *scene {
 	}
 	s.sold = sell()
 	s.serial = s.sold.Tickets[0].PassSerial
-	s.refundable, s.disputable = order(t, system, sell().OrderID), order(t, system, sell().OrderID)
-	s.other = start(t, system, variant, 1)
-	s.cart = start(t, system, variant, 1)
-	if err := system.Stripe.Confirm(within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, client.CardThatPays); err != nil {
+	s.refundable, s.disputable = e2etest.Order(t, system, sell().OrderID), e2etest.Order(t, system, sell().OrderID)
+	s.other = e2etest.Start(t, system, variant, 1)
+	s.cart = e2etest.Start(t, system, variant, 1)
+	if err := system.Stripe.Confirm(e2etest.Within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, client.CardThatPays); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, s.cart.OrderID, "completed", completed)
+	e2etest.Await(t, system, s.cart.OrderID, "completed", e2etest.Completed)
 	// Money that does not fit raises an item for the examples to resolve.
-	odd := start(t, system, variant, 1)
+	odd := e2etest.Start(t, system, variant, 1)
 	request := succeeded(odd, 4450)
 	request.Livemode = true
-	if _, err := system.Payments.RecordPayment(keyed(within(t, 10*time.Second)), request); err != nil {
+	if _, err := system.Payments.RecordPayment(e2etest.Keyed(e2etest.Within(t, 10*time.Second)), request); err != nil {
 		t.Fatal(err)
 	}
-	postEvent(t, system, "product.created", resource{"id": "prod_tools", "object": "product", "livemode": false})
+	e2etest.PostEvent(t, system, "product.created", e2etest.Resource{"id": "prod_tools", "object": "product", "livemode": false})
 	s.webhookEvent = newestEvent(t, system)
-	awaitIdle(t, system, idle.Scope{})
+	e2etest.AwaitIdle(t, system, idle.Scope{})
 	return s
 }
 
 // newestEvent is the id of the newest webhook event that was stored without an effect.
 func newestEvent(t *testing.T, system *client.Client) string {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for {
 		page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
 			Filter: &webhookv1.WebhookEventFilter{State: webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED, Type: "product.created"},
@@ -289,6 +290,6 @@ func newestEvent(t *testing.T, system *client.Client) string {
 		if len(page.GetEvents()) > 0 {
 			return page.GetEvents()[0].GetEventId()
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }

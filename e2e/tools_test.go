@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 )
 
 // tool returns the path of a tool of tools/, built if need be.
@@ -38,7 +39,7 @@ func tool(t *testing.T, name string) string {
 func output(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(within(t, time.Minute), name, args...)
+	cmd := exec.CommandContext(e2etest.Within(t, time.Minute), name, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(name), strings.Join(args, " "), err, stdout.String(), stderr.String())
@@ -125,8 +126,8 @@ func TestReflectionByTools(t *testing.T) {
 // TestPassByTools lets openssl verify the signature of a pass.
 func TestPassByTools(t *testing.T) {
 	system := client.NewClient(shared.File)
-	variant := newVariant(t, system, 4450, 10)
-	sale, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
+	variant := e2etest.NewVariant(t, system, 4450, 10)
+	sale, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,9 +162,9 @@ func TestReadmeByTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newCluster(t, 1, nil)
+	m := e2etest.NewCluster(t, 1, nil)
 	system := client.NewClient(m.File)
-	if _, err := system.Sell(within(t, time.Minute), client.Purchase{VariantID: newVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
+	if _, err := system.Sell(e2etest.Within(t, time.Minute), client.Purchase{VariantID: e2etest.NewVariant(t, system, 4450, 10).GetId(), Tickets: 1, Via: client.ViaBoth}); err != nil {
 		t.Fatal(err)
 	}
 	devFile := filepath.Join(t.TempDir(), "dev.json")
@@ -179,7 +180,7 @@ func TestReadmeByTools(t *testing.T) {
 		t.Fatal("the README shows no calls")
 	}
 	for _, block := range blocks {
-		cmd := exec.CommandContext(within(t, 2*time.Minute), "bash", "-euo", "pipefail", "-c", places.Replace(block[1]))
+		cmd := exec.CommandContext(e2etest.Within(t, 2*time.Minute), "bash", "-euo", "pipefail", "-c", places.Replace(block[1]))
 		cmd.Dir = ".."
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s\n%v\n%s", block[1], err, out)

@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"testing"
@@ -7,25 +7,25 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/devenv/client"
-	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 )
 
 // TestRetryAfterIsHonoured has the ledger say 429 and when to come back, and checks when it is asked again.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()
 	const wait, hits = 2 * time.Second, 5
-	m := newCluster(t, 2, nil)
+	m := e2etest.NewCluster(t, 2, nil)
 	system := client.NewClient(m.File)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 1)
 	err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.TooMany, Rate: 1, Match: "POST ", RetryAfterSeconds: int(wait / time.Second), Count: hits})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
+	if err := system.Pay(e2etest.Within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, cart.OrderID, "completed", completed)
+	e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 	times := m.Sandbox.Faults.List()[fault.Ledger].HitTimes
 	if len(times) != hits {
 		t.Errorf("the ledger was asked %d times, want %d", len(times), hits)
@@ -35,7 +35,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			t.Errorf("asked again after %v, want at least %v", gap, wait)
 		}
 	}
-	assertOneSale(t, order(t, system, cart.OrderID), 1)
+	e2etest.AssertOneSale(t, e2etest.Order(t, system, cart.OrderID), 1)
 }
 
 // keepWaitsSQL has the database keep how long each failed fulfilment attempt decides to wait.
@@ -55,20 +55,20 @@ const keepWaitsSQL = `
 func TestAttemptsBackOff(t *testing.T) {
 	t.Parallel()
 	const attempts, shortest, longest = 4, time.Second, 6 * time.Second
-	m := newCluster(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MIN": shortest.String(), "DAYOF_CHECKOUT_BACKOFF_MAX": longest.String()})
+	m := e2etest.NewCluster(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MIN": shortest.String(), "DAYOF_CHECKOUT_BACKOFF_MAX": longest.String()})
 	system := client.NewClient(m.File)
-	conn := connect(t, m, "checkout")
-	ctx := within(t, 3*time.Minute)
+	conn := e2etest.Connect(t, m, "checkout")
+	ctx := e2etest.Within(t, 3*time.Minute)
 	if _, err := conn.Exec(ctx, keepWaitsSQL); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	variant := newVariant(t, system, 4450, 10)
+	variant := e2etest.NewVariant(t, system, 4450, 10)
 	var carts []client.Cart
 	for range 3 {
-		carts = append(carts, start(t, system, variant, 1))
+		carts = append(carts, e2etest.Start(t, system, variant, 1))
 	}
 	for _, cart := range carts {
 		if err := system.Pay(ctx, cart, client.ViaWebhook); err != nil {
@@ -79,7 +79,7 @@ func TestAttemptsBackOff(t *testing.T) {
 		if err := conn.QueryRow(ctx, `select count(distinct order_id) = 3 from test_waits where attempt >= $1`, attempts).Scan(&enough); err != nil {
 			t.Fatal(err)
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
 	rows, err := conn.Query(ctx, `select attempt, seconds from test_waits where error <> '' and attempt <= $1 order by number`, attempts)
@@ -105,21 +105,6 @@ func TestAttemptsBackOff(t *testing.T) {
 		t.Errorf("%d waits of %d differ: they have no jitter", len(different), 3*attempts)
 	}
 	for _, cart := range carts {
-		await(t, system, cart.OrderID, "completed", completed)
+		e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 	}
-}
-
-// connect opens a connection to a service's database.
-func connect(t *testing.T, m *cluster.Cluster, service string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(within(t, 30*time.Second), m.File.DatabaseURLs[service])
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(within(t, 30*time.Second)); err != nil {
-			t.Error(err)
-		}
-	})
-	return conn
 }

@@ -1,4 +1,4 @@
-package e2e
+package reconcile
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
@@ -19,22 +20,22 @@ import (
 // will check again; when the sale is booked, all agree.
 func TestReconcileExcusesWorkInFlight(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, onDemand)
+	m := e2etest.NewCluster(t, 1, e2etest.OnDemand)
 	system := client.NewClient(m.File)
-	sellIn(t, system, "EUR", 4450)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
+	e2etest.SellIn(t, system, "EUR", 4450)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 1)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1, Match: "POST"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
+	if err := system.Pay(e2etest.Within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 		t.Fatal(err)
 	}
-	waitForHit(t, m)
+	e2etest.WaitForHit(t, m)
 	if run := assertAgree(t, system); run.GetInFlightCount() == 0 {
 		t.Errorf("nothing is in flight: %v", run)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	if _, err := system.AwaitFee(within(t, time.Minute), cart.OrderID); err != nil {
+	if _, err := system.AwaitFee(e2etest.Within(t, time.Minute), cart.OrderID); err != nil {
 		t.Fatal(err)
 	}
 	if run := assertAgree(t, system); run.GetInFlightCount() != 0 {
@@ -48,7 +49,7 @@ func TestReconcileBySchedule(t *testing.T) {
 	t.Parallel()
 	noon := clock.System{}.Now().Truncate(24 * time.Hour).Add(12 * time.Hour)
 	clk := clock.NewFake(noon)
-	c := config()
+	c := e2etest.Config()
 	c.Program, c.Clock = "", clk // a process has a clock of its own
 	c.Settings = map[string]string{
 		"DAYOF_LEDGER_RECONCILE_REPORT_TO": "books@example.org, chief@example.org", "DAYOF_LEDGER_RECONCILE_RECHECK_DELAY": "300ms",
@@ -66,7 +67,7 @@ func TestReconcileBySchedule(t *testing.T) {
 	p := newPlant(t, m)
 	awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_DAILY, 1) // of the day before: whoever starts catches up
 	awaitRuns(t, system, ledgerv1.RunKind_RUN_KIND_CONTINUOUS, 1)
-	good, bad := sellIn(t, system, "EUR", 4450), sellIn(t, system, "EUR", 4450)
+	good, bad := e2etest.SellIn(t, system, "EUR", 4450), e2etest.SellIn(t, system, "EUR", 4450)
 	t.Log("good is", good.OrderID)
 	mistake := p.orderWithoutPosting(bad)
 
@@ -95,7 +96,7 @@ func TestReconcileBySchedule(t *testing.T) {
 // awaitTicks waits until no tick's job is under way: a tick that comes meanwhile would be passed over.
 func (p plant) awaitTicks() {
 	p.t.Helper()
-	ctx := within(p.t, time.Minute)
+	ctx := e2etest.Within(p.t, time.Minute)
 	for {
 		var left int
 		err := p.copies.QueryRow(ctx, `select count(*) from river_job where kind like 'periodic/%' and state not in ('completed', 'cancelled', 'discarded')`).Scan(&left)
@@ -105,14 +106,14 @@ func (p plant) awaitTicks() {
 		if left == 0 {
 			return
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 
 // awaitRuns waits until there are that many runs of a kind, all of them done, and returns the last one.
 func awaitRuns(t *testing.T, system *client.Client, kind ledgerv1.RunKind, count int) *ledgerv1.Run {
 	t.Helper()
-	ctx := within(t, 3*time.Minute)
+	ctx := e2etest.Within(t, 3*time.Minute)
 	for {
 		res, err := system.Books.ListReconciliationRuns(ctx, &ledgerv1.ListReconciliationRunsRequest{Kind: kind})
 		if err != nil {
@@ -130,7 +131,7 @@ func awaitRuns(t *testing.T, system *client.Client, kind ledgerv1.RunKind, count
 		if ctx.Err() != nil || done > count {
 			t.Fatalf("want %d runs: %v", count, res.GetRuns())
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 
@@ -143,7 +144,7 @@ func awaitReport(t *testing.T, system *client.Client, subject, text, file string
 		Subject, Text string
 		Parts         []attachment
 	}
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for {
 		res, err := system.HTTP.Get(system.File.Sandbox.MailLogURL)
 		if err != nil {
@@ -171,7 +172,7 @@ func awaitReport(t *testing.T, system *client.Client, subject, text, file string
 		if ctx.Err() != nil {
 			t.Fatalf("no mail %q came: %+v", subject, all)
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 
@@ -179,7 +180,7 @@ func awaitReport(t *testing.T, system *client.Client, subject, text, file string
 func assertOnce(t *testing.T, p plant) {
 	t.Helper()
 	var twice int
-	err := p.copies.QueryRow(within(t, time.Minute), `select count(*) from (select from reconcile_runs group by kind, from_time having count(*) > 1) as twice`).Scan(&twice)
+	err := p.copies.QueryRow(e2etest.Within(t, time.Minute), `select count(*) from (select from reconcile_runs group by kind, from_time having count(*) > 1) as twice`).Scan(&twice)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func assertOnce(t *testing.T, p plant) {
 		t.Errorf("%d spans were compared twice", twice)
 	}
 	var left int
-	if err := p.copies.QueryRow(within(t, time.Minute), `select count(*) from reconcile_records`).Scan(&left); err != nil {
+	if err := p.copies.QueryRow(e2etest.Within(t, time.Minute), `select count(*) from reconcile_records`).Scan(&left); err != nil {
 		t.Fatal(err)
 	}
 	if left != 0 {

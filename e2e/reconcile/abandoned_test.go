@@ -1,4 +1,4 @@
-package e2e
+package reconcile
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 )
 
@@ -15,17 +16,17 @@ import (
 // next run compares the same span and ends the alert.
 func TestReconcileAfterCancelledJob(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "1s", "DAYOF_LEDGER_RECONCILE_SETTLE": "1s"})
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "1s", "DAYOF_LEDGER_RECONCILE_SETTLE": "1s"})
 	system := client.NewClient(m.File)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1, Match: "GET"}); err != nil {
 		t.Fatal(err)
 	}
-	ctx := within(t, 2*time.Minute)
+	ctx := e2etest.Within(t, 2*time.Minute)
 	conn, err := pgx.Connect(ctx, m.File.DatabaseURLs["ledger"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(within(t, time.Minute)) })
+	t.Cleanup(func() { _ = conn.Close(e2etest.Within(t, time.Minute)) })
 	var runID string
 	for runID == "" {
 		rows, err := conn.Query(ctx, `update river_job set state = 'cancelled', finalized_at = now()
@@ -41,7 +42,7 @@ func TestReconcileAfterCancelledJob(t *testing.T) {
 		if len(cancelled) > 0 {
 			runID = cancelled[0]
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 	run := awaitRunEnd(t, system, runID)
 	if run.GetState() != ledgerv1.RunState_RUN_STATE_FAILED || run.GetError() == "" {
@@ -59,14 +60,14 @@ func TestReconcileAfterCancelledJob(t *testing.T) {
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
 	for open() != 0 {
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 
 // awaitRunEnd waits until a run has ended.
 func awaitRunEnd(t *testing.T, system *client.Client, runID string) *ledgerv1.Run {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for {
 		res, err := system.Books.GetReconciliationRun(ctx, &ledgerv1.GetReconciliationRunRequest{RunId: runID})
 		if err != nil {
@@ -75,6 +76,6 @@ func awaitRunEnd(t *testing.T, system *client.Client, runID string) *ledgerv1.Ru
 		if res.GetRun().GetState() != ledgerv1.RunState_RUN_STATE_RUNNING {
 			return res.GetRun()
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }

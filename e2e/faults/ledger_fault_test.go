@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
 
@@ -35,22 +36,22 @@ var ledgerFaults = []struct {
 // mailed, no transaction is open meanwhile, and once the ledger is well each order is booked exactly once.
 func TestLedgerFaults(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "1s"})
+	m := e2etest.NewCluster(t, 2, map[string]string{"DAYOF_CHECKOUT_BACKOFF_MAX": "1s"})
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 100)
+	variant := e2etest.NewVariant(t, system, 4450, 100)
 	for _, c := range ledgerFaults {
 		t.Run(c.name, func(t *testing.T) { failLedger(t, m, system, variant, c.fault) }) // one fault at a time
 	}
-	awaitIdle(t, system, idle.Scope{})
-	assertClean(t, m)
+	e2etest.AwaitIdle(t, system, idle.Scope{})
+	e2etest.AssertClean(t, m)
 }
 
 func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant *checkoutv1.Variant, f fault.Fault) {
 	t.Helper()
-	ctx := within(t, 2*time.Minute)
+	ctx := e2etest.Within(t, 2*time.Minute)
 	var carts []client.Cart
 	for range 3 {
-		carts = append(carts, start(t, system, variant, 1))
+		carts = append(carts, e2etest.Start(t, system, variant, 1))
 	}
 	mailed := mails(t, system)
 	f.Rate = 1
@@ -65,14 +66,14 @@ func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant
 	}
 	if f.Match == "" { // else the ledger can still be asked what became of a write, and what it says is true
 		for _, cart := range carts {
-			await(t, system, cart.OrderID, "being fulfilled", func(o *checkoutv1.Order) bool {
+			e2etest.Await(t, system, cart.OrderID, "being fulfilled", func(o *checkoutv1.Order) bool {
 				return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS
 			})
 		}
-		waitForHit(t, m)
+		e2etest.WaitForHit(t, m)
 		assertNoOpenTransaction(t, m)
 		for _, cart := range carts {
-			for _, ticket := range order(t, system, cart.OrderID).Tickets {
+			for _, ticket := range e2etest.Order(t, system, cart.OrderID).Tickets {
 				if outcome := admission(t, system, ticket.Code); ticket.State != "reserved" || outcome != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
 					t.Errorf("while the ledger fails, ticket %s is %s and the door says %s", ticket.ID, ticket.State, outcome)
 				}
@@ -85,11 +86,11 @@ func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant
 	}
 	var orders []string
 	for _, cart := range carts {
-		await(t, system, cart.OrderID, "completed", completed)
-		assertOneSale(t, order(t, system, cart.OrderID), 1)
+		e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
+		e2etest.AssertOneSale(t, e2etest.Order(t, system, cart.OrderID), 1)
 		orders = append(orders, cart.OrderID)
 	}
-	awaitIdle(t, system, idle.Scope{Orders: orders}) // their receipts are not the next fault's
+	e2etest.AwaitIdle(t, system, idle.Scope{Orders: orders}) // their receipts are not the next fault's
 }
 
 // impatient shortens the times after which an order is blocked and given up.
@@ -102,21 +103,21 @@ var impatient = map[string]string{
 // the deadline the buyer has their money back, all without the ledger. Once there is one again, the books follow.
 func TestLedgerDownForEver(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 2, impatient)
+	m := e2etest.NewCluster(t, 2, impatient)
 	system := client.NewClient(m.File)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 2)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := system.Pay(within(t, time.Minute), cart, client.ViaBoth); err != nil {
+	if err := system.Pay(e2etest.Within(t, time.Minute), cart, client.ViaBoth); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, cart.OrderID, "blocked by the ledger", func(o *checkoutv1.Order) bool {
+	e2etest.Await(t, system, cart.OrderID, "blocked by the ledger", func(o *checkoutv1.Order) bool {
 		return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_LEDGER_BLOCKED
 	})
 	awaitHealthz(t, m.File.LedgerURL, `"away":["ledger"]`)
-	await(t, system, cart.OrderID, "given up and refunded", refunded)
-	o := order(t, system, cart.OrderID)
+	e2etest.Await(t, system, cart.OrderID, "given up and refunded", e2etest.Refunded)
+	o := e2etest.Order(t, system, cart.OrderID)
 	for _, ticket := range o.Tickets {
 		if ticket.State != "void" {
 			t.Errorf("ticket %s of the order that was given up is %s", ticket.ID, ticket.State)
@@ -130,11 +131,11 @@ func TestLedgerDownForEver(t *testing.T) {
 		t.Errorf("the alert says %v, link %q", a.Facts, a.Link)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	awaitIdle(t, system, idle.Scope{})
-	if booked := captures(order(t, system, cart.OrderID)); len(booked) != 1 {
+	e2etest.AwaitIdle(t, system, idle.Scope{})
+	if booked := e2etest.Captures(e2etest.Order(t, system, cart.OrderID)); len(booked) != 1 {
 		t.Errorf("captures in the ledger: %v", booked)
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // TestPostingLandsAtTheDeadline has the ledger do what it was asked, and nobody learns of it until the order is given up, or
@@ -147,31 +148,31 @@ func TestPostingLandsAtTheDeadline(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newCluster(t, 2, impatient)
+			m := e2etest.NewCluster(t, 2, impatient)
 			system := client.NewClient(m.File)
-			variant := newVariant(t, system, 4450, 100)
+			variant := e2etest.NewVariant(t, system, 4450, 100)
 			var carts []client.Cart
 			for range 6 {
-				carts = append(carts, start(t, system, variant, 1))
+				carts = append(carts, e2etest.Start(t, system, variant, 1))
 			}
 			if err := m.Sandbox.Faults.Set(fault.Ledger, f); err != nil {
 				t.Fatal(err)
 			}
 			for _, cart := range carts {
-				if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
+				if err := system.Pay(e2etest.Within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for _, cart := range carts {
-				await(t, system, cart.OrderID, "ended", func(o *checkoutv1.Order) bool { return completed(o) || refunded(o) })
+				e2etest.Await(t, system, cart.OrderID, "ended", func(o *checkoutv1.Order) bool { return e2etest.Completed(o) || e2etest.Refunded(o) })
 			}
 			m.Sandbox.Faults.Clear(fault.Ledger)
-			awaitIdle(t, system, idle.Scope{})
+			e2etest.AwaitIdle(t, system, idle.Scope{})
 			ends := map[string]int{}
 			for _, cart := range carts {
-				o := order(t, system, cart.OrderID)
+				o := e2etest.Order(t, system, cart.OrderID)
 				ends[o.FulfilmentState]++
-				if booked := captures(o); len(booked) != 1 || booked["capture:"+cart.IntentID] != 1 {
+				if booked := e2etest.Captures(o); len(booked) != 1 || booked["capture:"+cart.IntentID] != 1 {
 					t.Errorf("order %s is %s; captures in the ledger: %v", o.OrderID, o.FulfilmentState, booked)
 				}
 				if alerts := blockedAlerts(t, system, cart.OrderID); len(alerts) > 1 {
@@ -182,7 +183,7 @@ func TestPostingLandsAtTheDeadline(t *testing.T) {
 			if f.Mode == fault.LostReply && ends["unfulfillable"] != len(carts) {
 				t.Errorf("ends %v, want all given up", ends)
 			}
-			assertClean(t, m)
+			e2etest.AssertClean(t, m)
 		})
 	}
 }
@@ -191,18 +192,18 @@ func TestPostingLandsAtTheDeadline(t *testing.T) {
 // and its end posted once the order is complete.
 func TestAlertIsPostedWithItsEnd(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_BLOCKED_AFTER": "500ms", "DAYOF_CHECKOUT_BACKOFF_MAX": "500ms"})
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_BLOCKED_AFTER": "500ms", "DAYOF_CHECKOUT_BACKOFF_MAX": "500ms"})
 	system := client.NewClient(m.File)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 2)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 2)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Refuse, Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
+	if err := system.Pay(e2etest.Within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 		t.Fatal(err)
 	}
 	awaitAlert := func(what string, ok func(a sentAlert) bool) sentAlert {
 		t.Helper()
-		for ctx := within(t, 2*time.Minute); ; pause(ctx) {
+		for ctx := e2etest.Within(t, 2*time.Minute); ; e2etest.Pause(ctx) {
 			alerts := blockedAlerts(t, system, cart.OrderID)
 			if len(alerts) == 1 && ok(alerts[0]) {
 				return alerts[0]
@@ -221,7 +222,7 @@ func TestAlertIsPostedWithItsEnd(t *testing.T) {
 		t.Errorf("%s does not help: %s", begun.Link, page)
 	}
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	await(t, system, cart.OrderID, "completed", completed)
+	e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 	if ended := awaitAlert("with its end", func(a sentAlert) bool { return a.ResolvedTime != "" }); ended.ID != begun.ID {
 		t.Errorf("%+v ends as %+v", begun, ended)
 	}
@@ -233,7 +234,7 @@ func TestAlertIsPostedWithItsEnd(t *testing.T) {
 			t.Errorf("%s names no command: %s", path, page)
 		}
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // getPage returns a page that must be there.
@@ -249,11 +250,6 @@ func getPage(t *testing.T, system *client.Client, url string) string {
 		t.Errorf("%s: %s, %v", url, res.Status, err)
 	}
 	return string(body)
-}
-
-func refunded(o *checkoutv1.Order) bool {
-	return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE &&
-		o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
 }
 
 // sentAlert is an alert as the sink got it.
@@ -298,7 +294,7 @@ func blockedAlerts(t *testing.T, system *client.Client, orderID string) []sentAl
 // awaitHealthz waits until a service that serves reports something beside.
 func awaitHealthz(t *testing.T, baseURL, want string) {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/healthz", nil)
 		if err != nil {
@@ -319,6 +315,6 @@ func awaitHealthz(t *testing.T, baseURL, want string) {
 		if strings.Contains(string(body), want) {
 			return
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }

@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
-	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/e2e/e2etest"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -19,47 +19,47 @@ import (
 func TestLostWebhooks(t *testing.T) {
 	t.Parallel()
 	const sales = 20
-	c := config()
+	c := e2etest.Config()
 	c.Replicas, c.DataDir = 1, t.TempDir()
-	m := startKept(t, c)
+	m := e2etest.StartKept(t, c)
 	t.Cleanup(func() {
 		if err := m.Stop(context.Background()); err != nil {
 			t.Errorf("stop the cluster: %v", err)
 		}
 	})
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 100)
+	variant := e2etest.NewVariant(t, system, 4450, 100)
 	set := func(dropRate float64) {
 		t.Helper()
-		if _, err := system.Stripe.Control(within(t, 10*time.Second), http.MethodPatch, "/_sandbox/settings", map[string]float64{"drop_rate": dropRate}); err != nil {
+		if _, err := system.Stripe.Control(e2etest.Within(t, 10*time.Second), http.MethodPatch, "/_sandbox/settings", map[string]float64{"drop_rate": dropRate}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	set(0.1)
-	lost := start(t, system, variant, 1)
-	if err := system.Stripe.Withhold(within(t, 10*time.Second), lost.IntentID); err != nil {
+	lost := e2etest.Start(t, system, variant, 1)
+	if err := system.Stripe.Withhold(e2etest.Within(t, 10*time.Second), lost.IntentID); err != nil {
 		t.Fatal(err)
 	}
 	orders := []string{lost.OrderID}
 	carts := []client.Cart{lost}
 	for range sales {
-		cart := start(t, system, variant, 1)
+		cart := e2etest.Start(t, system, variant, 1)
 		orders, carts = append(orders, cart.OrderID), append(carts, cart)
 	}
 	var buyers sync.WaitGroup
 	for _, cart := range carts {
 		buyers.Go(func() {
-			if err := system.Pay(within(t, time.Minute), cart, client.ViaWebhook); err != nil {
+			if err := system.Pay(e2etest.Within(t, time.Minute), cart, client.ViaWebhook); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	buyers.Wait()
-	if _, err := system.Stripe.Control(within(t, 10*time.Second), http.MethodPost, "/_sandbox/webhooks/release",
+	if _, err := system.Stripe.Control(e2etest.Within(t, 10*time.Second), http.MethodPost, "/_sandbox/webhooks/release",
 		map[string]any{"payment_intent": lost.IntentID, "drop": true}); err != nil {
 		t.Fatal(err)
 	}
-	for ctx := within(t, time.Minute); ; {
+	for ctx := e2etest.Within(t, time.Minute); ; {
 		idle, err := system.Stripe.Idle(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -67,10 +67,10 @@ func TestLostWebhooks(t *testing.T) {
 		if idle {
 			break
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 	set(0)
-	if order(t, system, lost.OrderID).FulfilmentState == "completed" {
+	if e2etest.Order(t, system, lost.OrderID).FulfilmentState == "completed" {
 		t.Error("the order whose webhooks were lost is complete: nothing was lost")
 	}
 	before := missingEvents(t, system)
@@ -81,37 +81,27 @@ func TestLostWebhooks(t *testing.T) {
 	if err := m.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m = startKept(t, c)
+	m = e2etest.StartKept(t, c)
 	system = client.NewClient(m.File)
 	for _, id := range orders {
-		await(t, system, id, "completed", completed)
+		e2etest.Await(t, system, id, "completed", e2etest.Completed)
 	}
-	for ctx := within(t, time.Minute); len(missingEvents(t, system)) > 0; {
+	for ctx := e2etest.Within(t, time.Minute); len(missingEvents(t, system)) > 0; {
 		if ctx.Err() != nil {
 			t.Fatalf("still missing: %v", missingEvents(t, system))
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
-	assertClean(t, m)
-	if err := recordStripeCalls(t.Context(), m); err != nil {
+	e2etest.AssertClean(t, m)
+	if err := e2etest.RecordStripeCalls(t.Context(), m); err != nil {
 		t.Error(err)
 	}
-}
-
-// startKept starts a cluster whose data outlive it.
-func startKept(t *testing.T, c cluster.Config) *cluster.Cluster {
-	t.Helper()
-	m, err := cluster.Start(t.Context(), c)
-	if err != nil {
-		t.Fatalf("start the cluster: %v", err)
-	}
-	return m
 }
 
 // missingEvents are the events about captured money that Stripe has and the inbox has not.
 func missingEvents(t *testing.T, system *client.Client) []string {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	var missing []string
 	for _, eventType := range []string{"payment_intent.succeeded", "charge.succeeded"} {
 		body, err := system.Stripe.Control(ctx, http.MethodGet, "/_sandbox/events?type="+eventType, nil)

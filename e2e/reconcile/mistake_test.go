@@ -1,4 +1,4 @@
-package e2e
+package reconcile
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/e2e/e2etest"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 )
 
@@ -61,12 +62,12 @@ func openDatabase(t *testing.T, m *cluster.Cluster, name string) *pgx.Conn {
 		t.Fatal(err)
 	}
 	u.Path = strings.TrimSuffix(u.Path, "_checkout") + "_" + name
-	conn, err := pgx.Connect(within(t, time.Minute), u.String())
+	conn, err := pgx.Connect(e2etest.Within(t, time.Minute), u.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := conn.Close(within(t, time.Minute)); err != nil {
+		if err := conn.Close(e2etest.Within(t, time.Minute)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -76,7 +77,7 @@ func openDatabase(t *testing.T, m *cluster.Cluster, name string) *pgx.Conn {
 // alter changes rows; at least one must be there.
 func (p plant) alter(conn *pgx.Conn, sql string, args ...any) {
 	p.t.Helper()
-	tag, err := conn.Exec(within(p.t, time.Minute), sql, args...)
+	tag, err := conn.Exec(e2etest.Within(p.t, time.Minute), sql, args...)
 	if err != nil {
 		p.t.Fatalf("%s: %v", sql, err)
 	}
@@ -112,7 +113,7 @@ func (p plant) post(reference, source, destination, asset string, amount int64) 
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(within(p.t, time.Minute), http.MethodPost,
+	req, err := http.NewRequestWithContext(e2etest.Within(p.t, time.Minute), http.MethodPost,
 		p.m.File.Sandbox.FormanceURL+"/v2/dayof/transactions?force=true", bytes.NewReader(body))
 	if err != nil {
 		p.t.Fatal(err)
@@ -128,8 +129,6 @@ func (p plant) post(reference, source, destination, asset string, amount int64) 
 	}
 	return func() { p.remove(reference) }
 }
-
-func capture(o client.Order) string { return "capture:" + o.Payment.PayingIntentID }
 
 // fee is the reference of the fee of an order.
 func (p plant) fee(o client.Order) string {
@@ -154,8 +153,8 @@ func (p plant) forget(reference string) (putBack func()) {
 
 func (p plant) postingMissing(o client.Order) mistake {
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, subject: capture(o), expected: "4450 EUR",
-		cause: "our copy has it", mend: p.remove(capture(o)),
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_POSTING_MISSING, subject: e2etest.Capture(o), expected: "4450 EUR",
+		cause: "our copy has it", mend: p.remove(e2etest.Capture(o)),
 	}
 }
 
@@ -177,22 +176,22 @@ func (p plant) capturedTwice(o client.Order) mistake {
 
 func (p plant) amountWrong(o client.Order) mistake {
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_AMOUNT_WRONG, subject: capture(o), expected: "4450 EUR", found: "4451 EUR",
-		cause: "changed after it had been posted", mend: p.rewrite(capture(o), "4450", "4451"),
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_AMOUNT_WRONG, subject: e2etest.Capture(o), expected: "4450 EUR", found: "4451 EUR",
+		cause: "changed after it had been posted", mend: p.rewrite(e2etest.Capture(o), "4450", "4451"),
 	}
 }
 
 func (p plant) currencyWrong(o client.Order) mistake {
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_CURRENCY_WRONG, subject: capture(o), expected: "4450 EUR", found: "4450 USD",
-		cause: "changed after it had been posted", mend: p.rewrite(capture(o), "EUR/2", "USD/2"),
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_CURRENCY_WRONG, subject: e2etest.Capture(o), expected: "4450 EUR", found: "4450 USD",
+		cause: "changed after it had been posted", mend: p.rewrite(e2etest.Capture(o), "EUR/2", "USD/2"),
 	}
 }
 
 func (p plant) orderWithoutPosting(o client.Order) mistake {
-	remember, putBack := p.forget(capture(o)), p.remove(capture(o))
+	remember, putBack := p.forget(e2etest.Capture(o)), p.remove(e2etest.Capture(o))
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_ORDER_WITHOUT_POSTING, subject: capture(o), expected: "4450 EUR",
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_ORDER_WITHOUT_POSTING, subject: e2etest.Capture(o), expected: "4450 EUR",
 		cause: "never posted", mend: func() { remember(); putBack() },
 	}
 }
@@ -260,14 +259,14 @@ func (p plant) refundMissingAtStripe(o client.Order) []mistake {
 func (p plant) stripeUnknown() mistake {
 	p.t.Helper()
 	now := p.m.Clock().Now().Unix()
-	load(p.t, p.client, resource{
+	e2etest.Load(p.t, p.client, e2etest.Resource{
 		"id": "txn_service", "object": "balance_transaction", "amount": -1500, "currency": "eur", "fee": 0, "net": -1500, "created": now,
 		"type": "stripe_fee", "reporting_category": "fee", "status": "available", "source": nil, "fee_details": []any{},
 	})
 	return mistake{
 		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_STRIPE_TRANSACTION_UNKNOWN, subject: "txn:txn_service", found: "-1500 EUR",
 		cause: "stripe_fee of its own", mend: func() {
-			load(p.t, p.client, resource{
+			e2etest.Load(p.t, p.client, e2etest.Resource{
 				"id": "txn_service", "object": "balance_transaction", "amount": 0, "currency": "eur", "fee": 0, "net": 0, "created": now,
 				"type": "stripe_fee", "reporting_category": "fee", "status": "available", "source": nil, "fee_details": []any{},
 			})
@@ -281,13 +280,13 @@ func (p plant) orderMoreThanStripe(o client.Order) mistake {
 	set := func(from, to int64) {
 		p.alter(p.orders, `update payment_intents set captured_minor_units = $3 where stripe_id = $1 and captured_minor_units = $2`, intent, from, to)
 		old, changed := strconv.FormatInt(from, 10), strconv.FormatInt(to, 10)
-		p.rewrite(capture(o), old, changed)
+		p.rewrite(e2etest.Capture(o), old, changed)
 		p.alter(p.copies, `update postings set amount = $3 where amount = $2 and ledger_transaction_id = (select ledger_transaction_id from entries where reference = $1)`,
-			capture(o), from, to)
+			e2etest.Capture(o), from, to)
 	}
 	set(4450, 9450)
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_AMOUNT_WRONG, subject: capture(o), expected: "4450 EUR", found: "9450 EUR",
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_AMOUNT_WRONG, subject: e2etest.Capture(o), expected: "4450 EUR", found: "9450 EUR",
 		cause: "Order and ledger agree, so Stripe has other money", mend: func() { set(9450, 4450) },
 	}
 }
@@ -298,29 +297,29 @@ func (p plant) orderWrong(o client.Order) mistake {
 	}
 	set(4400)
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_AMOUNT_WRONG, subject: capture(o), expected: "4400 EUR", found: "4450 EUR",
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_AMOUNT_WRONG, subject: e2etest.Capture(o), expected: "4400 EUR", found: "4450 EUR",
 		cause: "Ledger and Stripe agree, so the order is wrong", mend: func() { set(4450) },
 	}
 }
 
 func (p plant) copyDiffers(o client.Order) mistake {
 	set := func(from, to string) {
-		p.alter(p.copies, `update entries set organizer_id = $3 where reference = $1 and organizer_id = $2`, capture(o), from, to)
+		p.alter(p.copies, `update entries set organizer_id = $3 where reference = $1 and organizer_id = $2`, e2etest.Capture(o), from, to)
 	}
 	var organizer string
-	if err := p.copies.QueryRow(within(p.t, time.Minute), `select organizer_id from entries where reference = $1`, capture(o)).Scan(&organizer); err != nil {
+	if err := p.copies.QueryRow(e2etest.Within(p.t, time.Minute), `select organizer_id from entries where reference = $1`, e2etest.Capture(o)).Scan(&organizer); err != nil {
 		p.t.Fatal(err)
 	}
 	set(organizer, "somebodyElse000000001")
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS, subject: capture(o), expected: "4450 EUR", found: "4450 EUR",
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS, subject: e2etest.Capture(o), expected: "4450 EUR", found: "4450 EUR",
 		cause: "is not what the ledger has", mend: func() { set("somebodyElse000000001", organizer) },
 	}
 }
 
 func (p plant) copyMissing(o client.Order) mistake {
 	return mistake{
-		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS, subject: capture(o), expected: "4450 EUR",
-		cause: "has no copy", mend: p.forget(capture(o)),
+		kind: ledgerv1.DifferenceKind_DIFFERENCE_KIND_COPY_DIFFERS, subject: e2etest.Capture(o), expected: "4450 EUR",
+		cause: "has no copy", mend: p.forget(e2etest.Capture(o)),
 	}
 }

@@ -1,4 +1,4 @@
-package e2e
+package reconcile
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/idle"
+	"github.com/dayof/dayof/e2e/e2etest"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
@@ -23,34 +24,34 @@ import (
 func TestForeignPayments(t *testing.T) {
 	t.Parallel()
 	from := clock.System{}.Now().Add(-time.Minute)
-	m := newCluster(t, 1, onDemand)
+	m := e2etest.NewCluster(t, 1, e2etest.OnDemand)
 	system := client.NewClient(m.File)
-	sellIn(t, system, "EUR", 4450)
+	e2etest.SellIn(t, system, "EUR", 4450)
 	paid := stripePost(t, system, "/v1/payment_intents", url.Values{
 		"amount": {"3000"}, "currency": {"eur"}, "confirm": {"true"}, "payment_method": {client.CardThatPays}, "payment_method_types[]": {"card"},
 	})
-	stripePost(t, system, "/v1/refunds", url.Values{"payment_intent": {paid.id()}, "amount": {"500"}})
+	stripePost(t, system, "/v1/refunds", url.Values{"payment_intent": {paid.ID()}, "amount": {"500"}})
 	disputed := stripePost(t, system, "/v1/payment_intents", url.Values{
 		"amount": {"2000"}, "currency": {"eur"}, "confirm": {"true"}, "payment_method": {client.CardThatPays}, "payment_method_types[]": {"card"},
 	})
-	control(t, system, "/_sandbox/disputes", map[string]any{"payment_intent": disputed.id()})
+	e2etest.Control(t, system, "/_sandbox/disputes", map[string]any{"payment_intent": disputed.ID()})
 	awaitUnmatched(t, system, "payment_intent.succeeded", "charge.succeeded", "refund.created", "charge.refunded", "charge.dispute.created")
-	awaitIdle(t, system, idle.Scope{})
+	e2etest.AwaitIdle(t, system, idle.Scope{})
 
-	conn, err := pgx.Connect(within(t, time.Minute), m.File.DatabaseURLs["webhook"])
+	conn, err := pgx.Connect(e2etest.Within(t, time.Minute), m.File.DatabaseURLs["webhook"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	var alerts, open int
-	if err := conn.QueryRow(within(t, time.Minute), `select (select count(*) from alerts),
+	if err := conn.QueryRow(e2etest.Within(t, time.Minute), `select (select count(*) from alerts),
 		(select count(*) from webhook_events where end_time is null or state = 'dead')`).Scan(&alerts, &open); err != nil {
 		t.Fatal(err)
 	}
 	if alerts != 0 || open != 0 {
 		t.Errorf("%d alerts, %d events that have not ended well", alerts, open)
 	}
-	run, differences, err := system.Reconcile(within(t, 2*time.Minute), from, clock.System{}.Now().Add(time.Minute))
+	run, differences, err := system.Reconcile(e2etest.Within(t, 2*time.Minute), from, clock.System{}.Now().Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,16 +62,16 @@ func TestForeignPayments(t *testing.T) {
 	if len(amounts) != 1 || amounts[0].GetCurrency() != "EUR" || amounts[0].GetMinorUnits() <= 0 || amounts[0].GetMinorUnits() >= 5000-500 || run.GetForeignCount() < 4 {
 		t.Errorf("%d items of others, %v", run.GetForeignCount(), amounts)
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
 
 // awaitUnmatched waits until an event of each type has ended as unmatched.
 func awaitUnmatched(t *testing.T, system *client.Client, types ...string) {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for _, eventType := range types {
 		for unmatched(ctx, t, system, eventType) == 0 {
-			pause(ctx)
+			e2etest.Pause(ctx)
 		}
 	}
 }
@@ -91,9 +92,9 @@ func unmatched(ctx context.Context, t *testing.T, system *client.Client, eventTy
 }
 
 // stripePost calls Stripe's API as another program with the same key would.
-func stripePost(t *testing.T, system *client.Client, path string, form url.Values) resource {
+func stripePost(t *testing.T, system *client.Client, path string, form url.Values) e2etest.Resource {
 	t.Helper()
-	req, err := http.NewRequestWithContext(within(t, time.Minute), http.MethodPost, system.Stripe.BaseURL+path, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(e2etest.Within(t, time.Minute), http.MethodPost, system.Stripe.BaseURL+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func stripePost(t *testing.T, system *client.Client, path string, form url.Value
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("post %s: %d %s, %v", path, res.StatusCode, body, err)
 	}
-	var r resource
+	var r e2etest.Resource
 	if err := json.Unmarshal(body, &r); err != nil {
 		t.Fatal(err)
 	}

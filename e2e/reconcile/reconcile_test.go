@@ -1,7 +1,6 @@
-package e2e
+package reconcile
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
@@ -19,13 +19,10 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// onDemand lets runs begin only when a test asks for them, and shortens the delay of the recheck.
-var onDemand = map[string]string{"DAYOF_LEDGER_RECONCILE_INTERVAL": "0s", "DAYOF_LEDGER_RECONCILE_RECHECK_DELAY": "300ms"}
-
 // reconcile compares everything until now and returns what is open.
 func reconcile(t *testing.T, system *client.Client) (*ledgerv1.Run, []*ledgerv1.Difference) {
 	t.Helper()
-	run, open, err := system.Reconcile(within(t, 3*time.Minute), time.Unix(0, 0), clock.System{}.Now())
+	run, open, err := system.Reconcile(e2etest.Within(t, 3*time.Minute), time.Unix(0, 0), clock.System{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,65 +44,23 @@ func shown(d *ledgerv1.Difference) string {
 		d.GetSides(), d.GetSuggestedCause())
 }
 
-// sellIn sells one ticket in a currency and waits until its fee is booked.
-func sellIn(t *testing.T, system *client.Client, currency string, price int64) client.Order {
-	t.Helper()
-	ctx := within(t, 2*time.Minute)
-	event, err := system.Seed(ctx, clock.System{}.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	variant, err := system.CreateVariant(ctx, "e2e/"+client.NewKey(), event.GetId(), "Standing", "Floor", 10, &checkoutv1.VariantVersion{
-		Price: &moneyv1.Money{Currency: currency, MinorUnits: price}, ApplicationFeeMinorUnits: price / 20, TaxMinorUnits: price / 10,
-		TaxCountry: "DE", TaxKind: "vat",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sale, err := system.Sell(ctx, client.Purchase{VariantID: variant.GetId(), Tickets: 1, Via: client.ViaBoth})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := system.AwaitFee(ctx, sale.OrderID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
 // refundPart sends part of an order's money back and waits until it is booked.
 func refundPart(t *testing.T, system *client.Client, o client.Order, currency string, amount int64) client.Order {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	_, err := system.Orders.RefundOrder(rpc.WithIdempotencyKey(ctx, client.NewKey()), &checkoutv1.RefundOrderRequest{
 		OrderId: o.OrderID, Amount: &moneyv1.Money{Currency: currency, MinorUnits: amount}, Note: "reconcile",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return awaitEntries(t, system, o.OrderID, "refund:")
-}
-
-// control drives sandbox Stripe and returns the id of what it answers.
-func control(t *testing.T, system *client.Client, path string, body any) string {
-	t.Helper()
-	answer, err := system.Stripe.Control(within(t, time.Minute), http.MethodPost, path, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var named struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(answer, &named); err != nil {
-		t.Fatalf("%s answers %s: %v", path, answer, err)
-	}
-	return named.ID
+	return e2etest.AwaitEntries(t, system, o.OrderID, "refund:")
 }
 
 // awaitEntry waits until an entry is in the ledger.
 func awaitEntry(t *testing.T, system *client.Client, reference string) {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := e2etest.Within(t, time.Minute)
 	for {
 		_, err := system.Statements.GetEntry(ctx, &ledgerv1.GetEntryRequest{Reference: reference})
 		if err == nil {
@@ -114,45 +69,45 @@ func awaitEntry(t *testing.T, system *client.Client, reference string) {
 		if ctx.Err() != nil {
 			t.Fatalf("%s is not booked: %v", reference, err)
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 }
 
 // TestReconcileAgrees sells, refunds, loses and wins disputes, and pays out, in several currencies: nothing differs.
 func TestReconcileAgrees(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 2, onDemand)
+	m := e2etest.NewCluster(t, 2, e2etest.OnDemand)
 	system := client.NewClient(m.File)
 	settings := map[string]any{"available_delay_seconds": 0} // money can be paid out at once
-	if _, err := system.Stripe.Control(within(t, time.Minute), http.MethodPatch, "/_sandbox/settings", settings); err != nil {
+	if _, err := system.Stripe.Control(e2etest.Within(t, time.Minute), http.MethodPatch, "/_sandbox/settings", settings); err != nil {
 		t.Fatal(err)
 	}
 	prices := map[string]int64{"EUR": 4450, "USD": 2999, "JPY": 5000, "KWD": 12340}
 	for currency, price := range prices {
-		refundPart(t, system, sellIn(t, system, currency, price), currency, price/10*4)
-		sellIn(t, system, currency, price)
+		refundPart(t, system, e2etest.SellIn(t, system, currency, price), currency, price/10*4)
+		e2etest.SellIn(t, system, currency, price)
 	}
-	whole := refundPart(t, system, sellIn(t, system, "EUR", 4450), "EUR", 4450)
-	failed := refundPart(t, system, sellIn(t, system, "EUR", 4450), "EUR", 1000)
-	control(t, system, "/_sandbox/refunds/"+failed.Payment.Refunds[0].StripeRefundID+"/fail", map[string]any{})
-	awaitEntries(t, system, failed.OrderID, "refund-fail:")
+	whole := refundPart(t, system, e2etest.SellIn(t, system, "EUR", 4450), "EUR", 4450)
+	failed := refundPart(t, system, e2etest.SellIn(t, system, "EUR", 4450), "EUR", 1000)
+	e2etest.Control(t, system, "/_sandbox/refunds/"+failed.Payment.Refunds[0].StripeRefundID+"/fail", map[string]any{})
+	e2etest.AwaitEntries(t, system, failed.OrderID, "refund-fail:")
 	for _, outcome := range []string{"won", "lost"} {
-		o := sellIn(t, system, "USD", 2999)
-		dispute := control(t, system, "/_sandbox/disputes", map[string]any{"payment_intent": o.Payment.PayingIntentID})
-		awaitEntries(t, system, o.OrderID, "dispute-w:")
-		control(t, system, "/_sandbox/disputes/"+dispute+"/close", map[string]any{"status": outcome})
-		awaitEntries(t, system, o.OrderID, map[string]string{"won": "dispute-r:", "lost": "dispute-lost:"}[outcome])
+		o := e2etest.SellIn(t, system, "USD", 2999)
+		dispute := e2etest.Control(t, system, "/_sandbox/disputes", map[string]any{"payment_intent": o.Payment.PayingIntentID})
+		e2etest.AwaitEntries(t, system, o.OrderID, "dispute-w:")
+		e2etest.Control(t, system, "/_sandbox/disputes/"+dispute+"/close", map[string]any{"status": outcome})
+		e2etest.AwaitEntries(t, system, o.OrderID, map[string]string{"won": "dispute-r:", "lost": "dispute-lost:"}[outcome])
 	}
 	t.Log("whole refund of", whole.OrderID)
-	paidOut := control(t, system, "/_sandbox/payouts", map[string]any{"currency": "jpy"})
-	control(t, system, "/_sandbox/payouts/"+paidOut+"/paid", map[string]any{})
+	paidOut := e2etest.Control(t, system, "/_sandbox/payouts", map[string]any{"currency": "jpy"})
+	e2etest.Control(t, system, "/_sandbox/payouts/"+paidOut+"/paid", map[string]any{})
 	awaitEntry(t, system, "payout:"+paidOut)
-	bounced := control(t, system, "/_sandbox/payouts", map[string]any{"currency": "usd"})
-	control(t, system, "/_sandbox/payouts/"+bounced+"/paid", map[string]any{})
+	bounced := e2etest.Control(t, system, "/_sandbox/payouts", map[string]any{"currency": "usd"})
+	e2etest.Control(t, system, "/_sandbox/payouts/"+bounced+"/paid", map[string]any{})
 	awaitEntry(t, system, "payout:"+bounced) // one that is reported as failed first is never booked
-	control(t, system, "/_sandbox/payouts/"+bounced+"/fail", map[string]any{})
+	e2etest.Control(t, system, "/_sandbox/payouts/"+bounced+"/fail", map[string]any{})
 	awaitEntry(t, system, "payout-fail:"+bounced)
-	control(t, system, "/_sandbox/payouts", map[string]any{"currency": "kwd"}) // is on its way for days: no difference
+	e2etest.Control(t, system, "/_sandbox/payouts", map[string]any{"currency": "kwd"}) // is on its way for days: no difference
 	run := assertAgree(t, system)
 	if run.GetOrderLineCount() < 17 || run.GetLedgerTransactionCount() < 25 || run.GetStripeTransactionCount() < 17 {
 		t.Errorf("too little was read: %v", run)
@@ -163,10 +118,10 @@ func TestReconcileAgrees(t *testing.T) {
 // closes when it is mended, and stays closed when somebody has resolved it.
 func TestReconcileFindsMistakes(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 2, onDemand)
+	m := e2etest.NewCluster(t, 2, e2etest.OnDemand)
 	p := newPlant(t, m)
-	sell := func() client.Order { return sellIn(t, p.client, "EUR", 4450) }
-	sellIn(t, p.client, "JPY", 5000) // stays as it is
+	sell := func() client.Order { return e2etest.SellIn(t, p.client, "EUR", 4450) }
+	e2etest.SellIn(t, p.client, "JPY", 5000) // stays as it is
 	assertAgree(t, p.client)
 	mistakes := append([]mistake{
 		p.postingMissing(sell()), p.postingExtra(sell()), p.capturedTwice(sell()), p.amountWrong(sell()), p.currencyWrong(sell()),
@@ -231,7 +186,7 @@ func assertMistakes(t *testing.T, open []*ledgerv1.Difference, mistakes []mistak
 func assertAlerts(t *testing.T, conn *pgx.Conn, open, closed int) {
 	t.Helper()
 	var gotOpen, gotClosed int
-	err := conn.QueryRow(within(t, time.Minute), `select count(*) filter (where resolved_time is null), count(resolved_time)
+	err := conn.QueryRow(e2etest.Within(t, time.Minute), `select count(*) filter (where resolved_time is null), count(resolved_time)
 		from alerts where kind = 'reconcile_difference'`).Scan(&gotOpen, &gotClosed)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +199,7 @@ func assertAlerts(t *testing.T, conn *pgx.Conn, open, closed int) {
 // resolveDifference closes a difference by hand, twice with one key.
 func resolveDifference(t *testing.T, system *client.Client, d *ledgerv1.Difference) {
 	t.Helper()
-	ctx := rpc.WithIdempotencyKey(within(t, time.Minute), client.NewKey())
+	ctx := rpc.WithIdempotencyKey(e2etest.Within(t, time.Minute), client.NewKey())
 	for range 2 {
 		res, err := system.Books.ResolveDifference(ctx, &ledgerv1.ResolveDifferenceRequest{DifferenceId: d.GetId(), Reason: "agreed with the bank"})
 		if err != nil {

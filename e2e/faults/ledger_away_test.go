@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
 
@@ -18,13 +19,13 @@ import (
 // is sent and no transaction stays open; once the ledger is back, everything follows by itself.
 func TestLedgerFrozen(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_CALLER_WAIT": "2s"})
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_CHECKOUT_CALLER_WAIT": "2s"})
 	system := client.NewClient(m.File)
-	cart := start(t, system, newVariant(t, system, 4450, 10), 1)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 1)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.Hang, Rate: 1, Match: "POST"}); err != nil {
 		t.Fatal(err)
 	}
-	ctx := within(t, 30*time.Second)
+	ctx := e2etest.Within(t, 30*time.Second)
 	if err := system.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
 		t.Fatal(err)
 	}
@@ -36,13 +37,13 @@ func TestLedgerFrozen(t *testing.T) {
 		}
 		answered <- o
 	}()
-	waitForHit(t, m)
+	e2etest.WaitForHit(t, m)
 	assertNoOpenTransaction(t, m)
 	o := <-answered
 	if o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS {
 		t.Errorf("the browser gets %s", o.GetFulfilmentState())
 	}
-	waiting := order(t, system, cart.OrderID)
+	waiting := e2etest.Order(t, system, cart.OrderID)
 	if len(waiting.Tickets) != 1 || waiting.Tickets[0].State != "reserved" {
 		t.Fatalf("tickets while the ledger is away: %+v", waiting.Tickets)
 	}
@@ -54,7 +55,7 @@ func TestLedgerFrozen(t *testing.T) {
 	}
 
 	m.Sandbox.Faults.Clear(fault.Ledger)
-	await(t, system, cart.OrderID, "completed", completed)
+	e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 	if outcome := admission(t, system, waiting.Tickets[0].Code); outcome != checkoutv1.Admission_ADMISSION_ADMIT {
 		t.Errorf("the door says %s once the ledger is back", outcome)
 	}
@@ -62,42 +63,30 @@ func TestLedgerFrozen(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("no receipt was sent")
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
-	assertOneSale(t, order(t, system, cart.OrderID), 1)
-	assertClean(t, m)
+	e2etest.AssertOneSale(t, e2etest.Order(t, system, cart.OrderID), 1)
+	e2etest.AssertClean(t, m)
 }
 
 // TestLedgerLosesReplies cuts every other answer of the ledger after its effect. Each sale is booked exactly once.
 func TestLedgerLosesReplies(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, nil)
+	m := e2etest.NewCluster(t, 1, nil)
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 20)
+	variant := e2etest.NewVariant(t, system, 4450, 20)
 	if err := m.Sandbox.Faults.Set(fault.Ledger, fault.Fault{Mode: fault.LostReply, Rate: 0.5}); err != nil {
 		t.Fatal(err)
 	}
 	for range 10 {
-		cart := start(t, system, variant, 1)
-		if err := system.Pay(within(t, 30*time.Second), cart, client.ViaWebhook); err != nil {
+		cart := e2etest.Start(t, system, variant, 1)
+		if err := system.Pay(e2etest.Within(t, 30*time.Second), cart, client.ViaWebhook); err != nil {
 			t.Fatal(err)
 		}
-		await(t, system, cart.OrderID, "completed", completed)
-		assertOneSale(t, order(t, system, cart.OrderID), 1)
+		e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
+		e2etest.AssertOneSale(t, e2etest.Order(t, system, cart.OrderID), 1)
 	}
-	assertClean(t, m) // while it still loses replies
-}
-
-// waitForHit waits until a call to the ledger hangs.
-func waitForHit(t *testing.T, m *cluster.Cluster) {
-	t.Helper()
-	ctx := within(t, 10*time.Second)
-	for m.Sandbox.Faults.List()[fault.Ledger].Hits == 0 {
-		if ctx.Err() != nil {
-			t.Fatal("nobody called the ledger")
-		}
-		pause(ctx)
-	}
+	e2etest.AssertClean(t, m) // while it still loses replies
 }
 
 // samples is how often the open transactions are read while the call hangs; a transaction that is in half of the samples
@@ -107,7 +96,7 @@ const samples = 20
 // assertNoOpenTransaction checks, while a call hangs, the transactions that the services' connections have open.
 func assertNoOpenTransaction(t *testing.T, m *cluster.Cluster) {
 	t.Helper()
-	ctx := within(t, 30*time.Second)
+	ctx := e2etest.Within(t, 30*time.Second)
 	conns := map[string]*pgx.Conn{}
 	for service, url := range m.File.DatabaseURLs {
 		conn, err := pgx.Connect(ctx, url)
@@ -138,7 +127,7 @@ func assertNoOpenTransaction(t *testing.T, m *cluster.Cluster) {
 				counts[service+": "+transaction]++
 			}
 		}
-		pause(ctx)
+		e2etest.Pause(ctx)
 	}
 	for transaction, count := range counts {
 		if count >= samples/2 {
@@ -149,7 +138,7 @@ func assertNoOpenTransaction(t *testing.T, m *cluster.Cluster) {
 
 func admission(t *testing.T, system *client.Client, code string) checkoutv1.Admission {
 	t.Helper()
-	res, err := system.Admission.CheckTicket(within(t, 10*time.Second), &checkoutv1.CheckTicketRequest{Code: code})
+	res, err := system.Admission.CheckTicket(e2etest.Within(t, 10*time.Second), &checkoutv1.CheckTicketRequest{Code: code})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"testing"
@@ -7,35 +7,36 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/e2e/e2etest"
 )
 
 // TestSilentStripe pays while Stripe delivers nothing, with the browser closed: the payment is found all the same, the order is
 // fulfilled, and people are told that the endpoint is silent, until Stripe delivers again.
 func TestSilentStripe(t *testing.T) {
 	t.Parallel()
-	m := newCluster(t, 1, map[string]string{"DAYOF_WEBHOOK_SILENCE_AFTER": "1s"})
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_WEBHOOK_SILENCE_AFTER": "1s"})
 	system := client.NewClient(m.File)
-	variant := newVariant(t, system, 4450, 10)
-	heard := start(t, system, variant, 1)
-	if err := system.Pay(within(t, time.Minute), heard, client.ViaWebhook); err != nil {
+	variant := e2etest.NewVariant(t, system, 4450, 10)
+	heard := e2etest.Start(t, system, variant, 1)
+	if err := system.Pay(e2etest.Within(t, time.Minute), heard, client.ViaWebhook); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, heard.OrderID, "complete", completed)
-	lost := start(t, system, variant, 1)
-	ctx := within(t, 2*time.Minute)
+	e2etest.Await(t, system, heard.OrderID, "complete", e2etest.Completed)
+	lost := e2etest.Start(t, system, variant, 1)
+	ctx := e2etest.Within(t, 2*time.Minute)
 	if err := system.Stripe.Withhold(ctx, lost.IntentID); err != nil {
 		t.Fatal(err)
 	}
 	if err := system.Pay(ctx, lost, client.ViaWebhook); err != nil {
 		t.Fatal(err)
 	}
-	await(t, system, lost.OrderID, "complete", completed)
+	e2etest.Await(t, system, lost.OrderID, "complete", e2etest.Completed)
 
 	conn, err := pgx.Connect(ctx, m.File.DatabaseURLs["webhook"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(within(t, time.Minute)) })
+	t.Cleanup(func() { _ = conn.Close(e2etest.Within(t, time.Minute)) })
 	alerts := func(where string) (n int) {
 		err := conn.QueryRow(ctx, `select count(*) from alerts where kind = 'stripe_silent' and subject = 'account' and `+where).Scan(&n)
 		if err != nil {
@@ -50,11 +51,11 @@ func TestSilentStripe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for alerts("resolved_time is null") > 0 {
-		cart := start(t, system, newVariant(t, system, 4450, 10), 1) // deliveries of others show that it is over
+		cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 1) // deliveries of others show that it is over
 		if err := system.Pay(ctx, cart, client.ViaWebhook); err != nil {
 			t.Fatal(err)
 		}
-		await(t, system, cart.OrderID, "complete", completed)
+		e2etest.Await(t, system, cart.OrderID, "complete", e2etest.Completed)
 	}
-	assertClean(t, m)
+	e2etest.AssertClean(t, m)
 }
