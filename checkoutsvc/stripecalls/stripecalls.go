@@ -14,6 +14,7 @@ import (
 	stripe "github.com/stripe/stripe-go/v76"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/instant"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
@@ -182,7 +183,7 @@ func ObservedPayment(pi *stripe.PaymentIntent, account string, now time.Time) or
 			f.BalanceTransactionID = bt.ID
 		}
 		if f.Captured() && pi.LatestCharge.Created > 0 {
-			f.Time = time.Unix(pi.LatestCharge.Created, 0).UTC()
+			f.Time = instant.FromUnix(pi.LatestCharge.Created, now)
 		}
 	}
 	return f
@@ -193,7 +194,7 @@ func ObservedRefund(r *stripe.Refund, account string) order.RefundObserved {
 	f := order.RefundObserved{
 		Account: account, OrderID: r.Metadata["order_id"], RefundID: r.Metadata["refund_id"], StripeID: r.ID,
 		State: order.RefundStateOf(string(r.Status)), Currency: strings.ToUpper(string(r.Currency)), Amount: r.Amount,
-		FailureCode: string(r.FailureReason), Time: time.Unix(r.Created, 0).UTC(),
+		FailureCode: string(r.FailureReason), Time: instant.FromUnix(r.Created, instant.First),
 	}
 	if r.PaymentIntent != nil {
 		f.IntentID = r.PaymentIntent.ID
