@@ -274,6 +274,9 @@ func badBodies(m rpcMethod) map[string][]byte {
 	if strings.HasSuffix(string(m.descriptor.Parent().Name()), "LedgerService") {
 		delete(bodies, "ids of nothing") // a fact for the books, for all that they can know
 	}
+	if m.descriptor.Name() == "RecordPayout" {
+		delete(bodies, "numbers below zero") // a payout that debits the bank
+	}
 	for name := range bodies {
 		if m.onlyNumbers() && slices.Contains([]string{"ids of nothing", "texts that are too long", "texts with a NUL", "empty texts", "every field is null"}, name) {
 			delete(bodies, name)

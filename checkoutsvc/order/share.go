@@ -3,13 +3,15 @@ package order
 import (
 	"math/big"
 	"math/bits"
+	"slices"
 )
 
 // refundShares says what of a refund of an intent the platform's fee, if the platform gives it back at all, and the taxes
 // bear. The organiser bears the rest.
 //
 // Shares of all refunds together are those of their sum, whatever the parts: when all of the money went back, each share did,
-// to the last minor unit. A refund that failed leaves its shares to the next one.
+// to the last minor unit. A refund that failed leaves its shares to the next one; where the next one is reported before that
+// failure, a share may stay off by a minor unit.
 func (o *Order) refundShares(intentID string, amount int64, withFee bool) (fee int64, taxes []TaxShare) {
 	// The last share is the organiser's, which is not written down.
 	shares, given := make([]int64, len(o.Taxes)+2), make([]int64, len(o.Taxes)+2)
@@ -23,10 +25,7 @@ func (o *Order) refundShares(intentID string, amount int64, withFee bool) (fee i
 		shares[rest] -= t.MinorUnits
 	}
 	sum := amount
-	for _, r := range o.Refunds {
-		if r.PaymentIntent != intentID || r.State == RefundFailed || r.State == RefundCanceled {
-			continue
-		}
+	for _, r := range o.standingRefunds(intentID, o.TotalMinorUnits-amount) {
 		sum += r.AmountMinorUnits
 		given[rest] += r.AmountMinorUnits
 		if withFee {
@@ -46,6 +45,22 @@ func (o *Order) refundShares(intentID string, amount int64, withFee bool) (fee i
 		}
 	}
 	return back[0], taxes
+}
+
+// standingRefunds are the refunds of an intent that have not failed, the latest ones, as far as they come to at most limit. Where
+// they come to more, one has failed at Stripe and it is not reported yet: mostly the oldest, for which the latest is made.
+func (o *Order) standingRefunds(intentID string, limit int64) []Refund {
+	var standing []Refund
+	for _, r := range slices.Backward(o.Refunds) {
+		if r.PaymentIntent != intentID || r.State == RefundFailed || r.State == RefundCanceled {
+			continue
+		}
+		if limit -= r.AmountMinorUnits; limit < 0 {
+			break
+		}
+		standing = append(standing, r)
+	}
+	return standing
 }
 
 // taxOf is the tax of t's country and kind among taxes.

@@ -118,3 +118,18 @@ func drawShares(o *order.Order, r *rand.Rand) {
 		}
 	}
 }
+
+// A refund that is made anew because one failed is reported before the failure: it bears the same shares all the same.
+func TestSharesBeforeAFailureIsReported(t *testing.T) {
+	t.Parallel()
+	l := newLife(t).sold()
+	refund := func(id string, amount int64, state order.RefundState) {
+		l.observe(order.RefundObserved{IntentID: "pi_1", StripeID: id, State: state, Currency: "EUR", Amount: amount, Time: l.now})
+	}
+	refund("re_1", 100, order.RefundSucceeded) // which failed since
+	refund("re_2", 3*price, order.RefundSucceeded)
+	refund("re_1", 100, order.RefundFailed)
+	if got := l.order.Refunds[1]; got.ApplicationFeeMinorUnits != 900 || got.Taxes[0].MinorUnits != 870 {
+		t.Errorf("shares of a whole refund: fee %d, taxes %v", got.ApplicationFeeMinorUnits, got.Taxes)
+	}
+}
