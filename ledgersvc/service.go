@@ -97,15 +97,27 @@ func (s *Service) Start(ctx context.Context) error {
 // Stop ends the background work. Calls in flight are the server's to drain, before.
 func (s *Service) Stop(ctx context.Context) error { return s.jobs.Stop(ctx) }
 
+// checkDatabase says whether the service's database can be used.
+func (s *Service) checkDatabase(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.pool) }
+
+// Away names the outside parties that do not answer now. Posting waits for the ledger; statements of what is posted are read
+// from our copy.
+func (s *Service) Away() []string {
+	if s.ledger.breaker.IsAway() {
+		return []string{"ledger"}
+	}
+	return nil
+}
+
 // Handlers returns the handlers of all services.
 func (s *Service) Handlers(options ...connect.HandlerOption) []rpc.Service {
 	ledgerPath, ledgerHandler := ledgerv1connect.NewLedgerServiceHandler(s, options...)
 	statementPath, statementHandler := ledgerv1connect.NewStatementServiceHandler(&statements{pool: s.pool, ledger: s.ledger, metrics: s.metrics}, options...)
 	reconcilePath, reconcileHandler := ledgerv1connect.NewReconciliationServiceHandler(s.reconciliation, options...)
 	return []rpc.Service{
-		{Name: ledgerv1connect.LedgerServiceName, Path: ledgerPath, Handler: ledgerHandler, Health: s.pool.Ping},
-		{Name: ledgerv1connect.StatementServiceName, Path: statementPath, Handler: statementHandler, Health: s.pool.Ping},
-		{Name: ledgerv1connect.ReconciliationServiceName, Path: reconcilePath, Handler: reconcileHandler, Health: s.pool.Ping},
+		{Name: ledgerv1connect.LedgerServiceName, Path: ledgerPath, Handler: ledgerHandler, Health: s.checkDatabase},
+		{Name: ledgerv1connect.StatementServiceName, Path: statementPath, Handler: statementHandler, Health: s.checkDatabase},
+		{Name: ledgerv1connect.ReconciliationServiceName, Path: reconcilePath, Handler: reconcileHandler, Health: s.checkDatabase},
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/dayof/dayof/internal/chassis/instant"
 )
 
 // The values of an event's own "object" field.
@@ -125,12 +127,12 @@ func decodeObject[T any](e event) (T, error) {
 	return wire.Data.Object, nil
 }
 
-// decodeCreated reads Unix seconds, or the RFC 3339 text of a thin event.
+// decodeCreated reads Unix seconds, or the RFC 3339 text of a thin event; the zero time where they are no valid instant.
 func decodeCreated(data string) time.Time {
-	if unix, err := strconv.ParseInt(data, 10, 64); err == nil && unix > 0 && unix < 1<<40 {
-		return time.Unix(unix, 0).UTC()
+	if unix, err := strconv.ParseInt(data, 10, 64); err == nil && unix > 0 {
+		return instant.FromUnix(unix, time.Time{})
 	}
-	if t, err := time.Parse(time.RFC3339, strings.Trim(data, `"`)); err == nil {
+	if t, err := time.Parse(time.RFC3339, strings.Trim(data, `"`)); err == nil && instant.Valid(t) {
 		return t.UTC().Truncate(time.Microsecond)
 	}
 	return time.Time{}

@@ -3,12 +3,14 @@ package webhooksvc
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
+	"github.com/dayof/dayof/internal/chassis/instant"
 )
 
 // The types below read the fields of Stripe's objects. stripe-go's own structs are not used: one field that a newer
@@ -105,6 +107,19 @@ func (l *list[T]) UnmarshalJSON(data []byte) error {
 
 // seconds is an instant as Stripe writes it, in Unix seconds; zero means absent.
 type seconds int64
+
+// UnmarshalJSON implements json.Unmarshaler. An instant that could not be shown makes the object a malformed one.
+func (s *seconds) UnmarshalJSON(data []byte) error {
+	var n int64
+	if err := json.Unmarshal(data, &n); err != nil {
+		return err
+	}
+	if n != 0 && !instant.Valid(time.Unix(n, 0)) {
+		return fmt.Errorf("%d seconds: an instant %s", n, instant.Rule)
+	}
+	*s = seconds(n)
+	return nil
+}
 
 func (s seconds) timestamp() *timestamppb.Timestamp {
 	if s == 0 {

@@ -126,6 +126,14 @@ func (s *Service) Start(ctx context.Context) error {
 // Stop ends background work; what it interrupts is tried again by the next process.
 func (s *Service) Stop(ctx context.Context) error { return s.Jobs.Stop(ctx) }
 
+// Away names the outside parties that do not answer now. Deliveries are taken all the same.
+func (s *Service) Away() []string {
+	if s.stripe.IsAway() {
+		return []string{"stripe"}
+	}
+	return nil
+}
+
 // Policy says who may call what. Stripe's deliveries are no RPCs: see Routes.
 func Policy() rpc.Policy {
 	return rpc.Policy{
@@ -139,7 +147,7 @@ func Policy() rpc.Policy {
 // Handlers returns the service's handler. It is healthy while its database answers.
 func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	path, handler := webhookv1connect.NewWebhookServiceHandler(s, opts...)
-	return []rpc.Service{{Name: webhookv1connect.WebhookServiceName, Path: path, Handler: handler, Health: s.Pool.Ping}}
+	return []rpc.Service{{Name: webhookv1connect.WebhookServiceName, Path: path, Handler: handler, Health: func(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.Pool) }}}
 }
 
 // Routes returns the endpoints that Stripe posts to.

@@ -3,11 +3,14 @@ package webhooksvc
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
@@ -266,4 +269,27 @@ func TestUnauthorised(t *testing.T) {
 	if problem.Code(err) != connect.CodeUnauthenticated {
 		t.Error(err)
 	}
+}
+
+// TestInstantsThatNobodyCanShow delivers events whose instants are milliseconds, as a test tool writes them: the list that
+// contains them stays readable as JSON, and an object with such an instant is a malformed one.
+func TestInstantsThatNobodyCanShow(t *testing.T) {
+	t.Parallel()
+	w := newHarness(t, nil)
+	for i, created := range []string{"1764259200000", "253402300800", "1099511627775"} {
+		id := fmt.Sprintf("evt_far%d", i)
+		body := fmt.Sprintf(`{"id":%q,"object":"event","type":"moon.landed","created":%s,"data":{"object":{}}}`, id, created)
+		w.deliver(t, accountPath, accountSecret, []byte(body)).must(t)
+	}
+	list, err := w.client.ListWebhookEvents(t.Context(), &webhookv1.ListWebhookEventsRequest{})
+	if err != nil || len(list.GetEvents()) != 3 {
+		t.Fatalf("%d events, %v", len(list.GetEvents()), err)
+	}
+	if _, err := protojson.Marshal(list); err != nil {
+		t.Errorf("the list cannot be read as JSON: %v", err)
+	}
+	payout := strings.Replace(string(story(t, "a11-payout.paid")), `"object":{`, `"object":{"created":1764259200000,`, 1)
+	payout = regexp.MustCompile(`"created":\s*1764259200\b`).ReplaceAllString(payout, `"created":1764259200000`)
+	w.deliver(t, accountPath, accountSecret, []byte(payout)).must(t)
+	w.awaitState(t, "evt_1QztQNYu43UWUcve0mJoiQIWOK2", "dead")
 }

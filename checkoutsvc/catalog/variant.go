@@ -174,6 +174,10 @@ func checkVersion(v *checkoutv1.VariantVersion) error {
 	switch {
 	case price.MinorUnits <= 0 || price.MinorUnits > priceMax:
 		return problem.InvalidField("version.price.minor_units", fmt.Sprintf("must be from 1 to %d", int64(priceMax)))
+	case !money.Supported(price.Currency):
+		return problem.InvalidField("version.price.currency", "Stripe charges nothing in this currency")
+	case price.MinorUnits < money.ChargeMin(price.Currency).MinorUnits:
+		return problem.InvalidField("version.price.minor_units", "is below the smallest charge of Stripe, "+money.ChargeMin(price.Currency).Format())
 	case !price.Chargeable():
 		return problem.InvalidField("version.price.minor_units", "cannot be charged in this currency, such as a dinar amount whose last digit is not 0")
 	case v.GetApplicationFeeMinorUnits() > price.MinorUnits || v.GetTaxMinorUnits() > price.MinorUnits-v.GetApplicationFeeMinorUnits():

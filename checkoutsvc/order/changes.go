@@ -83,6 +83,7 @@ type Note struct {
 	Took    time.Duration
 	Failure string
 	Detail  string
+	Actor   string // who asked for it; empty for our own work and for what Stripe reports
 }
 
 // ReviewCase is something that only a person can decide, raised once per kind and subject.

@@ -89,7 +89,7 @@ func refundFingerprint(req *checkoutv1.RefundOrderRequest) []byte {
 // RefundOrder implements OrderService. The refund, the void tickets and the job that calls Stripe are written in one
 // transaction with the key, under the order's lock.
 func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.RefundOrderResponse, error) {
-	f := order.RefundRequest{ID: s.Orders.Policy.NewID(), TicketIDs: req.GetTicketIds(), Note: req.GetNote()}
+	f := order.RefundRequest{ID: s.Orders.Policy.NewID(), TicketIDs: req.GetTicketIds(), Note: req.GetNote(), By: rpc.CallerFrom(ctx).Name}
 	if a := req.GetAmount(); a != nil {
 		f.Amount = &order.Amount{Currency: a.GetCurrency(), MinorUnits: a.GetMinorUnits()}
 	}

@@ -2,9 +2,11 @@
 package stripecalls
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	stripe "github.com/stripe/stripe-go/v76"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/instant"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
@@ -38,6 +41,24 @@ func Problem(err error) error {
 	p.RetryAfter = time.Second
 	p.Err = err
 	return p
+}
+
+// codeUnnamed stands for a refusal to which Stripe gives no code, as of a currency that it does not charge.
+const codeUnnamed = "invalid_request_error"
+
+// RefusedForGood says whether Stripe refuses what a call asks for, so that no repeat helps, and its code. A key, an account
+// or a permission that is wrong says nothing about the request.
+func RefusedForGood(err error) (code string, final bool) {
+	if err == nil || stripeapi.Status(err) != http.StatusBadRequest || stripeapi.Away(err) {
+		return "", false
+	}
+	return cmp.Or(string(stripeapi.Code(err)), codeUnnamed), true
+}
+
+// Refused is what a caller gets whose payment Stripe refuses for good.
+func Refused(code string) error {
+	return problem.New(connect.CodeFailedPrecondition, "PAYMENT_REFUSED",
+		"the payment provider takes no payment of this amount in this currency ("+code+"); the tickets are on sale again, a retry does not help")
 }
 
 // CreateIntent makes the payment intent of a row. The key is of the row, so a repeat returns the same intent.
@@ -162,7 +183,7 @@ func ObservedPayment(pi *stripe.PaymentIntent, account string, now time.Time) or
 			f.BalanceTransactionID = bt.ID
 		}
 		if f.Captured() && pi.LatestCharge.Created > 0 {
-			f.Time = time.Unix(pi.LatestCharge.Created, 0).UTC()
+			f.Time = instant.FromUnix(pi.LatestCharge.Created, now)
 		}
 	}
 	return f
@@ -173,7 +194,7 @@ func ObservedRefund(r *stripe.Refund, account string) order.RefundObserved {
 	f := order.RefundObserved{
 		Account: account, OrderID: r.Metadata["order_id"], RefundID: r.Metadata["refund_id"], StripeID: r.ID,
 		State: order.RefundStateOf(string(r.Status)), Currency: strings.ToUpper(string(r.Currency)), Amount: r.Amount,
-		FailureCode: string(r.FailureReason), Time: time.Unix(r.Created, 0).UTC(),
+		FailureCode: string(r.FailureReason), Time: instant.FromUnix(r.Created, instant.First),
 	}
 	if r.PaymentIntent != nil {
 		f.IntentID = r.PaymentIntent.ID

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -25,6 +26,7 @@ const (
 )
 
 func main() {
+	pgdb.DropEnvironment()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], host{
 		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ(), clock: clock.System{},

@@ -11,9 +11,11 @@ import (
 	"syscall"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
 
 func main() {
+	pgdb.DropEnvironment()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], host{
 		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ(), clock: clock.System{}, program: program(os.Args[0]),

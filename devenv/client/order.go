@@ -136,6 +136,7 @@ type Timeline struct {
 	TookMS  int64  `json:"took_ms"`
 	Error   string `json:"error,omitempty"`
 	Detail  string `json:"detail,omitempty"`
+	Actor   string `json:"actor,omitempty"` // who asked for it
 }
 
 // Statement is ledger.json of the demo: the books, and their trial balance, which must be zero per asset.
@@ -223,7 +224,7 @@ func newOrder(details *checkoutv1.GetOrderDetailsResponse, passes []*passv1.Pass
 	for _, t := range details.GetTimeline() {
 		out.Timeline = append(out.Timeline, Timeline{
 			Time: instant(t.GetTime()), Service: t.GetService(), Step: t.GetStep(), Attempt: t.GetAttempt(),
-			TookMS: t.GetTookMs(), Error: t.GetError(), Detail: t.GetDetail(),
+			TookMS: t.GetTookMs(), Error: t.GetError(), Detail: t.GetDetail(), Actor: t.GetActor(),
 		})
 	}
 	return out

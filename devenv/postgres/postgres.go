@@ -34,6 +34,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
 
 const (
@@ -87,6 +89,7 @@ type Server struct {
 // Start returns when the server accepts connections. An error says what to do.
 // The caller stops the server; if it dies instead, the server dies too.
 func Start(ctx context.Context, options Options) (*Server, error) {
+	pgdb.DropEnvironment()
 	if options.Getenv == nil {
 		options.Getenv = os.Getenv
 	}

@@ -18,3 +18,11 @@ const Rule = "must be an instant from the year 1970 to 2199, in seconds where it
 
 // Valid reports whether an instant may be stored.
 func Valid(t time.Time) bool { return !t.Before(First) && t.Before(End) }
+
+// FromUnix returns the instant of Unix seconds that somebody else wrote, or otherwise where they are no valid one.
+func FromUnix(seconds int64, otherwise time.Time) time.Time {
+	if t := time.Unix(seconds, 0).UTC(); Valid(t) {
+		return t
+	}
+	return otherwise
+}

@@ -42,7 +42,15 @@ type Options struct {
 // Open returns a pool on the database at url and has talked to it once: an
 // error means that the database cannot be used. Times are read in UTC. The
 // caller closes the pool. Errors never contain the password of url.
+//
+// Only url says where the database is: libpq's variables of the environment
+// (PGSERVICE, PGOPTIONS and so on) are dropped, see DropEnvironment. What a
+// pooler such as PgBouncer refuses as a start-up parameter is set after
+// connecting. A server that does not write, such as a primary that was demoted,
+// is not connected to, unless url says target_session_attrs; a connection on
+// which a write is refused for that reason is closed.
 func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
+	DropEnvironment()
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("read database URL: %w", err) // pgx redacts passwords here
@@ -55,10 +63,14 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = o.ApplicationName
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idleTransactionMax.Milliseconds(), 10)
+	if config.ConnConfig.ValidateConnect == nil {
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	config.ConnConfig.OnPgError = keepsConnection
 	if len(o.Tracers) > 0 {
 		config.ConnConfig.Tracer = multitracer.New(o.Tracers...)
 	}
+	config.ConnConfig.AfterConnect = setSession
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
@@ -74,6 +86,46 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	return pool, nil
+}
+
+// setSession sets what PgBouncer refuses as a start-up parameter. Behind a pooler
+// in transaction mode it reaches the server's connection of that moment, which is
+// one of those that all of ours share.
+func setSession(ctx context.Context, conn *pgconn.PgConn) error {
+	_, err := conn.Exec(ctx, "set idle_in_transaction_session_timeout = "+strconv.FormatInt(idleTransactionMax.Milliseconds(), 10)).ReadAll()
+	if err != nil {
+		return fmt.Errorf("set up session: %w", err)
+	}
+	return nil
+}
+
+// readOnlyTransaction is the SQLSTATE of a write where only reads are allowed.
+const readOnlyTransaction = "25006"
+
+// keepsConnection reports whether a connection can be used after an error of the
+// server. It cannot where the server is one that does not write: a pool would keep
+// it for ever, although the next one may lead to a server that does.
+func keepsConnection(_ *pgconn.PgConn, err *pgconn.PgError) bool {
+	return err.SeverityUnlocalized != "FATAL" && err.Severity != "FATAL" && err.Code != readOnlyTransaction
+}
+
+// ErrReadOnly says that a database reads and does not write.
+var ErrReadOnly = errors.New("the database does not write: it is a standby, or its transactions are read-only")
+
+// CheckWritable is a health check: an error says that the database cannot be used
+// for changes. The connections of a pool to such a database are closed, each when
+// nobody uses it, so that the pool finds the one that writes by itself.
+func CheckWritable(ctx context.Context, pool *pgxpool.Pool) error {
+	var readOnly bool
+	err := pool.QueryRow(ctx, `select current_setting('transaction_read_only')::boolean or pg_is_in_recovery()`).Scan(&readOnly)
+	if err != nil {
+		return fmt.Errorf("ask whether the database writes: %w", err)
+	}
+	if readOnly {
+		pool.Reset()
+		return ErrReadOnly
+	}
+	return nil
 }
 
 // ConstraintName returns the name of the constraint that a statement violated

@@ -123,3 +123,24 @@ func TestConstraintName(t *testing.T) {
 		t.Errorf("no error: %q", got)
 	}
 }
+
+// TestShellChangesNothing sets libpq's variables as a developer's shell does: a database is opened as its URL says.
+func TestShellChangesNothing(t *testing.T) {
+	_, address := pgtest.NewNamed(t, "empty", nil)
+	for name, value := range map[string]string{
+		"PGSERVICE": "nowhere", "PGOPTIONS": "-c search_path=nowhere -c default_transaction_read_only=on", "PGTARGETSESSIONATTRS": "standby",
+		"PGSSLMODE": "verify-full", "PGCONNECT_TIMEOUT": "soon", "PGHOST": "203.0.113.1", "PGAPPNAME": "shell", "PGTZ": "Asia/Tokyo",
+	} {
+		t.Setenv(name, value)
+	}
+	pool, err := pgdb.Open(t.Context(), address, pgdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	var path, name string
+	err = pool.QueryRow(t.Context(), "select current_setting('search_path'), current_setting('application_name')").Scan(&path, &name)
+	if err != nil || strings.Contains(path, "nowhere") || name != "" {
+		t.Errorf("search path %q, name %q, %v", path, name, err)
+	}
+}

@@ -125,8 +125,9 @@ func fromDatabase(err error) (*Problem, slog.Level, bool) {
 			return &Problem{
 				Code: connect.CodeInvalidArgument, Reason: ReasonInvalidText, Detail: "a text contains the character NUL", Err: err,
 			}, slog.LevelDebug, true
-		case strings.HasPrefix(pgErr.Code, "08"), strings.HasPrefix(pgErr.Code, "53"), strings.HasPrefix(pgErr.Code, "57P"):
-			// Connection lost, out of connections or disk, shutting down or starting.
+		case strings.HasPrefix(pgErr.Code, "08"), strings.HasPrefix(pgErr.Code, "53"), strings.HasPrefix(pgErr.Code, "57P"),
+			pgErr.Code == "25006":
+			// Connection lost, out of connections or disk, shutting down or starting, a standby or a demoted primary.
 			return databaseAway(err), slog.LevelWarn, true
 		}
 		return nil, 0, false
