@@ -27,7 +27,7 @@ type content struct {
 	Event         eventContent      `json:"event"`
 	ProductName   string            `json:"product_name"`
 	VariantName   string            `json:"variant_name"`
-	HolderName    personal.Text     `json:"holder_name,omitempty"`
+	HolderName    personal.Stored   `json:"holder_name,omitempty"`
 	Price         priceContent      `json:"price"`
 	Terms         string            `json:"terms,omitempty"`
 	Language      string            `json:"language,omitempty"`
@@ -78,7 +78,7 @@ func contentFromProto(orderID string, p *passv1.PassContent, path string) (conte
 		Event:         event,
 		ProductName:   oneLine(p.GetProductName()),
 		VariantName:   oneLine(p.GetVariantName()),
-		HolderName:    personal.Text(oneLine(p.GetHolderName())),
+		HolderName:    personal.Stored(oneLine(p.GetHolderName())),
 		Price:         priceContent{Currency: p.GetPrice().GetCurrency(), MinorUnits: p.GetPrice().GetMinorUnits()},
 		Terms:         manyLines(p.GetTerms()),
 		Language:      p.GetLanguage(),

@@ -60,10 +60,10 @@ func noticeWordsOf(language string) noticeWords {
 		}
 	case "it":
 		return noticeWords{
-			WrongTitle: "Questo link non apre alcun biglietto", Wrong: "Era un link a un biglietto o a un ordine, ma è incompleto o modificato. Succede quando un programma di posta lo spezza.",
+			WrongTitle: "Questo link non apre alcun biglietto", Wrong: "Era un link a un biglietto o a un ordine, ma è incompleto o modificato. Succede quando un programma di posta lo spezza.", //nolint:misspell // Italian
 			OpenAgain:    "Aprilo di nuovo direttamente dall’e-mail con i tuoi biglietti.",
-			ExpiredTitle: "Questo link è scaduto", Expired: "Portava ai tuoi biglietti per {event}. L’evento è terminato.",
-			FailedTitle: "Al momento non possiamo mostrare il tuo biglietto", Failed: "Il link è corretto. Riprova tra un minuto.",
+			ExpiredTitle: "Questo link è scaduto", Expired: "Portava ai tuoi biglietti per {event}. L’evento è terminato.", //nolint:misspell // Italian
+			FailedTitle: "Al momento non possiamo mostrare il tuo biglietto", Failed: "Il link è corretto. Riprova tra un minuto.", //nolint:misspell // Italian
 			AskOrganizer: "Per domande rivolgiti a {organizer}.", AskSeller: "Per domande rivolgiti all’organizzatore da cui hai acquistato; il numero d’ordine è nella tua e-mail.",
 			AskWithContact: "Qui trovi aiuto:",
 		}
@@ -73,7 +73,7 @@ func noticeWordsOf(language string) noticeWords {
 			OpenAgain:    "Open hem opnieuw, rechtstreeks vanuit de mail met je tickets.",
 			ExpiredTitle: "Deze link is verlopen", Expired: "Hij leidde naar je tickets voor {event}. Het evenement is voorbij.",
 			FailedTitle: "Je ticket kan nu niet worden getoond", Failed: "De link klopt. Probeer het over een minuut opnieuw.",
-			AskOrganizer: "Met vragen kun je terecht bij {organizer}.", AskSeller: "Met vragen kun je terecht bij de organisator waar je hebt gekocht; het bestelnummer staat in je mail.", //nolint:misspell // Dutch
+			AskOrganizer: "Met vragen kun je terecht bij {organizer}.", AskSeller: "Met vragen kun je terecht bij de organisator waar je hebt gekocht; het bestelnummer staat in je mail.",
 			AskWithContact: "Hier vind je hulp:",
 		}
 	}

@@ -1,7 +1,6 @@
 package order
 
 import (
-	"log/slog"
 	"slices"
 	"time"
 
@@ -56,9 +55,6 @@ type Order struct {
 	HoldDue       bool          `json:"-"`
 	FulfillingFor time.Duration `json:"-"`
 }
-
-// LogValue keeps all but the id from slog, whose JSON would hold what a row holds.
-func (o Order) LogValue() slog.Value { return slog.StringValue(o.ID) }
 
 // Line is one kind of ticket in an order, as it was quoted.
 type Line struct {

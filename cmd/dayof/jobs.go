@@ -179,10 +179,10 @@ func jobsRetryCommand() command {
 					if err != nil {
 						return nil, err
 					}
-					switch row.State {
-					case rivertype.JobStateCompleted:
+					if row.State == rivertype.JobStateCompleted {
 						return nil, errors.New("it is completed: its work is done, and it will not be done again")
-					case rivertype.JobStateRunning:
+					}
+					if row.State == rivertype.JobStateRunning {
 						return nil, errors.New("it is running: wait for how that ends")
 					}
 					return client.JobRetry(ctx, id)

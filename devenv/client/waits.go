@@ -1,6 +1,8 @@
 package client
 
 import (
+	"slices"
+
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
 
@@ -19,12 +21,14 @@ func WaitsFor(o *checkoutv1.Order) string {
 			return "the payment, until " + instant(o.GetHoldExpireTime())
 		}
 		return ""
+	case checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED, checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE,
+		checkoutv1.FulfilmentState_FULFILMENT_STATE_UNSPECIFIED:
 	}
 	for _, r := range o.GetRefunds() {
-		switch r.GetState() {
-		case checkoutv1.RefundState_REFUND_STATE_REQUESTED:
+		if r.GetState() == checkoutv1.RefundState_REFUND_STATE_REQUESTED {
 			return "Stripe to make refund " + r.GetId()
-		case checkoutv1.RefundState_REFUND_STATE_PENDING:
+		}
+		if r.GetState() == checkoutv1.RefundState_REFUND_STATE_PENDING {
 			return "the money of refund " + r.GetId() + " to arrive"
 		}
 	}
@@ -39,8 +43,8 @@ func WaitsFor(o *checkoutv1.Order) string {
 
 // lastFailure is the latest error of a timeline that no attempt has overcome; "" if there is none.
 func lastFailure(timeline []*checkoutv1.TimelineEntry) string {
-	for i := len(timeline) - 1; i >= 0; i-- {
-		if e := timeline[i].GetError(); e != "" {
+	for _, entry := range slices.Backward(timeline) {
+		if e := entry.GetError(); e != "" {
 			return e
 		}
 	}

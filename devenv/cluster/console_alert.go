@@ -101,7 +101,8 @@ func (m *Cluster) orderPage(r *http.Request) consoleModel {
 	return consoleModel{
 		Title: "Order " + id, About: about, Sections: sections,
 		Try: []consoleCommand{
-			{"dayof order show " + id, "shows its money, passes, postings and timeline"}, {"dayof order retry " + id, "attempts to fulfil it now"},
+			{"dayof order show " + id, "shows its money, passes, postings and timeline"},
+			{"dayof order retry " + id, "attempts to fulfil it now"},
 			{"dayof jobs", "lists background jobs"},
 		},
 	}

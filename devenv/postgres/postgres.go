@@ -173,7 +173,7 @@ func (s *Server) initialise(ctx context.Context) error {
 	}
 	output, err := run(ctx, s.identity, s.binaries.path("initdb"), args...)
 	if err != nil {
-		return fmt.Errorf("initdb: %s (%w)", causeOf(string(output)), err)
+		return fmt.Errorf("initdb: %s (%w)", causeOf(output), err)
 	}
 	return s.directory.adopt(fresh)
 }

@@ -2,8 +2,8 @@
 package locale
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,7 +31,7 @@ func Nearest(tag string) string {
 // Source: Unicode CLDR, full dates and short times.
 func DateTime(t time.Time, language string) string {
 	c := calendarOf(language)
-	day := fmt.Sprint(t.Day())
+	day := strconv.Itoa(t.Day())
 	if language == "fr" && t.Day() == 1 {
 		day = "1er"
 	}

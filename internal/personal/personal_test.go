@@ -27,7 +27,9 @@ func TestText(t *testing.T) {
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil)} {
 		slog.New(handler).Info("buyer", slog.Any("name", text), slog.Any("error", fmt.Errorf("no seat for %s", text)))
 	}
-	slog.New(slog.NewTextHandler(&logged, nil)).Info("buyer", slog.Any("holder", holder))
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil)} {
+		slog.New(handler).Info("buyer", slog.Any("holder", holder), slog.Any("pointer", &holder), slog.Any("stored", personal.Stored(name)))
+	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&logged, verb+verb, text, holder)
 	}
@@ -37,8 +39,16 @@ func TestText(t *testing.T) {
 			t.Errorf("%s is logged:\n%s", leak, logged.String())
 		}
 	}
-	if encoded, err := json.Marshal(text); err != nil || string(encoded) != `"Erika"` {
+	fmt.Fprintf(&logged, "%v %+v %#v %q", personal.Stored(name), personal.Stored(name), personal.Stored(name), personal.Stored(name))
+	if strings.Contains(logged.String(), name) {
+		t.Errorf("%s is logged:\n%s", name, logged.String())
+	}
+	if encoded, err := json.Marshal(personal.Stored(name)); err != nil || string(encoded) != `"Erika"` {
 		t.Errorf("JSON is %s, %v: what is stored must be the text", encoded, err)
+	}
+	var read personal.Text
+	if err := json.Unmarshal([]byte(`"Erika"`), &read); err != nil || read != name {
+		t.Errorf("JSON is not read: %v", err)
 	}
 	if fmt.Sprint(personal.Text("")) != "" {
 		t.Error("an absent text shows something")

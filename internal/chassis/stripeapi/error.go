@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	stripe "github.com/stripe/stripe-go/v76"
 )
@@ -14,15 +15,15 @@ type refusal struct{ answer *stripe.Error }
 
 // Error names class and code, the parameter that is wrong, and the request as Stripe's dashboard finds it.
 func (e *refusal) Error() string {
-	text := fmt.Sprintf("stripe answers %d %s", e.answer.HTTPStatusCode, e.answer.Type)
+	parts := []string{fmt.Sprintf("stripe answers %d %s", e.answer.HTTPStatusCode, e.answer.Type)}
 	for _, part := range []struct{ name, value string }{
 		{"code", string(e.answer.Code)}, {"decline code", string(e.answer.DeclineCode)}, {"parameter", e.answer.Param}, {"request", e.answer.RequestID},
 	} {
 		if part.value != "" {
-			text += ", " + part.name + " " + part.value
+			parts = append(parts, part.name+" "+part.value)
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // Unwrap returns the answer itself, for Code and Status.
