@@ -63,6 +63,7 @@ func Await(t *testing.T, system *client.Client, id, what string, done func(*chec
 	return o
 }
 
+// Completed says whether the fulfilment of an order has ended with its tickets.
 func Completed(o *checkoutv1.Order) bool {
 	return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED
 }
@@ -78,6 +79,7 @@ func Captures(o client.Order) map[string]int {
 	return counted
 }
 
+// Refunded says whether an order was given up and its money sent back.
 func Refunded(o *checkoutv1.Order) bool {
 	return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE &&
 		o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
@@ -93,6 +95,7 @@ func AwaitEntries(t *testing.T, system *client.Client, orderID, prefix string) c
 	return o
 }
 
+// Capture is the reference of the entry of an order's money.
 func Capture(o client.Order) string { return "capture:" + o.Payment.PayingIntentID }
 
 // SellIn sells one ticket in a currency and waits until its fee is booked.
