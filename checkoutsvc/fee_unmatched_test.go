@@ -33,6 +33,7 @@ func (w *harness) paidWithout(key string, charge bool) *checkoutv1.Order {
 
 // TestMoneyWithoutItsObjectIsLeftToAPerson asks Stripe for an hour for the balance transaction, or the charge, of a capture.
 func TestMoneyWithoutItsObjectIsLeftToAPerson(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		charge bool
 		want   string

@@ -58,7 +58,11 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 	case order.WorkRecordFee:
 		return booking.RecordFeeArgs{OrderID: orderID, PaymentIntentRow: w.ID}
 	case order.WorkSendReceipt:
-		return receipt.SendReceiptArgs{OrderID: orderID}
+		args := receipt.SendReceiptArgs{OrderID: orderID}
+		if w.ID != orderID {
+			args.MailID = w.ID
+		}
+		return args
 	case order.WorkMailRefund:
 		return receipt.MailRefundArgs{RefundID: w.ID}
 	case order.WorkMailGivenUp:

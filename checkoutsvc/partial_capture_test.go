@@ -39,6 +39,7 @@ func (w *harness) taken() int {
 
 // TestPartialCapture says what was captured, ends the hold, and has a person decide.
 func TestPartialCapture(t *testing.T) {
+	t.Parallel()
 	for name, keeps := range map[string]bool{"ends the hold": false, "keeps the hold where the setting says so": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newHarness(t, func(c *checkoutsvc.Config) { c.PartialCaptureKeepsHold = keeps })

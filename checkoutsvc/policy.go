@@ -23,6 +23,8 @@ func Policy() rpc.Policy {
 		checkoutv1connect.SettlementServiceListOrderMoneyProcedure:    rpc.RoleOperator,
 		checkoutv1connect.OrderServiceListOrdersProcedure:             rpc.RoleOperator,
 		checkoutv1connect.OrderServiceRefundOrderProcedure:            rpc.RoleOperator,
+		checkoutv1connect.OrderServiceRetryOrderProcedure:             rpc.RoleOperator,
+		checkoutv1connect.OrderServiceResendReceiptProcedure:          rpc.RoleOperator,
 		checkoutv1connect.OrderServiceAcceptPaymentProcedure:          rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordPaymentProcedure:        rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordChargeProcedure:         rpc.RoleOperator,

@@ -1,13 +1,16 @@
 package checkoutsvc_test
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/emersion/go-smtp"
@@ -218,4 +221,68 @@ func TestTimeZones(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestResendReceipt mails the receipt again when staff ask, once per key and under an id of its own.
+func TestResendReceipt(t *testing.T) {
+	w, server := newMailHarness(t)
+	const address = "erika@example.test"
+	o := w.buy("resent", &checkoutv1.Buyer{Name: "Erika", Email: address})
+	first := w.mailTo(server, address, 1)
+	for range 2 {
+		if _, err := w.replicas[0].orders.ResendReceipt(w.keyed("resend"), &checkoutv1.ResendReceiptRequest{OrderId: o.GetId()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := w.mailTo(server, address, 2)
+	if first.Subject != second.Subject || slices.Equal(first.Header["Message-Id"], second.Header["Message-Id"]) {
+		t.Errorf("%q %v, then %q %v", first.Subject, first.Header["Message-Id"], second.Subject, second.Header["Message-Id"])
+	}
+	w.idle("send_receipt")
+	if n := len(server.Messages()); n != 2 {
+		t.Errorf("%d mails, want 2", n)
+	}
+	unpaid := w.start("unpaid", 1).GetOrder()
+	_, err := w.replicas[0].orders.ResendReceipt(w.keyed("unpaid"), &checkoutv1.ResendReceiptRequest{OrderId: unpaid.GetId()})
+	wantProblem(t, err, connect.CodeFailedPrecondition, "ORDER_NOT_COMPLETED")
+	_, err = w.replicas[0].orders.ResendReceipt(w.keyed("none"), &checkoutv1.ResendReceiptRequest{OrderId: "noSuchOrder0000000000"})
+	wantProblem(t, err, connect.CodeNotFound, "ORDER_NOT_FOUND")
+}
+
+// TestListOrdersByBuyer finds orders by what staff know of a buyer.
+func TestListOrdersByBuyer(t *testing.T) {
+	w := newHarness(t)
+	o := w.buy("one", &checkoutv1.Buyer{Name: "Erika Beispiel", Email: "erika@example.test"})
+	w.buy("two", &checkoutv1.Buyer{Name: "Otto 100%", Email: "otto@example.test"})
+	for buyer, want := range map[string]int{"": 2, "ERIKA": 1, "beispiel": 1, "@EXAMPLE.test": 2, "100%": 1, "%": 1, "_": 0, "nobody": 0} {
+		res, err := w.replicas[0].orders.ListOrders(t.Context(), &checkoutv1.ListOrdersRequest{Buyer: buyer})
+		if err != nil || len(res.GetOrders()) != want {
+			t.Errorf("%q: %d orders, %v; want %d", buyer, len(res.GetOrders()), err, want)
+		}
+	}
+	res, err := w.replicas[0].orders.RetryOrder(w.keyed("retry"), &checkoutv1.RetryOrderRequest{OrderId: o.GetId()})
+	if err != nil || res.GetRetried() || res.GetOrder().GetId() != o.GetId() {
+		t.Errorf("a complete order is retried: %v, %v", res, err)
+	}
+}
+
+// TestRetryOrder attempts an order at once that waits for hours.
+func TestRetryOrder(t *testing.T) {
+	w := newHarness(t, func(c *checkoutsvc.Config) { c.BackoffMin, c.BackoffMax = time.Hour, time.Hour })
+	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })
+	s := w.start("waits", 1)
+	w.confirm(s.GetPaymentIntentId())
+	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("evt"), paid(s.GetOrder())); err != nil {
+		t.Fatal(err)
+	}
+	id := s.GetOrder().GetId()
+	w.until("failed", func() bool {
+		return w.count("select count(*) from orders where id = $1 and last_error <> '' and next_attempt_time > now() + interval '10 minutes'", id) == 1
+	})
+	w.ledger.fail(nil)
+	res, err := w.replicas[0].orders.RetryOrder(w.keyed("retry"), &checkoutv1.RetryOrderRequest{OrderId: id})
+	if err != nil || !res.GetRetried() {
+		t.Fatalf("%v, %v", res, err)
+	}
+	w.waitFor(id, "completed", fulfilmentIs(checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED))
 }

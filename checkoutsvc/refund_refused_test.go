@@ -21,6 +21,7 @@ func (w *harness) disputed(intentID string) (disputeID string) {
 
 // TestRefusedRefundLeavesTheTicketValid asks for a ticket's money while the payment is disputed, which only Stripe knows.
 func TestRefusedRefundLeavesTheTicketValid(t *testing.T) {
+	t.Parallel()
 	for name, whole := range map[string]bool{"a ticket": false, "the whole order": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newHarness(t)

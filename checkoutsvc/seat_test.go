@@ -33,6 +33,7 @@ func (w *harness) boughtOf(s seller, key string, quantity int32) *checkoutv1.Ord
 
 // TestRefundedSeats refunds one of two tickets of a sold out event, and tries to sell it again.
 func TestRefundedSeats(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		event string // what is special about it, as SQL
 		used  bool   // somebody entered with the ticket

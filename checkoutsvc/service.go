@@ -79,6 +79,8 @@ type Service struct {
 	Jobs *jobs.Registry
 
 	pool       *pgxpool.Pool
+	stripe     stripecalls.Client
+	mail       *smtp.Sender
 	fulfilment *fulfilment.Fulfilment
 	payments   *payment.Payments
 	reminder   *dispute.Reminder
@@ -110,7 +112,7 @@ func New(d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		pool: d.Pool,
+		pool: d.Pool, stripe: stripe, mail: mail,
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/checkout/"),
 		}),
@@ -176,6 +178,18 @@ func (s *Service) Stop(ctx context.Context) error {
 
 // checkDatabase says whether the service's database can be used.
 func (s *Service) checkDatabase(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.pool) }
+
+// Away names the outside parties that do not answer now. Calls that need one are refused or wait; everything else goes on.
+func (s *Service) Away() []string {
+	var away []string
+	if s.stripe.IsAway() {
+		away = append(away, "stripe")
+	}
+	if s.mail.IsAway() {
+		away = append(away, "mail")
+	}
+	return away
+}
 
 // Handlers returns the services' handlers.
 func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {

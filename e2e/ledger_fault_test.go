@@ -83,10 +83,13 @@ func failLedger(t *testing.T, m *cluster.Cluster, system *client.Client, variant
 		}
 		m.Sandbox.Faults.Clear(fault.Ledger)
 	}
+	var orders []string
 	for _, cart := range carts {
 		await(t, system, cart.OrderID, "completed", completed)
 		assertOneSale(t, order(t, system, cart.OrderID), 1)
+		orders = append(orders, cart.OrderID)
 	}
+	awaitIdle(t, system, idle.Scope{Orders: orders}) // their receipts are not the next fault's
 }
 
 // impatient shortens the times after which an order is blocked and given up.
@@ -111,6 +114,7 @@ func TestLedgerDownForEver(t *testing.T) {
 	await(t, system, cart.OrderID, "blocked by the ledger", func(o *checkoutv1.Order) bool {
 		return o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_LEDGER_BLOCKED
 	})
+	awaitHealthz(t, m.File.LedgerURL, `"away":["ledger"]`)
 	await(t, system, cart.OrderID, "given up and refunded", refunded)
 	o := order(t, system, cart.OrderID)
 	for _, ticket := range o.Tickets {
@@ -289,4 +293,32 @@ func blockedAlerts(t *testing.T, system *client.Client, orderID string) []sentAl
 		}
 	}
 	return alerts
+}
+
+// awaitHealthz waits until a service that serves reports something beside.
+func awaitHealthz(t *testing.T, baseURL, want string) {
+	t.Helper()
+	ctx := within(t, time.Minute)
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("health does not report %s: %v", want, err)
+		}
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("health is %d %s while a party is away", res.StatusCode, body)
+		}
+		if strings.Contains(string(body), want) {
+			return
+		}
+		pause(ctx)
+	}
 }

@@ -29,7 +29,8 @@ func TestReconcileAfterCancelledJob(t *testing.T) {
 	var runID string
 	for runID == "" {
 		rows, err := conn.Query(ctx, `update river_job set state = 'cancelled', finalized_at = now()
-			where kind = 'reconcile' and state = 'retryable' returning args ->> 'run_id'`)
+			where kind = 'reconcile' and state = 'retryable' and args ->> 'run_id' in (select id from reconcile_runs where kind = $1)
+			returning args ->> 'run_id'`, ledgerv1.RunKind_RUN_KIND_CONTINUOUS)
 		if err != nil {
 			t.Fatal(err)
 		}

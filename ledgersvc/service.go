@@ -100,6 +100,15 @@ func (s *Service) Stop(ctx context.Context) error { return s.jobs.Stop(ctx) }
 // checkDatabase says whether the service's database can be used.
 func (s *Service) checkDatabase(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.pool) }
 
+// Away names the outside parties that do not answer now. Posting waits for the ledger; statements of what is posted are read
+// from our copy.
+func (s *Service) Away() []string {
+	if s.ledger.breaker.IsAway() {
+		return []string{"ledger"}
+	}
+	return nil
+}
+
 // Handlers returns the handlers of all services.
 func (s *Service) Handlers(options ...connect.HandlerOption) []rpc.Service {
 	ledgerPath, ledgerHandler := ledgerv1connect.NewLedgerServiceHandler(s, options...)

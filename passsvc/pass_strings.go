@@ -82,7 +82,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Ahora: %@", "Nueva fecha: %@", "Nueva apertura de puertas: %@", "Nuevo recinto: %@", "Nuevo lugar: %@", "Nuevo acceso: %@",
 			"Nuevo sector: %@", "Nueva fila: %@", "Nuevo asiento: %@", "%@", "%@", "Entrada para %@",
 			"Añadir a Apple Wallet", "Añadir todas a Apple Wallet", "Añadir a Google Wallet",
-			"Esta entrada aún no es válida: el pago se está registrando. Vuelve a cargar la página en un momento.",
+			"Esta entrada aún no es válida: el pago se está registrando. Vuelve a cargar la página en unos segundos.",
 		}
 	case "fr":
 		return [phraseCount]string{

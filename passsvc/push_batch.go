@@ -270,9 +270,11 @@ func (w *pushWorker) report(ctx context.Context, tx pgx.Tx, now incident, failed
 		facts["advice"] = "APNs refuses this pass type, not single devices: check certificate, topic and host. Pushes are kept and sent once it accepts one."
 		return alert.Raise(ctx, tx, alertPushesRefused, w.passType, facts, "")
 	case now.away:
+		w.s.stalled.Store(w.passType, true)
 		facts["advice"] = "APNs does not answer. Pushes are kept and sent once it does."
 		return alert.Raise(ctx, tx, alertPushesStalled, w.passType, facts, "")
 	case now.recovered:
+		w.s.stalled.Delete(w.passType)
 		for _, kind := range []string{alertPushesRefused, alertPushesStalled, alertPushFailed} {
 			if err := alert.Resolve(ctx, tx, kind, w.passType); err != nil {
 				return err

@@ -223,7 +223,7 @@ func TestReadingNeverWrites(t *testing.T) {
 	} else {
 		address += "?"
 	}
-	readOnly, err := pgdb.Open(t.Context(), address+"default_transaction_read_only=on&role=pg_read_all_data", pgdb.Options{})
+	readOnly, err := pgdb.Open(t.Context(), address+"default_transaction_read_only=on&target_session_attrs=read-only&role=pg_read_all_data", pgdb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -60,6 +61,7 @@ type Service struct {
 	cache        *passCache
 	metrics      *metrics
 	pages        *pages
+	stalled      sync.Map // pass types that APNs does not answer for
 	google       *googleWallet
 	validity     *validity
 	logLimit     logLimit
@@ -148,6 +150,16 @@ func (s *Service) Stop(ctx context.Context) error {
 
 // ReloadCertificates reads the folder of certificates now instead of within a minute. After an error the old ones stay.
 func (s *Service) ReloadCertificates(ctx context.Context) error { return s.certificates.reload(ctx) }
+
+// Away names the outside parties that do not answer now. Passes are issued and read all the same.
+func (s *Service) Away() []string {
+	var away []string
+	s.stalled.Range(func(any, any) bool {
+		away = []string{"apns"}
+		return false
+	})
+	return away
+}
 
 // Policy says who may call what: all of it is for our services and for staff.
 func Policy() rpc.Policy {

@@ -126,6 +126,14 @@ func (s *Service) Start(ctx context.Context) error {
 // Stop ends background work; what it interrupts is tried again by the next process.
 func (s *Service) Stop(ctx context.Context) error { return s.Jobs.Stop(ctx) }
 
+// Away names the outside parties that do not answer now. Deliveries are taken all the same.
+func (s *Service) Away() []string {
+	if s.stripe.IsAway() {
+		return []string{"stripe"}
+	}
+	return nil
+}
+
 // Policy says who may call what. Stripe's deliveries are no RPCs: see Routes.
 func Policy() rpc.Policy {
 	return rpc.Policy{

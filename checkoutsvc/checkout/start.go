@@ -13,6 +13,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderproto"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
@@ -47,6 +48,9 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 		return nil, err
 	}
 	p := o.Intents[0]
+	if p.Refused() {
+		return nil, stripecalls.Refused(p.FailureCode)
+	}
 	return &checkoutv1.StartCheckoutResponse{
 		Order: orderproto.BuyerOrderToProto(&o, s.Codes), OrderAccessToken: s.Tokens.Sign(o.ID),
 		PaymentIntentId: p.StripeID, PaymentClientSecret: p.ClientSecret, StripeAccount: p.StripeAccount,

@@ -248,6 +248,7 @@ type Timeline struct {
 	TookMs  int64     `json:"took_ms"`
 	Error   string    `json:"error"`
 	Detail  string    `json:"detail"`
+	Actor   string    `json:"actor"`
 }
 
 type Variant struct {

@@ -42,10 +42,20 @@ select id, payment, fulfilment, attempt from orders where id = $1;
 -- name: MarkReceiptSent :exec
 update orders set receipt_sent_time = $2 where id = $1 and receipt_sent_time is null;
 
+-- name: MakeAttemptDue :execrows
+-- An attempt that is under way keeps its lease: a second one beside it would be of no use.
+update orders set next_attempt_time = now()
+where id = $1 and fulfilment in ('in_progress', 'ledger_blocked') and last_error <> '';
+
+-- name: ForgetReceipt :exec
+update orders set receipt_sent_time = null where id = $1;
+
 -- name: ListOrders :many
 select id, create_time from orders
 where (create_time, id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
     and (sqlc.arg(event_id)::text = '' or event_id = sqlc.arg(event_id)::text)
     and (sqlc.arg(fulfilment)::text = '' or fulfilment = sqlc.arg(fulfilment)::text)
+    and (sqlc.arg(buyer)::text = '' or strpos(lower(buyer_name), lower(sqlc.arg(buyer)::text)) > 0
+        or strpos(lower(buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
 order by create_time desc, id desc
 limit sqlc.arg(page_size);

@@ -51,6 +51,15 @@ func (q *Queries) ClaimDueOrders(ctx context.Context, db DBTX, leaseSeconds floa
 	return items, nil
 }
 
+const forgetReceipt = `-- name: ForgetReceipt :exec
+update orders set receipt_sent_time = null where id = $1
+`
+
+func (q *Queries) ForgetReceipt(ctx context.Context, db DBTX, id string) error {
+	_, err := db.Exec(ctx, forgetReceipt, id)
+	return err
+}
+
 const getOrderStates = `-- name: GetOrderStates :one
 select id, payment, fulfilment, attempt from orders where id = $1
 `
@@ -151,8 +160,10 @@ select id, create_time from orders
 where (create_time, id) < ($1::timestamptz, $2::text)
     and ($3::text = '' or event_id = $3::text)
     and ($4::text = '' or fulfilment = $4::text)
+    and ($5::text = '' or strpos(lower(buyer_name), lower($5::text)) > 0
+        or strpos(lower(buyer_email), lower($5::text)) > 0)
 order by create_time desc, id desc
-limit $5
+limit $6
 `
 
 type ListOrdersParams struct {
@@ -160,6 +171,7 @@ type ListOrdersParams struct {
 	BeforeID   string    `json:"before_id"`
 	EventID    string    `json:"event_id"`
 	Fulfilment string    `json:"fulfilment"`
+	Buyer      string    `json:"buyer"`
 	PageSize   int32     `json:"page_size"`
 }
 
@@ -174,6 +186,7 @@ func (q *Queries) ListOrders(ctx context.Context, db DBTX, arg ListOrdersParams)
 		arg.BeforeID,
 		arg.EventID,
 		arg.Fulfilment,
+		arg.Buyer,
 		arg.PageSize,
 	)
 	if err != nil {
@@ -192,6 +205,20 @@ func (q *Queries) ListOrders(ctx context.Context, db DBTX, arg ListOrdersParams)
 		return nil, err
 	}
 	return items, nil
+}
+
+const makeAttemptDue = `-- name: MakeAttemptDue :execrows
+update orders set next_attempt_time = now()
+where id = $1 and fulfilment in ('in_progress', 'ledger_blocked') and last_error <> ''
+`
+
+// An attempt that is under way keeps its lease: a second one beside it would be of no use.
+func (q *Queries) MakeAttemptDue(ctx context.Context, db DBTX, id string) (int64, error) {
+	result, err := db.Exec(ctx, makeAttemptDue, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const markReceiptSent = `-- name: MarkReceiptSent :exec

@@ -11,7 +11,7 @@ import (
 )
 
 const insertTimeline = `-- name: InsertTimeline :exec
-insert into timeline (order_id, time, step, attempt, took_ms, error, detail) values ($1, $2, $3, $4, $5, $6, $7)
+insert into timeline (order_id, time, step, attempt, took_ms, error, detail, actor) values ($1, $2, $3, $4, $5, $6, $7, $8)
 `
 
 type InsertTimelineParams struct {
@@ -22,6 +22,7 @@ type InsertTimelineParams struct {
 	TookMs  int64     `json:"took_ms"`
 	Error   string    `json:"error"`
 	Detail  string    `json:"detail"`
+	Actor   string    `json:"actor"`
 }
 
 func (q *Queries) InsertTimeline(ctx context.Context, db DBTX, arg InsertTimelineParams) error {
@@ -33,12 +34,13 @@ func (q *Queries) InsertTimeline(ctx context.Context, db DBTX, arg InsertTimelin
 		arg.TookMs,
 		arg.Error,
 		arg.Detail,
+		arg.Actor,
 	)
 	return err
 }
 
 const listTimeline = `-- name: ListTimeline :many
-select order_id, number, time, step, attempt, took_ms, error, detail from timeline where order_id = $1 order by number limit 1000
+select order_id, number, time, step, attempt, took_ms, error, detail, actor from timeline where order_id = $1 order by number limit 1000
 `
 
 func (q *Queries) ListTimeline(ctx context.Context, db DBTX, orderID string) ([]Timeline, error) {
@@ -59,6 +61,7 @@ func (q *Queries) ListTimeline(ctx context.Context, db DBTX, orderID string) ([]
 			&i.TookMs,
 			&i.Error,
 			&i.Detail,
+			&i.Actor,
 		); err != nil {
 			return nil, err
 		}

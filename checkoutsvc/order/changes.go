@@ -61,7 +61,7 @@ type WorkKind string
 // The kinds of work; each comment says what the id is of.
 const (
 	WorkRecordFee        WorkKind = "record_fee"         // a payment intent, ours: book what Stripe kept
-	WorkSendReceipt      WorkKind = "send_receipt"       // the order: mail the receipt
+	WorkSendReceipt      WorkKind = "send_receipt"       // the order, or the id of a further mail of it: mail the receipt
 	WorkSendRefund       WorkKind = "send_refund"        // a refund: have Stripe make it
 	WorkMailRefund       WorkKind = "mail_refund"        // a refund that is on its way: tell the buyer
 	WorkMailGivenUp      WorkKind = "mail_given_up"      // the order, unfulfillable: tell the buyer
@@ -83,6 +83,7 @@ type Note struct {
 	Took    time.Duration
 	Failure string
 	Detail  string
+	Actor   string // who asked for it; empty for our own work and for what Stripe reports
 }
 
 // ReviewCase is something that only a person can decide, raised once per kind and subject.

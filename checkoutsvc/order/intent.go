@@ -30,6 +30,31 @@ type PaymentIntent struct {
 	CreateTime time.Time `json:"create_time"`
 }
 
+// Refused says whether Stripe refused for good to make the intent; FailureCode says why.
+func (p *PaymentIntent) Refused() bool { return p.Canceled && p.StripeID == "" }
+
+// IntentRefused is the fact that Stripe will not make an intent, whatever is repeated: the amount or the currency is none that
+// it charges.
+type IntentRefused struct {
+	PaymentIntentRow string // ours
+	Code             string // Stripe's
+}
+
+// observe ends the intent and, when it is the order's current one, the hold: the stock is on sale again. There is nothing to
+// cancel at Stripe. An intent that is known at Stripe meanwhile stays as it is.
+func (f IntentRefused) observe(d *decision) error {
+	p := d.order.IntentByID(f.PaymentIntentRow)
+	if p == nil || p.StripeID != "" || p.Canceled {
+		return nil
+	}
+	mustMove("payment intent", intentTransitions, p.Status, IntentCanceled)
+	p.Status, p.Canceled, p.FailureCode = IntentCanceled, true, f.Code
+	d.note("payment_refused", f.Code)
+	d.endWithoutMoney(p)
+	d.setPayment()
+	return nil
+}
+
 // IntentStatus is the status of a payment intent at Stripe. The final ones are facts of their own: succeeded and canceled.
 type IntentStatus string
 

@@ -103,6 +103,11 @@ func (d *decision) note(step, detail string) {
 	d.changes.Notes = append(d.changes.Notes, Note{Step: step, Attempt: d.order.Attempt, Detail: detail})
 }
 
+// noteBy is note of what somebody asked for.
+func (d *decision) noteBy(actor, step, detail string) {
+	d.changes.Notes = append(d.changes.Notes, Note{Step: step, Attempt: d.order.Attempt, Detail: detail, Actor: actor})
+}
+
 func (d *decision) raise(c ReviewCase) { d.changes.Cases = append(d.changes.Cases, c) }
 
 // resolve closes a review case that nobody needs to decide any more, if there is one; note says why.

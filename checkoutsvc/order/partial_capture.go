@@ -1,7 +1,6 @@
 package order
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -91,7 +90,7 @@ func (f PaymentAccepted) observe(d *decision) error {
 	d.startFulfilment(p, p.CreateTime)         // the capture's own time is not known
 	d.changes.NextAttempt = new(time.Duration) // no attempt is under way: it is due
 	d.setPayment()
-	d.note("payment_accepted_in_part", fmt.Sprintf("%s: %s", f.By, f.Note))
+	d.noteBy(f.By, "payment_accepted_in_part", f.Note)
 	d.resolve(CasePaymentMismatch, mismatchSubject(p.StripeID, MismatchAmount), "Accepted as the whole payment.")
 	return nil
 }

@@ -131,7 +131,7 @@ func (f Payment) observe(d *decision) error {
 func (d *decision) mergePayment(f Payment) (*PaymentIntent, error) {
 	p := d.order.Intent(f.Account, f.IntentID)
 	if p == nil {
-		waiting := slices.ContainsFunc(d.order.Intents, func(p PaymentIntent) bool { return p.StripeID == "" })
+		waiting := slices.ContainsFunc(d.order.Intents, func(p PaymentIntent) bool { return p.StripeID == "" && !p.Refused() })
 		if waiting && !f.Adopt {
 			return nil, ErrUnknownIntent
 		}

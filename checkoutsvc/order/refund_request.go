@@ -17,6 +17,8 @@ type RefundRequest struct {
 	// Amount is what to refund; nil means the tickets' prices, or all that is left. With tickets it is at most their prices.
 	Amount *Amount
 	Note   string
+	// By is who asks, for the timeline.
+	By string
 }
 
 // Amount is money of a request.
@@ -36,21 +38,21 @@ func (f RefundRequest) observe(d *decision) error {
 	if err != nil {
 		return err
 	}
-	d.requestRefund(Refund{
+	d.requestRefund(f.By, Refund{
 		ID: f.ID, AmountMinorUnits: amount, Reason: RefundByRequest, Note: f.Note, TicketIDs: refundTickets(&d.order, f, amount),
 	})
 	return nil
 }
 
 // requestRefund writes a refund of the money that the order is about and has Stripe make it.
-func (d *decision) requestRefund(r Refund) {
+func (d *decision) requestRefund(by string, r Refund) {
 	o := &d.order
 	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.Funding().StripeID, o.Currency, RefundRequested, d.now
 	if o.PayingIntent != "" { // else the books have it as a bare receipt, without shares
 		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.AmountMinorUnits, d.policy.RefundApplicationFee)
 	}
 	o.Refunds = append(o.Refunds, r)
-	d.note("refund_requested", r.ID)
+	d.noteBy(by, "refund_requested", r.ID)
 	d.settleTickets()
 	d.enqueue(WorkSendRefund, r.ID)
 }
@@ -178,7 +180,7 @@ func (f FraudRefundDue) observe(d *decision) error {
 	if len(ids) == len(o.Tickets) || amount > o.Refundable() {
 		amount = o.Refundable()
 	}
-	d.requestRefund(Refund{ID: d.policy.NewID(), AmountMinorUnits: amount, Reason: RefundFraud, TicketIDs: ids})
+	d.requestRefund("", Refund{ID: d.policy.NewID(), AmountMinorUnits: amount, Reason: RefundFraud, TicketIDs: ids})
 	return nil
 }
 

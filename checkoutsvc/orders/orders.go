@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
@@ -15,6 +16,7 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/page"
+	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
@@ -45,7 +47,7 @@ func (s *Service) GetOrderDetails(ctx context.Context, req *checkoutv1.GetOrderD
 
 // ListOrders implements OrderService.
 func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
-	list := page.List("orders", &checkoutv1.ListOrdersRequest{EventId: req.GetEventId(), FulfilmentState: req.GetFulfilmentState()})
+	list := page.List("orders", &checkoutv1.ListOrdersRequest{EventId: req.GetEventId(), FulfilmentState: req.GetFulfilmentState(), Buyer: req.GetBuyer()})
 	before, err := page.Parse(req.GetPageToken(), list, page.AfterAll)
 	if err != nil {
 		return nil, err
@@ -53,7 +55,7 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 	size := page.Size(req.GetPageSize())
 	rows, err := s.q.ListOrders(ctx, s.Orders.Pool, checkoutdb.ListOrdersParams{
 		BeforeTime: before.Time, BeforeID: before.ID, EventID: req.GetEventId(),
-		Fulfilment: string(orderproto.FulfilmentFromProto[req.GetFulfilmentState()]), PageSize: size + 1,
+		Fulfilment: string(orderproto.FulfilmentFromProto[req.GetFulfilmentState()]), PageSize: size + 1, Buyer: req.GetBuyer(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
@@ -87,7 +89,7 @@ func refundFingerprint(req *checkoutv1.RefundOrderRequest) []byte {
 // RefundOrder implements OrderService. The refund, the void tickets and the job that calls Stripe are written in one
 // transaction with the key, under the order's lock.
 func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.RefundOrderResponse, error) {
-	f := order.RefundRequest{ID: s.Orders.Policy.NewID(), TicketIDs: req.GetTicketIds(), Note: req.GetNote()}
+	f := order.RefundRequest{ID: s.Orders.Policy.NewID(), TicketIDs: req.GetTicketIds(), Note: req.GetNote(), By: rpc.CallerFrom(ctx).Name}
 	if a := req.GetAmount(); a != nil {
 		f.Amount = &order.Amount{Currency: a.GetCurrency(), MinorUnits: a.GetMinorUnits()}
 	}
@@ -114,5 +116,43 @@ func (s *Service) AcceptPayment(ctx context.Context, req *checkoutv1.AcceptPayme
 			return nil, err
 		}
 		return &checkoutv1.AcceptPaymentResponse{Order: orderproto.OrderToProto(&o, s.Codes)}, nil
+	})
+}
+
+// RetryOrder implements OrderService. It moves the next attempt to now; the sweep for due orders makes it.
+func (s *Service) RetryOrder(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.RetryOrderResponse, error) {
+	o, err := s.Orders.Read(ctx, orderstore.Key{ID: req.GetOrderId()})
+	if err != nil {
+		return nil, err
+	}
+	fingerprint := idem.Fingerprint(1, req.GetOrderId())
+	return idem.Do(ctx, s.Orders.Pool, s.Orders.Clock.Now(), fingerprint, func(ctx context.Context, tx pgx.Tx) (*checkoutv1.RetryOrderResponse, error) {
+		due, err := s.q.MakeAttemptDue(ctx, tx, o.ID)
+		if err != nil {
+			return nil, fmt.Errorf("make attempt due: %w", err)
+		}
+		return &checkoutv1.RetryOrderResponse{Order: orderproto.OrderToProto(&o, s.Codes), Retried: due > 0}, nil
+	})
+}
+
+// ResendReceipt implements OrderService. The mail has an id of its own, so that no reader takes it for the first one.
+func (s *Service) ResendReceipt(ctx context.Context, req *checkoutv1.ResendReceiptRequest) (*checkoutv1.ResendReceiptResponse, error) {
+	o, err := s.Orders.Read(ctx, orderstore.Key{ID: req.GetOrderId()})
+	if err != nil {
+		return nil, err
+	}
+	if o.Fulfilment != order.FulfilmentCompleted { // which is final
+		return nil, problem.New(connect.CodeFailedPrecondition, "ORDER_NOT_COMPLETED",
+			"there is no receipt of an order that is not complete: it is "+string(o.Fulfilment))
+	}
+	fingerprint := idem.Fingerprint(1, req.GetOrderId())
+	return idem.Do(ctx, s.Orders.Pool, s.Orders.Clock.Now(), fingerprint, func(ctx context.Context, tx pgx.Tx) (*checkoutv1.ResendReceiptResponse, error) {
+		if err := s.q.ForgetReceipt(ctx, tx, o.ID); err != nil {
+			return nil, fmt.Errorf("forget receipt: %w", err)
+		}
+		if err := s.Orders.Enqueue(ctx, tx, o.ID, []order.Work{{Kind: order.WorkSendReceipt, ID: s.Orders.Policy.NewID()}}); err != nil {
+			return nil, err
+		}
+		return &checkoutv1.ResendReceiptResponse{Order: orderproto.OrderToProto(&o, s.Codes)}, nil
 	})
 }

@@ -24,6 +24,7 @@ func timeline(o *order.Order, notes []checkoutdb.Timeline) []*checkoutv1.Timelin
 	for _, n := range notes {
 		add(&checkoutv1.TimelineEntry{
 			Time: timestamppb.New(n.Time), Step: n.Step, Attempt: n.Attempt, TookMs: n.TookMs, Error: n.Error, Detail: n.Detail,
+			Actor: n.Actor,
 		})
 	}
 	if o.CompleteTime != nil {

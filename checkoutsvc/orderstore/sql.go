@@ -377,6 +377,7 @@ func (s *Store) saveNotes(ctx context.Context, p *pgdb.Pipeline, orderID string,
 	for _, n := range notes {
 		errs = append(errs, s.q.InsertTimeline(ctx, p, checkoutdb.InsertTimelineParams{
 			OrderID: orderID, Time: now, Step: n.Step, Attempt: n.Attempt, TookMs: n.Took.Milliseconds(), Error: n.Failure, Detail: n.Detail,
+			Actor: n.Actor,
 		}))
 	}
 	return errors.Join(errs...)

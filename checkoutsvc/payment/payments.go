@@ -92,7 +92,8 @@ func (p *Payments) ObservePayment(ctx context.Context, f order.Payment, fingerpr
 }
 
 // LinkIntents asks Stripe for the intents of an order whose id is not known yet and writes the answers down. It returns the
-// order with all its intents known. Idempotent: the key is of the row, so the same intent is returned.
+// order with all its intents known, or refused for good, which ends its hold. Idempotent: the key is of the row, so the same
+// intent is returned.
 //
 // Problems: ORDER_NOT_FOUND, PAYMENT_PROVIDER_UNAVAILABLE.
 func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order, error) {
@@ -102,13 +103,16 @@ func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order
 	}
 	for i := range o.Intents {
 		intent := &o.Intents[i]
-		if intent.StripeID != "" {
+		if intent.StripeID != "" || intent.Refused() {
 			continue
 		}
 		pi, err := p.Stripe.CreateIntent(ctx, stripecalls.IntentRequest{
 			OrderID: o.ID, Number: intent.Number, StripeAccount: intent.StripeAccount,
 			Currency: intent.Currency, AmountMinorUnits: intent.AmountMinorUnits,
 		})
+		if code, final := stripecalls.RefusedForGood(err); final {
+			return p.refused(ctx, o.ID, intent.ID, code)
+		}
 		if err != nil {
 			return o, stripecalls.Problem(fmt.Errorf("create payment intent: %w", err))
 		}
@@ -119,4 +123,13 @@ func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order
 		intent.StripeID, intent.ClientSecret = pi.ID, pi.ClientSecret
 	}
 	return o, nil
+}
+
+// refused has an order observe that Stripe will not make one of its intents, and goes on with the others.
+func (p *Payments) refused(ctx context.Context, orderID, intentRow, code string) (order.Order, error) {
+	_, _, err := p.Orders.Observe(ctx, orderstore.Key{ID: orderID}, nil, order.IntentRefused{PaymentIntentRow: intentRow, Code: code})
+	if err != nil {
+		return order.Order{}, err
+	}
+	return p.LinkIntents(ctx, orderID)
 }

@@ -84,8 +84,8 @@ func write(o *order.Order, id, template string, l letter, model any) (smtp.Messa
 	}, nil
 }
 
-// receiptMessage writes the mail with the tickets.
-func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse) (smtp.Message, error) {
+// receiptMessage writes the mail with the tickets. mailID tells a further one apart; empty for the first.
+func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse, mailID string) (smtp.Message, error) {
 	snap, err := o.Tickets[0].ReadSnapshot()
 	if err != nil {
 		return smtp.Message{}, err
@@ -113,5 +113,9 @@ func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse) (smtp.Mes
 	for _, p := range passes.GetPasses() {
 		r.Links = append(r.Links, p.GetDownloadUrl())
 	}
-	return write(o, "receipt."+o.ID, "receipt", r.letter, r)
+	id := "receipt." + o.ID
+	if mailID != "" {
+		id += "." + mailID
+	}
+	return write(o, id, "receipt", r.letter, r)
 }

@@ -33,6 +33,8 @@ type Mailer struct {
 // SendReceiptArgs names a completed order whose buyer gets a receipt.
 type SendReceiptArgs struct {
 	OrderID string `json:"order_id"`
+	// MailID tells a mail that staff asked for apart from the first one; empty for that.
+	MailID string `json:"mail_id,omitempty"`
 }
 
 // Kind implements river.JobArgs.
@@ -61,7 +63,7 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 	if err != nil {
 		return fmt.Errorf("list passes: %w", err)
 	}
-	mail, err := receiptMessage(&o, passes)
+	mail, err := receiptMessage(&o, passes, job.Args.MailID)
 	if err != nil {
 		return err
 	}

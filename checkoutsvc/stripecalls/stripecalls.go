@@ -2,9 +2,11 @@
 package stripecalls
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -39,6 +41,24 @@ func Problem(err error) error {
 	p.RetryAfter = time.Second
 	p.Err = err
 	return p
+}
+
+// codeUnnamed stands for a refusal to which Stripe gives no code, as of a currency that it does not charge.
+const codeUnnamed = "invalid_request_error"
+
+// RefusedForGood says whether Stripe refuses what a call asks for, so that no repeat helps, and its code. A key, an account
+// or a permission that is wrong says nothing about the request.
+func RefusedForGood(err error) (code string, final bool) {
+	if err == nil || stripeapi.Status(err) != http.StatusBadRequest || stripeapi.Away(err) {
+		return "", false
+	}
+	return cmp.Or(string(stripeapi.Code(err)), codeUnnamed), true
+}
+
+// Refused is what a caller gets whose payment Stripe refuses for good.
+func Refused(code string) error {
+	return problem.New(connect.CodeFailedPrecondition, "PAYMENT_REFUSED",
+		"the payment provider takes no payment of this amount in this currency ("+code+"); the tickets are on sale again, a retry does not help")
 }
 
 // CreateIntent makes the payment intent of a row. The key is of the row, so a repeat returns the same intent.

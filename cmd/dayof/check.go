@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/invariant"
 )
 
@@ -18,7 +17,7 @@ func checkCommand() command {
 				if err := wantArgs(args); err != nil {
 					return err
 				}
-				file, err := client.ReadFile(h.devFile)
+				file, err := h.file(ctx)
 				if err != nil {
 					return err
 				}

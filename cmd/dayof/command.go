@@ -222,3 +222,23 @@ func wantArgs(args []string, want ...string) error {
 	}
 	return nil
 }
+
+func versionCommand() command {
+	return command{
+		name: "version", about: "say which build this is",
+		build: func(*pflag.FlagSet) action {
+			return func(_ context.Context, h host, args []string) error {
+				if err := wantArgs(args); err != nil {
+					return err
+				}
+				if h.json {
+					return h.printJSON(struct {
+						Version string `json:"version"`
+					}{server.Version()})
+				}
+				_, err := fmt.Fprintln(h.stdout, "dayof "+server.Version())
+				return err
+			}
+		},
+	}
+}

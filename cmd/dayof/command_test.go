@@ -76,6 +76,9 @@ func TestHelp(t *testing.T) {
 		"order -h":         "refund",
 		"--version":        "dayof ",
 		"-version":         "go1.",
+		"version":          "dayof ",
+		"--help":           "dayof order retry ID",
+		"completion zsh":   "compdef",
 		"completion bash":  "__start_dayof",
 		"__complete serve": "checkout",
 	} {

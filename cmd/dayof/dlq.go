@@ -76,13 +76,9 @@ func dlqListCommand() command {
 						return err
 					}
 				}
-				if h.json {
-					return h.printJSON(listed)
-				}
-				for _, l := range listed {
-					fmt.Fprintf(h.stdout, "%-14s  %s  %-32s  %s after %d attempts: %s\n", l.ID, l.DeadTime, l.Kind, l.Reason, l.Attempts, l.Error)
-				}
-				return nil
+				return printList(h, listed, "no dead letters", func(l deadLetter) string {
+					return fmt.Sprintf("%-14s  %s  %-32s  %s after %d attempts: %s", l.ID, l.DeadTime, l.Kind, l.Reason, l.Attempts, l.Error)
+				})
 			}
 		},
 	}

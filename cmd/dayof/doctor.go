@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -25,16 +26,20 @@ func doctorCommand() command {
 				if len(services) == 0 {
 					services = server.Services()
 				}
-				// A running `dayof up` makes up its settings, so that only its databases are checked.
-				running, err := client.ReadFile(h.devFile)
+				// A running `dayof up` makes up its settings: then that system is examined, and not what the environment says.
+				running, err := h.file(ctx)
 				if err != nil && h.devFile != defaultDevFile {
 					return err
 				}
+				isRunning := err == nil
 				var findings []server.Finding
 				for _, service := range services {
 					found, err := server.Diagnose(ctx, service, running.DatabaseURLs[service], h.getenv, h.clock)
 					if err != nil {
 						return err
+					}
+					if isRunning {
+						findings = append(findings, health(ctx, running, service))
 					}
 					findings = append(findings, found...)
 				}
@@ -42,6 +47,25 @@ func doctorCommand() command {
 			}
 		},
 	}
+}
+
+// health asks a service of a running system how it is.
+func health(ctx context.Context, file client.File, service string) server.Finding {
+	base := map[string]string{"checkout": file.CheckoutURL, "pass": file.PassURL, "ledger": file.LedgerURL, "webhook": file.WebhookURL}[service]
+	finding := server.Finding{Service: service, Name: "health", Detail: base + "/healthz"}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz", nil)
+	if err == nil {
+		var res *http.Response
+		if res, err = http.DefaultClient.Do(req); err == nil {
+			finding.OK = res.StatusCode == http.StatusOK
+			finding.Detail += " answers " + res.Status
+			err = res.Body.Close()
+		}
+	}
+	if err != nil {
+		finding.OK, finding.Detail = false, err.Error()
+	}
+	return finding
 }
 
 func reportFindings(h host, findings []server.Finding) error {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/server"
 )
 
 func driveOrder(t *testing.T, u running, sale client.Sale) {
@@ -105,10 +106,116 @@ func driveLists(t *testing.T, u running) {
 		t.Fatal("no jobs are listed")
 	}
 	must(t, exitDone, "jobs", "show", jobs[0].ID, "-dev", u.devFile)
-	must(t, exitDone, "jobs", "retry", jobs[0].ID, "-dev", u.devFile)
+	if said := mustFail(t, "jobs", "retry", jobs[0].ID, "-dev", u.devFile); !strings.Contains(said, "will not be done again") {
+		t.Errorf("a completed job is retried: %s", said)
+	}
+	for list, empty := range map[string]string{
+		"jobs -state discarded": "no jobs", "dlq": "no dead letters", "webhooks -state rejected": "no webhook events",
+		"orders -buyer nobody": "no orders", "fault list": "no faults", "cases -order nothing00000000000000": "no cases",
+	} {
+		if text := must(t, exitDone, append(strings.Fields(list), "-dev", u.devFile)...); !strings.HasPrefix(text, empty) {
+			t.Errorf("%s: an empty list says %q", list, text)
+		}
+		if text := must(t, exitDone, append(strings.Fields(list), "-json", "-dev", u.devFile)...); text != "[]\n" && text != "{}\n" {
+			t.Errorf("%s -json: an empty list is %q", list, text)
+		}
+	}
 	if letters := decode[[]deadLetter](t, must(t, exitDone, "dlq", "-json", "-dev", u.devFile)); len(letters) != 0 {
 		t.Errorf("dead letters: %+v", letters)
 	}
 	must(t, exitFailed, "dlq", "show", "checkout/1", "-dev", u.devFile)
 	must(t, exitFailed, "dlq", "retry", "checkout/1", "-dev", u.devFile)
+}
+
+// driveOrders lists orders and acts on one.
+func driveOrders(t *testing.T, u running, sale client.Sale) {
+	t.Helper()
+	for _, filter := range []string{"", "-state completed", "-buyer ADA@example", "-state completed -buyer beispiel"} {
+		args := append(strings.Fields("orders -json "+filter), "-dev", u.devFile)
+		if listed := decode[[]listedOrder](t, must(t, exitDone, args...)); !slices.ContainsFunc(listed, func(o listedOrder) bool { return o.ID == sale.OrderID }) {
+			t.Errorf("orders %s does not list %s: %+v", filter, sale.OrderID, listed)
+		}
+	}
+	if text := must(t, exitDone, "orders", "-dev", u.devFile); !strings.Contains(text, sale.OrderID) || !strings.Contains(text, "EUR") {
+		t.Errorf("orders: %s", text)
+	}
+	must(t, exitUsage, "orders", "-state", "lost", "-dev", u.devFile)
+	if text := must(t, exitDone, "alerts", "-dev", u.devFile); !strings.HasPrefix(text, "no alerts") {
+		t.Errorf("alerts: %s", text)
+	}
+	if text := must(t, exitDone, "order", "retry", sale.OrderID, "-dev", u.devFile); !strings.Contains(text, "nothing is retried") {
+		t.Errorf("a complete order is retried: %s", text)
+	}
+	must(t, exitDone, "order", "resend", sale.OrderID, "-dev", u.devFile)
+	must(t, exitFailed, "order", "resend", "nothing00000000000000", "-dev", u.devFile)
+	must(t, exitUsage, "cases", "resolve", "nothing00000000000000", "-dev", u.devFile)
+	must(t, exitFailed, "cases", "resolve", "nothing00000000000000", "-note", "looked", "-dev", u.devFile)
+}
+
+// driveBlockedOrder has commands say what an order waits for while the ledger is away.
+func driveBlockedOrder(t *testing.T, u running) {
+	t.Helper()
+	must(t, exitDone, "fault", "set", "ledger", "mode=refuse", "rate=1", "-dev", u.devFile)
+	said := mustFail(t, "sell", "-dev", u.devFile) // it waits for 30 s
+	if !strings.Contains(said, "it waits for") || !strings.Contains(said, "ledger") || !strings.Contains(said, "dayof order show ") {
+		t.Errorf("sell: %s", said)
+	}
+	waiting := decode[[]listedOrder](t, must(t, exitDone, "orders", "-state", "in_progress", "-json", "-dev", u.devFile))
+	waiting = append(waiting, decode[[]listedOrder](t, must(t, exitDone, "orders", "-state", "ledger_blocked", "-json", "-dev", u.devFile))...)
+	if len(waiting) != 1 || waiting[0].WaitsFor == "" {
+		t.Fatalf("orders that wait: %+v", waiting)
+	}
+	shown := decode[client.Order](t, must(t, exitDone, "order", "show", waiting[0].ID, "-json", "-dev", u.devFile))
+	if !strings.Contains(shown.WaitsFor, "ledger") || !strings.Contains(shown.WaitsFor, "failed: ") {
+		t.Errorf("order show says that it waits for %q", shown.WaitsFor)
+	}
+	must(t, exitDone, "fault", "clear", "-dev", u.devFile)
+	must(t, exitDone, "order", "retry", waiting[0].ID, "-dev", u.devFile)
+}
+
+// mustFail runs a command line that fails, and returns what it says about it.
+func mustFail(t *testing.T, args ...string) string {
+	t.Helper()
+	h, stdout, stderr := testHost(nil)
+	if got := run(t.Context(), args, h); got != exitFailed {
+		t.Fatalf("dayof %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, exitFailed, stdout, stderr)
+	}
+	if strings.Count(stderr.String(), "\n") != 1 {
+		t.Errorf("not one line: %s", stderr)
+	}
+	return stderr.String()
+}
+
+// assertLastLines wants the commands that up ends its words with to work as they are printed.
+func assertLastLines(t *testing.T, u running) {
+	t.Helper()
+	text := u.stdout.String()
+	if first, _, _ := strings.Cut(text, "\n"); !strings.HasPrefix(first, "starting Postgres") {
+		t.Errorf("up begins with %q", first)
+	}
+	_, commands, found := strings.Cut(text, "ready; in another terminal try:\n")
+	if !found || strings.Count(commands, "\n") < 3 {
+		t.Fatalf("up ends with %q", text)
+	}
+	for line := range strings.Lines(commands) {
+		words := strings.Fields(strings.ReplaceAll(line, "'", ""))
+		if words[0] != "dayof" || words[len(words)-1] != u.devFile {
+			t.Fatalf("%q does not name the program and %s", line, u.devFile)
+		}
+		must(t, exitDone, words[1:]...)
+	}
+}
+
+// assertDoctor has doctor examine the system that runs, and not what the shell's environment would make of one.
+func assertDoctor(t *testing.T, u running) {
+	t.Helper()
+	text := must(t, exitDone, "doctor", "-dev", u.devFile)
+	for _, service := range server.Services() {
+		if !strings.Contains(text, service+strings.Repeat(" ", 8-len(service))+" health: http") {
+			t.Errorf("doctor does not ask %s how it is:\n%s", service, text)
+		}
+	}
+	if strings.Contains(text, "DAYOF_") {
+		t.Errorf("doctor judges a running system by the environment:\n%s", text)
+	}
 }

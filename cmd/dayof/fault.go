@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
@@ -117,7 +116,7 @@ func readDuration(text string) (time.Duration, error) {
 
 // faults calls the control API of the sandbox's faults and prints its answer, the faults in force.
 func (h host) faults(ctx context.Context, method, path string, body []byte) error {
-	file, err := client.ReadFile(h.devFile)
+	file, err := h.file(ctx)
 	if err != nil {
 		return err
 	}
@@ -149,6 +148,10 @@ func (h host) faults(ctx context.Context, method, path string, body []byte) erro
 	var faults map[string]any
 	if err := json.Unmarshal(answer, &faults); err != nil {
 		return fmt.Errorf("read the sandbox's answer: %w", err)
+	}
+	if len(faults) == 0 && !h.json {
+		_, err := fmt.Fprintln(h.stdout, "no faults: every party does what it should")
+		return err
 	}
 	return h.printJSON(faults)
 }

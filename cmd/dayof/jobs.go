@@ -18,7 +18,6 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"github.com/spf13/pflag"
 
-	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/server"
 )
@@ -56,7 +55,7 @@ type jobClient = *river.Client[pgx.Tx]
 
 // withDatabase opens a service's database for the length of f.
 func (h host) withDatabase(ctx context.Context, service string, f func(pool *pgxpool.Pool) error) error {
-	file, err := client.ReadFile(h.devFile)
+	file, err := h.file(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,14 +120,9 @@ func jobsListCommand() command {
 				if err != nil {
 					return err
 				}
-				if h.json {
-					return h.printJSON(listed)
-				}
-				for _, j := range listed {
-					fmt.Fprintf(h.stdout, "%-14s  %-9s  %-32s  attempt %d of %d  due %s  %s\n",
-						j.ID, j.State, j.Kind, j.Attempt, j.AttemptsMax, j.DueTime, j.Args)
-				}
-				return nil
+				return printList(h, listed, "no jobs", func(j job) string {
+					return fmt.Sprintf("%-14s  %-9s  %-32s  attempt %d of %d  due %s  %s", j.ID, j.State, j.Kind, j.Attempt, j.AttemptsMax, j.DueTime, j.Args)
+				})
 			}
 		},
 	}
@@ -177,10 +171,22 @@ func jobsShowCommand() command {
 
 func jobsRetryCommand() command {
 	return command{
-		name: "jobs retry", args: "ID", about: "run a waiting or ended job now", driving: true, timeout: commandTimeout,
+		name: "jobs retry", args: "ID", about: "run a job now that waits or failed; one that is completed is not run again", driving: true, timeout: commandTimeout,
 		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, h host, args []string) error {
-				return h.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) { return client.JobRetry(ctx, id) })
+				return h.oneJob(ctx, args, func(client jobClient, id int64) (*rivertype.JobRow, error) {
+					row, err := client.JobGet(ctx, id)
+					if err != nil {
+						return nil, err
+					}
+					switch row.State {
+					case rivertype.JobStateCompleted:
+						return nil, errors.New("it is completed: its work is done, and it will not be done again")
+					case rivertype.JobStateRunning:
+						return nil, errors.New("it is running: wait for how that ends")
+					}
+					return client.JobRetry(ctx, id)
+				})
 			}
 		},
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -16,10 +18,19 @@ func main() {
 	pgdb.DropEnvironment()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], host{
-		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ(), clock: clock.System{},
+		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ(), clock: clock.System{}, program: program(os.Args[0]),
 	})
 	stop()
 	os.Exit(code)
+}
+
+// program is how to start this program again: as it was started, `go run` included, which runs a build of a directory that
+// is gone afterwards.
+func program(arg0 string) string {
+	if strings.Contains(filepath.ToSlash(arg0), "/go-build") {
+		return "go run ./cmd/dayof"
+	}
+	return quote(arg0)
 }
 
 // host is what a command uses of the machine, so that a test can run it.
@@ -28,6 +39,7 @@ type host struct {
 	getenv         func(string) string
 	environ        []string
 	clock          clock.Clock
+	program        string // how to start it again; empty: dayof
 
 	json    bool   // -json: one JSON value instead of text
 	devFile string // -dev: where a running `dayof up` wrote its addresses
@@ -37,11 +49,12 @@ type host struct {
 func commands() []command {
 	return []command{
 		upCommand(), demoCommand(),
-		sellCommand(), orderShowCommand(), orderRefundCommand(), passSetCommand(), passVerifyCommand(),
+		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), passSetCommand(), passVerifyCommand(),
 		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(), reconcileCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
 		webhooksListCommand(), webhooksShowCommand(), webhooksRetryCommand(),
+		alertsCommand(), casesListCommand(), casesResolveCommand(),
 		dlqListCommand(), dlqShowCommand(), dlqRetryCommand(),
-		serveCommand(), migrateCommand(), doctorCommand(),
+		serveCommand(), migrateCommand(), doctorCommand(), versionCommand(),
 	}
 }

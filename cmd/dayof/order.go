@@ -22,7 +22,7 @@ func orderShowCommand() command {
 				if err := wantArgs(args, "the order's id"); err != nil {
 					return err
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}
@@ -50,7 +50,7 @@ func orderRefundCommand() command {
 				if *amount < 0 {
 					return usagef("-amount is above zero")
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}

@@ -28,7 +28,7 @@ func passSetCommand() command {
 					}
 					fields[key] = value
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}

@@ -52,7 +52,7 @@ func reconcileCommand() command {
 					}
 					until = from.AddDate(0, 0, 1)
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}

@@ -50,7 +50,7 @@ func replay(ctx context.Context, h host, file string, options scenario.Options) 
 	if err != nil {
 		return err
 	}
-	client, err := h.client()
+	client, err := h.client(ctx)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func sellCommand() command {
 				if *tickets < 1 || *tickets > ticketsMax {
 					return usagef("-tickets is 1 to %d", ticketsMax)
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}

@@ -183,6 +183,7 @@ func TestDemoWithoutPostgres(t *testing.T) {
 // running is a `dayof up` that the test started.
 type running struct {
 	devFile string
+	stdout  *output
 	stop    func() int
 }
 
@@ -195,7 +196,7 @@ func startUp(t *testing.T) running {
 	base := freePorts(t)
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"up", "-data", dir, "-port-base", fmt.Sprint(base)}, h) }()
-	u := running{devFile: filepath.Join(dir, "dev.json")}
+	u := running{devFile: filepath.Join(dir, "dev.json"), stdout: stdout}
 	u.stop = sync.OnceValue(func() int {
 		cancel()
 		return <-ended
@@ -206,7 +207,7 @@ func startUp(t *testing.T) running {
 		}
 	})
 	deadline := time.After(2 * time.Minute)
-	for !strings.Contains(stdout.String(), "ready") {
+	for !strings.Contains(stdout.String(), "check -dev ") {
 		select {
 		case code := <-ended:
 			ended <- code
@@ -255,6 +256,8 @@ func TestUp(t *testing.T) {
 		t.Errorf("dev.json has mode %v", info.Mode())
 	}
 	assertAddresses(t, u)
+	assertLastLines(t, u)
+	assertDoctor(t, u)
 
 	sale := decode[client.Sale](t, must(t, exitDone, "sell", "-dev", u.devFile, "-json", "-tickets", "2"))
 	if sale.PaymentState != "paid" || sale.FulfilmentState != "completed" || len(sale.Tickets) != 2 {
@@ -265,6 +268,7 @@ func TestUp(t *testing.T) {
 			t.Errorf("sell -via %s: %+v", via, s)
 		}
 	}
+	driveOrders(t, u, sale)
 	driveOrder(t, u, sale)
 	drivePass(t, u, sale)
 	driveFaults(t, u)
@@ -278,7 +282,8 @@ func TestUp(t *testing.T) {
 		}
 	}
 	driveReconcile(t, u)
-	must(t, exitDone, "doctor", "-dev", u.devFile)
+	driveBlockedOrder(t, u)
+	left := read(t, filepath.Dir(u.devFile), "dev.json")
 	if code := u.stop(); code != exitDone {
 		t.Errorf("up ends with %d", code)
 	}
@@ -286,6 +291,26 @@ func TestUp(t *testing.T) {
 		t.Error("dev.json is left behind")
 	}
 	must(t, exitFailed, "sell", "-dev", u.devFile)
+	// What one that was killed leaves behind.
+	if err := os.WriteFile(u.devFile, []byte(left), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"sell", "jobs", "alerts", "fault list", "doctor"} {
+		if said := mustFail(t, append(strings.Fields(args), "-dev", u.devFile)...); !strings.Contains(said, "no dayof is running") {
+			t.Errorf("%s beside the file of a system that was killed: %s", args, said)
+		}
+	}
+}
+
+// TestDoctorAlone calls a required setting that is missing missing.
+func TestDoctorAlone(t *testing.T) {
+	t.Parallel()
+	h, stdout, stderr := testHost(map[string]string{"DAYOF_OPERATOR_TOKEN": ""})
+	h.environ = nil
+	code := run(t.Context(), []string{"doctor", "pass"}, h)
+	if code != exitFailed || !strings.Contains(stdout.String(), "PROBLEM pass     setting DAYOF_OPERATOR_TOKEN: missing: it is required") {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
 }
 
 // assertAddresses checks that dev.json has every field that scripts rely on, and that its URLs answer.

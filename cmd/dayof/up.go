@@ -54,6 +54,7 @@ func up(ctx context.Context, h host, data string, portBase int) (err error) {
 	if err != nil {
 		return err
 	}
+	h.say("starting Postgres, the sandbox and four services; all data is in %s ...", data)
 	m, err := cluster.Start(ctx, cluster.Config{
 		DataDir: data, PortBase: portBase, Logger: logger, Clock: h.clock, Getenv: h.getenv,
 	})
@@ -63,6 +64,7 @@ func up(ctx context.Context, h host, data string, portBase int) (err error) {
 	defer func() {
 		err = errors.Join(err, client.RemoveFile(devFile), m.Stop(ctx))
 	}()
+	h.say("all services are healthy; putting an event on sale ...")
 	event, err := client.NewClient(m.File).Seed(ctx, h.clock.Now())
 	if err != nil {
 		return err
@@ -99,7 +101,8 @@ func printAddresses(h host, f client.File, devFile, eventName string) error {
 	} {
 		fmt.Fprintf(h.stdout, "%-10s %s\n", line.name, line.value)
 	}
-	_, err := fmt.Fprintln(h.stdout, "ready; try: dayof sell")
+	h.devFile = devFile
+	_, err := fmt.Fprintf(h.stdout, "ready; in another terminal try:\n  %s\n  %s\n  %s\n", h.call("sell"), h.call("orders"), h.call("check"))
 	return err
 }
 

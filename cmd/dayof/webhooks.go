@@ -66,7 +66,7 @@ func webhooksListCommand() command {
 				if !known {
 					return usagef("no such state: %s", *state)
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}
@@ -80,13 +80,9 @@ func webhooksListCommand() command {
 				for _, e := range page.GetEvents() {
 					events = append(events, newWebhookEvent(e))
 				}
-				if h.json {
-					return h.printJSON(events)
-				}
-				for _, e := range events {
-					fmt.Fprintf(h.stdout, "%s  %-8s  %-8s  %-36s  %s  %s\n", e.ReceiveTime, e.State, e.Endpoint, e.Type, e.EventID, e.Error)
-				}
-				return nil
+				return printList(h, events, "no webhook events", func(e webhookEvent) string {
+					return fmt.Sprintf("%s  %-8s  %-8s  %-36s  %s  %s", e.ReceiveTime, e.State, e.Endpoint, e.Type, e.EventID, e.Error)
+				})
 			}
 		},
 	}
@@ -102,7 +98,7 @@ func webhooksShowCommand() command {
 				if err := wantArgs(args, "the event's id"); err != nil {
 					return err
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}
@@ -134,7 +130,7 @@ func webhooksRetryCommand() command {
 					}
 					request.Filter = &webhookv1.WebhookEventFilter{State: wanted, Type: *kind}
 				}
-				system, err := h.client()
+				system, err := h.client(ctx)
 				if err != nil {
 					return err
 				}

@@ -35,14 +35,16 @@ type Ticket struct {
 // Order is a sale with all that the services know of it: `dayof order show`, and order.json of the demo.
 type Order struct {
 	Sale
-	EventID   string     `json:"event_id"`
-	HoldState string     `json:"hold_state"`
-	Buyer     Buyer      `json:"buyer"`
-	Lines     []Line     `json:"lines"`
-	Payment   Payment    `json:"payment"`
-	Passes    []Pass     `json:"passes"`
-	Postings  []Posting  `json:"postings"`
-	Timeline  []Timeline `json:"timeline"`
+	EventID   string `json:"event_id"`
+	HoldState string `json:"hold_state"`
+	// WaitsFor says what the order waits for, with the latest failure; empty when it waits for nothing.
+	WaitsFor string     `json:"waits_for,omitempty"`
+	Buyer    Buyer      `json:"buyer"`
+	Lines    []Line     `json:"lines"`
+	Payment  Payment    `json:"payment"`
+	Passes   []Pass     `json:"passes"`
+	Postings []Posting  `json:"postings"`
+	Timeline []Timeline `json:"timeline"`
 }
 
 // Buyer is who ordered.
@@ -134,6 +136,7 @@ type Timeline struct {
 	TookMS  int64  `json:"took_ms"`
 	Error   string `json:"error,omitempty"`
 	Detail  string `json:"detail,omitempty"`
+	Actor   string `json:"actor,omitempty"` // who asked for it
 }
 
 // Statement is ledger.json of the demo: the books, and their trial balance, which must be zero per asset.
@@ -197,6 +200,11 @@ func newOrder(details *checkoutv1.GetOrderDetailsResponse, passes []*passv1.Pass
 		},
 		Lines: []Line{}, Payment: newPayment(o), Passes: []Pass{}, Postings: []Posting{}, Timeline: []Timeline{},
 	}
+	if out.WaitsFor = WaitsFor(o); out.WaitsFor != "" && o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED {
+		if failure := lastFailure(details.GetTimeline()); failure != "" {
+			out.WaitsFor += "; the last attempt failed: " + failure
+		}
+	}
 	for _, l := range o.GetLines() {
 		out.Lines = append(out.Lines, Line{
 			VariantID: l.GetVariantId(), VariantVersion: l.GetVariantVersion(), ProductName: l.GetProductName(),
@@ -216,7 +224,7 @@ func newOrder(details *checkoutv1.GetOrderDetailsResponse, passes []*passv1.Pass
 	for _, t := range details.GetTimeline() {
 		out.Timeline = append(out.Timeline, Timeline{
 			Time: instant(t.GetTime()), Service: t.GetService(), Step: t.GetStep(), Attempt: t.GetAttempt(),
-			TookMS: t.GetTookMs(), Error: t.GetError(), Detail: t.GetDetail(),
+			TookMS: t.GetTookMs(), Error: t.GetError(), Detail: t.GetDetail(), Actor: t.GetActor(),
 		})
 	}
 	return out

@@ -129,7 +129,7 @@ func (c *Client) AwaitSale(ctx context.Context, orderID string) (Sale, error) {
 	sale := newSale(order, nil)
 	sale.OrderID = orderID
 	if err != nil {
-		return sale, fmt.Errorf("order %s is %s: %w", orderID, sale.FulfilmentState, err)
+		return sale, c.explain(ctx, orderID, fmt.Errorf("order %s is %s: %w", orderID, sale.FulfilmentState, err))
 	}
 	passes, err := c.Passes.ListPasses(ctx, &passv1.ListPassesRequest{OrderId: orderID})
 	if err != nil {
@@ -141,6 +141,27 @@ func (c *Client) AwaitSale(ctx context.Context, orderID string) (Sale, error) {
 	}
 	return sale, nil
 }
+
+// explain adds to the error of a sale what its order waits for and where to look.
+func (c *Client) explain(ctx context.Context, orderID string, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), explainTimeout) // the sale's time is over
+	defer cancel()
+	details, readErr := c.Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: orderID})
+	if readErr != nil {
+		return err
+	}
+	waits := WaitsFor(details.GetOrder())
+	if waits == "" {
+		return err
+	}
+	if failure := lastFailure(details.GetTimeline()); failure != "" {
+		waits += "; the last attempt failed: " + failure
+	}
+	return fmt.Errorf("%w; it waits for %s; look at `dayof order show %s` and `dayof alerts`", err, waits, orderID)
+}
+
+// explainTimeout bounds the look at an order whose sale did not end in time.
+const explainTimeout = 5 * time.Second
 
 // Await reads an order until it is as wished or ctx ends, and returns it as last read.
 func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv1.Order) bool) (*checkoutv1.Order, error) {

@@ -173,9 +173,27 @@ func (s *Server) initialise(ctx context.Context) error {
 	}
 	output, err := run(ctx, s.identity, s.binaries.path("initdb"), args...)
 	if err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, output)
+		return fmt.Errorf("initdb: %s (%w)", causeOf(string(output)), err)
 	}
 	return s.directory.adopt(fresh)
+}
+
+// causeOf is the line of initdb's output that says why it failed: its error or, where it names none, what it said last.
+func causeOf(output string) string {
+	cause := "it says nothing"
+	for line := range strings.Lines(output) {
+		line = strings.TrimSpace(line)
+		if rest, ok := strings.CutPrefix(line, "initdb: error: "); ok {
+			return rest
+		}
+		if _, fatal, ok := strings.Cut(line, "FATAL:"); ok {
+			return strings.TrimSpace(fatal)
+		}
+		if line != "" && !strings.HasPrefix(line, "initdb: ") {
+			cause = line
+		}
+	}
+	return cause
 }
 
 // Restart starts the server again after Crash or Stop, over the same data and

@@ -112,7 +112,7 @@ func checkoutBuilder() builder {
 				if err != nil {
 					return service{}, err
 				}
-				return service{policy: checkoutsvc.Policy(), handlers: s.Handlers, start: s.Start, stop: s.Stop}, nil
+				return service{policy: checkoutsvc.Policy(), handlers: s.Handlers, start: s.Start, stop: s.Stop, away: s.Away}, nil
 			}
 		},
 	}
@@ -133,7 +133,7 @@ func passBuilder() builder {
 				if err != nil {
 					return service{}, err
 				}
-				return service{policy: passsvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop}, nil
+				return service{policy: passsvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop, away: s.Away}, nil
 			}
 		},
 	}
@@ -155,7 +155,7 @@ func ledgerBuilder() builder {
 				}
 				return service{
 					policy: ledgersvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start,
-					stop: s.Stop,
+					stop: s.Stop, away: s.Away,
 				}, nil
 			}
 		},
@@ -182,7 +182,7 @@ func webhookBuilder() builder {
 				if err != nil {
 					return service{}, err
 				}
-				return service{policy: webhooksvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop}, nil
+				return service{policy: webhooksvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop, away: s.Away}, nil
 			}
 		},
 	}

@@ -25,7 +25,8 @@ type Finding struct {
 }
 
 // Diagnose examines what a service would start with: its settings, whether its secrets are there, its database, how far
-// that is migrated, and the clocks. databaseURL takes precedence over the setting when it is not empty.
+// that is migrated, and the clocks. With a databaseURL, of a system that runs with settings of its own, the environment is not
+// examined.
 func Diagnose(ctx context.Context, name, databaseURL string, getenv func(string) string, clk clock.Clock) ([]Finding, error) {
 	b, err := builderOf(name)
 	if err != nil {
@@ -38,10 +39,10 @@ func Diagnose(ctx context.Context, name, databaseURL string, getenv func(string)
 	add := func(ok bool, subject, format string, args ...any) {
 		findings = append(findings, Finding{Service: name, Name: subject, OK: ok, Detail: fmt.Sprintf(format, args...)})
 	}
-	for _, s := range loader.Settings() {
-		add(true, "setting "+s.Name, "%s", settingState(s))
-	}
-	if databaseURL == "" {
+	if databaseURL == "" { // of a running system that made up its settings: what the environment says is not about it
+		for _, s := range loader.Settings() {
+			add(s.Set || !s.Required, "setting "+s.Name, "%s", settingState(s))
+		}
 		databaseURL = c.databaseURL
 		if err := errors.Join(loader.Err(), c.check()); err != nil {
 			add(false, "settings", "%s", err)
@@ -65,6 +66,8 @@ func settingState(s config.Setting) string {
 	switch {
 	case s.Set:
 		return "set"
+	case s.Required:
+		return "missing: it is required"
 	case s.Default != "":
 		return "default " + s.Default
 	}

@@ -37,6 +37,8 @@ type service struct {
 	routes   map[string]http.Handler
 	start    func(ctx context.Context) error
 	stop     func(ctx context.Context) error
+	// away names the outside parties that do not answer now.
+	away func() []string
 }
 
 // launch is a service whose settings are read and right: all that is left is to run it.
@@ -115,6 +117,7 @@ func (l launch) run(ctx context.Context) (err error) {
 			Logger: logger, Clock: o.Clock, Policy: s.policy, OperatorTokens: c.operatorTokens, Registry: registry,
 			OnWrongToken: tokens.count,
 		})...), pool),
+		Away:   s.away,
 		Logger: logger, Clock: o.Clock, Registry: registry, DrainTimeout: c.drainTimeout, MaxInFlight: c.maxInFlight,
 	})
 }

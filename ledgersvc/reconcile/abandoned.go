@@ -9,7 +9,6 @@ import (
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/jobs"
-	"github.com/dayof/dayof/ledgersvc/ledgerdb"
 )
 
 // alertRunFailed is the kind of the alert that runs of a kind fail; its subject is that kind, and the next run of it that is
@@ -48,7 +47,7 @@ func (s *Service) endAbandonedRuns(ctx context.Context) error {
 	var errs []error
 	for _, run := range running {
 		if !worked[run.ID] {
-			errs = append(errs, s.newReconciliation(ledgerdb.ReconcileRun(run)).fail(ctx, errAbandoned))
+			errs = append(errs, s.newReconciliation(run).fail(ctx, errAbandoned))
 		}
 	}
 	return errors.Join(errs...)

@@ -135,5 +135,8 @@ type callerGone struct{ error }
 // OpenFor is how long the breaker stays open: a good time to snooze.
 func (b *Breaker) OpenFor() time.Duration { return b.openFor }
 
+// IsAway says whether the party does not answer: the breaker is open, or the call that probes has not succeeded yet.
+func (b *Breaker) IsAway() bool { return b.circuit.State() != gobreaker.StateClosed }
+
 // State is "closed", "half-open" or "open".
 func (b *Breaker) State() string { return b.circuit.State().String() }

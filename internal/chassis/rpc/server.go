@@ -40,6 +40,8 @@ type Config struct {
 	Addr     string       // where to listen, "127.0.0.1:8289"
 	Listener net.Listener // takes precedence over Addr; Serve closes it
 	Services []Service
+	// Away names the outside parties that do not answer now, for /healthz. A service that waits for one still serves. nil: none.
+	Away func() []string
 	// Routes are further handlers by pattern of http.ServeMux. They share MaxInFlight, BodyBytes and BodyTimeout with the
 	// calls, and have a minute from the headers to the end of the answer; http.ResponseController sets other deadlines.
 	// A body of up to 1 MiB is in memory when they run; they limit its size themselves.
@@ -122,7 +124,7 @@ func newMux(c Config, h *health) http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, small))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, small))
 	mux.Handle(grpchealth.NewHandler(h, small))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { serveHealthz(w, r, h) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { serveHealthz(w, r, h, c.Away) })
 	if c.Registry != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(c.Registry, promhttp.HandlerOpts{}))
 	}
@@ -132,8 +134,9 @@ func newMux(c Config, h *health) http.Handler {
 	return root{mux: mux, bodyTimeout: c.BodyTimeout, errors: errorWriter}
 }
 
-// serveHealthz reports to people and probes that speak plain HTTP which services do not serve.
-func serveHealthz(w http.ResponseWriter, r *http.Request, h *health) {
+// serveHealthz reports to people and probes that speak plain HTTP which services do not serve, and which outside parties they
+// wait for.
+func serveHealthz(w http.ResponseWriter, r *http.Request, h *health, away func() []string) {
 	failing := h.failing(r.Context())
 	slices.Sort(failing)
 	w.Header().Set("Content-Type", "application/json")
@@ -143,7 +146,13 @@ func serveHealthz(w http.ResponseWriter, r *http.Request, h *health) {
 		status = "not_serving"
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "not_serving": failing}) // the prober may be gone
+	report := map[string]any{"status": status, "not_serving": failing}
+	if away != nil {
+		if names := away(); len(names) > 0 {
+			report["away"] = names
+		}
+	}
+	_ = json.NewEncoder(w).Encode(report) // the prober may be gone
 }
 
 // newCORS lets browsers of the listed origins call, send a key, and read problems and whether an answer is a replay.

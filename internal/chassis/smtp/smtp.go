@@ -64,6 +64,9 @@ func New(c Config) (*Sender, error) {
 // Enabled says whether there is a server to send through.
 func (s *Sender) Enabled() bool { return s.client != nil }
 
+// IsAway says whether the mail server does not answer.
+func (s *Sender) IsAway() bool { return s.breaker.IsAway() }
+
 // errDisabled is returned by Send without a server.
 var errDisabled = errors.New("no mail server is configured")
 

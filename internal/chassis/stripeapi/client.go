@@ -85,6 +85,9 @@ func New(c Config) *Client {
 	}
 }
 
+// IsAway says whether Stripe does not answer.
+func (c *Client) IsAway() bool { return c.breaker.IsAway() }
+
 // HasKey says whether there is a key to call with.
 func (c *Client) HasKey() bool { return c.hasKey }
 

@@ -614,7 +614,10 @@ type TimelineEntry struct {
 	// What went wrong, if anything; never a secret or personal data.
 	Error string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	// Facts in short, such as ids.
-	Detail        string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Who asked for it, by the name of their token: "operator", or "service:" and a name; empty for our own work and for what
+	// Stripe reports.
+	Actor         string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,6 +701,13 @@ func (x *TimelineEntry) GetDetail() string {
 	return ""
 }
 
+func (x *TimelineEntry) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
 var File_dayof_checkout_v1_order_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_proto_rawDesc = "" +
@@ -739,7 +749,7 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12 \n" +
 	"\x05email\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x18\xfe\x01`\x01R\x05email\x12J\n" +
-	"\blanguage\x18\x03 \x01(\tB.\xbaH+r)2'^([a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2})?$R\blanguage\"\xce\x01\n" +
+	"\blanguage\x18\x03 \x01(\tB.\xbaH+r)2'^([a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2})?$R\blanguage\"\xe4\x01\n" +
 	"\rTimelineEntry\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
@@ -747,7 +757,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x17\n" +
 	"\atook_ms\x18\x05 \x01(\x03R\x06tookMs\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail*\x9a\x03\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor*\x9a\x03\n" +
 	"\fPaymentState\x12\x1d\n" +
 	"\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1ePAYMENT_STATE_AWAITING_PAYMENT\x10\x01\x12\x1c\n" +

@@ -140,6 +140,8 @@ type ListOrdersRequest struct {
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Only orders in this fulfilment state; unspecified means all.
 	FulfilmentState FulfilmentState `protobuf:"varint,2,opt,name=fulfilment_state,json=fulfilmentState,proto3,enum=dayof.checkout.v1.FulfilmentState" json:"fulfilment_state,omitempty"`
+	// Only orders whose buyer's name or mail address contains this, in any case; empty means all.
+	Buyer string `protobuf:"bytes,5,opt,name=buyer,proto3" json:"buyer,omitempty"`
 	// Most orders to return, 1 to 100; 0 means 50.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page, from the page before; empty for the first.
@@ -190,6 +192,13 @@ func (x *ListOrdersRequest) GetFulfilmentState() FulfilmentState {
 		return x.FulfilmentState
 	}
 	return FulfilmentState_FULFILMENT_STATE_UNSPECIFIED
+}
+
+func (x *ListOrdersRequest) GetBuyer() string {
+	if x != nil {
+		return x.Buyer
+	}
+	return ""
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -499,6 +508,199 @@ func (x *AcceptPaymentResponse) GetOrder() *Order {
 	return nil
 }
 
+// RetryOrderRequest names an order that waits.
+type RetryOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId       string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryOrderRequest) Reset() {
+	*x = RetryOrderRequest{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryOrderRequest) ProtoMessage() {}
+
+func (x *RetryOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryOrderRequest.ProtoReflect.Descriptor instead.
+func (*RetryOrderRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RetryOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+// RetryOrderResponse carries the order before the attempt.
+type RetryOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Whether an attempt begins now; false where nothing waits for one.
+	Retried       bool `protobuf:"varint,2,opt,name=retried,proto3" json:"retried,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryOrderResponse) Reset() {
+	*x = RetryOrderResponse{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryOrderResponse) ProtoMessage() {}
+
+func (x *RetryOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryOrderResponse.ProtoReflect.Descriptor instead.
+func (*RetryOrderResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RetryOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *RetryOrderResponse) GetRetried() bool {
+	if x != nil {
+		return x.Retried
+	}
+	return false
+}
+
+// ResendReceiptRequest names a completed order.
+type ResendReceiptRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId       string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendReceiptRequest) Reset() {
+	*x = ResendReceiptRequest{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendReceiptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendReceiptRequest) ProtoMessage() {}
+
+func (x *ResendReceiptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendReceiptRequest.ProtoReflect.Descriptor instead.
+func (*ResendReceiptRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ResendReceiptRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+// ResendReceiptResponse says that the mail is under way.
+type ResendReceiptResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendReceiptResponse) Reset() {
+	*x = ResendReceiptResponse{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendReceiptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendReceiptResponse) ProtoMessage() {}
+
+func (x *ResendReceiptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendReceiptResponse.ProtoReflect.Descriptor instead.
+func (*ResendReceiptResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ResendReceiptResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 var File_dayof_checkout_v1_order_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
@@ -509,10 +711,11 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\x17GetOrderDetailsResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12.\n" +
 	"\x05buyer\x18\x02 \x01(\v2\x18.dayof.checkout.v1.BuyerR\x05buyer\x12<\n" +
-	"\btimeline\x18\x03 \x03(\v2 .dayof.checkout.v1.TimelineEntryR\btimeline\"\xf9\x01\n" +
+	"\btimeline\x18\x03 \x03(\v2 .dayof.checkout.v1.TimelineEntryR\btimeline\"\x99\x02\n" +
 	"\x11ListOrdersRequest\x12:\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\x12W\n" +
-	"\x10fulfilment_state\x18\x02 \x01(\x0e2\".dayof.checkout.v1.FulfilmentStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0ffulfilmentState\x12&\n" +
+	"\x10fulfilment_state\x18\x02 \x01(\x0e2\".dayof.checkout.v1.FulfilmentStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0ffulfilmentState\x12\x1e\n" +
+	"\x05buyer\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05buyer\x12&\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"n\n" +
@@ -534,12 +737,24 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x0fpaymentIntentId\x12\x1c\n" +
 	"\x04note\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\"G\n" +
 	"\x15AcceptPaymentResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xa9\x03\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"L\n" +
+	"\x11RetryOrderRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"^\n" +
+	"\x12RetryOrderResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12\x18\n" +
+	"\aretried\x18\x02 \x01(\bR\aretried\"O\n" +
+	"\x14ResendReceiptRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"G\n" +
+	"\x15ResendReceiptResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xf2\x04\n" +
 	"\fOrderService\x12m\n" +
 	"\x0fGetOrderDetails\x12).dayof.checkout.v1.GetOrderDetailsRequest\x1a*.dayof.checkout.v1.GetOrderDetailsResponse\"\x03\x90\x02\x01\x12^\n" +
 	"\n" +
 	"ListOrders\x12$.dayof.checkout.v1.ListOrdersRequest\x1a%.dayof.checkout.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12a\n" +
-	"\vRefundOrder\x12%.dayof.checkout.v1.RefundOrderRequest\x1a&.dayof.checkout.v1.RefundOrderResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\vRefundOrder\x12%.dayof.checkout.v1.RefundOrderRequest\x1a&.dayof.checkout.v1.RefundOrderResponse\"\x03\x90\x02\x02\x12^\n" +
+	"\n" +
+	"RetryOrder\x12$.dayof.checkout.v1.RetryOrderRequest\x1a%.dayof.checkout.v1.RetryOrderResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rResendReceipt\x12'.dayof.checkout.v1.ResendReceiptRequest\x1a(.dayof.checkout.v1.ResendReceiptResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rAcceptPayment\x12'.dayof.checkout.v1.AcceptPaymentRequest\x1a(.dayof.checkout.v1.AcceptPaymentResponse\"\x03\x90\x02\x02B\xc9\x01\n" +
 	"\x15com.dayof.checkout.v1B\x11OrderServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
@@ -555,7 +770,7 @@ func file_dayof_checkout_v1_order_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_order_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_dayof_checkout_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_dayof_checkout_v1_order_service_proto_goTypes = []any{
 	(*GetOrderDetailsRequest)(nil),  // 0: dayof.checkout.v1.GetOrderDetailsRequest
 	(*GetOrderDetailsResponse)(nil), // 1: dayof.checkout.v1.GetOrderDetailsResponse
@@ -565,36 +780,46 @@ var file_dayof_checkout_v1_order_service_proto_goTypes = []any{
 	(*RefundOrderResponse)(nil),     // 5: dayof.checkout.v1.RefundOrderResponse
 	(*AcceptPaymentRequest)(nil),    // 6: dayof.checkout.v1.AcceptPaymentRequest
 	(*AcceptPaymentResponse)(nil),   // 7: dayof.checkout.v1.AcceptPaymentResponse
-	(*Order)(nil),                   // 8: dayof.checkout.v1.Order
-	(*Buyer)(nil),                   // 9: dayof.checkout.v1.Buyer
-	(*TimelineEntry)(nil),           // 10: dayof.checkout.v1.TimelineEntry
-	(FulfilmentState)(0),            // 11: dayof.checkout.v1.FulfilmentState
-	(*v1.Money)(nil),                // 12: dayof.money.v1.Money
-	(*Refund)(nil),                  // 13: dayof.checkout.v1.Refund
+	(*RetryOrderRequest)(nil),       // 8: dayof.checkout.v1.RetryOrderRequest
+	(*RetryOrderResponse)(nil),      // 9: dayof.checkout.v1.RetryOrderResponse
+	(*ResendReceiptRequest)(nil),    // 10: dayof.checkout.v1.ResendReceiptRequest
+	(*ResendReceiptResponse)(nil),   // 11: dayof.checkout.v1.ResendReceiptResponse
+	(*Order)(nil),                   // 12: dayof.checkout.v1.Order
+	(*Buyer)(nil),                   // 13: dayof.checkout.v1.Buyer
+	(*TimelineEntry)(nil),           // 14: dayof.checkout.v1.TimelineEntry
+	(FulfilmentState)(0),            // 15: dayof.checkout.v1.FulfilmentState
+	(*v1.Money)(nil),                // 16: dayof.money.v1.Money
+	(*Refund)(nil),                  // 17: dayof.checkout.v1.Refund
 }
 var file_dayof_checkout_v1_order_service_proto_depIdxs = []int32{
-	8,  // 0: dayof.checkout.v1.GetOrderDetailsResponse.order:type_name -> dayof.checkout.v1.Order
-	9,  // 1: dayof.checkout.v1.GetOrderDetailsResponse.buyer:type_name -> dayof.checkout.v1.Buyer
-	10, // 2: dayof.checkout.v1.GetOrderDetailsResponse.timeline:type_name -> dayof.checkout.v1.TimelineEntry
-	11, // 3: dayof.checkout.v1.ListOrdersRequest.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
-	8,  // 4: dayof.checkout.v1.ListOrdersResponse.orders:type_name -> dayof.checkout.v1.Order
-	12, // 5: dayof.checkout.v1.RefundOrderRequest.amount:type_name -> dayof.money.v1.Money
-	13, // 6: dayof.checkout.v1.RefundOrderResponse.refund:type_name -> dayof.checkout.v1.Refund
-	8,  // 7: dayof.checkout.v1.RefundOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	8,  // 8: dayof.checkout.v1.AcceptPaymentResponse.order:type_name -> dayof.checkout.v1.Order
-	0,  // 9: dayof.checkout.v1.OrderService.GetOrderDetails:input_type -> dayof.checkout.v1.GetOrderDetailsRequest
-	2,  // 10: dayof.checkout.v1.OrderService.ListOrders:input_type -> dayof.checkout.v1.ListOrdersRequest
-	4,  // 11: dayof.checkout.v1.OrderService.RefundOrder:input_type -> dayof.checkout.v1.RefundOrderRequest
-	6,  // 12: dayof.checkout.v1.OrderService.AcceptPayment:input_type -> dayof.checkout.v1.AcceptPaymentRequest
-	1,  // 13: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
-	3,  // 14: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
-	5,  // 15: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
-	7,  // 16: dayof.checkout.v1.OrderService.AcceptPayment:output_type -> dayof.checkout.v1.AcceptPaymentResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 0: dayof.checkout.v1.GetOrderDetailsResponse.order:type_name -> dayof.checkout.v1.Order
+	13, // 1: dayof.checkout.v1.GetOrderDetailsResponse.buyer:type_name -> dayof.checkout.v1.Buyer
+	14, // 2: dayof.checkout.v1.GetOrderDetailsResponse.timeline:type_name -> dayof.checkout.v1.TimelineEntry
+	15, // 3: dayof.checkout.v1.ListOrdersRequest.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
+	12, // 4: dayof.checkout.v1.ListOrdersResponse.orders:type_name -> dayof.checkout.v1.Order
+	16, // 5: dayof.checkout.v1.RefundOrderRequest.amount:type_name -> dayof.money.v1.Money
+	17, // 6: dayof.checkout.v1.RefundOrderResponse.refund:type_name -> dayof.checkout.v1.Refund
+	12, // 7: dayof.checkout.v1.RefundOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	12, // 8: dayof.checkout.v1.AcceptPaymentResponse.order:type_name -> dayof.checkout.v1.Order
+	12, // 9: dayof.checkout.v1.RetryOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	12, // 10: dayof.checkout.v1.ResendReceiptResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 11: dayof.checkout.v1.OrderService.GetOrderDetails:input_type -> dayof.checkout.v1.GetOrderDetailsRequest
+	2,  // 12: dayof.checkout.v1.OrderService.ListOrders:input_type -> dayof.checkout.v1.ListOrdersRequest
+	4,  // 13: dayof.checkout.v1.OrderService.RefundOrder:input_type -> dayof.checkout.v1.RefundOrderRequest
+	8,  // 14: dayof.checkout.v1.OrderService.RetryOrder:input_type -> dayof.checkout.v1.RetryOrderRequest
+	10, // 15: dayof.checkout.v1.OrderService.ResendReceipt:input_type -> dayof.checkout.v1.ResendReceiptRequest
+	6,  // 16: dayof.checkout.v1.OrderService.AcceptPayment:input_type -> dayof.checkout.v1.AcceptPaymentRequest
+	1,  // 17: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
+	3,  // 18: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
+	5,  // 19: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
+	9,  // 20: dayof.checkout.v1.OrderService.RetryOrder:output_type -> dayof.checkout.v1.RetryOrderResponse
+	11, // 21: dayof.checkout.v1.OrderService.ResendReceipt:output_type -> dayof.checkout.v1.ResendReceiptResponse
+	7,  // 22: dayof.checkout.v1.OrderService.AcceptPayment:output_type -> dayof.checkout.v1.AcceptPaymentResponse
+	17, // [17:23] is the sub-list for method output_type
+	11, // [11:17] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_service_proto_init() }
@@ -610,7 +835,7 @@ func file_dayof_checkout_v1_order_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_order_service_proto_rawDesc), len(file_dayof_checkout_v1_order_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -52,7 +52,8 @@ type CheckoutServiceClient interface {
 	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
 	// SOLD_OUT, ORDER_TICKET_LIMIT (resource_exhausted), TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
-	// (unavailable; the hold is kept for a retry with the same key).
+	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
+	// payment of this amount or currency: the order is canceled and its stock on sale again.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
@@ -144,7 +145,8 @@ type CheckoutServiceHandler interface {
 	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
 	// SOLD_OUT, ORDER_TICKET_LIMIT (resource_exhausted), TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
-	// (unavailable; the hold is kept for a retry with the same key).
+	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
+	// payment of this amount or currency: the order is canceled and its stock on sale again.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is

@@ -41,6 +41,11 @@ const (
 	// OrderServiceRefundOrderProcedure is the fully-qualified name of the OrderService's RefundOrder
 	// RPC.
 	OrderServiceRefundOrderProcedure = "/dayof.checkout.v1.OrderService/RefundOrder"
+	// OrderServiceRetryOrderProcedure is the fully-qualified name of the OrderService's RetryOrder RPC.
+	OrderServiceRetryOrderProcedure = "/dayof.checkout.v1.OrderService/RetryOrder"
+	// OrderServiceResendReceiptProcedure is the fully-qualified name of the OrderService's
+	// ResendReceipt RPC.
+	OrderServiceResendReceiptProcedure = "/dayof.checkout.v1.OrderService/ResendReceipt"
 	// OrderServiceAcceptPaymentProcedure is the fully-qualified name of the OrderService's
 	// AcceptPayment RPC.
 	OrderServiceAcceptPaymentProcedure = "/dayof.checkout.v1.OrderService/AcceptPayment"
@@ -62,6 +67,15 @@ type OrderServiceClient interface {
 	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
+	// RetryOrder attempts to fulfil an order now, which waits for its next attempt otherwise. An order that waits for nothing
+	// is answered as it stands.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found). A retry with the same key returns the same answer.
+	RetryOrder(context.Context, *v1.RetryOrderRequest) (*v1.RetryOrderResponse, error)
+	// ResendReceipt mails the receipt of a completed order to its buyer once more.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), ORDER_NOT_COMPLETED (failed_precondition). A retry with the same key sends nothing.
+	ResendReceipt(context.Context, *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error)
 	// AcceptPayment takes a capture below the order's total as its whole payment: the total is lowered to what was captured, fee and
 	// taxes in proportion, and the order is fulfilled by itself. Stock is taken again if the hold has ended. The other way out is
 	// RefundOrder.
@@ -103,6 +117,20 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		retryOrder: connect.NewClient[v1.RetryOrderRequest, v1.RetryOrderResponse](
+			httpClient,
+			baseURL+OrderServiceRetryOrderProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("RetryOrder")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		resendReceipt: connect.NewClient[v1.ResendReceiptRequest, v1.ResendReceiptResponse](
+			httpClient,
+			baseURL+OrderServiceResendReceiptProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("ResendReceipt")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		acceptPayment: connect.NewClient[v1.AcceptPaymentRequest, v1.AcceptPaymentResponse](
 			httpClient,
 			baseURL+OrderServiceAcceptPaymentProcedure,
@@ -118,6 +146,8 @@ type orderServiceClient struct {
 	getOrderDetails *connect.Client[v1.GetOrderDetailsRequest, v1.GetOrderDetailsResponse]
 	listOrders      *connect.Client[v1.ListOrdersRequest, v1.ListOrdersResponse]
 	refundOrder     *connect.Client[v1.RefundOrderRequest, v1.RefundOrderResponse]
+	retryOrder      *connect.Client[v1.RetryOrderRequest, v1.RetryOrderResponse]
+	resendReceipt   *connect.Client[v1.ResendReceiptRequest, v1.ResendReceiptResponse]
 	acceptPayment   *connect.Client[v1.AcceptPaymentRequest, v1.AcceptPaymentResponse]
 }
 
@@ -142,6 +172,24 @@ func (c *orderServiceClient) ListOrders(ctx context.Context, req *v1.ListOrdersR
 // RefundOrder calls dayof.checkout.v1.OrderService.RefundOrder.
 func (c *orderServiceClient) RefundOrder(ctx context.Context, req *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error) {
 	response, err := c.refundOrder.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RetryOrder calls dayof.checkout.v1.OrderService.RetryOrder.
+func (c *orderServiceClient) RetryOrder(ctx context.Context, req *v1.RetryOrderRequest) (*v1.RetryOrderResponse, error) {
+	response, err := c.retryOrder.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResendReceipt calls dayof.checkout.v1.OrderService.ResendReceipt.
+func (c *orderServiceClient) ResendReceipt(ctx context.Context, req *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error) {
+	response, err := c.resendReceipt.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -173,6 +221,15 @@ type OrderServiceHandler interface {
 	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
+	// RetryOrder attempts to fulfil an order now, which waits for its next attempt otherwise. An order that waits for nothing
+	// is answered as it stands.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found). A retry with the same key returns the same answer.
+	RetryOrder(context.Context, *v1.RetryOrderRequest) (*v1.RetryOrderResponse, error)
+	// ResendReceipt mails the receipt of a completed order to its buyer once more.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), ORDER_NOT_COMPLETED (failed_precondition). A retry with the same key sends nothing.
+	ResendReceipt(context.Context, *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error)
 	// AcceptPayment takes a capture below the order's total as its whole payment: the total is lowered to what was captured, fee and
 	// taxes in proportion, and the order is fulfilled by itself. Stock is taken again if the hold has ended. The other way out is
 	// RefundOrder.
@@ -210,6 +267,20 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	orderServiceRetryOrderHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceRetryOrderProcedure,
+		svc.RetryOrder,
+		connect.WithSchema(orderServiceMethods.ByName("RetryOrder")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	orderServiceResendReceiptHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceResendReceiptProcedure,
+		svc.ResendReceipt,
+		connect.WithSchema(orderServiceMethods.ByName("ResendReceipt")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	orderServiceAcceptPaymentHandler := connect.NewUnaryHandlerSimple(
 		OrderServiceAcceptPaymentProcedure,
 		svc.AcceptPayment,
@@ -225,6 +296,10 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceListOrdersHandler.ServeHTTP(w, r)
 		case OrderServiceRefundOrderProcedure:
 			orderServiceRefundOrderHandler.ServeHTTP(w, r)
+		case OrderServiceRetryOrderProcedure:
+			orderServiceRetryOrderHandler.ServeHTTP(w, r)
+		case OrderServiceResendReceiptProcedure:
+			orderServiceResendReceiptHandler.ServeHTTP(w, r)
 		case OrderServiceAcceptPaymentProcedure:
 			orderServiceAcceptPaymentHandler.ServeHTTP(w, r)
 		default:
@@ -246,6 +321,14 @@ func (UnimplementedOrderServiceHandler) ListOrders(context.Context, *v1.ListOrde
 
 func (UnimplementedOrderServiceHandler) RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.RefundOrder is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) RetryOrder(context.Context, *v1.RetryOrderRequest) (*v1.RetryOrderResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.RetryOrder is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) ResendReceipt(context.Context, *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.ResendReceipt is not implemented"))
 }
 
 func (UnimplementedOrderServiceHandler) AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error) {
