@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,7 +73,11 @@ func requestOf(t *testing.T, procedure string) protoreflect.MessageDescriptor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d.(protoreflect.MethodDescriptor).Input()
+	method, ok := d.(protoreflect.MethodDescriptor)
+	if !ok {
+		t.Fatalf("%s is no method", name)
+	}
+	return method.Input()
 }
 
 // overHTTP2 carries gRPC.
@@ -149,8 +154,8 @@ func rawRequest(t *testing.T, url, protocol string, zip bool, body worstBody) *h
 		}
 		raw = b.Bytes()
 	}
-	switch {
-	case protocol == "grpc":
+	switch protocol {
+	case "grpc":
 		header.Set("Content-Type", "application/grpc+"+body.codec)
 		flags := byte(0)
 		if zip {
@@ -210,7 +215,7 @@ func fill(before, middle, after string, size int) []byte {
 func walkFields(m protoreflect.MessageDescriptor, path []protoreflect.FieldDescriptor, visit func(path []protoreflect.FieldDescriptor)) {
 	for i := range m.Fields().Len() {
 		f := m.Fields().Get(i)
-		at := append(path[:len(path):len(path)], f)
+		at := slices.Concat(path, []protoreflect.FieldDescriptor{f})
 		visit(at)
 		if f.Message() != nil && len(path) < 4 {
 			walkFields(f.Message(), at, visit)

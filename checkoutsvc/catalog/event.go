@@ -36,11 +36,15 @@ var errNoEvent = problem.New(connect.CodeNotFound, "EVENT_NOT_FOUND", "there is 
 // CreateEvent implements CatalogService.
 func (s *Service) CreateEvent(ctx context.Context, req *checkoutv1.CreateEventRequest) (*checkoutv1.CreateEventResponse, error) {
 	v := req.GetVenue()
+	var wrong []problem.Field
 	if _, err := timezone.Load(v.GetTimeZone()); err != nil {
-		return nil, problem.InvalidField("venue.time_zone", "is not an IANA time zone, such as Europe/Berlin")
+		wrong = append(wrong, problem.Field{Path: "venue.time_zone", Description: "is not an IANA time zone, such as Europe/Berlin"})
 	}
 	if !req.GetEndTime().AsTime().After(req.GetStartTime().AsTime()) {
-		return nil, problem.InvalidField("end_time", "must be after start_time")
+		wrong = append(wrong, problem.Field{Path: "end_time", Description: "must be after start_time"})
+	}
+	if err := problem.InvalidFields(wrong...); err != nil {
+		return nil, err
 	}
 	now := s.Clock.Now()
 	fingerprint := idem.Fingerprint(1, req.GetOrganizerId(), req.GetOrganizerName(), req.GetName(), v.GetName(), v.GetAddress(),

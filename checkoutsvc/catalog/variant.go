@@ -49,12 +49,13 @@ func (s *Service) CreateProduct(ctx context.Context, req *checkoutv1.CreateProdu
 
 // CreateVariant implements CatalogService.
 func (s *Service) CreateVariant(ctx context.Context, req *checkoutv1.CreateVariantRequest) (*checkoutv1.CreateVariantResponse, error) {
-	if err := checkVersion(req.GetVersion()); err != nil {
-		return nil, err
-	}
+	wrong := versionFaults(req.GetVersion())
 	opens, closes := wire.TimeFromProto(req.GetSaleStartTime()), wire.TimeFromProto(req.GetSaleEndTime())
 	if opens != nil && closes != nil && !closes.After(*opens) {
-		return nil, problem.InvalidField("sale_end_time", "must be after sale_start_time")
+		wrong = append(wrong, problem.Field{Path: "sale_end_time", Description: "must be after sale_start_time"})
+	}
+	if err := problem.InvalidFields(wrong...); err != nil {
+		return nil, err
 	}
 	limit := req.GetOrderTicketLimit()
 	if limit == 0 {
@@ -98,7 +99,7 @@ func (s *Service) CreateVariant(ctx context.Context, req *checkoutv1.CreateVaria
 func (s *Service) CreateVariantVersion(
 	ctx context.Context, req *checkoutv1.CreateVariantVersionRequest,
 ) (*checkoutv1.CreateVariantVersionResponse, error) {
-	if err := checkVersion(req.GetVersion()); err != nil {
+	if err := problem.InvalidFields(versionFaults(req.GetVersion())...); err != nil {
 		return nil, err
 	}
 	now := s.Clock.Now()
@@ -167,25 +168,30 @@ func (s *Service) variant(ctx context.Context, db checkoutdb.DBTX, id string) (*
 	return variantToProto(rows[0]), nil
 }
 
-// checkVersion refuses what the schema cannot: shares above the price, a tax without a place, a price that Stripe
+// versionFaults lists what the schema cannot refuse: shares above the price, a tax without a place, a price that Stripe
 // cannot charge.
-func checkVersion(v *checkoutv1.VariantVersion) error {
+func versionFaults(v *checkoutv1.VariantVersion) []problem.Field {
+	var wrong []problem.Field
+	add := func(path, description string) {
+		wrong = append(wrong, problem.Field{Path: "version." + path, Description: description})
+	}
 	price := money.Money{Currency: v.GetPrice().GetCurrency(), MinorUnits: v.GetPrice().GetMinorUnits()}
 	switch {
 	case price.MinorUnits <= 0 || price.MinorUnits > priceMax:
-		return problem.InvalidField("version.price.minor_units", fmt.Sprintf("must be from 1 to %d", int64(priceMax)))
+		add("price.minor_units", fmt.Sprintf("must be from 1 to %d", int64(priceMax)))
 	case !money.Supported(price.Currency):
-		return problem.InvalidField("version.price.currency", "Stripe charges nothing in this currency")
+		add("price.currency", "Stripe charges nothing in this currency")
 	case price.MinorUnits < money.ChargeMin(price.Currency).MinorUnits:
-		return problem.InvalidField("version.price.minor_units", "is below the smallest charge of Stripe, "+money.ChargeMin(price.Currency).Format())
+		add("price.minor_units", "is below the smallest charge of Stripe, "+money.ChargeMin(price.Currency).Format())
 	case !price.Chargeable():
-		return problem.InvalidField("version.price.minor_units", "cannot be charged in this currency, such as a dinar amount whose last digit is not 0")
+		add("price.minor_units", "cannot be charged in this currency, such as a dinar amount whose last digit is not 0")
 	case v.GetApplicationFeeMinorUnits() > price.MinorUnits || v.GetTaxMinorUnits() > price.MinorUnits-v.GetApplicationFeeMinorUnits():
-		return problem.InvalidField("version.application_fee_minor_units", "fee and tax together are above the price")
-	case v.GetTaxMinorUnits() > 0 && (v.GetTaxCountry() == "" || v.GetTaxKind() == ""):
-		return problem.InvalidField("version.tax_country", "a tax needs its country and kind")
+		add("application_fee_minor_units", "fee and tax together are above the price")
 	}
-	return nil
+	if v.GetTaxMinorUnits() > 0 && (v.GetTaxCountry() == "" || v.GetTaxKind() == "") {
+		add("tax_country", "a tax needs its country and kind")
+	}
+	return wrong
 }
 
 func versionParts(v *checkoutv1.VariantVersion) []any {

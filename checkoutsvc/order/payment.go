@@ -165,19 +165,19 @@ func (d *decision) adoptIntent(f Payment) *PaymentIntent {
 	return &o.Intents[len(o.Intents)-1]
 }
 
-// money is what captured money is to an order.
-type money int
+// moneyRole is what captured money is to an order.
+type moneyRole int
 
 const (
-	moneyKnown      money = iota // of the paying intent
-	moneyMismatched              // does not fit the order
-	moneyDuplicate               // another intent paid already
-	moneyInTime                  // the hold is alive: it buys the tickets
-	moneyLate                    // the hold is gone: it buys them if there is stock left
+	moneyKnown      moneyRole = iota // of the paying intent
+	moneyMismatched                  // does not fit the order
+	moneyDuplicate                   // another intent paid already
+	moneyInTime                      // the hold is alive: it buys the tickets
+	moneyLate                        // the hold is gone: it buys them if there is stock left
 )
 
 // classifyMoney says what captured money is to the order.
-func (o *Order) classifyMoney(p *PaymentIntent, f Payment, livemode bool) money {
+func (o *Order) classifyMoney(p *PaymentIntent, f Payment, livemode bool) moneyRole {
 	switch {
 	case o.MismatchOf(f, p.CapturedMinorUnits, livemode) != MismatchNone:
 		return moneyMismatched

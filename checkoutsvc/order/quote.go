@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/internal/personal"
 )
 
@@ -123,7 +124,8 @@ func checkTotal(o *Order, expected *Amount) error {
 	case expected.MinorUnits != o.TotalMinorUnits:
 		return &Refusal{
 			Reason: ReasonTotalChanged,
-			Detail: fmt.Sprintf("the total is %d minor units now, show it to the buyer and try again with a new key", o.TotalMinorUnits),
+			Detail: fmt.Sprintf("the total is %s now, show it to the buyer and try again with a new key",
+				money.Money{Currency: o.Currency, MinorUnits: o.TotalMinorUnits}),
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/dayof/dayof/internal/money"
 )
 
 // RefundRequest is the fact that staff ask for a refund.
@@ -92,14 +94,15 @@ func refundAmount(o *Order, f RefundRequest) (int64, error) {
 			return 0, &Refusal{Reason: ReasonInvalidField, Field: "amount.minor_units", Detail: "must be above zero"}
 		case len(f.TicketIDs) > 0 && a.MinorUnits > amount:
 			return 0, &Refusal{
-				Reason: ReasonRefundExceedsPrice, Detail: fmt.Sprintf("the tickets cost %d minor units; refund more without naming tickets", amount),
+				Reason: ReasonRefundExceedsPrice, Detail: fmt.Sprintf("the tickets cost %s; refund more without naming tickets", money.Money{Currency: o.Currency, MinorUnits: amount}),
 			}
 		}
 		amount = a.MinorUnits
 	}
 	if amount <= 0 || amount > o.Refundable() {
 		return 0, &Refusal{
-			Reason: ReasonRefundExceedsCaptured, Detail: fmt.Sprintf("%d minor units are left to refund", max(o.Refundable(), 0)),
+			Reason: ReasonRefundExceedsCaptured,
+			Detail: fmt.Sprintf("%s are left to refund", money.Money{Currency: o.Currency, MinorUnits: max(o.Refundable(), 0)}),
 		}
 	}
 	return amount, nil

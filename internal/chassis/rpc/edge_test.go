@@ -304,7 +304,7 @@ func TestNotAnRPC(t *testing.T) {
 		if err := errors.Join(err, res.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
-		got := refused{}
+		var got refused
 		if strings.HasPrefix(tc.contentType, "application/grpc") {
 			got = readGRPC(t, res)
 		} else {
