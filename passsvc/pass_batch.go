@@ -28,7 +28,8 @@ const (
 	// batchSweep is how often a replica checks for batches that nobody works on.
 	batchSweep = time.Second
 
-	alertBatchFailing = "pass_batch_failing"
+	alertBatchFailing   = "pass_batch_failing"
+	alertPassUnreadable = "pass_unreadable" // its serial: a batch passed it over, and it shows what it showed
 
 	batchStateRunning  = "running"
 	batchStateDone     = "done"
@@ -220,9 +221,13 @@ func (s batchRunner) runChunk(ctx context.Context, tx pgx.Tx, batch passdb.PassB
 	}
 	var revisions []revision
 	for _, row := range rows {
+		batch.LastPassID = row.ID
 		before, err := decodeContent(row)
-		if err != nil {
-			return nil, err
+		if err != nil { // one pass that cannot be read does not keep the others from being changed
+			if err := alert.Raise(ctx, tx, alertPassUnreadable, row.Serial, map[string]any{"batch_id": batch.ID, "error": err.Error()}, ""); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		r, isMaterial, err := material(row, edit(before))
 		if err != nil {
@@ -231,7 +236,6 @@ func (s batchRunner) runChunk(ctx context.Context, tx pgx.Tx, batch passdb.PassB
 		if isMaterial {
 			revisions = append(revisions, r)
 		}
-		batch.LastPassID = row.ID
 	}
 	now := s.Clock.Now()
 	done := len(rows) < s.Config.BatchChunk

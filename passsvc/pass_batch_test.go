@@ -91,6 +91,27 @@ func (r *replica) done(tb testing.TB, id string) *passv1.PassBatch {
 	return r.batch(tb, id)
 }
 
+// TestUnreadablePassStopsNoBatch changes all passes of an event of which one cannot be read: the others are changed, and people are
+// told of that one.
+func TestUnreadablePassStopsNoBatch(t *testing.T) {
+	t.Parallel()
+	_, useAPNs := newAPNs(t)
+	r := newService(t, useAPNs).start(t)
+	passes := r.issue(t, 3)
+	if _, err := r.pool.Exec(t.Context(), `update passes set content = jsonb_set(content, '{event}', '5') where serial = $1`, passes[0].GetSerial()); err != nil {
+		t.Fatal(err)
+	}
+	batch := r.done(t, r.reschedule(withKey(t.Context()), t).GetId())
+	if batch.GetVisitedPassCount() != 3 || batch.GetChangedPassCount() != 2 {
+		t.Errorf("visited %d, changed %d", batch.GetVisitedPassCount(), batch.GetChangedPassCount())
+	}
+	var alerts int
+	err := r.pool.QueryRow(t.Context(), "select count(*) from alerts where kind = 'pass_unreadable' and subject = $1", passes[0].GetSerial()).Scan(&alerts)
+	if err != nil || alerts != 1 {
+		t.Errorf("%d alerts, %v", alerts, err)
+	}
+}
+
 func TestBatchUpdatePasses(t *testing.T) {
 	t.Parallel()
 
