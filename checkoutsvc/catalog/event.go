@@ -60,11 +60,29 @@ func (s *Service) CreateEvent(ctx context.Context, req *checkoutv1.CreateEventRe
 			DoorsTime: wire.TimeFromProto(req.GetDoorsTime()), StartTime: req.GetStartTime().AsTime(), EndTime: req.GetEndTime().AsTime(),
 			CreateTime: now, KeepRefundedSeats: req.GetKeepRefundedSeats(),
 		}
+		if err := s.checkOrganizer(ctx, tx, e.OrganizerID, e.OrganizerName); err != nil {
+			return nil, err
+		}
 		if err := s.q.InsertEvent(ctx, tx, checkoutdb.InsertEventParams(e)); err != nil {
 			return nil, fmt.Errorf("insert event: %w", err)
 		}
 		return &checkoutv1.CreateEventResponse{Event: eventToProto(e)}, nil
 	})
+}
+
+// checkOrganizer keeps the name of a new organiser, and refuses another name of one that is known.
+func (s *Service) checkOrganizer(ctx context.Context, tx pgx.Tx, id, name string) error {
+	if err := s.q.InsertOrganizer(ctx, tx, id, name); err != nil {
+		return fmt.Errorf("insert organizer: %w", err)
+	}
+	known, err := s.q.GetOrganizerName(ctx, tx, id)
+	if err != nil {
+		return fmt.Errorf("get organizer: %w", err)
+	}
+	if known != name {
+		return problem.InvalidField("organizer_name", fmt.Sprintf("this organiser is called %q: use that name, or the id of the one that you mean", known))
+	}
+	return nil
 }
 
 // GetEvent implements CatalogService.

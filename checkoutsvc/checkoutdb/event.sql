@@ -1,3 +1,9 @@
+-- name: InsertOrganizer :exec
+insert into organizers (id, name) values ($1, $2) on conflict (id) do nothing;
+
+-- name: GetOrganizerName :one
+select name from organizers where id = $1;
+
 -- name: InsertEvent :exec
 insert into events (id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude,
     doors_time, start_time, end_time, create_time, keep_refunded_seats)

@@ -38,6 +38,17 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (Event, erro
 	return i, err
 }
 
+const getOrganizerName = `-- name: GetOrganizerName :one
+select name from organizers where id = $1
+`
+
+func (q *Queries) GetOrganizerName(ctx context.Context, db DBTX, id string) (string, error) {
+	row := db.QueryRow(ctx, getOrganizerName, id)
+	var name string
+	err := row.Scan(&name)
+	return name, err
+}
+
 const insertEvent = `-- name: InsertEvent :exec
 insert into events (id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude,
     doors_time, start_time, end_time, create_time, keep_refunded_seats)
@@ -78,6 +89,15 @@ func (q *Queries) InsertEvent(ctx context.Context, db DBTX, arg InsertEventParam
 		arg.CreateTime,
 		arg.KeepRefundedSeats,
 	)
+	return err
+}
+
+const insertOrganizer = `-- name: InsertOrganizer :exec
+insert into organizers (id, name) values ($1, $2) on conflict (id) do nothing
+`
+
+func (q *Queries) InsertOrganizer(ctx context.Context, db DBTX, iD string, name string) error {
+	_, err := db.Exec(ctx, insertOrganizer, iD, name)
 	return err
 }
 

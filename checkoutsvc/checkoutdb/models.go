@@ -131,6 +131,11 @@ type OrderLine struct {
 	SnapshotSchema      int32           `json:"snapshot_schema"`
 }
 
+type Organizer struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
 type PaymentIntent struct {
 	ID                   string    `json:"id"`
 	OrderID              string    `json:"order_id"`

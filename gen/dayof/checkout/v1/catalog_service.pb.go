@@ -28,7 +28,8 @@ type CreateEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Organiser that sells the event.
 	OrganizerId string `protobuf:"bytes,1,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
-	// Name of the organiser, 1 to 120 characters.
+	// Name of the organiser, 1 to 120 characters. An organiser has one name, that of its first event: another one for the same
+	// organizer_id is refused with INVALID_FIELD.
 	OrganizerName string `protobuf:"bytes,2,opt,name=organizer_name,json=organizerName,proto3" json:"organizer_name,omitempty"`
 	// Name of the event, 1 to 120 characters.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
