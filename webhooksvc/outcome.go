@@ -43,6 +43,8 @@ type outcome struct {
 	alert               string        // what an operator should know besides; empty when nothing
 	delay               time.Duration // until the next try, when the state is received or deferred
 	deferrals, failures int32
+	// orderless says that the event is about money of an order that nobody came to know.
+	orderless bool
 }
 
 // notPosted says whether err is the answer that an entry builds on another one that is not in the ledger yet.
@@ -72,7 +74,7 @@ func (s *Service) classify(row webhookdb.WebhookEvent, err error) outcome {
 		o.state = stateDeferred
 		o.delay = deferBackoff.Delay(int(o.deferrals) + 1)
 		if o.deferrals++; o.deferrals > deferredTriesMax {
-			o.state = stateDead
+			o.state, o.orderless = stateDead, problem.Is(err, checkoutv1.Reason_REASON_ORDER_NOT_FOUND)
 		}
 	case problem.Final(code):
 		o.state = stateDead

@@ -1,6 +1,7 @@
 package webhooksvc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,25 @@ func (s *Service) workEvent(ctx context.Context, job *river.Job[eventArgs]) erro
 	if o.state == stateReceived || o.state == stateDeferred {
 		return s.delay(ctx, row, o)
 	}
+	if o.orderless {
+		if err := s.raiseOrderless(ctx, row); err != nil {
+			return err
+		}
+	}
 	return s.end(ctx, row, o)
+}
+
+// raiseOrderless leaves an event about money to a person when no order is known for it in the end, such as a dispute of a payment
+// that names our order and that no row of ours has. Idempotent: it is one case per object.
+func (s *Service) raiseOrderless(ctx context.Context, row webhookdb.WebhookEvent) error {
+	key := idempotencyKey(row.Endpoint, row.EventID, row.ReplayCount, "orderless")
+	return s.send(ctx, key, &checkoutv1.RaiseReviewCaseRequest{
+		Kind: "event_without_order", Subject: cmp.Or(row.ObjectID, row.EventID),
+		Facts: map[string]string{
+			"event_id": row.EventID, "endpoint": row.Endpoint, "type": row.Type, "object_id": row.ObjectID, "stripe_account": row.StripeAccount,
+		},
+		SuggestedAction: "Look at the object at Stripe and find the order that its payment names. If there is one, replay the event; if not, settle with the buyer at Stripe.",
+	})
 }
 
 // try translates the event and makes its calls. Nothing is written here.

@@ -192,8 +192,8 @@ func TestDeferredTooLong(t *testing.T) {
 	t.Parallel()
 	w := newHarness(t, nil)
 	var known atomic.Bool
-	w.peers.answerWith(func(peerCall) error {
-		if known.Load() {
+	w.peers.answerWith(func(c peerCall) error {
+		if _, ofDesk := c.request.(*checkoutv1.RaiseReviewCaseRequest); ofDesk || known.Load() {
 			return nil
 		}
 		return orderNotFound()
@@ -202,6 +202,9 @@ func TestDeferredTooLong(t *testing.T) {
 	w.awaitState(t, "evt_1", stateDeferred)
 	w.exec(t, "UPDATE webhook_events SET deferral_count = $1 WHERE state = 'deferred'", deferredTriesMax)
 	w.awaitState(t, "evt_1", stateDead)
+	if cases := asked[*checkoutv1.RaiseReviewCaseRequest](w); len(cases) != 1 || cases[0].GetKind() != "event_without_order" || cases[0].GetSubject() != "pi_evt_1" {
+		t.Errorf("a person gets %v", cases)
+	}
 	known.Store(true)
 	w.redeliverDead(t, "evt_1", len(w.peers.got()))
 }
