@@ -119,6 +119,7 @@ func TestBackfill(t *testing.T) {
 	await(t, "all events to be applied", func() bool {
 		return w.count(t, "SELECT count(*) FROM webhook_events WHERE state = 'applied'") == lost+2
 	})
+	await(t, "the first run to be complete", func() bool { return w.count(t, "SELECT count(*) FROM webhook_backfills") == 2 })
 	if n := w.count(t, "SELECT count(*) FROM webhook_events WHERE source = 'backfill' AND delivery_count = 0"); n != lost {
 		t.Errorf("%d events came by backfill, want %d", n, lost)
 	}
