@@ -16,12 +16,15 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 	w := newHarness(t)
 	w.start("before", 1)
 	database := w.pool.Config().ConnConfig.Database
-	for _, conn := range w.pool.AcquireAllIdle(t.Context()) {
-		if _, err := conn.Exec(t.Context(), "set default_transaction_read_only = on"); err != nil {
-			t.Fatal(err)
+	demoteConnections := func() {
+		for _, conn := range w.pool.AcquireAllIdle(t.Context()) {
+			if _, err := conn.Exec(t.Context(), "set default_transaction_read_only = on"); err != nil {
+				t.Fatal(err)
+			}
+			conn.Release()
 		}
-		conn.Release()
 	}
+	demoteConnections()
 	admin := func(sql string) {
 		t.Helper()
 		conn, err := pgx.Connect(t.Context(), w.pool.Config().ConnString()) // the pool's own refuse such a database
@@ -48,7 +51,10 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 		_ = res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	}
-	w.waitUntil("the service does not serve", func() bool { return !healthy() })
+	w.waitUntil("the service does not serve", func() bool {
+		demoteConnections() // those that were in use before
+		return !healthy()
+	})
 	for range 3 { // each tried three times by the client, a second apart
 		_, err := w.replicas[0].checkout.StartCheckout(w.keyed("during"), w.cart(1))
 		if problem.Code(err) != connect.CodeUnavailable {

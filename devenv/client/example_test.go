@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log"
 	"net/http"
@@ -39,8 +40,10 @@ func Example_sale() {
 		log.Panic(err)
 	}
 
-	// The cart is held, and Stripe asked for a payment intent.
-	started, err := checkout.StartCheckout(withHeaders(ctx, "Idempotency-Key", "cart-4711/start"), &checkoutv1.StartCheckoutRequest{
+	// The cart is held, and Stripe asked for a payment intent. A buyer has no token yet, so the key is a secret: 128 random bits,
+	// which the browser keeps with the cart.
+	key := rand.Text()
+	started, err := checkout.StartCheckout(withHeaders(ctx, "Idempotency-Key", key), &checkoutv1.StartCheckoutRequest{
 		EventId: event.GetId(),
 		Lines:   []*checkoutv1.CartLine{{VariantId: variants.GetVariants()[0].GetId(), Quantity: 2}},
 		Buyer:   &checkoutv1.Buyer{Name: "Ada Beispiel", Email: "ada@example.test", Language: "en"},
@@ -57,7 +60,7 @@ func Example_sale() {
 	}
 
 	// The browser says so. Stripe's webhook says the same: whichever is first has the order fulfilled.
-	headers := withHeaders(ctx, "Idempotency-Key", "cart-4711/complete", "Authorization", "Bearer "+started.GetOrderAccessToken())
+	headers := withHeaders(ctx, "Idempotency-Key", key+"/complete", "Authorization", "Bearer "+started.GetOrderAccessToken())
 	completed, err := checkout.CompleteCheckout(headers, &checkoutv1.CompleteCheckoutRequest{
 		OrderId: started.GetOrder().GetId(), PaymentIntentId: started.GetPaymentIntentId(),
 	})
