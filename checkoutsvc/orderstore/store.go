@@ -1,4 +1,4 @@
-// Package orderstore loads and saves orders. It holds all SQL of an order (sql.go), and the one way in which facts reach it:
+// Package orderstore loads and saves orders. It holds all SQL of an order (load.go, save.go), and the one way in which facts reach it:
 // lock, load, order.Observe, save, and have the work that follows queued, in one transaction.
 package orderstore
 
