@@ -47,7 +47,10 @@ func startUp(t *testing.T) client.File {
 	dir := t.TempDir()
 	var output bytes.Buffer
 	up := exec.Command(program(t), "up", "-data", dir, "-port-base", strconv.Itoa(freePorts(t)))
-	up.Env = append(os.Environ(), "DAYOF_DATABASE_URL="+os.Getenv("DAYOF_TEST_DATABASE_URL"))
+	ofTests := func(setting string) bool {
+		return strings.HasPrefix(setting, "DAYOF_E2E_") || strings.HasPrefix(setting, "DAYOF_TEST_")
+	}
+	up.Env = append(slices.DeleteFunc(os.Environ(), ofTests), "DAYOF_DATABASE_URL="+os.Getenv("DAYOF_TEST_DATABASE_URL"))
 	up.Stdout, up.Stderr = &output, &output
 	if err := up.Start(); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ type scene struct {
 	event, product, variant, serial string
 	sold                            client.Sale
 	refundable, disputable          client.Order
-	cart, other                     client.Cart
+	cart, other, part               client.Cart
 	item, batch, webhookEvent       string
 	client                          *client.Client
 	run, difference                 string
@@ -134,6 +134,10 @@ func examples() []example {
 
 		ask(checkout+"OrderService/GetOrderDetails", `{"order_id":%q}`, order),
 		ask(checkout+"OrderService/ListOrders", `{"page_size":3}`),
+		ask(checkout+"OrderService/RetryOrder", `{"order_id":%q}`, order),
+		ask(checkout+"OrderService/ResendReceipt", `{"order_id":%q}`, order),
+		ask(checkout+"OrderService/AcceptPayment", `{"order_id":%q,"payment_intent_id":%q,"note":"the rest is waived"}`,
+			func(s *scene) any { return s.part.OrderID }, func(s *scene) any { return s.part.IntentID }).varying("order"),
 		ask(checkout+"OrderService/RefundOrder", `{"order_id":%q,"amount":{"currency":"EUR","minor_units":"100"}}`, order),
 
 		ask(checkout+"PaymentService/RecordPayment", `{"payment_intent_id":%q,"order_id":%q,"status":"PAYMENT_INTENT_STATUS_REQUIRES_ACTION",
@@ -273,6 +277,10 @@ func newScene(t *testing.T) *scene {
 	e2etest.PostEvent(t, system, "product.created", e2etest.Resource{"id": "prod_tools", "object": "product", "livemode": false})
 	s.webhookEvent = newestEvent(t, system)
 	e2etest.AwaitIdle(t, system, idle.Scope{})
+	s.part = e2etest.Start(t, system, variant, 1)
+	if _, err := system.Payments.RecordPayment(e2etest.Keyed(e2etest.Within(t, 10*time.Second)), succeeded(s.part, 4000)); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
