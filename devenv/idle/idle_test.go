@@ -272,7 +272,7 @@ func TestLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer watch.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	order := idle.Scope{Orders: []string{sale.OrderID}, Fees: true}
 	if err := watch.Await(ctx, order); err != nil {
