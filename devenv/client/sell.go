@@ -161,7 +161,7 @@ func (c *Client) explain(ctx context.Context, orderID string, err error) error {
 }
 
 // explainTimeout bounds the look at an order whose sale did not end in time.
-const explainTimeout = 5 * time.Second
+const explainTimeout = 20 * time.Second
 
 // Await reads an order until it is as wished or ctx ends, and returns it as last read.
 func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv1.Order) bool) (*checkoutv1.Order, error) {

@@ -81,7 +81,7 @@ const (
 
 const (
 	headerTimeout = 10 * time.Second
-	stopTimeout   = 5 * time.Second
+	stopTimeout   = 30 * time.Second
 )
 
 // Start runs all parties. The caller ends them by Stop.
