@@ -116,7 +116,7 @@ var violations = map[string]struct{ service, sql string }{
 	"application_fee_is_booked": {"ledger", `insert into application_fees (fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source,
 			booked, currency, amount, fee_time) values ('fee_unbooked', '', '', $1, '', 'elsewhere', 0, 'EUR', 10, now())`},
 	"paying_intent_pays_once": {"checkout", `update orders set paying_intent = (select paying_intent from orders where id = $1)
-		where id = (select max(id) from orders where id <> $1 and paying_intent is not null)`},
+		where id = (select id from orders order by create_time limit 1)`}, // the order that nothing else is broken of,
 }
 
 const deadLetter = `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
@@ -159,7 +159,7 @@ func TestCheckFindsViolations(t *testing.T) {
 	variant := e2etest.NewVariant(t, system, 4450, 100)
 	orders := map[string]string{}
 	names := []string{
-		"order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
+		"sound", "order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
 		"refund_at_stripe_has_its_row", "refunded_sum_is_known",
 	}
 	for name := range violations {
