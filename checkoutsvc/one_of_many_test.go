@@ -48,6 +48,7 @@ func TestHoldThatCannotEndStopsNoOther(t *testing.T) {
 // TestAccountThatStripeRefusesStopsNoSale has Stripe refuse all that is asked for one connected account, with too many requests and
 // with errors of its own: sales for others go on.
 func TestAccountThatStripeRefusesStopsNoSale(t *testing.T) {
+	t.Parallel()
 	const bad = "acct_1Refused"
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusInternalServerError} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
