@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -148,6 +149,39 @@ func TestCheckWhileLedgerIsAway(t *testing.T) {
 	}
 	if !slices.ContainsFunc(results, func(r invariant.Result) bool { return r.Name == "tickets_fit_capacity" && len(r.Violations) == 0 }) {
 		t.Error("the database was not checked")
+	}
+}
+
+// TestCheckThatFailsHidesNoOther takes away a table that one invariant reads, and breaks another invariant.
+func TestCheckThatFailsHidesNoOther(t *testing.T) {
+	t.Parallel()
+	m := e2etest.NewCluster(t, 1, nil)
+	conn, err := pgx.Connect(t.Context(), m.File.DatabaseURLs["checkout"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	for _, sql := range []string{`alter table dispute_reminders rename to elsewhere`, deadLetter} {
+		var args []any
+		if sql == deadLetter {
+			args = []any{"lost"}
+		}
+		if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	results, err := invariant.Run(e2etest.Within(t, 2*time.Minute), m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	violated := map[string]string{}
+	for _, r := range results {
+		if len(r.Violations) > 0 {
+			violated[r.Name] = r.Violations[0]
+		}
+	}
+	if len(violated) != 2 || violated["dead_checkout_job_has_an_alert"] == "" || !strings.HasPrefix(violated["dispute_reminder_has_an_alert"], "could not be checked: ") {
+		t.Errorf("check says %q", violated)
 	}
 }
 
