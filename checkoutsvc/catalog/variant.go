@@ -158,7 +158,7 @@ func (s *Service) ListVariants(ctx context.Context, req *checkoutv1.ListVariants
 }
 
 func (s *Service) variant(ctx context.Context, db checkoutdb.DBTX, id string) (*checkoutv1.Variant, error) {
-	rows, err := s.q.ListVariants(ctx, db, nil, &id)
+	rows, err := s.q.ListVariants(ctx, db, nil, []string{id})
 	if err != nil {
 		return nil, fmt.Errorf("get variant: %w", err)
 	}

@@ -127,7 +127,7 @@ join events e on e.id = v.event_id
 join products p on p.id = v.product_id
 join stock s on s.variant_id = v.id
 join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
-where v.event_id = $1::text or v.id = $2::text
+where v.event_id = $1::text or v.id = any($2::text[])
 order by v.create_time, v.id
 limit 500
 `
@@ -156,10 +156,10 @@ type ListVariantsRow struct {
 	OrganizerCannotSell      bool       `json:"organizer_cannot_sell"`
 }
 
-// ListVariants returns variants with their stock and current version: those of an event, or one by its id. An organiser
+// ListVariants returns variants with their stock and current version: those of an event, or some by their ids. An organiser
 // cannot sell who has accounts at Stripe of which none may take money.
-func (q *Queries) ListVariants(ctx context.Context, db DBTX, eventID *string, variantID *string) ([]ListVariantsRow, error) {
-	rows, err := db.Query(ctx, listVariants, eventID, variantID)
+func (q *Queries) ListVariants(ctx context.Context, db DBTX, eventID *string, variantIds []string) ([]ListVariantsRow, error) {
+	rows, err := db.Query(ctx, listVariants, eventID, variantIds)
 	if err != nil {
 		return nil, err
 	}
