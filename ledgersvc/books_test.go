@@ -177,6 +177,14 @@ func realOrSandboxOf(tb testing.TB, c ledger.Config) http.Handler {
 // realLedger says that the tests run against a real server.
 func realLedger() bool { return os.Getenv("DAYOF_FORMANCE_URL") != "" }
 
+// ledgerUnderTest names the ledger that the tests run against.
+func ledgerUnderTest() string {
+	if realLedger() {
+		return "the server at " + os.Getenv("DAYOF_FORMANCE_URL")
+	}
+	return "sandbox, as of Formance " + ledger.Version
+}
+
 func (b *books) fail(tb testing.TB, f fault.Fault) {
 	tb.Helper()
 	if f.Rate == 0 {

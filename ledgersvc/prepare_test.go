@@ -70,11 +70,11 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		"version 3, wrapped":        {at("/_info", page(http.StatusOK, `{"data":{"server":"ledger","version":"v3.1.0"}}`)), "has version v3.1.0"},
 		"version 3 at a gateway":    {at("/api/ledger/_info", page(http.StatusOK, `{"server":"ledger","version":"v3.1.0"}`)), "has version v3.1.0"},
 		"a gateway that refuses us": {at("/api/ledger/_/info", page(http.StatusUnauthorized, `{"errorCode":"UNAUTHORIZED"}`)), "refuses our credentials"},
-		"another program":   {page(http.StatusNotFound, "404 page not found"), "serves no Formance ledger"},
-		"an old version":    {page(http.StatusOK, `{"server":"ledger","version":"v1.10.3"}`), "has version v1.10.3"},
-		"a future version":  {page(http.StatusOK, `{"server":"ledger","version":"v3.0.0"}`), "has version v3.0.0"},
-		"one in trouble":    {page(http.StatusServiceUnavailable, "no"), ""},
-		"one that is there": {realOrSandbox(t), ""},
+		"another program":           {page(http.StatusNotFound, "404 page not found"), "serves no Formance ledger"},
+		"an old version":            {page(http.StatusOK, `{"server":"ledger","version":"v1.10.3"}`), "has version v1.10.3"},
+		"a future version":          {page(http.StatusOK, `{"server":"ledger","version":"v3.0.0"}`), "has version v3.0.0"},
+		"one in trouble":            {page(http.StatusServiceUnavailable, "no"), ""},
+		"one that is there":         {realOrSandbox(t), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
