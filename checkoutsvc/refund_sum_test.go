@@ -54,6 +54,29 @@ func TestRefundReportedAsASum(t *testing.T) {
 	}
 }
 
+// TestMatchedRefundIsPostedAfterItsCount has the books give nothing away twice: what was counted as a sum is reversed before the
+// refund behind it leaves, even where the job of the reversal is late. The ledger would refuse the second for lack of funds.
+func TestMatchedRefundIsPostedAfterItsCount(t *testing.T) {
+	w := newHarness(t)
+	o := w.bought("late reversal", 1)
+	w.refundedSum("late reversal", o, 8900)
+	counted := w.order(o.GetId()).GetRefunds()[0]
+	w.waitForEntry("refund:"+counted.GetId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND)
+	w.exec(`
+		create function put_off() returns trigger language plpgsql as $$
+		begin
+			if new.kind = 'post_refund' and exists (select from refunds r where r.id = new.args ->> 'refund_id' and r.state = 'canceled') then
+				new.state = 'scheduled'; new.scheduled_at = now() + interval '1 hour';
+			end if;
+			return new;
+		end $$`)
+	w.exec(`create trigger put_off before insert on river_job for each row execute function put_off()`)
+	made := field(w.api("POST", "/v1/refunds", "payment_intent="+o.GetPayingIntentId()), "id")
+	w.exec("update river_job set scheduled_at = now() where kind = 'match_refunds'")
+	w.waitForEntry("refund:"+made, ledgerv1.EntryKind_ENTRY_KIND_REFUND)
+	w.waitForEntry("refund-fail:"+counted.GetId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND_FAILURE)
+}
+
 // TestPartOfARefundReportedAsASum counts only what no known refund explains, whichever is reported first.
 func TestPartOfARefundReportedAsASum(t *testing.T) {
 	w := newHarness(t)

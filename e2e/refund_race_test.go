@@ -195,12 +195,15 @@ func refundSums(t *testing.T, system *client.Client, orderID, intent string) sum
 	o := e2etest.Order(t, system, orderID)
 	out.inOrder = o.Payment.RefundedMinorUnits
 	for _, p := range o.Postings {
-		if strings.HasPrefix(p.Reference, "refund:") && strings.HasPrefix(p.Destination, "stripe:") {
-			amount, err := p.Amount.Int64()
-			if err != nil {
-				t.Fatal(err)
-			}
+		amount, err := p.Amount.Int64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch kind, _, _ := strings.Cut(p.Reference, ":"); {
+		case kind == "refund" && strings.HasPrefix(p.Destination, "stripe:"):
 			out.inBooks += amount
+		case kind == "refund-fail" && strings.HasPrefix(p.Source, "stripe:"):
+			out.inBooks -= amount
 		}
 	}
 	return out

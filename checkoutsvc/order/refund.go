@@ -62,6 +62,9 @@ func (r *Refund) LedgerID() string {
 // Moved says whether the money of a refund is on its way to the buyer or there.
 func (s RefundState) Moved() bool { return s == RefundPending || s == RefundSucceeded }
 
+// CameBack says whether a refund has ended without its money: nothing left, or it came back to us.
+func (s RefundState) CameBack() bool { return s == RefundFailed || s == RefundCanceled }
+
 // RefundStateOf turns Stripe's word for a refund's status into ours. Words that are not known, such as requires_action (the
 // buyer must tell where to), mean that it is on its way.
 func RefundStateOf(stripe string) RefundState {
