@@ -1,14 +1,16 @@
 package checkoutsvc_test
 
 import (
+	"slices"
 	"testing"
 
 	"connectrpc.com/connect"
 
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
-// TestManyVariants buys the newest of a thousand variants of an event, together with an older one, and not one of another event.
+// TestManyVariants lists all and buys the newest of a thousand variants of an event, together with an older one, and not one of another event.
 func TestManyVariants(t *testing.T) {
 	w := newHarness(t)
 	own, other := w.sell(8900, 50), w.sell(7700, 50)
@@ -26,6 +28,22 @@ func TestManyVariants(t *testing.T) {
 		select older.id, version, currency, price_minor_units, application_fee_minor_units, tax_minor_units, tax_country, tax_kind, terms, create_time
 		from older, variant_versions v where v.variant_id = $1`, own.variant.GetId()); err != nil {
 		t.Fatal(err)
+	}
+	var listed []string
+	for req := (&checkoutv1.ListVariantsRequest{EventId: own.event.GetId()}); ; {
+		res, err := w.replicas[0].catalog.ListVariants(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range res.GetVariants() {
+			listed = append(listed, v.GetId())
+		}
+		if req.PageToken = res.GetNextPageToken(); req.GetPageToken() == "" {
+			break
+		}
+	}
+	if distinct := slices.Compact(slices.Sorted(slices.Values(listed))); len(listed) != 1001 || len(distinct) != 1001 || listed[1000] != own.variant.GetId() {
+		t.Errorf("%d variants are listed, %d different ones", len(listed), len(distinct))
 	}
 	cart := own.cart(2)
 	cart.Lines = append(cart.Lines, own.cart(1).GetLines()...)
