@@ -97,7 +97,7 @@ func (s *Service) offers(ctx context.Context, tx pgx.Tx, req *checkoutv1.StartCh
 	for i, line := range req.GetLines() {
 		ids[i] = line.GetVariantId()
 	}
-	variants, err := s.q.ListVariants(ctx, tx, checkoutdb.ListVariantsParams{VariantIds: ids, VariantCount: int32(len(ids))}) //nolint:gosec // at most 20
+	variants, err := s.q.ListVariants(ctx, tx, checkoutdb.ListVariantsParams{VariantIds: ids, VariantCount: int32(len(ids))})
 	if err != nil {
 		return order.Event{}, nil, fmt.Errorf("list variants: %w", err)
 	}

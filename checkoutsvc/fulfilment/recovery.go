@@ -63,7 +63,7 @@ func (f *Fulfilment) recover(ctx context.Context, claimed []checkoutdb.ClaimDueO
 }
 
 func (f *Fulfilment) claimWaiting(ctx context.Context, count int, but []string) ([]checkoutdb.ClaimDueOrdersRow, error) {
-	rows, err := f.q.ClaimWaitingOrders(ctx, f.Orders.Pool, f.Config.Lease.Seconds(), but, int32(count)) //nolint:gosec // at most recoveryAttemptsMax
+	rows, err := f.q.ClaimWaitingOrders(ctx, f.Orders.Pool, f.Config.Lease.Seconds(), but, int32(count))
 	if err != nil {
 		return nil, fmt.Errorf("claim waiting orders: %w", err)
 	}

@@ -88,7 +88,8 @@ const (
 	headerTimeout = 10 * time.Second
 	stopTimeout   = 5 * time.Second
 	// forwardConnsMax is how many connections to a ledger elsewhere are kept: more than all replicas of a test use at once.
-	forwardConnsMax = 64
+	forwardConnsMax    = 64
+	forwardIdleTimeout = 90 * time.Second
 )
 
 // Start runs all parties. The caller ends them by Stop.
@@ -154,8 +155,7 @@ func forward(to string) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of the ledger: %w", err)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library says so
-	transport.MaxIdleConnsPerHost = forwardConnsMax
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: forwardConnsMax, IdleConnTimeout: forwardIdleTimeout}
 	return &httputil.ReverseProxy{
 		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:    transport,

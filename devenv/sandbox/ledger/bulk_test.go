@@ -66,7 +66,8 @@ func TestBulk(t *testing.T) {
 		{"an element without postings", "", []any{create()}, 400, "COMPILATION_FAILED", "map[]"},
 		{
 			"a transaction that is reverted already", "?continueOnFailure=true",
-			[]any{create(usd("world", "a", 10)), revertOf(1), revertOf(1)}, 400, made + " REVERT_TRANSACTION ALREADY_REVERT", "map[USD/2:0]",
+			[]any{create(usd("world", "a", 10)), revertOf(1), revertOf(1)},
+			400, made + " REVERT_TRANSACTION ALREADY_REVERT", "map[USD/2:0]",
 		},
 		{"a transaction that is not there, atomic", "?atomic=true", []any{revertOf(77)}, 400, "NOT_FOUND", "map[]"},
 		{
@@ -76,7 +77,8 @@ func TestBulk(t *testing.T) {
 		},
 		{
 			"a key that was used for something else", "?continueOnFailure=true",
-			[]any{withKey("k", create(usd("world", "a", 10))), withKey("k", create(usd("world", "a", 11)))}, 400, made + " VALIDATION", "map[USD/2:10]",
+			[]any{withKey("k", create(usd("world", "a", 10))), withKey("k", create(usd("world", "a", 11)))},
+			400, made + " VALIDATION", "map[USD/2:10]",
 		},
 		{"nothing", "", []any{}, 200, "", "map[]"},
 		{"null", "", nil, 200, "", "map[]"},

@@ -73,8 +73,10 @@ type Server struct {
 // remains the caller's. A post holds one connection, so the pool's size is the
 // number of posts that run at once; more wait.
 func New(pool *pgxpool.Pool, config Config) *Server {
-	s := &Server{pool: pool, clock: config.Clock, logger: config.Logger, version: config.Version, routes: routes(), ledgers: make(map[string]book),
-		gateway: config.Gateway, delay: config.BucketDelay}
+	s := &Server{
+		pool: pool, clock: config.Clock, logger: config.Logger, version: config.Version, routes: routes(), ledgers: make(map[string]book),
+		gateway: config.Gateway, delay: config.BucketDelay,
+	}
 	if s.clock == nil {
 		s.clock = clock.System{}
 	}
