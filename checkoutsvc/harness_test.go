@@ -36,7 +36,7 @@ const (
 	operatorToken = "operator-token-of-this-test"
 	organizerID   = "org00000000000000test"
 	// patience ends a test that hangs; nothing is decided by it.
-	patience = 30 * time.Second
+	patience = 3 * time.Minute
 )
 
 // harness is a checkoutsvc on a database of its own, with Stripe's stand-in and two peers that keep count.

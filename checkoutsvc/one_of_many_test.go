@@ -4,15 +4,20 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"connectrpc.com/connect"
 	server "github.com/emersion/go-smtp"
 
 	"github.com/dayof/dayof/checkoutsvc"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
 // TestHoldThatCannotEndStopsNoOther lets holds run out whose first one cannot be ended.
@@ -38,6 +43,40 @@ func TestHoldThatCannotEndStopsNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.waitFor(good, "expired", holdIs(checkoutv1.HoldState_HOLD_STATE_EXPIRED))
+}
+
+// TestAccountThatStripeRefusesStopsNoSale has Stripe refuse all that is asked for one connected account, with too many requests and
+// with errors of its own: sales for others go on.
+func TestAccountThatStripeRefusesStopsNoSale(t *testing.T) {
+	t.Parallel()
+	const bad = "acct_1Refused"
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusInternalServerError} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			w := newHarness(t, func(c *checkoutsvc.Config) {
+				target, err := url.Parse(c.StripeURL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				proxy := httputil.NewSingleHostReverseProxy(target)
+				c.StripeURL = serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					if !strings.HasSuffix(r.URL.Path, bad) {
+						proxy.ServeHTTP(rw, r)
+						return
+					}
+					rw.WriteHeader(status)
+					fmt.Fprint(rw, `{"error": {"type": "api_error"}}`)
+				}))
+			})
+			w.start("before", 1)
+			for i := range 12 {
+				_, err := w.replicas[0].accounts().RecordAccount(w.keyed(fmt.Sprint("account/", i)), &checkoutv1.RecordAccountRequest{StripeAccount: bad})
+				if problem.Code(err) != connect.CodeUnavailable {
+					t.Fatalf("call %d: %v", i, err)
+				}
+			}
+			w.start("after", 1)
+		})
+	}
 }
 
 // pickyMail is a mail server that has no mailboxes but one.

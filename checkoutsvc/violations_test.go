@@ -1,8 +1,10 @@
 package checkoutsvc_test
 
 import (
+	"slices"
 	"testing"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
@@ -31,5 +33,22 @@ func TestServiceRulesReportAllViolations(t *testing.T) {
 	})
 	if got := problem.Fields(err); len(got) != 3 {
 		t.Errorf("variant: %v", err)
+	}
+}
+
+// TestCartReportsAllWrongLines asks for tickets by lines each of which is wrong for a reason of its own.
+func TestCartReportsAllWrongLines(t *testing.T) {
+	w := newHarness(t)
+	cart := w.cart(11)
+	variant := cart.GetLines()[0].GetVariantId()
+	cart.Lines = append(cart.Lines, &checkoutv1.CartLine{VariantId: "NoSuchVariant00000001", Quantity: 1}, &checkoutv1.CartLine{VariantId: variant, Quantity: 1})
+	_, err := w.replicas[0].checkout.StartCheckout(w.keyed("cart"), cart)
+	wantProblem(t, err, connect.CodeResourceExhausted, "ORDER_TICKET_LIMIT")
+	var got []string
+	for _, f := range problem.Fields(err) {
+		got = append(got, f.Path)
+	}
+	if want := []string{"lines[0].quantity", "lines[1].variant_id", "lines[2].variant_id"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %q", err, want)
 	}
 }

@@ -37,17 +37,15 @@ const (
 // direct charges of ours, whose refunds hold it. Every call drives all entries that the rows ask for, so a crash between
 // two of them is healed by any later call.
 func (s *Service) RecordApplicationFee(ctx context.Context, req *ledgerv1.RecordApplicationFeeRequest) (*ledgerv1.RecordApplicationFeeResponse, error) {
-	amount, err := positive("amount", req.GetAmount())
-	if err != nil {
-		return nil, err
-	}
-	taken, err := instant("fee_time", req.GetFeeTime())
-	if err != nil {
-		return nil, err
-	}
 	refunded := req.GetRefundedMinorUnits()
-	if refunded > amount.MinorUnits {
-		return nil, problem.InvalidField("refunded_minor_units", fmt.Sprintf("must be at most the fee, %d", amount.MinorUnits))
+	amount, wrongAmount := positive("amount", req.GetAmount())
+	taken, wrongTime := instant("fee_time", req.GetFeeTime())
+	var wrongRefund error
+	if wrongAmount == nil && refunded > amount.MinorUnits {
+		wrongRefund = problem.InvalidField("refunded_minor_units", fmt.Sprintf("must be at most the fee, %d", amount.MinorUnits))
+	}
+	if err := problem.All(wrongAmount, wrongTime, wrongRefund); err != nil {
+		return nil, err
 	}
 	c, err := newCall(ctx, applicationFeeFingerprint(req, amount, taken))
 	if err != nil {

@@ -25,22 +25,13 @@ func (s *Service) RecordConversion(ctx context.Context, req *ledgerv1.RecordConv
 }
 
 func conversionPlan(req *ledgerv1.RecordConversionRequest) (plan, error) {
-	from, err := positive("from", req.GetFrom())
-	if err != nil {
-		return plan{}, err
+	from, wrongFrom := positive("from", req.GetFrom())
+	to, wrongTo := positive("to", req.GetTo())
+	if wrongTo == nil && from.Currency == to.Currency {
+		wrongTo = problem.InvalidField("to.currency", "must be another currency than what left")
 	}
-	to, err := positive("to", req.GetTo())
-	if err != nil {
-		return plan{}, err
-	}
-	if from.Currency == to.Currency {
-		return plan{}, problem.InvalidField("to.currency", "must be another currency than what left")
-	}
-	converted, err := instant("conversion_time", req.GetConversionTime())
-	if err != nil {
-		return plan{}, err
-	}
-	if err := organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId()); err != nil {
+	converted, wrongTime := instant("conversion_time", req.GetConversionTime())
+	if err := problem.All(wrongFrom, wrongTo, wrongTime, organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId())); err != nil {
 		return plan{}, err
 	}
 	near := req.GetPaymentIntentId()

@@ -27,28 +27,11 @@ const returnPrefix = "dispute-back:"
 // Stripe changed. On a connected account the fee is the organiser's: organizers:g:connect (then :receivable). Money that is reinstated
 // although the dispute was lost goes back to who bore the loss; see returnLoss.
 func (s *Service) RecordDisputeFunds(ctx context.Context, req *ledgerv1.RecordDisputeFundsRequest) (*ledgerv1.RecordDisputeFundsResponse, error) {
-	amount, fee := req.GetAmount().GetMinorUnits(), req.GetFeeMinorUnits()
-	if amount == 0 || amount == math.MinInt64 {
-		return nil, problem.InvalidField("amount.minor_units", "must not be zero")
-	}
-	if fee == math.MinInt64 {
-		return nil, problem.InvalidField("fee_minor_units", "is out of range")
-	}
-	m, err := money.New(req.GetAmount().GetCurrency(), amount)
-	if err != nil {
-		return nil, problem.InvalidField("amount.currency", "must be an ISO 4217 code such as EUR")
-	}
-	happened, err := instant("funds_time", req.GetFundsTime())
-	if err != nil {
+	m, wrongAmount := notZero("amount", req.GetAmount())
+	happened, wrongTime := instant("funds_time", req.GetFundsTime())
+	feeAsset, wrongFee := disputeFeeAsset(req)
+	if err := problem.All(wrongAmount, wrongTime, wrongFee); err != nil {
 		return nil, err
-	}
-	feeAsset := ""
-	if req.GetFeeCurrency() != "" && req.GetFeeCurrency() != m.Currency {
-		charged, err := money.New(req.GetFeeCurrency(), fee)
-		if err != nil {
-			return nil, problem.InvalidField("fee_currency", "must be an ISO 4217 code such as EUR")
-		}
-		feeAsset = charged.FormanceAsset()
 	}
 	capture, err := s.capture(ctx, req.GetPaymentIntentId())
 	if err != nil {
@@ -90,21 +73,32 @@ func disputeFundsPlan(f journal.Facts, req *ledgerv1.RecordDisputeFundsRequest, 
 	return newPlan(kind, reference, happened, m.FormanceAsset(), f, funds, fee)
 }
 
+// disputeFeeAsset is the asset of the fee where it is in another currency than the dispute; empty where it is not.
+func disputeFeeAsset(req *ledgerv1.RecordDisputeFundsRequest) (string, error) {
+	var wrong error
+	if req.GetFeeMinorUnits() == math.MinInt64 {
+		wrong = problem.InvalidField("fee_minor_units", "is out of range")
+	}
+	if req.GetFeeCurrency() == "" || req.GetFeeCurrency() == req.GetAmount().GetCurrency() {
+		return "", wrong
+	}
+	charged, err := money.New(req.GetFeeCurrency(), req.GetFeeMinorUnits())
+	if err != nil {
+		return "", problem.All(wrong, problem.InvalidField("fee_currency", "must be an ISO 4217 code such as EUR"))
+	}
+	return charged.FormanceAsset(), wrong
+}
+
 // RecordDisputeLoss implements LedgerService: who bears the loss fills the hole that the withdrawal left.
 //
 //	sale:    organizers:g:payable (then :receivable) -> orders:o:disputes:dp D-A;  platform:revenue -> A
 //	direct:  organizers:g:connect (then :receivable) -> D-A;  platform:revenue -> A, and Stripe moves A to the account
 //	receipt: orders:o:payment, where the money waits, then platform:costs:dispute_losses -> D
 func (s *Service) RecordDisputeLoss(ctx context.Context, req *ledgerv1.RecordDisputeLossRequest) (*ledgerv1.RecordDisputeLossResponse, error) {
-	amount, err := positive("amount", req.GetAmount())
-	if err != nil {
-		return nil, err
-	}
-	if req.GetApplicationFeeMinorUnits() > amount.MinorUnits {
-		return nil, problem.InvalidField("application_fee_minor_units", fmt.Sprintf("must be at most the whole amount, %d", amount.MinorUnits))
-	}
-	closed, err := instant("close_time", req.GetCloseTime())
-	if err != nil {
+	amount, wrongAmount := positive("amount", req.GetAmount())
+	closed, wrongTime := instant("close_time", req.GetCloseTime())
+	_, wrongFee := taxSum(amount, req.GetApplicationFeeMinorUnits(), nil)
+	if err := problem.All(wrongAmount, wrongTime, wrongFee); err != nil {
 		return nil, err
 	}
 	known, err := s.q.EntriesOfDispute(ctx, s.pool, req.GetDisputeId())

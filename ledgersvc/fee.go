@@ -4,6 +4,7 @@ import (
 	"context"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
@@ -28,15 +29,9 @@ func (s *Service) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordStrip
 }
 
 func feePlan(req *ledgerv1.RecordStripeFeeRequest) (plan, error) {
-	fee, err := notNegative("fee", req.GetFee())
-	if err != nil {
-		return plan{}, err
-	}
-	charged, err := instant("charge_time", req.GetChargeTime())
-	if err != nil {
-		return plan{}, err
-	}
-	if err := organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId()); err != nil {
+	fee, wrongFee := notNegative("fee", req.GetFee())
+	charged, wrongTime := instant("charge_time", req.GetChargeTime())
+	if err := problem.All(wrongFee, wrongTime, organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId())); err != nil {
 		return plan{}, err
 	}
 	near := req.GetPaymentIntentId()

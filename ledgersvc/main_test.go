@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 const (
 	operatorToken = "operator-token-of-this-test"
 	// patience ends a test that hangs; no test passes or fails by how long something takes.
-	patience = time.Minute
+	patience = 3 * time.Minute
 	// organizer and account are those of most tests.
 	organizer = "organizer00000001"
 	account   = "acct_1"

@@ -40,15 +40,9 @@ import (
 // Every call drives all entries that the row asks for, so a crash between two of them is healed by any later call, and
 // two calls at once post the same references.
 func (s *Service) RecordPayout(ctx context.Context, req *ledgerv1.RecordPayoutRequest) (*ledgerv1.RecordPayoutResponse, error) {
-	amount, err := notZero("amount", req.GetAmount())
-	if err != nil {
-		return nil, err
-	}
-	made, err := instant("payout_time", req.GetPayoutTime())
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId()),
+	amount, wrongAmount := notZero("amount", req.GetAmount())
+	made, wrongTime := instant("payout_time", req.GetPayoutTime())
+	if err := problem.All(wrongAmount, wrongTime, organizerNeeded(req.GetStripeAccount(), req.GetOrganizerId()),
 		addressable("bank_account_id", req.GetBankAccountId())); err != nil {
 		return nil, err
 	}

@@ -17,16 +17,10 @@ import (
 //	         stripe:connect -> platform clearing A (Stripe gives the fee back to the account)
 //	receipt: orders:o:payment -> orders:o:refunds:re R;  -> clearing R
 func (s *Service) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
-	amount, err := positive("amount", req.GetAmount())
-	if err != nil {
-		return nil, err
-	}
-	refunded, err := instant("refund_time", req.GetRefundTime())
-	if err != nil {
-		return nil, err
-	}
-	taxed, err := taxSum(amount.MinorUnits, req.GetApplicationFeeMinorUnits(), req.GetTaxes())
-	if err != nil {
+	amount, wrongAmount := positive("amount", req.GetAmount())
+	refunded, wrongTime := instant("refund_time", req.GetRefundTime())
+	taxed, wrongParts := taxSum(amount, req.GetApplicationFeeMinorUnits(), req.GetTaxes())
+	if err := problem.All(wrongAmount, wrongTime, wrongParts); err != nil {
 		return nil, err
 	}
 	capture, err := s.capture(ctx, req.GetPaymentIntentId())

@@ -16,36 +16,31 @@ import (
 
 // positive reads an amount that must be above zero.
 func positive(path string, m *moneyv1.Money) (money.Money, error) {
-	amount, err := money.New(m.GetCurrency(), m.GetMinorUnits())
-	if err != nil {
-		return money.Money{}, problem.InvalidField(path+".currency", "must be an ISO 4217 code such as EUR")
-	}
-	if amount.MinorUnits <= 0 {
-		return money.Money{}, problem.InvalidField(path+".minor_units", "must be above zero")
-	}
-	return amount, nil
+	return amountThat(path, m, "must be above zero", m.GetMinorUnits() > 0)
 }
 
 // notZero reads an amount of either sign.
 func notZero(path string, m *moneyv1.Money) (money.Money, error) {
-	amount, err := money.New(m.GetCurrency(), m.GetMinorUnits())
-	if err != nil {
-		return money.Money{}, problem.InvalidField(path+".currency", "must be an ISO 4217 code such as EUR")
-	}
-	if amount.MinorUnits == 0 || amount.MinorUnits == math.MinInt64 {
-		return money.Money{}, problem.InvalidField(path+".minor_units", "must not be zero")
-	}
-	return amount, nil
+	return amountThat(path, m, "must not be zero", m.GetMinorUnits() != 0 && m.GetMinorUnits() != math.MinInt64)
 }
 
 // notNegative reads an amount that may be zero.
 func notNegative(path string, m *moneyv1.Money) (money.Money, error) {
+	return amountThat(path, m, "must be zero or above", m.GetMinorUnits() >= 0)
+}
+
+// amountThat reads an amount that must fulfil a rule.
+func amountThat(path string, m *moneyv1.Money, rule string, fulfils bool) (money.Money, error) {
+	var wrong error
+	if !fulfils {
+		wrong = problem.InvalidField(path+".minor_units", rule)
+	}
 	amount, err := money.New(m.GetCurrency(), m.GetMinorUnits())
 	if err != nil {
-		return money.Money{}, problem.InvalidField(path+".currency", "must be an ISO 4217 code such as EUR")
+		err = problem.InvalidField(path+".currency", "must be an ISO 4217 code such as EUR")
 	}
-	if amount.MinorUnits < 0 {
-		return money.Money{}, problem.InvalidField(path+".minor_units", "must be zero or above")
+	if err := problem.All(err, wrong); err != nil {
+		return money.Money{}, err
 	}
 	return amount, nil
 }
@@ -77,18 +72,21 @@ func organizerNeeded(stripeAccount, organizerID string) error {
 	return nil
 }
 
-// taxSum returns the sum of the taxes, and refuses parts that exceed the whole. It subtracts instead of adding, so that
+// taxSum returns the sum of the taxes, and refuses parts that exceed the whole, unless that is not known. It subtracts instead of adding, so that
 // no sum overflows.
-func taxSum(whole, fee int64, shares []*ledgerv1.TaxShare) (int64, error) {
-	rest := whole - fee
+func taxSum(whole money.Money, fee int64, shares []*ledgerv1.TaxShare) (int64, error) {
+	if whole == (money.Money{}) {
+		return 0, nil
+	}
+	rest := whole.MinorUnits - fee
 	if rest < 0 {
-		return 0, problem.InvalidField("application_fee_minor_units", fmt.Sprintf("must be at most the whole amount, %d", whole))
+		return 0, problem.InvalidField("application_fee_minor_units", fmt.Sprintf("must be at most the whole amount, %d", whole.MinorUnits))
 	}
 	var sum int64
 	for i, t := range shares {
 		rest -= t.GetMinorUnits()
 		if rest < 0 {
-			return 0, problem.InvalidField(fmt.Sprintf("taxes[%d].minor_units", i), fmt.Sprintf("fee and taxes must be at most the whole amount, %d", whole))
+			return 0, problem.InvalidField(fmt.Sprintf("taxes[%d].minor_units", i), fmt.Sprintf("fee and taxes must be at most the whole amount, %d", whole.MinorUnits))
 		}
 		sum += t.GetMinorUnits()
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
@@ -52,17 +53,11 @@ func captureFacts(c *ledgerv1.Capture) journal.Facts {
 
 func salePlan(req *ledgerv1.RecordSaleRequest) (plan, error) {
 	c := req.GetCapture()
-	gross, err := positive("capture.gross", c.GetGross())
-	if err != nil {
-		return plan{}, err
-	}
 	fee := req.GetApplicationFeeMinorUnits()
-	captured, err := instant("capture.capture_time", c.GetCaptureTime())
-	if err != nil {
-		return plan{}, err
-	}
-	taxed, err := taxSum(gross.MinorUnits, fee, req.GetTaxes())
-	if err != nil {
+	gross, wrongGross := positive("capture.gross", c.GetGross())
+	captured, wrongTime := instant("capture.capture_time", c.GetCaptureTime())
+	taxed, wrongParts := taxSum(gross, fee, req.GetTaxes())
+	if err := problem.All(wrongGross, wrongTime, wrongParts); err != nil {
 		return plan{}, err
 	}
 	at, payment := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId()), orderPayment(c.GetOrderId())
@@ -90,12 +85,9 @@ func salePlan(req *ledgerv1.RecordSaleRequest) (plan, error) {
 
 func receiptPlan(req *ledgerv1.RecordReceiptRequest) (plan, error) {
 	c := req.GetCapture()
-	gross, err := positive("capture.gross", c.GetGross())
-	if err != nil {
-		return plan{}, err
-	}
-	captured, err := instant("capture.capture_time", c.GetCaptureTime())
-	if err != nil {
+	gross, wrongGross := positive("capture.gross", c.GetGross())
+	captured, wrongTime := instant("capture.capture_time", c.GetCaptureTime())
+	if err := problem.All(wrongGross, wrongTime); err != nil {
 		return plan{}, err
 	}
 	at := placeOf(c.GetStripeAccount(), c.GetOrganizerId(), c.GetPaymentIntentId())

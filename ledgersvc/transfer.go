@@ -4,6 +4,7 @@ import (
 	"context"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc/journal"
 )
 
@@ -14,12 +15,9 @@ import (
 // The money has moved at Stripe already, so what exceeds the payable is an advance by the platform and not a refusal:
 // the sums are the same in whatever order sales and transfers are reported.
 func (s *Service) RecordTransfer(ctx context.Context, req *ledgerv1.RecordTransferRequest) (*ledgerv1.RecordTransferResponse, error) {
-	amount, err := positive("amount", req.GetAmount())
-	if err != nil {
-		return nil, err
-	}
-	made, err := instant("transfer_time", req.GetTransferTime())
-	if err != nil {
+	amount, wrongAmount := positive("amount", req.GetAmount())
+	made, wrongTime := instant("transfer_time", req.GetTransferTime())
+	if err := problem.All(wrongAmount, wrongTime); err != nil {
 		return nil, err
 	}
 	f := journal.Facts{OrganizerID: req.GetOrganizerId(), StripeAccount: req.GetStripeAccount()}
@@ -39,12 +37,9 @@ func transferReference(transferID string) string { return "transfer:" + transfer
 //
 //	organizers:g:connect (then :receivable) -> organizers:g:payable N;  platform clearing -> stripe:connect:acct N
 func (s *Service) RecordTransferReversal(ctx context.Context, req *ledgerv1.RecordTransferReversalRequest) (*ledgerv1.RecordTransferReversalResponse, error) {
-	amount, err := positive("amount", req.GetAmount())
-	if err != nil {
-		return nil, err
-	}
-	made, err := instant("reverse_time", req.GetReverseTime())
-	if err != nil {
+	amount, wrongAmount := positive("amount", req.GetAmount())
+	made, wrongTime := instant("reverse_time", req.GetReverseTime())
+	if err := problem.All(wrongAmount, wrongTime); err != nil {
 		return nil, err
 	}
 	transfer, found, err := s.posted(ctx, transferReference(req.GetTransferId()))

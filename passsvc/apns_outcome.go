@@ -55,3 +55,13 @@ func classify(r pushResult) outcome {
 	}
 	return outcomeRefused
 }
+
+// isOdd reports whether a refusal may be of the one push alone: what it names is no certificate, token or topic of ours. All
+// pushes of a pass type have the same headers and payload, but for the device and the id.
+func isOdd(r pushResult) bool {
+	switch r.reason {
+	case apns2.ReasonBadTopic, apns2.ReasonMissingTopic, apns2.ReasonTopicDisallowed:
+		return false
+	}
+	return r.status != http.StatusForbidden && r.status != http.StatusTooManyRequests
+}

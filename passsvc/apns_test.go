@@ -117,7 +117,7 @@ func TestStopFinishesPushes(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 2 { // stopping twice is harmless
 		wait.Go(func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
 			defer cancel()
 			if err := r.Stop(ctx); err != nil {
 				t.Error(err)

@@ -2,6 +2,7 @@ package passsvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,13 +30,14 @@ type maintenance struct{ *Service }
 // newer one is there.
 func (s maintenance) checkCertificates(ctx context.Context) error {
 	now := s.Clock.Now()
+	var errs []error
 	for _, passType := range s.certificates.passTypes() {
 		expires := s.certificates.lastExpiry(passType)
 		if err := s.checkCertificate(ctx, passType, expires, expires.Sub(now)); err != nil {
-			return fmt.Errorf("certificate of %s: %w", passType, err)
+			errs = append(errs, fmt.Errorf("certificate of %s: %w", passType, err)) // those of others are looked at anyway
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (s maintenance) checkCertificate(ctx context.Context, passType string, expires time.Time, left time.Duration) error {

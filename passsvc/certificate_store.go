@@ -24,6 +24,7 @@ type certificateStore struct {
 	dir    string
 	clock  clock.Clock
 	logger *slog.Logger
+	read   map[string]*pkpass.Certificate                   // by file of the folder, as it was read last; only reload uses it
 	all    atomic.Pointer[map[string][]*pkpass.Certificate] // by pass type, the newest first
 }
 
@@ -42,25 +43,29 @@ func newCertificateStore(c Config, clk clock.Clock, logger *slog.Logger) (*certi
 	return s, nil
 }
 
-// reload reads the folder again. A bundle that cannot be read keeps the whole set as it was, except at start.
+// reload reads the folder again. A bundle that cannot be read stays as it was, and does not keep others from being read: the
+// error names it. At start there is nothing that it was.
 func (s *certificateStore) reload(ctx context.Context) error {
 	certificates := slices.Clone(s.fixed)
+	var errs []error
 	if s.dir != "" {
 		names, err := filepath.Glob(filepath.Join(s.dir, "*.pem"))
 		if err != nil {
 			return fmt.Errorf("list certificates: %w", err)
 		}
+		read := map[string]*pkpass.Certificate{}
 		for _, name := range names {
-			bundle, err := os.ReadFile(name)
+			certificate, err := readBundle(name)
 			if err != nil {
-				return fmt.Errorf("read certificate bundle: %w", err)
+				errs = append(errs, err)
+				certificate = s.read[name]
 			}
-			certificate, err := pkpass.ParseCertificate(bundle)
-			if err != nil {
-				return fmt.Errorf("certificate bundle %s: %w", filepath.Base(name), err)
+			if certificate != nil {
+				read[name] = certificate
+				certificates = append(certificates, certificate)
 			}
-			certificates = append(certificates, certificate)
 		}
+		s.read = read
 	}
 	all := map[string][]*pkpass.Certificate{}
 	for _, c := range certificates {
@@ -75,7 +80,19 @@ func (s *certificateStore) reload(ctx context.Context) error {
 	if before != nil && !sameCertificates(*before, all) {
 		s.logger.LogAttrs(ctx, slog.LevelInfo, "certificates changed", slog.Int("pass_types", len(all)))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func readBundle(name string) (*pkpass.Certificate, error) {
+	bundle, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate bundle: %w", err)
+	}
+	certificate, err := pkpass.ParseCertificate(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("certificate bundle %s: %w", filepath.Base(name), err)
+	}
+	return certificate, nil
 }
 
 // newerFirst orders by the start of validity; the fingerprint decides between equals, alike on every replica.

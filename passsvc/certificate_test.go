@@ -112,6 +112,21 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	if got := r.fetch(t, p).header.Get("Etag"); got != first {
 		t.Errorf("a broken bundle changed the certificate: %s", got)
 	}
+	// Another file beside the broken one is read.
+	newer := filepath.Join(dir, "b.pem")
+	if err := os.WriteFile(newer, newBundle(t, testNow.Add(time.Second), pkpass.ThrowawayOptions{}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(time.Second)
+	if err := r.ReloadCertificates(t.Context()); err == nil {
+		t.Error("a broken bundle was read")
+	}
+	if got := r.fetch(t, p); got.header.Get("Etag") == first || got.status != http.StatusOK {
+		t.Errorf("a broken bundle keeps a new one from being used: %d", got.status)
+	}
+	if err := os.Remove(newer); err != nil {
+		t.Fatal(err)
+	}
 	put(newBundle(t, testNow.Add(time.Minute), pkpass.ThrowawayOptions{}))
 	if err := r.ReloadCertificates(t.Context()); err != nil {
 		t.Fatal(err)

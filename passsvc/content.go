@@ -88,11 +88,12 @@ func contentFromProto(orderID string, p *passv1.PassContent, path string) (conte
 
 // eventFromProto checks and normalises an event.
 func eventFromProto(e *passv1.PassEvent, path string) (eventContent, error) {
+	var wrong []problem.Field
 	if _, err := timezone.Load(e.GetTimeZone()); err != nil {
-		return eventContent{}, problem.InvalidField(path+".time_zone", "must be an IANA time zone such as Europe/Berlin")
+		wrong = append(wrong, problem.Field{Path: path + ".time_zone", Description: "must be an IANA time zone such as Europe/Berlin"})
 	}
 	if (e.Latitude == nil) != (e.Longitude == nil) {
-		return eventContent{}, problem.InvalidField(path+".latitude", "must come with the longitude, and the longitude with it")
+		wrong = append(wrong, problem.Field{Path: path + ".latitude", Description: "must come with the longitude, and the longitude with it"})
 	}
 	event := eventContent{
 		ID:           e.GetId(),
@@ -103,7 +104,7 @@ func eventFromProto(e *passv1.PassEvent, path string) (eventContent, error) {
 		StartTime:    wholeSecond(e.GetStartTime().AsTime()),
 		EndTime:      wholeSecond(e.GetEndTime().AsTime()),
 	}
-	if e.Latitude != nil {
+	if e.Latitude != nil && e.Longitude != nil {
 		event.Location = &coordinate{Latitude: e.GetLatitude(), Longitude: e.GetLongitude()}
 	}
 	if e.GetDoorsTime() != nil {
@@ -111,7 +112,10 @@ func eventFromProto(e *passv1.PassEvent, path string) (eventContent, error) {
 		event.DoorsTime = &doors
 	}
 	if event.EndTime.Before(event.StartTime) {
-		return eventContent{}, problem.InvalidField(path+".end_time", "must not be before start_time")
+		wrong = append(wrong, problem.Field{Path: path + ".end_time", Description: "must not be before start_time"})
+	}
+	if err := problem.InvalidFields(wrong...); err != nil {
+		return eventContent{}, err
 	}
 	return event, nil
 }
@@ -169,13 +173,15 @@ func (c content) onHold() bool { return c.Suspended && !c.Voided }
 
 // checkStaffFields refuses fields that a pass does not have.
 func checkStaffFields(fields map[string]string) error {
+	var wrong []problem.Field
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !slices.Contains(staffFields(), name) {
-			return problem.InvalidField("fields["+strconv.Quote(name)+"]",
-				"is not a field of a pass: use "+strings.Join(staffFields(), ", "))
+			wrong = append(wrong, problem.Field{
+				Path: "fields[" + strconv.Quote(name) + "]", Description: "is not a field of a pass: use " + strings.Join(staffFields(), ", "),
+			})
 		}
 	}
-	return nil
+	return problem.InvalidFields(wrong...)
 }
 
 // fact is one path of the canonical form and its value, which is never empty.

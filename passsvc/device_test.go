@@ -83,7 +83,7 @@ func (r *replica) pushes(tb testing.TB, p *passv1.Pass) []*passv1.Push {
 // until polls a condition.
 func until(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	deadline := time.After(20 * time.Second * time.Duration(factor(tb)))
+	deadline := time.After(3 * time.Minute * time.Duration(factor(tb)))
 	for !ok() {
 		select {
 		case <-deadline:

@@ -91,21 +91,21 @@ type wantedPass struct {
 func (s issuer) wantedPasses(req *passv1.IssuePassesRequest) ([]wantedPass, error) {
 	wanted := make([]wantedPass, 0, len(req.GetPasses()))
 	seen := map[string]bool{}
+	var wrong []error // all that is wrong with the passes
 	for i, p := range req.GetPasses() {
 		path := "passes[" + strconv.Itoa(i) + "]"
 		if seen[p.GetTicketId()] {
-			return nil, problem.InvalidField(path+".ticket_id", "must not repeat another ticket of the request")
+			wrong = append(wrong, problem.InvalidField(path+".ticket_id", "must not repeat another ticket of the request"))
 		}
 		seen[p.GetTicketId()] = true
 		c, err := contentFromProto(req.GetOrderId(), p, path)
-		if err != nil {
-			return nil, err
-		}
+		wrong = append(wrong, err)
 		passType, err := s.issueType(p.GetOrganizerId())
-		if err != nil {
-			return nil, err
-		}
+		wrong = append(wrong, err)
 		wanted = append(wanted, wantedPass{passType: passType, content: c, changeNumber: p.GetTicketChangeNumber()})
+	}
+	if err := problem.All(wrong...); err != nil {
+		return nil, err
 	}
 	return wanted, nil
 }

@@ -84,17 +84,16 @@ func batchEvent(req *passv1.BatchUpdatePassesRequest) (*eventContent, error) {
 	if req.GetEvent() == nil && len(req.GetFields()) == 0 {
 		return nil, problem.InvalidField("event", "must be given unless fields are")
 	}
-	if err := checkStaffFields(req.GetFields()); err != nil {
-		return nil, err
-	}
+	wrongFields := checkStaffFields(req.GetFields())
 	if req.GetEvent() == nil {
-		return nil, nil //nolint:nilnil // no event is an answer
+		return nil, wrongFields
 	}
+	var wrongID error
 	if req.GetEvent().GetId() != req.GetEventId() {
-		return nil, problem.InvalidField("event.id", "must be event_id")
+		wrongID = problem.InvalidField("event.id", "must be event_id")
 	}
-	event, err := eventFromProto(req.GetEvent(), "event")
-	return &event, err
+	event, wrongEvent := eventFromProto(req.GetEvent(), "event")
+	return &event, problem.All(wrongFields, wrongID, wrongEvent)
 }
 
 // GetPassBatch implements PassService.

@@ -37,9 +37,10 @@ const (
 
 // devicePush is one push to a device, for all rows that were claimed for its token.
 type devicePush struct {
-	rows   []passdb.ClaimPushesRow // the newest first; its id is the apns-id
-	result pushResult
-	sentAt time.Time
+	rows    []passdb.ClaimPushesRow // the newest first; its id is the apns-id
+	result  pushResult
+	outcome outcome // what the result means, beside the others
+	sentAt  time.Time
 }
 
 func (d *devicePush) token() string { return d.rows[0].PushToken }
@@ -107,7 +108,7 @@ func (w *pushWorker) sendAll(ctx context.Context, pushes []*devicePush) {
 				d.sentAt = w.s.Clock.Now()
 				d.result = w.client.push(ctx, d.rows[0].ID.String(), d.token(), d.sentAt)
 				w.s.metrics.pushed(classify(d.result))
-				w.health.record(d.result, w.s.Clock.Now(), w.s.Config.APNs.Pause)
+				d.outcome = w.health.record(d.result, w.s.Clock.Now(), w.s.Config.APNs.Pause)
 			}
 		})
 	}
@@ -128,7 +129,7 @@ func (w *pushWorker) settle(ctx context.Context, pushes []*devicePush) error {
 			w.add(&params, d, pushStatePending, 0, 0)
 			continue
 		}
-		switch v := classify(d.result); v {
+		switch v := d.outcome; v {
 		case outcomeSent:
 			w.add(&params, d, pushStateSent, 1, 0)
 		case outcomeGone:

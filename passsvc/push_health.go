@@ -14,6 +14,9 @@ const (
 	outagePauseMax = time.Minute
 	// outagesReported is the opening in a row that raises an alert.
 	outagesReported = 4
+	// oddMin is how many pushes in a row must be refused before that counts as our mistake, once others have shown that
+	// certificate, topic, headers and payload are right.
+	oddMin = 10
 	// massiveMin is how many tokens may be called bad by a connection that has never succeeded, before that counts as
 	// our mistake: wrong host or certificate.
 	massiveMin = 10
@@ -29,6 +32,7 @@ type pushHealth struct {
 	mu        sync.Mutex
 	verified  bool      // this connection has succeeded: bad tokens are the tokens' fault
 	bad       int       // tokens called bad before that
+	odd       int       // refusals in a row of single pushes
 	outage    int       // answers in a row that were none
 	outages   int       // times in a row that the breaker opened because of it
 	tripped   bool      // no success since the breaker opened last
@@ -50,7 +54,7 @@ type incident struct {
 func (h *pushHealth) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.verified, h.bad = false, 0
+	h.verified, h.bad, h.odd = false, 0, 0
 }
 
 // isOpen reports whether nothing should be sent at now.
@@ -67,35 +71,41 @@ func (h *pushHealth) isHalfOpen() bool {
 	return h.tripped
 }
 
-// record learns from an answer.
-func (h *pushHealth) record(r pushResult, now time.Time, pause time.Duration) {
+// record learns from an answer, and returns what it means for its push: a refusal that says nothing about the other pushes
+// is one to try again later.
+func (h *pushHealth) record(r pushResult, now time.Time, pause time.Duration) outcome {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch classify(r) {
+	v := classify(r)
+	switch v {
 	case outcomeSent, outcomeGone:
 		// A dead token is recognised only by who is asked rightly.
 		h.pending = incident{recovered: h.pending.recovered || h.tripped}
-		h.verified, h.tripped, h.openUntil, h.outage, h.outages = true, false, time.Time{}, 0, 0
+		h.verified, h.tripped, h.openUntil, h.odd, h.outage, h.outages = true, false, time.Time{}, 0, 0, 0
 	case outcomeBusy:
 		h.outage = 0
 	case outcomeBad:
 		h.outage = 0
 		if h.verified {
-			return
+			return v
 		}
 		if h.bad++; h.bad >= massiveMin {
 			h.trip(now.Add(pause), incident{refused: true, massive: true, status: r.status, reason: r.reason})
 		}
 	case outcomeRefused:
+		if h.odd++; h.verified && h.odd < oddMin && isOdd(r) {
+			return outcomeRetry
+		}
 		h.trip(now.Add(pause), incident{refused: true, status: r.status, reason: r.reason})
 	case outcomeRetry:
 		if h.outage++; h.outage < outageMin && !h.tripped || now.Before(h.openUntil) {
-			return
+			return v
 		}
 		h.outages++
 		h.outage = 0
 		h.trip(now.Add(min(outagePause<<min(h.outages-1, 10), outagePauseMax)), incident{away: h.outages >= outagesReported, status: r.status, reason: r.reason})
 	}
+	return v
 }
 
 // trip opens the breaker until a time. Called under the lock.

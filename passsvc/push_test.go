@@ -284,6 +284,36 @@ func TestPushRefusals(t *testing.T) {
 		}
 	})
 
+	for _, reason := range []string{"BadPath", "PayloadTooLarge", "BadMessageId"} {
+		t.Run(reason+" of one device does not stop others", func(t *testing.T) {
+			t.Parallel()
+			server, useAPNs := newAPNs(t)
+			r := newService(t, useAPNs).start(t)
+			p, odd := r.issue(t, 1)[0], newDevice(1000)
+			r.register(t, newDevice(0), p)
+			r.set(t, p.GetSerial(), "gate", "B") // proves that topic, certificate and payload are right
+			r.settled(t)
+			if err := server.SetScript(odd.token, apns.Script{Reason: reason}); err != nil {
+				t.Fatal(err)
+			}
+			r.register(t, odd, p)
+			until(t, "the odd one is tried", func() bool { return len(server.Pushes()) >= 2 })
+			for i := range 20 {
+				r.register(t, newDevice(i+1), p)
+			}
+			r.set(t, p.GetSerial(), "gate", "C")
+			until(t, "the others are notified", func() bool {
+				return r.count(t, "select count(distinct device_id) from pushes where state in ('sent', 'coalesced') and revision = 3") == 21
+			})
+			if n := r.registrations(t, p); n != 22 {
+				t.Errorf("%d registrations left of 22", n)
+			}
+			if n := r.count(t, "select count(*) from alerts where kind = 'pass_pushes_refused'"); n != 0 {
+				t.Errorf("%d alerts", n)
+			}
+		})
+	}
+
 	t.Run("an outage spends no attempts of those who wait", func(t *testing.T) {
 		t.Parallel()
 		faults := fault.New(1)

@@ -103,7 +103,7 @@ func newReplica(tb testing.TB, pool *pgxpool.Pool, clk *clock.Fake, edit ...func
 	server.Config.Protocols = &protocols
 	server.Start()
 	tb.Cleanup(server.Close)
-	httpClient, opts := rpc.Dial(rpc.DialConfig{BaseURL: server.URL, Token: config.NewSecret(operatorToken), Timeout: time.Minute})
+	httpClient, opts := rpc.Dial(rpc.DialConfig{BaseURL: server.URL, Token: config.NewSecret(operatorToken), Timeout: 3 * time.Minute})
 	tb.Cleanup(httpClient.CloseIdleConnections)
 	return &replica{
 		Service: s, client: passv1connect.NewPassServiceClient(httpClient, server.URL, opts...), url: server.URL, pool: pool, clock: clk,
@@ -117,7 +117,7 @@ func (r *replica) start(tb testing.TB) *replica {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 3*time.Minute)
 		defer cancel()
 		if err := r.Stop(ctx); err != nil {
 			tb.Errorf("stop: %v", err)

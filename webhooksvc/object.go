@@ -11,6 +11,7 @@ import (
 
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/instant"
+	amounts "github.com/dayof/dayof/internal/money" // money is a type of this package
 )
 
 // The types below read the fields of Stripe's objects. stripe-go's own structs are not used: one field that a newer
@@ -132,4 +133,22 @@ func (s seconds) timestamp() *timestamppb.Timestamp {
 // three-decimal currencies are minor units of ISO 4217 as well.
 func money(minorUnits int64, currency text) *moneyv1.Money {
 	return &moneyv1.Money{Currency: strings.ToUpper(string(currency)), MinorUnits: minorUnits}
+}
+
+// amountOf is what a webhook event's object is about: what people need to know first, and nothing of a person. For objects
+// without an amount, such as accounts, ok is false.
+func amountOf(body []byte) (amount amounts.Money, ok bool) {
+	var event struct {
+		Data struct {
+			Object struct {
+				Amount   *int64 `json:"amount"`
+				Currency text   `json:"currency"`
+			} `json:"object"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(body, &event) != nil || event.Data.Object.Amount == nil {
+		return amounts.Money{}, false
+	}
+	amount, err := amounts.New(strings.ToUpper(string(event.Data.Object.Currency)), *event.Data.Object.Amount)
+	return amount, err == nil
 }

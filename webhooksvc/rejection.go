@@ -2,6 +2,7 @@ package webhooksvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -46,24 +47,23 @@ func (r *rejections) take() map[string]int64 {
 
 // watchRejections writes down what this process refused, and raises one alert per endpoint and incident over all
 // replicas: it is open from too many refused deliveries within the window until a quiet time is over. What was refused by
-// a process that dies before its next round is not counted.
+// a process that dies before its next round is not counted. An endpoint that cannot be dealt with does not stop the other one.
 func (s *Service) watchRejections(ctx context.Context) error {
 	now := s.Clock.Now()
+	var errs []error
 	for endpoint, count := range s.rejected.take() {
 		if err := s.q.AddRejections(ctx, s.Pool, endpoint, now.Truncate(time.Minute), count); err != nil {
 			s.rejected.add(endpoint, count) // for the next round
-			return fmt.Errorf("add rejections: %w", err)
+			errs = append(errs, fmt.Errorf("add rejections: %w", err))
 		}
 	}
 	for _, endpoint := range []string{endpointAccount, endpointConnect} {
-		if err := s.evaluateRejections(ctx, endpoint, now); err != nil {
-			return err
-		}
+		errs = append(errs, s.evaluateRejections(ctx, endpoint, now))
 	}
 	if err := s.q.DeleteOldRejections(ctx, s.Pool, now.Add(-24*time.Hour)); err != nil {
-		return fmt.Errorf("delete old rejections: %w", err)
+		errs = append(errs, fmt.Errorf("delete old rejections: %w", err))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (s *Service) evaluateRejections(ctx context.Context, endpoint string, now time.Time) error {

@@ -61,6 +61,27 @@ func TestRejectionAlert(t *testing.T) {
 	}
 }
 
+// TestRejectionsOfOneEndpointStopNoOther has two endpoints under attack, and the alert of one of them cannot be written.
+func TestRejectionsOfOneEndpointStopNoOther(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{endpointAccount, endpointConnect} {
+		w := newQuietHarness(t, func(c *Config, _ *Deps) { c.ConnectSecrets = secretsOf("whsec_another_secret_of_connect") })
+		w.exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$`)
+		w.exec(t, `CREATE TRIGGER refuse BEFORE INSERT ON alerts FOR EACH ROW WHEN (new.subject = '`+bad+`') EXECUTE FUNCTION refuse()`)
+		for i := range w.Config.RejectionAlert {
+			for _, path := range []string{"/webhooks/stripe", "/webhooks/stripe/connect"} {
+				w.deliver(t, path, "whsec_somebody_elses_secret", intentBody(fmt.Sprintf("evt_%d", i)))
+			}
+		}
+		if err := w.watchRejections(t.Context()); err == nil {
+			t.Error("an alert that cannot be written is no error")
+		}
+		if n := w.count(t, "SELECT count(*) FROM alerts WHERE kind = 'webhook_signatures_refused'"); n != 1 {
+			t.Errorf("alerts of %s cannot be written: %d of the other endpoint, want 1", bad, n)
+		}
+	}
+}
+
 // TestPurge deletes what ended long ago, and nothing that is still to do or needs a person.
 func TestPurge(t *testing.T) {
 	t.Parallel()

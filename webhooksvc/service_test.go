@@ -32,7 +32,7 @@ const (
 	accountSecret = "whsec_account_0123456789"
 	connectSecret = "whsec_connect_0123456789"
 	operatorToken = "operator-token-of-tests"
-	patience      = 30 * time.Second // for what happens in milliseconds on an idle machine
+	patience      = 3 * time.Minute // for what happens in milliseconds on an idle machine
 )
 
 // storyTime is when the fake clocks stand; the bodies are older or younger, which must not matter.

@@ -85,7 +85,7 @@ func (s stripeReader) listPages(ctx context.Context, account string, span listSp
 		if account != "" {
 			params.SetStripeAccount(account)
 		}
-		page, err := s.page(ctx, params)
+		page, err := s.page(ctx, account, params)
 		if err != nil {
 			return err
 		}
@@ -107,10 +107,10 @@ type eventPage struct {
 	lastID  string
 }
 
-// page fetches one page, behind the breaker.
-func (s stripeReader) page(ctx context.Context, params *stripe.EventListParams) (eventPage, error) {
+// page fetches one page of an account, behind the breakers.
+func (s stripeReader) page(ctx context.Context, account string, params *stripe.EventListParams) (eventPage, error) {
 	var page eventPage
-	err := s.Do(ctx, func() error {
+	err := s.Do(ctx, account, func() error {
 		iter := s.Events.List(params)
 		if err := iter.Err(); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (s stripeReader) charge(ctx context.Context, account, id string) (charge, e
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return fetch[charge](ctx, s, func() (*stripe.APIResponse, error) {
+	return fetch[charge](ctx, s, account, func() (*stripe.APIResponse, error) {
 		c, err := s.Charges.Get(id, params)
 		if err != nil {
 			return nil, err
@@ -153,7 +153,7 @@ func (s stripeReader) paymentIntent(ctx context.Context, account, id string) (pa
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return fetch[paymentIntent](ctx, s, func() (*stripe.APIResponse, error) {
+	return fetch[paymentIntent](ctx, s, account, func() (*stripe.APIResponse, error) {
 		pi, err := s.PaymentIntents.Get(id, params)
 		if err != nil {
 			return nil, err
@@ -165,7 +165,7 @@ func (s stripeReader) paymentIntent(ctx context.Context, account, id string) (pa
 func (s stripeReader) applicationFee(ctx context.Context, id string) (applicationFee, error) {
 	params := &stripe.ApplicationFeeParams{}
 	params.Context = ctx
-	return fetch[applicationFee](ctx, s, func() (*stripe.APIResponse, error) {
+	return fetch[applicationFee](ctx, s, "", func() (*stripe.APIResponse, error) {
 		fee, err := s.ApplicationFees.Get(id, params)
 		if err != nil {
 			return nil, err
@@ -196,7 +196,7 @@ func (s stripeReader) payoutSum(ctx context.Context, account, payoutID string) (
 		if account != "" {
 			params.SetStripeAccount(account)
 		}
-		page, err := fetch[transactionPage](ctx, s, func() (*stripe.APIResponse, error) {
+		page, err := fetch[transactionPage](ctx, s, account, func() (*stripe.APIResponse, error) {
 			iter := s.BalanceTransactions.List(params)
 			if err := iter.Err(); err != nil {
 				return nil, err
@@ -219,14 +219,14 @@ func (s stripeReader) payoutSum(ctx context.Context, account, payoutID string) (
 	return 0, 0, errPayoutLarge
 }
 
-// fetch makes one call and reads its bytes into one of our small structs.
-func fetch[T any](ctx context.Context, s stripeReader, call func() (*stripe.APIResponse, error)) (T, error) {
+// fetch makes one call for an account and reads its bytes into one of our small structs.
+func fetch[T any](ctx context.Context, s stripeReader, account string, call func() (*stripe.APIResponse, error)) (T, error) {
 	var out T
 	if !s.HasKey() {
 		return out, errNoStripeKey
 	}
 	var found *stripe.APIResponse
-	err := s.Do(ctx, func() (err error) {
+	err := s.Do(ctx, account, func() (err error) {
 		found, err = call()
 		return err
 	})

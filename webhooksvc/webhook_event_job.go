@@ -208,6 +208,9 @@ func (s *Service) queueAlerts(ctx context.Context, tx alert.Execer, row webhookd
 		"event_id": row.EventID, "endpoint": row.Endpoint, "type": row.Type, "object_id": row.ObjectID,
 		"stripe_account": row.StripeAccount, "attempts": row.AttemptCount + 1, "error": o.error,
 	}
+	if amount, ok := amountOf(row.Body); ok {
+		facts["amount"] = amount.Format()
+	}
 	var errs []error
 	if o.state == stateDead {
 		errs = append(errs, alert.Raise(ctx, tx, alertDead, subject, facts, link))

@@ -205,6 +205,9 @@ func TestDeferredTooLong(t *testing.T) {
 	if cases := asked[*checkoutv1.RaiseReviewCaseRequest](w); len(cases) != 1 || cases[0].GetKind() != "event_without_order" || cases[0].GetSubject() != "pi_evt_1" {
 		t.Errorf("a person gets %v", cases)
 	}
+	if n := w.count(t, "SELECT count(*) FROM alerts WHERE kind = 'webhook_event_dead' AND facts->>'amount' = '89.00 EUR'"); n != 1 {
+		t.Errorf("%d alerts say how much money it is about", n)
+	}
 	known.Store(true)
 	w.redeliverDead(t, "evt_1", len(w.peers.got()))
 }

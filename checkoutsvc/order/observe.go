@@ -122,7 +122,12 @@ type Refusal struct {
 	Reason Reason
 	Detail string // a sentence that says what to do
 	Field  string // path of the field of the request that is wrong; empty when it is the state
+	// Fields are all that is wrong, where it is several fields at once; nil where Field and Detail say it.
+	Fields []RefusedField
 }
+
+// RefusedField is a field of a request and what is wrong with it.
+type RefusedField struct{ Path, Detail string }
 
 // Error implements error.
 func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }

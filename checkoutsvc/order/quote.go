@@ -51,6 +51,8 @@ type Offer struct {
 // Quote prices a cart with the versions of now and returns the order of it, with an active hold and the first intent to ask
 // Stripe for. It checks all that does not depend on stock. The time at which the hold ends is the database's to say.
 //
+// A refusal names all lines that are wrong, and has the reason of the first.
+//
 // Reasons: VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT, CURRENCY_MISMATCH,
 // TOTAL_CHANGED.
 func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, error) {
@@ -62,16 +64,12 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	if o.eventOver(now) {
 		return o, &Refusal{Reason: ReasonSaleNotOpen, Detail: "the event is over"}
 	}
+	if err := checkLines(offers, cart.Lines, now); err != nil {
+		return o, err
+	}
 	taxes := map[[2]string]int64{} // by country and kind
 	for i, line := range cart.Lines {
-		at := slices.IndexFunc(offers, func(v Offer) bool { return v.VariantID == line.VariantID })
-		if at < 0 {
-			return o, &Refusal{Reason: ReasonVariantNotFound, Detail: fmt.Sprintf("lines[%d]: the event has no such variant", i)}
-		}
-		v, quantity := offers[at], int64(line.Quantity)
-		if err := checkLine(&o, i, v, quantity, now); err != nil {
-			return o, err
-		}
+		v, quantity := offers[offerOf(offers, line)], int64(line.Quantity)
 		o.Currency = v.Currency
 		o.Lines = append(o.Lines, Line{
 			Position: int32(i + 1), VariantID: v.VariantID, VariantVersion: v.Version, ProductName: v.ProductName, VariantName: v.Name,
@@ -93,24 +91,54 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	return o, checkTotal(&o, cart.ExpectedTotal)
 }
 
-// checkLine checks the i-th line of a cart beside the lines before it.
-func checkLine(o *Order, i int, v Offer, quantity int64, now time.Time) error {
+// offerOf is where the variant of a line is among the offers; negative when it is not.
+func offerOf(offers []Offer, line CartLine) int {
+	return slices.IndexFunc(offers, func(v Offer) bool { return v.VariantID == line.VariantID })
+}
+
+// checkLines checks the lines of a cart.
+func checkLines(offers []Offer, lines []CartLine, now time.Time) error {
+	var refused *Refusal
+	for i := range lines {
+		r := checkLine(offers, lines, i, now)
+		if r == nil {
+			continue
+		}
+		field := RefusedField{Path: fmt.Sprintf("lines[%d].%s", i, r.Field), Detail: r.Detail}
+		if refused == nil {
+			refused = &Refusal{Reason: r.Reason, Detail: field.Path + ": " + field.Detail}
+		} else {
+			refused.Detail += "; " + field.Path + ": " + field.Detail
+		}
+		refused.Fields = append(refused.Fields, field)
+	}
+	if refused == nil {
+		return nil
+	}
+	return refused
+}
+
+// checkLine checks the i-th line of a cart. Field of the refusal is that of the line.
+func checkLine(offers []Offer, lines []CartLine, i int, now time.Time) *Refusal {
+	at := offerOf(offers, lines[i])
+	if at < 0 {
+		return &Refusal{Field: "variant_id", Reason: ReasonVariantNotFound, Detail: "the event has no such variant"}
+	}
+	v := offers[at]
 	switch {
-	case slices.ContainsFunc(o.Lines, func(l Line) bool { return l.VariantID == v.VariantID }):
-		return &Refusal{
-			Reason: ReasonInvalidField, Field: fmt.Sprintf("lines[%d].variant_id", i),
-			Detail: "the variant is in another line already, add to its quantity",
-		}
+	case slices.ContainsFunc(lines[:i], func(l CartLine) bool { return l.VariantID == v.VariantID }):
+		return &Refusal{Field: "variant_id", Reason: ReasonInvalidField, Detail: "the variant is in another line already, add to its quantity"}
 	case v.SaleStartTime != nil && now.Before(*v.SaleStartTime), v.SaleEndTime != nil && !now.Before(*v.SaleEndTime):
-		return &Refusal{Reason: ReasonSaleNotOpen, Detail: "this variant is not on sale now, see its sale times"}
+		return &Refusal{Field: "variant_id", Reason: ReasonSaleNotOpen, Detail: "this variant is not on sale now, see its sale times"}
 	case v.OrganizerCannotSell:
-		return &Refusal{Reason: ReasonOrganizerCannotSell, Detail: "the organiser cannot take money now, try again later with a new key"}
-	case quantity > int64(v.OrderTicketLimit):
+		return &Refusal{Field: "variant_id", Reason: ReasonOrganizerCannotSell, Detail: "the organiser cannot take money now, try again later with a new key"}
+	case lines[i].Quantity > v.OrderTicketLimit:
 		return &Refusal{
-			Reason: ReasonOrderTicketLimit, Detail: fmt.Sprintf("lines[%d]: one order may have at most %d tickets of this variant", i, v.OrderTicketLimit),
+			Field: "quantity", Reason: ReasonOrderTicketLimit, Detail: fmt.Sprintf("one order may have at most %d tickets of this variant", v.OrderTicketLimit),
 		}
-	case o.Currency != "" && o.Currency != v.Currency:
-		return &Refusal{Reason: ReasonCurrencyMismatch, Detail: "all lines of an order are of one currency, make an order per currency"}
+	}
+	if first := slices.IndexFunc(lines[:i], func(l CartLine) bool { return offerOf(offers, l) >= 0 }); first >= 0 && offers[offerOf(offers, lines[first])].Currency != v.Currency {
+		return &Refusal{Field: "variant_id", Reason: ReasonCurrencyMismatch, Detail: "all lines of an order are of one currency, make an order per currency"}
 	}
 	return nil
 }

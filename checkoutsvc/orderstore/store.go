@@ -164,7 +164,11 @@ func ToProblem(err error) error {
 		if r.Field != "" {
 			return problem.InvalidField(r.Field, r.Detail)
 		}
-		return problem.New(codes[r.Reason], string(r.Reason), r.Detail)
+		p := problem.New(codes[r.Reason], string(r.Reason), r.Detail)
+		for _, f := range r.Fields {
+			p.Fields = append(p.Fields, problem.Field{Path: f.Path, Description: f.Detail})
+		}
+		return p
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.Paym
 	if o.StripeAccount != "" {
 		params.SetStripeAccount(o.StripeAccount)
 	}
-	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, o.StripeAccount, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.New(params)
 	})
@@ -98,7 +98,7 @@ func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.Paym
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.Get(id, params)
 	})
@@ -111,7 +111,7 @@ func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.P
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.Cancel(id, params)
 	})
@@ -134,7 +134,7 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.Refund, error) {
+	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.Refund, error) {
 		params.Context = ctx
 		return c.Refunds.New(params)
 	})
@@ -147,7 +147,7 @@ func (c Client) ListRefunds(ctx context.Context, account, intentID string) ([]*s
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) ([]*stripe.Refund, error) {
+	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) ([]*stripe.Refund, error) {
 		params.Context = ctx
 		var refunds []*stripe.Refund
 		list := c.Refunds.List(params)
@@ -164,7 +164,7 @@ func (c Client) GetBalanceTransaction(ctx context.Context, account, id string) (
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, func(ctx context.Context) (*stripe.BalanceTransaction, error) {
+	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.BalanceTransaction, error) {
 		params.Context = ctx
 		return c.BalanceTransactions.Get(id, params)
 	})

@@ -18,7 +18,7 @@ import (
 )
 
 // buyerPatience is how long a buyer keeps trying the same click, with the same key.
-const buyerPatience = 90 * time.Second
+const buyerPatience = 5 * time.Minute
 
 // retryPause is between a buyer's tries.
 const retryPause = 100 * time.Millisecond

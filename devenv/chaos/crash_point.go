@@ -12,7 +12,7 @@ import (
 )
 
 // deathPatience is how long after the last sale the armed replica may still pass its point.
-const deathPatience = 20 * time.Second
+const deathPatience = 2 * time.Minute
 
 // downPoll is how often the armed replica is polled.
 const downPoll = 20 * time.Millisecond
@@ -44,9 +44,9 @@ func (h *harness) arm(ctx context.Context) error {
 	return h.cluster.Restart(ctx, service, 0, crashpoint.Setting+"="+setting)
 }
 
-// supervise waits until the armed replica has down and helps it up again: one that died is started again, as whoever
-// runs services does, and one that stopped goes on after StopFor. A dead replica of checkoutsvc stays dead instead: another
-// one must take its orders up.
+// supervise waits until the armed replica is down and helps it up again: one that died is started again, as whoever
+// runs services does, and one that stopped goes on after StopFor. A replica of checkoutsvc stays down for longer, until another
+// one has taken its orders up: a dead one is started by run.
 func (h *harness) supervise(ctx context.Context) {
 	for {
 		select {
@@ -72,6 +72,9 @@ func (h *harness) supervise(ctx context.Context) {
 		close(h.down)
 		h.say("%s 0 has stopped at %s", h.armed(), h.config.StopPoint)
 		rest(ctx, h.config.StopFor)
+		if h.armed() == "checkout" {
+			h.wait(ctx, h.openAttempts)
+		}
 		if err := h.cluster.Thaw(h.armed(), 0); err != nil {
 			h.say("thaw %s: %v", h.armed(), err)
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// takeUpMax is the longest that an order may wait for the next attempt after a replica failed in one: its lease of 8 s, and the
-// 2 s (give or take a tenth) until the next sweep of a running replica.
+// takeUpMax is TakeUpMax unless Config says so: the order's lease of 8 s, and the 2 s (give or take a tenth) until the next sweep
+// of a running replica.
 const takeUpMax = 12 * time.Second
 
 // historySQL has the database itself note every step of every order's fulfilment, in the transaction that makes it. A fact
@@ -105,7 +105,7 @@ func (h *harness) checkOrphans(ctx context.Context, pool *pgxpool.Pool) error {
 		h.orphans[lost.OrderID] = true
 		h.report.Orphans++
 		h.report.OrphanWaitMax = max(h.report.OrphanWaitMax, waited)
-		if waited > takeUpMax && h.config.Faults == 0 && h.config.DatabaseFailures == 0 {
+		if waited > h.config.TakeUpMax && h.config.Faults == 0 && h.config.DatabaseFailures == 0 {
 			h.violated("orphan_is_taken_up", fmt.Sprintf("order %s lost its attempt at %s and was taken up %v later",
 				lost.OrderID, failed.Format(time.RFC3339Nano), waited))
 		}

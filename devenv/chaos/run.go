@@ -38,11 +38,15 @@ type Config struct {
 	// DatabaseFailures is how many times Postgres is restarted at once (immediate), loses its backends, or has no connection
 	// left, in turn.
 	DatabaseFailures int
-	// CrashPoint arms the first replica of its service to die at a named point, and StopPoint to stop there for StopFor.
+	// CrashPoint arms the first replica of its service to die at a named point, and StopPoint to stop there for StopFor. One of
+	// checkoutsvc stays dead or stopped until another replica has taken its orders up and finished them.
 	CrashPoint, StopPoint string
 	StopFor               time.Duration
-	// Patience is how long everything may take to come to an end once nothing is broken any more; 0 means 2 minutes.
+	// Patience is how long everything may take to come to an end once nothing is broken any more; 0 means 5 minutes.
 	Patience time.Duration
+	// TakeUpMax is the longest that an order may wait for the next attempt after a replica failed in one; 0 means 12 s, for a
+	// machine that nothing else keeps busy.
+	TakeUpMax time.Duration
 	// AllHaveDevices gives every buyer a device, and half of them their money back later.
 	AllHaveDevices bool
 	// Settings are settings of the services, such as shortened times.
@@ -74,7 +78,7 @@ type Report struct {
 
 const (
 	// patience is how long everything may take to come to an end once nothing is broken any more, unless Config says so.
-	patience   = 2 * time.Minute
+	patience   = 5 * time.Minute
 	settlePoll = 200 * time.Millisecond
 )
 
@@ -85,6 +89,9 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	}
 	if c.Patience == 0 {
 		c.Patience = patience
+	}
+	if c.TakeUpMax == 0 {
+		c.TakeUpMax = takeUpMax
 	}
 	if c.Log == nil {
 		c.Log = io.Discard
@@ -299,6 +306,8 @@ func (h *harness) check(ctx context.Context) error {
 
 // violated notes what broke a rule.
 func (h *harness) violated(rule string, sentences ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, sentence := range sentences {
 		h.report.Violations = append(h.report.Violations, rule+": "+sentence)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// callTimeout bounds one call: longer than the 5 s for which a checkout answers at the latest.
-const callTimeout = 15 * time.Second
+// callTimeout bounds one call: much longer than the 5 s for which a checkout answers at the latest, for busy machines.
+const callTimeout = 30 * time.Second
 
 // Client reaches a running dayof as an operator: every call carries the operator token. A buyer's call is made with
 // rpc.WithBearerToken; a changing call needs a key, see Keyed.

@@ -21,7 +21,7 @@ import (
 // A sale as a shop makes it: the generated clients of connect-go, one header with a key for each call that changes
 // something, and one with the order's token. A repeat of a call with its key gets the same answer.
 func Example_sale() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	system := startSystem(ctx) // `dayof up` does for trying this out; its addresses are in .dayof/dev.json
 	defer func() { _ = system.Stop(ctx) }()

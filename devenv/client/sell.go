@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -150,6 +151,10 @@ func (c *Client) explain(ctx context.Context, orderID string, err error) error {
 	if readErr != nil {
 		return err
 	}
+	if intent := c.undelivered(ctx, details.GetOrder()); intent != "" {
+		return fmt.Errorf("%w; Stripe calls payment intent %s paid, but has not delivered a webhook event of it: look at `dayof webhooks` for what arrived, "+
+			"and at `dayof alerts` for stripe_silent, which names the endpoint", err, intent)
+	}
 	waits := WaitsFor(details.GetOrder())
 	if waits == "" {
 		return err
@@ -160,8 +165,26 @@ func (c *Client) explain(ctx context.Context, orderID string, err error) error {
 	return fmt.Errorf("%w; it waits for %s; look at `dayof order show %s` and `dayof alerts`", err, waits, orderID)
 }
 
+// undelivered is the payment intent of an order that Stripe calls paid while the order knows nothing of it; "" if there is none, or
+// Stripe does not say.
+func (c *Client) undelivered(ctx context.Context, o *checkoutv1.Order) string {
+	if o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_NONE || o.GetPaymentState() != checkoutv1.PaymentState_PAYMENT_STATE_AWAITING_PAYMENT {
+		return ""
+	}
+	for _, intent := range o.GetPaymentIntents() {
+		var atStripe struct {
+			Status string `json:"status"`
+		}
+		err := c.Stripe.Get(ctx, "/v1/payment_intents/"+url.PathEscape(intent.GetId()), &atStripe)
+		if err == nil && atStripe.Status == "succeeded" {
+			return intent.GetId()
+		}
+	}
+	return ""
+}
+
 // explainTimeout bounds the look at an order whose sale did not end in time.
-const explainTimeout = 5 * time.Second
+const explainTimeout = 20 * time.Second
 
 // Await reads an order until it is as wished or ctx ends, and returns it as last read.
 func (c *Client) Await(ctx context.Context, orderID string, done func(*checkoutv1.Order) bool) (*checkoutv1.Order, error) {

@@ -46,7 +46,7 @@ type Config struct {
 }
 
 // stopTimeout bounds the stop of one part.
-const stopTimeout = 15 * time.Second
+const stopTimeout = time.Minute
 
 // Cluster is a whole system that runs in this process.
 type Cluster struct {

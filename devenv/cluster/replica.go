@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// healthTimeout is how long the services may take until all of them serve; migrations are part of it.
-	healthTimeout = time.Minute
+	// healthTimeout is how long the services may take until all of them serve, on a busy machine too; migrations are part of it.
+	healthTimeout = 5 * time.Minute
 	healthPoll    = 20 * time.Millisecond
+	// healthAnswer is how long one answer may take: longer than the services' own checks do.
+	healthAnswer = 10 * time.Second
 )
 
 // replica is one running instance of a service.
@@ -84,7 +86,7 @@ func (m *Cluster) awaitHealth(ctx context.Context) error {
 }
 
 func healthy(ctx context.Context, url string) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, healthAnswer)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)
 	if err != nil {

@@ -22,14 +22,18 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/server"
 )
 
 const (
-	// poll is how often a watch reads.
-	poll = 20 * time.Millisecond
+	// poll is how long a watch rests between two reads, or restFactor times as long as the read took, up to pollMax: many watches
+	// on a busy machine would do nothing but read.
+	poll       = 20 * time.Millisecond
+	restFactor = 3
+	pollMax    = time.Second
 	// soon is how far ahead work counts as still to do.
 	soon = time.Minute
 	// feeSoon is how far ahead a job counts that asks Stripe for a fee. It sleeps for longer when Stripe has none yet.
@@ -95,7 +99,9 @@ func (w *Watch) AwaitTried(ctx context.Context) error {
 func until(ctx context.Context, read func(context.Context) (string, error)) error {
 	last := ""
 	for {
+		began := clock.System{}.Now()
 		left, err := read(ctx)
+		took := clock.System{}.Now().Sub(began)
 		if err == nil {
 			if left == "" {
 				return nil
@@ -108,7 +114,7 @@ func until(ctx context.Context, read func(context.Context) (string, error)) erro
 				return fmt.Errorf("%w: %w", LeftError{last}, context.Cause(ctx))
 			}
 			return errors.Join(context.Cause(ctx), err)
-		case <-time.After(poll):
+		case <-time.After(min(max(poll, restFactor*took), pollMax)):
 		}
 	}
 }

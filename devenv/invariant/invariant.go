@@ -45,7 +45,8 @@ func invariants() []invariant {
 		stripeInvariants(), riskInvariants())
 }
 
-// Run checks all invariants of the system that the file describes. An error means that they could not be checked.
+// Run checks all invariants of the system that the file describes. One that cannot be checked counts as violated. An error means
+// that none could be.
 func Run(ctx context.Context, f client.File) ([]Result, error) {
 	first, err := runOnce(ctx, f)
 	if err == nil && first[0].Name == partiesAnswer {
@@ -97,8 +98,11 @@ func runOnce(ctx context.Context, f client.File) (results []Result, err error) {
 			continue
 		}
 		violations, err := inv.check(ctx, s)
-		if err != nil {
-			return nil, fmt.Errorf("check %s: %w", inv.name, err)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("check %s: %w", inv.name, errors.Join(context.Cause(ctx), err))
+		}
+		if err != nil { // the others are checked anyway
+			violations = append(violations, "could not be checked: "+err.Error())
 		}
 		if violations == nil {
 			violations = []string{}

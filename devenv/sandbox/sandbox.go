@@ -86,7 +86,7 @@ const (
 
 const (
 	headerTimeout = 10 * time.Second
-	stopTimeout   = 5 * time.Second
+	stopTimeout   = 30 * time.Second
 	// forwardConnsMax is how many connections to a ledger elsewhere are kept: more than all replicas of a test use at once.
 	forwardConnsMax    = 64
 	forwardIdleTimeout = 90 * time.Second

@@ -23,7 +23,7 @@ import (
 
 const (
 	// idleTimeout is for how long there may be something left to do after a scenario's last event.
-	idleTimeout = 60 * time.Second
+	idleTimeout = 5 * time.Minute
 	holdPoll    = 100 * time.Millisecond
 	// variantCapacity is the stock of the variants that scenarios buy from; they are used again by later runs.
 	variantCapacity = 1_000_000

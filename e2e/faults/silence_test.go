@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,5 +59,37 @@ func TestSilentStripe(t *testing.T) {
 		}
 		e2etest.Await(t, system, cart.OrderID, "complete", e2etest.Completed)
 	}
+	e2etest.AssertClean(t, m)
+}
+
+// TestSellSaysThatStripeDeliversNothing makes a sale whose webhooks are withheld, with the browser closed: what the command says
+// names the intent that Stripe calls paid, and where to look.
+func TestSellSaysThatStripeDeliversNothing(t *testing.T) {
+	t.Parallel()
+	m := e2etest.NewCluster(t, 1, map[string]string{"DAYOF_WEBHOOK_SILENCE_AFTER": "1h"})
+	system := client.NewClient(m.File)
+	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 1)
+	ctx := e2etest.Within(t, 2*time.Minute)
+	if err := system.Stripe.Withhold(ctx, cart.IntentID); err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithTimeout(ctx, 3*time.Second) // the time of the sale is over before Stripe delivers
+	defer cancel()
+	if err := system.Pay(ctx, cart, client.ViaWebhook); err != nil {
+		t.Fatal(err)
+	}
+	_, err := system.AwaitSale(over, cart.OrderID)
+	if err == nil {
+		t.Fatal("the sale is complete without a webhook")
+	}
+	for _, word := range []string{cart.OrderID, cart.IntentID, "Stripe calls", "has not delivered", "`dayof webhooks`", "`dayof alerts`"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("sell says %q, without %q", err, word)
+		}
+	}
+	if err := system.Stripe.Release(ctx, cart.IntentID); err != nil {
+		t.Fatal(err)
+	}
+	e2etest.Await(t, system, cart.OrderID, "complete", e2etest.Completed)
 	e2etest.AssertClean(t, m)
 }

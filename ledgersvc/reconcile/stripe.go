@@ -94,7 +94,7 @@ func (b *stripeReader) each(ctx context.Context, account string, params *stripe.
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return b.call(ctx, func() error {
+	return b.call(ctx, account, func() error {
 		list := b.client.BalanceTransactions.List(params)
 		for list.Next() {
 			if err := f(list.BalanceTransaction()); err != nil {
@@ -161,7 +161,7 @@ func (b *stripeReader) fetchCharges(ctx context.Context, account, subject, inten
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return b.call(ctx, func() error {
+	return b.call(ctx, account, func() error {
 		*f = stripeMoves{}
 		list := b.client.Charges.List(params)
 		for list.Next() {
@@ -187,7 +187,7 @@ func (b *stripeReader) fetchRefund(ctx context.Context, account, subject, id str
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return b.call(ctx, func() error {
+	return b.call(ctx, account, func() error {
 		*f = stripeMoves{}
 		refund, err := b.client.Refunds.Get(id, params)
 		if err != nil {
@@ -211,7 +211,7 @@ func (b *stripeReader) fetchPayout(ctx context.Context, account, subject, id str
 		params.SetStripeAccount(account)
 	}
 	var payout *stripe.Payout
-	err := b.call(ctx, func() (err error) {
+	err := b.call(ctx, account, func() (err error) {
 		payout, err = b.client.Payouts.Get(id, params)
 		return err
 	})
@@ -247,7 +247,7 @@ func (b *stripeReader) transaction(ctx context.Context, account, id string) (t *
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	err = b.call(ctx, func() (err error) {
+	err = b.call(ctx, account, func() (err error) {
 		got, err := b.client.BalanceTransactions.Get(id, params)
 		if err == nil {
 			t = got
@@ -265,7 +265,7 @@ func (b *stripeReader) charge(ctx context.Context, account, id string) (charge *
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	err = b.call(ctx, func() (err error) {
+	err = b.call(ctx, account, func() (err error) {
 		got, err := b.client.Charges.Get(id, params)
 		if err == nil {
 			charge = got
@@ -288,7 +288,7 @@ func (b *stripeReader) chargeOf(ctx context.Context, account, source string) (*s
 		if account != "" {
 			params.SetStripeAccount(account)
 		}
-		err = b.call(ctx, func() error {
+		err = b.call(ctx, account, func() error {
 			refund, err := b.client.Refunds.Get(source, params)
 			if err == nil {
 				of = refund.Charge
@@ -301,7 +301,7 @@ func (b *stripeReader) chargeOf(ctx context.Context, account, source string) (*s
 		if account != "" {
 			params.SetStripeAccount(account)
 		}
-		err = b.call(ctx, func() error {
+		err = b.call(ctx, account, func() error {
 			dispute, err := b.client.Disputes.Get(source, params)
 			if err == nil {
 				of = dispute.Charge
@@ -318,9 +318,9 @@ func (b *stripeReader) chargeOf(ctx context.Context, account, source string) (*s
 // errDisconnected says that a connected account has left, so that nobody can read it any more.
 var errDisconnected = errors.New("stripe does not let us read the account")
 
-// call runs f behind the circuit breaker. That Stripe knows no such object is an answer, and no error.
-func (b *stripeReader) call(ctx context.Context, f func() error) error {
-	err := b.client.Do(ctx, f)
+// call runs f, which asks for an account, behind the circuit breakers. That Stripe knows no such object is an answer, and no error.
+func (b *stripeReader) call(ctx context.Context, account string, f func() error) error {
+	err := b.client.Do(ctx, account, f)
 	switch {
 	case stripeapi.NotFound(err):
 		return nil

@@ -72,7 +72,7 @@ func (ps *pushService) client(cert *tls.Certificate) *apns2.Client {
 		cfg.Certificates = []tls.Certificate{*cert}
 	}
 	transport := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}
-	c.HTTPClient = &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	c.HTTPClient = &http.Client{Transport: transport, Timeout: 2 * time.Minute}
 	ps.t.Cleanup(transport.CloseIdleConnections)
 	c.Host = ps.URL()
 	return c

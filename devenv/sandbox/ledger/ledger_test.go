@@ -40,7 +40,7 @@ func newAPIOf(tb testing.TB, c ledger.Config) *api {
 	c.Logger = slog.New(slog.NewTextHandler(tb.Output(), nil))
 	server := httptest.NewServer(ledger.New(pool, c))
 	tb.Cleanup(server.Close)
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	client := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	tb.Cleanup(client.CloseIdleConnections)
 	return &api{t: tb, base: server.URL, client: client, pool: pool}
 }
@@ -158,7 +158,7 @@ func (a *api) waitForBlocked(n int) {
 	a.t.Helper()
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
-	patience := time.After(time.Minute)
+	patience := time.After(5 * time.Minute)
 	for {
 		blocked := a.blocked()
 		if blocked >= n {

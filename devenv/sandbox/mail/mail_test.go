@@ -55,7 +55,7 @@ func (s *sink) send(ctx context.Context) error {
 	if err != nil {
 		s.t.Fatalf("port: %v", err)
 	}
-	client, err := gomail.NewClient(host, gomail.WithPort(port), gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithTimeout(5*time.Second))
+	client, err := gomail.NewClient(host, gomail.WithPort(port), gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithTimeout(2*time.Minute))
 	if err != nil {
 		s.t.Fatalf("make client: %v", err)
 	}
@@ -164,7 +164,7 @@ func TestHang(t *testing.T) {
 	go func() { sent <- s.send(t.Context()) }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	for s.faults.List()[fault.Mail].Hits == 0 {
 		select {

@@ -3,7 +3,10 @@ package alert_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -118,5 +121,45 @@ func TestAlerts(t *testing.T) {
 	}
 	if n := count(t, pool, `SELECT count(*) FROM alerts`); n != 3 {
 		t.Errorf("%d alerts, want 2: what was rolled back does not exist", n)
+	}
+}
+
+// TestDeliveryThatHangsStopsNoOther has a receiver that never answers to the first alerts of a batch.
+func TestDeliveryThatHangsStopsNoOther(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, jobs.Migrate)
+	for i := range 8 {
+		subject := fmt.Sprint("good ", i)
+		if i < 4 {
+			subject = fmt.Sprint("hangs ", i)
+		}
+		if err := alert.Raise(t.Context(), pool, "ledger_blocked", subject, nil, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var delivered atomic.Int32
+	allDelivered := make(chan struct{})
+	err := alert.Deliver(t.Context(), pool, func(ctx context.Context, a alert.Alert) error {
+		if strings.HasPrefix(a.Subject, "good") {
+			if delivered.Add(1) == 4 {
+				close(allDelivered)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-allDelivered:
+			return errors.New("no answer")
+		}
+	})
+	if err == nil {
+		t.Error("deliveries that fail without an error")
+	}
+	if n := delivered.Load(); n != 4 {
+		t.Errorf("%d of 4 others were delivered in the same round", n)
+	}
+	if n := count(t, pool, `SELECT count(*) FROM alerts WHERE sent_time IS NOT NULL`); n != 4 {
+		t.Errorf("%d alerts are marked as sent, want 4", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +15,7 @@ const (
 	// lease is how long a replica may take to deliver one alert before another
 	// one may try.
 	lease = 30 * time.Second
-	// deliveryBatch is how many alerts one round delivers.
+	// deliveryBatch is how many alerts one round delivers, all at once.
 	deliveryBatch = 20
 	// backoffMax bounds the delay after failed deliveries.
 	backoffMax = 5 * time.Minute
@@ -26,7 +27,8 @@ const (
 // once, with its end.
 type Sender func(ctx context.Context, alert Alert) error
 
-// Deliver sends what is due, one batch. A row is leased, not locked, during the
+// Deliver sends what is due, one batch, all of it at once: an alert that the
+// receiver takes long for, or never takes, stops no other. A row is leased, not locked, during the
 // delivery: no transaction is open across a call. A crash between a delivery and
 // its record makes another replica deliver it again.
 func Deliver(ctx context.Context, pool *pgxpool.Pool, send Sender) error {
@@ -47,10 +49,12 @@ func Deliver(ctx context.Context, pool *pgxpool.Pool, send Sender) error {
 	}
 	deadline, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
-	var errs []error
-	for _, a := range alerts {
-		errs = append(errs, deliver(deadline, pool, send, a))
+	errs := make([]error, len(alerts))
+	var deliveries sync.WaitGroup
+	for i, a := range alerts {
+		deliveries.Go(func() { errs[i] = deliver(deadline, pool, send, a) })
 	}
+	deliveries.Wait()
 	return errors.Join(errs...)
 }
 

@@ -42,7 +42,7 @@ type Config struct {
 	// from those that speak against the request (a card was declined). By
 	// default every error is a failure. Once the caller's own context has ended,
 	// an error is neither a failure nor a success: a caller that has no patience
-	// says nothing about the party. So whoever calls gives the call a deadline of
+	// says nothing about the party; neither does ErrOpen of a breaker within. So whoever calls gives the call a deadline of
 	// its own, below the caller's.
 	IsFailure func(err error) bool
 	// Logger gets one line per change of state. Nil logs nothing.
@@ -84,7 +84,7 @@ func New(config Config) *Breaker {
 			IsSuccessful: func(err error) bool { return err == nil || !isFailure(err) },
 			IsExcluded: func(err error) bool {
 				_, gone := errors.AsType[*callerGone](err)
-				return gone || errors.Is(err, context.Canceled)
+				return gone || errors.Is(err, context.Canceled) || errors.Is(err, ErrOpen)
 			},
 			OnStateChange: onChange(config),
 		}),

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // patience ends a test that hangs; no test passes or fails by how long something takes.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, idem.Schema+`

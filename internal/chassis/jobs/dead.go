@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -17,23 +18,45 @@ const deadBatch = 100
 // which forgets them, to the dead letters, and raises their alerts: each of them
 // once, whoever ended it and on whichever replica. It works from the rows because
 // River notifies no handler of jobs that its rescuer discards.
+//
+// A batch that does not go is moved job by job, so that one that the dead letters
+// do not take stops no other; it stays where it is, and the error names it.
 func (r *Registry) moveToDeadLetters(ctx context.Context) error {
-	for {
-		moved := 0
-		err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-			dead, err := takeDead(ctx, tx, deadBatch)
-			if moved = len(dead); err != nil || moved == 0 {
-				return err
-			}
-			return deadletter.Insert(ctx, tx, dead, r.config.DeadLetterURL)
-		})
-		if err != nil {
-			return fmt.Errorf("move dead jobs to dead letters: %w", err)
-		}
-		if moved < deadBatch {
-			return nil
+	var refused []int64
+	var errs []error
+	batch := deadBatch
+	for ctx.Err() == nil {
+		moved, err := r.moveDead(ctx, batch, refused)
+		switch {
+		case err == nil && len(moved) < batch:
+			return errors.Join(errs...)
+		case err == nil:
+		case len(moved) == 0 || len(refused) == deadBatch: // not for one job's sake
+			return errors.Join(append(errs, fmt.Errorf("move dead jobs to dead letters: %w", err))...)
+		case batch > 1:
+			batch = 1
+		default:
+			refused = append(refused, moved[0])
+			errs = append(errs, fmt.Errorf("move dead job %d to dead letters: %w", moved[0], err))
 		}
 	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// moveDead moves at most batch jobs in one transaction, but for those that are left out, and returns which it took, also
+// when it could not move them.
+func (r *Registry) moveDead(ctx context.Context, batch int, without []int64) (taken []int64, err error) {
+	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		dead, err := takeDead(ctx, tx, batch, without)
+		if err != nil || len(dead) == 0 {
+			return err
+		}
+		for _, letter := range dead {
+			taken = append(taken, letter.JobID)
+		}
+		return deadletter.Insert(ctx, tx, dead, r.config.DeadLetterURL)
+	})
+	return taken, err
 }
 
 // Retry puts a dead letter's job back to work, as a new job with the same

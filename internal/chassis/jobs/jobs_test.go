@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // patience is how long a test waits for something that must happen.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 var quick = jobs.Policy{MaxAttempts: 3, Timeout: 10 * time.Second, Backoff: func(int) time.Duration { return time.Millisecond }}
 

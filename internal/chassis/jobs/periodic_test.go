@@ -45,9 +45,12 @@ func TestPeriodic(t *testing.T) {
 		}
 		noticed := func(what string, ticks int) {
 			t.Helper()
-			for _, watch := range clocks { // the second one comes after the first is dealt with
-				before := watch.times.Load()
-				eventually(t, "every replica has checked for "+what, func() bool { return watch.times.Load() >= before+2 })
+			before := make([]int64, len(clocks))
+			for i, watch := range clocks {
+				before[i] = watch.times.Load()
+			}
+			for i, watch := range clocks { // the second one comes after the first is dealt with
+				eventually(t, "every replica has checked for "+what, func() bool { return watch.times.Load() >= before[i]+2 })
 			}
 			eventually(t, what, func() bool {
 				return count(t, pool, `SELECT count(*) FROM job_ticks`) == ticks &&

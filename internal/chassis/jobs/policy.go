@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,10 +80,18 @@ type worker[A river.JobArgs] struct {
 }
 
 // Work runs one attempt.
-func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
+func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) (err error) {
+	defer func() {
+		if value := recover(); value != nil { // River's executor makes an error of it, with the stack, which is still there
+			panic(storable(fmt.Sprint(value)))
+		}
+		if err != nil {
+			err = &storableError{err}
+		}
+	}()
 	attemptCtx, cancel := context.WithTimeout(ctx, w.policy.Timeout)
 	defer cancel()
-	err := w.work(attemptCtx, job)
+	err = w.work(attemptCtx, job)
 	if err == nil {
 		return nil
 	}
@@ -109,6 +118,21 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 		slog.Int("attempt", job.Attempt), slog.Int("attempts_max", job.MaxAttempts), slog.Any("error", err))
 	return err
 }
+
+// storable is a text in a form that jsonb takes, which has no NUL. River writes the ends of up to some thousands of jobs in one
+// statement: a text that the database refuses would leave all of them running.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// storableError is an error whose text is storable.
+type storableError struct{ error }
+
+// Error returns the error's text, storable.
+func (e *storableError) Error() string { return storable(e.error.Error()) }
+
+// Unwrap returns the error, for River, which looks for its own.
+func (e *storableError) Unwrap() error { return e.error }
 
 // NextRetry says when a failed attempt is repeated: after the backoff, but not
 // before the time that the other party asked for.

@@ -114,18 +114,19 @@ func rescueJobs(ctx context.Context, tx pgx.Tx, timeout time.Duration) error {
 	return nil
 }
 
-// takeDead deletes at most limit jobs that ended without success and returns
-// them as dead letters to be.
-func takeDead(ctx context.Context, tx pgx.Tx, limit int) ([]deadletter.Letter, error) {
+// takeDead deletes at most limit jobs that ended without success, but for those
+// that are left out, and returns them as dead letters to be.
+func takeDead(ctx context.Context, tx pgx.Tx, limit int, without []int64) ([]deadletter.Letter, error) {
 	rows, err := tx.Query(ctx, `
 		delete from river_job where id in (
 			select id from river_job where state in ('cancelled', 'discarded') and finalized_at is not null
+			  and id <> all (coalesce($4::bigint[], '{}'))
 			limit $1 for update skip locked)
 		returning id, kind, queue, args, case state when 'discarded' then $2 else $3 end,
 			-- River's own prefix says what the reason says
 			regexp_replace(coalesce(errors[array_upper(errors, 1)] ->> 'error', ''), '^JobCancelError: ', ''),
 			coalesce(to_jsonb(errors), '[]'), attempt, max_attempts, created_at, finalized_at`,
-		limit, deadletter.ReasonExhausted, deadletter.ReasonCancelled)
+		limit, deadletter.ReasonExhausted, deadletter.ReasonCancelled, without)
 	if err != nil {
 		return nil, fmt.Errorf("take dead jobs: %w", err)
 	}

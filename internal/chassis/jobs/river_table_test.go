@@ -133,7 +133,7 @@ func TestRiverTable(t *testing.T) {
 			if err := rescueJobs(t.Context(), tx, time.Second); err != nil {
 				return err
 			}
-			dead, err = takeDead(t.Context(), tx, 10)
+			dead, err = takeDead(t.Context(), tx, 10, nil)
 			return err
 		})
 		got := map[string]string{}

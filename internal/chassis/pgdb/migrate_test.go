@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/pgtest"
@@ -119,6 +120,31 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
+// TestMigrationMayBeSlow lets the server refuse each definition in a transaction that may be idle for only so long: a migration
+// of a starved process would be ended in the middle.
+func TestMigrationMayBeSlow(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, nil)
+	_, err := pool.Exec(t.Context(), `
+		create function refuse_limit() returns event_trigger language plpgsql as $$
+		begin
+			if current_setting('idle_in_transaction_session_timeout') <> '0' then
+				raise 'the transaction may be idle for %', current_setting('idle_in_transaction_session_timeout');
+			end if;
+		end $$;
+		create event trigger refuse_limit on ddl_command_start execute function refuse_limit()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pgdb.Migrate(t.Context(), pool, migrations(map[string]string{"001_seat.sql": createSeat})); err != nil {
+		t.Error(err)
+	}
+	var limit string
+	if err := pool.QueryRow(t.Context(), "show idle_in_transaction_session_timeout").Scan(&limit); err != nil || limit == "0" {
+		t.Errorf("other transactions may be idle for %q (%v)", limit, err)
+	}
+}
+
 func TestWithLock(t *testing.T) {
 	t.Parallel()
 
@@ -134,12 +160,13 @@ func TestWithLock(t *testing.T) {
 		errs := make(chan error)
 		for range 5 {
 			go func() {
-				errs <- pgdb.WithLock(t.Context(), pool, "box office", func(ctx context.Context) error {
+				errs <- pgdb.WithLock(t.Context(), pool, "box office", func(ctx context.Context, tx pgx.Tx) error {
 					if n := inside.Add(1); n != 1 {
 						t.Errorf("%d hold the lock", n)
 					}
 					defer inside.Add(-1)
-					return pool.Ping(ctx)
+					_, err := tx.Exec(ctx, "select")
+					return err
 				})
 			}()
 		}
@@ -154,19 +181,19 @@ func TestWithLock(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.New(t, nil)
 		errInside := errors.New("from inside")
-		err := pgdb.WithLock(t.Context(), pool, "a", func(ctx context.Context) error {
+		err := pgdb.WithLock(t.Context(), pool, "a", func(ctx context.Context, _ pgx.Tx) error {
 			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 			defer cancel()
-			err := pgdb.WithLock(short, pool, "a", func(context.Context) error { return errors.New("took it twice") })
+			err := pgdb.WithLock(short, pool, "a", func(context.Context, pgx.Tx) error { return errors.New("took it twice") })
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("second taker: %v", err)
 			}
-			return pgdb.WithLock(ctx, pool, "b", func(context.Context) error { return errInside })
+			return pgdb.WithLock(ctx, pool, "b", func(context.Context, pgx.Tx) error { return errInside })
 		})
 		if !errors.Is(err, errInside) {
 			t.Errorf("got %v", err)
 		}
-		if err := pgdb.WithLock(t.Context(), pool, "a", func(context.Context) error { return nil }); err != nil {
+		if err := pgdb.WithLock(t.Context(), pool, "a", func(context.Context, pgx.Tx) error { return nil }); err != nil {
 			t.Errorf("the lock was not given back: %v", err)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -22,10 +23,11 @@ import (
 )
 
 // poolerPatience ends a test that hangs.
-const poolerPatience = time.Minute
+const poolerPatience = 3 * time.Minute
 
-// newPooler starts Debian's PgBouncer in a mode before the database of an address, and returns the address through it.
-func newPooler(t *testing.T, mode, address string) string {
+// newPooler starts Debian's PgBouncer in a mode before the database of an address, with at most size connections to the server,
+// of which each transaction gets the one that was idle longest. It returns the address through it.
+func newPooler(t *testing.T, mode string, size int, address string) string {
 	t.Helper()
 	database, err := url.Parse(address)
 	if err != nil {
@@ -46,8 +48,8 @@ func newPooler(t *testing.T, mode, address string) string {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	password, _ := database.User.Password()
 	config := fmt.Sprintf("[databases]\n* = host=%s port=%s user=%s password=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\n"+
-		"auth_type=any\npool_mode=%s\nunix_socket_dir=\ndefault_pool_size=5\nlogfile=\npidfile=\n",
-		database.Hostname(), database.Port(), database.User.Username(), password, port, mode)
+		"auth_type=any\npool_mode=%s\nunix_socket_dir=\ndefault_pool_size=%d\nserver_round_robin=1\nlogfile=\npidfile=\n",
+		database.Hostname(), database.Port(), database.User.Username(), password, port, mode, size)
 	file := filepath.Join(dir, "pgbouncer.ini")
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nobody reads it
 		t.Fatal(err)
@@ -88,27 +90,62 @@ func newPooler(t *testing.T, mode, address string) string {
 	}
 }
 
+// locks counts the advisory locks in a database.
+func locks(t *testing.T, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	err := pool.QueryRow(t.Context(), `select count(*) from pg_locks where locktype = 'advisory'
+		and database = (select oid from pg_database where datname = current_database())`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// activity says what each session of a database does.
+func activity(t *testing.T, pool *pgxpool.Pool) string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `select concat_ws(' ', pid, state, wait_event, state_change, query) from pg_stat_activity
+		where datname = current_database() order by state_change`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // TestPoolersByTools migrates and works through PgBouncer in the modes that are documented, several replicas at once.
 func TestPoolersByTools(t *testing.T) {
 	t.Parallel()
 	files := migrations(map[string]string{"001_seat.sql": createSeat, "002_index.sql": indexSeat, "003_sell.sql": sellSeat})
-	for mode, parameters := range map[string]string{"session": "", "transaction": "default_query_exec_mode=cache_describe"} {
-		t.Run(mode, func(t *testing.T) {
+	const transaction = "default_query_exec_mode=cache_describe"
+	for name, pooler := range map[string]struct {
+		mode       string
+		size       int // of connections to the server
+		parameters string
+	}{
+		"session":     {mode: "session", size: 9}, // one for each pool, and one for the index
+		"transaction": {mode: "transaction", size: 5, parameters: transaction},
+		"transaction, as few connections as we say": {mode: "transaction", size: 2, parameters: transaction},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, address := pgtest.NewNamed(t, "empty", nil)
-			through := newPooler(t, mode, address)
-			if parameters != "" {
+			direct, address := pgtest.NewNamed(t, "empty", nil)
+			through := newPooler(t, pooler.mode, pooler.size, address)
+			if pooler.parameters != "" {
 				separator := "?"
 				if strings.Contains(through, "?") {
 					separator = "&"
 				}
-				through += separator + parameters
+				through += separator + pooler.parameters
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), poolerPatience)
 			defer cancel()
 			for range 2 { // the second time finds all done, and the lock free
 				errs := make(chan error)
-				for range 2 {
+				for range 4 {
 					go func() {
 						pool, err := pgdb.Open(ctx, through, pgdb.Options{MaxConns: 1})
 						if err == nil {
@@ -118,10 +155,13 @@ func TestPoolersByTools(t *testing.T) {
 						errs <- err
 					}()
 				}
-				for range 2 {
+				for range 4 {
 					if err := <-errs; err != nil {
-						t.Fatal(err)
+						t.Fatalf("%v\n%s", err, activity(t, direct))
 					}
+				}
+				if n := locks(t, direct); n != 0 {
+					t.Errorf("%d advisory locks are left on the server\n%s", n, activity(t, direct))
 				}
 			}
 			pool, err := pgdb.Open(ctx, through, pgdb.Options{MaxConns: 4})

@@ -81,6 +81,23 @@ func InvalidFields(fields ...Field) error {
 	}
 }
 
+// All returns what several checks of one request found: nil if nothing, the wrong fields of all of them as one problem, or the
+// first error that is about something else.
+func All(found ...error) error {
+	var fields []Field
+	for _, err := range found {
+		if err == nil {
+			continue
+		}
+		p, ok := errors.AsType[*Problem](err)
+		if !ok || p.Reason != ReasonInvalidField {
+			return err
+		}
+		fields = append(fields, p.Fields...)
+	}
+	return InvalidFields(fields...)
+}
+
 // Because returns a copy of p with the cause err, which is logged and never sent.
 func (p *Problem) Because(err error) *Problem {
 	q := *p

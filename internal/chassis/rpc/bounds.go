@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -39,24 +40,51 @@ func (l limit) giveBack() {
 	}
 }
 
-// budget is how many bytes of bodies may be in memory at once, those that are still arriving included.
-type budget struct{ left atomic.Int64 }
+// peerShare is the part of a budget that the bodies of one peer may take, as a divisor.
+const peerShare = 4
+
+// budget is how many bytes of bodies may be in memory at once, those that are still arriving included. A peer, which is a remote
+// address without its port, gets a quarter of it at most, so that bodies which one peer sends slowly refuse nobody else's.
+// Those who come by one proxy are one peer.
+type budget struct {
+	mu    sync.Mutex
+	left  int64
+	share int64
+	peers map[string]int64 // taken by each peer that has taken any
+}
 
 func newBudget(size int64) *budget {
-	b := &budget{}
-	b.left.Store(size)
-	return b
+	return &budget{left: size, share: size / peerShare, peers: map[string]int64{}}
 }
 
-func (b *budget) take(n int64) bool {
-	if b.left.Add(-n) >= 0 {
-		return true
+func (b *budget) take(peer string, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > b.left || b.peers[peer]+n > b.share {
+		return false
 	}
-	b.left.Add(n)
-	return false
+	b.left -= n
+	b.peers[peer] += n
+	return true
 }
 
-func (b *budget) giveBack(n int64) { b.left.Add(n) }
+func (b *budget) giveBack(peer string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left += n
+	if b.peers[peer] -= n; b.peers[peer] == 0 {
+		delete(b.peers, peer)
+	}
+}
+
+// peerOf is who sends a request.
+func peerOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil { // as in a test that has no server, or an in-memory listener
+		return r.RemoteAddr
+	}
+	return host
+}
 
 // errBudget ends the reading of a body for which there is no room.
 var errBudget = errors.New("too many bytes of requests are in memory")
@@ -65,6 +93,7 @@ var errBudget = errors.New("too many bytes of requests are in memory")
 type heldBody struct {
 	io.ReadCloser
 	budget    *budget
+	peer      string
 	limit     int64 // in bytes; beyond it the body is too large
 	held      int64
 	exhausted bool // the budget is
@@ -79,7 +108,7 @@ func (h *heldBody) Read(p []byte) (int, error) {
 	if h.held+int64(n) > h.limit {
 		return 0, &http.MaxBytesError{Limit: h.limit}
 	}
-	if !h.budget.take(int64(n)) {
+	if !h.budget.take(h.peer, int64(n)) {
 		h.exhausted = true
 		return 0, errBudget
 	}
@@ -88,7 +117,7 @@ func (h *heldBody) Read(p []byte) (int, error) {
 }
 
 func (h *heldBody) giveBack() {
-	h.budget.giveBack(h.held)
+	h.budget.giveBack(h.peer, h.held)
 	h.held = 0
 }
 

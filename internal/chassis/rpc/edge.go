@@ -43,7 +43,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
 	// The limit goes into a copy of the request: net/http reads the body of its own to see whether the connection
 	// still holds unread bytes, and would take them for the next request.
-	c.body = &heldBody{ReadCloser: http.MaxBytesReader(w, r.Body, bodyMax), budget: e.bounds.bytes, limit: bodyMax}
+	c.body = &heldBody{ReadCloser: http.MaxBytesReader(w, r.Body, bodyMax), budget: e.bounds.bytes, peer: peerOf(r), limit: bodyMax}
 	defer c.body.giveBack()
 	bounded := r.WithContext(withCall(r.Context(), c))
 	bounded.Body = c.body

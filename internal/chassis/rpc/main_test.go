@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	operatorToken = "operator-token-of-this-test"
 	// patience ends a test that hangs; no test passes or fails by how long something takes.
-	patience = time.Minute
+	patience = 3 * time.Minute
 )
 
 // notebook implements the service of these tests. A nil function answers with the text of the request.

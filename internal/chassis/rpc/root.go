@@ -86,7 +86,7 @@ func route(b *bounds, logger *slog.Logger, next http.Handler) http.Handler {
 		if source == nil { // as in a test that has no server
 			source = http.NoBody
 		}
-		body := &heldBody{ReadCloser: source, budget: b.bytes, limit: bodyMax}
+		body := &heldBody{ReadCloser: source, budget: b.bytes, peer: peerOf(r), limit: bodyMax}
 		defer body.giveBack()
 		ahead, err := readAhead(body, routeBodyMax+1)
 		if body.exhausted {

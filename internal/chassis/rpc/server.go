@@ -57,7 +57,7 @@ type Config struct {
 	Draining    func()
 	MaxInFlight int           // requests worked on at once before others are refused; default 1024
 	BodyTimeout time.Duration // how long the body of a request may take to arrive; default 10s
-	BodyBytes   int64         // bodies in memory at once before others are refused, in bytes; default 64 MiB
+	BodyBytes   int64         // bodies in memory at once before others are refused, in bytes, a quarter of it for one remote address; default 64 MiB
 }
 
 const (

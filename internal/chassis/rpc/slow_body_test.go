@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -223,7 +224,7 @@ func TestBodiesHaveABudget(t *testing.T) {
 		arrived <- struct{}{}
 		<-finish
 		return &testpb.WriteResponse{}, nil
-	}}, func(_ *rpc.HandlerConfig, c *rpc.Config) { c.BodyBytes = 30 })
+	}}, func(_ *rpc.HandlerConfig, c *rpc.Config) { c.BodyBytes = 120 }) // 30 for a peer
 	write := func() error {
 		ctx := rpc.WithIdempotencyKey(t.Context(), secretKey)
 		_, err := newClient(t, s, nil).Write(ctx, &testpb.WriteRequest{Text: strings.Repeat("x", 20)})
@@ -246,4 +247,66 @@ func TestBodiesHaveABudget(t *testing.T) {
 	eventually(t, "there is room again", func() bool {
 		return write() == nil
 	})
+}
+
+// TestOnePeerLeavesRoomForOthers has one address send bodies that never end, of calls and to a page, until it is refused: another
+// address is served all the same.
+func TestOnePeerLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 10
+	s := newServer(t, &notebook{}, func(_ *rpc.HandlerConfig, c *rpc.Config) {
+		c.BodyBytes, c.BodyTimeout = size, patience
+		c.Routes = map[string]http.Handler{"POST /page": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	})
+	send := func(from, path, contentLength, body string) net.Conn {
+		t.Helper()
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\nIdempotency-Key: "+secretKey+"\r\nConnection: close\r\n"+
+			"Content-Type: application/json\r\nContent-Length: "+contentLength+"\r\n\r\n"+body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	for _, path := range []string{testpb.NotebookServiceWriteProcedure, "/page"} {
+		var greedy []net.Conn
+		answered := make(chan string)
+		for range 30 { // each half of a peer's share, and an eighth of all
+			conn := send("127.0.0.2", path, "1000000", strings.Repeat(" ", size/8))
+			greedy = append(greedy, conn)
+			go func() {
+				answer, _ := io.ReadAll(conn) // ends with the connection
+				answered <- string(answer)
+			}()
+		}
+		for range 22 { // the others are held, whether a peer has a share or not
+			if answer := <-answered; strings.HasPrefix(answer, "HTTP/1.1 200") {
+				t.Errorf("%s: the greedy peer is answered %q", path, answer)
+			}
+		}
+		for range 5 {
+			for _, other := range []string{testpb.NotebookServiceWriteProcedure, "/page"} {
+				body := `{"text":"x"}` + strings.Repeat(" ", 1000)
+				answer, err := io.ReadAll(send("127.0.0.1", other, strconv.Itoa(len(body)), body))
+				if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200") {
+					t.Errorf("somebody else is answered %q, %v", answer, err)
+				}
+			}
+		}
+		for _, conn := range greedy {
+			_ = conn.Close()
+		}
+		for range 8 {
+			<-answered
+		}
+		eventually(t, "the greedy peer has room again", func() bool {
+			answer, err := io.ReadAll(send("127.0.0.2", path, "12", `{"text":"x"}`))
+			return err == nil && strings.HasPrefix(string(answer), "HTTP/1.1 200")
+		})
+	}
 }

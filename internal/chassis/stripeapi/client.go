@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	stripe "github.com/stripe/stripe-go/v76"
@@ -41,14 +42,18 @@ type Config struct {
 
 // Client is stripe-go's client without global state and without its retries,
 // whose sleeps ignore the context and whose keys would not survive a crash of
-// ours, behind a circuit breaker.
+// ours, behind circuit breakers: one of Stripe, and one of each account.
 type Client struct {
 	*client.API
 
-	breaker *breaker.Breaker
+	breaker *breaker.Breaker // of all calls: whether Stripe answers
 	hasKey  bool
 	timeout time.Duration
 	places  chan struct{} // of calls that may outlive their callers
+	logger  *slog.Logger
+
+	mu       sync.Mutex
+	accounts map[string]*breaker.Breaker // by account: what Stripe answers; one for each that was called for
 }
 
 // New returns a client. Without a key it can be made, but not used: see HasKey.
@@ -76,7 +81,8 @@ func New(c Config) *Client {
 		hasKey:  c.Key.IsSet(),
 		timeout: c.Timeout,
 		places:  make(chan struct{}, callsMax),
-		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: c.Logger, IsFailure: IsFailure}),
+		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: c.Logger, IsFailure: unanswered}),
+		logger:  c.Logger, accounts: map[string]*breaker.Breaker{},
 		API: client.New(c.Key.Reveal(), &stripe.Backends{
 			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
 			Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
@@ -85,27 +91,54 @@ func New(c Config) *Client {
 	}
 }
 
-// IsAway says whether Stripe does not answer.
-func (c *Client) IsAway() bool { return c.breaker.IsAway() }
+// platform is the account of calls that are for no connected account.
+const platform = ""
+
+// IsAway says whether Stripe does not answer, or answers the platform's own calls with failures alone.
+func (c *Client) IsAway() bool { return c.breaker.IsAway() || c.breakerOf(platform).IsAway() }
+
+// breakerOf returns the circuit breaker of an account.
+func (c *Client) breakerOf(account string) *breaker.Breaker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.accounts[account]
+	if b == nil {
+		party := "stripe"
+		if account != platform {
+			party += " for " + account
+		}
+		b = breaker.New(breaker.Config{Party: party, Logger: c.logger, IsFailure: IsFailure})
+		c.accounts[account] = b
+	}
+	return b
+}
+
+// guarded runs f behind the circuit breakers of Stripe and of an account. What Stripe answers to calls for one account, too many
+// requests or an error of its own, says nothing about the others; no answer does.
+func (c *Client) guarded(ctx context.Context, account string, f func(ctx context.Context) error) error {
+	return c.breakerOf(account).Do(ctx, func(ctx context.Context) error {
+		return c.breaker.Do(ctx, func(ctx context.Context) error { return withoutContent(f(ctx)) })
+	})
+}
 
 // HasKey says whether there is a key to call with.
 func (c *Client) HasKey() bool { return c.hasKey }
 
-// Do runs f, which makes one call, behind the circuit breaker. Its parameters
-// must carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While the breaker
-// is open the error wraps breaker.ErrOpen. It is for callers whose deadline is ours; see Call.
-func (c *Client) Do(ctx context.Context, f func() error) error {
-	return c.breaker.Do(ctx, func(context.Context) error { return withoutContent(f()) })
+// Do runs f, which makes one call for an account, behind the circuit breakers; the platform's own is "". Its parameters must
+// carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While a breaker is open
+// the error wraps breaker.ErrOpen. It is for callers whose deadline is ours; see Call.
+func (c *Client) Do(ctx context.Context, account string, f func() error) error {
+	return c.guarded(ctx, account, func(context.Context) error { return f() })
 }
 
-// Call runs f, which makes one call with the context that it is given, behind
-// the circuit breaker. The call has the deadline of the configuration and no
+// Call runs f, which makes one call for an account with the context that it is given,
+// behind the circuit breakers; the platform's own account is "". The call has the deadline of the configuration and no
 // other, and only that one counts at the breaker: when ctx ends, Call returns
 // its error, and the call goes on to its end without anybody waiting for it.
 //
-// At most 256 calls run at once; more wait. While the breaker is open the error
+// At most 256 calls run at once; more wait. While a breaker is open the error
 // wraps breaker.ErrOpen.
-func Call[T any](ctx context.Context, c *Client, f func(ctx context.Context) (T, error)) (T, error) {
+func Call[T any](ctx context.Context, c *Client, account string, f func(ctx context.Context) (T, error)) (T, error) {
 	var none T
 	select {
 	case c.places <- struct{}{}:
@@ -128,9 +161,9 @@ func Call[T any](ctx context.Context, c *Client, f func(ctx context.Context) (T,
 			}
 			answered <- a
 		}()
-		a.err = c.breaker.Do(callCtx, func(ctx context.Context) (err error) {
+		a.err = c.guarded(callCtx, account, func(ctx context.Context) (err error) {
 			a.value, err = f(ctx)
-			return withoutContent(err)
+			return err
 		})
 	}()
 	select {

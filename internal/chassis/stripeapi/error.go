@@ -60,6 +60,9 @@ func IsFailure(err error) bool {
 	return Code(err) != stripe.ErrorCodeLockTimeout && err != nil && (status == 0 || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests)
 }
 
+// unanswered says that Stripe did not answer at all.
+func unanswered(err error) bool { return err != nil && Status(err) == 0 }
+
 // NotFound says that Stripe knows no such object.
 func NotFound(err error) bool { return Status(err) == http.StatusNotFound }
 
