@@ -148,10 +148,6 @@ func testBinary(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contents, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, err := os.MkdirTemp("/var/tmp", "dayof-test-") //nolint:usetesting // other users cannot reach t.TempDir
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +157,12 @@ func testBinary(t *testing.T) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "postgres.test")
-	if err := os.WriteFile(path, contents, 0o755); err != nil {
+	// Another program copies it: a file that is open for writing here is so in each child that is forked meanwhile, and cannot be
+	// run ("text file busy").
+	if out, err := exec.CommandContext(t.Context(), "cp", self, path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // other users run it
 		t.Fatal(err)
 	}
 	return path
