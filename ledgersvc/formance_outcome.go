@@ -15,6 +15,7 @@ type awayError struct {
 	call       string
 	notSent    bool // the ledger did not get this attempt
 	hopeless   bool // a repeat within this call does not help: credentials, a missing ledger, an open breaker
+	answered   bool // with a failure that another request may not get
 	retryAfter time.Duration
 	err        error
 }
@@ -79,6 +80,7 @@ func classify(call string, answer *responseStatus, err error) error {
 		away.hopeless = true
 		return away
 	default:
+		away.answered = answer.status != 0 && answer.status != http.StatusTooManyRequests && answer.status != http.StatusServiceUnavailable
 		return away
 	}
 }

@@ -36,6 +36,9 @@ func assertAgree(t *testing.T, system *client.Client) *ledgerv1.Run {
 	for _, d := range open {
 		t.Errorf("false alarm: %s", shown(d))
 	}
+	if run.GetUnreadCount() != 0 {
+		t.Errorf("not read: %v", run.GetUnreadSubjects())
+	}
 	return run
 }
 
