@@ -285,7 +285,7 @@ func breakLedger(t *testing.T, m *cluster.Cluster, orders map[string]string) {
 			t.Fatal(err)
 		}
 		req, err := http.NewRequestWithContext(e2etest.Within(t, 10*time.Second), http.MethodPost,
-			m.File.Sandbox.FormanceURL+"/v2/dayof/transactions?force=true", bytes.NewReader(body))
+			m.File.Sandbox.LedgerAPI()+"/transactions?force=true", bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

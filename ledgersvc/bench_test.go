@@ -40,6 +40,7 @@ func benchmarkSales(b *testing.B, hot, bulk bool, callers int) {
 		c.Formance.BulkMax = 50
 	}
 	w := newHarnessOn(b, newBooks(b), c)
+	b.Logf("ledger: %s", ledgerUnderTest()) // without it a figure says nothing
 	var next atomic.Int64
 	sell := func(ctx context.Context) error {
 		n := int(next.Add(1))

@@ -114,10 +114,29 @@ func (g *gate) count(method, end string) int {
 	return n
 }
 
+// countBelow returns how many requests there were whose path begins so.
+func (g *gate) countBelow(path string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, r := range g.requests {
+		if _, asked, _ := strings.Cut(r, " "); strings.HasPrefix(asked, path) {
+			n++
+		}
+	}
+	return n
+}
+
 func newBooks(tb testing.TB) *books {
 	tb.Helper()
+	return newBooksOf(tb, ledger.Config{})
+}
+
+// newBooksOf is newBooks with settings of the sandbox ledger, which a real one has not.
+func newBooksOf(tb testing.TB, c ledger.Config) *books {
+	tb.Helper()
 	b := &books{faults: fault.New(1), ledger: newLedgerName()}
-	b.gate = &gate{t: tb, next: b.faults.Wrap(fault.Ledger, realOrSandbox(tb)), bodies: make(map[string][]byte)}
+	b.gate = &gate{t: tb, next: b.faults.Wrap(fault.Ledger, realOrSandboxOf(tb, c)), bodies: make(map[string][]byte)}
 	server := httptest.NewServer(b.gate)
 	tb.Cleanup(server.Close)
 	tb.Cleanup(b.faults.ClearAll) // runs first: lets go of what hangs
@@ -129,6 +148,11 @@ func newBooks(tb testing.TB) *books {
 func newLedgerName() string { return "t" + strings.ToLower(rand.Text()[:16]) }
 
 func realOrSandbox(tb testing.TB) http.Handler {
+	tb.Helper()
+	return realOrSandboxOf(tb, ledger.Config{})
+}
+
+func realOrSandboxOf(tb testing.TB, c ledger.Config) http.Handler {
 	tb.Helper()
 	if realLedger() {
 		target, err := url.Parse(os.Getenv("DAYOF_FORMANCE_URL"))
@@ -146,11 +170,20 @@ func realOrSandbox(tb testing.TB) http.Handler {
 			tb.Log(log.warnings())
 		}
 	})
-	return ledger.New(pool, ledger.Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
+	c.Logger = slog.New(slog.NewJSONHandler(log, nil))
+	return ledger.New(pool, c)
 }
 
 // realLedger says that the tests run against a real server.
 func realLedger() bool { return os.Getenv("DAYOF_FORMANCE_URL") != "" }
+
+// ledgerUnderTest names the ledger that the tests run against.
+func ledgerUnderTest() string {
+	if realLedger() {
+		return "the server at " + os.Getenv("DAYOF_FORMANCE_URL")
+	}
+	return "sandbox, as of Formance " + ledger.Version
+}
 
 func (b *books) fail(tb testing.TB, f fault.Fault) {
 	tb.Helper()

@@ -31,6 +31,8 @@ type FormanceConfig struct {
 	TokenURL     string
 	// AttemptTimeout ends one request to the ledger.
 	AttemptTimeout time.Duration
+	// CreateTimeout ends the request that creates the ledger, which makes its tables.
+	CreateTimeout time.Duration
 	// WritesInFlightMax is how many writes are under way at once. It must stay below the size of the ledger server's
 	// connection pool (20 by default), divided by our replicas: v2.4.12 hangs when writes fill its pool.
 	WritesInFlightMax int
@@ -54,6 +56,8 @@ func LoadConfig(l *config.Loader) Config {
 			TokenURL:     l.String("DAYOF_FORMANCE_TOKEN_URL", "", "where OAuth tokens come from; empty means /api/auth/oauth/token at the gateway"),
 			AttemptTimeout: l.Duration("DAYOF_FORMANCE_ATTEMPT_TIMEOUT", 2*time.Second,
 				"longest time of one request to the ledger; its outcome is unknown after that and is read back"),
+			CreateTimeout: l.Duration("DAYOF_FORMANCE_CREATE_TIMEOUT", time.Minute,
+				"longest time of the request that creates the ledger; the first one of a server makes its tables"),
 			WritesInFlightMax: l.Int("DAYOF_FORMANCE_WRITES_IN_FLIGHT_MAX", 15,
 				"writes at the ledger at once; keep the sum over all replicas below the ledger server's connection pool"),
 			BulkMax: l.Int("DAYOF_FORMANCE_BULK_MAX", 50,
@@ -78,6 +82,9 @@ func (c Config) withDefaults() Config {
 	}
 	if f.AttemptTimeout <= 0 {
 		f.AttemptTimeout = d.AttemptTimeout
+	}
+	if f.CreateTimeout <= 0 {
+		f.CreateTimeout = d.CreateTimeout
 	}
 	if f.WritesInFlightMax <= 0 {
 		f.WritesInFlightMax = d.WritesInFlightMax

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,9 +36,15 @@ type ledger struct {
 	scripter  scripter
 	sdk       atomic.Pointer[formance.Formance]
 
-	preparing chan struct{} // held while one caller prepares
-	prepared  atomic.Bool
-	keepBook  func(ctx context.Context, name string, added time.Time) error // refuses a ledger that is another one than before
+	preparations *breaker.Breaker // of finding the server and making the ledger
+	prepared     atomic.Bool
+	mu           sync.Mutex
+	preparing    *preparation // under way; nil if none is
+	away         bool         // the last preparation failed
+	background   sync.WaitGroup
+	stopped      chan struct{} // closed by stop
+	stopOnce     sync.Once
+	keepBook     func(ctx context.Context, name string, added time.Time) error // refuses a ledger that is another one than before
 }
 
 func newLedger(c FormanceConfig, logger *slog.Logger, keepBook func(ctx context.Context, name string, added time.Time) error) *ledger {
@@ -47,14 +54,18 @@ func newLedger(c FormanceConfig, logger *slog.Logger, keepBook func(ctx context.
 		logger:    logger,
 		transport: newTransport(c),
 		places:    make(chan struct{}, c.WritesInFlightMax),
-		preparing: make(chan struct{}, 1),
+		stopped:   make(chan struct{}),
 		scripter:  newScripter(),
 		breaker: breaker.New(breaker.Config{
 			Party: "formance", Logger: logger, OpenFor: c.BreakerOpenFor,
 			IsFailure: isAway,
 		}),
+		preparations: breaker.New(breaker.Config{
+			Party: "formance preparation", Logger: logger, OpenFor: c.BreakerOpenFor,
+			IsFailure: isAway,
+		}),
 	}
-	l.sdk.Store(l.newSDK())
+	l.sdk.Store(l.newSDK(c.AttemptTimeout))
 	return l
 }
 
@@ -246,17 +257,19 @@ func (l *ledger) call(ctx context.Context, name string, f func(ctx context.Conte
 
 // exchange runs one call through the breaker and says what its outcome means.
 func (l *ledger) exchange(ctx context.Context, name string, f func(ctx context.Context, sdk *formance.Formance) error) error {
-	err := l.breaker.Do(ctx, func(ctx context.Context) error {
-		sdk := l.sdk.Load()
-		status := new(responseStatus)
-		err := classify(name, status, f(withStatus(ctx, status), sdk))
-		if status.unauthorized() {
-			l.sdk.CompareAndSwap(sdk, l.newSDK()) // the SDK keeps a token that was revoked until it expires
-		}
-		return err
-	})
+	err := l.breaker.Do(ctx, func(ctx context.Context) error { return l.ask(ctx, name, l.sdk.Load(), f) })
 	if errors.Is(err, breaker.ErrOpen) {
 		return &awayError{call: name, notSent: true, hopeless: true, err: err, retryAfter: l.breaker.OpenFor()}
+	}
+	return err
+}
+
+// ask runs one call past the breaker and says what its outcome means.
+func (l *ledger) ask(ctx context.Context, name string, sdk *formance.Formance, f func(ctx context.Context, sdk *formance.Formance) error) error {
+	status := new(responseStatus)
+	err := classify(name, status, f(withStatus(ctx, status), sdk))
+	if status.unauthorized() {
+		l.sdk.CompareAndSwap(sdk, l.newSDK(l.config.AttemptTimeout)) // the SDK keeps a token that was revoked until it expires
 	}
 	return err
 }

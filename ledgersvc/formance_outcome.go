@@ -17,7 +17,18 @@ type awayError struct {
 	hopeless   bool // a repeat within this call does not help: credentials, a missing ledger, an open breaker
 	answered   bool // with a failure that another request may not get
 	retryAfter time.Duration
+	status     int // of the answer; 0: none
 	err        error
+}
+
+// denied says that the server wants other credentials.
+func (e *awayError) denied() bool {
+	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
+}
+
+// inTrouble says that there was no answer, or one that says nothing about what is asked for.
+func (e *awayError) inTrouble() bool {
+	return e.status == 0 || e.status == http.StatusTooManyRequests || e.status >= http.StatusInternalServerError
 }
 
 // Error is for logs.
@@ -66,7 +77,7 @@ func classify(call string, answer *responseStatus, err error) error {
 	if body, ok := errors.AsType[*sdkerrors.V2ErrorResponse](err); ok {
 		code = body.ErrorCode
 	}
-	away := &awayError{call: call, retryAfter: answer.retryAfter, err: fmt.Errorf("status %d: %w", answer.status, err)}
+	away := &awayError{call: call, retryAfter: answer.retryAfter, status: answer.status, err: fmt.Errorf("status %d: %w", answer.status, err)}
 	switch {
 	case answer.status == http.StatusConflict:
 		return &takenError{err: err}

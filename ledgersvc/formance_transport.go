@@ -42,12 +42,11 @@ type transport struct {
 func newTransport(c FormanceConfig) *transport {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
 	t := &transport{base: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
-		ForceAttemptHTTP2:     true,
-		TLSHandshakeTimeout:   2 * time.Second,
-		ResponseHeaderTimeout: c.AttemptTimeout,
-		IdleConnTimeout:       90 * time.Second,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: 2 * time.Second,
+		IdleConnTimeout:     90 * time.Second,
 		// The default keeps two connections to a host; each further one in a burst would be dialled anew.
 		MaxIdleConns:        2 * c.WritesInFlightMax,
 		MaxIdleConnsPerHost: 2 * c.WritesInFlightMax,
@@ -84,11 +83,12 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// newSDK returns a client without retries of its own: what is repeated, and when, is decided in post.go.
-func (l *ledger) newSDK() *formance.Formance {
+// newSDK returns a client whose calls end after the timeout, without retries of its own: what is repeated, and when, is decided
+// in post.go.
+func (l *ledger) newSDK(timeout time.Duration) *formance.Formance {
 	options := []formance.SDKOption{
 		formance.WithServerURL(strings.TrimSuffix(l.config.URL, "/")),
-		formance.WithClient(&http.Client{Transport: l.transport, Timeout: l.config.AttemptTimeout}),
+		formance.WithClient(&http.Client{Transport: l.transport, Timeout: timeout}),
 	}
 	if l.config.ClientID != "" {
 		id, secret := l.config.ClientID, l.config.ClientSecret.Reveal()

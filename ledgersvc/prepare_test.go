@@ -16,6 +16,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/pgtest"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
+	"github.com/dayof/dayof/devenv/sandbox/ledger"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
@@ -48,15 +49,30 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}
 	}
+	at := func(path string, there http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != path {
+				http.NotFound(w, r)
+				return
+			}
+			there(w, r)
+		}
+	}
 	for name, c := range map[string]struct {
 		handler http.Handler
 		want    string // part of the error; empty: none
 	}{
-		"another program":   {page(http.StatusNotFound, "404 page not found"), "serves no Formance ledger"},
-		"an old version":    {page(http.StatusOK, `{"server":"ledger","version":"v1.10.3"}`), "has version v1.10.3"},
-		"a future version":  {page(http.StatusOK, `{"server":"ledger","version":"v3.0.0"}`), "has version v3.0.0"},
-		"one in trouble":    {page(http.StatusServiceUnavailable, "no"), ""},
-		"one that is there": {realOrSandbox(t), ""},
+		"a page of another program": {page(http.StatusOK, "<html>welcome</html>"), "serves no Formance ledger"},
+		"another API":               {page(http.StatusOK, `{"server":"payments","version":"v2.0.0"}`), "serves no Formance ledger"},
+		"version 3":                 {at("/_info", page(http.StatusOK, `{"server":"ledger","version":"v3.1.0"}`)), "has version v3.1.0"},
+		"version 3, wrapped":        {at("/_info", page(http.StatusOK, `{"data":{"server":"ledger","version":"v3.1.0"}}`)), "has version v3.1.0"},
+		"version 3 at a gateway":    {at("/api/ledger/_info", page(http.StatusOK, `{"server":"ledger","version":"v3.1.0"}`)), "has version v3.1.0"},
+		"a gateway that refuses us": {at("/api/ledger/_/info", page(http.StatusUnauthorized, `{"errorCode":"UNAUTHORIZED"}`)), "refuses our credentials"},
+		"another program":           {page(http.StatusNotFound, "404 page not found"), "serves no Formance ledger"},
+		"an old version":            {page(http.StatusOK, `{"server":"ledger","version":"v1.10.3"}`), "has version v1.10.3"},
+		"a future version":          {page(http.StatusOK, `{"server":"ledger","version":"v3.0.0"}`), "has version v3.0.0"},
+		"one in trouble":            {page(http.StatusServiceUnavailable, "no"), ""},
+		"one that is there":         {realOrSandbox(t), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,33 +113,81 @@ func TestStartRefusesAnotherLedger(t *testing.T) {
 	}
 }
 
-// A ledger that is away at start is found by the first call after it is back.
+// A ledger that is away at start is found by a call after it is back, whatever it did meanwhile. A bare ledger is not asked
+// at the gateway's path, where it would make a ledger of another name.
 func TestStartWithoutLedger(t *testing.T) {
 	t.Parallel()
-	b := newBooks(t)
-	b.fail(t, fault.Fault{Mode: fault.Refuse})
-	w := newHarnessOn(t, b, resigned())
-	_, err := w.client.RecordSale(w.fresh(), sale(1))
-	wantProblem(t, err, connect.CodeUnavailable, "LEDGER_UNAVAILABLE")
-	b.faults.ClearAll()
-	eventually(t, func() error {
-		_, err := w.client.RecordSale(w.fresh(), sale(1))
-		return err
+	for _, mode := range []fault.Mode{fault.Refuse, fault.ServerError, fault.Hang} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			b := newBooks(t)
+			b.fail(t, fault.Fault{Mode: mode})
+			w := newHarnessOn(t, b, resigned())
+			for range 8 { // more than open a breaker
+				_, err := w.client.RecordSale(w.fresh(), sale(1))
+				wantProblem(t, err, connect.CodeUnavailable, "LEDGER_UNAVAILABLE")
+			}
+			if away := w.service.Away(); len(away) != 1 {
+				t.Errorf("away are %v", away)
+			}
+			b.faults.ClearAll()
+			eventually(t, func() error {
+				_, err := w.client.RecordSale(w.fresh(), sale(1))
+				return err
+			})
+			if away := w.service.Away(); len(away) != 0 {
+				t.Errorf("away are still %v", away)
+			}
+			if log := w.log.String(); strings.Contains(log, "serves no Formance ledger") {
+				t.Error("a ledger that does not answer is taken for another program")
+			}
+			if n := b.gate.countBelow("/api/"); n > 0 {
+				t.Errorf("%d requests went to a ledger named api", n)
+			}
+		})
+	}
+}
+
+// The first ledger of a server takes longer to make than any other call may take, and is undone when the call is cut. It is
+// made while callers who have less time come and go.
+func TestCreateTakesItsTime(t *testing.T) {
+	t.Parallel()
+	const slow = 5 * time.Second
+	t.Run("at start", func(t *testing.T) {
+		t.Parallel()
+		w := newHarnessOn(t, newBooksOf(t, ledger.Config{BucketDelay: slow}), impatient())
+		must[*ledgerv1.RecordSaleResponse](t)(w.client.RecordSale(w.fresh(), sale(1)))
+	})
+	t.Run("by calls", func(t *testing.T) {
+		t.Parallel()
+		b := newBooksOf(t, ledger.Config{BucketDelay: slow})
+		b.fail(t, fault.Fault{Mode: fault.Refuse})
+		c := impatient()
+		c.CallTimeout = time.Second
+		w := newHarnessOn(t, b, c)
+		b.faults.ClearAll()
+		eventually(t, func() error {
+			_, err := w.client.RecordSale(w.fresh(), sale(1))
+			return err
+		})
+		if n := b.gate.count(http.MethodPost, "/v2/"+b.ledger); n != 1 {
+			t.Errorf("the ledger was created %d times", n)
+		}
 	})
 }
 
 func TestPathPrefix(t *testing.T) {
 	t.Parallel()
-	ledger := realOrSandbox(t)
+	there := realOrSandbox(t)
 	only := func(prefix string) http.Handler { // serves under one prefix and nowhere else
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			rest, ok := strings.CutPrefix(r.URL.Path, prefix)
-			if !ok || strings.HasPrefix(rest, "/api/") {
+			if !ok {
 				http.NotFound(w, r)
 				return
 			}
 			r.URL.Path = rest
-			ledger.ServeHTTP(w, r)
+			there.ServeHTTP(w, r)
 		})
 	}
 	for name, c := range map[string]struct{ serves, setting string }{
@@ -147,7 +211,7 @@ func TestPathPrefix(t *testing.T) {
 // Behind a gateway every request carries a token; one that was revoked is replaced at once.
 func TestOAuth(t *testing.T) {
 	t.Parallel()
-	ledger := realOrSandbox(t)
+	there := realOrSandbox(t)
 	var generation, issued atomic.Int64
 	generation.Store(1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +231,7 @@ func TestOAuth(t *testing.T) {
 			_, _ = w.Write([]byte(`{"errorCode":"UNAUTHORIZED","errorMessage":"no"}`))
 			return
 		}
-		ledger.ServeHTTP(w, r)
+		there.ServeHTTP(w, r)
 	}))
 	defer server.Close()
 	c := impatient()

@@ -83,7 +83,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 // somebody must act: it is no ledger, of another version, or another one than before; nothing has begun then. A ledger
 // that does not answer is no error: calls answer LEDGER_UNAVAILABLE and try to reach it again.
 func (s *Service) Start(ctx context.Context) error {
-	prepareCtx, cancel := context.WithTimeout(ctx, s.config.CallTimeout)
+	prepareCtx, cancel := context.WithTimeout(ctx, s.config.CallTimeout+s.config.Formance.CreateTimeout)
 	defer cancel()
 	if err := s.ledger.prepare(prepareCtx); err != nil {
 		if wrong, ok := errors.AsType[*wrongLedgerError](err); ok {
@@ -95,7 +95,10 @@ func (s *Service) Start(ctx context.Context) error {
 }
 
 // Stop ends the background work. Calls in flight are the server's to drain, before.
-func (s *Service) Stop(ctx context.Context) error { return s.jobs.Stop(ctx) }
+func (s *Service) Stop(ctx context.Context) error {
+	s.ledger.stop()
+	return s.jobs.Stop(ctx)
+}
 
 // checkDatabase says whether the service's database can be used.
 func (s *Service) checkDatabase(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.pool) }
@@ -103,7 +106,7 @@ func (s *Service) checkDatabase(ctx context.Context) error { return pgdb.CheckWr
 // Away names the outside parties that do not answer now. Posting waits for the ledger; statements of what is posted are read
 // from our copy.
 func (s *Service) Away() []string {
-	if s.ledger.breaker.IsAway() {
+	if s.ledger.isAway() {
 		return []string{"ledger"}
 	}
 	return nil

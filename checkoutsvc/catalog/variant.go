@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/page"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/internal/money"
@@ -139,6 +141,9 @@ func (s *Service) GetVariant(ctx context.Context, req *checkoutv1.GetVariantRequ
 	return &checkoutv1.GetVariantResponse{Variant: forCaller(ctx, v)}, nil
 }
 
+// variantsMax is the largest page of variants, and what callers get who do not say.
+const variantsMax = 500
+
 // ListVariants implements CatalogService.
 func (s *Service) ListVariants(ctx context.Context, req *checkoutv1.ListVariantsRequest) (*checkoutv1.ListVariantsResponse, error) {
 	if _, err := s.q.GetEvent(ctx, s.Pool, req.GetEventId()); errors.Is(err, pgx.ErrNoRows) {
@@ -146,11 +151,24 @@ func (s *Service) ListVariants(ctx context.Context, req *checkoutv1.ListVariants
 	} else if err != nil {
 		return nil, fmt.Errorf("get event: %w", err)
 	}
-	rows, err := s.q.ListVariants(ctx, s.Pool, &req.EventId, nil)
+	list := page.List("variants", &checkoutv1.ListVariantsRequest{EventId: req.GetEventId()})
+	after, err := page.Parse(req.GetPageToken(), list, page.Cursor{Time: time.Unix(0, 0)})
+	if err != nil {
+		return nil, err
+	}
+	size := cmp.Or(req.GetPageSize(), variantsMax)
+	rows, err := s.q.ListVariants(ctx, s.Pool, checkoutdb.ListVariantsParams{
+		EventID: &req.EventId, AfterTime: after.Time, AfterID: after.ID, VariantCount: size + 1,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list variants: %w", err)
 	}
 	res := &checkoutv1.ListVariantsResponse{}
+	if len(rows) > int(size) {
+		rows = rows[:size]
+		last := rows[size-1]
+		res.NextPageToken = page.Token(list, page.Cursor{Time: last.CreateTime, ID: last.ID})
+	}
 	for _, row := range rows {
 		res.Variants = append(res.Variants, forCaller(ctx, variantToProto(row)))
 	}
@@ -158,7 +176,7 @@ func (s *Service) ListVariants(ctx context.Context, req *checkoutv1.ListVariants
 }
 
 func (s *Service) variant(ctx context.Context, db checkoutdb.DBTX, id string) (*checkoutv1.Variant, error) {
-	rows, err := s.q.ListVariants(ctx, db, nil, &id)
+	rows, err := s.q.ListVariants(ctx, db, checkoutdb.ListVariantsParams{VariantIds: []string{id}, VariantCount: 1})
 	if err != nil {
 		return nil, fmt.Errorf("get variant: %w", err)
 	}

@@ -71,7 +71,7 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 			id = claimed
 			return nil
 		}
-		event, offers, err := s.offers(ctx, tx, req.GetEventId())
+		event, offers, err := s.offers(ctx, tx, req)
 		if err != nil {
 			return err
 		}
@@ -84,22 +84,28 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 	return id, err
 }
 
-// offers loads what is on sale of an event.
-func (s *Service) offers(ctx context.Context, tx pgx.Tx, eventID string) (order.Event, []order.Offer, error) {
-	e, err := s.q.GetEvent(ctx, tx, eventID)
+// offers loads an event and those of its variants that a cart names: an event may have more than a cart can.
+func (s *Service) offers(ctx context.Context, tx pgx.Tx, req *checkoutv1.StartCheckoutRequest) (order.Event, []order.Offer, error) {
+	e, err := s.q.GetEvent(ctx, tx, req.GetEventId())
 	if errors.Is(err, pgx.ErrNoRows) {
 		return order.Event{}, nil, problem.New(connect.CodeNotFound, "EVENT_NOT_FOUND", "there is no such event")
 	}
 	if err != nil {
 		return order.Event{}, nil, fmt.Errorf("get event: %w", err)
 	}
-	variants, err := s.q.ListVariants(ctx, tx, &e.ID, nil)
+	ids := make([]string, len(req.GetLines()))
+	for i, line := range req.GetLines() {
+		ids[i] = line.GetVariantId()
+	}
+	variants, err := s.q.ListVariants(ctx, tx, checkoutdb.ListVariantsParams{VariantIds: ids, VariantCount: int32(len(ids))})
 	if err != nil {
 		return order.Event{}, nil, fmt.Errorf("list variants: %w", err)
 	}
 	var offers []order.Offer
 	for _, v := range variants {
-		offers = append(offers, offerFromRow(v))
+		if v.EventID == e.ID { // else it is not on sale here
+			offers = append(offers, offerFromRow(v))
+		}
 	}
 	return eventFromRow(e), offers, nil
 }

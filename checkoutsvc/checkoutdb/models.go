@@ -116,6 +116,7 @@ type Order struct {
 	RecordSaleMs             int64           `json:"record_sale_ms"`
 	ReceiptSentTime          *time.Time      `json:"receipt_sent_time"`
 	Review                   string          `json:"review"`
+	EarliestAttemptTime      *time.Time      `json:"earliest_attempt_time"`
 }
 
 type OrderLine struct {

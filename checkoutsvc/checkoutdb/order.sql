@@ -17,7 +17,9 @@ update orders set payment = @payment, fulfilment = @fulfilment, paying_intent = 
     review = @review,
     fulfilment_start_time = case when @start::boolean then now() else fulfilment_start_time end,
     next_attempt_time = case when @reschedule::boolean
-        then now() + make_interval(secs => sqlc.narg(next_attempt_seconds)::float8) else next_attempt_time end
+        then now() + make_interval(secs => sqlc.narg(next_attempt_seconds)::float8) else next_attempt_time end,
+    earliest_attempt_time = case when @reschedule::boolean
+        then now() + make_interval(secs => sqlc.narg(earliest_attempt_seconds)::float8) else earliest_attempt_time end
 where id = @id;
 
 -- name: SetOrderTotal :exec
@@ -26,10 +28,24 @@ update orders set total_minor_units = $2, application_fee_minor_units = $3, taxe
 
 -- name: ClaimDueOrders :many
 -- ClaimDueOrders leases orders whose next attempt is due to this replica.
-update orders set attempt = attempt + 1, next_attempt_time = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
+update orders set attempt = attempt + 1, last_error = '', next_attempt_time = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
 where id in (
     select o.id from orders o
     where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time <= now()
+    order by o.next_attempt_time
+    limit sqlc.arg(order_count)
+    for update skip locked
+)
+returning id, attempt;
+
+-- name: ClaimWaitingOrders :many
+-- ClaimWaitingOrders leases orders to this replica that wait after a failed attempt, before they are due but not before a
+-- dependency asked to: those that are due first. An order that an attempt has the lease of has no last error.
+update orders set attempt = attempt + 1, last_error = '', next_attempt_time = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
+where id in (
+    select o.id from orders o
+    where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time > now() and o.last_error <> ''
+        and o.earliest_attempt_time <= now() and o.id <> all(sqlc.arg(but)::text[])
     order by o.next_attempt_time
     limit sqlc.arg(order_count)
     for update skip locked

@@ -14,7 +14,7 @@ import (
 )
 
 const claimDueOrders = `-- name: ClaimDueOrders :many
-update orders set attempt = attempt + 1, next_attempt_time = now() + make_interval(secs => $1::float8)
+update orders set attempt = attempt + 1, last_error = '', next_attempt_time = now() + make_interval(secs => $1::float8)
 where id in (
     select o.id from orders o
     where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time <= now()
@@ -40,6 +40,46 @@ func (q *Queries) ClaimDueOrders(ctx context.Context, db DBTX, leaseSeconds floa
 	var items []ClaimDueOrdersRow
 	for rows.Next() {
 		var i ClaimDueOrdersRow
+		if err := rows.Scan(&i.ID, &i.Attempt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimWaitingOrders = `-- name: ClaimWaitingOrders :many
+update orders set attempt = attempt + 1, last_error = '', next_attempt_time = now() + make_interval(secs => $1::float8)
+where id in (
+    select o.id from orders o
+    where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time > now() and o.last_error <> ''
+        and o.earliest_attempt_time <= now() and o.id <> all($2::text[])
+    order by o.next_attempt_time
+    limit $3
+    for update skip locked
+)
+returning id, attempt
+`
+
+type ClaimWaitingOrdersRow struct {
+	ID      string `json:"id"`
+	Attempt int32  `json:"attempt"`
+}
+
+// ClaimWaitingOrders leases orders to this replica that wait after a failed attempt, before they are due but not before a
+// dependency asked to: those that are due first. An order that an attempt has the lease of has no last error.
+func (q *Queries) ClaimWaitingOrders(ctx context.Context, db DBTX, leaseSeconds float64, but []string, orderCount int32) ([]ClaimWaitingOrdersRow, error) {
+	rows, err := db.Query(ctx, claimWaitingOrders, leaseSeconds, but, orderCount)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimWaitingOrdersRow
+	for rows.Next() {
+		var i ClaimWaitingOrdersRow
 		if err := rows.Scan(&i.ID, &i.Attempt); err != nil {
 			return nil, err
 		}
@@ -237,25 +277,28 @@ update orders set payment = $1, fulfilment = $2, paying_intent = $3,
     review = $10,
     fulfilment_start_time = case when $11::boolean then now() else fulfilment_start_time end,
     next_attempt_time = case when $12::boolean
-        then now() + make_interval(secs => $13::float8) else next_attempt_time end
-where id = $14
+        then now() + make_interval(secs => $13::float8) else next_attempt_time end,
+    earliest_attempt_time = case when $12::boolean
+        then now() + make_interval(secs => $14::float8) else earliest_attempt_time end
+where id = $15
 `
 
 type SaveOrderParams struct {
-	Payment            string     `json:"payment"`
-	Fulfilment         string     `json:"fulfilment"`
-	PayingIntent       *string    `json:"paying_intent"`
-	CaptureTime        *time.Time `json:"capture_time"`
-	Attempt            int32      `json:"attempt"`
-	LastError          string     `json:"last_error"`
-	CompleteTime       *time.Time `json:"complete_time"`
-	IssuePassesMs      int64      `json:"issue_passes_ms"`
-	RecordSaleMs       int64      `json:"record_sale_ms"`
-	Review             string     `json:"review"`
-	Start              bool       `json:"start"`
-	Reschedule         bool       `json:"reschedule"`
-	NextAttemptSeconds *float64   `json:"next_attempt_seconds"`
-	ID                 string     `json:"id"`
+	Payment                string     `json:"payment"`
+	Fulfilment             string     `json:"fulfilment"`
+	PayingIntent           *string    `json:"paying_intent"`
+	CaptureTime            *time.Time `json:"capture_time"`
+	Attempt                int32      `json:"attempt"`
+	LastError              string     `json:"last_error"`
+	CompleteTime           *time.Time `json:"complete_time"`
+	IssuePassesMs          int64      `json:"issue_passes_ms"`
+	RecordSaleMs           int64      `json:"record_sale_ms"`
+	Review                 string     `json:"review"`
+	Start                  bool       `json:"start"`
+	Reschedule             bool       `json:"reschedule"`
+	NextAttemptSeconds     *float64   `json:"next_attempt_seconds"`
+	EarliestAttemptSeconds *float64   `json:"earliest_attempt_seconds"`
+	ID                     string     `json:"id"`
 }
 
 // SaveOrder writes what rules change of an order's own row. The caller holds its lock, and has compared the attempt. A
@@ -275,6 +318,7 @@ func (q *Queries) SaveOrder(ctx context.Context, db DBTX, arg SaveOrderParams) e
 		arg.Start,
 		arg.Reschedule,
 		arg.NextAttemptSeconds,
+		arg.EarliestAttemptSeconds,
 		arg.ID,
 	)
 	return err

@@ -27,7 +27,7 @@ where v.id = $1 for update of v;
 update variants set current_version = $2 where id = $1;
 
 -- name: ListVariants :many
--- ListVariants returns variants with their stock and current version: those of an event, or one by its id. An organiser
+-- ListVariants returns variants with their stock and current version: those of an event after a position, or some by their ids. An organiser
 -- cannot sell who has accounts at Stripe of which none may take money.
 select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_time, v.order_ticket_limit, v.create_time,
     s.capacity, s.taken, p.name as product_name,
@@ -40,9 +40,10 @@ join events e on e.id = v.event_id
 join products p on p.id = v.product_id
 join stock s on s.variant_id = v.id
 join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
-where v.event_id = sqlc.narg(event_id)::text or v.id = sqlc.narg(variant_id)::text
+where v.event_id = sqlc.narg(event_id)::text and (v.create_time, v.id) > (sqlc.arg(after_time)::timestamptz, sqlc.arg(after_id)::text)
+    or v.id = any(sqlc.narg(variant_ids)::text[])
 order by v.create_time, v.id
-limit 500;
+limit sqlc.arg(variant_count);
 
 -- name: TakeStock :execrows
 -- TakeStock takes tickets out of a variant's stock if there are enough. It waits for others who take from the same row,

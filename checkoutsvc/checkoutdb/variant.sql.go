@@ -127,10 +127,19 @@ join events e on e.id = v.event_id
 join products p on p.id = v.product_id
 join stock s on s.variant_id = v.id
 join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
-where v.event_id = $1::text or v.id = $2::text
+where v.event_id = $1::text and (v.create_time, v.id) > ($2::timestamptz, $3::text)
+    or v.id = any($4::text[])
 order by v.create_time, v.id
-limit 500
+limit $5
 `
+
+type ListVariantsParams struct {
+	EventID      *string   `json:"event_id"`
+	AfterTime    time.Time `json:"after_time"`
+	AfterID      string    `json:"after_id"`
+	VariantIds   []string  `json:"variant_ids"`
+	VariantCount int32     `json:"variant_count"`
+}
 
 type ListVariantsRow struct {
 	ID                       string     `json:"id"`
@@ -156,10 +165,16 @@ type ListVariantsRow struct {
 	OrganizerCannotSell      bool       `json:"organizer_cannot_sell"`
 }
 
-// ListVariants returns variants with their stock and current version: those of an event, or one by its id. An organiser
+// ListVariants returns variants with their stock and current version: those of an event after a position, or some by their ids. An organiser
 // cannot sell who has accounts at Stripe of which none may take money.
-func (q *Queries) ListVariants(ctx context.Context, db DBTX, eventID *string, variantID *string) ([]ListVariantsRow, error) {
-	rows, err := db.Query(ctx, listVariants, eventID, variantID)
+func (q *Queries) ListVariants(ctx context.Context, db DBTX, arg ListVariantsParams) ([]ListVariantsRow, error) {
+	rows, err := db.Query(ctx, listVariants,
+		arg.EventID,
+		arg.AfterTime,
+		arg.AfterID,
+		arg.VariantIds,
+		arg.VariantCount,
+	)
 	if err != nil {
 		return nil, err
 	}

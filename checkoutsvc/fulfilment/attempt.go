@@ -157,7 +157,7 @@ func (f *Fulfilment) finish(ctx context.Context, mine order.Order, s *steps) (*o
 func (f *Fulfilment) postpone(ctx context.Context, o order.Order, s *steps, failure error, took time.Duration) error {
 	_, _, err := f.Orders.Observe(ctx, orderstore.Key{ID: o.ID}, nil, order.AttemptFailed{
 		Attempt: o.Attempt, Failure: publicError(failure), PassFailure: publicError(s.passErr), SaleFailure: publicError(s.saleErr),
-		ReceiptWon: errors.Is(failure, errReceiptWon), Took: took, Backoff: f.backoff(o.Attempt, failure),
+		ReceiptWon: errors.Is(failure, errReceiptWon), Took: took, Backoff: f.backoff(o.Attempt, failure), RetryAfter: max(retryAfter(failure), retryAfter(s.passErr), retryAfter(s.saleErr)),
 	})
 	return err
 }
@@ -166,10 +166,15 @@ func (f *Fulfilment) postpone(ctx context.Context, o order.Order, s *steps, fail
 // than what a dependency asked for.
 func (f *Fulfilment) backoff(number int32, failure error) time.Duration {
 	wait := f.Config.BackoffMin + backoff.Full(2*f.Config.BackoffMin, f.Config.BackoffMax).Delay(int(number))
+	return max(wait, retryAfter(failure))
+}
+
+// retryAfter is the wait that a dependency asked for.
+func retryAfter(failure error) time.Duration {
 	if d, ok := errors.AsType[*problem.Downstream](failure); ok {
-		wait = max(wait, d.RetryAfter())
+		return d.RetryAfter()
 	}
-	return wait
+	return 0
 }
 
 // publicError is a failure in words that staff may read: codes and reasons, no internals; empty for none.

@@ -44,6 +44,7 @@ type Fulfilment struct {
 	attempts    sync.WaitGroup // that outlive their callers
 	dueAttempts atomic.Int64   // of due orders, under way
 	underWay    sync.Map       // *attempt by order id
+	recovering  atomic.Bool    // a round of AttemptWaitingOrders is under way
 }
 
 // Wait waits for attempts whose callers are gone; each has a deadline of its own.

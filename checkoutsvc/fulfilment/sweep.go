@@ -37,17 +37,15 @@ func (f *Fulfilment) AttemptDueOrders(ctx context.Context) error {
 	return nil
 }
 
-// attemptDue attempts an order that was leased to this replica. When it cannot be read, the lease runs out and somebody tries
-// again.
-func (f *Fulfilment) attemptDue(ctx context.Context, claimed checkoutdb.ClaimDueOrdersRow) {
+// attemptDue attempts an order that was leased to this replica and says whether it was completed. When it cannot be read, the
+// lease runs out and somebody tries again.
+func (f *Fulfilment) attemptDue(ctx context.Context, claimed checkoutdb.ClaimDueOrdersRow) bool {
 	ctx, cancel := context.WithTimeout(ctx, f.Config.Lease)
 	defer cancel()
 	o, err := f.Orders.Read(ctx, orderstore.Key{ID: claimed.ID})
 	if err != nil {
 		f.Logger.LogAttrs(ctx, slog.LevelWarn, "due order not read", slog.String("order_id", claimed.ID), slog.Any("error", err))
-		return
+		return false
 	}
-	if o.Attempt == claimed.Attempt && o.BeingFulfilled() {
-		f.Attempt(ctx, o)
-	}
+	return o.Attempt == claimed.Attempt && o.BeingFulfilled() && f.Attempt(ctx, o) != nil
 }

@@ -14,6 +14,8 @@ type Changes struct {
 	Total bool
 	// NextAttempt says when fulfilment is attempted next; nil leaves it, and zero means never.
 	NextAttempt *time.Duration
+	// EarliestAttempt is what a dependency asked to wait, when NextAttempt is a backoff that may be cut short; nil: it may not.
+	EarliestAttempt *time.Duration
 	// FulfilmentStarted says that fulfilment began with this fact: who saves it holds the lease of attempt 1.
 	FulfilmentStarted bool
 	// Hold says that the hold ended; StockReturned that what it kept is on sale again.

@@ -95,6 +95,7 @@ type AttemptFailed struct {
 	ReceiptWon bool
 	Took       time.Duration
 	Backoff    time.Duration // until the next attempt
+	RetryAfter time.Duration // that a dependency asked for; the next attempt never comes earlier
 }
 
 // observe writes down when to try again, and, once the order has waited for too long, that people must know. Past the
@@ -125,8 +126,8 @@ func (f AttemptFailed) observe(d *decision) error {
 		d.alert(Alert{Kind: AlertOrderBlocked, Subject: o.ID, Facts: facts})
 	}
 	o.LastError = f.Failure
-	backoff := f.Backoff
-	d.changes.NextAttempt = &backoff
+	backoff, earliest := f.Backoff, f.RetryAfter
+	d.changes.NextAttempt, d.changes.EarliestAttempt = &backoff, &earliest
 	d.changes.Notes = append(d.changes.Notes, Note{Step: "attempt_failed", Attempt: o.Attempt, Took: f.Took, Failure: f.Failure})
 	return nil
 }

@@ -131,6 +131,9 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 		}
 		if c.NextAttempt != nil && o.BeingFulfilled() {
 			params.NextAttemptSeconds = new(c.NextAttempt.Seconds())
+			if c.EarliestAttempt != nil {
+				params.EarliestAttemptSeconds = new(c.EarliestAttempt.Seconds())
+			}
 		}
 		errs = append(errs, s.q.SaveOrder(ctx, p, params))
 	}

@@ -31,17 +31,20 @@ func checkCommand() command {
 	}
 }
 
-// reportCheck prints a line for each invariant that holds and for each violation of one that does not.
+// reportCheck prints a line for each invariant that holds and for each violation of one that does not, and at the end how many
+// sales were excused as under way, if any were.
 func reportCheck(h host, results []invariant.Result) error {
-	violated := false
+	violated, excused := false, 0
 	for _, r := range results {
 		violated = violated || len(r.Violations) > 0
+		excused += r.Excused
 	}
 	if h.json {
 		if err := h.printJSON(struct {
 			OK         bool               `json:"ok"`
+			Excused    int                `json:"sales_under_way"`
 			Invariants []invariant.Result `json:"invariants"`
-		}{!violated, results}); err != nil {
+		}{!violated, excused, results}); err != nil {
 			return err
 		}
 	} else {
@@ -52,6 +55,9 @@ func reportCheck(h host, results []invariant.Result) error {
 			for _, v := range r.Violations {
 				fmt.Fprintf(h.stdout, "VIOLATION %s %s\n", r.Name, v)
 			}
+		}
+		if excused > 0 {
+			fmt.Fprintf(h.stdout, "excused %d sales that are under way\n", excused)
 		}
 	}
 	if violated {

@@ -49,7 +49,7 @@ func postByHand(t *testing.T, u running) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, file.Sandbox.FormanceURL+"/v2/dayof/transactions?force=true", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, file.Sandbox.LedgerAPI()+"/transactions?force=true", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,14 +119,18 @@ func (c *Client) Choose(ctx context.Context, eventID, variantID string, tickets 
 		}
 	}
 	for _, id := range events {
-		res, err := c.Catalog.ListVariants(ctx, &checkoutv1.ListVariantsRequest{EventId: id})
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range res.GetVariants() {
-			if v.GetAvailableTicketCount() >= int64(tickets) {
-				return v, nil
+		req := &checkoutv1.ListVariantsRequest{EventId: id}
+		for more := true; more; more = req.GetPageToken() != "" {
+			res, err := c.Catalog.ListVariants(ctx, req)
+			if err != nil {
+				return nil, err
 			}
+			for _, v := range res.GetVariants() {
+				if v.GetAvailableTicketCount() >= int64(tickets) {
+					return v, nil
+				}
+			}
+			req.PageToken = res.GetNextPageToken()
 		}
 	}
 	return nil, errors.New("no variant has enough tickets left")

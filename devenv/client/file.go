@@ -40,12 +40,17 @@ type File struct {
 type Sandbox struct {
 	StripeURL   string `json:"stripe_url"`
 	FormanceURL string `json:"formance_url"`
-	APNsURL     string `json:"apns_url"`
-	APNsLogURL  string `json:"apns_log_url"`
-	MailLogURL  string `json:"mail_log_url"`
-	AlertLogURL string `json:"alert_log_url"`
-	FaultsURL   string `json:"faults_url"`
+	// FormanceLedger is the name of the ledger there.
+	FormanceLedger string `json:"formance_ledger"`
+	APNsURL        string `json:"apns_url"`
+	APNsLogURL     string `json:"apns_log_url"`
+	MailLogURL     string `json:"mail_log_url"`
+	AlertLogURL    string `json:"alert_log_url"`
+	FaultsURL      string `json:"faults_url"`
 }
+
+// LedgerAPI is the base of the API of the ledger that dayof keeps, for those who look past ledgersvc.
+func (s Sandbox) LedgerAPI() string { return s.FormanceURL + "/v2/" + s.FormanceLedger }
 
 // ReadFile reads dev.json. Its absence is explained, because it is the commonest mistake.
 func ReadFile(path string) (File, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -64,6 +65,8 @@ type Cluster struct {
 	ledgerPool *pgxpool.Pool
 	console    *http.Server
 	failed     chan error // of a part that ended by itself
+	stopOnce   sync.Once
+	stopErr    error
 }
 
 // Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the cluster by
@@ -201,7 +204,8 @@ func (m *Cluster) startSandbox(ctx context.Context) (err error) {
 	if !m.temporary {
 		journal = m.path("stripe.journal")
 	}
-	if m.config.Getenv("DAYOF_FORMANCE_URL") == "" {
+	given := m.config.Getenv("DAYOF_FORMANCE_URL")
+	if given == "" {
 		m.ledgerPool, err = pgdb.Open(ctx, m.Postgres.URL(m.database("sandbox_ledger")), pgdb.Options{ApplicationName: "sandbox ledger"})
 		if err != nil {
 			return err
@@ -209,7 +213,7 @@ func (m *Cluster) startSandbox(ctx context.Context) (err error) {
 	}
 	m.Sandbox, err = sandbox.Start(ctx, sandbox.Config{
 		Clock: m.config.Clock, Logger: m.config.Logger.With(slog.String("service", "sandbox")), Seed: m.config.Seed,
-		Ports: sandbox.PortsFrom(m.port(6)), LedgerPool: m.ledgerPool, StripeJournal: journal,
+		Ports: sandbox.PortsFrom(m.port(6)), LedgerPool: m.ledgerPool, LedgerURL: given, StripeJournal: journal,
 		StripeEndpoints: []stripe.Endpoint{
 			{URL: webhooks, Secret: m.secrets.StripeWebhookSecret},
 			{URL: webhooks + "/connect", Secret: m.secrets.StripeConnectSecret, Connect: true},
@@ -229,9 +233,13 @@ func (m *Cluster) startSandbox(ctx context.Context) (err error) {
 func (m *Cluster) Failed() <-chan error { return m.failed }
 
 // Stop drains the services, callers before those they call, then ends the sandbox and the database. All that is temporary
-// is removed. It may be called on a cluster that has only begun to start.
+// is removed. It may be called on a cluster that has only begun to start. Idempotent: a second call returns what the first one did.
 func (m *Cluster) Stop(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
+	m.stopOnce.Do(func() { m.stopErr = m.stop(context.WithoutCancel(ctx)) })
+	return m.stopErr
+}
+
+func (m *Cluster) stop(ctx context.Context) error {
 	var errs []error
 	for _, service := range []string{"webhook", "checkout", "pass", "ledger"} {
 		for _, p := range m.processes[service] {

@@ -55,7 +55,7 @@ func (m *Cluster) consoleHandler() http.Handler {
 		{"Sandbox", []consoleLink{
 			{"Stripe: events", f.Sandbox.StripeURL + "/_sandbox/events", ""},
 			{"Stripe: deliveries", f.Sandbox.StripeURL + "/_sandbox/deliveries", ""},
-			{"Ledger: transactions", f.Sandbox.FormanceURL + "/v2/dayof/transactions", ""},
+			{"Ledger: transactions", f.Sandbox.LedgerAPI() + "/transactions", ""},
 			{"Pushes", f.Sandbox.APNsLogURL, ""},
 			{"Mail", f.Sandbox.MailLogURL, ""},
 			{"Alerts", f.Sandbox.AlertLogURL, ""},

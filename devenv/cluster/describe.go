@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"maps"
 
 	"github.com/dayof/dayof/devenv/client"
@@ -11,10 +12,6 @@ import (
 // describe fills in dev.json.
 func (m *Cluster) describe() {
 	address := func(name string) string { return m.address(name, 0) }
-	formance := m.Sandbox.FormanceURL
-	if formance == "" {
-		formance = m.config.Getenv("DAYOF_FORMANCE_URL")
-	}
 	m.File = client.File{
 		CheckoutURL: address("checkout"), PassURL: address("pass"), LedgerURL: address("ledger"), WebhookURL: address("webhook"),
 		ConsoleURL:          address("console"),
@@ -23,7 +20,7 @@ func (m *Cluster) describe() {
 		DatabaseURLs:  map[string]string{}, MetricsURLs: map[string]string{},
 		PassTypeIdentifier: passType, TeamIdentifier: teamID, PassCAFile: m.path(rootFile),
 		Sandbox: client.Sandbox{
-			StripeURL: m.Sandbox.StripeURL, FormanceURL: formance, APNsURL: m.Sandbox.APNsURL,
+			StripeURL: m.Sandbox.StripeURL, FormanceURL: m.Sandbox.FormanceURL, FormanceLedger: m.ledgerName(), APNsURL: m.Sandbox.APNsURL,
 			APNsLogURL:  m.Sandbox.ControlURL + sandbox.APNsLogPath,
 			MailLogURL:  m.Sandbox.ControlURL + sandbox.MailLogPath,
 			AlertLogURL: m.Sandbox.ControlURL + sandbox.AlertLogPath,
@@ -34,6 +31,11 @@ func (m *Cluster) describe() {
 		m.File.DatabaseURLs[service] = m.Postgres.URL(m.database(service))
 		m.File.MetricsURLs[service] = address(service) + "/metrics"
 	}
+}
+
+// ledgerName is the name of the ledger that ledgersvc keeps.
+func (m *Cluster) ledgerName() string {
+	return cmp.Or(m.config.Settings["DAYOF_FORMANCE_LEDGER"], m.config.Getenv("DAYOF_FORMANCE_LEDGER"), "dayof")
 }
 
 // settings are what a replica of every service gets. Services of one replica talk to those of the same number.
@@ -57,6 +59,7 @@ func (m *Cluster) settingsOf(n int) map[string]string {
 		"DAYOF_STRIPE_KEY":                "sk_test_dayof",
 		"DAYOF_SMTP_ADDRESS":              m.Sandbox.SMTPAddress,
 		"DAYOF_FORMANCE_URL":              m.File.Sandbox.FormanceURL,
+		"DAYOF_FORMANCE_LEDGER":           m.File.Sandbox.FormanceLedger,
 		"DAYOF_CHECKOUT_TICKET_CODE_KEYS": m.secrets.CodeKey,
 		"DAYOF_CHECKOUT_ORDER_TOKEN_KEYS": m.secrets.OrderTokenKey,
 		"DAYOF_PASS_TOKEN_KEYS":           "1:" + m.secrets.PassTokenKey,
@@ -66,6 +69,11 @@ func (m *Cluster) settingsOf(n int) map[string]string {
 		"DAYOF_PASS_APNS_ROOTS_FILE":      m.path(apnsFile),
 		"DAYOF_WEBHOOK_ACCOUNT_SECRETS":   m.secrets.StripeWebhookSecret,
 		"DAYOF_WEBHOOK_CONNECT_SECRETS":   m.secrets.StripeConnectSecret,
+	}
+	for _, name := range []string{"PATH_PREFIX", "CLIENT_ID", "CLIENT_SECRET", "TOKEN_URL", "WRITES_IN_FLIGHT_MAX"} { // of a given ledger
+		if value := m.config.Getenv("DAYOF_FORMANCE_" + name); value != "" {
+			made["DAYOF_FORMANCE_"+name] = value
+		}
 	}
 	for _, service := range server.Services() {
 		made[server.SettingPrefix(service)+"DATABASE_URL"] = m.File.DatabaseURLs[service]

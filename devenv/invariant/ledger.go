@@ -11,9 +11,6 @@ import (
 	"strings"
 )
 
-// ledgerName is the ledger that a running dayof keeps; DAYOF_FORMANCE_LEDGER's default.
-const ledgerName = "dayof"
-
 // books are all transactions of the ledger, by reference, and the balances that follow from them.
 type books struct {
 	byReference map[string]transaction
@@ -53,9 +50,8 @@ func (t transaction) received(account string) (received, shared *big.Int) {
 }
 
 // readLedger pages through the ledger's transactions, newest first, and asks for the sum of all balances.
-func readLedger(ctx context.Context, baseURL string) (books, error) {
+func readLedger(ctx context.Context, base string) (books, error) {
 	b := books{byReference: map[string]transaction{}, balances: map[string]map[string]*big.Int{}, total: map[string]*big.Int{}}
-	base := baseURL + "/v2/" + ledgerName
 	query := "?pageSize=100"
 	for {
 		var page struct {
@@ -130,7 +126,10 @@ func getJSON(ctx context.Context, url string, into any) error {
 // ledgerInvariants compare the books with the orders, both ways, and the books with themselves.
 func ledgerInvariants() []invariant {
 	return []invariant{
-		{name: "completed_order_is_booked", rule: "the sale of a completed order is in the ledger, whole and shared out", check: bookedOrders},
+		{
+			name: "completed_order_is_booked", rule: "the sale of a completed order is in the ledger, whole and shared out",
+			check: bookedOrders, excused: salesUnderWay,
+		},
 		{name: "given_up_money_is_booked", rule: "money that bought nothing is in the ledger, or on its way there, when it goes back", check: bookedReceipts},
 		{name: "refund_is_booked", rule: "a refund that left is in the ledger", check: bookedRefunds},
 		{name: "capture_entry_has_an_order", rule: "the ledger has no captured money that no order knows", check: knownCaptures},
@@ -146,6 +145,17 @@ func ledgerInvariants() []invariant {
 		query("difference_is_resolved", "no difference that a reconciliation found is open", "ledger", `
 			select format('%s: %s (difference %s, kind %s)', subject, sides, id, kind) from reconcile_differences where state = 1`),
 	}
+}
+
+// salesUnderWay counts the orders whose money was captured and whose sale may not be booked yet.
+func salesUnderWay(s *snapshot) int {
+	n := 0
+	for _, o := range s.orders {
+		if o.fulfilment == "in_progress" || o.fulfilment == "ledger_blocked" {
+			n++
+		}
+	}
+	return n
 }
 
 func bookedOrders(_ context.Context, s *snapshot) ([]string, error) {

@@ -90,7 +90,7 @@ func (s *snapshot) read(ctx context.Context, f client.File) error {
 	if err := s.readCheckout(ctx); err != nil {
 		return err
 	}
-	if s.ledger, err = readLedger(ctx, f.Sandbox.FormanceURL); err != nil {
+	if s.ledger, err = readLedger(ctx, f.Sandbox.LedgerAPI()); err != nil {
 		s.away = append(s.away, fmt.Sprintf("the ledger at %s does not answer: %v", f.Sandbox.FormanceURL, err))
 	}
 	if s.stripe, err = readStripe(ctx, f); err != nil {

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +47,9 @@ type Config struct {
 	Seed   uint64 // of ids and faults; 0 takes a random one for ids
 	// LedgerPool is the database of the sandbox ledger, which is migrated here; nil runs no ledger.
 	LedgerPool *pgxpool.Pool
+	// LedgerURL is a ledger server elsewhere, where there is no LedgerPool: it is reached through the sandbox, so that it can fail
+	// on purpose like the others. Empty: none.
+	LedgerURL string
 	// StripeJournal is a file that keeps Stripe's state over restarts; empty keeps it in memory.
 	StripeJournal string
 	// StripeEndpoints receive Stripe's webhooks.
@@ -82,6 +87,9 @@ const (
 const (
 	headerTimeout = 10 * time.Second
 	stopTimeout   = 30 * time.Second
+	// forwardConnsMax is how many connections to a ledger elsewhere are kept: more than all replicas of a test use at once.
+	forwardConnsMax    = 64
+	forwardIdleTimeout = 90 * time.Second
 )
 
 // Start runs all parties. The caller ends them by Stop.
@@ -112,6 +120,15 @@ func (s *Sandbox) start(ctx context.Context, c Config) (err error) {
 			return err
 		}
 	}
+	if c.LedgerPool == nil && c.LedgerURL != "" {
+		there, err := forward(c.LedgerURL)
+		if err != nil {
+			return err
+		}
+		if s.FormanceURL, err = s.serve(ctx, c, c.Ports.Ledger, s.Faults.Wrap(fault.Ledger, there)); err != nil {
+			return err
+		}
+	}
 	s.apns, err = apns.Start(apns.Config{
 		Clock: c.Clock, Logger: c.Logger, Addr: loopback(c.Ports.APNs), Faults: s.Faults, ClientCAs: c.PassIssuers,
 	})
@@ -130,6 +147,20 @@ func (s *Sandbox) start(ctx context.Context, c Config) (err error) {
 	}
 	s.AlertURL = s.ControlURL + "/alerts"
 	return nil
+}
+
+// forward passes calls on to a server elsewhere. A call that it does not answer is cut, as the server itself would.
+func forward(to string) (http.Handler, error) {
+	target, err := url.Parse(to)
+	if err != nil {
+		return nil, fmt.Errorf("address of the ledger: %w", err)
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: forwardConnsMax, IdleConnTimeout: forwardIdleTimeout}
+	return &httputil.ReverseProxy{
+		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:    transport,
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}, nil
 }
 
 // faultyStripe puts faults in front of Stripe's API, but not of the sandbox's own controls.

@@ -2,10 +2,12 @@ package e2etest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,9 +21,29 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
-// Config is a cluster of two replicas on a Postgres that need not survive a power cut. With DAYOF_E2E_PROGRAM, a dayof binary,
+// NeedsSandboxLedger leaves out a test that reads or changes the database of the sandbox ledger, where another ledger is given.
+func NeedsSandboxLedger(t *testing.T) {
+	t.Helper()
+	if url := os.Getenv("DAYOF_FORMANCE_URL"); url != "" {
+		t.Skipf("needs the database of the sandbox ledger, but the ledger is %s", url)
+	}
+}
+
+// Config is a cluster of two replicas on a Postgres that need not survive a power cut. With DAYOF_FORMANCE_URL it keeps a ledger of its
+// own on that server, behind the sandbox's faults. With DAYOF_E2E_PROGRAM, a dayof binary,
 // each replica is a process of its own, and the tests are the same.
 func Config() cluster.Config {
+	getenv := getenv
+	if os.Getenv("DAYOF_FORMANCE_URL") != "" && os.Getenv("DAYOF_FORMANCE_LEDGER") == "" {
+		ledger := "e2e-" + strings.ToLower(rand.Text()) // a given server keeps the ledgers of other tests and runs
+		environment := getenv
+		getenv = func(name string) string {
+			if name == "DAYOF_FORMANCE_LEDGER" {
+				return ledger
+			}
+			return environment(name)
+		}
+	}
 	return cluster.Config{Program: os.Getenv("DAYOF_E2E_PROGRAM"), Replicas: 2, PostgresSettings: pgtest.Settings(), Getenv: getenv, Logger: logger()}
 }
 

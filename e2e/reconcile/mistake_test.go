@@ -39,6 +39,7 @@ type plant struct {
 
 func newPlant(t *testing.T, m *cluster.Cluster) plant {
 	t.Helper()
+	e2etest.NeedsSandboxLedger(t)
 	p := plant{
 		t: t, m: m, client: client.NewClient(m.File),
 		ledger: openDatabase(t, m, "sandbox_ledger"), copies: openDatabase(t, m, "ledger"), orders: openDatabase(t, m, "checkout"),
@@ -114,7 +115,7 @@ func (p plant) post(reference, source, destination, asset string, amount int64) 
 		p.t.Fatal(err)
 	}
 	req, err := http.NewRequestWithContext(e2etest.Within(p.t, time.Minute), http.MethodPost,
-		p.m.File.Sandbox.FormanceURL+"/v2/dayof/transactions?force=true", bytes.NewReader(body))
+		p.m.File.Sandbox.LedgerAPI()+"/transactions?force=true", bytes.NewReader(body))
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -106,12 +106,10 @@ func createLedger(s *Server, c *call) error {
 	if config.Bucket == "" {
 		config.Bucket = defaultBucket
 	}
-	switch {
-	case !nameRegexp.MatchString(name):
-		return invalid("invalid ledger configuration: invalid ledger name '%s': name must match format '%s'", name, nameFormat)
-	case reservedName(name):
-		return invalid("invalid ledger configuration: invalid ledger name '%s': name '%s' is reserved", name, name)
-	case !nameRegexp.MatchString(config.Bucket):
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if !nameRegexp.MatchString(config.Bucket) {
 		return invalid("invalid ledger configuration: invalid bucket name '%s': name must match format '%s'", config.Bucket, nameFormat)
 	}
 	if err := s.insertLedger(c.ctx(), name, config, features); err != nil {
@@ -120,12 +118,28 @@ func createLedger(s *Server, c *call) error {
 	return c.noContent()
 }
 
+// checkName refuses a name that no ledger may have.
+func checkName(name string) error {
+	switch {
+	case !nameRegexp.MatchString(name):
+		return invalid("invalid ledger configuration: invalid ledger name '%s': name must match format '%s'", name, nameFormat)
+	case reservedName(name):
+		return invalid("invalid ledger configuration: invalid ledger name '%s': name '%s' is reserved", name, name)
+	}
+	return nil
+}
+
 // insertLedger makes the row and the two sequences. Of parallel calls with one
 // name exactly one succeeds.
 func (s *Server) insertLedger(ctx context.Context, name string, config Configuration, features map[string]string) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		b := book{name: name}
-		err := tx.QueryRow(ctx, `
+		var bucketExists bool
+		err := tx.QueryRow(ctx, "select exists (select from ledgers where bucket = $1)", config.Bucket).Scan(&bucketExists)
+		if err != nil {
+			return fmt.Errorf("look for the bucket: %w", err)
+		}
+		err = tx.QueryRow(ctx, `
 			insert into ledgers (name, bucket, metadata, features, added_at) values ($1, $2, $3, $4, $5)
 			on conflict on constraint `+constraintLedgerName+` do nothing
 			returning id`,
@@ -135,6 +149,11 @@ func (s *Server) insertLedger(ctx context.Context, name string, config Configura
 		}
 		if err != nil {
 			return fmt.Errorf("insert ledger: %w", err)
+		}
+		if !bucketExists {
+			if err := s.makeBucket(ctx, tx); err != nil {
+				return fmt.Errorf("make bucket: %w", err)
+			}
 		}
 		for _, sequence := range []string{b.transactionSequence(), b.logSequence()} {
 			if _, err := tx.Exec(ctx, "create sequence "+sequence); err != nil {

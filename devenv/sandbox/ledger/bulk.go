@@ -87,11 +87,15 @@ type elementResult struct {
 }
 
 // failedElement words an error of an element: only some codes exist in a bulk.
+// VALIDATION is a key that was used for something else; an element that is malformed
+// is INTERNAL, see prepare.
+// Source: mapBulkElementError in the ledger's internal/api/bulking.
 func failedElement(err error) elementResult {
 	code := codeInternal
 	var answer *apiError
 	if errors.As(err, &answer) && slices.Contains([]string{
 		codeInsufficientFund, codeCompilationFailed, codeMetadataOverride, codeNoPostings, codeConflict,
+		codeAlreadyRevert, codeNotFound, codeValidation,
 	}, answer.code) {
 		code = answer.code
 	}

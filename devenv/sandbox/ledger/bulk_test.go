@@ -18,6 +18,15 @@ func spendScript(amount int) map[string]any {
 	}}}
 }
 
+func revertOf(id int) map[string]any {
+	return map[string]any{"action": "REVERT_TRANSACTION", "data": map[string]any{"id": id}}
+}
+
+func withKey(key string, element map[string]any) map[string]any {
+	element["ik"] = key
+	return element
+}
+
 // outcomes renders the results of a bulk: the error code or the action of each.
 func outcomes(t *testing.T, got answer) string {
 	t.Helper()
@@ -55,6 +64,22 @@ func TestBulk(t *testing.T) {
 		},
 		{"a bad address is an error of the element", "?continueOnFailure=true", []any{create(usd("world", "a b", 10)), create(usd("world", "a", 1))}, 400, "INTERNAL " + made, "map[USD/2:1]"},
 		{"an element without postings", "", []any{create()}, 400, "COMPILATION_FAILED", "map[]"},
+		{
+			"a transaction that is reverted already", "?continueOnFailure=true",
+			[]any{create(usd("world", "a", 10)), revertOf(1), revertOf(1)},
+			400, made + " REVERT_TRANSACTION ALREADY_REVERT", "map[USD/2:0]",
+		},
+		{"a transaction that is not there, atomic", "?atomic=true", []any{revertOf(77)}, 400, "NOT_FOUND", "map[]"},
+		{
+			"metadata of a transaction that is not there", "",
+			[]any{map[string]any{"action": "ADD_METADATA", "data": map[string]any{"targetType": "TRANSACTION", "targetId": 77, "metadata": map[string]string{"k": "v"}}}},
+			400, "NOT_FOUND", "map[]",
+		},
+		{
+			"a key that was used for something else", "?continueOnFailure=true",
+			[]any{withKey("k", create(usd("world", "a", 10))), withKey("k", create(usd("world", "a", 11)))},
+			400, made + " VALIDATION", "map[USD/2:10]",
+		},
 		{"nothing", "", []any{}, 200, "", "map[]"},
 		{"null", "", nil, 200, "", "map[]"},
 		{
@@ -126,7 +151,7 @@ func TestBulk(t *testing.T) {
 			another := create(usd("world", "a", 3))
 			another["ik"] = "k2"
 			got = a.want(http.StatusBadRequest, a.call("POST", "/v2/l/_bulk"+parameters, []any{other, another}))
-			wantValue(t, outcomes(t, got), made+" INTERNAL")
+			wantValue(t, outcomes(t, got), made+" VALIDATION")
 		}
 	})
 	t.Run("a rolled back bulk leaves its keys free", func(t *testing.T) {

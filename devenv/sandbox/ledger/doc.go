@@ -1,5 +1,6 @@
-// Package ledger stands in for a Formance Ledger v2.4.12: the same HTTP API,
-// under /v2/... and /api/ledger/v2/..., on a Postgres database of its own.
+// Package ledger stands in for a Formance Ledger v2.4.12: the same HTTP API, bare
+// under /v2/... or behind a gateway under /api/ledger/v2/..., on a Postgres database
+// of its own.
 //
 // It is there so that ledgersvc learns to live with the real one; so it answers
 // as the real one does, oddities included: ids with gaps, 409 for parallel
@@ -16,5 +17,5 @@
 //
 // Left out, because nothing here uses it: schemas and templates, exporters and
 // pipelines, buckets as separate schemas, import and export of logs, and API
-// version 1.
+// version 1 but for the ledgers that it makes by the way, see face.go.
 package ledger

@@ -31,9 +31,14 @@ type api struct {
 
 func newAPI(tb testing.TB) *api {
 	tb.Helper()
+	return newAPIOf(tb, ledger.Config{})
+}
+
+func newAPIOf(tb testing.TB, c ledger.Config) *api {
+	tb.Helper()
 	pool := pgtest.New(tb, ledger.Migrate)
-	logger := slog.New(slog.NewTextHandler(tb.Output(), nil))
-	server := httptest.NewServer(ledger.New(pool, ledger.Config{Logger: logger}))
+	c.Logger = slog.New(slog.NewTextHandler(tb.Output(), nil))
+	server := httptest.NewServer(ledger.New(pool, c))
 	tb.Cleanup(server.Close)
 	client := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	tb.Cleanup(client.CloseIdleConnections)

@@ -59,16 +59,14 @@ func segments(path string) []string { return strings.Split(strings.Trim(path, "/
 
 // match finds the operation of a request. status is 0, 404 for an unknown path
 // or 405 for a known path with another method.
-func match(all []route, r *http.Request) (found route, params map[string]string, status int) {
-	path := r.URL.EscapedPath()
-	given := segments(strings.TrimPrefix(path, gatewayPathPrefix))
+func match(all []route, method string, given []string) (found route, params map[string]string, status int) {
 	status = http.StatusNotFound
 	for _, candidate := range all {
 		p, ok := candidate.accepts(given)
 		if !ok {
 			continue
 		}
-		if candidate.method == r.Method {
+		if candidate.method == method {
 			return candidate, p, 0
 		}
 		status = http.StatusMethodNotAllowed

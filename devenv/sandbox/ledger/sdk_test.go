@@ -11,6 +11,8 @@ import (
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/operations"
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/sdkerrors"
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
+
+	"github.com/dayof/dayof/devenv/sandbox/ledger"
 )
 
 func newSDK(t *testing.T) *formance.V2 {
@@ -21,7 +23,7 @@ func newSDK(t *testing.T) *formance.V2 {
 // newSDKClient returns a client of a server with a ledger named l.
 func newSDKClient(t *testing.T) *formance.Ledger {
 	t.Helper()
-	a := newAPI(t)
+	a := newAPIOf(t, ledger.Config{Gateway: true})
 	client := formance.New(formance.WithServerURL(a.base), formance.WithClient(a.client)).Ledger
 	if _, err := client.V2.CreateLedger(t.Context(), operations.V2CreateLedgerRequest{Ledger: "l"}); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/dayof/dayof/devenv/sandbox/ledger"
+	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
 // refusal is a call that must fail, in a ledger where world has paid 100 to a.
@@ -234,12 +238,21 @@ func TestTransactions(t *testing.T) {
 		}))
 		wantValue(t, dig(t, got, "data", "timestamp"), "2031-05-01T10:00:00.123457Z")
 	})
-	t.Run("below the path of the gateway", func(t *testing.T) {
-		a := withLedger(t)
-		a.want(http.StatusOK, a.call("POST", "/api/ledger/v2/l/transactions", postings(usd("world", "a", 1))))
-		a.want(http.StatusOK, a.call("GET", "/v2/l/transactions/1", nil))
-		a.want(http.StatusOK, a.call("GET", "/api/ledger/_/info", nil))
-		a.want(http.StatusOK, a.call("GET", "/_healthcheck", nil))
+	t.Run("an account that an earlier write waited for", func(t *testing.T) {
+		now := clock.NewFake(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC))
+		a := newAPIOf(t, ledger.Config{Clock: now})
+		a.want(http.StatusNoContent, a.call("POST", "/v2/l", nil))
+		a.want(http.StatusOK, a.call("POST", "/v2/l/transactions", postings(usd("world", "a", 1))))
+		now.Advance(-time.Second) // this one began before, and its lock came late
+		a.want(http.StatusOK, a.call("POST", "/v2/l/transactions", postings(usd("world", "a", 1))))
+		now.Advance(time.Minute)
+		a.want(http.StatusOK, a.call("POST", "/v2/l/transactions", postings(usd("world", "a", 1))))
+		got := a.call("GET", "/v2/l/accounts/a", nil)
+		for _, field := range []string{"firstUsage", "insertionDate", "updatedAt"} {
+			if at := dig(t, got, "data", field); at != "2026-05-01T11:59:59Z" {
+				t.Errorf("%s is %v", field, at)
+			}
+		}
 	})
 	t.Run("metadata of an account with a bad address", func(t *testing.T) {
 		a := withLedger(t)

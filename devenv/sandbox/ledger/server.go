@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -41,6 +42,12 @@ type Config struct {
 	Logger *slog.Logger
 	// Version is what info answers. Default: Version.
 	Version string
+	// Gateway serves under /api/ledger and nowhere else, as the gateway of a stack
+	// does. Default: bare, without a gateway, see face.go.
+	Gateway bool
+	// BucketDelay is how long the making of a new bucket takes: 0.9 to 3.5 s on
+	// the real server. It is undone when the caller goes before. Default: none.
+	BucketDelay time.Duration
 }
 
 // Server is the HTTP API. It is safe for concurrent use, and several servers
@@ -51,18 +58,25 @@ type Server struct {
 	logger  *slog.Logger
 	version string
 	routes  []route
+	gateway bool
+	delay   time.Duration // of a new bucket
 
 	programs programCache
 
 	mu      sync.RWMutex
 	ledgers map[string]book // by name; ledgers are never removed
+	// spoiled is until when the making of a further bucket fails, see face.go.
+	spoiled time.Time
 }
 
 // New returns a server on a database that Migrate has brought up. The pool
 // remains the caller's. A post holds one connection, so the pool's size is the
 // number of posts that run at once; more wait.
 func New(pool *pgxpool.Pool, config Config) *Server {
-	s := &Server{pool: pool, clock: config.Clock, logger: config.Logger, version: config.Version, routes: routes(), ledgers: make(map[string]book)}
+	s := &Server{
+		pool: pool, clock: config.Clock, logger: config.Logger, version: config.Version, routes: routes(), ledgers: make(map[string]book),
+		gateway: config.Gateway, delay: config.BucketDelay,
+	}
 	if s.clock == nil {
 		s.clock = clock.System{}
 	}
@@ -108,13 +122,8 @@ func (c *call) body() ([]byte, error) {
 
 // ServeHTTP answers one call of the API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	handler, params, status := match(s.routes, r)
-	if status != 0 {
-		refuse(w, status)
-		return
-	}
-	c := &call{w: w, r: r, params: params, query: r.URL.Query()}
-	if err := s.serve(c, handler); err != nil {
+	c := &call{w: w, r: r, query: r.URL.Query()}
+	if err := s.serve(c); err != nil {
 		answer := describe(err)
 		if answer.status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 			s.logger.LogAttrs(r.Context(), slog.LevelError, "ledger request failed",
@@ -124,7 +133,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) serve(c *call, handler route) error {
+func (s *Server) serve(c *call) error {
+	given, status := s.face(c.r)
+	var handler route
+	switch {
+	case status != 0:
+	case len(given) > 0 && isVersion1(given):
+		var err error
+		if status, err = s.version1(c.ctx(), given[0]); err != nil {
+			return err
+		}
+	default:
+		handler, c.params, status = match(s.routes, c.r.Method, given)
+	}
+	if status != 0 {
+		refuse(c.w, status)
+		return nil
+	}
 	if handler.inLedger {
 		b, err := s.open(c.ctx(), c.params["ledger"])
 		if err != nil {

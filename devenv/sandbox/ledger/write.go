@@ -121,8 +121,10 @@ type accountUpsert struct {
 }
 
 // upsertAccountsSQL makes accounts, moves their first usage back, and merges
-// metadata; accounts that need none of it stay as they are. Changed metadata
-// goes to the history.
+// metadata; accounts that need none of it stay as they are. A write that began
+// before the one that made the account, and waited for it, counts as the first:
+// insertion, first usage and update then carry its time. Changed metadata goes to
+// the history.
 const upsertAccountsSQL = `
 	with changed as (
 	    insert into accounts as a (ledger_id, address, metadata, first_usage, insertion_date, updated_at)
@@ -130,6 +132,7 @@ const upsertAccountsSQL = `
 	    from unnest($2::text[], $3::text[]::jsonb[]) as d (address, metadata)
 	    on conflict (ledger_id, address) do update
 	    set first_usage = least(a.first_usage, excluded.first_usage),
+	        insertion_date = least(a.insertion_date, excluded.insertion_date),
 	        metadata = a.metadata || excluded.metadata,
 	        updated_at = excluded.updated_at
 	    where excluded.first_usage < a.first_usage or not a.metadata @> excluded.metadata

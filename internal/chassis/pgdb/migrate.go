@@ -99,8 +99,7 @@ func runMigration(ctx context.Context, pool *pgxpool.Pool, tx pgx.Tx, m *migrate
 		defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	}
 	_, err = conn.Exec(ctx, m.UpSQL)
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return migrate.MigrationPgError{MigrationName: m.Name, Sql: m.UpSQL, PgError: pgErr}
 	}
 	return err

@@ -825,7 +825,11 @@ func (x *GetVariantResponse) GetVariant() *Variant {
 type ListVariantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the event.
-	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Most variants to return, 1 to 500; 0 means 500.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -867,11 +871,27 @@ func (x *ListVariantsRequest) GetEventId() string {
 	return ""
 }
 
-// ListVariantsResponse carries the variants of an event; an event has at most 500.
+func (x *ListVariantsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListVariantsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListVariantsResponse carries a page of the variants of an event.
 type ListVariantsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Variants, oldest first.
-	Variants      []*Variant `protobuf:"bytes,1,rep,name=variants,proto3" json:"variants,omitempty"`
+	Variants []*Variant `protobuf:"bytes,1,rep,name=variants,proto3" json:"variants,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -911,6 +931,13 @@ func (x *ListVariantsResponse) GetVariants() []*Variant {
 		return x.Variants
 	}
 	return nil
+}
+
+func (x *ListVariantsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 var File_dayof_checkout_v1_catalog_service_proto protoreflect.FileDescriptor
@@ -972,11 +999,16 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tvariantId\"J\n" +
 	"\x12GetVariantResponse\x124\n" +
-	"\avariant\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.VariantR\avariant\"N\n" +
+	"\avariant\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.VariantR\avariant\"\xa0\x01\n" +
 	"\x13ListVariantsRequest\x127\n" +
-	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\"N\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"v\n" +
 	"\x14ListVariantsResponse\x126\n" +
-	"\bvariants\x18\x01 \x03(\v2\x1a.dayof.checkout.v1.VariantR\bvariants2\xc3\x06\n" +
+	"\bvariants\x18\x01 \x03(\v2\x1a.dayof.checkout.v1.VariantR\bvariants\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc3\x06\n" +
 	"\x0eCatalogService\x12a\n" +
 	"\vCreateEvent\x12%.dayof.checkout.v1.CreateEventRequest\x1a&.dayof.checkout.v1.CreateEventResponse\"\x03\x90\x02\x02\x12X\n" +
 	"\bGetEvent\x12\".dayof.checkout.v1.GetEventRequest\x1a#.dayof.checkout.v1.GetEventResponse\"\x03\x90\x02\x01\x12^\n" +
