@@ -22,7 +22,7 @@ func (l *ledger) listAnswered(ctx context.Context, query map[string]any, f func(
 	err := l.list(ctx, query, f)
 	away, isAway := errors.AsType[*awayError](err)
 	_, isRefused := errors.AsType[*refusedError](err)
-	if isRefused || isAway && away.answered {
+	if isRefused || isAway && away.answered() {
 		return fmt.Errorf("%w: %w", reconcile.ErrAnswered, err)
 	}
 	return err

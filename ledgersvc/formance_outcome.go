@@ -15,7 +15,6 @@ type awayError struct {
 	call       string
 	notSent    bool // the ledger did not get this attempt
 	hopeless   bool // a repeat within this call does not help: credentials, a missing ledger, an open breaker
-	answered   bool // with a failure that another request may not get
 	retryAfter time.Duration
 	status     int // of the answer; 0: none
 	err        error
@@ -29,6 +28,11 @@ func (e *awayError) denied() bool {
 // inTrouble says that there was no answer, or one that says nothing about what is asked for.
 func (e *awayError) inTrouble() bool {
 	return e.status == 0 || e.status == http.StatusTooManyRequests || e.status >= http.StatusInternalServerError
+}
+
+// answered says that the server answered with a failure that another request may not get.
+func (e *awayError) answered() bool {
+	return !e.hopeless && e.status != 0 && e.status != http.StatusTooManyRequests && e.status != http.StatusServiceUnavailable
 }
 
 // Error is for logs.
@@ -91,7 +95,6 @@ func classify(call string, answer *responseStatus, err error) error {
 		away.hopeless = true
 		return away
 	default:
-		away.answered = answer.status != 0 && answer.status != http.StatusTooManyRequests && answer.status != http.StatusServiceUnavailable
 		return away
 	}
 }
