@@ -2,6 +2,7 @@ package ledgersvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	formance "github.com/formancehq/formance-sdk-go/v3"
@@ -9,10 +10,23 @@ import (
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
 
 	"github.com/dayof/dayof/ledgersvc/journal"
+	"github.com/dayof/dayof/ledgersvc/reconcile"
 )
 
 // ledgerPage is the size of a page of the ledger's lists; it is their largest.
 const ledgerPage = 100
+
+// listAnswered is list for package reconcile, whose runs leave out what the ledger answers with a failure: the error then wraps
+// reconcile.ErrAnswered.
+func (l *ledger) listAnswered(ctx context.Context, query map[string]any, f func([]journal.Entry) error) error {
+	err := l.list(ctx, query, f)
+	away, isAway := errors.AsType[*awayError](err)
+	_, isRefused := errors.AsType[*refusedError](err)
+	if isRefused || isAway && away.answered() {
+		return fmt.Errorf("%w: %w", reconcile.ErrAnswered, err)
+	}
+	return err
+}
 
 // list gives f the ledger's transactions that fit a filter in pages, the newest first.
 func (l *ledger) list(ctx context.Context, query map[string]any, f func([]journal.Entry) error) error {

@@ -30,6 +30,11 @@ func (e *awayError) inTrouble() bool {
 	return e.status == 0 || e.status == http.StatusTooManyRequests || e.status >= http.StatusInternalServerError
 }
 
+// answered says that the server answered with a failure that another request may not get.
+func (e *awayError) answered() bool {
+	return !e.hopeless && e.status != 0 && e.status != http.StatusTooManyRequests && e.status != http.StatusServiceUnavailable
+}
+
 // Error is for logs.
 func (e *awayError) Error() string { return e.call + ": " + e.err.Error() }
 

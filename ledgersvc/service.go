@@ -66,7 +66,7 @@ func New(d Deps) (*Service, error) {
 	idem.ScheduleExpiry(s.jobs, d.Pool, d.Clock)
 	var err error
 	s.reconciliation, err = reconcile.New(reconcile.Deps{
-		Config: c.Reconcile, Pool: d.Pool, Clock: d.Clock, Logger: d.Logger, Jobs: s.jobs, Orders: d.Orders, ListEntries: s.ledger.list,
+		Config: c.Reconcile, Pool: d.Pool, Clock: d.Clock, Logger: d.Logger, Jobs: s.jobs, Orders: d.Orders, ListEntries: s.ledger.listAnswered,
 	})
 	return s, err
 }

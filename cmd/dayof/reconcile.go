@@ -36,7 +36,7 @@ type shownAmount struct {
 
 func reconcileCommand() command {
 	return command{
-		name: "reconcile", args: "[-day YYYY-MM-DD]", about: "compare orders, ledger and Stripe now; report what differs",
+		name: "reconcile", args: "[-day YYYY-MM-DD]", about: "compare orders, ledger and Stripe now; report what differs or cannot be read",
 		driving: true, timeout: reconcileTimeout,
 		build: func(flags *pflag.FlagSet) action {
 			day := flags.String("day", "", "only this `DAY` in UTC; default: everything until now")
@@ -66,7 +66,7 @@ func reconcileCommand() command {
 	}
 }
 
-// reportReconciliation prints a line per open difference, and at last ok or how many there are.
+// reportReconciliation prints a line per open difference and per item that could not be read, and at last ok or how many there are.
 func reportReconciliation(h host, run *ledgerv1.Run, open []*ledgerv1.Difference) error {
 	found := make([]foundDifference, 0, len(open))
 	for _, d := range open {
@@ -76,6 +76,7 @@ func reportReconciliation(h host, run *ledgerv1.Run, open []*ledgerv1.Difference
 			FirstObservedTime: d.GetFirstObservedTime().AsTime().Format(time.RFC3339Nano),
 		})
 	}
+	agree := len(found) == 0 && run.GetUnreadCount() == 0
 	if h.json {
 		if err := h.printJSON(struct {
 			OK          bool              `json:"ok"`
@@ -85,10 +86,12 @@ func reportReconciliation(h host, run *ledgerv1.Run, open []*ledgerv1.Difference
 			Stripe      int64             `json:"stripe_transactions"`
 			InFlight    int64             `json:"in_flight"`
 			Foreign     int64             `json:"foreign"`
+			Unread      int64             `json:"unread"`
+			UnreadNames []string          `json:"unread_subjects"`
 			Differences []foundDifference `json:"differences"`
 		}{
-			len(found) == 0, run.GetId(), run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(),
-			run.GetInFlightCount(), run.GetForeignCount(), found,
+			agree, run.GetId(), run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(),
+			run.GetInFlightCount(), run.GetForeignCount(), run.GetUnreadCount(), append([]string{}, run.GetUnreadSubjects()...), found,
 		}); err != nil {
 			return err
 		}
@@ -96,18 +99,24 @@ func reportReconciliation(h host, run *ledgerv1.Run, open []*ledgerv1.Difference
 		for _, d := range found {
 			fmt.Fprintf(h.stdout, "DIFFERENCE %s %s order %s: %s\n  %s\n", d.Kind, d.Subject, orNone(d.OrderID), d.Sides, d.SuggestedCause)
 		}
+		for _, subject := range run.GetUnreadSubjects() {
+			fmt.Fprintf(h.stdout, "UNREAD %s: it could not be read or compared; the log says why\n", subject)
+		}
 		compared := fmt.Sprintf("%d lines of orders, %d ledger transactions, %d balance transactions of Stripe, %d in flight",
 			run.GetOrderLineCount(), run.GetLedgerTransactionCount(), run.GetStripeTransactionCount(), run.GetInFlightCount())
 		if run.GetForeignCount() > 0 {
 			compared += fmt.Sprintf(", %d of others on the same Stripe account", run.GetForeignCount())
 		}
-		if len(found) == 0 {
+		if run.GetUnreadCount() > 0 {
+			compared += fmt.Sprintf(", %d could not be read or compared", run.GetUnreadCount())
+		}
+		if agree {
 			fmt.Fprintln(h.stdout, "ok", compared)
 		} else {
 			fmt.Fprintf(h.stdout, "%d differences; %s\n", len(found), compared)
 		}
 	}
-	if len(found) > 0 {
+	if !agree {
 		return errReported
 	}
 	return nil

@@ -151,6 +151,8 @@ type ReconcileRun struct {
 	Error              string
 	ForeignItems       int64
 	ForeignMoney       json.RawMessage
+	UnreadItems        int64
+	UnreadSubjects     []string
 }
 
 type ReconcileUnmatchedItem struct {

@@ -4,13 +4,15 @@ values (@id, @kind, @from_time, @until_time, @create_time);
 
 -- name: GetRun :one
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money,
+       unread_items, unread_subjects
 from reconcile_runs where id = @id;
 
 -- RunsBefore returns a page of runs, the newest first; kind 0 means all.
 -- name: RunsBefore :many
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money,
+       unread_items, unread_subjects
 from reconcile_runs
 where (create_time, id) < (@before_time::timestamptz, @before_id::text) and (@kind::smallint = 0 or kind = @kind::smallint)
 order by create_time desc, id desc
@@ -21,13 +23,15 @@ limit @page_size;
 update reconcile_runs
 set state = @state, end_time = @end_time, order_lines = @order_lines, ledger_transactions = @ledger_transactions,
     stripe_transactions = @stripe_transactions, differences = @differences, opened = @opened, closed = @closed,
-    in_flight = @in_flight, foreign_items = @foreign_items, foreign_money = @foreign_money, truncated = @truncated, error = @error
+    in_flight = @in_flight, foreign_items = @foreign_items, foreign_money = @foreign_money, truncated = @truncated, error = @error,
+    unread_items = @unread_items, unread_subjects = @unread_subjects
 where id = @id and state = 1;
 
 -- RunningRuns returns the runs that have not ended, the oldest first.
 -- name: RunningRuns :many
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money,
+       unread_items, unread_subjects
 from reconcile_runs where state = 1 order by create_time, id;
 
 -- UnfinishedRun says whether a run of a kind is in progress.
@@ -150,7 +154,7 @@ values (@subject, @stripe_account, @reason, @first_observed_time)
 on conflict (subject) do update set reason = excluded.reason;
 
 -- name: Unwatch :exec
-delete from reconcile_watches where subject = @subject;
+delete from reconcile_watches where subject = any(@subjects::text[]);
 
 -- name: GetDifference :one
 select id, kind, subject, digest, state, order_id, organizer_id, payment_intent_id, stripe_account, expected_currency,

@@ -233,8 +233,9 @@ const finishRun = `-- name: FinishRun :execrows
 update reconcile_runs
 set state = $1, end_time = $2, order_lines = $3, ledger_transactions = $4,
     stripe_transactions = $5, differences = $6, opened = $7, closed = $8,
-    in_flight = $9, foreign_items = $10, foreign_money = $11, truncated = $12, error = $13
-where id = $14 and state = 1
+    in_flight = $9, foreign_items = $10, foreign_money = $11, truncated = $12, error = $13,
+    unread_items = $14, unread_subjects = $15
+where id = $16 and state = 1
 `
 
 type FinishRunParams struct {
@@ -251,6 +252,8 @@ type FinishRunParams struct {
 	ForeignMoney       json.RawMessage
 	Truncated          bool
 	Error              string
+	UnreadItems        int64
+	UnreadSubjects     []string
 	ID                 string
 }
 
@@ -270,6 +273,8 @@ func (q *Queries) FinishRun(ctx context.Context, db DBTX, arg FinishRunParams) (
 		arg.ForeignMoney,
 		arg.Truncated,
 		arg.Error,
+		arg.UnreadItems,
+		arg.UnreadSubjects,
 		arg.ID,
 	)
 	if err != nil {
@@ -316,7 +321,8 @@ func (q *Queries) GetDifference(ctx context.Context, db DBTX, id string) (Reconc
 
 const getRun = `-- name: GetRun :one
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money,
+       unread_items, unread_subjects
 from reconcile_runs where id = $1
 `
 
@@ -342,6 +348,8 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id string) (ReconcileRun,
 		&i.Error,
 		&i.ForeignItems,
 		&i.ForeignMoney,
+		&i.UnreadItems,
+		&i.UnreadSubjects,
 	)
 	return i, err
 }
@@ -515,7 +523,8 @@ func (q *Queries) ResolveDifference(ctx context.Context, db DBTX, resolveTime *t
 
 const runningRuns = `-- name: RunningRuns :many
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money,
+       unread_items, unread_subjects
 from reconcile_runs where state = 1 order by create_time, id
 `
 
@@ -548,6 +557,8 @@ func (q *Queries) RunningRuns(ctx context.Context, db DBTX) ([]ReconcileRun, err
 			&i.Error,
 			&i.ForeignItems,
 			&i.ForeignMoney,
+			&i.UnreadItems,
+			&i.UnreadSubjects,
 		); err != nil {
 			return nil, err
 		}
@@ -561,7 +572,8 @@ func (q *Queries) RunningRuns(ctx context.Context, db DBTX) ([]ReconcileRun, err
 
 const runsBefore = `-- name: RunsBefore :many
 select id, kind, state, from_time, until_time, create_time, end_time, order_lines, ledger_transactions, stripe_transactions,
-       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money
+       differences, opened, closed, in_flight, truncated, error, foreign_items, foreign_money,
+       unread_items, unread_subjects
 from reconcile_runs
 where (create_time, id) < ($1::timestamptz, $2::text) and ($3::smallint = 0 or kind = $3::smallint)
 order by create_time desc, id desc
@@ -602,6 +614,8 @@ func (q *Queries) RunsBefore(ctx context.Context, db DBTX, beforeTime time.Time,
 			&i.Error,
 			&i.ForeignItems,
 			&i.ForeignMoney,
+			&i.UnreadItems,
+			&i.UnreadSubjects,
 		); err != nil {
 			return nil, err
 		}
@@ -672,11 +686,11 @@ func (q *Queries) UnmatchedItemsAfter(ctx context.Context, db DBTX, runID string
 }
 
 const unwatch = `-- name: Unwatch :exec
-delete from reconcile_watches where subject = $1
+delete from reconcile_watches where subject = any($1::text[])
 `
 
-func (q *Queries) Unwatch(ctx context.Context, db DBTX, subject string) error {
-	_, err := db.Exec(ctx, unwatch, subject)
+func (q *Queries) Unwatch(ctx context.Context, db DBTX, subjects []string) error {
+	_, err := db.Exec(ctx, unwatch, subjects)
 	return err
 }
 

@@ -67,35 +67,76 @@ func (r *reconciliation) fetchAll(ctx context.Context, f func(*item) error) erro
 	}
 }
 
-// fetch asks all sources about some items.
+// fetch gives f some items with all that the sources have of them, each once. When they cannot be fetched together, each is
+// fetched alone, and what fails alone is left unread.
 func (r *reconciliation) fetch(ctx context.Context, batch []ledgerdb.UnmatchedItemsAfterRow, f func(*item) error) error {
-	items, err := r.resolve(ctx, batch)
-	if err != nil {
+	items, err := r.fetchItems(ctx, batch)
+	if err != nil && !isOfItem(err) {
 		return err
 	}
-	for _, x := range items {
-		if x.stripe, err = r.stripe.fetch(ctx, x.account, x.subject); err != nil {
-			return fmt.Errorf("fetch %s from stripe: %w", x.subject, err)
+	if err == nil {
+		return r.each(ctx, items, f)
+	}
+	done := map[string]bool{}
+	for _, row := range batch {
+		items, err := r.fetchItems(ctx, []ledgerdb.UnmatchedItemsAfterRow{row})
+		if isOfItem(err) {
+			r.leaveUnread(ctx, row.Subject, row.StripeAccount, err)
+			continue
 		}
-		if err := r.fetchIntent(ctx, x); err != nil {
+		if err != nil {
 			return err
 		}
-	}
-	if err := r.fetchEntries(ctx, items); err != nil {
-		return err
-	}
-	if err := r.fetchLines(ctx, items); err != nil {
-		return err
-	}
-	for _, x := range items {
-		if err := r.fetchOwner(ctx, x); err != nil {
-			return err
+		items = slices.DeleteFunc(items, func(x *item) bool { return done[x.subject] })
+		for _, x := range items {
+			done[x.subject] = true
 		}
-		if err := f(x); err != nil {
+		if err := r.each(ctx, items, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// each gives f each item, and leaves those unread at which it fails.
+func (r *reconciliation) each(ctx context.Context, items []*item, f func(*item) error) error {
+	for _, x := range items {
+		err := f(x)
+		if isOfItem(err) {
+			r.leaveUnread(ctx, x.subject, x.account, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetchItems asks all sources about some items.
+func (r *reconciliation) fetchItems(ctx context.Context, batch []ledgerdb.UnmatchedItemsAfterRow) ([]*item, error) {
+	items, err := r.resolve(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range items {
+		if x.stripe, err = r.stripe.fetch(ctx, x.account, x.subject); err != nil {
+			return nil, fmt.Errorf("fetch %s from stripe: %w", x.subject, err)
+		}
+		if err := r.fetchIntent(ctx, x); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.fetchEntries(ctx, items); err != nil {
+		return nil, err
+	}
+	if err := r.fetchLines(ctx, items); err != nil {
+		return nil, err
+	}
+	for _, x := range items {
+		if err := r.fetchOwner(ctx, x); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
 }
 
 // resolve gives unmatched items the subjects under which differences are kept, each once: an entry that undoes another belongs to
@@ -129,9 +170,11 @@ func (r *reconciliation) resolve(ctx context.Context, batch []ledgerdb.Unmatched
 				x = newItem(journal.CaptureReference(ch.PaymentIntent.ID), x.account)
 			}
 		}
-		if !slices.ContainsFunc(items, func(other *item) bool { return other.subject == x.subject }) {
-			items = append(items, x)
+		i := slices.IndexFunc(items, func(other *item) bool { return other.subject == x.subject })
+		if i < 0 {
+			i, items = len(items), append(items, x)
 		}
+		items[i].found = append(items[i].found, row.Subject)
 	}
 	return items, nil
 }

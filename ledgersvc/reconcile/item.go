@@ -12,9 +12,10 @@ import (
 
 // item is what the sources are compared by, such as "capture:pi_123", with all that they have of it now.
 type item struct {
-	subject string // such as "capture:pi_123"
-	kind    string // what stands before the colon
-	account string // at Stripe; empty for the platform's
+	subject string   // such as "capture:pi_123"
+	kind    string   // what stands before the colon
+	account string   // at Stripe; empty for the platform's
+	found   []string // the subjects of the unmatched items that it is
 
 	lines   []*checkoutv1.OrderMoney
 	entries []journal.Entry // at the ledger

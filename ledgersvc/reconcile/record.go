@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	stripe "github.com/stripe/stripe-go/v76"
@@ -192,7 +191,8 @@ func (r *reconciliation) readCopies(ctx context.Context) error {
 	return err
 }
 
-// readStripe reads the platform's balance transactions, and the payouts of connected accounts that entries name.
+// readStripe reads the platform's balance transactions, and the payouts of connected accounts that entries name. An account
+// whose list fails is left unread: what only Stripe knows of it is missing until a daily run, or one on demand, reads its time.
 func (r *reconciliation) readStripe(ctx context.Context) error {
 	if err := r.readAccount(ctx, "", ""); err != nil {
 		return err
@@ -209,8 +209,8 @@ func (r *reconciliation) readStripe(ctx context.Context) error {
 			stripe.BalanceTransactionTypePayout, stripe.BalanceTransactionTypePayoutFailure, stripe.BalanceTransactionTypePayoutCancel,
 		} {
 			err := r.readAccount(ctx, account, string(kind))
-			if errors.Is(err, errDisconnected) {
-				r.logger.LogAttrs(ctx, slog.LevelWarn, "payouts of an account are not compared", slog.String("stripe_account", account), slog.String("error", err.Error()))
+			if isOfItem(err) {
+				r.countUnread(ctx, accountSubject+account, account, err)
 				break
 			}
 			if err != nil {

@@ -109,6 +109,8 @@ func (s *Service) reportMessage(run ledgerdb.ReconcileRun, open []ledgerdb.Recon
 	switch {
 	case r.Error != "":
 		subject = "Books of " + r.Day + ": could not be compared"
+	case run.UnreadItems > 0:
+		subject = fmt.Sprintf("Books of %s: %d open differences, %d unread", r.Day, len(open), run.UnreadItems)
 	case len(open) > 0:
 		subject = fmt.Sprintf("Books of %s: %d open differences", r.Day, len(open))
 	}

@@ -50,15 +50,16 @@ const (
 // reconciliation is one run. It records in tables what each source has, lets the database find the items that do not
 // match, and classifies those, after it has asked all sources about them again.
 //
-// Memory is bounded by the pages; the tables are emptied when the run ends. Idempotent: run again, it begins anew.
+// One item or account that cannot be read does not end it; see unread.go. Memory is bounded by the pages; the tables are emptied when the run ends. Idempotent: run again, it begins anew.
 type reconciliation struct {
 	*Service
 	run      ledgerdb.ReconcileRun
 	pending  []ledgerdb.AddRecordsParams // not written yet
 	recorded int64                       // rows that the table should have
 
-	foreign sums  // what others moved, net
-	highest int64 // number at the ledger that was read
+	unread  []ledgerdb.UnmatchedItemsAfterRow // items that the next run fetches again
+	foreign sums                              // what others moved, net
+	highest int64                             // number at the ledger that was read
 	result  ledgerdb.FinishRunParams
 }
 
@@ -84,7 +85,7 @@ func (s *Service) reconcile(ctx context.Context, job *river.Job[runArgs]) error 
 func (s *Service) newReconciliation(run ledgerdb.ReconcileRun) *reconciliation {
 	return &reconciliation{
 		Service: s, run: run, foreign: sums{},
-		result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE)},
+		result: ledgerdb.FinishRunParams{ID: run.ID, State: int16(ledgerv1.RunState_RUN_STATE_DONE), UnreadSubjects: []string{}},
 	}
 }
 
@@ -134,6 +135,11 @@ func (r *reconciliation) finish(ctx context.Context) error {
 		if err := r.alert(ctx, tx, done); err != nil {
 			return err
 		}
+		if done {
+			if err := r.finishUnread(ctx, tx); err != nil {
+				return err
+			}
+		}
 		switch ledgerv1.RunKind(r.run.Kind) {
 		case ledgerv1.RunKind_RUN_KIND_CONTINUOUS:
 			if done && !r.result.Truncated { // what was not fetched is read again
@@ -150,7 +156,8 @@ func (r *reconciliation) finish(ctx context.Context) error {
 	}
 	r.logger.LogAttrs(ctx, slog.LevelInfo, "reconciliation ended", slog.String("run_id", r.run.ID),
 		slog.Int64("order_lines", r.result.OrderLines), slog.Int64("ledger_transactions", r.result.LedgerTransactions),
-		slog.Int64("stripe_transactions", r.result.StripeTransactions), slog.Int64("differences", r.result.Differences))
+		slog.Int64("stripe_transactions", r.result.StripeTransactions), slog.Int64("differences", r.result.Differences),
+		slog.Int64("unread", r.result.UnreadItems))
 	return r.deleteRecords(ctx)
 }
 

@@ -102,6 +102,7 @@ func runToProto(row ledgerdb.ReconcileRun) *ledgerv1.Run {
 		UntilTime: timestamppb.New(row.UntilTime), CreateTime: timestamppb.New(row.CreateTime), OrderLineCount: row.OrderLines,
 		LedgerTransactionCount: row.LedgerTransactions, StripeTransactionCount: row.StripeTransactions, DifferenceCount: row.Differences,
 		OpenedCount: row.Opened, ClosedCount: row.Closed, InFlightCount: row.InFlight, ForeignCount: row.ForeignItems, Truncated: row.Truncated, Error: row.Error,
+		UnreadCount: row.UnreadItems, UnreadSubjects: row.UnreadSubjects,
 	}
 	for _, m := range foreignMoney(row) {
 		run.ForeignAmounts = append(run.ForeignAmounts, &moneyv1.Money{Currency: m.Currency, MinorUnits: m.MinorUnits})

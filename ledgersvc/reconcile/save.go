@@ -19,7 +19,10 @@ const alertDifference = "reconcile_difference"
 
 // save keeps what came of an item: a difference once per incident with its alert, that it is in progress, or that all is
 // well, which closes what was open.
+//
+// Idempotent: when it fails it has counted nothing.
 func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
+	before := r.result
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		if o.inFlight != "" {
 			r.result.InFlight++
@@ -27,9 +30,6 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 		}
 		if o.foreign != nil {
 			r.result.ForeignItems++
-			for asset, amount := range o.foreign {
-				r.foreign[asset] += amount
-			}
 		}
 		keep := ""
 		if o.difference != nil {
@@ -50,10 +50,14 @@ func (r *reconciliation) save(ctx context.Context, x *item, o outcome) error {
 				return err
 			}
 		}
-		return r.q.Unwatch(ctx, tx, x.subject)
+		return r.q.Unwatch(ctx, tx, append(x.found, x.subject))
 	})
 	if err != nil {
+		r.result = before
 		return fmt.Errorf("save %s: %w", x.subject, err)
+	}
+	for asset, amount := range o.foreign {
+		r.foreign[asset] += amount
 	}
 	return nil
 }

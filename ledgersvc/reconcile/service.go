@@ -42,7 +42,8 @@ type Deps struct {
 	Jobs *jobs.Registry
 	// Orders is checkoutsvc; nil compares nothing.
 	Orders checkoutv1connect.SettlementServiceClient
-	// ListEntries gives f the transactions of the ledger that fit a filter in pages, whoever posted them.
+	// ListEntries gives f the transactions of the ledger that fit a filter in pages, whoever posted them. Its error wraps
+	// ErrAnswered when the ledger answered this list with a failure.
 	ListEntries func(ctx context.Context, filter map[string]any, f func([]journal.Entry) error) error
 }
 

@@ -10,6 +10,7 @@ import (
 
 	stripe "github.com/stripe/stripe-go/v76"
 
+	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/ledgersvc/journal"
@@ -318,6 +319,10 @@ func (b *stripeReader) chargeOf(ctx context.Context, account, source string) (*s
 // errDisconnected says that a connected account has left, so that nobody can read it any more.
 var errDisconnected = errors.New("stripe does not let us read the account")
 
+// errAccountAway says that Stripe answers calls for a connected account with failures, too many for more of them; others it may
+// answer.
+var errAccountAway = errors.New("stripe's answers for the account are failures")
+
 // call runs f, which asks for an account, behind the circuit breakers. That Stripe knows no such object is an answer, and no error.
 func (b *stripeReader) call(ctx context.Context, account string, f func() error) error {
 	err := b.client.Do(ctx, account, f)
@@ -326,6 +331,9 @@ func (b *stripeReader) call(ctx context.Context, account string, f func() error)
 		return nil
 	case stripeapi.Status(err) == http.StatusForbidden:
 		return errDisconnected
+	case account != "" && stripeapi.Status(err) == http.StatusTooManyRequests,
+		account != "" && errors.Is(err, breaker.ErrOpen) && !b.client.IsAway():
+		return errAccountAway
 	}
 	return err
 }

@@ -328,6 +328,11 @@ type Run struct {
 	ForeignCount int64 `protobuf:"varint,17,opt,name=foreign_count,json=foreignCount,proto3" json:"foreign_count,omitempty"`
 	// What those items moved, net, one amount per currency.
 	ForeignAmounts []*v1.Money `protobuf:"bytes,18,rep,name=foreign_amounts,json=foreignAmounts,proto3" json:"foreign_amounts,omitempty"`
+	// Items and accounts that could not be read or compared, though everything else was. The next run fetches the items again.
+	UnreadCount int64 `protobuf:"varint,19,opt,name=unread_count,json=unreadCount,proto3" json:"unread_count,omitempty"`
+	// The first of them, at most 20: subjects such as "refund:re_1", and of connected accounts whose payouts could not be listed
+	// "account:acct_1".
+	UnreadSubjects []string `protobuf:"bytes,20,rep,name=unread_subjects,json=unreadSubjects,proto3" json:"unread_subjects,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -484,6 +489,20 @@ func (x *Run) GetForeignCount() int64 {
 func (x *Run) GetForeignAmounts() []*v1.Money {
 	if x != nil {
 		return x.ForeignAmounts
+	}
+	return nil
+}
+
+func (x *Run) GetUnreadCount() int64 {
+	if x != nil {
+		return x.UnreadCount
+	}
+	return 0
+}
+
+func (x *Run) GetUnreadSubjects() []string {
+	if x != nil {
+		return x.UnreadSubjects
 	}
 	return nil
 }
@@ -1406,7 +1425,7 @@ var File_dayof_ledger_v1_reconciliation_service_proto protoreflect.FileDescripto
 
 const file_dayof_ledger_v1_reconciliation_service_proto_rawDesc = "" +
 	"\n" +
-	",dayof/ledger/v1/reconciliation_service.proto\x12\x0fdayof.ledger.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x06\n" +
+	",dayof/ledger/v1/reconciliation_service.proto\x12\x0fdayof.ledger.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x06\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.dayof.ledger.v1.RunKindR\x04kind\x12/\n" +
@@ -1428,7 +1447,9 @@ const file_dayof_ledger_v1_reconciliation_service_proto_rawDesc = "" +
 	"\ttruncated\x18\x0f \x01(\bR\ttruncated\x12\x14\n" +
 	"\x05error\x18\x10 \x01(\tR\x05error\x12#\n" +
 	"\rforeign_count\x18\x11 \x01(\x03R\fforeignCount\x12>\n" +
-	"\x0fforeign_amounts\x18\x12 \x03(\v2\x15.dayof.money.v1.MoneyR\x0eforeignAmounts\"\x92\x06\n" +
+	"\x0fforeign_amounts\x18\x12 \x03(\v2\x15.dayof.money.v1.MoneyR\x0eforeignAmounts\x12!\n" +
+	"\funread_count\x18\x13 \x01(\x03R\vunreadCount\x12'\n" +
+	"\x0funread_subjects\x18\x14 \x03(\tR\x0eunreadSubjects\"\x92\x06\n" +
 	"\n" +
 	"Difference\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
