@@ -162,7 +162,7 @@ func testBinary(t *testing.T) string {
 	if out, err := exec.CommandContext(t.Context(), "cp", self, path).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // other users run it
+	if err := os.Chmod(path, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path
