@@ -34,8 +34,9 @@ import (
 )
 
 const (
-	// patience bounds migrating, cloning and dropping, each.
-	patience = 2 * time.Minute
+	// patience bounds migrating, cloning and dropping, each: on a machine with more to do than it can, a process
+	// may get no time for minutes.
+	patience = 5 * time.Minute
 	// fetchPatience bounds starting the server, on a machine without PostgreSQL
 	// with the download.
 	fetchPatience = 12 * time.Minute

@@ -29,6 +29,13 @@ const maxConnsDefault = 16
 // one is idle for milliseconds; one that is cut off is rolled back.
 const idleTransactionMax = 5 * time.Second
 
+const (
+	// connectMax is how long one connection may take, unless the address says connect_timeout.
+	connectMax = 30 * time.Second
+	// openTries is how often Open connects to a server that accepts a connection and says nothing.
+	openTries = 4
+)
+
 // Options are the settings of a pool; the zero value is fine.
 type Options struct {
 	// MaxConns is the size of the pool, default 16.
@@ -40,8 +47,10 @@ type Options struct {
 }
 
 // Open returns a pool on the database at url and has talked to it once: an
-// error means that the database cannot be used. Times are read in UTC. The
-// caller closes the pool. Errors never contain the password of url.
+// error means that the database cannot be used. A server that gives no answer is
+// asked four times, for half a minute each or for the connect_timeout of url.
+// Times are read in UTC. The caller closes the pool. Errors never contain the
+// password of url.
 //
 // Only url says where the database is: libpq's variables of the environment
 // (PGSERVICE, PGOPTIONS and so on) are dropped, see DropEnvironment. What a
@@ -63,6 +72,9 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = o.ApplicationName
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectMax
+	}
 	if config.ConnConfig.ValidateConnect == nil {
 		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
@@ -81,11 +93,20 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
+	if err := ping(ctx, pool); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	return pool, nil
+}
+
+func ping(ctx context.Context, pool *pgxpool.Pool) error {
+	for try := 1; ; try++ {
+		err := pool.Ping(ctx)
+		if !pgconn.Timeout(err) || try == openTries || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // setSession sets what PgBouncer refuses as a start-up parameter. Behind a pooler

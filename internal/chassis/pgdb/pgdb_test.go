@@ -3,6 +3,9 @@ package pgdb_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -83,6 +86,16 @@ func TestOpen(t *testing.T) {
 		}
 	})
 
+	t.Run("a server that says nothing is asked again", func(t *testing.T) {
+		t.Parallel()
+		silent, accepted := silentOnce(t, address)
+		pool, err := pgdb.Open(t.Context(), silent, pgdb.Options{})
+		if err != nil {
+			t.Fatalf("after %d connections: %v", accepted.Load(), err)
+		}
+		pool.Close()
+	})
+
 	t.Run("an error says nothing of the password", func(t *testing.T) {
 		t.Parallel()
 		for _, url := range []string{
@@ -94,6 +107,52 @@ func TestOpen(t *testing.T) {
 			}
 		}
 	})
+}
+
+// silentOnce is a way to the server at an address that leaves its first connection without an answer. It counts connections.
+func silentOnce(t *testing.T, address string) (string, *atomic.Int64) {
+	t.Helper()
+	there, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	server := there.Host
+	there.Host = listener.Addr().String()
+	query := there.Query()
+	query.Set("connect_timeout", "5")
+	there.RawQuery = query.Encode()
+	var accepted atomic.Int64
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if accepted.Add(1) == 1 {
+				go func() { _, _ = io.Copy(io.Discard, client) }()
+				continue
+			}
+			go forward(client, server)
+		}
+	}()
+	return there.String(), &accepted
+}
+
+// forward copies both directions of a connection until one side ends it.
+func forward(client net.Conn, server string) {
+	defer func() { _ = client.Close() }()
+	upstream, err := new(net.Dialer).Dial("tcp", server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = upstream.Close() }()
+	go func() { _, _ = io.Copy(upstream, client) }()
+	_, _ = io.Copy(client, upstream)
 }
 
 func TestConstraintName(t *testing.T) {
