@@ -18,6 +18,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc"
 	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/devenv/sandbox/stripe"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
@@ -45,6 +46,7 @@ type harness struct {
 	pool     *pgxpool.Pool
 	config   checkoutsvc.Config
 	stripe   string // base URL
+	faults   *fault.Faults
 	passes   *passKeeper
 	ledger   *bookKeeper
 	peers    [2]string
@@ -85,12 +87,13 @@ func newHarness(t *testing.T, opts ...option) *harness {
 func newHarnessAlone(t *testing.T, opts ...option) *harness {
 	t.Helper()
 	w := &harness{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper()}
-	sandbox, err := stripe.New(stripe.Config{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+	w.faults = fault.New(1)
+	sandbox, err := stripe.New(stripe.Config{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Faults: w.faults})
 	if err != nil {
 		t.Fatalf("start sandbox stripe: %v", err)
 	}
 	t.Cleanup(func() { _ = sandbox.Close() })
-	w.stripe = serve(t, sandbox)
+	w.stripe = serve(t, w.faults.Wrap(fault.Stripe, sandbox))
 	w.config = checkoutsvc.LoadConfig(config.New(func(string) string { return "" }))
 	w.config.ConsoleURL = "http://console.test"
 	w.config.StripeURL, w.config.StripeKey = w.stripe, config.NewSecret("sk_test_checkout")
@@ -346,6 +349,13 @@ func (w *harness) items(orderID string) []string {
 		kinds = append(kinds, i.GetKind())
 	}
 	return kinds
+}
+
+// givenUp says whether an order was given up. It may be asked by a party after the test's end.
+func (w *harness) givenUp() bool {
+	var given bool
+	err := w.pool.QueryRow(context.Background(), "select exists (select from orders where fulfilment = 'unfulfillable')").Scan(&given)
+	return err != nil || given
 }
 
 // count runs a query that returns one number.

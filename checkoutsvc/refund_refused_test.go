@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
 
@@ -19,14 +20,14 @@ func (w *harness) disputed(intentID string) (disputeID string) {
 	return field(list[0], "id")
 }
 
-// TestRefusedRefundLeavesTheTicketValid asks for a ticket's money while the payment is disputed, which only Stripe knows.
+// TestRefusedRefundLeavesTheTicketValid asks for a ticket's money that Stripe will not give back.
 func TestRefusedRefundLeavesTheTicketValid(t *testing.T) {
 	t.Parallel()
 	for name, whole := range map[string]bool{"a ticket": false, "the whole order": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newHarness(t)
 			o := w.bought("refused", 2)
-			dispute := w.disputed(o.GetPayingIntentId())
+			w.failStripe(fault.Fault{Mode: fault.Refusal, Code: "charge_not_refundable"})
 			req := &checkoutv1.RefundOrderRequest{OrderId: o.GetId()}
 			if !whole {
 				req.TicketIds = []string{o.GetTickets()[0].GetId()}
@@ -35,7 +36,6 @@ func TestRefusedRefundLeavesTheTicketValid(t *testing.T) {
 				t.Fatalf("refused here: %s", reason)
 			}
 			w.idle("send_refund")
-			w.control("POST", "/_sandbox/disputes/"+dispute+"/close", map[string]any{"status": "won"})
 			got := w.order(o.GetId())
 			if got.GetPaymentState() != checkoutv1.PaymentState_PAYMENT_STATE_PAID || got.GetRefunds()[0].GetState() != checkoutv1.RefundState_REFUND_STATE_FAILED {
 				t.Fatalf("payment %v, refunds %v", got.GetPaymentState(), got.GetRefunds())
@@ -94,7 +94,7 @@ func TestRefundedAlready(t *testing.T) {
 func TestLaterRefundClosesTheCase(t *testing.T) {
 	w := newHarness(t)
 	o := w.bought("later", 1)
-	dispute := w.disputed(o.GetPayingIntentId())
+	w.failStripe(fault.Fault{Mode: fault.Refusal, Code: "charge_not_refundable"})
 	if reason := w.refund("later", &checkoutv1.RefundOrderRequest{OrderId: o.GetId()}); reason != "" {
 		t.Fatalf("refused here: %s", reason)
 	}
@@ -102,7 +102,7 @@ func TestLaterRefundClosesTheCase(t *testing.T) {
 	if items := w.items(o.GetId()); !slices.Contains(items, "refund_refused") {
 		t.Fatalf("review cases %v, want refund_refused", items)
 	}
-	w.control("POST", "/_sandbox/disputes/"+dispute+"/close", map[string]any{"status": "won"})
+	w.faults.Clear(fault.Stripe)
 	made := w.api("POST", "/v1/refunds", "payment_intent="+o.GetPayingIntentId())
 	if _, err := w.replicas[0].payments.RecordRefund(w.keyed("evt"), &checkoutv1.RecordRefundRequest{
 		StripeRefundId: field(made, "id"), PaymentIntentId: o.GetPayingIntentId(), Amount: o.GetTotal(),

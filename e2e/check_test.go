@@ -72,6 +72,7 @@ var violations = map[string]struct{ service, sql string }{
 		select 'untaxed', id, paying_intent, total_minor_units, currency, 'succeeded', 'requested', now(), 're_untaxed', now() from orders where id = $1`},
 	"partial_capture_is_said": {"checkout", `with p as (update payment_intents set mismatch = 'amount', captured_minor_units = 1 where order_id = $1)
 		update orders set payment = 'awaiting_payment', paying_intent = null, capture_time = null, fulfilment = 'none', complete_time = null where id = $1`},
+	"unwanted_money_goes_back":   {"checkout", `update payment_intents set duplicate = true where order_id = $1`},
 	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
 	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
 	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},

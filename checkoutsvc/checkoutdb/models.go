@@ -183,6 +183,8 @@ type Refund struct {
 	FailureCode              string          `json:"failure_code"`
 	RefundTime               *time.Time      `json:"refund_time"`
 	CreateTime               time.Time       `json:"create_time"`
+	Attempt                  int32           `json:"attempt"`
+	AttemptTime              *time.Time      `json:"attempt_time"`
 }
 
 type Review struct {

@@ -69,16 +69,20 @@ func (q *Queries) InsertRefund(ctx context.Context, db DBTX, arg InsertRefundPar
 }
 
 const setRefundFacts = `-- name: SetRefundFacts :exec
-update refunds set state = $2, stripe_refund_id = $3, refund_time = $4, failure_code = $5, ticket_ids = $6 where id = $1
+update refunds set state = $2, stripe_refund_id = $3, refund_time = $4, failure_code = $5, ticket_ids = $6,
+    amount_minor_units = $7, attempt = $8, attempt_time = $9 where id = $1
 `
 
 type SetRefundFactsParams struct {
-	ID             string     `json:"id"`
-	State          string     `json:"state"`
-	StripeRefundID *string    `json:"stripe_refund_id"`
-	RefundTime     *time.Time `json:"refund_time"`
-	FailureCode    string     `json:"failure_code"`
-	TicketIds      []string   `json:"ticket_ids"`
+	ID               string     `json:"id"`
+	State            string     `json:"state"`
+	StripeRefundID   *string    `json:"stripe_refund_id"`
+	RefundTime       *time.Time `json:"refund_time"`
+	FailureCode      string     `json:"failure_code"`
+	TicketIds        []string   `json:"ticket_ids"`
+	AmountMinorUnits int64      `json:"amount_minor_units"`
+	Attempt          int32      `json:"attempt"`
+	AttemptTime      *time.Time `json:"attempt_time"`
 }
 
 func (q *Queries) SetRefundFacts(ctx context.Context, db DBTX, arg SetRefundFactsParams) error {
@@ -89,6 +93,9 @@ func (q *Queries) SetRefundFacts(ctx context.Context, db DBTX, arg SetRefundFact
 		arg.RefundTime,
 		arg.FailureCode,
 		arg.TicketIds,
+		arg.AmountMinorUnits,
+		arg.Attempt,
+		arg.AttemptTime,
 	)
 	return err
 }

@@ -130,8 +130,9 @@ type Alert struct {
 
 // The kinds of alerts about orders.
 const (
-	AlertOrderBlocked = "order_blocked"        // an order cannot be fulfilled for longer than a minute; the subject is the order
-	AlertEvidenceDue  = "dispute_evidence_due" // the time for evidence runs out; the subject is the dispute
+	AlertOrderBlocked  = "order_blocked"        // an order cannot be fulfilled for longer than a minute; the subject is the order
+	AlertEvidenceDue   = "dispute_evidence_due" // the time for evidence runs out; the subject is the dispute
+	AlertRefundDelayed = "refund_delayed"       // Stripe does not make refunds for a reason that passes; the subject is its code
 )
 
 // compare finds the rows that differ.
@@ -166,7 +167,7 @@ func sameTicket(a, b Ticket) bool {
 // sameRefund compares what rules change of a refund.
 func sameRefund(a, b Refund) bool {
 	return a.State == b.State && a.StripeRefundID == b.StripeRefundID && a.RefundTime == b.RefundTime && a.FailureCode == b.FailureCode &&
-		slices.Equal(a.TicketIDs, b.TicketIDs)
+		a.Attempt == b.Attempt && a.AmountMinorUnits == b.AmountMinorUnits && slices.Equal(a.TicketIDs, b.TicketIDs)
 }
 
 // compareRows relies on rules that only append rows and never move them.

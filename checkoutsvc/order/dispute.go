@@ -142,6 +142,9 @@ func (d *decision) disputeMoved(dispute *Dispute) {
 		Facts:  map[string]string{"dispute_id": dispute.ID, "dispute_reason": dispute.DisputeReason, "status": string(dispute.Status)},
 		Action: "While the dispute is open, send evidence at Stripe before it is due, or accept it; the tickets are suspended meanwhile.",
 	})
+	if dispute.Status.Closed() {
+		d.resumeRefunds(dispute.PaymentIntent)
+	}
 	if dispute.Status == DisputeLost {
 		d.enqueue(WorkPostDisputeLoss, dispute.ID)
 	}

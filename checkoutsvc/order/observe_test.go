@@ -307,7 +307,7 @@ func TestRefundOfOneTicket(t *testing.T) {
 	if got := l.order.Refunds[0].AmountMinorUnits; got != price || states[0] != order.TicketSuspended || states[1] != order.TicketValid {
 		t.Errorf("refunded %d, tickets %v", got, states)
 	}
-	l.observe(order.RefundRefused{RefundID: "r1", Code: "charge_disputed"})
+	l.observe(order.RefundRefused{RefundID: "r1", Attempt: 1, Code: "charge_disputed"})
 	if l.order.Refunds[0].State != order.RefundFailed || len(l.changes.Cases) != 1 || l.order.Refundable() != 3*price {
 		t.Errorf("refused: %+v, cases %+v", l.order.Refunds[0], l.changes.Cases)
 	}
@@ -330,7 +330,7 @@ func TestHeldWhileARefundIsAskedFor(t *testing.T) {
 	l.observe(order.DisputeObserved{ID: "du_1", IntentID: "pi_1", Status: order.DisputeWon, Currency: "EUR", Time: t0})
 	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketSuspended)
 	l.wantWork(order.WorkSuspendPass, order.WorkSuspendPass, order.WorkSuspendPass)
-	l.observe(order.RefundRefused{RefundID: "r1", Code: "charge_disputed"})
+	l.observe(order.RefundRefused{RefundID: "r1", Attempt: 1, Code: "charge_disputed"})
 	l.want(order.PaymentPaid, order.FulfilmentCompleted, order.TicketValid)
 	l.wantWork()
 }

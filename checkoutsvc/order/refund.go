@@ -24,6 +24,9 @@ type Refund struct {
 	FailureCode string     `json:"failure_code"`
 	RefundTime  *time.Time `json:"refund_time"` // when Stripe made it
 	CreateTime  time.Time  `json:"create_time"`
+	// Attempt counts the keys under which Stripe is asked, and AttemptTime is when the latest one began; nil is CreateTime.
+	Attempt     int32      `json:"attempt"`
+	AttemptTime *time.Time `json:"attempt_time"`
 }
 
 // RefundState is the state of a refund.
@@ -88,7 +91,7 @@ const (
 	RefundUnmatched        RefundReason = "unmatched"         // Stripe reports only a sum; the refund behind it is not known yet
 )
 
-// refundUnwanted writes down that money which buys nothing goes back whole, and the work that sends it and that books it as
+// refundUnwanted writes down that what is left of money which buys nothing goes back, and the work that sends it and that books it as
 // a bare receipt. Neither waits for the other: a ledger that is away keeps no buyer from their money, and the refund is
 // posted once what it leaves from is. There is one such refund per intent, kept by the database.
 func (d *decision) refundUnwanted(p *PaymentIntent, reason RefundReason) {
@@ -96,9 +99,18 @@ func (d *decision) refundUnwanted(p *PaymentIntent, reason RefundReason) {
 	if slices.ContainsFunc(o.Refunds, func(r Refund) bool { return r.PaymentIntent == p.StripeID && r.Reason == reason }) {
 		return
 	}
+	left := o.left(p.StripeID, "")
+	if left == 0 { // all of it went back already: the books still need the receipt that it left from
+		for _, r := range o.Refunds {
+			if r.PaymentIntent == p.StripeID && r.State.Moved() {
+				d.enqueue(WorkSettleReceipt, r.ID)
+				return
+			}
+		}
+	}
 	r := Refund{
-		ID: d.policy.NewID(), PaymentIntent: p.StripeID, AmountMinorUnits: p.CapturedMinorUnits, Currency: o.Currency,
-		State: RefundRequested, Reason: reason, CreateTime: d.now,
+		ID: d.policy.NewID(), PaymentIntent: p.StripeID, AmountMinorUnits: left, Currency: o.Currency,
+		State: RefundRequested, Reason: reason, CreateTime: d.now, Attempt: 1,
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.note("refund_requested", string(reason))
@@ -158,7 +170,7 @@ func (d *decision) closeRefundCases() {
 		return
 	}
 	for _, r := range o.Refunds {
-		if r.State != RefundFailed || !o.fundedBy(r.PaymentIntent) {
+		if !r.State.CameBack() || !o.fundedBy(r.PaymentIntent) {
 			continue
 		}
 		kind := CaseRefundFailed
@@ -186,6 +198,7 @@ func (d *decision) mergeRefund(r *Refund, f RefundObserved) {
 	if r.StripeRefundID == "" {
 		at := f.Time
 		r.StripeRefundID, r.RefundTime = f.StripeID, &at
+		d.refundMade(r, f)
 	}
 	if refundRank[f.State] > refundRank[r.State] {
 		mustMove("refund", refundTransitions, r.State, f.State)
@@ -203,12 +216,24 @@ func (d *decision) mergeRefund(r *Refund, f RefundObserved) {
 	}
 }
 
+// refundMade ends what a refund waited for: Stripe made it, perhaps under an earlier attempt, whose amount counts.
+func (d *decision) refundMade(r *Refund, f RefundObserved) {
+	if r.Reason.Owed() {
+		r.AmountMinorUnits = f.Amount
+	}
+	if r.FailureCode != "" {
+		d.alert(Alert{Kind: AlertRefundDelayed, Subject: r.FailureCode, Resolved: true})
+		d.resolve(CaseRefundRefused, r.ID, "Stripe made the refund after all.")
+		r.FailureCode = ""
+	}
+}
+
 // adoptRefund adds a refund that was made elsewhere.
 func (d *decision) adoptRefund(f RefundObserved) {
 	o, at := &d.order, f.Time
 	r := Refund{
 		ID: d.policy.NewID(), PaymentIntent: f.IntentID, StripeRefundID: f.StripeID, AmountMinorUnits: f.Amount, Currency: f.Currency,
-		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now,
+		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now, Attempt: 1,
 	}
 	if o.PayingIntent == "" || o.PayingIntent == f.IntentID {
 		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.Amount, d.policy.RefundApplicationFee)
@@ -227,41 +252,58 @@ func (d *decision) refundMoved(r *Refund, before RefundState) {
 	if r.State.Moved() && !before.Moved() {
 		d.enqueue(WorkMailRefund, r.ID)
 	}
-	if r.State == RefundFailed {
+	if r.State.CameBack() && r.StripeRefundID != "" {
 		d.raise(ReviewCase{
 			Kind: CaseRefundFailed, Subject: r.ID, Intent: r.PaymentIntent,
-			Facts:  map[string]string{"stripe_refund_id": r.StripeRefundID, "failure_code": r.FailureCode},
+			Facts:  map[string]string{"stripe_refund_id": r.StripeRefundID, "failure_code": r.FailureCode, "state": string(r.State)},
 			Action: "The money came back to us. Ask the buyer for another way to pay it out. Tickets stay void; issue new ones if they are wanted.",
 		})
 	}
 }
 
-// codeAlreadyRefunded is Stripe's code for a charge of which nothing is left: its sum, whatever Stripe lists.
-const codeAlreadyRefunded = "charge_already_refunded"
+// Stripe's codes of refusals: of a charge of which nothing is left, whatever Stripe lists, and of one that is disputed.
+const (
+	codeAlreadyRefunded = "charge_already_refunded"
+	codeDisputed        = "charge_disputed"
+)
 
-// RefundRefused is the fact that Stripe will not make a refund.
+// RefundRefused is the fact that Stripe will not make a refund, after all refunds that Stripe lists were observed.
 type RefundRefused struct {
 	RefundID string // ours
+	Attempt  int32
 	Code     string // Stripe's
 }
 
-// observe ends the refund, whose tickets admit again, and leaves it to a person; not when all of the money went back by
-// refunds that are known meanwhile. One that Stripe made meanwhile stays as it is.
+// observe leaves the refund to a person. One that was asked for ends, and its tickets admit again; not when all of the money went
+// back by refunds that are known meanwhile. One that is owed is asked for again: for what is left, where that is less than was
+// asked for, and later where Stripe refuses that, too.
 func (f RefundRefused) observe(d *decision) error {
-	r := d.order.Refund(f.RefundID)
-	if r == nil || r.StripeRefundID != "" {
+	r := d.order.waitingRefund(f.RefundID)
+	if r == nil || r.Attempt != f.Attempt {
 		return nil
 	}
-	mustMove("refund", refundTransitions, r.State, RefundFailed)
-	r.State, r.FailureCode = RefundFailed, f.Code
 	if p := d.order.IntentByStripeID(r.PaymentIntent); f.Code == codeAlreadyRefunded && p != nil {
 		p.RefundedMinorUnits = p.CapturedMinorUnits
 		d.countUnmatched(p)
 		r = d.order.Refund(f.RefundID) // rows were added
 	}
+	if r.Reason.Owed() {
+		refused := r.AmountMinorUnits
+		d.nextAttempt(r)
+		if r.AmountMinorUnits < refused || r.State != RefundRequested {
+			d.setPayment()
+			d.settleTickets()
+			d.closeRefundCases()
+			return nil
+		}
+		d.noteRefusal(r, f.Code)
+	} else {
+		mustMove("refund", refundTransitions, r.State, RefundFailed)
+		r.State, r.FailureCode = RefundFailed, f.Code
+		d.note("refund_refused", f.Code)
+	}
 	d.setPayment()
 	d.settleTickets()
-	d.note("refund_refused", f.Code)
 	if d.order.refundedWhole() {
 		return nil
 	}

@@ -47,7 +47,7 @@ func (f RefundRequest) observe(d *decision) error {
 // requestRefund writes a refund of the money that the order is about and has Stripe make it.
 func (d *decision) requestRefund(by string, r Refund) {
 	o := &d.order
-	r.PaymentIntent, r.Currency, r.State, r.CreateTime = o.Funding().StripeID, o.Currency, RefundRequested, d.now
+	r.PaymentIntent, r.Currency, r.State, r.CreateTime, r.Attempt = o.Funding().StripeID, o.Currency, RefundRequested, d.now, 1
 	if o.PayingIntent != "" { // else the books have it as a bare receipt, without shares
 		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.AmountMinorUnits, d.policy.RefundApplicationFee)
 	}
@@ -61,7 +61,7 @@ func (d *decision) requestRefund(by string, r Refund) {
 func (o *Order) Refundable() int64 {
 	left := o.Captured()
 	for _, r := range o.Refunds {
-		if o.fundedBy(r.PaymentIntent) && r.State != RefundFailed && r.State != RefundCanceled {
+		if o.fundedBy(r.PaymentIntent) && !r.State.CameBack() {
 			left -= r.AmountMinorUnits
 		}
 	}

@@ -46,7 +46,7 @@ func (d *decision) countUnmatched(p *PaymentIntent) {
 	}
 	r := Refund{
 		ID: d.policy.NewID(), PaymentIntent: p.StripeID, AmountMinorUnits: wanted, Currency: p.Currency, State: RefundPending,
-		Reason: RefundUnmatched, CreateTime: d.now,
+		Reason: RefundUnmatched, CreateTime: d.now, Attempt: 1,
 	}
 	if o.PayingIntent == p.StripeID {
 		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(p.StripeID, wanted, d.policy.RefundApplicationFee)

@@ -52,7 +52,7 @@ func (o *Order) refundShares(intentID string, amount int64, withFee bool) (fee i
 func (o *Order) standingRefunds(intentID string, limit int64) []Refund {
 	var standing []Refund
 	for _, r := range slices.Backward(o.Refunds) {
-		if r.PaymentIntent != intentID || r.State == RefundFailed || r.State == RefundCanceled {
+		if r.PaymentIntent != intentID || r.State.CameBack() {
 			continue
 		}
 		if limit -= r.AmountMinorUnits; limit < 0 {

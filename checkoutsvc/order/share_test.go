@@ -37,7 +37,7 @@ func TestSharesOfPartsAddUp(t *testing.T) {
 				t.Fatalf("case %d: refund of %d gives %d of fee and taxes back: %+v", n, made.AmountMinorUnits, sum, made)
 			}
 			if r.IntN(5) == 0 {
-				l.observe(order.RefundRefused{RefundID: f.ID, Code: "charge_disputed"})
+				l.observe(order.RefundRefused{RefundID: f.ID, Attempt: 1, Code: "charge_disputed"})
 			}
 		}
 		fee, taxes := int64(0), map[string]int64{}

@@ -226,7 +226,8 @@ func (s *Store) saveRefunds(ctx context.Context, p *pgdb.Pipeline, orderID strin
 	for _, r := range rows.Changed {
 		errs = append(errs, s.q.SetRefundFacts(ctx, p, checkoutdb.SetRefundFactsParams{
 			ID: r.ID, State: string(r.State), StripeRefundID: nullable(r.StripeRefundID), RefundTime: r.RefundTime,
-			FailureCode: r.FailureCode, TicketIds: list(r.TicketIDs),
+			FailureCode: r.FailureCode, TicketIds: list(r.TicketIDs), AmountMinorUnits: r.AmountMinorUnits,
+			Attempt: r.Attempt, AttemptTime: r.AttemptTime,
 		}))
 	}
 	return errors.Join(errs...)

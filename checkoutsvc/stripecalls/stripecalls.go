@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,6 +84,27 @@ func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.Paym
 	})
 }
 
+// passing are the codes of refusals that time or an operator ends, without another request of ours.
+// Source: Stripe API reference, "Error codes", and "Refunds" for the balance that a refund is taken from.
+var passing = []stripe.ErrorCode{
+	stripe.ErrorCodeBalanceInsufficient, stripe.ErrorCodeChargeDisputed, stripe.ErrorCodeAPIKeyExpired, stripe.ErrorCodePlatformAPIKeyExpired,
+	stripe.ErrorCodeAccountInvalid, stripe.ErrorCodeSecretKeyRequired, stripe.ErrorCodeRateLimit, stripe.ErrorCodeLockTimeout,
+}
+
+// Passes says whether the same request may be granted later: the reason lies in the balance, a dispute, or the key we call with.
+func Passes(err error) bool {
+	status := stripeapi.Status(err)
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || slices.Contains(passing, stripeapi.Code(err))
+}
+
+// CodeOf is Stripe's code of a refusal, or its status where it has none.
+func CodeOf(err error) string {
+	if code := stripeapi.Code(err); code != "" {
+		return string(code)
+	}
+	return "status_" + strconv.Itoa(stripeapi.Status(err))
+}
+
 // IntentRequest is what a payment intent is made of, all of it frozen in its row.
 type IntentRequest struct {
 	OrderID          string
@@ -120,7 +143,16 @@ func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.P
 // metadataValueMax is the longest value that Stripe keeps. Source: Stripe API reference, "Metadata".
 const metadataValueMax = 500
 
-// CreateRefund sends money of an intent back. The key is of the row, so a repeat within a day returns the same refund;
+// refundKey is the key of a refund's latest attempt.
+func refundKey(r *order.Refund) string {
+	key := "refund:" + r.ID
+	if r.Attempt > 1 {
+		key += ":" + strconv.Itoa(int(r.Attempt))
+	}
+	return key
+}
+
+// CreateRefund sends money of an intent back. The key is of the row's attempt, so a repeat within a day returns the same refund;
 // the row's id travels in the metadata, so that it is found after that, too.
 func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *order.Refund) (*stripe.Refund, error) {
 	params := &stripe.RefundParams{PaymentIntent: new(r.PaymentIntent), Amount: new(r.AmountMinorUnits)}
@@ -130,7 +162,7 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 		params.AddMetadata("ticket_ids", tickets)
 	}
 	params.AddMetadata("order_id", orderID)
-	params.SetIdempotencyKey("refund:" + r.ID)
+	params.SetIdempotencyKey(refundKey(r))
 	if account != "" {
 		params.SetStripeAccount(account)
 	}

@@ -20,7 +20,7 @@ import (
 func faultSetCommand() command {
 	return command{
 		name: "fault set", args: "PARTY mode=M [rate=R] [latency=D] [count=N] [match=TEXT] [status=S] [retry_after=D]",
-		about:   "make a sandbox party fail: ledger, stripe, apns or mail; modes: refuse, 5xx, 429, slow, hang, lost_reply, half_body",
+		about:   "make a sandbox party fail: ledger, stripe, apns or mail; modes: refuse, 5xx, 429, slow, hang, lost_reply, half_body; of stripe also 4xx, stored_5xx, stored_5xx_done",
 		driving: true, timeout: commandTimeout, words: []string{"ledger", "stripe", "apns", "mail"},
 		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, h host, args []string) error {

@@ -5,7 +5,7 @@
 // another order holds nobody up. A job or event that is due more than a minute from now belongs to a later day.
 //
 // A fee that Stripe has not reported yet holds nothing up either: the job that asks for it sleeps, and charge.updated brings
-// the fee in the end. Scope.Fees waits for it all the same.
+// the fee in the end. Scope.Fees waits for it all the same. So does a refund that Stripe does not make before a dispute is closed.
 package idle
 
 import (
@@ -41,6 +41,9 @@ const (
 
 	feeKind   = "record_fee"
 	eventKind = "webhook_event"
+
+	// waitsForDispute is a condition on refunds: Stripe makes them when a dispute is closed, which nobody knows when to expect.
+	waitsForDispute = `state = 'requested' and failure_code = 'charge_disputed'`
 )
 
 // Scope is what is waited for. The zero Scope is the whole system.
@@ -238,9 +241,13 @@ func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) 
 	if err != nil {
 		return "", fmt.Errorf("watch %s: %w", service, err)
 	}
+	waiting, err := w.refundsOfDisputes(ctx, service)
+	if err != nil {
+		return "", err
+	}
 	counts := map[string]int{}
 	for _, j := range due {
-		if j.Kind == feeKind && j.DueIn > feeSoon || !s.whole() && (j.Kind == eventKind || !names(j.Args, o.ids)) {
+		if j.Kind == feeKind && j.DueIn > feeSoon || !s.whole() && (j.Kind == eventKind || !names(j.Args, o.ids)) || names(j.Args, waiting) {
 			continue
 		}
 		counts[j.Kind]++
@@ -250,6 +257,22 @@ func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) 
 		found = append(found, fmt.Sprintf("%d jobs %s", counts[kind], kind))
 	}
 	return strings.Join(found, ", "), nil
+}
+
+// refundsOfDisputes are the refunds that wait for the end of a dispute.
+func (w *Watch) refundsOfDisputes(ctx context.Context, service string) ([]string, error) {
+	if service != "checkout" {
+		return nil, nil
+	}
+	rows, err := w.pools[service].Query(ctx, `select id from refunds where `+waitsForDispute)
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", service, err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", service, err)
+	}
+	return ids, nil
 }
 
 // names reports whether one of a job's arguments is one of the ids.
@@ -289,7 +312,8 @@ func workLeft(service string, s Scope, o owned) []statement {
 			sql: `select 'orders ' || fulfilment, count(*) from orders
 					where fulfilment in ('in_progress', 'ledger_blocked') and ($1::text[] is null or id = any($1)) group by fulfilment
 				union all select 'refunds requested', count(*) from refunds
-					where state = 'requested' and ($1::text[] is null or order_id = any($1)) having count(*) > 0`,
+					where state = 'requested' and not (` + waitsForDispute + `) and ($1::text[] is null or order_id = any($1))
+					having count(*) > 0`,
 			args: []any{ordersOf(s)},
 		}}
 	case "pass":

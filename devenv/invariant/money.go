@@ -49,6 +49,14 @@ func moneyInvariants() []invariant {
 				and not exists (select from refunds r where r.order_id = o.id and r.stripe_refund_id is not null and t.id = any (r.ticket_ids))
 				and p.captured_minor_units > coalesce((select sum(r.amount_minor_units) from refunds r
 					where r.order_id = o.id and r.payment_intent = o.paying_intent and (r.stripe_refund_id is not null or r.state = 'pending')), 0)`),
+		query("unwanted_money_goes_back", "money for which nobody has a ticket goes back whole, or a person decides", "checkout", `
+			select format('order %s keeps %s of intent %s, which bought nothing', o.id, p.captured_minor_units - back.minor_units, p.stripe_id)
+			from payment_intents p join orders o on o.id = p.order_id
+			cross join lateral (select coalesce(sum(r.amount_minor_units), 0) minor_units from refunds r
+				where r.payment_intent = p.stripe_id and r.state in ('requested', 'pending', 'succeeded')) back
+			where (p.duplicate or o.fulfilment = 'unfulfillable' and o.paying_intent = p.stripe_id) and p.captured_minor_units > back.minor_units
+				and not exists (select from disputes d where d.payment_intent = p.stripe_id and d.status = 'lost')
+				and not exists (select from review_cases c where c.order_id = o.id and c.kind in ('refund_failed', 'refund_refused') and c.resolve_time is null)`),
 		query("partial_capture_is_said", "an order of which a part was captured says so, and a person decides", "checkout", `
 			select format('intent %s captured %s of order %s, which costs %s and is %s', p.stripe_id, p.captured_minor_units, o.id, o.total_minor_units, o.payment)
 			from payment_intents p join orders o on o.id = p.order_id

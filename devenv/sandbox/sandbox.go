@@ -103,7 +103,7 @@ func Start(ctx context.Context, c Config) (*Sandbox, error) {
 
 func (s *Sandbox) start(ctx context.Context, c Config) (err error) {
 	s.Stripe, err = stripe.New(stripe.Config{
-		Clock: c.Clock, Logger: c.Logger, JournalPath: c.StripeJournal, Seed: c.Seed, WebhookEndpoints: c.StripeEndpoints,
+		Clock: c.Clock, Faults: s.Faults, Logger: c.Logger, JournalPath: c.StripeJournal, Seed: c.Seed, WebhookEndpoints: c.StripeEndpoints,
 	})
 	if err != nil {
 		return fmt.Errorf("start sandbox stripe: %w", err)

@@ -348,11 +348,16 @@ func checkTickets(o *played, order *checkoutv1.Order, refunds []stripeRefund, di
 		wrong("%d tickets, %d were bought", len(order.GetTickets()), o.quantity)
 	}
 	named := map[string]bool{} // by refunds that stand
+	asked := map[string]bool{} // by refunds that Stripe does not make before a dispute is closed
 	var ever int64             // refunded, whatever became of it
 	touched := anyDispute(disputes, "lost")
 	for _, r := range order.GetRefunds() {
 		standing := r.GetState() != checkoutv1.RefundState_REFUND_STATE_FAILED && r.GetState() != checkoutv1.RefundState_REFUND_STATE_CANCELED
 		for _, id := range r.GetTicketIds() {
+			if r.GetStripeRefundId() == "" && standing {
+				asked[id] = true
+				continue
+			}
 			named[id] = named[id] || standing
 			touched = touched || !standing
 		}
@@ -365,6 +370,10 @@ func checkTickets(o *played, order *checkoutv1.Order, refunds []stripeRefund, di
 		case state == "charged_back" || state == "refunded" || named[ticket.GetId()]:
 			if got != "void" {
 				wrong("ticket %s is %s, and its money went back (%s)", ticket.GetId(), got, state)
+			}
+		case asked[ticket.GetId()] && anyDispute(disputes, "needs_response", "under_review"):
+			if got != "suspended" {
+				wrong("ticket %s is %s, and its refund waits for a dispute", ticket.GetId(), got)
 			}
 		case got == "void" && (touched || ever >= o.total()):
 			// Void is final: it was void once, and what was refunded came back later.

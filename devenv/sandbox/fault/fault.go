@@ -24,14 +24,25 @@ type Mode string
 const (
 	Refuse      Mode = "refuse"     // the connection is closed before the party receives the call; not done
 	ServerError Mode = "5xx"        // status 503 (or Status); not done
+	Refusal     Mode = "4xx"        // status 400 (or Status) with Code; not done; of Stripe only
 	TooMany     Mode = "429"        // status 429 with Retry-After; not done
 	Slow        Mode = "slow"       // LatencyMS later the party does it, also when the caller has gone meanwhile; done
 	Hang        Mode = "hang"       // no answer until the caller gives up or the fault is cleared; not done
 	LostReply   Mode = "lost_reply" // the connection is cut before a byte of the answer; done
 	HalfBody    Mode = "half_body"  // the connection is cut in the middle of the body; done
+	// Of Stripe only, and only for calls with an idempotency key: status 500 (or Status), kept under the key, so that every
+	// repeat is answered by it.
+	StoredError     Mode = "stored_5xx"      // not done
+	StoredErrorDone Mode = "stored_5xx_done" // done
 )
 
-var modes = []Mode{Refuse, ServerError, TooMany, Slow, Hang, LostReply, HalfBody}
+// atTheSocket are the modes of what happens between a caller and any party, in front of its handler.
+var atTheSocket = []Mode{Refuse, ServerError, Refusal, TooMany, Slow, Hang, LostReply, HalfBody}
+
+// stored are the modes that only the party itself can play, because it keeps the answer.
+var stored = []Mode{StoredError, StoredErrorDone}
+
+var modes = slices.Concat(atTheSocket, stored)
 
 // Parties that can have a fault.
 const (
@@ -59,13 +70,15 @@ type Fault struct {
 	Count int `json:"count,omitempty"`
 	// Match hits only calls whose "METHOD path" (for mail: "CONNECT" with mode refuse, else "DATA from to,to") contains this text; empty hits all.
 	Match string `json:"match,omitempty"`
-	// Status replaces the 503 of mode 5xx; it must be 500..599.
+	// Status replaces the 503 of mode 5xx, the 500 of those that are stored (it must be 500..599), and the 400 of mode 4xx (400..499).
 	Status int `json:"status,omitempty"`
+	// Code is the error code of mode 4xx.
+	Code string `json:"code,omitempty"`
 	// RetryAfterSeconds is the header of mode 429; 1 when it is 0.
 	RetryAfterSeconds int `json:"retry_after_s,omitempty"`
 }
 
-func (f Fault) check() error {
+func (f Fault) check(party string) error {
 	switch {
 	case !slices.Contains(modes, f.Mode):
 		return fmt.Errorf("mode %q is none of %v", f.Mode, modes)
@@ -73,7 +86,11 @@ func (f Fault) check() error {
 		return fmt.Errorf("rate %g is not between 0 and 1", f.Rate)
 	case f.LatencyMS < 0 || f.Count < 0 || f.RetryAfterSeconds < 0:
 		return fmt.Errorf("latency_ms %d, count %d and retry_after_s %d must not be negative", f.LatencyMS, f.Count, f.RetryAfterSeconds)
-	case f.Status != 0 && (f.Status < 500 || f.Status > 599):
+	case (f.Mode == Refusal || slices.Contains(stored, f.Mode)) && party != Stripe:
+		return fmt.Errorf("mode %q is of %s only", f.Mode, Stripe)
+	case f.Status != 0 && f.Mode == Refusal && f.Status/100 != 4:
+		return fmt.Errorf("status %d is not between 400 and 499", f.Status)
+	case f.Status != 0 && f.Mode != Refusal && f.Status/100 != 5:
 		return fmt.Errorf("status %d is not between 500 and 599", f.Status)
 	}
 	return nil
@@ -107,7 +124,7 @@ func (f *Faults) Set(party string, fault Fault) error {
 	if !slices.Contains(parties, party) {
 		return fmt.Errorf("party %q is none of %v", party, parties)
 	}
-	if err := fault.check(); err != nil {
+	if err := fault.check(party); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -186,6 +203,9 @@ func (f *Faults) Draw(party, call string, only ...Mode) *Hit {
 	a.times = a.times[max(0, len(a.times)-hitTimesMax):]
 	return &Hit{Fault: a.Fault, cleared: a.cleared}
 }
+
+// DrawStored is Draw for the modes whose answer the party keeps.
+func (f *Faults) DrawStored(party, call string) *Hit { return f.Draw(party, call, stored...) }
 
 // Wait spends the latency of the fault, or less when ctx ends.
 func (h *Hit) Wait(ctx context.Context) {

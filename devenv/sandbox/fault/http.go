@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,7 +22,7 @@ const bodyMax = 16 << 20
 // it carries an Idempotency-Key.
 func (f *Faults) Wrap(party string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hit := f.Draw(party, r.Method+" "+r.URL.Path)
+		hit := f.Draw(party, r.Method+" "+r.URL.Path, atTheSocket...)
 		if hit == nil {
 			h.ServeHTTP(w, r)
 			return
@@ -58,14 +59,16 @@ func strike(hit *Hit, party string, w http.ResponseWriter, r *http.Request, done
 		if status == 0 {
 			status = http.StatusServiceUnavailable
 		}
-		writeError(w, party, status)
+		writeError(w, party, status, "")
+	case Refusal:
+		writeError(w, party, cmp.Or(hit.Status, http.StatusBadRequest), hit.Code)
 	case TooMany:
 		after := hit.RetryAfterSeconds
 		if after == 0 {
 			after = retryAfterDefault
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(after))
-		writeError(w, party, http.StatusTooManyRequests)
+		writeError(w, party, http.StatusTooManyRequests, "rate_limit")
 	case LostReply:
 		done(newRecorder())
 		panic(http.ErrAbortHandler)
@@ -74,19 +77,18 @@ func strike(hit *Hit, party string, w http.ResponseWriter, r *http.Request, done
 		done(rec)
 		rec.sendHalf(w)
 		panic(http.ErrAbortHandler)
-	case Slow: // handled above
+	case Slow, StoredError, StoredErrorDone: // not here
 	}
 }
 
-// writeError answers in the shape that the party's own refusals have.
-func writeError(w http.ResponseWriter, party string, status int) {
-	busy := status == http.StatusTooManyRequests
+// writeError answers in the shape that the party's own refusals have; only Stripe's have a code.
+func writeError(w http.ResponseWriter, party string, status int, code string) {
 	var body any
 	switch party {
 	case Stripe:
-		kind, code := "api_error", ""
-		if busy {
-			kind, code = "invalid_request_error", "rate_limit"
+		kind := "api_error"
+		if status < http.StatusInternalServerError {
+			kind = "invalid_request_error"
 		}
 		refusal := map[string]string{"type": kind, "message": "The sandbox was told to fail this request."}
 		if code != "" {
@@ -137,7 +139,7 @@ func (rec *recorder) sendHalf(w http.ResponseWriter) {
 // Handler is the control API:
 //
 //	GET    /faults          {party: {mode, rate, latency_ms, count, match, hits...}}
-//	PUT    /faults/{party}  {mode, rate?=1, latency_ms?, count?, match?, status?, retry_after_s?}
+//	PUT    /faults/{party}  {mode, rate?=1, latency_ms?, count?, match?, status?, code?, retry_after_s?}
 //	DELETE /faults/{party}  ends one
 //	DELETE /faults          ends all
 //

@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
 // bodyMax bounds the form of one request; the longest legal one (50 metadata pairs) stays below 40 kB.
@@ -95,7 +98,7 @@ func (s *Server) answer(r *request, handle handler) answer {
 			s.idem.abandon(slot)
 		}
 	}()
-	a, keep := s.execute(r, handle)
+	a, keep := s.executeOrFail(r, handle)
 	done = true
 	if !keep {
 		s.idem.abandon(slot)
@@ -105,6 +108,22 @@ func (s *Server) answer(r *request, handle handler) answer {
 	s.settle(r, slot.record(a))
 	s.idem.finish(slot, a)
 	return a
+}
+
+// executeOrFail is execute, unless a fault makes Stripe fail by itself: then the failure is kept under the key, whether the request
+// was carried out or not.
+func (s *Server) executeOrFail(r *request, handle handler) (a answer, keep bool) {
+	if s.faults == nil {
+		return s.execute(r, handle)
+	}
+	hit := s.faults.DrawStored(fault.Stripe, r.http.Method+" "+r.http.URL.Path)
+	if hit == nil {
+		return s.execute(r, handle)
+	}
+	if hit.Mode == fault.StoredErrorDone {
+		s.execute(r, handle)
+	}
+	return s.failed(r, &apiError{status: cmp.Or(hit.Status, http.StatusInternalServerError), Type: typeAPI, Message: "An unknown error occurred"}), true
 }
 
 // execute calls the handler; keep says whether an idempotency key stores the result.

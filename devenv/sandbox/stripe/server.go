@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
@@ -32,11 +33,14 @@ type Config struct {
 	LatencyMS int
 	Settings  *Settings // nil for DefaultSettings
 	Delivery  Delivery  // zero fields take their defaults
+	// Faults make the server answer with failures of its own that it keeps under idempotency keys; nil for none.
+	Faults *fault.Faults
 }
 
 // Server is a stateful stand-in for Stripe's API and for the webhooks it sends. It is an http.Handler.
 type Server struct {
 	clock     clock.Clock
+	faults    *fault.Faults
 	logger    *slog.Logger
 	secretKey string
 	latency   time.Duration
@@ -66,7 +70,7 @@ func New(cfg Config) (*Server, error) {
 		seed = binary.LittleEndian.Uint64(b[:])
 	}
 	s := &Server{
-		clock: cfg.Clock, logger: cfg.Logger, secretKey: cfg.SecretKey,
+		clock: cfg.Clock, faults: cfg.Faults, logger: cfg.Logger, secretKey: cfg.SecretKey,
 		latency: time.Duration(cfg.LatencyMS) * time.Millisecond,
 		log:     newRequestLog(), idem: newIdempotencyKeys(),
 		store: newStore(), settings: DefaultSettings(),

@@ -60,6 +60,16 @@ func IsFailure(err error) bool {
 	return Code(err) != stripe.ErrorCodeLockTimeout && err != nil && (status == 0 || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests)
 }
 
+// Stored says that Stripe answers with a failure of its own that it keeps under the idempotency key: every repeat with this key is
+// answered so, whatever the first request did.
+//
+// Source: Stripe API reference, "Idempotent requests".
+func Stored(err error) bool {
+	refused, ok := errors.AsType[*stripe.Error](err)
+	return ok && refused.HTTPStatusCode >= http.StatusInternalServerError && refused.LastResponse != nil &&
+		refused.LastResponse.Header.Get("Idempotent-Replayed") == "true"
+}
+
 // unanswered says that Stripe did not answer at all.
 func unanswered(err error) bool { return err != nil && Status(err) == 0 }
 
