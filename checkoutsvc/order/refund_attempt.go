@@ -106,7 +106,8 @@ type RefundDelayed struct {
 	Code     string // Stripe's
 }
 
-// observe tells people, once per cause. A dispute that was lost gave the money back, so nothing is left to wait for.
+// observe tells people, once per cause. A dispute that was lost gave the money back, so nothing is left to wait for; and a refund
+// that somebody asked for and that is of more than is left by now is refused whatever time brings.
 func (f RefundDelayed) observe(d *decision) error {
 	o := &d.order
 	r := o.waitingRefund(f.RefundID)
@@ -118,6 +119,9 @@ func (f RefundDelayed) observe(d *decision) error {
 		d.setPayment()
 		d.settleTickets()
 		return nil
+	}
+	if !r.Reason.Owed() && r.AmountMinorUnits > o.left(r.PaymentIntent, r.ID) {
+		return RefundRefused(f).observe(d)
 	}
 	d.noteRefusal(r, f.Code)
 	d.nextAttempt(r) // Stripe keeps refusals under their keys

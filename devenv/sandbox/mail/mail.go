@@ -161,6 +161,7 @@ func (ss *session) Data(r io.Reader) error {
 		ss.keep(raw)
 		_, _ = io.WriteString(ss.conn, "25") // half of "250 ..."; what follows is the cut
 	case fault.Refuse: // struck at the connection
+	case fault.Refusal, fault.StoredError, fault.StoredErrorDone: // of Stripe only
 	}
 	_ = ss.conn.Close() // that is the fault
 	return errConnEnded
