@@ -16,6 +16,7 @@ import (
 	server "github.com/emersion/go-smtp"
 
 	"github.com/dayof/dayof/checkoutsvc"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
@@ -78,6 +79,32 @@ func TestAccountThatStripeRefusesStopsNoSale(t *testing.T) {
 		})
 	}
 }
+
+// TestRefundsThatStripeLimitsStopNoSale has Stripe answer every call for a refund with too many requests or an error of its own: sales
+// go on.
+func TestRefundsThatStripeLimitsStopNoSale(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]fault.Mode{"limited": fault.TooMany, "broken": fault.ServerError, "broken for good": fault.StoredError} {
+		t.Run(name, func(t *testing.T) {
+			w := newHarness(t)
+			o := w.bought("limited", breakerFailures+1)
+			w.failStripe(fault.Fault{Mode: mode})
+			for i, ticket := range o.GetTickets() {
+				req := &checkoutv1.RefundOrderRequest{OrderId: o.GetId(), TicketIds: []string{ticket.GetId()}}
+				if reason := w.refund(fmt.Sprint("refund/", i), req); reason != "" {
+					t.Fatalf("refund %d is refused: %s", i, reason)
+				}
+			}
+			w.until("each refund was tried", func() bool {
+				return w.count(`select count(*) from river_job where kind = 'send_refund' and (errors is not null or state = 'scheduled')`) == len(o.GetTickets())
+			})
+			w.start("after", 1)
+		})
+	}
+}
+
+// breakerFailures is how many failures in a row open a circuit breaker.
+const breakerFailures = 5
 
 // pickyMail is a mail server that has no mailboxes but one.
 type pickyMail struct {

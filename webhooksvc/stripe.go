@@ -110,7 +110,7 @@ type eventPage struct {
 // page fetches one page of an account, behind the breakers.
 func (s stripeReader) page(ctx context.Context, account string, params *stripe.EventListParams) (eventPage, error) {
 	var page eventPage
-	err := s.Do(ctx, account, func() error {
+	err := s.Do(ctx, stripeapi.Target{Account: account, Objects: "events"}, func() error {
 		iter := s.Events.List(params)
 		if err := iter.Err(); err != nil {
 			return err
@@ -226,7 +226,7 @@ func fetch[T any](ctx context.Context, s stripeReader, account string, call func
 		return out, errNoStripeKey
 	}
 	var found *stripe.APIResponse
-	err := s.Do(ctx, account, func() (err error) {
+	err := s.Do(ctx, stripeapi.Target{Account: account}, func() (err error) {
 		found, err = call()
 		return err
 	})

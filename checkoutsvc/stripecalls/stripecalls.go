@@ -21,6 +21,15 @@ import (
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
+// The objects that calls are about. Refunds are listed also while none can be made.
+const (
+	paymentIntents      = "payment_intents"
+	refunds             = "refunds"
+	refundLists         = "refunds/list"
+	balanceTransactions = "balance_transactions"
+	accounts            = "accounts"
+)
+
 // Client makes the calls.
 type Client struct {
 	*stripeapi.Client
@@ -78,7 +87,7 @@ func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.Paym
 	if o.StripeAccount != "" {
 		params.SetStripeAccount(o.StripeAccount)
 	}
-	return stripeapi.Call(ctx, c.Client, o.StripeAccount, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: o.StripeAccount, Objects: paymentIntents}, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.New(params)
 	})
@@ -121,7 +130,7 @@ func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.Paym
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: paymentIntents}, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.Get(id, params)
 	})
@@ -134,7 +143,7 @@ func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.P
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: paymentIntents}, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.Cancel(id, params)
 	})
@@ -166,7 +175,7 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.Refund, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refunds}, func(ctx context.Context) (*stripe.Refund, error) {
 		params.Context = ctx
 		return c.Refunds.New(params)
 	})
@@ -179,7 +188,7 @@ func (c Client) ListRefunds(ctx context.Context, account, intentID string) ([]*s
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) ([]*stripe.Refund, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refundLists}, func(ctx context.Context) ([]*stripe.Refund, error) {
 		params.Context = ctx
 		var refunds []*stripe.Refund
 		list := c.Refunds.List(params)
@@ -196,7 +205,7 @@ func (c Client) GetBalanceTransaction(ctx context.Context, account, id string) (
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, account, func(ctx context.Context) (*stripe.BalanceTransaction, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: balanceTransactions}, func(ctx context.Context) (*stripe.BalanceTransaction, error) {
 		params.Context = ctx
 		return c.BalanceTransactions.Get(id, params)
 	})

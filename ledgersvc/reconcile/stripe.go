@@ -325,7 +325,7 @@ var errAccountAway = errors.New("stripe's answers for the account are failures")
 
 // call runs f, which asks for an account, behind the circuit breakers. That Stripe knows no such object is an answer, and no error.
 func (b *stripeReader) call(ctx context.Context, account string, f func() error) error {
-	err := b.client.Do(ctx, account, f)
+	err := b.client.Do(ctx, stripeapi.Target{Account: account}, f)
 	switch {
 	case stripeapi.NotFound(err):
 		return nil

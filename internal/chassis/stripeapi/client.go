@@ -42,7 +42,7 @@ type Config struct {
 
 // Client is stripe-go's client without global state and without its retries,
 // whose sleeps ignore the context and whose keys would not survive a crash of
-// ours, behind circuit breakers: one of Stripe, and one of each account.
+// ours, behind circuit breakers: one of Stripe, and one of each Target.
 type Client struct {
 	*client.API
 
@@ -52,8 +52,28 @@ type Client struct {
 	places  chan struct{} // of calls that may outlive their callers
 	logger  *slog.Logger
 
-	mu       sync.Mutex
-	accounts map[string]*breaker.Breaker // by account: what Stripe answers; one for each that was called for
+	mu      sync.Mutex
+	targets map[Target]*breaker.Breaker // what Stripe answers; one for each that was called for
+}
+
+// Target is what Stripe limits and refuses together: one kind of an account's objects. Too many refunds stop no sale.
+//
+// Source: Stripe, "Rate limits", for limits by endpoint.
+type Target struct {
+	Account string // a connected account; "" is the platform's own
+	Objects string // as the API's paths name them, such as refunds; "" where one is as good as another
+}
+
+// party is what logs call the target.
+func (t Target) party() string {
+	party := "stripe"
+	if t.Objects != "" {
+		party += " " + t.Objects
+	}
+	if t.Account != platform {
+		party += " for " + t.Account
+	}
+	return party
 }
 
 // New returns a client. Without a key it can be made, but not used: see HasKey.
@@ -82,7 +102,7 @@ func New(c Config) *Client {
 		timeout: c.Timeout,
 		places:  make(chan struct{}, callsMax),
 		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: c.Logger, IsFailure: unanswered}),
-		logger:  c.Logger, accounts: map[string]*breaker.Breaker{},
+		logger:  c.Logger, targets: map[Target]*breaker.Breaker{},
 		API: client.New(c.Key.Reveal(), &stripe.Backends{
 			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
 			Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
@@ -94,29 +114,37 @@ func New(c Config) *Client {
 // platform is the account of calls that are for no connected account.
 const platform = ""
 
-// IsAway says whether Stripe does not answer, or answers the platform's own calls with failures alone.
-func (c *Client) IsAway() bool { return c.breaker.IsAway() || c.breakerOf(platform).IsAway() }
-
-// breakerOf returns the circuit breaker of an account.
-func (c *Client) breakerOf(account string) *breaker.Breaker {
+// IsAway says whether Stripe does not answer, or answers calls for some of the platform's own objects with failures alone.
+func (c *Client) IsAway() bool {
+	if c.breaker.IsAway() {
+		return true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := c.accounts[account]
-	if b == nil {
-		party := "stripe"
-		if account != platform {
-			party += " for " + account
+	for target, b := range c.targets {
+		if target.Account == platform && b.IsAway() {
+			return true
 		}
-		b = breaker.New(breaker.Config{Party: party, Logger: c.logger, IsFailure: IsFailure})
-		c.accounts[account] = b
+	}
+	return false
+}
+
+// breakerOf returns the circuit breaker of a target.
+func (c *Client) breakerOf(target Target) *breaker.Breaker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.targets[target]
+	if b == nil {
+		b = breaker.New(breaker.Config{Party: target.party(), Logger: c.logger, IsFailure: IsFailure})
+		c.targets[target] = b
 	}
 	return b
 }
 
-// guarded runs f behind the circuit breakers of Stripe and of an account. What Stripe answers to calls for one account, too many
+// guarded runs f behind the circuit breakers of Stripe and of a target. What Stripe answers to calls for one target, too many
 // requests or an error of its own, says nothing about the others; no answer does.
-func (c *Client) guarded(ctx context.Context, account string, f func(ctx context.Context) error) error {
-	return c.breakerOf(account).Do(ctx, func(ctx context.Context) error {
+func (c *Client) guarded(ctx context.Context, target Target, f func(ctx context.Context) error) error {
+	return c.breakerOf(target).Do(ctx, func(ctx context.Context) error {
 		return c.breaker.Do(ctx, func(ctx context.Context) error { return withoutContent(f(ctx)) })
 	})
 }
@@ -124,21 +152,21 @@ func (c *Client) guarded(ctx context.Context, account string, f func(ctx context
 // HasKey says whether there is a key to call with.
 func (c *Client) HasKey() bool { return c.hasKey }
 
-// Do runs f, which makes one call for an account, behind the circuit breakers; the platform's own is "". Its parameters must
+// Do runs f, which makes one call for a target, behind the circuit breakers. Its parameters must
 // carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While a breaker is open
 // the error wraps breaker.ErrOpen. It is for callers whose deadline is ours; see Call.
-func (c *Client) Do(ctx context.Context, account string, f func() error) error {
-	return c.guarded(ctx, account, func(context.Context) error { return f() })
+func (c *Client) Do(ctx context.Context, target Target, f func() error) error {
+	return c.guarded(ctx, target, func(context.Context) error { return f() })
 }
 
-// Call runs f, which makes one call for an account with the context that it is given,
-// behind the circuit breakers; the platform's own account is "". The call has the deadline of the configuration and no
+// Call runs f, which makes one call for a target with the context that it is given,
+// behind the circuit breakers. The call has the deadline of the configuration and no
 // other, and only that one counts at the breaker: when ctx ends, Call returns
 // its error, and the call goes on to its end without anybody waiting for it.
 //
 // At most 256 calls run at once; more wait. While a breaker is open the error
 // wraps breaker.ErrOpen.
-func Call[T any](ctx context.Context, c *Client, account string, f func(ctx context.Context) (T, error)) (T, error) {
+func Call[T any](ctx context.Context, c *Client, target Target, f func(ctx context.Context) (T, error)) (T, error) {
 	var none T
 	select {
 	case c.places <- struct{}{}:
@@ -161,7 +189,7 @@ func Call[T any](ctx context.Context, c *Client, account string, f func(ctx cont
 			}
 			answered <- a
 		}()
-		a.err = c.guarded(callCtx, account, func(ctx context.Context) (err error) {
+		a.err = c.guarded(callCtx, target, func(ctx context.Context) (err error) {
 			a.value, err = f(ctx)
 			return err
 		})

@@ -80,7 +80,7 @@ func TestClient(t *testing.T) {
 		t.Error("there is a key")
 	}
 	get := func() error {
-		return c.Do(t.Context(), "", func() error {
+		return c.Do(t.Context(), stripeapi.Target{}, func() error {
 			params := &stripe.ChargeParams{}
 			params.Context = t.Context()
 			_, err := c.Charges.Get("ch_1", params)
@@ -109,7 +109,7 @@ func TestRefusalsCarryNoContent(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	c := stripeapi.New(stripeapi.Config{Key: config.NewSecret("sk_test_1"), URL: server.URL, Timeout: time.Minute})
-	err := c.Do(t.Context(), "", func() error {
+	err := c.Do(t.Context(), stripeapi.Target{}, func() error {
 		params := &stripe.PaymentIntentConfirmParams{}
 		params.Context = t.Context()
 		_, err := c.PaymentIntents.Confirm("pi_1", params)
