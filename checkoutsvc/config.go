@@ -41,6 +41,8 @@ type Config struct {
 	ReviewHoldsDelivery bool
 	// PartialCaptureKeepsHold says whether a capture of less than the total leaves the hold alive until its time.
 	PartialCaptureKeepsHold bool
+	// ProcessingHoldMax is for how long a payment that is on its way keeps its hold, from when Stripe reported it.
+	ProcessingHoldMax time.Duration
 	// DisputeReminders are how long before the end of the time for evidence people are alerted, comma separated.
 	DisputeReminders string
 	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
@@ -88,6 +90,8 @@ func LoadConfig(l *config.Loader) Config {
 		ReviewHoldsDelivery: l.Bool("DAYOF_CHECKOUT_REVIEW_HOLDS_DELIVERY", false, "whether tickets are held back while Stripe reviews the payment"),
 		PartialCaptureKeepsHold: l.Bool("DAYOF_CHECKOUT_PARTIAL_CAPTURE_KEEPS_HOLD", false,
 			"whether a capture of less than the total keeps the stock until the hold's time, for a person to decide; else the stock is on sale again at once"),
+		ProcessingHoldMax: l.Duration("DAYOF_CHECKOUT_PROCESSING_HOLD_MAX", 14*24*time.Hour,
+			"for how long a payment that is on its way, such as a bank debit, keeps a hold that has run out; 0s keeps none"),
 		DisputeReminders: l.String("DAYOF_CHECKOUT_DISPUTE_REMINDERS", "72h,24h",
 			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),
 		GiveUpAfter: l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
@@ -111,7 +115,8 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 	return order.Policy{
 		Livemode: c.Livemode, Lease: c.AttemptLease, BlockedAfter: c.BlockedAfter, GiveUpAfter: c.GiveUpAfter,
 		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
-		ReviewHoldsDelivery: c.ReviewHoldsDelivery, PartialCaptureKeepsHold: c.PartialCaptureKeepsHold, CodeKeyVersion: codeKeyVersion, NewID: id.New,
+		ReviewHoldsDelivery: c.ReviewHoldsDelivery, PartialCaptureKeepsHold: c.PartialCaptureKeepsHold, ProcessingHoldMax: c.ProcessingHoldMax,
+		CodeKeyVersion: codeKeyVersion, NewID: id.New,
 	}
 }
 

@@ -7,9 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/dayof/dayof/checkoutsvc"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
 )
 
 // shortHold ends holds as soon as they are made.
@@ -111,4 +114,38 @@ func TestOneSeatManyLateBuyers(t *testing.T) {
 	if n := w.count("select taken from stock where variant_id = $1", one.variant.GetId()); n != 1 {
 		t.Errorf("%d tickets are taken, want 1", n)
 	}
+}
+
+// TestPaymentOnItsWayKeepsItsHold has the holds of three orders run out: one without a payment, one whose bank debit began today, and
+// one whose bank debit began too long ago. A pending charge that is reported after the debit takes nothing back.
+func TestPaymentOnItsWayKeepsItsHold(t *testing.T) {
+	w := newHarness(t, func(c *checkoutsvc.Config) { c.ProcessingHoldMax = 14 * 24 * time.Hour })
+	report := func(key string, o *checkoutv1.Order, status checkoutv1.PaymentIntentStatus, at time.Time) {
+		t.Helper()
+		req := paid(o)
+		req.Status, req.ReceivedMinorUnits, req.ObservedTime = status, 0, timestamppb.New(at)
+		if _, err := w.replicas[0].payments.RecordPayment(w.keyed(key), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := clock.System{}.Now()
+	debit, stale, unpaid := w.start("debit", 1).GetOrder(), w.start("stale", 1).GetOrder(), w.start("unpaid", 1).GetOrder()
+	report("debit", debit, checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_PROCESSING, now.Add(-time.Minute))
+	report("stale", stale, checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_PROCESSING, now.AddDate(0, 0, -15))
+	if _, err := w.replicas[0].payments.RecordCharge(w.keyed("pending"), &checkoutv1.RecordChargeRequest{
+		PaymentIntentId: debit.GetPaymentIntents()[0].GetId(), OrderId: debit.GetId(), ChargeId: "ch_pending",
+		Amount: debit.GetTotal(), ObservedTime: timestamppb.New(now.Add(-time.Second)),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("update holds set expire_time = now() - interval '1 second'")
+	for _, o := range []*checkoutv1.Order{unpaid, stale} {
+		w.waitFor(o.GetId(), "expired", holdIs(checkoutv1.HoldState_HOLD_STATE_EXPIRED))
+	}
+	got := w.order(debit.GetId())
+	if got.GetHoldState() != checkoutv1.HoldState_HOLD_STATE_ACTIVE || got.GetPaymentState() != checkoutv1.PaymentState_PAYMENT_STATE_PROCESSING {
+		t.Errorf("the order of the debit has its hold %v and its payment %v", got.GetHoldState(), got.GetPaymentState())
+	}
+	report("failed", debit, checkoutv1.PaymentIntentStatus_PAYMENT_INTENT_STATUS_FAILED, now)
+	w.waitFor(debit.GetId(), "expired once the debit has failed", holdIs(checkoutv1.HoldState_HOLD_STATE_EXPIRED))
 }

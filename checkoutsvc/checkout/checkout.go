@@ -21,6 +21,8 @@ type Service struct {
 	Codes        ticketcode.Keys
 	Tokens       ordertoken.Keys
 	HoldDuration time.Duration // for how long stock is kept for an unpaid order
+	// ProcessingHoldMax is for how long a payment on its way keeps a hold that has run out.
+	ProcessingHoldMax time.Duration
 
 	q      checkoutdb.Queries
 	claims claimLimit

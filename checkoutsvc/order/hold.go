@@ -1,6 +1,9 @@
 package order
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Hold is stock kept for an unpaid order until a time. It ends by a state written under the order's lock, never by a
 // reader's clock: a hold that is past its time but not ended yet still turns into tickets.
@@ -39,14 +42,23 @@ func (d *decision) endHold(state HoldState) {
 	}
 }
 
-// HoldEnd is the fact that the time of an order's hold may be over. It changes nothing when it is not, by HoldDue.
+// HoldEnd is the fact that the time of an order's hold may be over. It changes nothing when it is not, by HoldDue, nor while a payment
+// is on its way: the buyer has done all that was asked, and a bank debit takes days.
 type HoldEnd struct{}
 
 func (HoldEnd) observe(d *decision) error {
-	if d.order.HoldDue && d.order.Hold.State == HoldActive {
+	if d.order.HoldDue && d.order.Hold.State == HoldActive && !d.paymentUnderWay() {
 		d.expireHold()
 	}
 	return nil
+}
+
+// paymentUnderWay says whether a payment is on its way, and not for too long.
+func (d *decision) paymentUnderWay() bool {
+	longest := d.policy.ProcessingHoldMax
+	return longest > 0 && slices.ContainsFunc(d.order.Intents, func(p PaymentIntent) bool {
+		return p.Status == IntentProcessing && d.now.Sub(p.StatusTime) < longest
+	})
 }
 
 // expireHold returns the stock and has the intents canceled, so that no money can come any more. Money that comes all the

@@ -49,6 +49,9 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a hold that is not due ends": {
 		"hold.go", "if d.order.HoldDue && d.order.Hold.State", "if d.order.Hold.State",
 	},
+	"a payment on its way loses its hold": {
+		"hold.go", " && !d.paymentUnderWay()", "",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

@@ -23,6 +23,9 @@ type Policy struct {
 	// PartialCaptureKeepsHold says whether a capture of less than the total leaves the hold alive until its time; else it
 	// ends the hold.
 	PartialCaptureKeepsHold bool
+	// ProcessingHoldMax is for how long a payment that is on its way, such as a bank debit, keeps a hold that has run out, from when
+	// Stripe reported it.
+	ProcessingHoldMax time.Duration
 	// CodeKeyVersion is the version of the key that signs the codes of new tickets.
 	CodeKeyVersion int32
 	// NewID returns an id that nobody has.

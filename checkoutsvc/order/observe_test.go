@@ -144,6 +144,27 @@ func TestBlockedThenGivenUp(t *testing.T) {
 	}
 }
 
+func TestPaymentOnItsWayKeepsItsHold(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.policy.ProcessingHoldMax = 14 * 24 * time.Hour
+	debit := l.paid("pi_1")
+	debit.Status, debit.ReceivedMinorUnits = order.IntentProcessing, 0
+	l.observe(debit)
+	l.observe(order.Charge{Account: debit.Account, IntentID: "pi_1", OrderID: "o1", ChargeID: "ch_1", Time: l.now})
+	l.order.HoldDue = true
+	l.observe(order.HoldEnd{})
+	if l.order.Hold.State != order.HoldActive {
+		t.Errorf("the hold is %s", l.order.Hold.State)
+	}
+	l.want(order.PaymentProcessing, order.FulfilmentNone, "")
+	l.now = l.now.Add(l.policy.ProcessingHoldMax)
+	l.observe(order.HoldEnd{})
+	if l.order.Hold.State != order.HoldExpired {
+		t.Errorf("the hold is %s after the longest time", l.order.Hold.State)
+	}
+}
+
 func TestLateMoney(t *testing.T) {
 	t.Parallel()
 	for stock, want := range map[order.Stock]order.FulfilmentState{

@@ -295,7 +295,7 @@ func (d *decision) endWithoutMoney(p *PaymentIntent) {
 }
 
 // Charge is the fact that somebody observed a charge. A captured charge is the same fact as a succeeded intent; a failed one
-// is one failed attempt; any other reports nothing that the intent does not report.
+// is one failed attempt; one that is pending is money on its way.
 type Charge struct {
 	Account                           string
 	IntentID                          string
@@ -316,7 +316,7 @@ type Charge struct {
 // Payment returns what the charge reports of its intent.
 func (f Charge) Payment() Payment {
 	p := Payment{
-		Account: f.Account, IntentID: f.IntentID, OrderID: f.OrderID, Status: IntentRequiresPaymentMethod, Currency: f.Currency,
+		Account: f.Account, IntentID: f.IntentID, OrderID: f.OrderID, Status: IntentProcessing, Currency: f.Currency,
 		AmountMinorUnits: f.AmountMinorUnits, Livemode: f.Livemode, Time: f.Time, ChargeID: f.ChargeID,
 		BalanceTransactionID: f.BalanceTransactionID, FailureCode: f.FailureCode, Adopt: f.Adopt, Stock: f.Stock,
 	}
