@@ -168,14 +168,23 @@ func (p *player) debit(ctx context.Context, o *played, variant *checkoutv1.Varia
 	return p.sandbox(ctx, "/payment_intents/"+o.cart.IntentID+"/settle", map[string]any{"succeeded": o.payment != payBounced}, nil)
 }
 
-// lapse lets the time of a hold pass and waits until it has ended.
+// lapse lets the time of a hold pass, and the time for which a debit keeps it, and waits until it has ended.
 func (p *player) lapse(ctx context.Context, orderID string) error {
-	_, err := p.checkout.Exec(ctx, `update holds set expire_time = now() - interval '1 second' where order_id = $1 and state = 'active'`, orderID)
-	if err != nil {
+	var lapseErr error
+	_, err := p.client.Await(ctx, orderID, func(o *checkoutv1.Order) bool {
+		if o.GetHoldState() != checkoutv1.HoldState_HOLD_STATE_ACTIVE {
+			return true
+		}
+		// Each report of the debit says anew when it was on its way.
+		_, lapseErr = p.checkout.Exec(ctx, `
+			with debit as (update payment_intents set status_time = now() - interval '30 days' where order_id = $1 and status = 'processing')
+			update holds set expire_time = now() - interval '1 second' where order_id = $1 and state = 'active'`, orderID)
+		return lapseErr != nil
+	})
+	if err := errors.Join(err, lapseErr); err != nil {
 		return fmt.Errorf("let the hold lapse: %w", err)
 	}
-	_, err = p.client.Await(ctx, orderID, func(o *checkoutv1.Order) bool { return o.GetHoldState() != checkoutv1.HoldState_HOLD_STATE_ACTIVE })
-	return err
+	return nil
 }
 
 // step lets one thing happen.
