@@ -25,8 +25,9 @@ const shards = 16
 //	organizers:{org}:connect:receivable     - what the connected account gave out beyond that
 //	organizers:{org}:payouts:{payout}       + payout in transit
 //	taxes:{country}:{kind}                  + collected, to remit
+//	taxes:{country}:{kind}:receivable       - given back after it was remitted, to reclaim
 //	platform:revenue:application_fees:{shard} + income
-//	platform:costs:{kind}                   - costs
+//	platform:costs:{kind}                   - costs; application_fees: fees given back after the revenue was withdrawn
 //	fx:stripe:{balance transaction}         any: the two legs of a conversion
 //
 // Money that we hold is negative, what we owe or earned is positive. Nothing is posted against "world": it would be a
@@ -98,6 +99,11 @@ func taxes(country, kind string) account {
 	return account{role: "tax", address: "taxes:" + strings.ToLower(country) + ":" + kind}
 }
 
+// taxReceivable is what a tax lacks that goes back after it was remitted.
+func taxReceivable(country, kind string) account {
+	return account{role: "tax_receivable", address: taxes(country, kind).address + ":receivable", debit: true}
+}
+
 func revenue(stripeID string) account {
 	return account{role: "revenue", address: "platform:revenue:application_fees:" + shard(stripeID)}
 }
@@ -110,6 +116,7 @@ func cost(kind string) account {
 const (
 	costStripeFees    = "stripe_fees"
 	costDisputeFees   = "dispute_fees"
+	costFeesReturned  = "application_fees"
 	costDisputeLosses = "dispute_losses"
 )
 
@@ -154,6 +161,7 @@ var chart = []struct {
 	{regexp.MustCompile(`^fx:`), "exchange", true},
 	{regexp.MustCompile(`^platform:costs:`), "cost", true},
 	{regexp.MustCompile(`^platform:revenue:`), "revenue", false},
+	{regexp.MustCompile(`^taxes:[^:]+:.+:receivable$`), "tax_receivable", true},
 	{regexp.MustCompile(`^taxes:`), "tax", false},
 	{regexp.MustCompile(`^orders:[^:]+:payment$`), "payment", false},
 	{regexp.MustCompile(`^orders:[^:]+:refunds:`), "refund", false},

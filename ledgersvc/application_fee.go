@@ -126,10 +126,11 @@ func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.Appli
 		platform = platformClearing(known.FeeID)
 		to       = revenue(known.FeeID)
 		from     = []account{to} // of what goes back
+		lacking  = cost(costFeesReturned)
 		plans    []plan
 	)
 	if known.Source == feeOfDestinationCharge {
-		to, from = organizerPayable(known.OrganizerID), placeOf("", known.OrganizerID, "").organizer()
+		to, from, lacking = organizerPayable(known.OrganizerID), placeOf("", known.OrganizerID, "").organizer(), account{}
 	}
 	entry := func(kind ledgerv1.EntryKind, reference string, moves ...move) {
 		if p := newPlan(kind, reference, known.FeeTime, asset, f, moves...); len(p.moves) > 0 {
@@ -141,14 +142,14 @@ func applicationFeePlans(known ledgerdb.ApplicationFee, refunds []ledgerdb.Appli
 			move{from: at.organizer(), to: to, amount: taken}, send(platform, at.clearing, taken))
 	} else {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE, "appfee:"+known.FeeID,
-			send(to, at.owner, -taken), send(at.clearing, platform, -taken))
+			move{from: from, lacking: lacking, to: at.owner, amount: -taken}, send(at.clearing, platform, -taken))
 	}
 	if known.Source == feeOfDirectCharge {
 		return plans
 	}
 	for _, r := range refunds {
 		entry(ledgerv1.EntryKind_ENTRY_KIND_APPLICATION_FEE_REFUND, fmt.Sprintf("appfee-ref:%s:%d", known.FeeID, r.Cumulative),
-			move{from: from, to: at.owner, amount: r.Amount}, send(at.clearing, platform, r.Amount))
+			move{from: from, lacking: lacking, to: at.owner, amount: r.Amount}, send(at.clearing, platform, r.Amount))
 	}
 	return plans
 }

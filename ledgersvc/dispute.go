@@ -94,6 +94,8 @@ func disputeFeeAsset(req *ledgerv1.RecordDisputeFundsRequest) (string, error) {
 //	sale:    organizers:g:payable (then :receivable) -> orders:o:disputes:dp D-A;  platform:revenue -> A
 //	direct:  organizers:g:connect (then :receivable) -> D-A;  platform:revenue -> A, and Stripe moves A to the account
 //	receipt: orders:o:payment, where the money waits, then platform:costs:dispute_losses -> D
+//
+// Revenue that was withdrawn comes from platform:costs:application_fees.
 func (s *Service) RecordDisputeLoss(ctx context.Context, req *ledgerv1.RecordDisputeLossRequest) (*ledgerv1.RecordDisputeLossResponse, error) {
 	amount, wrongAmount := positive("amount", req.GetAmount())
 	closed, wrongTime := instant("close_time", req.GetCloseTime())
@@ -137,7 +139,7 @@ func lossMoves(capture ledgerv1.EntryKind, f journal.Facts, whole, fee int64) []
 	}
 	moves := []move{
 		{from: at.organizer(), to: dispute, amount: whole - fee},
-		send(revenue(f.PaymentIntentID), dispute, fee),
+		giveBack(revenue(f.PaymentIntentID), cost(costFeesReturned), dispute, fee),
 	}
 	if at.direct {
 		moves = append(moves, send(at.clearing, platformClearing(f.PaymentIntentID), fee))

@@ -152,7 +152,7 @@ func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string
 // clearingAccount is the account at Stripe that p moves money to or from; "" if it moves none there.
 func (p plan) clearingAccount() string {
 	for _, m := range p.moves {
-		for _, a := range append([]account{m.to}, m.from...) {
+		for _, a := range append([]account{m.to}, m.sources()...) {
 			if a.role == "clearing" {
 				return a.address
 			}

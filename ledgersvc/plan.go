@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -17,15 +18,31 @@ const fingerprintVersion = 1
 
 // move sends an amount to an account out of the first source that has it, the next one taking over where it ends.
 type move struct {
-	from   []account
-	to     account
-	amount int64  // minor units
-	asset  string // where it is another than the entry's, else empty
+	from []account
+	// lacking, where it is set, is the last source. It is no part of the fingerprint: entries that were posted before a move had
+	// it stay the same entries.
+	lacking account
+	to      account
+	amount  int64  // minor units
+	asset   string // where it is another than the entry's, else empty
 }
 
 // send is a move from one account.
 func send(from, to account, amount int64) move {
 	return move{from: []account{from}, to: to, amount: amount}
+}
+
+// giveBack is a move from an account that finance draws from: what it lacks comes from another one.
+func giveBack(from, lacking, to account, amount int64) move {
+	return move{from: []account{from}, lacking: lacking, to: to, amount: amount}
+}
+
+// sources are all accounts that the amount may come from, in their order.
+func (m move) sources() []account {
+	if m.lacking.address == "" {
+		return m.from
+	}
+	return append(slices.Clip(m.from), m.lacking)
 }
 
 // assetOr is the asset that is moved.
@@ -112,7 +129,7 @@ func (p plan) matches(postings []journal.Posting) error {
 	rest := postings
 	for i, m := range p.moves {
 		missing := m.amount
-		from := m.from
+		from := m.sources()
 		for missing > 0 {
 			if len(rest) == 0 {
 				return fmt.Errorf("move %d lacks %d of %d", i+1, missing, m.amount)

@@ -194,7 +194,7 @@ func TestPlansAreGolden(t *testing.T) {
 func TestOverdraftOnlyWhereTheChartAllowsIt(t *testing.T) {
 	t.Parallel()
 	allowed := regexp.MustCompile(`^(stripe:platform:main:\d\d|stripe:connect:\w+|bank:platform:\w+|organizers:\w+:(connect:)?receivable|` +
-		`platform:costs:\w+|orders:\w+:disputes:\w+|fx:stripe:\w+)$`)
+		`taxes:\w+:\w+:receivable|platform:costs:\w+|orders:\w+:disputes:\w+|fx:stripe:\w+)$`)
 	overdrafts := 0
 	for name, p := range goldenPlans(t) {
 		s, err := newScripter().write(p.asset, p.moves)
@@ -211,7 +211,7 @@ func TestOverdraftOnlyWhereTheChartAllowsIt(t *testing.T) {
 			}
 		}
 		for _, m := range p.moves {
-			for _, a := range append(m.from, m.to) {
+			for _, a := range append(m.sources(), m.to) {
 				if a.debit != allowed.MatchString(a.address) || accountAt(a.address) != a {
 					t.Errorf("%s: %s is %+v, by its address %+v", name, a.address, a, accountAt(a.address))
 				}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"connectrpc.com/connect"
+
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/ledgersvc/journal"
@@ -16,6 +18,9 @@ import (
 //	direct:  organizers:g:connect (then :receivable) -> orders:o:refunds:re R-A;  revenue -> A;  -> stripe:connect R;
 //	         stripe:connect -> platform clearing A (Stripe gives the fee back to the account)
 //	receipt: orders:o:payment -> orders:o:refunds:re R;  -> clearing R
+//
+// Taxes that were remitted come from taxes:c:k:receivable, revenue that was withdrawn from platform:costs:application_fees:
+// the money has left at Stripe already, so what is missing at the ledger is no reason to refuse.
 func (s *Service) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
 	amount, wrongAmount := positive("amount", req.GetAmount())
 	refunded, wrongTime := instant("refund_time", req.GetRefundTime())
@@ -29,6 +34,11 @@ func (s *Service) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRe
 	}
 	if amount.FormanceAsset() != capture.Postings[0].Asset {
 		return nil, problem.InvalidField("amount.currency", "must be the currency of the capture")
+	}
+	// A direct sale does not hold what RecordApplicationFee booked beyond it.
+	if capture.Kind == ledgerv1.EntryKind_ENTRY_KIND_SALE && capture.Facts.StripeAccount == "" && req.GetApplicationFeeMinorUnits() > revenueOf(capture) {
+		return nil, problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(ledgerv1.Reason_REASON_INSUFFICIENT_FUNDS),
+			"the sale brought a lower fee than this refund gives back")
 	}
 	p := newPlan(ledgerv1.EntryKind_ENTRY_KIND_REFUND, journal.RefundReference(req.GetStripeRefundId()), refunded,
 		amount.FormanceAsset(), capture.Facts, refundMoves(capture, req, taxed)...)
@@ -57,17 +67,17 @@ func refundMoves(capture journal.Entry, req *ledgerv1.RecordRefundRequest, taxed
 	if at.direct {
 		return []move{
 			{from: at.organizer(), to: refund, amount: whole - fee},
-			send(revenue(f.PaymentIntentID), refund, fee),
+			giveBack(revenue(f.PaymentIntentID), cost(costFeesReturned), refund, fee),
 			send(refund, at.clearing, whole),
 			send(at.clearing, platformClearing(f.PaymentIntentID), fee),
 		}
 	}
 	moves := []move{
 		{from: at.organizer(), to: refund, amount: whole - fee - taxed},
-		send(revenue(f.PaymentIntentID), refund, fee),
+		giveBack(revenue(f.PaymentIntentID), cost(costFeesReturned), refund, fee),
 	}
 	for _, t := range req.GetTaxes() {
-		moves = append(moves, send(taxes(t.GetCountry(), t.GetKind()), refund, t.GetMinorUnits()))
+		moves = append(moves, giveBack(taxes(t.GetCountry(), t.GetKind()), taxReceivable(t.GetCountry(), t.GetKind()), refund, t.GetMinorUnits()))
 	}
 	return append(moves, send(refund, at.clearing, whole))
 }

@@ -64,8 +64,8 @@ func (s scripter) write(asset string, moves []move) (script, error) {
 		return scriptAccount{Name: n, Overdraft: a.debit}
 	}
 	for i, m := range moves {
-		sm := scriptMove{Amount: "amount_" + strconv.Itoa(i+1), One: len(m.from) == 1}
-		for _, a := range m.from {
+		sm := scriptMove{Amount: "amount_" + strconv.Itoa(i+1), One: len(m.sources()) == 1}
+		for _, a := range m.sources() {
 			sm.From = append(sm.From, name(a))
 		}
 		sm.To = name(m.to)
