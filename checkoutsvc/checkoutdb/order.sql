@@ -67,36 +67,11 @@ where id = $1 and fulfilment in ('in_progress', 'ledger_blocked') and last_error
 update orders set receipt_sent_time = null where id = $1;
 
 -- name: ListOrders :many
--- ListOrders returns orders before the cursor (create_time, id), the newest first. Each branch walks an index of its own:
--- all orders, those of an event, and those in a state of fulfilment. A buyer is searched along the branch's index.
--- The state is a range in the last one: by an equality Postgres may walk all orders for it, as if no state were rare.
-select page.id, page.create_time
-from (
-    (select o.id, o.create_time from orders o
-    where sqlc.arg(event_id)::text = '' and sqlc.arg(fulfilment)::text = ''
-        and (o.create_time, o.id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
-        and (sqlc.arg(buyer)::text = '' or strpos(lower(o.buyer_name), lower(sqlc.arg(buyer)::text)) > 0
-            or strpos(lower(o.buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
-    order by o.create_time desc, o.id desc
-    limit sqlc.arg(page_size)::integer)
-    union all
-    (select o.id, o.create_time from orders o
-    where o.event_id = nullif(sqlc.arg(event_id)::text, '')
-        and (sqlc.arg(fulfilment)::text = '' or o.fulfilment = sqlc.arg(fulfilment)::text)
-        and (o.create_time, o.id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
-        and (sqlc.arg(buyer)::text = '' or strpos(lower(o.buyer_name), lower(sqlc.arg(buyer)::text)) > 0
-            or strpos(lower(o.buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
-    order by o.create_time desc, o.id desc
-    limit sqlc.arg(page_size)::integer)
-    union all
-    (select o.id, o.create_time from orders o
-    where sqlc.arg(event_id)::text = '' and o.fulfilment >= nullif(sqlc.arg(fulfilment)::text, '')
-        and (o.fulfilment, o.create_time, o.id)
-            < (nullif(sqlc.arg(fulfilment)::text, ''), sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
-        and (sqlc.arg(buyer)::text = '' or strpos(lower(o.buyer_name), lower(sqlc.arg(buyer)::text)) > 0
-            or strpos(lower(o.buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
-    order by o.fulfilment desc, o.create_time desc, o.id desc
-    limit sqlc.arg(page_size)::integer)
-) as page
-order by page.create_time desc, page.id desc
-limit sqlc.arg(page_size)::integer;
+select id, create_time from orders
+where (create_time, id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
+    and (sqlc.arg(event_id)::text = '' or event_id = sqlc.arg(event_id)::text)
+    and (sqlc.arg(fulfilment)::text = '' or fulfilment = sqlc.arg(fulfilment)::text)
+    and (sqlc.arg(buyer)::text = '' or strpos(lower(buyer_name), lower(sqlc.arg(buyer)::text)) > 0
+        or strpos(lower(buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
+order by create_time desc, id desc
+limit sqlc.arg(page_size);
