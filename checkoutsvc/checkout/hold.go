@@ -27,7 +27,7 @@ const (
 func (s *Service) ExpireHolds(ctx context.Context) error {
 	now := s.Orders.Clock.Now()
 	maps.DeleteFunc(s.failedHolds, func(_ string, next time.Time) bool { return !next.After(now) })
-	due, err := s.q.ListDueHolds(ctx, s.Orders.Pool, slices.AppendSeq([]string{}, maps.Keys(s.failedHolds)), s.ProcessingHoldMax.Seconds(), dueHoldsMax)
+	due, err := s.q.ListDueHolds(ctx, s.Orders.Pool, s.ProcessingHoldMax.Seconds(), slices.AppendSeq([]string{}, maps.Keys(s.failedHolds)), dueHoldsMax)
 	if err != nil {
 		return fmt.Errorf("list due holds: %w", err)
 	}

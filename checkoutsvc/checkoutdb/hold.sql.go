@@ -31,16 +31,17 @@ func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdS
 
 const listDueHolds = `-- name: ListDueHolds :many
 select order_id from holds
-where state = 'active' and expire_time <= now() and order_id <> all($1::text[])
-    and not exists (select from payment_intents p where p.order_id = holds.order_id and p.status = 'processing'
-        and $2::float8 > 0 and p.status_time > now() - make_interval(secs => $2::float8))
+cross join lateral (select count(*) processing from (select from payment_intents p where p.order_id = holds.order_id and p.status = 'processing'
+    and $1::float8 > 0 and p.status_time > now() - make_interval(secs => $1::float8) limit 1) x) intents
+where state = 'active' and expire_time <= now() and order_id <> all($2::text[]) and processing = 0
 order by expire_time limit $3
 `
 
 // ListDueHolds returns orders whose hold has run out, without locking them, but for those that are left for later and those whose
 // payment is on its way, and not for too long.
-func (q *Queries) ListDueHolds(ctx context.Context, db DBTX, laterOrderIds []string, processingSeconds float64, holdCount int32) ([]string, error) {
-	rows, err := db.Query(ctx, listDueHolds, laterOrderIds, processingSeconds, holdCount)
+// The limit in the lateral query has the intents looked up by order; else they could all be read for a hash.
+func (q *Queries) ListDueHolds(ctx context.Context, db DBTX, processingSeconds float64, laterOrderIds []string, holdCount int32) ([]string, error) {
+	rows, err := db.Query(ctx, listDueHolds, processingSeconds, laterOrderIds, holdCount)
 	if err != nil {
 		return nil, err
 	}

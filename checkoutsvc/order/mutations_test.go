@@ -41,7 +41,7 @@ var mutations = map[string]struct{ file, from, to string }{
 		"fulfilment.go", "if o.Attempt != f.Attempt || !o.BeingFulfilled() {\n\t\treturn ErrFenced", "if !o.BeingFulfilled() {\n\t\treturn ErrFenced",
 	},
 	"refunds that are requested are not counted": {
-		"refund_request.go", "r.State != RefundFailed && r.State != RefundCanceled {\n\t\t\tleft", "r.State.Moved() {\n\t\t\tleft",
+		"refund_request.go", "!r.State.CameBack() {\n\t\t\tleft", "r.State.Moved() {\n\t\t\tleft",
 	},
 	"an order that is given up keeps the money": {
 		"fulfilment.go", "d.refundUnwanted(p, reason)", "_ = reason",
