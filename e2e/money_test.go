@@ -27,7 +27,7 @@ func TestDuplicatePayment(t *testing.T) {
 	one, oneCharge := first.Paid(8900)
 	two, twoCharge := second.Paid(8900)
 	e2etest.Load(t, system, one, oneCharge, two, twoCharge)
-	if err := atOnce([]func() error{
+	if err := e2etest.AtOnce([]func() error{
 		func() error { e2etest.PostEvent(t, system, "payment_intent.succeeded", one); return nil },
 		func() error { e2etest.PostEvent(t, system, "payment_intent.succeeded", two); return nil },
 	}); err != nil {

@@ -84,7 +84,7 @@ func raceOnce(t *testing.T, one, two *client.Client, variant *checkoutv1.Variant
 			return err
 		},
 	}
-	if err := atOnce(signals); err != nil {
+	if err := e2etest.AtOnce(signals); err != nil {
 		t.Errorf("race %d: %v", number, err)
 		return
 	}
@@ -127,7 +127,7 @@ func TestManySignals(t *testing.T) {
 				return err
 			})
 	}
-	if err := atOnce(signals); err != nil {
+	if err := e2etest.AtOnce(signals); err != nil {
 		t.Fatal(err)
 	}
 	for i := range completions {
@@ -142,26 +142,6 @@ func TestManySignals(t *testing.T) {
 		t.Errorf("the answers say %s and %s", completions[0].GetFulfilmentState(), records[0].GetFulfilmentState())
 	}
 	e2etest.AssertOneSale(t, e2etest.Order(t, clients[0], cart.OrderID), 3)
-}
-
-// atOnce runs all functions from one starting shot and returns the first error.
-func atOnce(functions []func() error) error {
-	shot := make(chan struct{})
-	errs := make(chan error, len(functions))
-	for _, f := range functions {
-		go func() {
-			<-shot
-			errs <- f()
-		}()
-	}
-	close(shot)
-	var first error
-	for range functions {
-		if err := <-errs; err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
 }
 
 // succeeded is what webhooksvc reports of a captured intent.

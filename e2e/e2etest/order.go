@@ -148,3 +148,23 @@ func AssertOneSale(t *testing.T, o client.Order, tickets int) {
 func Keyed(ctx context.Context) context.Context {
 	return rpc.WithIdempotencyKey(ctx, "e2e/"+client.NewKey())
 }
+
+// AtOnce runs all functions from one starting shot and returns the first error.
+func AtOnce(functions []func() error) error {
+	shot := make(chan struct{})
+	errs := make(chan error, len(functions))
+	for _, f := range functions {
+		go func() {
+			<-shot
+			errs <- f()
+		}()
+	}
+	close(shot)
+	var first error
+	for range functions {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

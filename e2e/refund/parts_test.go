@@ -1,4 +1,4 @@
-package e2e
+package refund
 
 import (
 	"math/rand/v2"

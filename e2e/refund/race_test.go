@@ -1,4 +1,4 @@
-package e2e
+package refund
 
 import (
 	"context"
@@ -114,7 +114,7 @@ func (race refundRace) run(t *testing.T, m *cluster.Cluster, clients []*client.C
 		}
 	}
 	random.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
-	if err := atOnce(calls); err != nil {
+	if err := e2etest.AtOnce(calls); err != nil {
 		t.Fatal(err)
 	}
 	m.Sandbox.Faults.Clear(fault.Stripe)
@@ -286,7 +286,7 @@ func TestRefundBeforeCompletion(t *testing.T) {
 // TestRefundWhileDisputed is refused until the dispute is won.
 func TestRefundWhileDisputed(t *testing.T) {
 	t.Parallel()
-	system := client.NewClient(shared.File)
+	system := client.NewClient(e2etest.NewCluster(t, 1, nil).File)
 	ctx := e2etest.Within(t, 3*time.Minute)
 	cart := e2etest.Start(t, system, e2etest.NewVariant(t, system, 4450, 10), 1)
 	if err := system.Pay(ctx, cart, client.ViaBoth); err != nil {
