@@ -52,6 +52,12 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a payment on its way loses its hold": {
 		"hold.go", " && !d.paymentUnderWay()", "",
 	},
+	"a ticket gives back what the whole order would": {
+		"share.go", "byTicket := o.ticketShares(sale, withFee)", "byTicket := map[string]split{}",
+	},
+	"more than is left of a tax goes back": {
+		"share.go", "back := within(wanted, sale.less(named))", "back := wanted",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

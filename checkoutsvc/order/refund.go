@@ -236,7 +236,7 @@ func (d *decision) adoptRefund(f RefundObserved) {
 		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now, Attempt: 1,
 	}
 	if o.PayingIntent == "" || o.PayingIntent == f.IntentID {
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.Amount, d.policy.RefundApplicationFee)
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.TicketIDs, f.Amount, d.policy.RefundApplicationFee)
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.refundMoved(&r, "")
