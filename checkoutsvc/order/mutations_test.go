@@ -58,6 +58,9 @@ var mutations = map[string]struct{ file, from, to string }{
 	"more than is left of a tax goes back": {
 		"share.go", "back := within(wanted, sale.less(named))", "back := wanted",
 	},
+	"a refund of a duplicate payment takes the order's tickets": {
+		"refund_request.go", "len(f.TicketIDs) > 0 || !o.fundedBy(p.StripeID) || amount", "len(f.TicketIDs) > 0 || amount",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},
