@@ -61,6 +61,9 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a refund of a duplicate payment takes the order's tickets": {
 		"refund_request.go", "len(f.TicketIDs) > 0 || !o.fundedBy(p.StripeID) || amount", "len(f.TicketIDs) > 0 || amount",
 	},
+	"a dispute of refunded money is like any other": {
+		"refunded_dispute.go", "if was || !is {", "if was || is || !is {",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

@@ -51,6 +51,7 @@ func Observe(o Order, f Fact, p Policy, now time.Time) (Order, Changes, error) {
 	if err := f.observe(d); err != nil {
 		return o, Changes{}, err
 	}
+	d.followRefundedDisputes(&o)
 	d.changes.compare(&o, &d.order)
 	return d.order, d.changes, nil
 }
