@@ -87,6 +87,7 @@ type bookKeeper struct {
 	calls   map[string]int
 	sales   map[string]*ledgerv1.RecordSaleRequest            // by payment intent
 	funds   map[string]*ledgerv1.RecordDisputeFundsRequest    // by balance transaction
+	refunds map[string]*ledgerv1.RecordRefundRequest          // by refund at Stripe
 	before  func(ctx context.Context, reference string) error // runs first, may fail or wait
 	after   func(reference string) error                      // runs when the entry is there: a lost reply
 }
@@ -94,6 +95,7 @@ type bookKeeper struct {
 func newBookKeeper() *bookKeeper {
 	return &bookKeeper{
 		entries: map[string]ledgerv1.EntryKind{}, sales: map[string]*ledgerv1.RecordSaleRequest{}, calls: map[string]int{}, funds: map[string]*ledgerv1.RecordDisputeFundsRequest{},
+		refunds: map[string]*ledgerv1.RecordRefundRequest{},
 	}
 }
 
@@ -151,6 +153,9 @@ func (k *bookKeeper) RecordStripeFee(ctx context.Context, req *ledgerv1.RecordSt
 }
 
 func (k *bookKeeper) RecordRefund(ctx context.Context, req *ledgerv1.RecordRefundRequest) (*ledgerv1.RecordRefundResponse, error) {
+	k.mu.Lock()
+	k.refunds[req.GetStripeRefundId()] = req
+	k.mu.Unlock()
 	e, err := k.post(ctx, "refund:"+req.GetStripeRefundId(), ledgerv1.EntryKind_ENTRY_KIND_REFUND)
 	return &ledgerv1.RecordRefundResponse{Entry: e}, err
 }

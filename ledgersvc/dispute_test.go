@@ -98,6 +98,19 @@ func TestDispute(t *testing.T) {
 				"orders:" + order(1) + ":payment": -11900, "platform:costs:dispute_losses": -11900, "stripe:platform:main:" + s: 23800,
 			},
 		},
+		"lost on a sale that was refunded, the organiser pays twice": {
+			do: func(w *harness) {
+				whole := refund(1, "re_1", 11900)
+				whole.ApplicationFeeMinorUnits, whole.Taxes = 900, taxShares(1900)
+				must[*ledgerv1.RecordRefundResponse](w.t)(w.client.RecordRefund(w.fresh(), whole))
+				w.funds(funds(1, "txn_1", -11900, 0))
+				w.loss(loss(1, 0))
+			},
+			change: map[string]int64{
+				"organizers:organizer00000001:payable": -9100, "organizers:organizer00000001:receivable": -11900,
+				"platform:revenue:application_fees:" + s: -900, "taxes:de:vat": -1900, "stripe:platform:main:" + s: 23800,
+			},
+		},
 		"reinstated after it was lost": {
 			do: func(w *harness) {
 				w.funds(funds(1, "txn_1", -11900, 1500))

@@ -26,7 +26,7 @@ import (
 // Attempt is one attempt to take an order from captured money to valid tickets:
 //
 //	issue passes  }  at once; both are idempotent by their business keys, and their requests are built from rows that
-//	record sale   }  tx 1 froze, so that a repeat is the same bytes
+//	record sale   }  tx 1 froze, so that a repeat of this release is the same bytes
 //	finish        tx 2: tickets valid, order completed, jobs
 //
 // It owns the lease of o.Attempt; every write compares that number, so an attempt that was overtaken changes nothing. Any
@@ -103,7 +103,11 @@ func (f *Fulfilment) issuePasses(ctx context.Context, o *order.Order) (map[strin
 		}
 		req.Passes = append(req.Passes, content)
 	}
-	res, err := f.Passes.IssuePasses(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/issue-passes"), req)
+	key, err := ticketpass.IssueKey("order/"+o.ID+"/issue-passes", req)
+	if err != nil {
+		return nil, err
+	}
+	res, err := f.Passes.IssuePasses(rpc.WithIdempotencyKey(ctx, key), req)
 	if err != nil {
 		return nil, fmt.Errorf("issue passes: %w", err)
 	}

@@ -115,6 +115,7 @@ const (
 	CaseFeeUnmatched         = "fee_unmatched"
 	CaseCaptureUnmatched     = "capture_unmatched"
 	CaseDispute              = "dispute"
+	CaseRefundedDispute      = "refunded_dispute" // the subject is the dispute
 	CaseFraudWarning         = "fraud_warning"
 	CaseRefundNamesTickets   = "refund_names_tickets" // the subject is the refund
 	CaseForeignAccount       = "foreign_account"      // the subject is the order and the account

@@ -75,13 +75,20 @@ func higherRanks(of DisputeStatus) []DisputeStatus {
 func (s DisputeStatus) Closed() bool { return disputeRank[s] == disputeRank[DisputeLost] }
 
 // disputeOpen says whether the paying money is disputed and undecided; an inquiry is no dispute yet.
-func (o *Order) disputeOpen() bool { return o.anyDispute(DisputeNeedsResponse, DisputeUnderReview) }
+func (o *Order) disputeOpen() bool {
+	p := o.Funding()
+	return p != nil && o.anyDispute(p.StripeID, DisputeNeedsResponse, DisputeUnderReview)
+}
 
-func (o *Order) disputeLost() bool { return o.anyDispute(DisputeLost) }
+func (o *Order) disputeLost() bool {
+	p := o.Funding()
+	return p != nil && o.anyDispute(p.StripeID, DisputeLost)
+}
 
-func (o *Order) anyDispute(statuses ...DisputeStatus) bool {
+// anyDispute says whether a dispute of an intent has one of some statuses.
+func (o *Order) anyDispute(intentID string, statuses ...DisputeStatus) bool {
 	return slices.ContainsFunc(o.Disputes, func(d Dispute) bool {
-		return o.fundedBy(d.PaymentIntent) && slices.Contains(statuses, d.Status)
+		return d.PaymentIntent == intentID && slices.Contains(statuses, d.Status)
 	})
 }
 

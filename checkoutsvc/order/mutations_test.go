@@ -52,6 +52,18 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a payment on its way loses its hold": {
 		"hold.go", " && !d.paymentUnderWay()", "",
 	},
+	"a ticket gives back what the whole order would": {
+		"share.go", "byTicket := o.ticketShares(sale, withFee)", "byTicket := map[string]split{}",
+	},
+	"more than is left of a tax goes back": {
+		"share.go", "back := within(wanted, sale.less(named))", "back := wanted",
+	},
+	"a refund of a duplicate payment takes the order's tickets": {
+		"refund_request.go", "len(f.TicketIDs) > 0 || !o.fundedBy(p.StripeID) || amount", "len(f.TicketIDs) > 0 || amount",
+	},
+	"a dispute of refunded money is like any other": {
+		"refunded_dispute.go", "if was || !is {", "if was || is || !is {",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

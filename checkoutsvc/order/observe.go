@@ -51,6 +51,7 @@ func Observe(o Order, f Fact, p Policy, now time.Time) (Order, Changes, error) {
 	if err := f.observe(d); err != nil {
 		return o, Changes{}, err
 	}
+	d.followRefundedDisputes(&o)
 	d.changes.compare(&o, &d.order)
 	return d.order, d.changes, nil
 }
@@ -140,19 +141,20 @@ type Reason string
 
 // The reasons of refusals.
 const (
-	ReasonInvalidField          Reason = "INVALID_FIELD"           // Field says which
-	ReasonVariantNotFound       Reason = "VARIANT_NOT_FOUND"       // the event has no such variant
-	ReasonSaleNotOpen           Reason = "SALE_NOT_OPEN"           // outside of the sale times
-	ReasonOrganizerCannotSell   Reason = "ORGANIZER_CANNOT_SELL"   // the organiser may not take money at Stripe
-	ReasonOrderTicketLimit      Reason = "ORDER_TICKET_LIMIT"      // more than one order may have
-	ReasonCurrencyMismatch      Reason = "CURRENCY_MISMATCH"       // not the order's currency
-	ReasonTotalChanged          Reason = "TOTAL_CHANGED"           // the price is another one now
-	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"          // no money was captured
-	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"          // Stripe refuses refunds
-	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"        // the order has no such ticket
-	ReasonPaymentNotAcceptable  Reason = "PAYMENT_NOT_ACCEPTABLE"  // no capture below the total waits for a decision
-	ReasonSoldOut               Reason = "SOLD_OUT"                // not enough tickets are left
-	ReasonTicketVoid            Reason = "TICKET_VOID"             // refunded already, or about to be
-	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"    // the named tickets cost less
-	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED" // less is left
+	ReasonInvalidField          Reason = "INVALID_FIELD"            // Field says which
+	ReasonVariantNotFound       Reason = "VARIANT_NOT_FOUND"        // the event has no such variant
+	ReasonSaleNotOpen           Reason = "SALE_NOT_OPEN"            // outside of the sale times
+	ReasonOrganizerCannotSell   Reason = "ORGANIZER_CANNOT_SELL"    // the organiser may not take money at Stripe
+	ReasonOrderTicketLimit      Reason = "ORDER_TICKET_LIMIT"       // more than one order may have
+	ReasonCurrencyMismatch      Reason = "CURRENCY_MISMATCH"        // not the order's currency
+	ReasonTotalChanged          Reason = "TOTAL_CHANGED"            // the price is another one now
+	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"           // no money was captured
+	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"           // Stripe refuses refunds
+	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"         // the order has no such ticket
+	ReasonPaymentIntentNotFound Reason = "PAYMENT_INTENT_NOT_FOUND" // the order has no such payment
+	ReasonPaymentNotAcceptable  Reason = "PAYMENT_NOT_ACCEPTABLE"   // no capture below the total waits for a decision
+	ReasonSoldOut               Reason = "SOLD_OUT"                 // not enough tickets are left
+	ReasonTicketVoid            Reason = "TICKET_VOID"              // refunded already, or about to be
+	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"     // the named tickets cost less
+	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED"  // less is left
 )

@@ -161,8 +161,13 @@ func checkTotal(o *Order, expected *Amount) error {
 
 // snapshot takes down what a variant version promises now.
 func (v Offer) snapshot(e Event) Snapshot {
+	parts := &PriceParts{ApplicationFeeMinorUnits: v.ApplicationFee}
+	if v.Tax > 0 {
+		parts.Taxes = []TaxShare{{Country: v.TaxCountry, Kind: v.TaxKind, MinorUnits: v.Tax}}
+	}
 	return Snapshot{
 		OrganizerName: e.OrganizerName, EventName: e.Name, Venue: e.Venue, DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime,
 		ProductName: v.ProductName, VariantName: v.Name, Price: SnapshotPrice{Currency: v.Currency, MinorUnits: v.Price}, Terms: v.Terms,
+		PriceParts: parts,
 	}
 }

@@ -163,14 +163,32 @@ func (f RefundObserved) observe(d *decision) error {
 	return nil
 }
 
-// closeRefundCases closes the cases of refunds that failed or were refused, once all of the money went back in another way.
+// refundsOf are what of an intent went back, or is on its way, and the refunds at Stripe.
+func (o *Order) refundsOf(intentID string) (sum int64, ids []string) {
+	for _, r := range o.Refunds {
+		if r.PaymentIntent == intentID && r.State.Moved() {
+			sum += r.AmountMinorUnits
+			if r.StripeRefundID != "" {
+				ids = append(ids, r.StripeRefundID)
+			}
+		}
+	}
+	return sum, ids
+}
+
+// wentBack says whether all that was captured by an intent went back, or is on its way.
+func (o *Order) wentBack(intentID string) bool {
+	sum, _ := o.refundsOf(intentID)
+	p := o.IntentByStripeID(intentID)
+	return p != nil && p.CapturedMinorUnits > 0 && sum >= p.CapturedMinorUnits
+}
+
+// closeRefundCases closes the cases of refunds that failed or were refused, once all of their payment's money went back in another
+// way.
 func (d *decision) closeRefundCases() {
 	o := &d.order
-	if !o.refundedWhole() {
-		return
-	}
 	for _, r := range o.Refunds {
-		if !r.State.CameBack() || !o.fundedBy(r.PaymentIntent) {
+		if !r.State.CameBack() || !o.wentBack(r.PaymentIntent) {
 			continue
 		}
 		kind := CaseRefundFailed
@@ -179,7 +197,7 @@ func (d *decision) closeRefundCases() {
 		}
 		d.resolve(kind, r.ID, "All of the money went back by other refunds.")
 	}
-	if p := o.partialCapture(); p != nil {
+	if p := o.partialCapture(); p != nil && o.wentBack(p.StripeID) {
 		d.resolve(CasePaymentMismatch, mismatchSubject(p.StripeID, MismatchAmount), "All that was captured went back.")
 	}
 }
@@ -236,7 +254,7 @@ func (d *decision) adoptRefund(f RefundObserved) {
 		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now, Attempt: 1,
 	}
 	if o.PayingIntent == "" || o.PayingIntent == f.IntentID {
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.Amount, d.policy.RefundApplicationFee)
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.TicketIDs, f.Amount, d.policy.RefundApplicationFee)
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.refundMoved(&r, "")
@@ -256,9 +274,17 @@ func (d *decision) refundMoved(r *Refund, before RefundState) {
 		d.raise(ReviewCase{
 			Kind: CaseRefundFailed, Subject: r.ID, Intent: r.PaymentIntent,
 			Facts:  map[string]string{"stripe_refund_id": r.StripeRefundID, "failure_code": r.FailureCode, "state": string(r.State)},
-			Action: "The money came back to us. Ask the buyer for another way to pay it out. Tickets stay void; issue new ones if they are wanted.",
+			Action: d.order.actionAfter(r, "The money came back to us. ", "Tickets stay void; issue new ones if they are wanted."),
 		})
 	}
+}
+
+// actionAfter is what a person can do after a refund that failed or was refused, which what says. tickets is about those of the order.
+func (o *Order) actionAfter(r *Refund, what, tickets string) string {
+	if o.PayingIntent != "" && o.PayingIntent != r.PaymentIntent {
+		return what + "The payment bought nothing: refund it again by its intent, or ask the buyer for another way to pay it out. The tickets of the order are another payment's."
+	}
+	return what + "Refund it again, or ask the buyer for another way to pay it out. " + tickets
 }
 
 // Stripe's codes of refusals: of a charge of which nothing is left, whatever Stripe lists, and of one that is disputed.
@@ -304,12 +330,16 @@ func (f RefundRefused) observe(d *decision) error {
 	}
 	d.setPayment()
 	d.settleTickets()
-	if d.order.refundedWhole() {
+	if d.order.wentBack(r.PaymentIntent) {
 		return nil
+	}
+	action := "Stripe refuses the refund and is asked again by itself. Look at the payment there and settle with the buyer by other means if need be."
+	if r.State.CameBack() {
+		action = d.order.actionAfter(r, "Stripe refused the refund; look at the payment there. ", "Tickets that it named admit again.")
 	}
 	d.raise(ReviewCase{
 		Kind: CaseRefundRefused, Subject: r.ID, Intent: r.PaymentIntent, Facts: map[string]string{"refund_id": r.ID, "stripe_code": f.Code},
-		Action: "Stripe refused the refund. Look at the payment there and settle with the buyer by other means if need be.",
+		Action: action,
 	})
 	return nil
 }

@@ -1,7 +1,6 @@
 package order
 
 import (
-	"slices"
 	"strconv"
 	"time"
 )
@@ -114,7 +113,7 @@ func (f RefundDelayed) observe(d *decision) error {
 	if r == nil || r.Attempt != f.Attempt {
 		return nil
 	}
-	if f.Code == codeDisputed && o.lostTo(r.PaymentIntent) {
+	if f.Code == codeDisputed && o.anyDispute(r.PaymentIntent, DisputeLost) {
 		d.endRefund(r, f.Code)
 		d.setPayment()
 		d.settleTickets()
@@ -137,11 +136,6 @@ func (f RefundDelayed) observe(d *decision) error {
 		"stripe_code": f.Code, "refund_id": r.ID, "amount_minor_units": r.AmountMinorUnits, "currency": r.Currency,
 	}})
 	return nil
-}
-
-// lostTo says whether a dispute of an intent was lost.
-func (o *Order) lostTo(intentID string) bool {
-	return slices.ContainsFunc(o.Disputes, func(x Dispute) bool { return x.PaymentIntent == intentID && x.Status == DisputeLost })
 }
 
 // resumeRefunds has Stripe asked at once for refunds that waited for a dispute.

@@ -12,6 +12,9 @@ import (
 type RefundRequest struct {
 	// ID is of the refund to be; it is the caller's, to find it in the order.
 	ID string
+	// IntentID names the payment at Stripe whose money goes back; empty means the one that the order is about. The money of another
+	// one, such as a duplicate payment, bought nothing: it goes back without any ticket.
+	IntentID string
 	// TicketIDs name tickets to refund and to void; none means money of the order.
 	TicketIDs []string
 	// Amount is what to refund; nil means the tickets' prices, or all that is left. With tickets it is at most their prices.
@@ -31,25 +34,29 @@ type Amount struct {
 //
 // A ticket is refunded once: a refund voids the tickets that it names, and one that is void, or will be, refuses another.
 //
-// Reasons: ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_NOT_FOUND, TICKET_VOID, CURRENCY_MISMATCH, INVALID_FIELD,
-// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED.
+// Reasons: ORDER_NOT_PAID, PAYMENT_INTENT_NOT_FOUND, ORDER_DISPUTED, TICKET_NOT_FOUND, TICKET_VOID, CURRENCY_MISMATCH,
+// INVALID_FIELD, REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED.
 func (f RefundRequest) observe(d *decision) error {
-	amount, err := refundAmount(&d.order, f)
+	p, err := refundedIntent(&d.order, f)
 	if err != nil {
 		return err
 	}
-	d.requestRefund(f.By, Refund{
-		ID: f.ID, AmountMinorUnits: amount, Reason: RefundByRequest, Note: f.Note, TicketIDs: refundTickets(&d.order, f, amount),
+	amount, err := refundAmount(&d.order, p, f)
+	if err != nil {
+		return err
+	}
+	d.requestRefund(p, f.By, Refund{
+		ID: f.ID, AmountMinorUnits: amount, Reason: RefundByRequest, Note: f.Note, TicketIDs: refundTickets(&d.order, p, f, amount),
 	})
 	return nil
 }
 
-// requestRefund writes a refund of the money that the order is about and has Stripe make it.
-func (d *decision) requestRefund(by string, r Refund) {
+// requestRefund writes a refund of an intent's money and has Stripe make it.
+func (d *decision) requestRefund(p *PaymentIntent, by string, r Refund) {
 	o := &d.order
-	r.PaymentIntent, r.Currency, r.State, r.CreateTime, r.Attempt = o.Funding().StripeID, o.Currency, RefundRequested, d.now, 1
-	if o.PayingIntent != "" { // else the books have it as a bare receipt, without shares
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.AmountMinorUnits, d.policy.RefundApplicationFee)
+	r.PaymentIntent, r.Currency, r.State, r.CreateTime, r.Attempt = p.StripeID, p.Currency, RefundRequested, d.now, 1
+	if o.PayingIntent == p.StripeID { // else the books have it as a bare receipt, without shares
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.TicketIDs, r.AmountMinorUnits, d.policy.RefundApplicationFee)
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.noteBy(by, "refund_requested", r.ID)
@@ -68,16 +75,31 @@ func (o *Order) Refundable() int64 {
 	return left
 }
 
-// refundAmount checks a request for a refund and says how much it is about.
-func refundAmount(o *Order, f RefundRequest) (int64, error) {
-	if o.Captured() == 0 {
-		return 0, &Refusal{Reason: ReasonOrderNotPaid, Detail: "no money was captured for this order"}
+// refundedIntent returns the intent whose money a request sends back.
+func refundedIntent(o *Order, f RefundRequest) (*PaymentIntent, error) {
+	p := o.Funding()
+	if f.IntentID != "" {
+		if p = o.IntentByStripeID(f.IntentID); p == nil {
+			return nil, &Refusal{Reason: ReasonPaymentIntentNotFound, Detail: "the order has no such payment intent"}
+		}
 	}
-	if o.disputeOpen() || o.disputeLost() {
+	if p == nil || p.CapturedMinorUnits == 0 {
+		return nil, &Refusal{Reason: ReasonOrderNotPaid, Detail: "no money was captured for this order"}
+	}
+	return p, nil
+}
+
+// refundAmount checks a request for a refund of an intent and says how much it is about.
+func refundAmount(o *Order, p *PaymentIntent, f RefundRequest) (int64, error) {
+	if o.anyDispute(p.StripeID, DisputeNeedsResponse, DisputeUnderReview, DisputeLost) {
 		return 0, &Refusal{Reason: ReasonOrderDisputed, Detail: "the payment is disputed; Stripe refuses refunds, answer the dispute there"}
 	}
-	amount := o.Refundable()
+	left := o.left(p.StripeID, "")
+	amount := left
 	if len(f.TicketIDs) > 0 {
+		if !o.fundedBy(p.StripeID) {
+			return 0, &Refusal{Reason: ReasonInvalidField, Field: "ticket_ids", Detail: "the payment bought no ticket; name none to refund it"}
+		}
 		if err := o.checkTickets(f.TicketIDs); err != nil {
 			return 0, err
 		}
@@ -88,8 +110,8 @@ func refundAmount(o *Order, f RefundRequest) (int64, error) {
 	}
 	if a := f.Amount; a != nil {
 		switch {
-		case a.Currency != o.Currency:
-			return 0, &Refusal{Reason: ReasonCurrencyMismatch, Detail: "amount.currency: the order is in " + o.Currency}
+		case a.Currency != p.Currency:
+			return 0, &Refusal{Reason: ReasonCurrencyMismatch, Detail: "amount.currency: the payment is in " + p.Currency}
 		case a.MinorUnits <= 0:
 			return 0, &Refusal{Reason: ReasonInvalidField, Field: "amount.minor_units", Detail: "must be above zero"}
 		case len(f.TicketIDs) > 0 && a.MinorUnits > amount:
@@ -99,10 +121,10 @@ func refundAmount(o *Order, f RefundRequest) (int64, error) {
 		}
 		amount = a.MinorUnits
 	}
-	if amount <= 0 || amount > o.Refundable() {
+	if amount <= 0 || amount > left {
 		return 0, &Refusal{
 			Reason: ReasonRefundExceedsCaptured,
-			Detail: fmt.Sprintf("%s are left to refund", money.Money{Currency: o.Currency, MinorUnits: max(o.Refundable(), 0)}),
+			Detail: fmt.Sprintf("%s are left to refund", money.Money{Currency: p.Currency, MinorUnits: left}),
 		}
 	}
 	return amount, nil
@@ -137,10 +159,10 @@ func (o *Order) priceOf(ticketIDs []string) (int64, error) {
 	return sum, nil
 }
 
-// refundTickets are the tickets that a refund voids: those that were named, or all when everything that was paid goes
-// back at once.
-func refundTickets(o *Order, f RefundRequest, amount int64) []string {
-	if len(f.TicketIDs) > 0 || amount < o.Captured() {
+// refundTickets are the tickets that a refund of an intent voids: those that were named, or all when everything that was paid for
+// them goes back at once.
+func refundTickets(o *Order, p *PaymentIntent, f RefundRequest, amount int64) []string {
+	if len(f.TicketIDs) > 0 || !o.fundedBy(p.StripeID) || amount < p.CapturedMinorUnits {
 		return f.TicketIDs
 	}
 	var ids []string
@@ -180,7 +202,7 @@ func (f FraudRefundDue) observe(d *decision) error {
 	if len(ids) == len(o.Tickets) || amount > o.Refundable() {
 		amount = o.Refundable()
 	}
-	d.requestRefund("", Refund{ID: d.policy.NewID(), AmountMinorUnits: amount, Reason: RefundFraud, TicketIDs: ids})
+	d.requestRefund(o.Paying(), "", Refund{ID: d.policy.NewID(), AmountMinorUnits: amount, Reason: RefundFraud, TicketIDs: ids})
 	return nil
 }
 

@@ -12,7 +12,7 @@ type Document = json.RawMessage
 // SnapshotSchema is the version of Snapshot as written today. Older ones stay readable: rows keep what was sold for ever.
 //
 //	1  venue and price were fields of the snapshot itself
-//	2  they are objects of their own
+//	2  they are objects of their own; a line without price_parts is of before these were kept
 const SnapshotSchema = 2
 
 // Snapshot is what was quoted and sold, kept with the line and with each ticket, so that no later change of the catalogue
@@ -28,6 +28,8 @@ type Snapshot struct {
 	VariantName   string        `json:"variant_name"`
 	Price         SnapshotPrice `json:"price"`
 	Terms         string        `json:"terms,omitempty"`
+	// PriceParts are kept with the line only: tickets are written in a sale. Nil in a line means not known.
+	PriceParts *PriceParts `json:"price_parts,omitempty"`
 }
 
 // SnapshotVenue is where the event takes place.
@@ -43,6 +45,12 @@ type SnapshotVenue struct {
 type SnapshotPrice struct {
 	Currency   string `json:"currency"`
 	MinorUnits int64  `json:"minor_units"`
+}
+
+// PriceParts are the fee and the taxes within the price of a ticket. The rest is the organiser's.
+type PriceParts struct {
+	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units,omitempty"`
+	Taxes                    []TaxShare `json:"taxes,omitempty"`
 }
 
 // snapshotSchema1 is the first schema, flat.
@@ -86,20 +94,45 @@ func (s Snapshot) write() Document {
 
 // ReadSnapshot reads what was sold with the ticket, of whichever schema. A newer schema than this release knows is an error.
 func (t Ticket) ReadSnapshot() (Snapshot, error) {
-	var s Snapshot
-	var err error
-	switch t.SnapshotSchema {
-	case 1:
-		var old snapshotSchema1
-		err = json.Unmarshal(t.Snapshot, &old)
-		s = old.upgrade()
-	case SnapshotSchema:
-		err = json.Unmarshal(t.Snapshot, &s)
-	default:
-		return s, fmt.Errorf("ticket %s has a snapshot of schema %d, this release reads up to %d", t.ID, t.SnapshotSchema, SnapshotSchema)
-	}
+	s, err := readSnapshot(t.SnapshotSchema, t.Snapshot)
 	if err != nil {
 		return s, fmt.Errorf("read snapshot of ticket %s: %w", t.ID, err)
 	}
 	return s, nil
+}
+
+func readSnapshot(schema int32, d Document) (s Snapshot, err error) {
+	switch schema {
+	case 1:
+		var old snapshotSchema1
+		err = json.Unmarshal(d, &old)
+		return old.upgrade(), err
+	case SnapshotSchema:
+		err = json.Unmarshal(d, &s)
+		return s, err
+	}
+	return s, fmt.Errorf("it is of schema %d, this release reads up to %d", schema, SnapshotSchema)
+}
+
+// priceParts are the parts of the price of each ticket of the line; nil when they are not known.
+func (l Line) priceParts() *PriceParts {
+	s, err := readSnapshot(l.SnapshotSchema, l.Snapshot)
+	if err != nil {
+		return nil
+	}
+	return s.PriceParts
+}
+
+// ticketSnapshot is what a ticket of the line keeps of its snapshot, with all fields that this release does not know.
+func (l Line) ticketSnapshot() Document {
+	var fields map[string]Document
+	if err := json.Unmarshal(l.Snapshot, &fields); err != nil || fields["price_parts"] == nil {
+		return l.Snapshot
+	}
+	delete(fields, "price_parts")
+	b, err := json.Marshal(fields)
+	if err != nil {
+		panic("a snapshot cannot be written: " + err.Error())
+	}
+	return b
 }

@@ -54,11 +54,12 @@ var ticketTransitions = map[TicketState][]TicketState{
 func (d *decision) makeTickets() {
 	o := &d.order
 	for _, l := range o.Lines {
+		snapshot := l.ticketSnapshot()
 		for range l.Quantity {
 			o.Tickets = append(o.Tickets, Ticket{
 				ID: d.policy.NewID(), OrderID: o.ID, Position: int32(len(o.Tickets) + 1), EventID: o.EventID,
 				VariantID: l.VariantID, VariantVersion: l.VariantVersion, State: TicketReserved,
-				Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema,
+				Snapshot: snapshot, SnapshotSchema: l.SnapshotSchema,
 				CodeKeyVersion: d.policy.CodeKeyVersion, ChangeNumber: 1, CreateTime: d.now,
 			})
 		}

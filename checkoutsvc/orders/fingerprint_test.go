@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"bytes"
 	"encoding/hex"
 	"testing"
 
@@ -16,5 +17,9 @@ func TestFingerprint(t *testing.T) {
 	}))
 	if want := "36447c08d6cd16342c714788baa95e9ccbd9eb25e03d87ec462604e9d4d80388"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+	plain, named := refundFingerprint(&checkoutv1.RefundOrderRequest{}), refundFingerprint(&checkoutv1.RefundOrderRequest{PaymentIntentId: "pi_1"})
+	if bytes.Equal(plain, named) {
+		t.Error("the payment intent is left out")
 	}
 }

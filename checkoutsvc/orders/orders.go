@@ -82,14 +82,22 @@ func (s *Service) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequ
 
 // refundFingerprint covers what a refund is asked for.
 func refundFingerprint(req *checkoutv1.RefundOrderRequest) []byte {
-	return idem.Fingerprint(1, req.GetOrderId(), req.GetTicketIds(), req.GetNote(), req.GetAmount() != nil,
-		req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits())
+	parts := []any{
+		req.GetOrderId(), req.GetTicketIds(), req.GetNote(), req.GetAmount() != nil, req.GetAmount().GetCurrency(), req.GetAmount().GetMinorUnits(),
+	}
+	if intent := req.GetPaymentIntentId(); intent != "" { // requests of before it could be named stay the same
+		parts = append(parts, intent)
+	}
+	return idem.Fingerprint(1, parts...)
 }
 
 // RefundOrder implements OrderService. The refund, the void tickets and the job that calls Stripe are written in one
 // transaction with the key, under the order's lock.
 func (s *Service) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.RefundOrderResponse, error) {
-	f := order.RefundRequest{ID: s.Orders.Policy.NewID(), TicketIDs: req.GetTicketIds(), Note: req.GetNote(), By: rpc.CallerFrom(ctx).Name}
+	f := order.RefundRequest{
+		ID: s.Orders.Policy.NewID(), IntentID: req.GetPaymentIntentId(), TicketIDs: req.GetTicketIds(), Note: req.GetNote(),
+		By: rpc.CallerFrom(ctx).Name,
+	}
 	if a := req.GetAmount(); a != nil {
 		f.Amount = &order.Amount{Currency: a.GetCurrency(), MinorUnits: a.GetMinorUnits()}
 	}

@@ -148,6 +148,7 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonOrderNotPaid:          connect.CodeFailedPrecondition,
 	order.ReasonOrderDisputed:         connect.CodeFailedPrecondition,
 	order.ReasonTicketNotFound:        connect.CodeNotFound,
+	order.ReasonPaymentIntentNotFound: connect.CodeNotFound,
 	order.ReasonPaymentNotAcceptable:  connect.CodeFailedPrecondition,
 	order.ReasonSoldOut:               connect.CodeResourceExhausted,
 	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,

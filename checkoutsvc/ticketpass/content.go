@@ -2,6 +2,11 @@
 package ticketpass
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
@@ -10,7 +15,19 @@ import (
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 )
 
-// Content is what a ticket's pass shows, built from frozen rows only, so that a repeat is the same bytes.
+// IssueKey is the idempotency key of a step that asks for passes. What the passes show is a part of it: the rows that it is built from
+// are frozen, but not how a release words them, and releases run side by side while one takes over. Another text is another call then. It
+// makes no second pass: passsvc keeps one per ticket, whatever the key, in the words of the first.
+func IssueKey(step string, req *passv1.IssuePassesRequest) (string, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(req) // builds may differ: that is one more call
+	if err != nil {
+		return "", fmt.Errorf("encode passes: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return step + "/" + hex.EncodeToString(sum[:16]), nil
+}
+
+// Content is what a ticket's pass shows, built from frozen rows only, so that a repeat by the same release is the same bytes.
 func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.PassContent, error) {
 	s, err := t.ReadSnapshot()
 	if err != nil {

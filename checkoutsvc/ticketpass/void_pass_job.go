@@ -50,9 +50,12 @@ func (j *Jobs) VoidPass(ctx context.Context, job *river.Job[VoidPassArgs]) error
 		return err
 	}
 	content.Voided, content.TicketChangeNumber = true, t.ChangeNumber
-	_, err = j.Passes.IssuePasses(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("ticket/%s/issue-void-pass/%d", t.ID, t.ChangeNumber)),
-		&passv1.IssuePassesRequest{OrderId: o.ID, Passes: []*passv1.PassContent{content}})
+	req := &passv1.IssuePassesRequest{OrderId: o.ID, Passes: []*passv1.PassContent{content}}
+	key, err := IssueKey(fmt.Sprintf("ticket/%s/issue-void-pass/%d", t.ID, t.ChangeNumber), req)
 	if err != nil {
+		return err
+	}
+	if _, err = j.Passes.IssuePasses(rpc.WithIdempotencyKey(ctx, key), req); err != nil {
 		return fmt.Errorf("issue void pass: %w", err)
 	}
 	return nil

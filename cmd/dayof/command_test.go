@@ -69,7 +69,7 @@ func TestCommandLine(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"help":             "dayof order refund ID [-ticket T] [-amount N]",
+		"help":             "dayof order refund ID [-ticket T] [-amount N] [-payment P]",
 		"-help":            "dayof sells tickets",
 		"sell -h":          "--tickets",
 		"help order show":  "dayof order show ID",

@@ -38,11 +38,12 @@ func orderShowCommand() command {
 
 func orderRefundCommand() command {
 	return command{
-		name: "order refund", args: "ID [-ticket T] [-amount N]", about: "send money of an order back and wait until Stripe has it",
+		name: "order refund", args: "ID [-ticket T] [-amount N] [-payment P]", about: "send money of an order back and wait until Stripe has it",
 		driving: true, timeout: commandTimeout,
 		build: func(flags *pflag.FlagSet) action {
 			ticket := flags.String("ticket", "", "`ID` of the ticket to refund and void; default: by amount")
 			amount := flags.Int64("amount", 0, "minor units to send back; default: the ticket's price, or all that is left")
+			intent := flags.String("payment", "", "`ID` at Stripe of the payment whose money goes back, such as a duplicate one; default: the order's")
 			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args, "the order's id"); err != nil {
 					return err
@@ -54,7 +55,7 @@ func orderRefundCommand() command {
 				if err != nil {
 					return err
 				}
-				order, err := refund(ctx, system, args[0], *ticket, *amount)
+				order, err := refund(ctx, system, args[0], *ticket, *intent, *amount)
 				if err != nil {
 					return err
 				}
@@ -65,8 +66,8 @@ func orderRefundCommand() command {
 }
 
 // refund asks for a refund, waits until Stripe has taken it, and returns the order as it then is.
-func refund(ctx context.Context, system *client.Client, orderID, ticketID string, amount int64) (client.Order, error) {
-	request := &checkoutv1.RefundOrderRequest{OrderId: orderID, Note: "dayof order refund"}
+func refund(ctx context.Context, system *client.Client, orderID, ticketID, intentID string, amount int64) (client.Order, error) {
+	request := &checkoutv1.RefundOrderRequest{OrderId: orderID, Note: "dayof order refund", PaymentIntentId: intentID}
 	if ticketID != "" {
 		request.TicketIds = []string{ticketID}
 	}

@@ -280,9 +280,11 @@ type RefundOrderRequest struct {
 	// Amount that goes back, at most the price of the tickets; absent means that price or, without tickets, all that is left.
 	Amount *v1.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Why, for the audit trail; shown to staff. At most 200 characters.
-	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Note string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	// Intent at Stripe whose money goes back; empty means the one that the order is about. Without ticket_ids where it bought none.
+	PaymentIntentId string `protobuf:"bytes,5,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RefundOrderRequest) Reset() {
@@ -339,6 +341,13 @@ func (x *RefundOrderRequest) GetAmount() *v1.Money {
 func (x *RefundOrderRequest) GetNote() string {
 	if x != nil {
 		return x.Note
+	}
+	return ""
+}
+
+func (x *RefundOrderRequest) GetPaymentIntentId() string {
+	if x != nil {
+		return x.PaymentIntentId
 	}
 	return ""
 }
@@ -721,13 +730,14 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"n\n" +
 	"\x12ListOrdersResponse\x120\n" +
 	"\x06orders\x18\x01 \x03(\v2\x18.dayof.checkout.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe0\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x96\x02\n" +
 	"\x12RefundOrderRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12D\n" +
 	"\n" +
 	"ticket_ids\x18\x02 \x03(\tB%\xbaH\"\x92\x01\x1f\x10d\x18\x01\"\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tticketIds\x12-\n" +
 	"\x06amount\x18\x03 \x01(\v2\x15.dayof.money.v1.MoneyR\x06amount\x12\x1c\n" +
-	"\x04note\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\"x\n" +
+	"\x04note\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\x124\n" +
+	"\x11payment_intent_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x0fpaymentIntentId\"x\n" +
 	"\x13RefundOrderResponse\x121\n" +
 	"\x06refund\x18\x01 \x01(\v2\x19.dayof.checkout.v1.RefundR\x06refund\x12.\n" +
 	"\x05order\x18\x02 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xa5\x01\n" +

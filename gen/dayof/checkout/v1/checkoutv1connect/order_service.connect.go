@@ -63,7 +63,10 @@ type OrderServiceClient interface {
 	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
 	// at most.
 	//
-	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
+	// Money of another payment than the one that bought the tickets, such as a duplicate one whose refund failed, goes back by its
+	// intent; no ticket is touched then.
+	//
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND, PAYMENT_INTENT_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
 	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
@@ -217,7 +220,10 @@ type OrderServiceHandler interface {
 	// once and void when Stripe has made the refund; when Stripe refuses, they are valid again. The refund is stored before Stripe is called; its state moves on by itself. A ticket is refunded once, for what it cost
 	// at most.
 	//
-	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
+	// Money of another payment than the one that bought the tickets, such as a duplicate one whose refund failed, goes back by its
+	// intent; no ticket is touched then.
+	//
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND, PAYMENT_INTENT_NOT_FOUND (not_found), ORDER_NOT_PAID, ORDER_DISPUTED, TICKET_VOID,
 	// REFUND_EXCEEDS_PRICE, REFUND_EXCEEDS_CAPTURED (failed_precondition), CURRENCY_MISMATCH (invalid_argument).
 	// A retry with the same key returns the same refund.
 	RefundOrder(context.Context, *v1.RefundOrderRequest) (*v1.RefundOrderResponse, error)
