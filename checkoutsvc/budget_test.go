@@ -115,6 +115,9 @@ func TestCheckoutBudget(t *testing.T) {
 	signals := map[string]func(s *checkoutv1.StartCheckoutResponse, key string) error{
 		"webhook": func(s *checkoutv1.StartCheckoutResponse, key string) error {
 			_, err := stopped.payments.RecordPayment(w.keyed(key), paid(s.GetOrder()))
+			if err == nil { // the attempt goes on by itself
+				w.waitFor(s.GetOrder().GetId(), "completed", fulfilmentIs(checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED))
+			}
 			return err
 		},
 		"ui": func(s *checkoutv1.StartCheckoutResponse, key string) error {

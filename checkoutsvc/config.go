@@ -24,7 +24,7 @@ type Config struct {
 	AttemptDeadline time.Duration
 	// AttemptLease is for how long an order belongs to its attempt.
 	AttemptLease time.Duration
-	// CallerWait is the longest that a caller waits for an attempt.
+	// CallerWait is the longest that a browser waits for an attempt.
 	CallerWait time.Duration
 	// SweepInterval is how often a replica searches for due orders and holds.
 	SweepInterval time.Duration
@@ -78,7 +78,7 @@ func LoadConfig(l *config.Loader) Config {
 		HoldDuration:    l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
 		AttemptDeadline: l.Duration("DAYOF_CHECKOUT_ATTEMPT_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
 		AttemptLease:    l.Duration("DAYOF_CHECKOUT_ATTEMPT_LEASE", 8*time.Second, "how long an order belongs to the replica that attempts it"),
-		CallerWait:      l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a caller waits for an attempt before it is answered in_progress"),
+		CallerWait:      l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a browser waits for an attempt before it is answered in_progress"),
 		SweepInterval: l.Duration("DAYOF_CHECKOUT_SWEEP_INTERVAL", 2*time.Second,
 			"how often a replica searches for orders and holds that are due"),
 		BackoffMin:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MIN", 500*time.Millisecond, "shortest wait after a failed attempt"),

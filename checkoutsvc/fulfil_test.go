@@ -29,8 +29,10 @@ var errLedgerAway = connect.NewError(connect.CodeUnavailable, errors.New("the le
 
 func TestTicketIsNotValidBeforeTheLedgerHasTheSale(t *testing.T) {
 	w := newHarness(t, impatient)
-	thaw := make(chan struct{})
+	thaw, asked := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	w.ledger.fail(func(ctx context.Context, _ string) error {
+		once.Do(func() { close(asked) })
 		select {
 		case <-thaw:
 			return nil
@@ -46,6 +48,7 @@ func TestTicketIsNotValidBeforeTheLedgerHasTheSale(t *testing.T) {
 	if res.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS {
 		t.Fatalf("the caller got %v", res)
 	}
+	<-asked
 	got := w.order(o.GetId())
 	if admission := w.admission(got.GetTickets()[0]); admission != checkoutv1.Admission_ADMISSION_NOT_VALID_YET {
 		t.Errorf("the door says %v", admission)
@@ -246,10 +249,7 @@ func TestOrderIsGivenUpAndRefundedPastTheDeadline(t *testing.T) {
 
 func TestDatabaseKeepsTheTicketStateMachine(t *testing.T) {
 	w := newHarness(t)
-	o := w.start("machine", 1).GetOrder()
-	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("evt"), paid(o)); err != nil {
-		t.Fatal(err)
-	}
+	w.bought("machine", 1)
 	states := []string{"reserved", "valid", "used", "suspended", "void"}
 	legal := map[string][]string{
 		"reserved": {"valid", "suspended", "void"}, "valid": {"used", "suspended", "void"}, "used": {"valid", "void"}, "suspended": {"valid", "void"},

@@ -42,16 +42,18 @@ const (
 
 // harness is a checkoutsvc on a database of its own, with Stripe's stand-in and two peers that keep count.
 type harness struct {
-	t        *testing.T
-	pool     *pgxpool.Pool
-	config   checkoutsvc.Config
-	stripe   string // base URL
-	faults   *fault.Faults
-	passes   *passKeeper
-	ledger   *bookKeeper
-	peers    [2]string
-	replicas []*replica
-	log      logBuffer // of all replicas and peers, from debug on
+	t      *testing.T
+	pool   *pgxpool.Pool
+	config checkoutsvc.Config
+	stripe string // base URL
+	faults *fault.Faults
+	passes *passKeeper
+	ledger *bookKeeper
+	peers  [2]string
+	// peerTimeout is that of calls to the peers; 0 is the default.
+	peerTimeout time.Duration
+	replicas    []*replica
+	log         logBuffer // of all replicas and peers, from debug on
 	seller
 }
 
@@ -144,7 +146,7 @@ func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 		o(&c)
 	}
 	dial := func(url string) rpc.DialConfig {
-		return rpc.DialConfig{BaseURL: url, Name: "checkoutsvc", Token: config.NewSecret(operatorToken)}
+		return rpc.DialConfig{BaseURL: url, Name: "checkoutsvc", Token: config.NewSecret(operatorToken), Timeout: w.peerTimeout}
 	}
 	passHTTP, passOpts := rpc.Dial(dial(w.peers[0]))
 	ledgerHTTP, ledgerOpts := rpc.Dial(dial(w.peers[1]))

@@ -8,8 +8,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/config"
 )
 
-// CallTimeout is how long the clients that a Service is given should wait for an answer: RecordPayment answers after
-// 5 s at the latest, and a call that is given up before is a fulfilment attempt that was joined in vain.
+// CallTimeout is how long the clients that a Service is given should wait for an answer: checkoutsvc may ask Stripe before it
+// answers.
 const CallTimeout = 8 * time.Second
 
 // Config holds the settings of webhooksvc. LoadConfig knows the defaults.
@@ -25,7 +25,7 @@ type Config struct {
 	APIVersion string
 	// BodyTimeout is how long the body of a delivery may take to arrive.
 	BodyTimeout time.Duration
-	// Workers is how many events a process works on at once. One that waits for a fulfilment attempt takes 5 s and little else.
+	// Workers is how many events a process works on at once.
 	Workers int
 
 	// StripeURL is the base URL of Stripe's API.

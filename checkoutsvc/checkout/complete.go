@@ -84,7 +84,7 @@ func (s *Service) complete(ctx context.Context, o order.Order, intentID string, 
 	if m := o.MismatchOf(f, f.ReceivedMinorUnits, s.Orders.Policy.Livemode); m != order.MismatchNone {
 		return o, claimProblem("PAYMENT_MISMATCH", "the payment's %s does not fit the order; staff will look at it", m)
 	}
-	return s.Payments.ObservePayment(ctx, f, fingerprint)
+	return s.Payments.Await(ctx, f, fingerprint)
 }
 
 // errNotOurIntent hides whether somebody else's intent exists.

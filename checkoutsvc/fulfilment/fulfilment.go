@@ -23,7 +23,7 @@ type Config struct {
 	Deadline time.Duration
 	// Lease is for how long an order belongs to its attempt.
 	Lease time.Duration
-	// CallerWait is the longest that a caller waits for an attempt.
+	// CallerWait is the longest that a browser waits for an attempt.
 	CallerWait time.Duration
 	// BackoffMin and BackoffMax bound the wait between attempts.
 	BackoffMin, BackoffMax time.Duration
@@ -44,7 +44,9 @@ type Fulfilment struct {
 	attempts    sync.WaitGroup // that outlive their callers
 	dueAttempts atomic.Int64   // of due orders, under way
 	underWay    sync.Map       // *attempt by order id
-	recovering  atomic.Bool    // a round of AttemptWaitingOrders is under way
+	makePlaces  sync.Once
+	places      chan struct{} // taken by attempts that Start began
+	recovering  atomic.Bool   // a round of AttemptWaitingOrders is under way
 }
 
 // Wait waits for attempts whose callers are gone; each has a deadline of its own.
@@ -56,6 +58,39 @@ type attempt struct {
 	order *order.Order  // set then; nil when the attempt did not get there
 }
 
+// startedMax is how many attempts that nobody waits for a replica makes at once: as many as of due orders. In a rush further ones wait
+// for a place; where the ledger is stuck, they would take memory and nothing else would come of it.
+const startedMax = dueAttemptsMax
+
+// Start makes the attempt whose lease the caller has and does not wait for it; those who join it do. Who gets no place in time
+// leaves the order to the sweep, which takes it up when the lease has run out.
+func (f *Fulfilment) Start(ctx context.Context, o order.Order) {
+	f.makePlaces.Do(func() { f.places = make(chan struct{}, startedMax) })
+	f.begin(o, func() *order.Order {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.Config.Lease-f.Config.Deadline)
+		defer cancel()
+		select {
+		case f.places <- struct{}{}:
+			defer func() { <-f.places }()
+			return f.Attempt(context.WithoutCancel(ctx), o)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+}
+
+// begin makes an attempt in the background, where callers of this process find it.
+func (f *Fulfilment) begin(o order.Order, run func() *order.Order) *attempt {
+	a := &attempt{done: make(chan struct{})}
+	f.underWay.Store(o.ID, a)
+	f.attempts.Go(func() {
+		defer close(a.done)
+		defer f.underWay.Delete(o.ID)
+		a.order = run()
+	})
+	return a
+}
+
 // AttemptOrJoin makes the attempt whose lease this call has, if started, or waits for whoever has the lease. The attempt
 // goes on when the caller hangs up; the caller is answered after CallerWait at the latest, with the order as it stands.
 func (f *Fulfilment) AttemptOrJoin(ctx context.Context, o order.Order, started bool) order.Order {
@@ -64,13 +99,7 @@ func (f *Fulfilment) AttemptOrJoin(ctx context.Context, o order.Order, started b
 	if !started {
 		return f.join(ctx, o)
 	}
-	a := &attempt{done: make(chan struct{})}
-	f.underWay.Store(o.ID, a)
-	f.attempts.Go(func() {
-		defer close(a.done)
-		defer f.underWay.Delete(o.ID)
-		a.order = f.Attempt(context.WithoutCancel(ctx), o)
-	})
+	a := f.begin(o, func() *order.Order { return f.Attempt(context.WithoutCancel(ctx), o) })
 	select {
 	case <-a.done:
 		if a.order != nil {

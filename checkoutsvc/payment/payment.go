@@ -41,7 +41,7 @@ func (s *Service) RecordPayment(ctx context.Context, req *checkoutv1.RecordPayme
 		ChargeID:           req.GetChargeId(),
 		FailureCode:        req.GetFailureCode(),
 	}
-	o, err := s.Payments.ObservePayment(ctx, f, paymentFingerprint(f))
+	o, _, err := s.Payments.Record(ctx, keyOf(f), paymentFingerprint(f), adopting(f))
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (s *Service) RecordCharge(ctx context.Context, req *checkoutv1.RecordCharge
 		FailureCode:          req.GetFailureCode(),
 	}
 	p := f.Payment()
-	o, c, err := s.Payments.Observe(ctx, keyOf(p), paymentFingerprint(p), func(adopt bool) order.Fact {
+	o, c, err := s.Payments.Record(ctx, keyOf(p), paymentFingerprint(p), func(adopt bool) order.Fact {
 		f.Adopt = adopt
 		return f
 	})

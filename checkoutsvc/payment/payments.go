@@ -53,8 +53,8 @@ func (p *Payments) FinishIntents(ctx context.Context, orderID string) (order.Ord
 // Wait waits for the intents whose callers are gone.
 func (p *Payments) Wait() { p.finishing.Wait() }
 
-// Observe has the order of an intent observe a payment or a charge, with the key of the call, and, when the order is being
-// fulfilled then, makes the attempt or joins it. The order is returned as it stands after that.
+// Observe has the order of an intent observe a payment or a charge, with the key of the call. Whoever calls it begins the attempt
+// that it says has started.
 //
 // It is tx 1 of a fulfilment: under the order's lock the fact is merged and what follows is written with it.
 // Idempotent: the second time the facts are merged and the intent is set, and nothing changes.
@@ -68,13 +68,27 @@ func (p *Payments) Observe(ctx context.Context, key orderstore.Key, fingerprint 
 			o, c, err = p.Orders.Observe(ctx, key, fingerprint, fact(true))
 		}
 	}
-	if err != nil {
-		return o, c, err
+	return o, c, err
+}
+
+// Record is Observe for a report that nobody waits for: the attempt that starts goes on by itself. The order is returned as it is
+// before that.
+func (p *Payments) Record(ctx context.Context, key orderstore.Key, fingerprint []byte, fact func(adopt bool) order.Fact) (order.Order, order.Changes, error) {
+	o, c, err := p.Observe(ctx, key, fingerprint, fact)
+	if err == nil && c.FulfilmentStarted {
+		p.Fulfilment.Start(ctx, o)
 	}
-	if o.BeingFulfilled() {
+	return o, c, err
+}
+
+// Await is Observe of a payment for a buyer who waits: the attempt is made or joined when the order is being fulfilled then. The
+// order is returned as it stands after that.
+func (p *Payments) Await(ctx context.Context, f order.Payment, fingerprint []byte) (order.Order, error) {
+	o, c, err := p.Observe(ctx, keyOf(f), fingerprint, adopting(f))
+	if err == nil && o.BeingFulfilled() {
 		o = p.Fulfilment.AttemptOrJoin(ctx, o, c.FulfilmentStarted)
 	}
-	return o, c, nil
+	return o, err
 }
 
 // keyOf finds the order of a payment.
@@ -82,13 +96,12 @@ func keyOf(f order.Payment) orderstore.Key {
 	return orderstore.Key{ID: f.OrderID, StripeAccount: f.Account, StripeID: f.IntentID}
 }
 
-// ObservePayment is Observe for a payment.
-func (p *Payments) ObservePayment(ctx context.Context, f order.Payment, fingerprint []byte) (order.Order, error) {
-	o, _, err := p.Observe(ctx, keyOf(f), fingerprint, func(adopt bool) order.Fact {
+// adopting is a payment that may be of an intent that is not ours.
+func adopting(f order.Payment) func(adopt bool) order.Fact {
+	return func(adopt bool) order.Fact {
 		f.Adopt = adopt
 		return f
-	})
-	return o, err
+	}
 }
 
 // LinkIntents asks Stripe for the intents of an order whose id is not known yet and writes the answers down. It returns the

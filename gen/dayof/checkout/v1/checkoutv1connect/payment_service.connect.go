@@ -58,8 +58,8 @@ const (
 
 // PaymentServiceClient is a client for the dayof.checkout.v1.PaymentService service.
 type PaymentServiceClient interface {
-	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's fulfilment; the
-	// answer comes when the order is completed or after 5 s at the latest. A captured intent that does not fit its order
+	// RecordPayment stores what is known of a payment intent. A captured intent starts the order's fulfilment, which the answer does
+	// not wait for: it says FULFILMENT_STATE_IN_PROGRESS. A captured intent that does not fit its order
 	// (amount, currency, mode, owner) issues nothing and raises a review case.
 	RecordPayment(context.Context, *v1.RecordPaymentRequest) (*v1.RecordPaymentResponse, error)
 	// RecordCharge stores what is known of a charge: its intent, what was captured, its balance transaction. A captured
@@ -218,8 +218,8 @@ func (c *paymentServiceClient) RecordSessionEnd(ctx context.Context, req *v1.Rec
 
 // PaymentServiceHandler is an implementation of the dayof.checkout.v1.PaymentService service.
 type PaymentServiceHandler interface {
-	// RecordPayment stores what is known of a payment intent. A captured intent starts or joins the order's fulfilment; the
-	// answer comes when the order is completed or after 5 s at the latest. A captured intent that does not fit its order
+	// RecordPayment stores what is known of a payment intent. A captured intent starts the order's fulfilment, which the answer does
+	// not wait for: it says FULFILMENT_STATE_IN_PROGRESS. A captured intent that does not fit its order
 	// (amount, currency, mode, owner) issues nothing and raises a review case.
 	RecordPayment(context.Context, *v1.RecordPaymentRequest) (*v1.RecordPaymentResponse, error)
 	// RecordCharge stores what is known of a charge: its intent, what was captured, its balance transaction. A captured
