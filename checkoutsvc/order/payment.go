@@ -333,6 +333,9 @@ func (f Charge) Payment() Payment {
 
 func (f Charge) observe(d *decision) error {
 	p := f.Payment()
+	if p.Status == IntentFailed { // one attempt's: the intent may have gone on with another, as its own events say
+		p.Status, p.Time = IntentRequiresPaymentMethod, StatusTimeUnknown
+	}
 	if err := p.observe(d); err != nil {
 		return err
 	}
