@@ -115,6 +115,7 @@ func New(d Deps) (*Service, error) {
 		pool: d.Pool, stripe: stripe, mail: mail,
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/checkout/"),
+			Queues: map[string]int{queueCancels: cancelsAtOnce},
 		}),
 	}
 	store := &orderstore.Store{

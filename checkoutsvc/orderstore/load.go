@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,8 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 const (
 	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
 	selectOrderSQL = orderSQL + ` where o.id = ` + orderIDSQL
+	// lockOrdersSQL locks those of several orders that nobody else has locked.
+	lockOrdersSQL = `select id from orders where id = any($1) for update skip locked`
 	// selectOrdersSQL loads several orders, the newest first.
 	selectOrdersSQL = orderSQL + ` where o.id = any($1) order by o.create_time desc, o.id desc`
 	orderSQL        = `select json_build_object(
@@ -93,6 +96,30 @@ func loadAll(ctx context.Context, db querier, ids []string) ([]order.Order, erro
 	if err != nil {
 		return nil, fmt.Errorf("load orders: %w", err)
 	}
+	return collectOrders(rows)
+}
+
+// lockAll locks those of several orders that nobody else has locked, and loads them in the same flush, behind the lock.
+func lockAll(ctx context.Context, tx pgx.Tx, ids []string) ([]order.Order, error) {
+	var locked []string
+	var orders []order.Order
+	b := &pgx.Batch{}
+	b.Queue(lockOrdersSQL, ids).Query(func(rows pgx.Rows) (err error) {
+		locked, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	b.Queue(selectOrdersSQL, ids).Query(func(rows pgx.Rows) (err error) {
+		orders, err = collectOrders(rows)
+		return err
+	})
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("lock orders: %w", err)
+	}
+	return slices.DeleteFunc(orders, func(o order.Order) bool { return !slices.Contains(locked, o.ID) }), nil
+}
+
+// collectOrders puts together what rows of selectOrdersSQL hold.
+func collectOrders(rows pgx.Rows) ([]order.Order, error) {
 	all, err := pgx.CollectRows(rows, pgx.RowTo[stored])
 	if err != nil {
 		return nil, fmt.Errorf("load orders: %w", err)
