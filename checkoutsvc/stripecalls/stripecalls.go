@@ -28,6 +28,7 @@ const (
 	refundLists         = "refunds/list"
 	balanceTransactions = "balance_transactions"
 	accounts            = "accounts"
+	charges             = "charges"
 )
 
 // Client makes the calls.
@@ -134,6 +135,22 @@ func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.Paym
 		params.Context = ctx
 		return c.PaymentIntents.Get(id, params)
 	})
+}
+
+// IntentOfCharge returns the intent of a charge; empty if it has none.
+func (c Client) IntentOfCharge(ctx context.Context, account, id string) (string, error) {
+	params := &stripe.ChargeParams{}
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	charge, err := stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: charges}, func(ctx context.Context) (*stripe.Charge, error) {
+		params.Context = ctx
+		return c.Charges.Get(id, params)
+	})
+	if err != nil || charge.PaymentIntent == nil {
+		return "", err
+	}
+	return charge.PaymentIntent.ID, nil
 }
 
 // CancelIntent cancels an intent. Canceling a canceled one is an error at Stripe; callers fetch the intent then.
