@@ -13,3 +13,8 @@ update payment_intents set status = $2, status_time = $3, captured_minor_units =
     charge_id = $7, balance_transaction_id = $8, failure_code = $9, duplicate = $10, mismatch = $11,
     refunded_minor_units = $12
 where id = $1;
+
+-- name: ListOpenIntents :many
+-- ListOpenIntents returns the intents of orders that are known at Stripe and have no end here.
+select order_id, stripe_account, stripe_id::text as stripe_id, status, create_time from payment_intents
+where order_id = any(sqlc.arg(order_ids)::text[]) and stripe_id is not null and not succeeded and not canceled;

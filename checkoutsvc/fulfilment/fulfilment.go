@@ -64,13 +64,7 @@ func (f *Fulfilment) AttemptOrJoin(ctx context.Context, o order.Order, started b
 	if !started {
 		return f.join(ctx, o)
 	}
-	a := &attempt{done: make(chan struct{})}
-	f.underWay.Store(o.ID, a)
-	f.attempts.Go(func() {
-		defer close(a.done)
-		defer f.underWay.Delete(o.ID)
-		a.order = f.Attempt(context.WithoutCancel(ctx), o)
-	})
+	a := f.begin(ctx, o)
 	select {
 	case <-a.done:
 		if a.order != nil {
@@ -80,6 +74,21 @@ func (f *Fulfilment) AttemptOrJoin(ctx context.Context, o order.Order, started b
 	case <-ctx.Done():
 		return o
 	}
+}
+
+// Begin makes the attempt whose lease this call has, and does not wait for it.
+func (f *Fulfilment) Begin(ctx context.Context, o order.Order) { f.begin(ctx, o) }
+
+// begin makes an attempt that callers of this process can wait for.
+func (f *Fulfilment) begin(ctx context.Context, o order.Order) *attempt {
+	a := &attempt{done: make(chan struct{})}
+	f.underWay.Store(o.ID, a)
+	f.attempts.Go(func() {
+		defer close(a.done)
+		defer f.underWay.Delete(o.ID)
+		a.order = f.Attempt(context.WithoutCancel(ctx), o)
+	})
+	return a
 }
 
 // attemptHere returns the attempt for an order that callers of this process wait for; nil if there is none.

@@ -52,6 +52,9 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a payment on its way loses its hold": {
 		"hold.go", " && !d.paymentUnderWay()", "",
 	},
+	"a hold ends while Stripe does not answer": {
+		"hold.go", " && !f.waits(d)", "",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},
