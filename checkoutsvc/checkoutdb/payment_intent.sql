@@ -11,7 +11,7 @@ update payment_intents set stripe_id = $2, client_secret = $3 where id = $1 and 
 -- name: SetPaymentIntentFacts :exec
 update payment_intents set status = $2, status_time = $3, captured_minor_units = $4, succeeded = $5, canceled = $6,
     charge_id = $7, balance_transaction_id = $8, failure_code = $9, duplicate = $10, mismatch = $11,
-    refunded_minor_units = $12
+    refunded_minor_units = $12, attempt = $13, attempt_time = $14
 where id = $1;
 
 -- name: ListOpenIntents :many

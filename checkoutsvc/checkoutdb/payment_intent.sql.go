@@ -99,23 +99,25 @@ func (q *Queries) ListOpenIntents(ctx context.Context, db DBTX, orderIds []strin
 const setPaymentIntentFacts = `-- name: SetPaymentIntentFacts :exec
 update payment_intents set status = $2, status_time = $3, captured_minor_units = $4, succeeded = $5, canceled = $6,
     charge_id = $7, balance_transaction_id = $8, failure_code = $9, duplicate = $10, mismatch = $11,
-    refunded_minor_units = $12
+    refunded_minor_units = $12, attempt = $13, attempt_time = $14
 where id = $1
 `
 
 type SetPaymentIntentFactsParams struct {
-	ID                   string    `json:"id"`
-	Status               string    `json:"status"`
-	StatusTime           time.Time `json:"status_time"`
-	CapturedMinorUnits   int64     `json:"captured_minor_units"`
-	Succeeded            bool      `json:"succeeded"`
-	Canceled             bool      `json:"canceled"`
-	ChargeID             string    `json:"charge_id"`
-	BalanceTransactionID string    `json:"balance_transaction_id"`
-	FailureCode          string    `json:"failure_code"`
-	Duplicate            bool      `json:"duplicate"`
-	Mismatch             string    `json:"mismatch"`
-	RefundedMinorUnits   int64     `json:"refunded_minor_units"`
+	ID                   string     `json:"id"`
+	Status               string     `json:"status"`
+	StatusTime           time.Time  `json:"status_time"`
+	CapturedMinorUnits   int64      `json:"captured_minor_units"`
+	Succeeded            bool       `json:"succeeded"`
+	Canceled             bool       `json:"canceled"`
+	ChargeID             string     `json:"charge_id"`
+	BalanceTransactionID string     `json:"balance_transaction_id"`
+	FailureCode          string     `json:"failure_code"`
+	Duplicate            bool       `json:"duplicate"`
+	Mismatch             string     `json:"mismatch"`
+	RefundedMinorUnits   int64      `json:"refunded_minor_units"`
+	Attempt              int32      `json:"attempt"`
+	AttemptTime          *time.Time `json:"attempt_time"`
 }
 
 func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPaymentIntentFactsParams) error {
@@ -132,6 +134,8 @@ func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPay
 		arg.Duplicate,
 		arg.Mismatch,
 		arg.RefundedMinorUnits,
+		arg.Attempt,
+		arg.AttemptTime,
 	)
 	return err
 }

@@ -159,6 +159,7 @@ func (s *Store) saveIntents(ctx context.Context, p *pgdb.Pipeline, orderID strin
 			ID: i.ID, Status: string(i.Status), StatusTime: i.StatusTime, CapturedMinorUnits: i.CapturedMinorUnits,
 			Succeeded: i.Succeeded, Canceled: i.Canceled, ChargeID: i.ChargeID, BalanceTransactionID: i.BalanceTransactionID,
 			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch), RefundedMinorUnits: i.RefundedMinorUnits,
+			Attempt: i.Attempt, AttemptTime: i.AttemptTime,
 		}))
 	}
 	return errors.Join(errs...)
