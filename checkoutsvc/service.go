@@ -156,7 +156,7 @@ const timelineRetention = 560 * 24 * time.Hour
 
 // schedule names what is done again and again.
 func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
-	s.Jobs.Sweep("attempt due orders", sweepInterval, s.fulfilment.AttemptDueOrders)
+	s.fulfilment.SweepNow = s.Jobs.Sweep("attempt due orders", sweepInterval, s.fulfilment.AttemptDueOrders)
 	s.Jobs.Sweep("attempt waiting orders", sweepInterval, s.fulfilment.AttemptWaitingOrders)
 	s.Jobs.Sweep("expire holds", sweepInterval, s.checkout.ExpireHolds)
 	s.Jobs.Periodic("remind_of_disputes", dispute.Interval, s.reminder.Remind)
