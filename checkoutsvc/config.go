@@ -43,6 +43,8 @@ type Config struct {
 	PartialCaptureKeepsHold bool
 	// ProcessingHoldMax is for how long a payment that is on its way keeps its hold, from when Stripe reported it.
 	ProcessingHoldMax time.Duration
+	// UnansweredHoldMax is for how long beyond its time a hold is kept while Stripe does not answer.
+	UnansweredHoldMax time.Duration
 	// DisputeReminders are how long before the end of the time for evidence people are alerted, comma separated.
 	DisputeReminders string
 	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
@@ -92,6 +94,8 @@ func LoadConfig(l *config.Loader) Config {
 			"whether a capture of less than the total keeps the stock until the hold's time, for a person to decide; else the stock is on sale again at once"),
 		ProcessingHoldMax: l.Duration("DAYOF_CHECKOUT_PROCESSING_HOLD_MAX", 14*24*time.Hour,
 			"for how long a payment that is on its way, such as a bank debit, keeps a hold that has run out; 0s keeps none"),
+		UnansweredHoldMax: l.Duration("DAYOF_CHECKOUT_UNANSWERED_HOLD_MAX", time.Minute,
+			"for how long a hold that has run out is kept while Stripe does not say whether the buyer has paid; 0s ends it at once"),
 		DisputeReminders: l.String("DAYOF_CHECKOUT_DISPUTE_REMINDERS", "72h,24h",
 			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),
 		GiveUpAfter: l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
@@ -116,7 +120,8 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 		Livemode: c.Livemode, Lease: c.AttemptLease, BlockedAfter: c.BlockedAfter, GiveUpAfter: c.GiveUpAfter,
 		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
 		ReviewHoldsDelivery: c.ReviewHoldsDelivery, PartialCaptureKeepsHold: c.PartialCaptureKeepsHold, ProcessingHoldMax: c.ProcessingHoldMax,
-		CodeKeyVersion: codeKeyVersion, NewID: id.New,
+		UnansweredHoldMax: c.UnansweredHoldMax,
+		CodeKeyVersion:    codeKeyVersion, NewID: id.New,
 	}
 }
 

@@ -77,7 +77,7 @@ func (w *harness) awaitSnoozed(kind string) {
 	})
 }
 
-// TestDisputeReportedByItsCharge finds the order of a dispute that names only a charge which is known.
+// TestDisputeReportedByItsCharge finds the order of a dispute that names only a charge.
 func TestDisputeReportedByItsCharge(t *testing.T) {
 	w := newHarness(t)
 	o := w.paidWithout("dispute", true)

@@ -42,7 +42,7 @@ const (
 
 // harness is a checkoutsvc on a database of its own, with Stripe's stand-in and two peers that keep count.
 type harness struct {
-	t      *testing.T
+	t      testing.TB
 	pool   *pgxpool.Pool
 	config checkoutsvc.Config
 	stripe string // base URL
@@ -85,8 +85,8 @@ func newHarness(t *testing.T, opts ...option) *harness {
 	return newHarnessAlone(t, opts...)
 }
 
-// newHarnessAlone is newHarness for a test that nobody else may disturb.
-func newHarnessAlone(t *testing.T, opts ...option) *harness {
+// newHarnessAlone is newHarness for a test that nobody else may disturb, or a benchmark.
+func newHarnessAlone(t testing.TB, opts ...option) *harness {
 	t.Helper()
 	w := &harness{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper()}
 	w.faults = fault.New(1)
@@ -207,7 +207,7 @@ func (b *logBuffer) String() string {
 }
 
 // serve runs a handler on a real socket with HTTP/2 without TLS.
-func serve(t *testing.T, h http.Handler) string {
+func serve(t testing.TB, h http.Handler) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
 	server.Config.Protocols = new(http.Protocols)
@@ -218,7 +218,7 @@ func serve(t *testing.T, h http.Handler) string {
 	return server.URL
 }
 
-func serveRPC(t *testing.T, name string, make func() (string, http.Handler)) string {
+func serveRPC(t testing.TB, name string, make func() (string, http.Handler)) string {
 	t.Helper()
 	path, h := make()
 	return serve(t, rpc.NewHandler(rpc.Config{Services: []rpc.Service{{Name: name, Path: path, Handler: h}}}))

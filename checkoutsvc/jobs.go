@@ -9,6 +9,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/booking"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/payment"
 	"github.com/dayof/dayof/checkoutsvc/receipt"
 	"github.com/dayof/dayof/checkoutsvc/refund"
@@ -22,6 +23,13 @@ const outsideTimeout = 40 * time.Second
 // moneyAttempts are the tries of jobs that move or book money: with the usual backoff, about two hours. What is
 // exhausted then is an alert and a dead letter that an operator retries.
 const moneyAttempts = 32
+
+// queueCancels is where orders wait whose holds have ended. Thousands may end together, and none of them is in a hurry: money that comes
+// in between is late money. cancelsAtOnce leaves Stripe and the processors to those who buy.
+const (
+	queueCancels  = "cancels"
+	cancelsAtOnce = 4
+)
 
 // workers are the parts of the service that do jobs.
 type workers struct {
@@ -43,7 +51,7 @@ func (w workers) register(r *jobs.Registry) {
 	jobs.Register(r, money, w.refunds.SendRefund)
 	jobs.Register(r, money, w.refunds.RefundFraud)
 	jobs.Register(r, money, w.refunds.MatchRefunds)
-	jobs.Register(r, money, w.payments.CancelIntents)
+	jobs.Register(r, jobs.Policy{MaxAttempts: moneyAttempts, Timeout: outsideTimeout, Queue: queueCancels}, w.payments.CancelIntents)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.VoidPass)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.SuspendPass)
 	mail := jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}
@@ -91,11 +99,11 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 	panic("no job does the work " + string(w.Kind))
 }
 
-// enqueue inserts the jobs of an order's work in the transaction of the rows that it follows from.
-func (s *Service) enqueue(ctx context.Context, tx pgx.Tx, orderID string, work []order.Work) error {
-	var args []river.JobArgs
-	for _, w := range work {
-		args = append(args, jobOf(orderID, w))
+// enqueue inserts the jobs of orders' work in the transaction of the rows that it follows from.
+func (s *Service) enqueue(ctx context.Context, tx pgx.Tx, tasks ...orderstore.Task) error {
+	args := make([]river.JobArgs, len(tasks))
+	for i, t := range tasks {
+		args[i] = jobOf(t.OrderID, t.Work)
 	}
 	return s.Jobs.InsertTx(ctx, tx, args...)
 }

@@ -115,6 +115,7 @@ func New(d Deps) (*Service, error) {
 		pool: d.Pool, stripe: stripe, mail: mail,
 		Jobs: jobs.New(d.Pool, jobs.Config{
 			Logger: d.Logger, Clock: d.Clock, PollOnly: true, SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/checkout/"),
+			Queues: map[string]int{queueCancels: cancelsAtOnce},
 		}),
 	}
 	store := &orderstore.Store{
@@ -149,12 +150,20 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
+// timelineRetention is for how long the lines of an order's timeline are kept: until no dispute can come any more, which card networks
+// allow for up to 540 days. Orders themselves are kept.
+const timelineRetention = 560 * 24 * time.Hour
+
 // schedule names what is done again and again.
 func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
-	s.Jobs.Sweep("attempt due orders", sweepInterval, s.fulfilment.AttemptDueOrders)
+	s.fulfilment.SweepNow = s.Jobs.Sweep("attempt due orders", sweepInterval, s.fulfilment.AttemptDueOrders)
 	s.Jobs.Sweep("attempt waiting orders", sweepInterval, s.fulfilment.AttemptWaitingOrders)
 	s.Jobs.Sweep("expire holds", sweepInterval, s.checkout.ExpireHolds)
 	s.Jobs.Periodic("remind_of_disputes", dispute.Interval, s.reminder.Remind)
+	s.Jobs.Periodic("delete_old_timeline", time.Hour, func(ctx context.Context) error {
+		_, err := pgdb.Purge(ctx, s.pool, "timeline", "time < $1", clk.Now().Add(-timelineRetention))
+		return err
+	})
 	idem.ScheduleExpiry(s.Jobs, s.pool, clk)
 }
 

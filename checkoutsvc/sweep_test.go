@@ -15,7 +15,7 @@ func TestManyOrphansAreTakenUpAtOnce(t *testing.T) {
 	w := newHarness(t, impatient)
 	w.ledger.fail(func(context.Context, string) error { return errLedgerAway })
 	var orphans []*checkoutv1.Order
-	for i := range 60 {
+	for i := range 100 { // more than are attempted at once
 		o := w.start(fmt.Sprintf("orphan%d", i), 1).GetOrder()
 		if _, err := w.replicas[0].payments.RecordPayment(w.keyed(fmt.Sprintf("evt%d", i)), paid(o)); err != nil {
 			t.Fatal(err)

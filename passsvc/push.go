@@ -3,9 +3,10 @@ package passsvc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
+
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
 
 // The rows of pushes are the work of telling devices: written in the transaction of the revision, leased by any replica,
@@ -103,8 +104,6 @@ func (p *pusher) dispatch(ctx context.Context) {
 
 // deleteOldPushes bounds the table.
 func (s maintenance) deleteOldPushes(ctx context.Context) error {
-	if _, err := s.q.DeleteOldPushes(ctx, s.Pool, s.Clock.Now().Add(-pushRetention)); err != nil {
-		return fmt.Errorf("delete old pushes: %w", err)
-	}
-	return nil
+	_, err := pgdb.Purge(ctx, s.Pool, "pushes", "create_time < $1 and state <> 'pending'", s.Clock.Now().Add(-pushRetention))
+	return err
 }

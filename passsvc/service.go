@@ -120,7 +120,7 @@ func New(d Deps) (*Service, error) {
 	s.pusher = newPusher(s)
 	s.wakeBatches = s.Jobs.Sweep("run_pass_batches", batchSweep, batchRunner{s}.runBatches)
 	s.Jobs.Periodic("check_pass_certificates", certificateCheck, maintenance{s}.checkCertificates)
-	s.Jobs.Periodic("delete_old_pushes", 24*time.Hour, maintenance{s}.deleteOldPushes)
+	s.Jobs.Periodic("delete_old_pushes", time.Hour, maintenance{s}.deleteOldPushes)
 	s.Jobs.Periodic("delete_old_device_logs", time.Hour, maintenance{s}.deleteOldLogs)
 	idem.ScheduleExpiry(s.Jobs, d.Pool, d.Clock)
 	return s, nil

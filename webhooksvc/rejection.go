@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/alert"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
 
 const (
@@ -87,24 +88,12 @@ func (s *Service) evaluateRejections(ctx context.Context, endpoint string, now t
 	return alert.Resolve(ctx, s.Pool, alertRejected, endpoint)
 }
 
-const (
-	// purgeBatch is how many events one statement deletes, so that no lock is held for long.
-	purgeBatch = 1000
-	// purgeBatchesMax bounds one run; the next one goes on.
-	purgeBatchesMax = 1000
-)
+// endedEvents are events that were received and ended before a time. What is still to do, or needs a person, stays however old it is.
+const endedEvents = "state in ('applied', 'ignored', 'rejected') and receive_time < $1 and end_time < $1"
 
 // purge deletes events that ended long ago. Idempotent: repeated, or on two replicas at once, it deletes each row once.
 func (s *Service) purge(ctx context.Context) error {
 	before := s.Clock.Now().Add(-s.Config.Retention)
-	for range purgeBatchesMax {
-		deleted, err := s.q.DeleteOldWebhookEvents(ctx, s.Pool, before, purgeBatch)
-		if err != nil {
-			return fmt.Errorf("delete old webhook events: %w", err)
-		}
-		if deleted < purgeBatch {
-			return nil
-		}
-	}
-	return nil
+	_, err := pgdb.Purge(ctx, s.Pool, "webhook_events", endedEvents, before)
+	return err
 }

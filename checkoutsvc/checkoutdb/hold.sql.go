@@ -10,13 +10,18 @@ import (
 	"time"
 )
 
-const endHold = `-- name: EndHold :exec
-update holds set state = $2, end_time = $3 where order_id = $1
+const endHolds = `-- name: EndHolds :exec
+update holds set state = ended.state, end_time = ended.end_time
+from (
+    select unnest($1::text[]) as order_id, unnest($2::text[]) as state,
+        unnest($3::timestamptz[]) as end_time
+) as ended
+where holds.order_id = ended.order_id
 `
 
-// EndHold writes how a hold ended. The caller holds the order's row lock.
-func (q *Queries) EndHold(ctx context.Context, db DBTX, orderID string, state string, endTime *time.Time) error {
-	_, err := db.Exec(ctx, endHold, orderID, state, endTime)
+// EndHolds writes how holds ended, as lists of equal length. The caller holds the orders' row locks.
+func (q *Queries) EndHolds(ctx context.Context, db DBTX, orderIds []string, states []string, endTimes []time.Time) error {
+	_, err := db.Exec(ctx, endHolds, orderIds, states, endTimes)
 	return err
 }
 
@@ -30,29 +35,49 @@ func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdS
 }
 
 const listDueHolds = `-- name: ListDueHolds :many
-select order_id from holds
+select order_id, expire_time from holds
 cross join lateral (select count(*) processing from (select from payment_intents p where p.order_id = holds.order_id and p.status = 'processing'
     and $1::float8 > 0 and p.status_time > now() - make_interval(secs => $1::float8) limit 1) x) intents
-where state = 'active' and expire_time <= now() and order_id <> all($2::text[]) and processing = 0
-order by expire_time limit $3
+where state = 'active' and expire_time <= now() and (expire_time, order_id) > ($2::timestamptz, $3::text)
+    and order_id <> all($4::text[]) and processing = 0
+order by expire_time, order_id limit $5
 `
 
-// ListDueHolds returns orders whose hold has run out, without locking them, but for those that are left for later and those whose
-// payment is on its way, and not for too long.
+type ListDueHoldsParams struct {
+	ProcessingSeconds float64   `json:"processing_seconds"`
+	AfterTime         time.Time `json:"after_time"`
+	AfterID           string    `json:"after_id"`
+	LaterOrderIds     []string  `json:"later_order_ids"`
+	HoldCount         int32     `json:"hold_count"`
+}
+
+type ListDueHoldsRow struct {
+	OrderID    string    `json:"order_id"`
+	ExpireTime time.Time `json:"expire_time"`
+}
+
+// ListDueHolds returns a page of the holds that have run out, after the cursor (expire_time, order_id) and without locking them, but
+// for those that are left for later and those whose payment is on its way, and not for too long.
 // The limit in the lateral query has the intents looked up by order; else they could all be read for a hash.
-func (q *Queries) ListDueHolds(ctx context.Context, db DBTX, processingSeconds float64, laterOrderIds []string, holdCount int32) ([]string, error) {
-	rows, err := db.Query(ctx, listDueHolds, processingSeconds, laterOrderIds, holdCount)
+func (q *Queries) ListDueHolds(ctx context.Context, db DBTX, arg ListDueHoldsParams) ([]ListDueHoldsRow, error) {
+	rows, err := db.Query(ctx, listDueHolds,
+		arg.ProcessingSeconds,
+		arg.AfterTime,
+		arg.AfterID,
+		arg.LaterOrderIds,
+		arg.HoldCount,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []ListDueHoldsRow
 	for rows.Next() {
-		var order_id string
-		if err := rows.Scan(&order_id); err != nil {
+		var i ListDueHoldsRow
+		if err := rows.Scan(&i.OrderID, &i.ExpireTime); err != nil {
 			return nil, err
 		}
-		items = append(items, order_id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

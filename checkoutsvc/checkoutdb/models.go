@@ -138,26 +138,28 @@ type Organizer struct {
 }
 
 type PaymentIntent struct {
-	ID                   string    `json:"id"`
-	OrderID              string    `json:"order_id"`
-	Number               int32     `json:"number"`
-	StripeAccount        string    `json:"stripe_account"`
-	StripeID             *string   `json:"stripe_id"`
-	ClientSecret         string    `json:"client_secret"`
-	Currency             string    `json:"currency"`
-	AmountMinorUnits     int64     `json:"amount_minor_units"`
-	Status               string    `json:"status"`
-	StatusTime           time.Time `json:"status_time"`
-	CapturedMinorUnits   int64     `json:"captured_minor_units"`
-	Succeeded            bool      `json:"succeeded"`
-	Canceled             bool      `json:"canceled"`
-	ChargeID             string    `json:"charge_id"`
-	BalanceTransactionID string    `json:"balance_transaction_id"`
-	FailureCode          string    `json:"failure_code"`
-	Duplicate            bool      `json:"duplicate"`
-	Mismatch             string    `json:"mismatch"`
-	CreateTime           time.Time `json:"create_time"`
-	RefundedMinorUnits   int64     `json:"refunded_minor_units"`
+	ID                   string     `json:"id"`
+	OrderID              string     `json:"order_id"`
+	Number               int32      `json:"number"`
+	StripeAccount        string     `json:"stripe_account"`
+	StripeID             *string    `json:"stripe_id"`
+	ClientSecret         string     `json:"client_secret"`
+	Currency             string     `json:"currency"`
+	AmountMinorUnits     int64      `json:"amount_minor_units"`
+	Status               string     `json:"status"`
+	StatusTime           time.Time  `json:"status_time"`
+	CapturedMinorUnits   int64      `json:"captured_minor_units"`
+	Succeeded            bool       `json:"succeeded"`
+	Canceled             bool       `json:"canceled"`
+	ChargeID             string     `json:"charge_id"`
+	BalanceTransactionID string     `json:"balance_transaction_id"`
+	FailureCode          string     `json:"failure_code"`
+	Duplicate            bool       `json:"duplicate"`
+	Mismatch             string     `json:"mismatch"`
+	CreateTime           time.Time  `json:"create_time"`
+	RefundedMinorUnits   int64      `json:"refunded_minor_units"`
+	Attempt              int32      `json:"attempt"`
+	AttemptTime          *time.Time `json:"attempt_time"`
 }
 
 type Product struct {

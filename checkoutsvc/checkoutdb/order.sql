@@ -67,11 +67,45 @@ where id = $1 and fulfilment in ('in_progress', 'ledger_blocked') and last_error
 update orders set receipt_sent_time = null where id = $1;
 
 -- name: ListOrders :many
-select id, create_time from orders
-where (create_time, id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
-    and (sqlc.arg(event_id)::text = '' or event_id = sqlc.arg(event_id)::text)
-    and (sqlc.arg(fulfilment)::text = '' or fulfilment = sqlc.arg(fulfilment)::text)
-    and (sqlc.arg(buyer)::text = '' or strpos(lower(buyer_name), lower(sqlc.arg(buyer)::text)) > 0
-        or strpos(lower(buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
-order by create_time desc, id desc
-limit sqlc.arg(page_size);
+-- ListOrders returns orders before the cursor (create_time, id), the newest first. Each branch has an index of its own: all orders and
+-- those in a common state of fulfilment, those of an event, those under way, and unfulfillable ones. A buyer is searched along the
+-- branch's index. The rare states are named: with a parameter alone Postgres may walk all orders for them, as if no state were rare.
+select page.id, page.create_time
+from (
+    (select o.id, o.create_time from orders o
+    where sqlc.arg(event_id)::text = '' and sqlc.arg(fulfilment)::text not in ('in_progress', 'ledger_blocked', 'unfulfillable')
+        and (sqlc.arg(fulfilment)::text = '' or o.fulfilment = sqlc.arg(fulfilment)::text)
+        and (o.create_time, o.id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
+        and (sqlc.arg(buyer)::text = '' or strpos(lower(o.buyer_name), lower(sqlc.arg(buyer)::text)) > 0
+            or strpos(lower(o.buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit sqlc.arg(page_size)::integer)
+    union all
+    (select o.id, o.create_time from orders o
+    where o.event_id = nullif(sqlc.arg(event_id)::text, '')
+        and (sqlc.arg(fulfilment)::text = '' or o.fulfilment = sqlc.arg(fulfilment)::text)
+        and (o.create_time, o.id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
+        and (sqlc.arg(buyer)::text = '' or strpos(lower(o.buyer_name), lower(sqlc.arg(buyer)::text)) > 0
+            or strpos(lower(o.buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit sqlc.arg(page_size)::integer)
+    union all
+    (select o.id, o.create_time from orders o
+    where sqlc.arg(event_id)::text = '' and sqlc.arg(fulfilment)::text in ('in_progress', 'ledger_blocked')
+        and o.fulfilment in ('in_progress', 'ledger_blocked') and o.fulfilment = sqlc.arg(fulfilment)::text
+        and (o.create_time, o.id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
+        and (sqlc.arg(buyer)::text = '' or strpos(lower(o.buyer_name), lower(sqlc.arg(buyer)::text)) > 0
+            or strpos(lower(o.buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit sqlc.arg(page_size)::integer)
+    union all
+    (select o.id, o.create_time from orders o
+    where sqlc.arg(event_id)::text = '' and sqlc.arg(fulfilment)::text = 'unfulfillable' and o.fulfilment = 'unfulfillable'
+        and (o.create_time, o.id) < (sqlc.arg(before_time)::timestamptz, sqlc.arg(before_id)::text)
+        and (sqlc.arg(buyer)::text = '' or strpos(lower(o.buyer_name), lower(sqlc.arg(buyer)::text)) > 0
+            or strpos(lower(o.buyer_email), lower(sqlc.arg(buyer)::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit sqlc.arg(page_size)::integer)
+) as page
+order by page.create_time desc, page.id desc
+limit sqlc.arg(page_size)::integer;

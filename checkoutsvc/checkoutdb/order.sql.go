@@ -196,21 +196,52 @@ func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderL
 }
 
 const listOrders = `-- name: ListOrders :many
-select id, create_time from orders
-where (create_time, id) < ($1::timestamptz, $2::text)
-    and ($3::text = '' or event_id = $3::text)
-    and ($4::text = '' or fulfilment = $4::text)
-    and ($5::text = '' or strpos(lower(buyer_name), lower($5::text)) > 0
-        or strpos(lower(buyer_email), lower($5::text)) > 0)
-order by create_time desc, id desc
-limit $6
+select page.id, page.create_time
+from (
+    (select o.id, o.create_time from orders o
+    where $1::text = '' and $2::text not in ('in_progress', 'ledger_blocked', 'unfulfillable')
+        and ($2::text = '' or o.fulfilment = $2::text)
+        and (o.create_time, o.id) < ($3::timestamptz, $4::text)
+        and ($5::text = '' or strpos(lower(o.buyer_name), lower($5::text)) > 0
+            or strpos(lower(o.buyer_email), lower($5::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit $6::integer)
+    union all
+    (select o.id, o.create_time from orders o
+    where o.event_id = nullif($1::text, '')
+        and ($2::text = '' or o.fulfilment = $2::text)
+        and (o.create_time, o.id) < ($3::timestamptz, $4::text)
+        and ($5::text = '' or strpos(lower(o.buyer_name), lower($5::text)) > 0
+            or strpos(lower(o.buyer_email), lower($5::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit $6::integer)
+    union all
+    (select o.id, o.create_time from orders o
+    where $1::text = '' and $2::text in ('in_progress', 'ledger_blocked')
+        and o.fulfilment in ('in_progress', 'ledger_blocked') and o.fulfilment = $2::text
+        and (o.create_time, o.id) < ($3::timestamptz, $4::text)
+        and ($5::text = '' or strpos(lower(o.buyer_name), lower($5::text)) > 0
+            or strpos(lower(o.buyer_email), lower($5::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit $6::integer)
+    union all
+    (select o.id, o.create_time from orders o
+    where $1::text = '' and $2::text = 'unfulfillable' and o.fulfilment = 'unfulfillable'
+        and (o.create_time, o.id) < ($3::timestamptz, $4::text)
+        and ($5::text = '' or strpos(lower(o.buyer_name), lower($5::text)) > 0
+            or strpos(lower(o.buyer_email), lower($5::text)) > 0)
+    order by o.create_time desc, o.id desc
+    limit $6::integer)
+) as page
+order by page.create_time desc, page.id desc
+limit $6::integer
 `
 
 type ListOrdersParams struct {
-	BeforeTime time.Time `json:"before_time"`
-	BeforeID   string    `json:"before_id"`
 	EventID    string    `json:"event_id"`
 	Fulfilment string    `json:"fulfilment"`
+	BeforeTime time.Time `json:"before_time"`
+	BeforeID   string    `json:"before_id"`
 	Buyer      string    `json:"buyer"`
 	PageSize   int32     `json:"page_size"`
 }
@@ -220,12 +251,15 @@ type ListOrdersRow struct {
 	CreateTime time.Time `json:"create_time"`
 }
 
+// ListOrders returns orders before the cursor (create_time, id), the newest first. Each branch has an index of its own: all orders and
+// those in a common state of fulfilment, those of an event, those under way, and unfulfillable ones. A buyer is searched along the
+// branch's index. The rare states are named: with a parameter alone Postgres may walk all orders for them, as if no state were rare.
 func (q *Queries) ListOrders(ctx context.Context, db DBTX, arg ListOrdersParams) ([]ListOrdersRow, error) {
 	rows, err := db.Query(ctx, listOrders,
-		arg.BeforeTime,
-		arg.BeforeID,
 		arg.EventID,
 		arg.Fulfilment,
+		arg.BeforeTime,
+		arg.BeforeID,
 		arg.Buyer,
 		arg.PageSize,
 	)

@@ -56,26 +56,68 @@ func (q *Queries) LinkPaymentIntent(ctx context.Context, db DBTX, iD string, str
 	return err
 }
 
+const listOpenIntents = `-- name: ListOpenIntents :many
+select order_id, stripe_account, stripe_id::text as stripe_id, status, create_time from payment_intents
+where order_id = any($1::text[]) and stripe_id is not null and not succeeded and not canceled
+`
+
+type ListOpenIntentsRow struct {
+	OrderID       string    `json:"order_id"`
+	StripeAccount string    `json:"stripe_account"`
+	StripeID      string    `json:"stripe_id"`
+	Status        string    `json:"status"`
+	CreateTime    time.Time `json:"create_time"`
+}
+
+// ListOpenIntents returns the intents of orders that are known at Stripe and have no end here.
+func (q *Queries) ListOpenIntents(ctx context.Context, db DBTX, orderIds []string) ([]ListOpenIntentsRow, error) {
+	rows, err := db.Query(ctx, listOpenIntents, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListOpenIntentsRow
+	for rows.Next() {
+		var i ListOpenIntentsRow
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.StripeAccount,
+			&i.StripeID,
+			&i.Status,
+			&i.CreateTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setPaymentIntentFacts = `-- name: SetPaymentIntentFacts :exec
 update payment_intents set status = $2, status_time = $3, captured_minor_units = $4, succeeded = $5, canceled = $6,
     charge_id = $7, balance_transaction_id = $8, failure_code = $9, duplicate = $10, mismatch = $11,
-    refunded_minor_units = $12
+    refunded_minor_units = $12, attempt = $13, attempt_time = $14
 where id = $1
 `
 
 type SetPaymentIntentFactsParams struct {
-	ID                   string    `json:"id"`
-	Status               string    `json:"status"`
-	StatusTime           time.Time `json:"status_time"`
-	CapturedMinorUnits   int64     `json:"captured_minor_units"`
-	Succeeded            bool      `json:"succeeded"`
-	Canceled             bool      `json:"canceled"`
-	ChargeID             string    `json:"charge_id"`
-	BalanceTransactionID string    `json:"balance_transaction_id"`
-	FailureCode          string    `json:"failure_code"`
-	Duplicate            bool      `json:"duplicate"`
-	Mismatch             string    `json:"mismatch"`
-	RefundedMinorUnits   int64     `json:"refunded_minor_units"`
+	ID                   string     `json:"id"`
+	Status               string     `json:"status"`
+	StatusTime           time.Time  `json:"status_time"`
+	CapturedMinorUnits   int64      `json:"captured_minor_units"`
+	Succeeded            bool       `json:"succeeded"`
+	Canceled             bool       `json:"canceled"`
+	ChargeID             string     `json:"charge_id"`
+	BalanceTransactionID string     `json:"balance_transaction_id"`
+	FailureCode          string     `json:"failure_code"`
+	Duplicate            bool       `json:"duplicate"`
+	Mismatch             string     `json:"mismatch"`
+	RefundedMinorUnits   int64      `json:"refunded_minor_units"`
+	Attempt              int32      `json:"attempt"`
+	AttemptTime          *time.Time `json:"attempt_time"`
 }
 
 func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPaymentIntentFactsParams) error {
@@ -92,6 +134,8 @@ func (q *Queries) SetPaymentIntentFacts(ctx context.Context, db DBTX, arg SetPay
 		arg.Duplicate,
 		arg.Mismatch,
 		arg.RefundedMinorUnits,
+		arg.Attempt,
+		arg.AttemptTime,
 	)
 	return err
 }

@@ -1,10 +1,3 @@
--- name: FindIntentOfCharge :one
--- FindIntentOfCharge returns the intent of a charge that is known.
-select stripe_id from payment_intents
-where charge_id = sqlc.arg(charge_id)::text and charge_id <> '' and stripe_account = sqlc.arg(stripe_account)::text
-    and stripe_id is not null
-limit 1;
-
 -- name: MergeFraudWarning :exec
 -- MergeFraudWarning keeps a warning; one that could once no longer be acted on stays so.
 insert into fraud_warnings (id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time)

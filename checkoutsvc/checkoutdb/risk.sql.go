@@ -10,21 +10,6 @@ import (
 	"time"
 )
 
-const findIntentOfCharge = `-- name: FindIntentOfCharge :one
-select stripe_id from payment_intents
-where charge_id = $1::text and charge_id <> '' and stripe_account = $2::text
-    and stripe_id is not null
-limit 1
-`
-
-// FindIntentOfCharge returns the intent of a charge that is known.
-func (q *Queries) FindIntentOfCharge(ctx context.Context, db DBTX, chargeID string, stripeAccount string) (*string, error) {
-	row := db.QueryRow(ctx, findIntentOfCharge, chargeID, stripeAccount)
-	var stripe_id *string
-	err := row.Scan(&stripe_id)
-	return stripe_id, err
-}
-
 const findOrderOfFraudWarning = `-- name: FindOrderOfFraudWarning :one
 select order_id from fraud_warnings where id = $1
 `

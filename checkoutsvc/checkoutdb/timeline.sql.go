@@ -11,30 +11,33 @@ import (
 )
 
 const insertTimeline = `-- name: InsertTimeline :exec
-insert into timeline (order_id, time, step, attempt, took_ms, error, detail, actor) values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into timeline (order_id, time, step, attempt, took_ms, error, detail, actor)
+select unnest($1::text[]), $2::timestamptz, unnest($3::text[]), unnest($4::integer[]),
+    unnest($5::bigint[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[])
 `
 
 type InsertTimelineParams struct {
-	OrderID string    `json:"order_id"`
-	Time    time.Time `json:"time"`
-	Step    string    `json:"step"`
-	Attempt int32     `json:"attempt"`
-	TookMs  int64     `json:"took_ms"`
-	Error   string    `json:"error"`
-	Detail  string    `json:"detail"`
-	Actor   string    `json:"actor"`
+	OrderIds []string  `json:"order_ids"`
+	Time     time.Time `json:"time"`
+	Steps    []string  `json:"steps"`
+	Attempts []int32   `json:"attempts"`
+	TookMs   []int64   `json:"took_ms"`
+	Errors   []string  `json:"errors"`
+	Details  []string  `json:"details"`
+	Actors   []string  `json:"actors"`
 }
 
+// InsertTimeline adds lines of one instant, as lists of equal length, in their order.
 func (q *Queries) InsertTimeline(ctx context.Context, db DBTX, arg InsertTimelineParams) error {
 	_, err := db.Exec(ctx, insertTimeline,
-		arg.OrderID,
+		arg.OrderIds,
 		arg.Time,
-		arg.Step,
-		arg.Attempt,
+		arg.Steps,
+		arg.Attempts,
 		arg.TookMs,
-		arg.Error,
-		arg.Detail,
-		arg.Actor,
+		arg.Errors,
+		arg.Details,
+		arg.Actors,
 	)
 	return err
 }

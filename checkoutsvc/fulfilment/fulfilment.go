@@ -39,6 +39,8 @@ type Fulfilment struct {
 	Logger *slog.Logger
 	// Metrics counts attempts.
 	Metrics *Metrics
+	// SweepNow asks for AttemptDueOrders, and does not block.
+	SweepNow func()
 
 	q           checkoutdb.Queries
 	attempts    sync.WaitGroup // that outlive their callers

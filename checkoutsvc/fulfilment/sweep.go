@@ -17,7 +17,8 @@ const dueAttemptsMax = 64
 // replica does this; SKIP LOCKED and the lease keep them from doing the same work.
 //
 // It does not wait for the attempts. A replica that dies in the rush of a sale leaves hundreds of orders behind, whose leases
-// run out one after the other; those of the next moment must not wait for the attempts of this one.
+// run out one after the other; those of the next moment must not wait for the attempts of this one. Where more are due than are
+// attempted at once, each attempt that ends asks for the next sweep.
 func (f *Fulfilment) AttemptDueOrders(ctx context.Context) error {
 	free := dueAttemptsMax - int(f.dueAttempts.Load()) // only this goroutine makes them more
 	if free <= 0 {
@@ -28,10 +29,14 @@ func (f *Fulfilment) AttemptDueOrders(ctx context.Context) error {
 		return fmt.Errorf("claim due orders: %w", err)
 	}
 	f.dueAttempts.Add(int64(len(due)))
+	mayBeMore := len(due) == free
 	for _, claimed := range due {
 		f.attempts.Go(func() {
-			defer f.dueAttempts.Add(-1)
 			f.attemptDue(context.WithoutCancel(ctx), claimed)
+			f.dueAttempts.Add(-1)
+			if mayBeMore {
+				f.SweepNow()
+			}
 		})
 	}
 	return nil

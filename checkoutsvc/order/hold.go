@@ -44,13 +44,23 @@ func (d *decision) endHold(state HoldState) {
 
 // HoldEnd is the fact that the time of an order's hold may be over. It changes nothing when it is not, by HoldDue, nor while a payment
 // is on its way: the buyer has done all that was asked, and a bank debit takes days.
-type HoldEnd struct{}
+//
+// Who observes it has asked Stripe before whether the buyer has paid: what we know may be behind. When Stripe did not answer, the hold
+// is kept beyond its time, and not for too long.
+type HoldEnd struct {
+	Unanswered bool
+}
 
-func (HoldEnd) observe(d *decision) error {
-	if d.order.HoldDue && d.order.Hold.State == HoldActive && !d.paymentUnderWay() {
+func (f HoldEnd) observe(d *decision) error {
+	if d.order.HoldDue && d.order.Hold.State == HoldActive && !d.paymentUnderWay() && !f.waits(d) {
 		d.expireHold()
 	}
 	return nil
+}
+
+// waits says whether the hold is kept until Stripe answers.
+func (f HoldEnd) waits(d *decision) bool {
+	return f.Unanswered && d.order.HoldOverdue < d.policy.UnansweredHoldMax
 }
 
 // paymentUnderWay says whether a payment is on its way, and not for too long.

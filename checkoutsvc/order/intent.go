@@ -1,6 +1,9 @@
 package order
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // PaymentIntent is our request for money at Stripe, and what is known of it.
 type PaymentIntent struct {
@@ -28,6 +31,38 @@ type PaymentIntent struct {
 	// Mismatch says why captured money does not fit the order; empty when it does.
 	Mismatch   Mismatch  `json:"mismatch"`
 	CreateTime time.Time `json:"create_time"`
+	// Attempt is the number of the key under which Stripe is asked to make the intent, from 1; AttemptTime is when the latest one
+	// began, nil for the first.
+	Attempt     int32      `json:"attempt"`
+	AttemptTime *time.Time `json:"attempt_time"`
+}
+
+// Began is when the latest attempt to make the intent began.
+func (p *PaymentIntent) Began() time.Time {
+	if p.AttemptTime != nil {
+		return *p.AttemptTime
+	}
+	return p.CreateTime
+}
+
+// IntentAttemptLost is the fact that Stripe keeps a failure of its own under the key of an attempt to make an intent, and that the
+// attempt made none.
+type IntentAttemptLost struct {
+	PaymentIntentRow string // ours
+	Attempt          int32
+}
+
+// observe begins the next attempt, which is written before Stripe is asked.
+func (f IntentAttemptLost) observe(d *decision) error {
+	p := d.order.IntentByID(f.PaymentIntentRow)
+	if p == nil || p.StripeID != "" || p.Canceled || p.Attempt != f.Attempt {
+		return nil
+	}
+	now := d.now
+	d.note("payment_attempt_lost", strconv.Itoa(int(p.Attempt)))
+	p.Attempt++
+	p.AttemptTime = &now
+	return nil
 }
 
 // Refused says whether Stripe refused for good to make the intent; FailureCode says why.

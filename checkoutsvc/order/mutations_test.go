@@ -64,6 +64,9 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a dispute of refunded money is like any other": {
 		"refunded_dispute.go", "if was || !is {", "if was || is || !is {",
 	},
+	"a hold ends while Stripe does not answer": {
+		"hold.go", " && !f.waits(d)", "",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

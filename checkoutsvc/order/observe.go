@@ -26,6 +26,8 @@ type Policy struct {
 	// ProcessingHoldMax is for how long a payment that is on its way, such as a bank debit, keeps a hold that has run out, from when
 	// Stripe reported it.
 	ProcessingHoldMax time.Duration
+	// UnansweredHoldMax is for how long beyond its time a hold is kept while Stripe does not say whether the buyer has paid.
+	UnansweredHoldMax time.Duration
 	// CodeKeyVersion is the version of the key that signs the codes of new tickets.
 	CodeKeyVersion int32
 	// NewID returns an id that nobody has.

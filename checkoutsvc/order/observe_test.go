@@ -165,6 +165,23 @@ func TestPaymentOnItsWayKeepsItsHold(t *testing.T) {
 	}
 }
 
+// A hold whose time is over waits for Stripe to say whether the buyer has paid, and not for ever.
+func TestHoldWaitsForStripe(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.policy.UnansweredHoldMax = time.Minute
+	l.order.HoldDue, l.order.HoldOverdue = true, time.Minute-time.Second
+	l.observe(order.HoldEnd{Unanswered: true})
+	if l.order.Hold.State != order.HoldActive {
+		t.Errorf("the hold is %s before Stripe has answered", l.order.Hold.State)
+	}
+	l.order.HoldOverdue = time.Minute
+	l.observe(order.HoldEnd{Unanswered: true})
+	if l.order.Hold.State != order.HoldExpired {
+		t.Errorf("the hold is %s after the longest time", l.order.Hold.State)
+	}
+}
+
 func TestLateMoney(t *testing.T) {
 	t.Parallel()
 	for stock, want := range map[order.Stock]order.FulfilmentState{

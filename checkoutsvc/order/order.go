@@ -51,8 +51,9 @@ type Order struct {
 	// any more. Both are the event's as of the load.
 	SeatsReturnUntil *time.Time `json:"-"`
 	EventEndTime     time.Time  `json:"-"`
-	// HoldDue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
+	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
 	HoldDue       bool          `json:"-"`
+	HoldOverdue   time.Duration `json:"-"` // since the hold's time, negative before
 	FulfillingFor time.Duration `json:"-"`
 }
 

@@ -160,7 +160,7 @@ func (d *decision) adoptIntent(f Payment) *PaymentIntent {
 	o.Intents = append(o.Intents, PaymentIntent{
 		ID: d.policy.NewID(), Number: o.Intents[len(o.Intents)-1].Number + 1, StripeAccount: f.Account, StripeID: f.IntentID,
 		Currency: f.Currency, AmountMinorUnits: f.AmountMinorUnits,
-		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: d.now,
+		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: d.now, Attempt: 1,
 	})
 	return &o.Intents[len(o.Intents)-1]
 }

@@ -86,7 +86,7 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	}
 	o.Intents = []PaymentIntent{{
 		ID: p.NewID(), Number: 1, Currency: o.Currency, AmountMinorUnits: o.TotalMinorUnits,
-		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: now,
+		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: now, Attempt: 1,
 	}}
 	return o, checkTotal(&o, cart.ExpectedTotal)
 }

@@ -158,7 +158,8 @@ func (s *Service) ResendReceipt(ctx context.Context, req *checkoutv1.ResendRecei
 		if err := s.q.ForgetReceipt(ctx, tx, o.ID); err != nil {
 			return nil, fmt.Errorf("forget receipt: %w", err)
 		}
-		if err := s.Orders.Enqueue(ctx, tx, o.ID, []order.Work{{Kind: order.WorkSendReceipt, ID: s.Orders.Policy.NewID()}}); err != nil {
+		mail := orderstore.Task{OrderID: o.ID, Work: order.Work{Kind: order.WorkSendReceipt, ID: s.Orders.Policy.NewID()}}
+		if err := s.Orders.Enqueue(ctx, tx, mail); err != nil {
 			return nil, err
 		}
 		return &checkoutv1.ResendReceiptResponse{Order: orderproto.OrderToProto(&o, s.Codes)}, nil

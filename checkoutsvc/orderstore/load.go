@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,8 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 const (
 	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
 	selectOrderSQL = orderSQL + ` where o.id = ` + orderIDSQL
+	// lockOrdersSQL locks those of several orders that nobody else has locked.
+	lockOrdersSQL = `select id from orders where id = any($1) for update skip locked`
 	// selectOrdersSQL loads several orders, the newest first.
 	selectOrdersSQL = orderSQL + ` where o.id = any($1) order by o.create_time desc, o.id desc`
 	orderSQL        = `select json_build_object(
@@ -28,6 +31,7 @@ const (
 		'lines', (select json_agg(c order by c.position) from order_lines c where c.order_id = o.id),
 		'hold', (select to_json(c) from holds c where c.order_id = o.id),
 		'hold_due', (select c.expire_time <= now() from holds c where c.order_id = o.id),
+		'hold_overdue_seconds', (select extract(epoch from now() - c.expire_time)::float8 from holds c where c.order_id = o.id),
 		'fulfilling_seconds', extract(epoch from now() - o.fulfilment_start_time)::float8,
 		'tickets', (select json_agg(c order by c.position) from tickets c where c.order_id = o.id),
 		'intents', (select json_agg(c order by c.number) from payment_intents c where c.order_id = o.id),
@@ -43,20 +47,21 @@ const (
 
 // stored is an order as selectOrderSQL returns it.
 type stored struct {
-	Order             order.Order           `json:"order"`
-	Lines             []order.Line          `json:"lines"`
-	Hold              *order.Hold           `json:"hold"`
-	HoldDue           bool                  `json:"hold_due"`
-	FulfillingSeconds float64               `json:"fulfilling_seconds"`
-	Tickets           []order.Ticket        `json:"tickets"`
-	Intents           []order.PaymentIntent `json:"intents"`
-	Refunds           []order.Refund        `json:"refunds"`
-	Disputes          []order.Dispute       `json:"disputes"`
-	Funds             []order.DisputeFunds  `json:"funds"`
-	Warnings          []order.FraudWarning  `json:"warnings"`
-	Reviews           []order.Review        `json:"reviews"`
-	EventEndTime      time.Time             `json:"event_end_time"`
-	SeatsReturnUntil  *time.Time            `json:"seats_return_until"`
+	Order              order.Order           `json:"order"`
+	Lines              []order.Line          `json:"lines"`
+	Hold               *order.Hold           `json:"hold"`
+	HoldDue            bool                  `json:"hold_due"`
+	HoldOverdueSeconds float64               `json:"hold_overdue_seconds"`
+	FulfillingSeconds  float64               `json:"fulfilling_seconds"`
+	Tickets            []order.Ticket        `json:"tickets"`
+	Intents            []order.PaymentIntent `json:"intents"`
+	Refunds            []order.Refund        `json:"refunds"`
+	Disputes           []order.Dispute       `json:"disputes"`
+	Funds              []order.DisputeFunds  `json:"funds"`
+	Warnings           []order.FraudWarning  `json:"warnings"`
+	Reviews            []order.Review        `json:"reviews"`
+	EventEndTime       time.Time             `json:"event_end_time"`
+	SeatsReturnUntil   *time.Time            `json:"seats_return_until"`
 }
 
 // batcher is what sends a batch: a pool, a connection or a transaction.
@@ -93,6 +98,30 @@ func loadAll(ctx context.Context, db querier, ids []string) ([]order.Order, erro
 	if err != nil {
 		return nil, fmt.Errorf("load orders: %w", err)
 	}
+	return collectOrders(rows)
+}
+
+// lockAll locks those of several orders that nobody else has locked, and loads them in the same flush, behind the lock.
+func lockAll(ctx context.Context, tx pgx.Tx, ids []string) ([]order.Order, error) {
+	var locked []string
+	var orders []order.Order
+	b := &pgx.Batch{}
+	b.Queue(lockOrdersSQL, ids).Query(func(rows pgx.Rows) (err error) {
+		locked, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	b.Queue(selectOrdersSQL, ids).Query(func(rows pgx.Rows) (err error) {
+		orders, err = collectOrders(rows)
+		return err
+	})
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("lock orders: %w", err)
+	}
+	return slices.DeleteFunc(orders, func(o order.Order) bool { return !slices.Contains(locked, o.ID) }), nil
+}
+
+// collectOrders puts together what rows of selectOrdersSQL hold.
+func collectOrders(rows pgx.Rows) ([]order.Order, error) {
 	all, err := pgx.CollectRows(rows, pgx.RowTo[stored])
 	if err != nil {
 		return nil, fmt.Errorf("load orders: %w", err)
@@ -117,6 +146,7 @@ func (s stored) toOrder() (order.Order, error) {
 	o.Lines, o.Hold, o.Tickets, o.Intents, o.Refunds = s.Lines, *s.Hold, s.Tickets, s.Intents, s.Refunds
 	o.Disputes, o.Funds, o.Warnings, o.Reviews = s.Disputes, s.Funds, s.Warnings, s.Reviews
 	o.HoldDue, o.EventEndTime, o.SeatsReturnUntil = s.HoldDue, s.EventEndTime, s.SeatsReturnUntil
+	o.HoldOverdue = time.Duration(s.HoldOverdueSeconds * float64(time.Second))
 	o.FulfillingFor = time.Duration(s.FulfillingSeconds * float64(time.Second))
 	return o, nil
 }

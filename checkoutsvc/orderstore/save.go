@@ -88,7 +88,7 @@ func (s *Store) LinkIntent(ctx context.Context, intentID, stripeID, clientSecret
 	return nil
 }
 
-// save queues what one fact changed of an order.
+// save queues the rows that are one order's own of what one fact changed.
 func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *order.Changes, now time.Time) error {
 	errs := []error{
 		s.saveHead(ctx, p, o, c),
@@ -97,7 +97,6 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 		s.saveRefunds(ctx, p, o.ID, c.Refunds),
 		s.saveDisputes(ctx, p, o.ID, c),
 		s.saveRisk(ctx, p, o.ID, c),
-		s.saveNotes(ctx, p, o.ID, c.Notes, now),
 	}
 	for _, item := range c.Cases {
 		_, err := s.q.RaiseReviewCase(ctx, p, checkoutdb.RaiseReviewCaseParams{ // queued: the number of rows is not known yet
@@ -119,7 +118,7 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 	return errors.Join(errs...)
 }
 
-// saveHead queues the order's own row, its hold, and the stock that goes back.
+// saveHead queues the order's own row.
 func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *order.Changes) error {
 	var errs []error
 	if c.Order || c.NextAttempt != nil {
@@ -140,29 +139,7 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 	if c.Total {
 		errs = append(errs, s.q.SetOrderTotal(ctx, p, o.ID, o.TotalMinorUnits, o.ApplicationFeeMinorUnits, taxesColumn(o.Taxes)))
 	}
-	if c.Hold {
-		errs = append(errs, s.q.EndHold(ctx, p, o.ID, string(o.Hold.State), o.Hold.EndTime))
-	}
-	if c.StockReturned {
-		for _, l := range o.StockLines() {
-			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, int64(l.Quantity)))
-		}
-	}
-	for _, l := range o.StockLines() {
-		if seats := countOf(c.SeatsReturned, l.VariantID); seats > 0 {
-			errs = append(errs, s.q.ReturnStock(ctx, p, l.VariantID, seats))
-		}
-	}
 	return errors.Join(errs...)
-}
-
-func countOf(all []string, one string) (n int64) {
-	for _, x := range all {
-		if x == one {
-			n++
-		}
-	}
-	return n
 }
 
 func (s *Store) insertIntent(ctx context.Context, p *pgdb.Pipeline, orderID string, i order.PaymentIntent) error {
@@ -182,6 +159,7 @@ func (s *Store) saveIntents(ctx context.Context, p *pgdb.Pipeline, orderID strin
 			ID: i.ID, Status: string(i.Status), StatusTime: i.StatusTime, CapturedMinorUnits: i.CapturedMinorUnits,
 			Succeeded: i.Succeeded, Canceled: i.Canceled, ChargeID: i.ChargeID, BalanceTransactionID: i.BalanceTransactionID,
 			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch), RefundedMinorUnits: i.RefundedMinorUnits,
+			Attempt: i.Attempt, AttemptTime: i.AttemptTime,
 		}))
 	}
 	return errors.Join(errs...)
@@ -261,17 +239,6 @@ func (s *Store) saveRisk(ctx context.Context, p *pgdb.Pipeline, orderID string, 
 	for _, r := range slices.Concat(c.Reviews.Added, c.Reviews.Changed) {
 		errs = append(errs, s.q.MergeReview(ctx, p, checkoutdb.MergeReviewParams{
 			ID: r.ID, OrderID: orderID, PaymentIntent: r.PaymentIntent, Open: r.Open, ClosedReason: r.ClosedReason, CreateTime: r.CreateTime,
-		}))
-	}
-	return errors.Join(errs...)
-}
-
-func (s *Store) saveNotes(ctx context.Context, p *pgdb.Pipeline, orderID string, notes []order.Note, now time.Time) error {
-	var errs []error
-	for _, n := range notes {
-		errs = append(errs, s.q.InsertTimeline(ctx, p, checkoutdb.InsertTimelineParams{
-			OrderID: orderID, Time: now, Step: n.Step, Attempt: n.Attempt, TookMs: n.Took.Milliseconds(), Error: n.Failure, Detail: n.Detail,
-			Actor: n.Actor,
 		}))
 	}
 	return errors.Join(errs...)

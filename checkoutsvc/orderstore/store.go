@@ -1,5 +1,5 @@
-// Package orderstore loads and saves orders. It holds all SQL of an order (load.go, save.go), and the one way in which facts reach it:
-// lock, load, order.Observe, save, and have the work that follows queued, in one transaction.
+// Package orderstore loads and saves orders. It holds all SQL of an order (load.go, save.go, writes.go), and the one way in which facts
+// reach it: lock, load, order.Observe, save, and have the work that follows queued, in one transaction.
 package orderstore
 
 import (
@@ -16,7 +16,6 @@ import (
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -25,8 +24,8 @@ type Store struct {
 	Pool   *pgxpool.Pool
 	Clock  clock.Clock
 	Policy order.Policy
-	// Enqueue inserts the jobs that do an order's work, in the transaction of the rows that it follows from.
-	Enqueue func(ctx context.Context, tx pgx.Tx, orderID string, work []order.Work) error
+	// Enqueue inserts the jobs that do orders' work, in the transaction of the rows that it follows from.
+	Enqueue func(ctx context.Context, tx pgx.Tx, tasks ...Task) error
 	// Link leads to an order in the console.
 	Link func(orderID string) string
 
@@ -65,31 +64,17 @@ func (s *Store) ObserveTx(ctx context.Context, tx pgx.Tx, key Key, fingerprint [
 	if err != nil {
 		return before, order.Changes{}, err
 	}
-	now := s.Clock.Now()
-	var p pgdb.Pipeline
+	w := s.newWrites(s.Clock.Now())
 	if fingerprint != nil {
-		if _, err := idem.QueueClaim(ctx, p.Batch(), now, fingerprint, before.ID); err != nil {
+		if _, err := idem.QueueClaim(ctx, w.pipeline.Batch(), w.now, fingerprint, before.ID); err != nil {
 			return before, order.Changes{}, err
 		}
 	}
-	if order.WantsStock(before, f, s.Policy, now) {
-		stock, err := s.retakeStock(ctx, tx, &before)
-		if err != nil {
-			return before, order.Changes{}, err
-		}
-		f = order.WithStock(f, stock)
-	}
-	o, c, err := order.Observe(before, f, s.Policy, now)
+	o, c, err := s.observe(ctx, tx, w, before, f)
 	if err != nil {
-		return before, c, ToProblem(err)
-	}
-	if err := s.save(ctx, &p, &o, &c, now); err != nil {
 		return o, c, err
 	}
-	if err := p.Flush(ctx, tx); err != nil {
-		return o, c, err
-	}
-	return o, c, s.Enqueue(ctx, tx, o.ID, c.Work)
+	return o, c, w.flush(ctx, tx)
 }
 
 // Read loads an order without locking it.

@@ -3,7 +3,6 @@ package payment
 import (
 	"context"
 
-	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderproto"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
@@ -12,13 +11,11 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 )
 
-// Service implements PaymentService. All exported fields are required.
+// Service implements PaymentService. All fields are required.
 type Service struct {
 	Orders   *orderstore.Store
 	Payments *Payments
 	Refunds  *refund.Refunds
-
-	q checkoutdb.Queries
 }
 
 // paymentFingerprint covers all that a payment reports.

@@ -9,11 +9,14 @@ import (
 	"sync"
 	"time"
 
+	stripe "github.com/stripe/stripe-go/v76"
+
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // Payments has orders observe payments. All exported fields are required.
@@ -119,10 +122,7 @@ func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order
 		if intent.StripeID != "" || intent.Refused() {
 			continue
 		}
-		pi, err := p.Stripe.CreateIntent(ctx, stripecalls.IntentRequest{
-			OrderID: o.ID, Number: intent.Number, StripeAccount: intent.StripeAccount,
-			Currency: intent.Currency, AmountMinorUnits: intent.AmountMinorUnits,
-		})
+		pi, err := p.createIntent(ctx, &o, intent)
 		if code, final := stripecalls.RefusedForGood(err); final {
 			return p.refused(ctx, o.ID, intent.ID, code)
 		}
@@ -136,6 +136,56 @@ func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order
 		intent.StripeID, intent.ClientSecret = pi.ID, pi.ClientSecret
 	}
 	return o, nil
+}
+
+// createIntent has Stripe make an intent of an order. Where Stripe keeps a failure of its own under the key, the intent is looked for
+// among those that Stripe has, and when it is not there, it is asked for under the next key. One that a list does not show yet is
+// harmless: nobody but us is told the secret that it is paid with.
+func (p *Payments) createIntent(ctx context.Context, o *order.Order, intent *order.PaymentIntent) (*stripe.PaymentIntent, error) {
+	request := stripecalls.IntentRequest{
+		OrderID: o.ID, Number: intent.Number, StripeAccount: intent.StripeAccount,
+		Currency: intent.Currency, AmountMinorUnits: intent.AmountMinorUnits,
+	}
+	for range createAttemptsMax {
+		request.Attempt = intent.Attempt
+		pi, err := p.Stripe.CreateIntent(ctx, request)
+		if !stripeapi.Stored(err) {
+			return pi, err
+		}
+		if pi, err := p.findIntent(ctx, o, intent); err != nil || pi != nil {
+			return pi, err
+		}
+		after, _, err := p.Orders.Observe(ctx, orderstore.Key{ID: o.ID}, nil, order.IntentAttemptLost{PaymentIntentRow: intent.ID, Attempt: intent.Attempt})
+		if err != nil {
+			return nil, err
+		}
+		intent.Attempt = after.IntentByID(intent.ID).Attempt
+	}
+	return nil, errStoredFailures
+}
+
+// createAttemptsMax is how many keys one call uses up, and findListsMax how many lists it reads for each.
+const createAttemptsMax, findListsMax = 3, 10
+
+var errStoredFailures = errors.New("stripe keeps a failure of its own under each key")
+
+// findIntent looks for an intent of the order that is not known yet; nil if Stripe shows none.
+func (p *Payments) findIntent(ctx context.Context, o *order.Order, intent *order.PaymentIntent) (found *stripe.PaymentIntent, err error) {
+	lists := 0
+	began := intent.Began()
+	err = p.Stripe.ListIntents(ctx, intent.StripeAccount, began.Add(-createdBefore), began.Add(finishTimeout+createdAfter), func(page []*stripe.PaymentIntent) bool {
+		for _, pi := range page {
+			if pi.Metadata["order_id"] == o.ID && pi.Amount == intent.AmountMinorUnits && o.IntentByStripeID(pi.ID) == nil {
+				found = pi
+			}
+		}
+		lists++
+		return found == nil && lists < findListsMax
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list payment intents: %w", err)
+	}
+	return found, nil
 }
 
 // refused has an order observe that Stripe will not make one of its intents, and goes on with the others.

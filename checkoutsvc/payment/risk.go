@@ -2,15 +2,14 @@ package payment
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // The fingerprints cover what each request reports.
@@ -61,19 +60,20 @@ func (s *Service) RecordReview(ctx context.Context, req *checkoutv1.RecordReview
 	return &checkoutv1.RecordReviewResponse{OrderId: o.ID, DeliveryHeld: o.DeliveryHeld()}, nil
 }
 
-// orderOfCharge finds the order by the intent, else by a charge that we know. It may be known a moment later.
+// orderOfCharge finds the order by the intent, else by that of the charge, which Stripe is asked for: reports nearly always name the
+// intent, and an index of charges would be written to in every sale.
 func (s *Service) orderOfCharge(ctx context.Context, account, intentID, chargeID string) (orderstore.Key, error) {
 	if intentID != "" {
 		return orderstore.Key{StripeAccount: account, StripeID: intentID}, nil
 	}
-	found, err := s.q.FindIntentOfCharge(ctx, s.Orders.Pool, chargeID, account)
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && found == nil {
+	intentID, err := s.Payments.Stripe.IntentOfCharge(ctx, account, chargeID)
+	switch {
+	case stripeapi.NotFound(err), err == nil && intentID == "":
 		return orderstore.Key{}, orderstore.ErrNotFound
+	case err != nil:
+		return orderstore.Key{}, stripecalls.Problem(fmt.Errorf("get charge: %w", err))
 	}
-	if err != nil {
-		return orderstore.Key{}, fmt.Errorf("find intent of charge: %w", err)
-	}
-	return orderstore.Key{StripeAccount: account, StripeID: *found}, nil
+	return orderstore.Key{StripeAccount: account, StripeID: intentID}, nil
 }
 
 // RecordSessionEnd implements PaymentService.

@@ -28,6 +28,7 @@ const (
 	refundLists         = "refunds/list"
 	balanceTransactions = "balance_transactions"
 	accounts            = "accounts"
+	charges             = "charges"
 )
 
 // Client makes the calls.
@@ -72,7 +73,15 @@ func Refused(code string) error {
 		"the payment provider takes no payment of this amount in this currency ("+code+"); the tickets are on sale again, a retry does not help")
 }
 
-// CreateIntent makes the payment intent of a row. The key is of the row, so a repeat returns the same intent.
+// attemptKey is the key of an attempt: what it is about, and its number after the first.
+func attemptKey(subject string, attempt int32) string {
+	if attempt > 1 {
+		return subject + ":" + strconv.Itoa(int(attempt))
+	}
+	return subject
+}
+
+// CreateIntent makes the payment intent of a row. The key is of the row's attempt, so a repeat returns the same intent.
 func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.PaymentIntent, error) {
 	params := &stripe.PaymentIntentParams{
 		Amount:   new(o.AmountMinorUnits),
@@ -83,7 +92,7 @@ func (c Client) CreateIntent(ctx context.Context, o IntentRequest) (*stripe.Paym
 		Description: new("Tickets"),
 	}
 	params.AddMetadata("order_id", o.OrderID)
-	params.SetIdempotencyKey(fmt.Sprintf("order:%s:pi:v%d", o.OrderID, o.Number))
+	params.SetIdempotencyKey(attemptKey(fmt.Sprintf("order:%s:pi:v%d", o.OrderID, o.Number), o.Attempt))
 	if o.StripeAccount != "" {
 		params.SetStripeAccount(o.StripeAccount)
 	}
@@ -118,6 +127,7 @@ func CodeOf(err error) string {
 type IntentRequest struct {
 	OrderID          string
 	Number           int32
+	Attempt          int32
 	StripeAccount    string
 	Currency         string
 	AmountMinorUnits int64
@@ -136,10 +146,28 @@ func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.Paym
 	})
 }
 
+// IntentOfCharge returns the intent of a charge; empty if it has none.
+func (c Client) IntentOfCharge(ctx context.Context, account, id string) (string, error) {
+	params := &stripe.ChargeParams{}
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	charge, err := stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: charges}, func(ctx context.Context) (*stripe.Charge, error) {
+		params.Context = ctx
+		return c.Charges.Get(id, params)
+	})
+	if err != nil || charge.PaymentIntent == nil {
+		return "", err
+	}
+	return charge.PaymentIntent.ID, nil
+}
+
 // CancelIntent cancels an intent. Canceling a canceled one is an error at Stripe; callers fetch the intent then.
+//
+// It has no key: an intent is canceled once by itself, and under a key Stripe would keep a failure of its own, so that no repeat could
+// cancel it.
 func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.PaymentIntent, error) {
 	params := &stripe.PaymentIntentCancelParams{CancellationReason: new("abandoned")}
-	params.SetIdempotencyKey("cancel:" + id)
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
@@ -152,15 +180,6 @@ func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.P
 // metadataValueMax is the longest value that Stripe keeps. Source: Stripe API reference, "Metadata".
 const metadataValueMax = 500
 
-// refundKey is the key of a refund's latest attempt.
-func refundKey(r *order.Refund) string {
-	key := "refund:" + r.ID
-	if r.Attempt > 1 {
-		key += ":" + strconv.Itoa(int(r.Attempt))
-	}
-	return key
-}
-
 // CreateRefund sends money of an intent back. The key is of the row's attempt, so a repeat within a day returns the same refund;
 // the row's id travels in the metadata, so that it is found after that, too.
 func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *order.Refund) (*stripe.Refund, error) {
@@ -171,7 +190,7 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 		params.AddMetadata("ticket_ids", tickets)
 	}
 	params.AddMetadata("order_id", orderID)
-	params.SetIdempotencyKey(refundKey(r))
+	params.SetIdempotencyKey(attemptKey("refund:"+r.ID, r.Attempt))
 	if account != "" {
 		params.SetStripeAccount(account)
 	}

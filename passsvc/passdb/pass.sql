@@ -62,7 +62,7 @@ update passes set ticket_change_number = $2 where serial = $1;
 
 -- name: ListChangedSerials :many
 -- ListChangedSerials returns what changed after a tag, in the order of the changes.
-select serial, update_tag from passes where pass_type = $1 and update_tag > sqlc.arg(after_tag)
+select serial, update_tag from passes where pass_type = $1 and update_tag > sqlc.arg(after_tag) and update_tag > 0
 order by update_tag limit sqlc.arg(serial_count);
 
 -- name: GetUpdateTag :one

@@ -119,7 +119,7 @@ func (q *Queries) InsertPasses(ctx context.Context, db DBTX, arg InsertPassesPar
 }
 
 const listChangedSerials = `-- name: ListChangedSerials :many
-select serial, update_tag from passes where pass_type = $1 and update_tag > $2
+select serial, update_tag from passes where pass_type = $1 and update_tag > $2 and update_tag > 0
 order by update_tag limit $3
 `
 

@@ -62,6 +62,3 @@ where p.id = u.id and p.push_token = u.push_token and p.state = 'pending';
 -- NextPushDue returns in how many seconds the next push of a pass type is due; an hour when none is pending.
 select coalesce(extract(epoch from min(due_time) - clock_timestamp()), 3600)::float8 as wait_seconds
 from pushes where pass_type = $1 and state = 'pending';
-
--- name: DeleteOldPushes :execrows
-delete from pushes where create_time < $1 and state <> 'pending';

@@ -73,18 +73,6 @@ func (q *Queries) ClaimPushes(ctx context.Context, db DBTX, leaseSeconds float64
 	return items, nil
 }
 
-const deleteOldPushes = `-- name: DeleteOldPushes :execrows
-delete from pushes where create_time < $1 and state <> 'pending'
-`
-
-func (q *Queries) DeleteOldPushes(ctx context.Context, db DBTX, createTime time.Time) (int64, error) {
-	result, err := db.Exec(ctx, deleteOldPushes, createTime)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const insertPushes = `-- name: InsertPushes :exec
 insert into pushes (id, pass_type, serial, revision, device_id, push_token, pass_batch_id, create_time, due_time)
 select gen_random_uuid(), r.pass_type, r.serial, c.revision, r.device_id, r.push_token, $1, $2,

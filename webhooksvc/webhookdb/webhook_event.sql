@@ -50,17 +50,6 @@ values (@stripe_account, @complete_until)
 on conflict on constraint webhook_backfill_once_per_account
 do update set complete_until = greatest(b.complete_until, excluded.complete_until);
 
--- name: DeleteOldWebhookEvents :execrows
--- DeleteOldWebhookEvents deletes some of the events that were received and ended before a time. What is still to do, or
--- needs a person, stays however old it is. In no order, so that the BRIN index of the time finds them.
-delete from webhook_events
-where id in (
-    select e.id from webhook_events e
-    where e.state in ('applied', 'ignored', 'rejected') and e.receive_time < @before and e.end_time < @before
-    limit @event_count
-    for update skip locked
-);
-
 -- LastDelivery returns when an endpoint got an event that it did not have, since a time.
 -- name: LastDelivery :one
 select receive_time from webhook_events

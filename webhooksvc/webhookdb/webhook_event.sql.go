@@ -68,26 +68,6 @@ func (q *Queries) DelayWebhookEvent(ctx context.Context, db DBTX, arg DelayWebho
 	return result.RowsAffected(), nil
 }
 
-const deleteOldWebhookEvents = `-- name: DeleteOldWebhookEvents :execrows
-delete from webhook_events
-where id in (
-    select e.id from webhook_events e
-    where e.state in ('applied', 'ignored', 'rejected') and e.receive_time < $1 and e.end_time < $1
-    limit $2
-    for update skip locked
-)
-`
-
-// DeleteOldWebhookEvents deletes some of the events that were received and ended before a time. What is still to do, or
-// needs a person, stays however old it is. In no order, so that the BRIN index of the time finds them.
-func (q *Queries) DeleteOldWebhookEvents(ctx context.Context, db DBTX, before time.Time, eventCount int32) (int64, error) {
-	result, err := db.Exec(ctx, deleteOldWebhookEvents, before, eventCount)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const endWebhookEvent = `-- name: EndWebhookEvent :execrows
 update webhook_events
 set state = $1, error = $2, end_time = $3::timestamptz, attempt_count = attempt_count + 1

@@ -2,16 +2,13 @@ package idem
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
-
-// deleteBatch is how many rows one statement deletes, so that no lock is held and no WAL written for long at once.
-const deleteBatch = 1000
 
 // Scheduler runs work once per tick over all replicas: a *jobs.Registry.
 type Scheduler interface {
@@ -28,17 +25,5 @@ func ScheduleExpiry(scheduler Scheduler, pool *pgxpool.Pool, clock clock.Clock) 
 
 // DeleteExpired deletes keys older than Lifetime and returns how many. Idempotent, on two replicas at once too.
 func DeleteExpired(ctx context.Context, pool *pgxpool.Pool, now time.Time) (int64, error) {
-	const deleteSQL = `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-	SELECT ctid FROM idempotency_keys WHERE created_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))`
-	var total int64
-	for {
-		tag, err := pool.Exec(ctx, deleteSQL, now.Add(-Lifetime), deleteBatch)
-		if err != nil {
-			return total, fmt.Errorf("delete expired idempotency keys: %w", err)
-		}
-		total += tag.RowsAffected()
-		if tag.RowsAffected() < deleteBatch {
-			return total, nil
-		}
-	}
+	return pgdb.Purge(ctx, pool, "idempotency_keys", "created_time < $1", now.Add(-Lifetime))
 }

@@ -1,0 +1,2 @@
+-- hold_due_by_order does its work.
+drop index hold_due;

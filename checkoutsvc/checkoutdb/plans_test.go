@@ -1,0 +1,143 @@
+package checkoutdb_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
+	"github.com/dayof/dayof/devenv/pgtest"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// grown fills the tables that grow with sales: 100,000 orders of 1000 events in 20 days, most of them completed.
+// No payment is processing, as where only cards are taken: statistics then say nothing of that state.
+var grown = []string{
+	`set session_replication_role = replica`,
+	`insert into orders (id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
+		application_fee_minor_units, taxes, payment, fulfilment, paying_intent, capture_time, next_attempt_time,
+		fulfilment_start_time, create_time, complete_time)
+	select 'order-' || i, 'organizer-' || i % 200, 'event-' || i % 1000, 'Buyer', 'buyer' || i || '@example.com', 'en', 'EUR',
+		8900, 500, '[]', case when i % 10 = 0 then 'expired' else 'paid' end,
+		case when i % 10 = 0 then 'none' when i % 1000 = 1 then 'in_progress' when i % 1000 = 2 then 'unfulfillable' else 'completed' end,
+		case when i % 10 > 0 then 'pi_' || i end, case when i % 10 > 0 then t end, case when i % 10 > 0 then t end,
+		case when i % 10 > 0 then t end, t, case when i % 10 > 0 and i % 1000 not in (1, 2) then t end
+	from (select i, now() - i * interval '17 seconds' as t from generate_series(1, 100000) i) s`,
+	`insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
+		unit_price_minor_units, snapshot)
+	select id, 1, 'variant-' || right(id, 3), 1, 'Day', 'Adult', 2, 4450, '{}' from orders`,
+	`insert into holds (order_id, state, expire_time, end_time)
+	select id, case when fulfilment = 'none' then 'expired' else 'consumed' end, create_time, create_time from orders`,
+	`update holds set state = 'active', end_time = null where order_id like '%00'`,
+	`insert into tickets (id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time,
+		snapshot_schema, snapshot)
+	select 'ticket-' || n || id, id, n, event_id, 'variant-' || right(id, 3), 1, 1, create_time, 1, '{}'
+	from orders, generate_series(1, 2) n`,
+	`insert into payment_intents (id, order_id, number, stripe_account, stripe_id, currency, amount_minor_units, status, status_time,
+		captured_minor_units, charge_id, create_time)
+	select 'intent-' || id, id, 1, 'acct_' || organizer_id, replace(id, 'order-', 'pi_'), 'EUR', 8900,
+		case when fulfilment <> 'none' then 'succeeded' else 'requires_payment_method' end, create_time,
+		case when fulfilment <> 'none' then 8900 else 0 end, case when fulfilment <> 'none' then replace(id, 'order-', 'ch_') else '' end, create_time
+	from orders`,
+	`insert into refunds (id, order_id, payment_intent, stripe_refund_id, amount_minor_units, currency, state, reason,
+		refund_time, create_time)
+	select 'refund-' || id, id, coalesce(paying_intent, id), 're_' || id, 8900, 'EUR', 'succeeded',
+		case when id like '%77' then 'late' else 'requested' end, create_time, create_time
+	from orders`,
+	`insert into disputes (id, order_id, payment_intent, status, amount_minor_units, currency, dispute_reason,
+		evidence_due_time, close_time, create_time)
+	select 'dispute-' || id, id, coalesce(paying_intent, id), case when id like '%99' then 'needs_response' when id like '%1' then 'won' else 'lost' end,
+		8900, 'EUR', 'fraudulent', create_time + interval '7 days', create_time, create_time
+	from orders`,
+	`insert into dispute_funds (balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time)
+	select 'txn_' || id, 'dispute-' || id, id, -8900, 1500, create_time from orders`,
+	`insert into timeline (order_id, time, step) select id, create_time, 'submitted' from orders, generate_series(1, 3)`,
+	`insert into review_cases (id, kind, subject, order_id, facts, suggested_action, create_time, resolve_time)
+	select 'case-' || id, 'kind', id, id, '{}', '', create_time, create_time from orders`,
+	`insert into fraud_warnings (id, order_id, payment_intent, charge_id, fraud_type, actionable, create_time)
+	select 'issfr_' || id, id, coalesce(paying_intent, id), '', '', false, create_time from orders`,
+	`insert into reviews (id, order_id, payment_intent, open, closed_reason, create_time)
+	select 'prv_' || id, id, coalesce(paying_intent, id), false, 'approved', create_time from orders`,
+	`insert into buyer_mails (id, order_id, sent_time) select 'refund.' || id, id, create_time from orders`,
+	`set session_replication_role = origin`,
+	`analyze`,
+}
+
+// migrateAndGrow makes the tables and fills them.
+func migrateAndGrow(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := pgdb.Migrate(ctx, pool, checkoutdb.Migrations()); err != nil {
+		return err
+	}
+	return pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		for _, statement := range grown {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	})
+}
+
+// No query reads a table that grows with sales from its beginning to its end.
+func TestQueriesHaveTheirIndex(t *testing.T) {
+	t.Parallel()
+	pgtest.CheckPlans(t, pgtest.New(t, migrateAndGrow), []string{
+		"orders", "order_lines", "holds", "tickets", "payment_intents", "refunds", "disputes", "dispute_funds", "timeline", "review_cases",
+		"fraud_warnings", "reviews", "buyer_mails",
+	}, nil)
+}
+
+// A page of orders costs about a page, whatever it is filtered by: orders of an event and orders in a rare state are not searched
+// among all.
+func TestListOrdersReadsAPage(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, migrateAndGrow)
+	for name, params := range map[string]checkoutdb.ListOrdersParams{
+		"all":            {},
+		"event":          {EventID: "event-7"},
+		"state":          {Fulfilment: "unfulfillable"},
+		"event in state": {EventID: "event-2", Fulfilment: "unfulfillable"},
+		"unknown event":  {EventID: "event-none"},
+		"under way":      {Fulfilment: "in_progress"},
+	} {
+		params.BeforeTime, params.PageSize = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), 51
+		err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), pgtest.GenericPlans); err != nil {
+				return err
+			}
+			before, err := ordersRead(t.Context(), tx)
+			if err != nil {
+				return err
+			}
+			listed, err := checkoutdb.New().ListOrders(t.Context(), tx, params)
+			if err != nil {
+				return err
+			}
+			if want := name != "unknown event"; want != (len(listed) == 51) {
+				t.Errorf("%s: %d orders listed", name, len(listed))
+			}
+			read, err := ordersRead(t.Context(), tx)
+			if read -= before; read > 200 {
+				t.Errorf("%s: %d orders read for a page of 51", name, read)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
+// ordersRead returns how many rows of orders the session has read, but for those that it has reported to the server.
+func ordersRead(ctx context.Context, tx pgx.Tx) (int64, error) {
+	var read int64
+	err := tx.QueryRow(ctx, `select coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0)::bigint
+		from pg_stat_xact_user_tables where relname = 'orders'`).Scan(&read)
+	return read, err
+}
