@@ -167,7 +167,7 @@ func (p *Payments) createIntent(ctx context.Context, o *order.Order, intent *ord
 // createAttemptsMax is how many keys one call uses up, and findListsMax how many lists it reads for each.
 const createAttemptsMax, findListsMax = 3, 10
 
-var errStoredFailures = errors.New("stripe keeps a failure of its own under each key")
+var errStoredFailures = errors.New("stripe keeps a failure of its own under the key")
 
 // findIntent looks for an intent of the order that is not known yet; nil if Stripe shows none.
 func (p *Payments) findIntent(ctx context.Context, o *order.Order, intent *order.PaymentIntent) (found *stripe.PaymentIntent, err error) {
@@ -183,7 +183,8 @@ func (p *Payments) findIntent(ctx context.Context, o *order.Order, intent *order
 		return found == nil && lists < findListsMax
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list payment intents: %w", err)
+		// What Stripe says of the list says nothing of the intent: a refusal of it must not be taken for one.
+		return nil, fmt.Errorf("%w, and no list of intents: %s", errStoredFailures, err.Error())
 	}
 	return found, nil
 }
