@@ -13,6 +13,11 @@ import (
 // to the last minor unit. A refund that failed leaves its shares to the next one; where the next one is reported before that
 // failure, a share may stay off by a minor unit.
 func (o *Order) refundShares(intentID string, amount int64, withFee bool) (fee int64, taxes []TaxShare) {
+	return o.sharesBeside(intentID, "", amount, withFee)
+}
+
+// sharesBeside is refundShares for a refund of that id that is written down already; empty for one that is not.
+func (o *Order) sharesBeside(intentID, id string, amount int64, withFee bool) (fee int64, taxes []TaxShare) {
 	// The last share is the organiser's, which is not written down.
 	shares, given := make([]int64, len(o.Taxes)+2), make([]int64, len(o.Taxes)+2)
 	rest := len(o.Taxes) + 1
@@ -25,7 +30,7 @@ func (o *Order) refundShares(intentID string, amount int64, withFee bool) (fee i
 		shares[rest] -= t.MinorUnits
 	}
 	sum := amount
-	for _, r := range o.standingRefunds(intentID, o.TotalMinorUnits-amount) {
+	for _, r := range o.standingRefunds(intentID, id, o.TotalMinorUnits-amount) {
 		sum += r.AmountMinorUnits
 		given[rest] += r.AmountMinorUnits
 		if withFee {
@@ -47,12 +52,13 @@ func (o *Order) refundShares(intentID string, amount int64, withFee bool) (fee i
 	return back[0], taxes
 }
 
-// standingRefunds are the refunds of an intent that have not failed, the latest ones, as far as they come to at most limit. Where
-// they come to more, one has failed at Stripe and it is not reported yet: mostly the oldest, for which the latest is made.
-func (o *Order) standingRefunds(intentID string, limit int64) []Refund {
+// standingRefunds are the refunds of an intent, but for that of a given id, that have not failed, the latest ones, as far as they come
+// to at most limit. Where they come to more, one has failed at Stripe and it is not reported yet: mostly the oldest, for which the
+// latest is made.
+func (o *Order) standingRefunds(intentID, except string, limit int64) []Refund {
 	var standing []Refund
 	for _, r := range slices.Backward(o.Refunds) {
-		if r.PaymentIntent != intentID || r.State.CameBack() {
+		if r.PaymentIntent != intentID || r.ID == except && except != "" || r.State.CameBack() {
 			continue
 		}
 		if limit -= r.AmountMinorUnits; limit < 0 {
@@ -61,6 +67,20 @@ func (o *Order) standingRefunds(intentID string, limit int64) []Refund {
 		standing = append(standing, r)
 	}
 	return standing
+}
+
+// returnsFee says whether the platform's fee goes back with the money: as the policy says, and always of an order that was given up, whose
+// sale is undone, should the ledger have it.
+func (d *decision) returnsFee() bool {
+	return d.policy.RefundApplicationFee || d.order.Fulfilment == FulfilmentUnfulfillable
+}
+
+// shareOwed brings the shares of a refund that we owe to its amount. Only money that would have bought tickets may be booked as a
+// sale, which the refund then undoes with its splits; of a bare receipt the books take none.
+func (d *decision) shareOwed(r *Refund) {
+	if r.PaymentIntent == d.order.PayingIntent {
+		r.ApplicationFeeMinorUnits, r.Taxes = d.order.sharesBeside(r.PaymentIntent, r.ID, r.AmountMinorUnits, d.returnsFee())
+	}
 }
 
 // taxOf is the tax of t's country and kind among taxes.
