@@ -2,7 +2,7 @@ package stripe_test
 
 import (
 	"fmt"
-	"net/url"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -79,12 +79,13 @@ func TestLockTimeout(t *testing.T) {
 	t.Parallel()
 	sb := newSandbox(t, func(c *stripe.Config) { c.LatencyMS = 30 })
 	pi := sb.newIntent()
-	atOnce := func(form url.Values) (granted, refused int) {
+	key := func(k string) http.Header { return http.Header{"Idempotency-Key": {k}} }
+	atOnce := func(form string) (granted, refused int) {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for n := range 6 {
 			wg.Go(func() {
-				res, body := sb.raw("POST", "/v1/payment_intents/"+pi.ID, form, key(fmt.Sprint(form.Encode(), n)))
+				res, body := sb.raw("POST", "/v1/payment_intents/"+pi.ID, form, key(fmt.Sprint(form, n)))
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -100,14 +101,14 @@ func TestLockTimeout(t *testing.T) {
 		wg.Wait()
 		return granted, refused
 	}
-	if granted, refused := atOnce(url.Values{"description": {"patient"}}); granted != 6 || refused != 0 {
+	if granted, refused := atOnce("description=patient"); granted != 6 || refused != 0 {
 		t.Errorf("%d granted and %d refused within the time that they wait", granted, refused)
 	}
 	sb.control("PATCH", "settings", map[string]any{"lock_timeout_ms": 1}, 200)
-	hasty := url.Values{"description": {"hasty"}}
+	hasty := "description=hasty"
 	sb.eventually("a call is refused", func() bool { _, refused := atOnce(hasty); return refused > 0 })
 	for n := range 6 {
-		if res, body := sb.raw("POST", "/v1/payment_intents/"+pi.ID, hasty, key(fmt.Sprint(hasty.Encode(), n))); res.StatusCode != 200 {
+		if res, body := sb.raw("POST", "/v1/payment_intents/"+pi.ID, hasty, key(fmt.Sprint(hasty, n))); res.StatusCode != 200 {
 			t.Errorf("the key of a refused call is burnt: %d %s", res.StatusCode, body)
 		}
 	}
