@@ -8,6 +8,9 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/refund"
 )
 
+// MoneyAttempts is how often work that money depends on fails before people are told.
+const MoneyAttempts = moneyAttempts
+
 // RemindOfDisputes runs the periodic search for disputes that want evidence.
 func (s *Service) RemindOfDisputes(ctx context.Context) error { return s.reminder.Remind(ctx) }
 

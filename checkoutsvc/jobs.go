@@ -20,8 +20,8 @@ import (
 // outsideTimeout ends one attempt of a job that calls one outside party once or twice.
 const outsideTimeout = 40 * time.Second
 
-// moneyAttempts are the tries of jobs that move or book money: with the usual backoff, about two hours. What is
-// exhausted then is an alert and a dead letter that an operator retries.
+// moneyAttempts is how often jobs that move or book money are tried before people are told: with the usual backoff, about two hours. They are
+// tried on every five minutes: money that moved is booked however long the ledger is away.
 const moneyAttempts = 32
 
 // queueCancels is where orders wait whose holds have ended. Thousands may end together, and none of them is in a hurry: money that comes
@@ -38,11 +38,12 @@ type workers struct {
 	payments *payment.Payments
 	passes   *ticketpass.Jobs
 	mailer   *receipt.Mailer
+	delayed  delayedWork
 }
 
 // register names the policy of every kind of job. Each is safe to run twice.
 func (w workers) register(r *jobs.Registry) {
-	money := jobs.Policy{MaxAttempts: moneyAttempts, Timeout: outsideTimeout}
+	money := jobs.Policy{MaxAttempts: moneyAttempts, Endless: true, Delayed: w.delayed.report, Timeout: outsideTimeout}
 	jobs.Register(r, money, w.booking.SettleReceipt)
 	jobs.Register(r, money, w.booking.PostRefund)
 	jobs.Register(r, money, w.booking.RecordFee)

@@ -145,6 +145,7 @@ func New(d Deps) (*Service, error) {
 		payments: payments,
 		passes:   &ticketpass.Jobs{Orders: store, Passes: d.Passes, Codes: codes},
 		mailer:   &receipt.Mailer{Orders: store, Passes: d.Passes, Mail: mail},
+		delayed:  delayedWork{pool: d.Pool, clock: d.Clock, link: c.orderLink},
 	}.register(s.Jobs)
 	s.schedule(c.SweepInterval, d.Clock)
 	return s, nil

@@ -27,7 +27,7 @@ const shards = 16
 //	taxes:{country}:{kind}                  + collected, to remit
 //	taxes:{country}:{kind}:receivable       - given back after it was remitted, to reclaim
 //	platform:revenue:application_fees:{shard} + income
-//	platform:costs:{kind}                   - costs; application_fees: fees given back after the revenue was withdrawn
+//	platform:costs:{kind}                   - costs; application_fees: fees given back after the revenue was withdrawn; exchange: losses by rates less gains
 //	fx:stripe:{balance transaction}         any: the two legs of a conversion
 //
 // Money that we hold is negative, what we owe or earned is positive. Nothing is posted against "world": it would be a
@@ -118,6 +118,7 @@ const (
 	costDisputeFees   = "dispute_fees"
 	costFeesReturned  = "application_fees"
 	costDisputeLosses = "dispute_losses"
+	costExchange      = "exchange"
 )
 
 // place is where the money of a payment lies: the platform's Stripe balance, or a connected account for a direct

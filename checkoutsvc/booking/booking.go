@@ -17,7 +17,6 @@ import (
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/problem"
-	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 // Jobs are the jobs that post to the ledger. All fields are required.
@@ -43,7 +42,8 @@ func (j *Jobs) waitForEntry(err error, since time.Time, doing string) error {
 	if err == nil {
 		return nil
 	}
-	missing := problem.Is(err, ledgerv1.Reason_REASON_CAPTURE_NOT_POSTED) || problem.Is(err, ledgerv1.Reason_REASON_DISPUTE_NOT_WITHDRAWN)
+	missing := problem.Is(err, ledgerv1.Reason_REASON_CAPTURE_NOT_POSTED) || problem.Is(err, ledgerv1.Reason_REASON_DISPUTE_NOT_WITHDRAWN) ||
+		problem.Is(err, ledgerv1.Reason_REASON_CONVERSION_NOT_POSTED)
 	if missing && j.Orders.Clock.Now().Sub(since) < entryWaitMax {
 		return jobs.Snooze(entryWait)
 	}
@@ -65,13 +65,4 @@ func TaxesToProto(taxes []order.TaxShare) []*ledgerv1.TaxShare {
 		out = append(out, &ledgerv1.TaxShare{Country: t.Country, Kind: t.Kind, MinorUnits: t.MinorUnits})
 	}
 	return out
-}
-
-// recordConversion posts a conversion. Idempotent: the second time it is the same entry.
-func (j *Jobs) recordConversion(ctx context.Context, req *ledgerv1.RecordConversionRequest) error {
-	key := "order/" + req.GetOrderId() + "/record-conversion/" + req.GetBalanceTransactionId()
-	if _, err := j.Ledger.RecordConversion(rpc.WithIdempotencyKey(ctx, key), req); err != nil {
-		return fmt.Errorf("record conversion: %w", err)
-	}
-	return nil
 }

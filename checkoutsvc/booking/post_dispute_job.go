@@ -50,7 +50,7 @@ func (j *Jobs) PostDisputeFunds(ctx context.Context, job *river.Job[PostDisputeF
 	}
 	if f.Currency != "" && f.Currency != d.Currency {
 		if err := j.convertDisputeFunds(ctx, &o, d, f, req); err != nil {
-			return err
+			return j.waitForEntry(err, job.CreatedAt, "convert dispute funds")
 		}
 	}
 	if p := o.Intent("", d.PaymentIntent); p != nil {
@@ -78,13 +78,17 @@ func (j *Jobs) convertDisputeFunds(
 		req.Amount = disputed
 	}
 	req.FeeCurrency = f.Currency
-	account := ""
+	account, charge := "", ""
 	if p := o.IntentByStripeID(d.PaymentIntent); p != nil {
+		var err error
+		if charge, err = j.convertedCharge(ctx, p, f.Currency); err != nil {
+			return err
+		}
 		account = p.StripeAccount
 	}
 	return j.recordConversion(ctx, &ledgerv1.RecordConversionRequest{
 		BalanceTransactionId: f.BalanceTransactionID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: d.PaymentIntent,
-		StripeAccount: account, From: from, To: to, ConversionTime: timestamppb.New(f.FundsTime),
+		StripeAccount: account, From: from, To: to, ConversionTime: timestamppb.New(f.FundsTime), ChargeBalanceTransactionId: charge,
 	})
 }
 

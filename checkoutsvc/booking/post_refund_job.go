@@ -46,6 +46,9 @@ func (j *Jobs) PostRefund(ctx context.Context, job *river.Job[PostRefundArgs]) e
 	if err := j.postRefund(ctx, &o, r); err != nil {
 		return err
 	}
+	if err := j.settleRefund(ctx, &o, r, p); err != nil {
+		return err
+	}
 	if !r.State.CameBack() || r.Reason == order.RefundUnmatched { // a known refund took its place
 		return nil
 	}

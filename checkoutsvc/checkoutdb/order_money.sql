@@ -37,9 +37,10 @@ from (
     order by coalesce(r.refund_time, r.create_time), coalesce(r.stripe_refund_id, r.id)
     limit sqlc.arg(page_size)::integer)
     union all
-    (select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units,
-        coalesce(nullif(f.currency, ''), d.currency),
-        f.funds_time, '', '', false, '', false, f.dispute_id
+    (select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''),
+        case when f.currency in ('', d.currency) then f.minor_units -- else converted: all of the disputed amount moved
+            when f.minor_units < 0 then -d.amount_minor_units else d.amount_minor_units end,
+        d.currency, f.funds_time, '', '', false, '', false, f.dispute_id
     from dispute_funds f join disputes d on d.id = f.dispute_id
     left join payment_intents p on p.stripe_id = d.payment_intent and p.order_id = f.order_id
     where f.funds_time >= sqlc.arg(from_time)::timestamptz and f.funds_time < sqlc.arg(until_time)::timestamptz
@@ -80,9 +81,10 @@ from (
     from refunds r left join payment_intents p on p.stripe_id = r.payment_intent and p.order_id = r.order_id
     where r.stripe_refund_id = any (sqlc.arg(ids)::text[]) or r.id = any (sqlc.arg(ids)::text[])
     union all
-    select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''), f.minor_units,
-        coalesce(nullif(f.currency, ''), d.currency),
-        f.funds_time, '', '', false, '', false, f.dispute_id
+    select 3, f.balance_transaction_id, f.order_id, d.payment_intent, coalesce(p.stripe_account, ''),
+        case when f.currency in ('', d.currency) then f.minor_units -- else converted: all of the disputed amount moved
+            when f.minor_units < 0 then -d.amount_minor_units else d.amount_minor_units end,
+        d.currency, f.funds_time, '', '', false, '', false, f.dispute_id
     from dispute_funds f join disputes d on d.id = f.dispute_id
     left join payment_intents p on p.stripe_id = d.payment_intent and p.order_id = f.order_id
     where f.balance_transaction_id = any (sqlc.arg(ids)::text[])

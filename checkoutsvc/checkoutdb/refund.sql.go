@@ -70,19 +70,21 @@ func (q *Queries) InsertRefund(ctx context.Context, db DBTX, arg InsertRefundPar
 
 const setRefundFacts = `-- name: SetRefundFacts :exec
 update refunds set state = $2, stripe_refund_id = $3, refund_time = $4, failure_code = $5, ticket_ids = $6,
-    amount_minor_units = $7, attempt = $8, attempt_time = $9 where id = $1
+    amount_minor_units = $7, attempt = $8, attempt_time = $9, application_fee_minor_units = $10, taxes = $11 where id = $1
 `
 
 type SetRefundFactsParams struct {
-	ID               string     `json:"id"`
-	State            string     `json:"state"`
-	StripeRefundID   *string    `json:"stripe_refund_id"`
-	RefundTime       *time.Time `json:"refund_time"`
-	FailureCode      string     `json:"failure_code"`
-	TicketIds        []string   `json:"ticket_ids"`
-	AmountMinorUnits int64      `json:"amount_minor_units"`
-	Attempt          int32      `json:"attempt"`
-	AttemptTime      *time.Time `json:"attempt_time"`
+	ID                       string          `json:"id"`
+	State                    string          `json:"state"`
+	StripeRefundID           *string         `json:"stripe_refund_id"`
+	RefundTime               *time.Time      `json:"refund_time"`
+	FailureCode              string          `json:"failure_code"`
+	TicketIds                []string        `json:"ticket_ids"`
+	AmountMinorUnits         int64           `json:"amount_minor_units"`
+	Attempt                  int32           `json:"attempt"`
+	AttemptTime              *time.Time      `json:"attempt_time"`
+	ApplicationFeeMinorUnits int64           `json:"application_fee_minor_units"`
+	Taxes                    json.RawMessage `json:"taxes"`
 }
 
 func (q *Queries) SetRefundFacts(ctx context.Context, db DBTX, arg SetRefundFactsParams) error {
@@ -96,6 +98,8 @@ func (q *Queries) SetRefundFacts(ctx context.Context, db DBTX, arg SetRefundFact
 		arg.AmountMinorUnits,
 		arg.Attempt,
 		arg.AttemptTime,
+		arg.ApplicationFeeMinorUnits,
+		arg.Taxes,
 	)
 	return err
 }

@@ -219,10 +219,10 @@ func TestNoFactHidesAStrongerOne(t *testing.T) {
 func observePair(t *testing.T, first told, one int, second told, two int) {
 	t.Helper()
 	l := newLife(t)
-	told := fmt.Sprintf("%s of second %d, then %s of second %d", first.name, one, second.name, two)
+	pair := fmt.Sprintf("%s of second %d, then %s of second %d", first.name, one, second.name, two)
 	defer func() {
 		if p := recover(); p != nil {
-			t.Errorf("%s: %v", told, p)
+			t.Errorf("%s: %v", pair, p)
 		}
 	}()
 	for _, f := range []order.Fact{first.fact(t0.Add(time.Duration(one) * time.Second)), second.fact(t0.Add(time.Duration(two) * time.Second))} {
@@ -231,7 +231,7 @@ func observePair(t *testing.T, first told, one int, second told, two int) {
 			f = order.WithStock(f, order.StockTaken)
 		}
 		if err := l.try(f); err != nil {
-			t.Fatalf("%s: %v", told, err)
+			t.Fatalf("%s: %v", pair, err)
 		}
 	}
 	for about, read := range is {
@@ -245,14 +245,14 @@ func observePair(t *testing.T, first told, one int, second told, two int) {
 			want = b
 		}
 		if got := read(&l.order); possible && got != want.value {
-			t.Errorf("%s: the %s is %s, want %s", told, about, got, want.value)
+			t.Errorf("%s: the %s is %s, want %s", pair, about, got, want.value)
 		}
 	}
 	money := []order.PaymentState{
 		order.PaymentPaid, order.PaymentPartiallyRefunded, order.PaymentRefunded, order.PaymentDisputed, order.PaymentChargedBack,
 	}
 	if l.order.Captured() > 0 && (!slices.Contains(money, l.order.Payment) || l.order.Fulfilment == order.FulfilmentNone) {
-		t.Errorf("%s: money came, and the order is %s and %s", told, l.order.Payment, l.order.Fulfilment)
+		t.Errorf("%s: money came, and the order is %s and %s", pair, l.order.Payment, l.order.Fulfilment)
 	}
 }
 

@@ -112,6 +112,7 @@ func (d *decision) refundUnwanted(p *PaymentIntent, reason RefundReason) {
 		ID: d.policy.NewID(), PaymentIntent: p.StripeID, AmountMinorUnits: left, Currency: o.Currency,
 		State: RefundRequested, Reason: reason, CreateTime: d.now, Attempt: 1,
 	}
+	d.shareOwed(&r)
 	o.Refunds = append(o.Refunds, r)
 	d.note("refund_requested", string(reason))
 	d.enqueue(WorkSettleReceipt, r.ID)
@@ -238,6 +239,7 @@ func (d *decision) mergeRefund(r *Refund, f RefundObserved) {
 func (d *decision) refundMade(r *Refund, f RefundObserved) {
 	if r.Reason.Owed() {
 		r.AmountMinorUnits = f.Amount
+		d.shareOwed(r)
 	}
 	if r.FailureCode != "" {
 		d.alert(Alert{Kind: AlertRefundDelayed, Subject: r.FailureCode, Resolved: true})
@@ -254,7 +256,7 @@ func (d *decision) adoptRefund(f RefundObserved) {
 		State: f.State, Reason: RefundExternal, TicketIDs: f.TicketIDs, FailureCode: f.FailureCode, RefundTime: &at, CreateTime: d.now, Attempt: 1,
 	}
 	if o.PayingIntent == "" || o.PayingIntent == f.IntentID {
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.TicketIDs, f.Amount, d.policy.RefundApplicationFee)
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(f.IntentID, f.TicketIDs, f.Amount, d.returnsFee())
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.refundMoved(&r, "")

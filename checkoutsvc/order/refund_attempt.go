@@ -56,6 +56,7 @@ func (d *decision) nextAttempt(r *Refund) {
 	}
 	if left := d.order.left(r.PaymentIntent, r.ID); left > 0 {
 		r.AmountMinorUnits = left
+		d.shareOwed(r)
 	} else {
 		d.endRefund(r, codeAlreadyRefunded)
 	}

@@ -56,7 +56,7 @@ func (d *decision) requestRefund(p *PaymentIntent, by string, r Refund) {
 	o := &d.order
 	r.PaymentIntent, r.Currency, r.State, r.CreateTime, r.Attempt = p.StripeID, p.Currency, RefundRequested, d.now, 1
 	if o.PayingIntent == p.StripeID { // else the books have it as a bare receipt, without shares
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.TicketIDs, r.AmountMinorUnits, d.policy.RefundApplicationFee)
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(o.PayingIntent, r.TicketIDs, r.AmountMinorUnits, d.returnsFee())
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.noteBy(by, "refund_requested", r.ID)

@@ -49,7 +49,7 @@ func (d *decision) countUnmatched(p *PaymentIntent) {
 		Reason: RefundUnmatched, CreateTime: d.now, Attempt: 1,
 	}
 	if o.PayingIntent == p.StripeID {
-		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(p.StripeID, nil, wanted, d.policy.RefundApplicationFee)
+		r.ApplicationFeeMinorUnits, r.Taxes = o.refundShares(p.StripeID, nil, wanted, d.returnsFee())
 	}
 	o.Refunds = append(o.Refunds, r)
 	d.refundMoved(&r, "")

@@ -54,10 +54,15 @@ func (s split) less(taken split) split {
 // last refund takes the rest of each, to the last minor unit. A refund that failed leaves its shares to the next one; where the
 // next one is reported before that failure, a share may stay off by a minor unit.
 func (o *Order) refundShares(intentID string, ticketIDs []string, amount int64, withFee bool) (fee int64, taxes []TaxShare) {
+	return o.sharesBeside(intentID, "", ticketIDs, amount, withFee)
+}
+
+// sharesBeside is refundShares for a refund of that id that is written down already; empty for one that is not.
+func (o *Order) sharesBeside(intentID, id string, ticketIDs []string, amount int64, withFee bool) (fee int64, taxes []TaxShare) {
 	sale := o.splitOf(o.TotalMinorUnits, o.ApplicationFeeMinorUnits, o.Taxes, withFee)
 	byTicket := o.ticketShares(sale, withFee)
 	named, unnamed := make(split, len(sale)), make(split, len(sale)) // what went back
-	for _, r := range o.standingRefunds(intentID, o.TotalMinorUnits-amount) {
+	for _, r := range o.standingRefunds(intentID, id, o.TotalMinorUnits-amount) {
 		given := o.splitOf(r.AmountMinorUnits, r.ApplicationFeeMinorUnits, r.Taxes, withFee)
 		if partsOf(byTicket, r.TicketIDs) != nil {
 			named.add(given)
@@ -136,12 +141,13 @@ func within(wanted, left split) split {
 	return back
 }
 
-// standingRefunds are the refunds of an intent that have not failed, the latest ones, as far as they come to at most limit. Where
-// they come to more, one has failed at Stripe and it is not reported yet: mostly the oldest, for which the latest is made.
-func (o *Order) standingRefunds(intentID string, limit int64) []Refund {
+// standingRefunds are the refunds of an intent, but for that of a given id, that have not failed, the latest ones, as far as they come
+// to at most limit. Where they come to more, one has failed at Stripe and it is not reported yet: mostly the oldest, for which the
+// latest is made.
+func (o *Order) standingRefunds(intentID, except string, limit int64) []Refund {
 	var standing []Refund
 	for _, r := range slices.Backward(o.Refunds) {
-		if r.PaymentIntent != intentID || r.State.CameBack() {
+		if r.PaymentIntent != intentID || r.ID == except && except != "" || r.State.CameBack() {
 			continue
 		}
 		if limit -= r.AmountMinorUnits; limit < 0 {
@@ -150,6 +156,20 @@ func (o *Order) standingRefunds(intentID string, limit int64) []Refund {
 		standing = append(standing, r)
 	}
 	return standing
+}
+
+// returnsFee says whether the platform's fee goes back with the money: as the policy says, and always of an order that was given up, whose
+// sale is undone, should the ledger have it.
+func (d *decision) returnsFee() bool {
+	return d.policy.RefundApplicationFee || d.order.Fulfilment == FulfilmentUnfulfillable
+}
+
+// shareOwed brings the shares of a refund that we owe to its amount. Only money that would have bought tickets may be booked as a
+// sale, which the refund then undoes with its splits; of a bare receipt the books take none.
+func (d *decision) shareOwed(r *Refund) {
+	if r.PaymentIntent == d.order.PayingIntent {
+		r.ApplicationFeeMinorUnits, r.Taxes = d.order.sharesBeside(r.PaymentIntent, r.ID, r.TicketIDs, r.AmountMinorUnits, d.returnsFee())
+	}
 }
 
 // taxOf is the tax of t's country and kind among taxes.

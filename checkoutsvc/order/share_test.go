@@ -136,3 +136,37 @@ func TestSharesBeforeAFailureIsReported(t *testing.T) {
 		t.Errorf("shares of a whole refund: fee %d, taxes %v", got.ApplicationFeeMinorUnits, got.Taxes)
 	}
 }
+
+// An order that is given up gives all of its shares back, also where the platform keeps its fee else, and after a part went back already:
+// the ledger may have the sale, which is undone with its splits.
+func TestGivenUpGivesAllSharesBack(t *testing.T) {
+	t.Parallel()
+	for _, part := range []int64{0, 1, 1000, 3*price - 1} {
+		l := newLife(t)
+		l.policy.RefundApplicationFee = false
+		l.observe(l.paid("pi_1"))
+		if part > 0 {
+			l.observe(order.RefundRequest{ID: "part", Amount: &order.Amount{Currency: "EUR", MinorUnits: part}})
+			if fee := l.order.Refunds[0].ApplicationFeeMinorUnits; fee != 0 {
+				t.Errorf("a part of %d gives %d of the fee back, by the policy none", part, fee)
+			}
+		}
+		l.order.FulfillingFor = l.policy.GiveUpAfter
+		l.observe(order.AttemptFailed{Attempt: 1, Failure: "unavailable"})
+		owed := l.order.Refunds[len(l.order.Refunds)-1]
+		if part > 0 { // Stripe has made another refund meanwhile: less is left to ask for
+			l.observe(order.RefundObserved{IntentID: "pi_1", StripeID: "re_1", RefundID: "part", State: order.RefundSucceeded, Currency: "EUR", Amount: part, Time: l.now})
+			l.observe(order.RefundAttemptLost{RefundID: owed.ID, Attempt: owed.Attempt})
+		}
+		var fee, tax, amount int64
+		for _, r := range l.order.Refunds {
+			fee, amount = fee+r.ApplicationFeeMinorUnits, amount+r.AmountMinorUnits
+			for _, share := range r.Taxes {
+				tax += share.MinorUnits
+			}
+		}
+		if o := &l.order; amount != o.TotalMinorUnits || tax != o.Taxes[0].MinorUnits || fee > o.ApplicationFeeMinorUnits || part < 1001 && fee != o.ApplicationFeeMinorUnits {
+			t.Errorf("after a part of %d: %d of %d, with %d of the fee and %d of the tax", part, amount, o.TotalMinorUnits, fee, tax)
+		}
+	}
+}

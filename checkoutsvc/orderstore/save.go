@@ -206,6 +206,7 @@ func (s *Store) saveRefunds(ctx context.Context, p *pgdb.Pipeline, orderID strin
 			ID: r.ID, State: string(r.State), StripeRefundID: nullable(r.StripeRefundID), RefundTime: r.RefundTime,
 			FailureCode: r.FailureCode, TicketIds: list(r.TicketIDs), AmountMinorUnits: r.AmountMinorUnits,
 			Attempt: r.Attempt, AttemptTime: r.AttemptTime,
+			ApplicationFeeMinorUnits: r.ApplicationFeeMinorUnits, Taxes: taxesColumn(r.Taxes),
 		}))
 	}
 	return errors.Join(errs...)

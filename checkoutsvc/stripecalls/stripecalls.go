@@ -218,6 +218,20 @@ func (c Client) ListRefunds(ctx context.Context, account, intentID string) ([]*s
 	})
 }
 
+// GetRefund fetches a refund with what it did to our balance, and what its failure did.
+func (c Client) GetRefund(ctx context.Context, account, id string) (*stripe.Refund, error) {
+	params := &stripe.RefundParams{}
+	params.AddExpand("balance_transaction")
+	params.AddExpand("failure_balance_transaction")
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refundLists}, func(ctx context.Context) (*stripe.Refund, error) {
+		params.Context = ctx
+		return c.Refunds.Get(id, params)
+	})
+}
+
 // GetBalanceTransaction fetches what a charge did to our balance.
 func (c Client) GetBalanceTransaction(ctx context.Context, account, id string) (*stripe.BalanceTransaction, error) {
 	params := &stripe.BalanceTransactionParams{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -150,6 +151,18 @@ func (h *harness) exhaustConnections(ctx context.Context, length time.Duration) 
 		if ctx.Err() != nil {
 			return nil
 		}
+	}
+	return nil
+}
+
+// shuffleMS is up to how long Stripe delays each event, so that they arrive in any order.
+const shuffleMS = 300
+
+// disorderEvents has Stripe send events in any order, and some twice.
+func (h *harness) disorderEvents(ctx context.Context) error {
+	_, err := h.clients[0].Stripe.Control(ctx, http.MethodPatch, "/_sandbox/settings", map[string]any{"shuffle_ms": shuffleMS, "duplicate_rate": 0.05})
+	if err != nil {
+		return fmt.Errorf("disorder Stripe's events: %w", err)
 	}
 	return nil
 }

@@ -111,7 +111,9 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	for n := range c.Replicas {
 		h.clients = append(h.clients, client.NewClient(m.ReplicaFile(n)))
 	}
-	err = h.run(ctx)
+	if err = h.disorderEvents(ctx); err == nil {
+		err = h.run(ctx)
+	}
 	return report, errors.Join(err, m.Stop(ctx))
 }
 

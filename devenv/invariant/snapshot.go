@@ -33,8 +33,16 @@ type snapshot struct {
 }
 
 type order struct {
-	id, currency, payment, fulfilment, payingIntent string
-	total                                           int64
+	id, organizer, currency, payment, fulfilment, payingIntent string
+	total, fee                                                 int64
+	taxes                                                      taxShares
+}
+
+// taxShares are what an order or a refund says of its taxes.
+type taxShares []struct {
+	Country    string `json:"country"`
+	Kind       string `json:"kind"`
+	MinorUnits int64  `json:"minor_units"`
 }
 
 func (o order) inFulfilment() bool {
@@ -49,7 +57,8 @@ type intent struct {
 
 type refund struct {
 	id, orderID, intentID, stripeID, state, currency string
-	amount                                           int64
+	amount, fee                                      int64
+	taxes                                            taxShares
 }
 
 type ticket struct{ id, orderID, state, passSerial string }
@@ -127,8 +136,10 @@ func (s *snapshot) readCheckout(ctx context.Context) error {
 	return pgx.BeginTxFunc(ctx, s.pools["checkout"], options, func(tx pgx.Tx) error {
 		s.orders = map[string]order{}
 		var o order
-		err := each(ctx, tx, `select id, currency, payment, fulfilment, coalesce(paying_intent, ''), total_minor_units from orders`,
-			[]any{&o.id, &o.currency, &o.payment, &o.fulfilment, &o.payingIntent, &o.total}, func() { s.orders[o.id] = o })
+		err := each(ctx, tx, `select id, organizer_id, currency, payment, fulfilment, coalesce(paying_intent, ''), total_minor_units,
+				application_fee_minor_units, taxes from orders`,
+			[]any{&o.id, &o.organizer, &o.currency, &o.payment, &o.fulfilment, &o.payingIntent, &o.total, &o.fee, &o.taxes},
+			func() { s.orders[o.id], o.taxes = o, nil })
 		if err != nil {
 			return err
 		}
@@ -141,8 +152,10 @@ func (s *snapshot) readCheckout(ctx context.Context) error {
 			return err
 		}
 		var r refund
-		err = each(ctx, tx, `select id, order_id, payment_intent, coalesce(stripe_refund_id, ''), state, currency, amount_minor_units from refunds`,
-			[]any{&r.id, &r.orderID, &r.intentID, &r.stripeID, &r.state, &r.currency, &r.amount}, func() { s.refunds = append(s.refunds, r) })
+		err = each(ctx, tx, `select id, order_id, payment_intent, coalesce(stripe_refund_id, ''), state, currency, amount_minor_units,
+				application_fee_minor_units, taxes from refunds`,
+			[]any{&r.id, &r.orderID, &r.intentID, &r.stripeID, &r.state, &r.currency, &r.amount, &r.fee, &r.taxes},
+			func() { s.refunds, r.taxes = append(s.refunds, r), nil })
 		if err != nil {
 			return err
 		}

@@ -117,6 +117,15 @@ var violations = map[string]struct{ service, sql string }{
 			booked, currency, amount, refunded, fee_time) values ('fee_astray', '', '', $1, '', 'direct', 10, 'EUR', 10, 5, now())`},
 	"application_fee_is_booked": {"ledger", `insert into application_fees (fee_id, stripe_account, organizer_id, order_id, payment_intent_id, source,
 			booked, currency, amount, fee_time) values ('fee_unbooked', '', '', $1, '', 'elsewhere', 0, 'EUR', 10, now())`},
+	"organizer_share_is_booked":       {"checkout", `update orders set organizer_id = 'organizerOfNobody001' where id = $1`},
+	"application_fee_share_is_booked": {"checkout", `update orders set application_fee_minor_units = application_fee_minor_units + 1 where id = $1`},
+	"tax_share_is_booked":             {"checkout", `update orders set taxes = '[{"country": "FR", "kind": "vat", "minor_units": 120}]' where id = $1`},
+	"given_up_sale_is_undone": {"checkout", `with r as (insert into refunds (id, order_id, payment_intent, amount_minor_units, currency, state, reason,
+				create_time, stripe_refund_id, refund_time)
+			select 'keepsTheFee', id, paying_intent, total_minor_units, currency, 'succeeded', 'given_up', now(), 're_keepsthefee', now() from orders where id = $1)
+		update orders set fulfilment = 'unfulfillable', complete_time = null where id = $1`},
+	"posting_has_its_funds": {"checkout", `insert into dead_letters (job_id, kind, queue, args, reason, error, errors, attempts, max_attempts, created_time, dead_time)
+		values (2, 'post_refund', 'default', jsonb_build_object('refund_id', $1::text), 'cancelled', 'record refund: failed_precondition INSUFFICIENT_FUNDS', '[]', 1, 32, now(), now())`},
 	"paying_intent_pays_once": {"checkout", `update orders set paying_intent = (select paying_intent from orders where id = $1)
 		where id = (select id from orders order by create_time limit 1)`}, // the order that nothing else is broken of,
 }

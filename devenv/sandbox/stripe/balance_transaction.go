@@ -61,6 +61,7 @@ type movement struct {
 	description            *string
 	fees                   []feeDetail
 	immediate              bool // available at once
+	conversion             conversion
 }
 
 // move records a movement on the balance of the change's account.
@@ -68,8 +69,9 @@ func (c *change) move(m movement) *BalanceTransaction { return c.moveAs(c.newID(
 
 // moveAs is move under a given id.
 func (c *change) moveAs(id string, m movement) *BalanceTransaction {
+	m = m.converted()
 	t := &BalanceTransaction{
-		ID: id, Object: kindBalanceTransaction, Amount: m.amount, Created: c.unix(), Currency: m.currency,
+		ID: id, Object: kindBalanceTransaction, Amount: m.amount, Created: c.unix(), Currency: m.currency, ExchangeRate: m.conversion.rate(),
 		Description: m.description, FeeDetails: m.fees, ReportingCategory: m.category, Source: refTo(m.source),
 		Status: "pending", Type: m.kind, AvailableOn: c.unix() + c.s.settings.AvailableDelaySeconds,
 	}
@@ -107,7 +109,7 @@ func (c *change) moveCharge(ch *Charge, in instrument) *BalanceTransaction {
 	fees = append(fees, c.feeShare(ch)...)
 	return c.move(movement{
 		kind: "charge", category: "charge", source: ch.ID, currency: ch.Currency, amount: ch.AmountCaptured,
-		description: ch.Description, fees: fees, immediate: in.bypass,
+		description: ch.Description, fees: fees, immediate: in.bypass, conversion: c.settlement(ch.Currency),
 	})
 }
 

@@ -27,7 +27,11 @@ func (s *Server) change(r *request, f func(c *change) (object, *apiError)) (any,
 // save stores the newest snapshot of an object of the change's account.
 func (c *change) save(objs ...object) {
 	for _, obj := range objs {
-		c.request.changes = append(c.request.changes, c.put(c.account, obj))
+		e := c.put(c.account, obj)
+		if e.born == e.seq {
+			e.made = c.now
+		}
+		c.request.changes = append(c.request.changes, e)
 	}
 }
 

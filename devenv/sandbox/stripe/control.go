@@ -58,6 +58,8 @@ func (s *Server) controlRoutes() {
 		"POST /_sandbox/refunds/{id}/fail":                 s.controlFailRefund,
 		"POST /_sandbox/refunds/{id}/succeed":              s.controlSettleRefund,
 		"POST /_sandbox/refunds/{id}/reference":            s.controlReference,
+		"POST /_sandbox/refunds/{id}/require_action":       s.controlAskBuyer,
+		"POST /_sandbox/refunds/{id}/cancel":               s.controlLapse,
 	} {
 		s.mux.Handle(pattern, s.control(handle))
 	}

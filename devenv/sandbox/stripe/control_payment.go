@@ -113,6 +113,14 @@ func (s *Server) controlSettleRefund(r *request) (any, *apiError) {
 	return controlOn(s, r, func(c *change, re *Refund) (*Refund, *apiError) { return c.settleRefund(re) })
 }
 
+func (s *Server) controlAskBuyer(r *request) (any, *apiError) {
+	return controlOn(s, r, func(c *change, re *Refund) (*Refund, *apiError) { return c.askBuyer(re) })
+}
+
+func (s *Server) controlLapse(r *request) (any, *apiError) {
+	return controlOn(s, r, func(c *change, re *Refund) (*Refund, *apiError) { return c.lapse(re) })
+}
+
 // controlReference gives a refund its acquirer reference number: {"reference": "7400..."}.
 func (s *Server) controlReference(r *request) (any, *apiError) {
 	body := struct {

@@ -134,7 +134,8 @@ func (c *change) openDispute(old *Charge, amount int64, reason string, inquiry b
 func (c *change) withdraw(du *Dispute) *BalanceTransaction {
 	return c.move(movement{
 		kind: "adjustment", category: "dispute", source: du.ID, currency: du.Currency, amount: -du.Amount,
-		fees: []feeDetail{{Amount: c.s.settings.DisputeFeeMinorUnits, Currency: du.Currency, Description: "Dispute fee", Type: "stripe_fee"}},
+		fees:       []feeDetail{{Amount: c.s.settings.DisputeFeeMinorUnits, Currency: du.Currency, Description: "Dispute fee", Type: "stripe_fee"}},
+		conversion: c.settlementOf(du.Charge.id),
 	})
 }
 
@@ -171,7 +172,10 @@ func (c *change) closeDispute(old *Dispute, status string, returnFee bool) (*Dis
 
 // reinstate returns the disputed amount; Stripe does so when a dispute is won, and now and then after it was lost.
 func (c *change) reinstate(old *Dispute, returnFee bool) *Dispute {
-	m := movement{kind: "adjustment", category: "dispute_reversal", source: old.ID, currency: old.Currency, amount: old.Amount}
+	m := movement{
+		kind: "adjustment", category: "dispute_reversal", source: old.ID, currency: old.Currency, amount: old.Amount,
+		conversion: c.settlementOf(old.Charge.id),
+	}
 	if returnFee {
 		m.fees = []feeDetail{{Amount: -c.s.settings.DisputeFeeMinorUnits, Currency: old.Currency, Description: "Dispute fee refund", Type: "stripe_fee"}}
 	}

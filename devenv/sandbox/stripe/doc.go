@@ -43,4 +43,6 @@
 //	POST refunds/{id}/fail                {reason?}: also days after it succeeded
 //	POST refunds/{id}/succeed             end a pending refund
 //	POST refunds/{id}/reference           {reference?}: the acquirer's number became known
+//	POST refunds/{id}/require_action      a pending refund waits for the buyer
+//	POST refunds/{id}/cancel              the buyer never acted: it is canceled, and the money is back
 package stripe

@@ -3,6 +3,7 @@ package stripe
 import (
 	"slices"
 	"strconv"
+	"time"
 )
 
 // pageParams are common to all lists.
@@ -98,10 +99,11 @@ func pageOf[T object](s *Server, r *request, kind, parent string, match func(T) 
 			newer++
 		}
 	}
+	listed := s.clock.Now().Add(-time.Duration(s.settings.ListLagMS) * time.Millisecond)
 	out := &list{Object: "list", Data: []object{}, URL: r.http.URL.Path}
 	take := func(e *entry) bool { // false when the page is full
 		obj, ok := e.obj.(T)
-		if !ok || !inTime(e.obj.createdAt()) || !match(obj) {
+		if !ok || e.made.After(listed) || !inTime(e.obj.createdAt()) || !match(obj) {
 			return true
 		}
 		if len(out.Data) == limit {

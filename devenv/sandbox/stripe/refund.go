@@ -155,7 +155,7 @@ func (c *change) refund(ch *Charge, asked refundRequest) (*Refund, *apiError) {
 	}
 	re.BalanceTransaction = refTo(c.move(movement{
 		kind: kind, category: "refund", source: re.ID, currency: ch.Currency, amount: -amount, description: new("REFUND FOR CHARGE"),
-		fees: c.unshare(ch, re, asked),
+		fees: c.unshare(ch, re, asked), conversion: c.settlementOf(ch.ID),
 	}).ID)
 	refunded := ch.copy()
 	refunded.AmountRefunded += amount
@@ -215,6 +215,9 @@ func (c *change) refundable(ch *Charge, amount int64) *apiError {
 	case amount > ch.unrefunded():
 		return refused("amount", "", "Refund amount (%s) is greater than unrefunded amount on charge (%s)",
 			formatAmount(amount, ch.Currency), formatAmount(ch.unrefunded(), ch.Currency))
+	case c.s.settings.RefundsNeedBalance && amount > c.available(ch.Currency):
+		return refused("", "balance_insufficient", "Insufficient funds in Stripe account. In test mode, you can add funds to your available balance "+
+			"(bypassing your pending balance) by creating a charge with 4000000000000077 as the card number.")
 	}
 	return nil
 }
@@ -266,13 +269,10 @@ func (s *Server) cancelRefund(r *request) (any, *apiError) {
 		if e != nil {
 			return nil, e
 		}
-		if re.Status != refundRequiresAction {
-			return nil, refused("", "", "Refund %s cannot be canceled because it has a status of %s. Only a refund with status requires_action may be canceled.", re.ID, re.Status)
+		canceled, e := c.lapse(re)
+		if e != nil {
+			return nil, e
 		}
-		canceled := re.copy()
-		canceled.Status = refundCanceled
-		c.returnRefund(canceled)
-		c.refundChanged(canceled, map[string]any{"status": re.Status})
 		return canceled, nil
 	})
 }
@@ -292,6 +292,30 @@ func (c *change) refundChanged(re *Refund, previous map[string]any) {
 		c.emit("refund.updated", re, previous)
 	}
 	c.emit("charge.refund.updated", re, previous)
+}
+
+// askBuyer has a pending refund wait for the buyer, who must say where the money shall go.
+func (c *change) askBuyer(old *Refund) (*Refund, *apiError) {
+	if old.Status != refundPending {
+		return nil, refused("", "", "Refund %s has a status of %s: only a pending refund can require an action.", old.ID, old.Status)
+	}
+	re := old.copy()
+	re.Status = refundRequiresAction
+	c.save(re)
+	c.refundChanged(re, map[string]any{"status": old.Status})
+	return re, nil
+}
+
+// lapse cancels a refund that the buyer never acted on, and the money is back.
+func (c *change) lapse(re *Refund) (*Refund, *apiError) {
+	if re.Status != refundRequiresAction {
+		return nil, refused("", "", "Refund %s cannot be canceled because it has a status of %s. Only a refund with status requires_action may be canceled.", re.ID, re.Status)
+	}
+	canceled := re.copy()
+	canceled.Status = refundCanceled
+	c.returnRefund(canceled)
+	c.refundChanged(canceled, map[string]any{"status": re.Status})
+	return canceled, nil
 }
 
 // settleRefund completes a pending refund.
@@ -326,7 +350,7 @@ func (c *change) failRefund(old *Refund, reason string) (*Refund, *apiError) {
 func (c *change) returnRefund(re *Refund) {
 	re.FailureBalanceTransaction = new(refTo(c.move(movement{
 		kind: "refund_failure", category: "refund_failure", source: re.ID, currency: re.Currency, amount: re.Amount,
-		description: new("REFUND FAILURE"),
+		description: new("REFUND FAILURE"), conversion: c.settlementOf(re.Charge.id),
 	}).ID))
 	c.save(re)
 	if ch, ok := find[*Charge](c.store, c.account, re.Charge.id); ok {

@@ -51,6 +51,11 @@ func (s *Server) api(handle handler) http.Handler {
 			IdempotencyKey: r.key, Account: hr.Header.Get("Stripe-Account"),
 		}
 		answer := s.answer(r, func(r *request) (any, *apiError) {
+			unlock, e := s.lockPayment(r)
+			if e != nil {
+				return nil, e
+			}
+			defer unlock()
 			// What began is finished even when the caller hangs up, as at Stripe.
 			s.wait(context.WithoutCancel(hr.Context()))
 			return handle(r)

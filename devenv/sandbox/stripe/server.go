@@ -48,6 +48,7 @@ type Server struct {
 	log       *requestLog
 	idem      *idempotencyKeys
 	deliverer *deliverer
+	locks     *paymentLocks
 	journal   *journal // nil without a journal
 
 	// mu guards what follows. Critical sections only move pointers: encoding, disk and network happen outside.
@@ -73,7 +74,7 @@ func New(cfg Config) (*Server, error) {
 		clock: cfg.Clock, faults: cfg.Faults, logger: cfg.Logger, secretKey: cfg.SecretKey,
 		latency: time.Duration(cfg.LatencyMS) * time.Millisecond,
 		log:     newRequestLog(), idem: newIdempotencyKeys(),
-		store: newStore(), settings: DefaultSettings(),
+		store: newStore(), settings: DefaultSettings(), locks: newPaymentLocks(),
 		random: mathrand.New(mathrand.NewPCG(seed, 0)),
 	}
 	if cfg.Settings != nil {

@@ -9,12 +9,25 @@ type Settings struct {
 	AmountMaxMinorUnits int64 `json:"amount_max_minor_units"`
 	// DisputeFeeMinorUnits is taken with the disputed amount.
 	DisputeFeeMinorUnits int64 `json:"dispute_fee_minor_units"`
+	// SettlementCurrency is what charges in other currencies are converted into, in lower case; empty settles each in its own.
+	// SettlementRatePPM is how many minor units of it come for a million; SettlementReturnRatePPM is the same for what leaves
+	// or comes back later, refunds and disputes: the rate of another day.
+	SettlementCurrency      string `json:"settlement_currency"`
+	SettlementRatePPM       int64  `json:"settlement_rate_ppm"`
+	SettlementReturnRatePPM int64  `json:"settlement_return_rate_ppm"`
 	// AsyncFees leaves a charge's balance_transaction null at first; it comes with charge.updated after AsyncFeesDelayMS,
 	// as with capture_method automatic_async.
 	AsyncFees        bool `json:"async_fees"`
 	AsyncFeesDelayMS int  `json:"async_fees_delay_ms"`
 	// AvailableDelaySeconds passes until pending money is available for payouts and transfers.
 	AvailableDelaySeconds int64 `json:"available_delay_seconds"`
+	// ListLagMS passes until a new object is in lists; it can be fetched at once.
+	ListLagMS int `json:"list_lag_ms"`
+	// LockTimeoutMS is how long a call waits for another one that changes the same payment, before it is refused with lock_timeout.
+	LockTimeoutMS int `json:"lock_timeout_ms"`
+	// RefundsNeedBalance refuses refunds of more than is available with balance_insufficient, as accounts do whose bank Stripe
+	// may not debit.
+	RefundsNeedBalance bool `json:"refunds_need_balance"`
 	// LegacyRefundEvents sends charge.refunded and charge.refund.updated only, as accounts do that are older than refund.created.
 	LegacyRefundEvents bool `json:"legacy_refund_events"`
 	// Withhold keeps every webhook back until it is released.
@@ -26,12 +39,13 @@ type Settings struct {
 	ShuffleMS     int     `json:"shuffle_ms"`
 }
 
-// DefaultSettings are 1.5 % + 25 minor units, a dispute fee of 1500, two days until money is available, and deliveries
+// DefaultSettings are 1.5 % + 25 minor units, a dispute fee of 1500, two days until money is available, lists without lag, and deliveries
 // without interference.
 func DefaultSettings() Settings {
 	return Settings{
 		FeeBasisPoints: 150, FeeFixedMinorUnits: 25, DisputeFeeMinorUnits: 1500, AmountMaxMinorUnits: 99_999_999,
-		AsyncFeesDelayMS: 20, AvailableDelaySeconds: 2 * 24 * 60 * 60,
+		AsyncFeesDelayMS: 20, AvailableDelaySeconds: 2 * 24 * 60 * 60, SettlementRatePPM: 1_100_000, SettlementReturnRatePPM: 1_120_000,
+		LockTimeoutMS: 1000,
 	}
 }
 

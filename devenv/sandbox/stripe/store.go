@@ -3,6 +3,7 @@ package stripe
 import (
 	"encoding/json"
 	"sort"
+	"time"
 )
 
 // entry is where an object lives: its owner, its place in the order of creation and its newest snapshot.
@@ -11,6 +12,7 @@ type entry struct {
 	born     int64  // sequence number of the creation: lists run newest first
 	seq      int64  // sequence number of the newest change
 	obj      object
+	made     time.Time       // zero for what was loaded or read from a journal
 	linked   string          // of a balance transaction: the automatic payout it is part of
 	revoked  bool            // of an account: it has disconnected from the platform
 	verbatim json.RawMessage // as loaded through the control API, shown until the first change

@@ -27,6 +27,7 @@ func Snooze(d time.Duration) error { return river.JobSnooze(max(d, 0)) }
 // that failed.
 type outcome struct {
 	cancel bool
+	final  bool // of a cancel: the same call gets the same answer, as long as nobody mends what it asks for
 	snooze bool
 	delay  time.Duration // of a snooze, or the least delay of a retry
 }
@@ -36,7 +37,7 @@ type outcome struct {
 //	Cancel, Snooze                       as they say
 //	breaker.ErrOpen                      snooze: nothing was tried
 //	Problem or Downstream that waits     retry, not before its RetryAfter
-//	Problem or Downstream that is final  cancel: the same call gets the same answer
+//	Problem or Downstream that is final  cancel: the same call gets the same answer; retry of endless work
 //	anything else                        retry
 func classify(err error) outcome {
 	if snooze, ok := errors.AsType[*river.JobSnoozeError](err); ok {
@@ -49,10 +50,10 @@ func classify(err error) outcome {
 		return outcome{snooze: true, delay: breakerSnooze + rand.N(breakerSnooze/2)}
 	}
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
-		return outcome{cancel: problem.Final(p.Code), delay: p.RetryAfter}
+		return outcome{cancel: problem.Final(p.Code), final: problem.Final(p.Code), delay: p.RetryAfter}
 	}
 	if d, ok := errors.AsType[*problem.Downstream](err); ok {
-		return outcome{cancel: problem.Final(d.Code()), delay: d.RetryAfter()}
+		return outcome{cancel: problem.Final(d.Code()), final: problem.Final(d.Code()), delay: d.RetryAfter()}
 	}
 	return outcome{}
 }

@@ -23,9 +23,18 @@ const jitter = 0.2
 
 // Policy says how a kind of job is tried. Every kind names its own.
 type Policy struct {
-	// MaxAttempts is how often it is tried before it becomes a dead letter.
-	// Required.
+	// MaxAttempts is how often it is tried before it becomes a dead letter, or
+	// counts as delayed when it is endless. Required.
 	MaxAttempts int
+	// Endless work is tried until it is done: no number of failures ends it, nor
+	// an answer that is final for others. After MaxAttempts it is repeated with
+	// the backoff of the last one. Only Cancel ends it.
+	Endless bool
+	// Delayed is called by endless work: after each failure from MaxAttempts on,
+	// and after each whose answer is final, with the error; and with nil when
+	// work that failed before is done. It must be safe to call twice. Nil calls
+	// nobody.
+	Delayed func(ctx context.Context, job *rivertype.JobRow, err error) error
 	// Timeout ends the context of one attempt. Required. An attempt that was
 	// lost with its process is repeated a little later than this.
 	Timeout time.Duration
@@ -93,7 +102,7 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) (err error) {
 	defer cancel()
 	err = w.work(attemptCtx, job)
 	if err == nil {
-		return nil
+		return w.done(attemptCtx, job)
 	}
 	if ctx.Err() != nil {
 		// Not the attempt's timeout: this process is stopping. River gives the
@@ -106,6 +115,8 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) (err error) {
 	case result.snooze:
 		level = slog.LevelDebug
 		err = river.JobSnooze(result.delay)
+	case w.policy.Endless && (!result.cancel || result.final):
+		err = w.goOn(ctx, job, err, result)
 	case result.cancel:
 		level = slog.LevelError
 		err = river.JobCancel(err)
@@ -117,6 +128,42 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) (err error) {
 	w.logger.LogAttrs(ctx, level, "job did not finish", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID),
 		slog.Int("attempt", job.Attempt), slog.Int("attempts_max", job.MaxAttempts), slog.Any("error", err))
 	return err
+}
+
+// done ends endless work that failed before: nobody waits for it any more.
+func (w *worker[A]) done(ctx context.Context, job *river.Job[A]) error {
+	if !w.policy.Endless || w.policy.Delayed == nil || job.Attempt == 1 {
+		return nil
+	}
+	if err := w.policy.Delayed(ctx, job.JobRow, nil); err != nil {
+		return fmt.Errorf("report that delayed work is done: %w", err)
+	}
+	return nil
+}
+
+// goOn keeps endless work alive after a failure. After MaxAttempts it costs no
+// more attempts, so that the errors that the job's row keeps do not grow for
+// ever.
+func (w *worker[A]) goOn(ctx context.Context, job *river.Job[A], err error, result outcome) error {
+	spent := job.Attempt >= w.policy.MaxAttempts
+	if (spent || result.final) && w.policy.Delayed != nil {
+		if failed := w.policy.Delayed(ctx, job.JobRow, err); failed != nil { // the next failure tells it again
+			err = errors.Join(err, fmt.Errorf("report delayed work: %w", failed))
+		}
+	}
+	if spent {
+		w.logger.LogAttrs(ctx, slog.LevelError, "endless job still fails", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Any("error", err))
+		return river.JobSnooze(max(w.backoff(job.Attempt), result.delay))
+	}
+	if result.delay > 0 {
+		w.delays.Store(job.ID, result.delay)
+	}
+	return err
+}
+
+// backoff is the delay after failed attempt number attempt, with jitter.
+func (w *worker[A]) backoff(attempt int) time.Duration {
+	return time.Duration(float64(w.policy.Backoff(attempt)) * (1 - jitter + 2*jitter*rand.Float64()))
 }
 
 // storable is a text in a form that jsonb takes, which has no NUL. River writes the ends of up to some thousands of jobs in one
@@ -137,7 +184,7 @@ func (e *storableError) Unwrap() error { return e.error }
 // NextRetry says when a failed attempt is repeated: after the backoff, but not
 // before the time that the other party asked for.
 func (w *worker[A]) NextRetry(job *river.Job[A]) time.Time {
-	delay := time.Duration(float64(w.policy.Backoff(job.Attempt)) * (1 - jitter + 2*jitter*rand.Float64()))
+	delay := w.backoff(job.Attempt)
 	asked, _ := w.delays.LoadAndDelete(job.ID)
 	if least, ok := asked.(time.Duration); ok {
 		delay = max(delay, least)

@@ -162,8 +162,11 @@ type RecordConversionRequest struct {
 	To *v1.Money `protobuf:"bytes,7,opt,name=to,proto3" json:"to,omitempty"`
 	// When it happened.
 	ConversionTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=conversion_time,json=conversionTime,proto3" json:"conversion_time,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Balance transaction of the charge that this conversion undoes in part, such as that of a refund, or does again when the money came
+	// back; empty for that of a charge itself. What the rates differ by is posted as a gain or loss under fx-diff:<txn>.
+	ChargeBalanceTransactionId string `protobuf:"bytes,9,opt,name=charge_balance_transaction_id,json=chargeBalanceTransactionId,proto3" json:"charge_balance_transaction_id,omitempty"`
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *RecordConversionRequest) Reset() {
@@ -252,11 +255,20 @@ func (x *RecordConversionRequest) GetConversionTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RecordConversionRequest) GetChargeBalanceTransactionId() string {
+	if x != nil {
+		return x.ChargeBalanceTransactionId
+	}
+	return ""
+}
+
 // RecordConversionResponse carries the entry.
 type RecordConversionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entry.
-	Entry         *Entry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Entry *Entry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// What the rates differ by, and the return of the charge's legs; absent where no charge was named or it was settled in other currencies.
+	Difference    *Entry `protobuf:"bytes,2,opt,name=difference,proto3" json:"difference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -298,6 +310,13 @@ func (x *RecordConversionResponse) GetEntry() *Entry {
 	return nil
 }
 
+func (x *RecordConversionResponse) GetDifference() *Entry {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
 var File_dayof_ledger_v1_conversion_proto protoreflect.FileDescriptor
 
 const file_dayof_ledger_v1_conversion_proto_rawDesc = "" +
@@ -310,7 +329,7 @@ const file_dayof_ledger_v1_conversion_proto_rawDesc = "" +
 	"\x06amount\x18\x03 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06amount\x12G\n" +
 	"\rrecovery_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\frecoveryTime\"F\n" +
 	"\x16RecordRecoveryResponse\x12,\n" +
-	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xbb\x04\n" +
+	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"\xa3\x05\n" +
 	"\x17RecordConversionRequest\x12V\n" +
 	"\x16balance_transaction_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b2\x19^txn_[A-Za-z0-9_]{1,250}$R\x14balanceTransactionId\x12:\n" +
 	"\border_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aorderId\x12B\n" +
@@ -319,9 +338,13 @@ const file_dayof_ledger_v1_conversion_proto_rawDesc = "" +
 	"\x0estripe_account\x18\x05 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(acct_[A-Za-z0-9]{1,60})?$R\rstripeAccount\x121\n" +
 	"\x04from\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x04from\x12-\n" +
 	"\x02to\x18\a \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x02to\x12K\n" +
-	"\x0fconversion_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x0econversionTime\"H\n" +
+	"\x0fconversion_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x0econversionTime\x12f\n" +
+	"\x1dcharge_balance_transaction_id\x18\t \x01(\tB#\xbaH r\x1e2\x1c^(txn_[A-Za-z0-9_]{1,250})?$R\x1achargeBalanceTransactionId\"\x80\x01\n" +
 	"\x18RecordConversionResponse\x12,\n" +
-	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entryB\xb9\x01\n" +
+	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\x126\n" +
+	"\n" +
+	"difference\x18\x02 \x01(\v2\x16.dayof.ledger.v1.EntryR\n" +
+	"differenceB\xb9\x01\n" +
 	"\x13com.dayof.ledger.v1B\x0fConversionProtoP\x01Z3github.com/dayof/dayof/gen/dayof/ledger/v1;ledgerv1\xa2\x02\x03DLX\xaa\x02\x0fDayof.Ledger.V1\xca\x02\x0fDayof\\Ledger\\V1\xe2\x02\x1bDayof\\Ledger\\V1\\GPBMetadata\xea\x02\x11Dayof::Ledger::V1b\x06proto3"
 
 var (
@@ -354,11 +377,12 @@ var file_dayof_ledger_v1_conversion_proto_depIdxs = []int32{
 	4, // 4: dayof.ledger.v1.RecordConversionRequest.to:type_name -> dayof.money.v1.Money
 	5, // 5: dayof.ledger.v1.RecordConversionRequest.conversion_time:type_name -> google.protobuf.Timestamp
 	6, // 6: dayof.ledger.v1.RecordConversionResponse.entry:type_name -> dayof.ledger.v1.Entry
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 7: dayof.ledger.v1.RecordConversionResponse.difference:type_name -> dayof.ledger.v1.Entry
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_dayof_ledger_v1_conversion_proto_init() }

@@ -51,6 +51,8 @@ const (
 	Reason_REASON_DIFFERENCE_NOT_FOUND Reason = 10
 	// The service does not know Stripe or checkoutsvc, so it cannot compare anything.
 	Reason_REASON_RECONCILIATION_NOT_CONFIGURED Reason = 11
+	// The entry builds on the conversion of a charge that is not in the ledger yet: try again later.
+	Reason_REASON_CONVERSION_NOT_POSTED Reason = 12
 )
 
 // Enum value maps for Reason.
@@ -68,6 +70,7 @@ var (
 		9:  "REASON_RUN_NOT_FOUND",
 		10: "REASON_DIFFERENCE_NOT_FOUND",
 		11: "REASON_RECONCILIATION_NOT_CONFIGURED",
+		12: "REASON_CONVERSION_NOT_POSTED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -82,6 +85,7 @@ var (
 		"REASON_RUN_NOT_FOUND":                 9,
 		"REASON_DIFFERENCE_NOT_FOUND":          10,
 		"REASON_RECONCILIATION_NOT_CONFIGURED": 11,
+		"REASON_CONVERSION_NOT_POSTED":         12,
 	}
 )
 
@@ -116,7 +120,7 @@ var File_dayof_ledger_v1_reason_proto protoreflect.FileDescriptor
 
 const file_dayof_ledger_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdayof/ledger/v1/reason.proto\x12\x0fdayof.ledger.v1*\xfa\x02\n" +
+	"\x1cdayof/ledger/v1/reason.proto\x12\x0fdayof.ledger.v1*\x9c\x03\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19REASON_LEDGER_UNAVAILABLE\x10\x01\x12\x1a\n" +
@@ -130,7 +134,8 @@ const file_dayof_ledger_v1_reason_proto_rawDesc = "" +
 	"\x14REASON_RUN_NOT_FOUND\x10\t\x12\x1f\n" +
 	"\x1bREASON_DIFFERENCE_NOT_FOUND\x10\n" +
 	"\x12(\n" +
-	"$REASON_RECONCILIATION_NOT_CONFIGURED\x10\vB\xb5\x01\n" +
+	"$REASON_RECONCILIATION_NOT_CONFIGURED\x10\v\x12 \n" +
+	"\x1cREASON_CONVERSION_NOT_POSTED\x10\fB\xb5\x01\n" +
 	"\x13com.dayof.ledger.v1B\vReasonProtoP\x01Z3github.com/dayof/dayof/gen/dayof/ledger/v1;ledgerv1\xa2\x02\x03DLX\xaa\x02\x0fDayof.Ledger.V1\xca\x02\x0fDayof\\Ledger\\V1\xe2\x02\x1bDayof\\Ledger\\V1\\GPBMetadata\xea\x02\x11Dayof::Ledger::V1b\x06proto3"
 
 var (

@@ -119,7 +119,10 @@ type LedgerServiceClient interface {
 	RecordApplicationFee(context.Context, *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error)
 	// RecordRecovery posts that an advance to an organiser was recovered from what is owed, under recovery:<id>.
 	RecordRecovery(context.Context, *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error)
-	// RecordConversion posts money that Stripe changed into another currency under fx:<txn>.
+	// RecordConversion posts money that Stripe changed into another currency under fx:<txn>, and what its rate differs by from the charge's
+	// under fx-diff:<txn>.
+	//
+	// Problems: CONVERSION_NOT_POSTED (failed_precondition): the conversion of the charge is not in the ledger yet; try again later.
 	RecordConversion(context.Context, *v1.RecordConversionRequest) (*v1.RecordConversionResponse, error)
 	// RecordPayoutTransactions stores the sum of the balance transactions that a payout consists of and compares it with the
 	// payout. Nothing is posted: each of them is booked by its own fact.
@@ -424,7 +427,10 @@ type LedgerServiceHandler interface {
 	RecordApplicationFee(context.Context, *v1.RecordApplicationFeeRequest) (*v1.RecordApplicationFeeResponse, error)
 	// RecordRecovery posts that an advance to an organiser was recovered from what is owed, under recovery:<id>.
 	RecordRecovery(context.Context, *v1.RecordRecoveryRequest) (*v1.RecordRecoveryResponse, error)
-	// RecordConversion posts money that Stripe changed into another currency under fx:<txn>.
+	// RecordConversion posts money that Stripe changed into another currency under fx:<txn>, and what its rate differs by from the charge's
+	// under fx-diff:<txn>.
+	//
+	// Problems: CONVERSION_NOT_POSTED (failed_precondition): the conversion of the charge is not in the ledger yet; try again later.
 	RecordConversion(context.Context, *v1.RecordConversionRequest) (*v1.RecordConversionResponse, error)
 	// RecordPayoutTransactions stores the sum of the balance transactions that a payout consists of and compares it with the
 	// payout. Nothing is posted: each of them is booked by its own fact.
