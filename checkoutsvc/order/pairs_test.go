@@ -3,6 +3,7 @@ package order_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -97,9 +98,7 @@ func events(total int64) []told {
 		says := map[string]claim{
 			aboutIntent: {string(order.IntentSucceeded), 6, true}, aboutMoney: {fmt.Sprint(total), 1, true},
 		}
-		for about, c := range more {
-			says[about] = c
-		}
+		maps.Copy(says, more)
 		return says
 	}
 	fee := claim{"txn_1", 1, true}
