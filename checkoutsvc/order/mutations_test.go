@@ -100,7 +100,7 @@ func TestMutations(t *testing.T) {
 			if err := os.WriteFile(file, overlay, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay", file, ".").CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), "go", "test", "-failfast", "-timeout", "3m", "-overlay", file, ".").CombinedOutput()
 			switch {
 			case err == nil:
 				t.Errorf("the tests pass with the mistake")
