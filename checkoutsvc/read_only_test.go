@@ -16,15 +16,18 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 	w := newHarness(t)
 	w.start("before", 1)
 	database := w.pool.Config().ConnConfig.Database
-	demoteConnections := func() {
-		for _, conn := range w.pool.AcquireAllIdle(t.Context()) {
+	// demoteConnections reports whether that were all: none was in use, none is being made.
+	demoteConnections := func() bool {
+		idle := w.pool.AcquireAllIdle(t.Context())
+		all := int32(len(idle)) == w.pool.Stat().TotalConns()
+		for _, conn := range idle {
 			if _, err := conn.Exec(t.Context(), "set default_transaction_read_only = on"); err != nil {
 				t.Fatal(err)
 			}
 			conn.Release()
 		}
+		return all
 	}
-	demoteConnections()
 	admin := func(sql string) {
 		t.Helper()
 		conn, err := pgx.Connect(t.Context(), w.pool.Config().ConnString()) // the pool's own refuse such a database
@@ -39,6 +42,7 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 		}
 	}
 	admin("alter database " + pgx.Identifier{database}.Sanitize() + " set default_transaction_read_only = on")
+	w.waitUntil("no connection writes", demoteConnections) // new ones do not, since the statement above
 	healthy := func() bool {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.replicas[0].url+"/healthz", http.NoBody)
 		if err != nil {
@@ -51,10 +55,7 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 		_ = res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	}
-	w.waitUntil("the service does not serve", func() bool {
-		demoteConnections() // those that were in use before
-		return !healthy()
-	})
+	w.waitUntil("the service does not serve", func() bool { return !healthy() })
 	for range 3 { // each tried three times by the client, a second apart
 		_, err := w.replicas[0].checkout.StartCheckout(w.keyed("during"), w.cart(1))
 		if problem.Code(err) != connect.CodeUnavailable {
