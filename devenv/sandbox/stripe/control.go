@@ -257,7 +257,7 @@ func (c *change) load(obj object, raw json.RawMessage) {
 		})
 	case *Refund:
 		c.loadMovement(o.BalanceTransaction.id, movement{kind: "refund", category: "refund", source: o.ID, currency: o.Currency, amount: -o.Amount})
-		if o.FailureBalanceTransaction != nil {
+		if o.FailureBalanceTransaction.id != "" {
 			c.loadMovement(o.FailureBalanceTransaction.id, movement{kind: "refund_failure", category: "refund_failure", source: o.ID, currency: o.Currency, amount: o.Amount})
 		}
 	case *Payout:

@@ -41,6 +41,9 @@ func TestSettlementInAnotherCurrency(t *testing.T) {
 	if re, err = sb.api.Refunds.Get(re.ID, get); err != nil || re.FailureBalanceTransaction.Amount != 1200 || re.FailureBalanceTransaction.Currency != "usd" {
 		t.Errorf("the failure is settled as %+v: %v", re.FailureBalanceTransaction, err)
 	}
+	if re, err = sb.api.Refunds.Get(re.ID, nil); err != nil || re.FailureBalanceTransaction.Amount != 0 {
+		t.Errorf("what one caller expanded, another sees expanded too: %+v, %v", re.FailureBalanceTransaction, err)
+	}
 	du := sb.control("POST", "disputes", map[string]any{"payment_intent": pi.ID, "amount": 5000}, 200)
 	if first := fmt.Sprint(du["balance_transactions"]); !strings.Contains(first, "amount:-6000") || !strings.Contains(first, "currency:usd") {
 		t.Errorf("the dispute is settled as %s", first)

@@ -23,7 +23,7 @@ type Refund struct {
 	Created                   int64             `json:"created"`
 	Currency                  string            `json:"currency"`
 	DestinationDetails        json.RawMessage   `json:"destination_details,omitempty"`
-	FailureBalanceTransaction *ref              `json:"failure_balance_transaction,omitempty"`
+	FailureBalanceTransaction ref               `json:"failure_balance_transaction,omitzero"`
 	FailureReason             string            `json:"failure_reason,omitempty"`
 	Metadata                  map[string]string `json:"metadata"`
 	PaymentIntent             ref               `json:"payment_intent"`
@@ -50,10 +50,7 @@ func (re *Refund) expandable(name string) *ref {
 	case "balance_transaction":
 		return &re.BalanceTransaction
 	case "failure_balance_transaction":
-		if re.FailureBalanceTransaction == nil {
-			return &ref{} // may be asked for before there is one
-		}
-		return re.FailureBalanceTransaction
+		return &re.FailureBalanceTransaction // may be asked for before there is one
 	case "transfer_reversal":
 		return &re.TransferReversal
 	case "source_transfer_reversal":
@@ -348,10 +345,10 @@ func (c *change) failRefund(old *Refund, reason string) (*Refund, *apiError) {
 
 // returnRefund puts the refunded amount back on the balance and lowers what the charge shows as refunded.
 func (c *change) returnRefund(re *Refund) {
-	re.FailureBalanceTransaction = new(refTo(c.move(movement{
+	re.FailureBalanceTransaction = refTo(c.move(movement{
 		kind: "refund_failure", category: "refund_failure", source: re.ID, currency: re.Currency, amount: re.Amount,
 		description: new("REFUND FAILURE"), conversion: c.settlementOf(re.Charge.id),
-	}).ID))
+	}).ID)
 	c.save(re)
 	if ch, ok := find[*Charge](c.store, c.account, re.Charge.id); ok {
 		ch = ch.copy()
