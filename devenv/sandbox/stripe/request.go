@@ -50,7 +50,7 @@ func (s *Server) api(handle handler) http.Handler {
 			Time: s.clock.Now(), RequestID: r.id, Method: hr.Method, Path: hr.URL.Path,
 			IdempotencyKey: r.key, Account: hr.Header.Get("Stripe-Account"),
 		}
-		answer := s.answer(r, func(r *request) (any, *apiError) {
+		answer := s.answerWithin(w.Header(), r, func(r *request) (any, *apiError) {
 			unlock, e := s.lockPayment(r)
 			if e != nil {
 				return nil, e
@@ -74,6 +74,14 @@ type answer struct {
 	errorCode string
 	requestID string // of the request that was executed
 	replayed  bool
+}
+
+// answerWithin is answer, unless the account makes too many calls.
+func (s *Server) answerWithin(header http.Header, r *request, handle handler) answer {
+	if e := s.limit(header, r.http); e != nil {
+		return s.failed(r, e)
+	}
+	return s.answer(r, handle)
 }
 
 // answer runs one request to its end: the effect, the stored idempotent result, the journal, the webhooks.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/internal/chassis/clock"
 )
@@ -49,6 +51,7 @@ type Server struct {
 	idem      *idempotencyKeys
 	deliverer *deliverer
 	locks     *paymentLocks
+	rates     *rateLimits
 	journal   *journal // nil without a journal
 
 	// mu guards what follows. Critical sections only move pointers: encoding, disk and network happen outside.
@@ -75,6 +78,7 @@ func New(cfg Config) (*Server, error) {
 		latency: time.Duration(cfg.LatencyMS) * time.Millisecond,
 		log:     newRequestLog(), idem: newIdempotencyKeys(),
 		store: newStore(), settings: DefaultSettings(), locks: newPaymentLocks(),
+		rates:  &rateLimits{buckets: map[rateLimited]*rate.Limiter{}},
 		random: mathrand.New(mathrand.NewPCG(seed, 0)),
 	}
 	if cfg.Settings != nil {

@@ -25,6 +25,10 @@ type Settings struct {
 	ListLagMS int `json:"list_lag_ms"`
 	// LockTimeoutMS is how long a call waits for another one that changes the same payment, before it is refused with lock_timeout.
 	LockTimeoutMS int `json:"lock_timeout_ms"`
+	// CallsPerSecond and CallsPerEndpoint are how many calls an account may make in a second, of all kinds and of one; 0 is no
+	// limit. Stripe's are 100 (25 in its test mode) and 25.
+	CallsPerSecond   int `json:"calls_per_second"`
+	CallsPerEndpoint int `json:"calls_per_endpoint"`
 	// RefundsNeedBalance refuses refunds of more than is available with balance_insufficient, as accounts do whose bank Stripe
 	// may not debit.
 	RefundsNeedBalance bool `json:"refunds_need_balance"`

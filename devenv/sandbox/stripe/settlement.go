@@ -41,7 +41,8 @@ func (x conversion) of(amount int64) int64 {
 	if amount < 0 {
 		return -x.of(-amount)
 	}
-	return (amount*x.ppm + 500_000) / 1_000_000
+	const million = 1_000_000
+	return amount/million*x.ppm + (amount%million*x.ppm+million/2)/million // the product of both may not fit
 }
 
 // converted is the movement in the currency of the balance.
