@@ -10,6 +10,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/id"
 	"github.com/dayof/dayof/internal/chassis/smtp"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // Config is the settings of checkoutsvc. LoadConfig knows the defaults.
@@ -64,6 +65,8 @@ type Config struct {
 	StripeKey config.Secret
 	// StripeTimeout ends one call to Stripe.
 	StripeTimeout time.Duration
+	// StripeLimits are how many calls to Stripe all replicas make together.
+	StripeLimits stripeapi.Limits
 
 	// SMTP is the mail server; without an address no mail is sent.
 	SMTP smtp.Config
@@ -108,6 +111,7 @@ func LoadConfig(l *config.Loader) Config {
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.SecretRequired("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
+		StripeLimits:  stripeapi.LoadLimits(l, 0.7),
 		SMTP:          smtp.LoadConfig(l),
 		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
 		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),

@@ -29,6 +29,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/rpc"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -102,6 +103,7 @@ func newHarnessAlone(t testing.TB, opts ...option) *harness {
 	w.config.CodeKeys = []config.Secret{config.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))}
 	w.config.OrderTokenKeys = []config.Secret{config.NewSecret(strings.Repeat("k", 32))}
 	w.config.SweepInterval = 50 * time.Millisecond
+	w.config.StripeLimits = stripeapi.Limits{} // the sandbox has none
 	for _, o := range opts {
 		o(&w.config)
 	}

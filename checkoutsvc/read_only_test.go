@@ -1,6 +1,7 @@
 package checkoutsvc_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -16,18 +17,15 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 	w := newHarness(t)
 	w.start("before", 1)
 	database := w.pool.Config().ConnConfig.Database
-	// demoteConnections reports whether that were all: none was in use, none is being made.
-	demoteConnections := func() bool {
-		idle := w.pool.AcquireAllIdle(t.Context())
-		all := int32(len(idle)) == w.pool.Stat().TotalConns()
-		for _, conn := range idle {
+	demoteConnections := func() { // but for those that are in use
+		for _, conn := range w.pool.AcquireAllIdle(t.Context()) {
 			if _, err := conn.Exec(t.Context(), "set default_transaction_read_only = on"); err != nil {
 				t.Fatal(err)
 			}
 			conn.Release()
 		}
-		return all
 	}
+	demoteConnections()
 	admin := func(sql string) {
 		t.Helper()
 		conn, err := pgx.Connect(t.Context(), w.pool.Config().ConnString()) // the pool's own refuse such a database
@@ -42,7 +40,6 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 		}
 	}
 	admin("alter database " + pgx.Identifier{database}.Sanitize() + " set default_transaction_read_only = on")
-	w.waitUntil("no connection writes", demoteConnections) // new ones do not, since the statement above
 	healthy := func() bool {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.replicas[0].url+"/healthz", http.NoBody)
 		if err != nil {
@@ -55,17 +52,25 @@ func TestDatabaseThatCannotWrite(t *testing.T) {
 		_ = res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	}
-	w.waitUntil("the service does not serve", func() bool { return !healthy() })
-	for range 3 { // each tried three times by the client, a second apart
-		_, err := w.replicas[0].checkout.StartCheckout(w.keyed("during"), w.cart(1))
-		if problem.Code(err) != connect.CodeUnavailable {
-			t.Fatalf("a call gets %v", err)
+	w.waitUntil("the service does not serve", func() bool {
+		demoteConnections()
+		return !healthy()
+	})
+	refused := 0
+	for n := 0; refused < 3; n++ { // each tried three times by the client, a second apart
+		demoteConnections()
+		_, err := w.replicas[0].checkout.StartCheckout(w.keyed(fmt.Sprintf("during/%d", n)), w.cart(1))
+		switch {
+		case problem.Code(err) == connect.CodeUnavailable:
+			refused++
+		case err != nil || n > 50: // one that succeeds had a connection that was in use whenever the others were demoted
+			t.Fatalf("call %d gets %v", n, err)
 		}
 	}
 	admin("alter database " + pgx.Identifier{database}.Sanitize() + " reset default_transaction_read_only")
 	w.waitUntil("the service serves again", healthy)
 	w.waitUntil("calls succeed again", func() bool {
-		_, err := w.replicas[0].checkout.StartCheckout(w.keyed("during"), w.cart(1))
+		_, err := w.replicas[0].checkout.StartCheckout(w.keyed("after"), w.cart(1))
 		return err == nil
 	})
 }

@@ -53,6 +53,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/replica"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
@@ -104,8 +105,9 @@ func New(d Deps) (*Service, error) {
 	reminders, remindersErr := dispute.ParseBefore(c.DisputeReminders)
 	codes, codesErr := ticketcode.NewKeys(c.CodeKeys)
 	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys, c.OrderTokenLifetime)
+	c.StripeLimits.Replicas = replica.NewCounter(d.Pool, d.Clock).Count
 	stripe, stripeErr := stripecalls.New(stripeapi.Config{
-		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
+		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Limits: c.StripeLimits, Transport: d.StripeTransport, Logger: d.Logger,
 	})
 	mail, mailErr := smtp.New(c.mail(d.Logger))
 	if err := errors.Join(remindersErr, codesErr, tokensErr, stripeErr, mailErr); err != nil {

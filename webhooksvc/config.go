@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // CallTimeout is how long the clients that a Service is given should wait for an answer: checkoutsvc may ask Stripe before it
@@ -34,6 +35,8 @@ type Config struct {
 	StripeKey config.Secret
 	// StripeTimeout ends one call to Stripe.
 	StripeTimeout time.Duration
+	// StripeLimits are how many calls to Stripe all replicas make together.
+	StripeLimits stripeapi.Limits
 	// BackfillInterval is how often Stripe is asked for events that it could not deliver; also at start.
 	BackfillInterval time.Duration
 	// SilenceAfter is how old an event at Stripe may be before its absence here is an incident; it is looked for twice as often. Zero
@@ -65,6 +68,7 @@ func LoadConfig(l *config.Loader) Config {
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account; without it undelivered events are not fetched, and events that need a fetch end as dead"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
+		StripeLimits:  stripeapi.LoadLimits(l, 0.2),
 		BackfillInterval: l.Duration("DAYOF_WEBHOOK_BACKFILL_INTERVAL", time.Hour,
 			"how often Stripe is asked for events that it could not deliver"),
 		SilenceAfter: l.Duration("DAYOF_WEBHOOK_SILENCE_AFTER", 2*time.Minute,

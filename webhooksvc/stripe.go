@@ -10,6 +10,7 @@ import (
 
 	stripe "github.com/stripe/stripe-go/v76"
 
+	"github.com/dayof/dayof/internal/chassis/replica"
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
@@ -37,8 +38,10 @@ func (e *stripeAwayError) Unwrap() error { return e.err }
 type stripeReader struct{ *stripeapi.Client }
 
 func newStripeReader(d Deps) stripeReader {
+	limits := d.Config.StripeLimits
+	limits.Replicas = replica.NewCounter(d.Pool, d.Clock).Count
 	return stripeReader{stripeapi.New(stripeapi.Config{
-		Key: d.Config.StripeKey, URL: d.Config.StripeURL, Timeout: d.Config.StripeTimeout, Transport: d.StripeTransport, Logger: d.Logger,
+		Key: d.Config.StripeKey, URL: d.Config.StripeURL, Timeout: d.Config.StripeTimeout, Limits: limits, Transport: d.StripeTransport, Logger: d.Logger,
 	})}
 }
 

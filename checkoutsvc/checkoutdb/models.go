@@ -189,6 +189,11 @@ type Refund struct {
 	AttemptTime              *time.Time      `json:"attempt_time"`
 }
 
+type Replica struct {
+	ID       string    `json:"id"`
+	SeenTime time.Time `json:"seen_time"`
+}
+
 type Review struct {
 	ID            string    `json:"id"`
 	OrderID       string    `json:"order_id"`

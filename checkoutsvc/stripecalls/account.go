@@ -29,7 +29,7 @@ const accountInvalid = "account_invalid"
 // GetAccount fetches an account. One that left us, or that is gone, is disconnected: that is an answer.
 func (c Client) GetAccount(ctx context.Context, id string) (Account, error) {
 	params := &stripe.AccountParams{}
-	account, err := stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: id, Objects: accounts}, func(ctx context.Context) (*stripe.Account, error) {
+	account, err := stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: id, Objects: accounts, Priority: stripeapi.Last}, func(ctx context.Context) (*stripe.Account, error) {
 		params.Context = ctx
 		return c.Accounts.GetByID(id, params)
 	})

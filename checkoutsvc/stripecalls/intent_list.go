@@ -37,7 +37,7 @@ func (c Client) intentPage(ctx context.Context, account string, from, until time
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: intentLists}, func(ctx context.Context) (*stripe.PaymentIntentList, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: intentLists, Priority: stripeapi.Second}, func(ctx context.Context) (*stripe.PaymentIntentList, error) {
 		params.Context = ctx
 		list := c.PaymentIntents.List(params)
 		return list.PaymentIntentList(), list.Err()

@@ -21,9 +21,11 @@ import (
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
-// The objects that calls are about. Refunds are listed also while none can be made.
+// The objects that calls are about. Refunds are read also while none can be made, and so are intents.
 const (
 	paymentIntents      = "payment_intents"
+	intentReads         = "payment_intents/get"
+	intentCancels       = "payment_intents/cancel"
 	refunds             = "refunds"
 	refundLists         = "refunds/list"
 	balanceTransactions = "balance_transactions"
@@ -140,7 +142,7 @@ func (c Client) GetIntent(ctx context.Context, account, id string) (*stripe.Paym
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: paymentIntents}, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: intentReads}, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.Get(id, params)
 	})
@@ -152,7 +154,7 @@ func (c Client) IntentOfCharge(ctx context.Context, account, id string) (string,
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	charge, err := stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: charges}, func(ctx context.Context) (*stripe.Charge, error) {
+	charge, err := stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: charges, Priority: stripeapi.Last}, func(ctx context.Context) (*stripe.Charge, error) {
 		params.Context = ctx
 		return c.Charges.Get(id, params)
 	})
@@ -171,7 +173,7 @@ func (c Client) CancelIntent(ctx context.Context, account, id string) (*stripe.P
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: paymentIntents}, func(ctx context.Context) (*stripe.PaymentIntent, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: intentCancels, Priority: stripeapi.Second}, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		params.Context = ctx
 		return c.PaymentIntents.Cancel(id, params)
 	})
@@ -194,7 +196,7 @@ func (c Client) CreateRefund(ctx context.Context, account, orderID string, r *or
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refunds}, func(ctx context.Context) (*stripe.Refund, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refunds, Priority: stripeapi.Second}, func(ctx context.Context) (*stripe.Refund, error) {
 		params.Context = ctx
 		return c.Refunds.New(params)
 	})
@@ -207,7 +209,7 @@ func (c Client) ListRefunds(ctx context.Context, account, intentID string) ([]*s
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refundLists}, func(ctx context.Context) ([]*stripe.Refund, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refundLists, Priority: stripeapi.Second}, func(ctx context.Context) ([]*stripe.Refund, error) {
 		params.Context = ctx
 		var refunds []*stripe.Refund
 		list := c.Refunds.List(params)
@@ -226,7 +228,7 @@ func (c Client) GetRefund(ctx context.Context, account, id string) (*stripe.Refu
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refundLists}, func(ctx context.Context) (*stripe.Refund, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: refundLists, Priority: stripeapi.Second}, func(ctx context.Context) (*stripe.Refund, error) {
 		params.Context = ctx
 		return c.Refunds.Get(id, params)
 	})
@@ -238,7 +240,7 @@ func (c Client) GetBalanceTransaction(ctx context.Context, account, id string) (
 	if account != "" {
 		params.SetStripeAccount(account)
 	}
-	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: balanceTransactions}, func(ctx context.Context) (*stripe.BalanceTransaction, error) {
+	return stripeapi.Call(ctx, c.Client, stripeapi.Target{Account: account, Objects: balanceTransactions, Priority: stripeapi.Last}, func(ctx context.Context) (*stripe.BalanceTransaction, error) {
 		params.Context = ctx
 		return c.BalanceTransactions.Get(id, params)
 	})

@@ -75,6 +75,11 @@ func (m *Cluster) settingsOf(n int) map[string]string {
 			made["DAYOF_FORMANCE_"+name] = value
 		}
 	}
+	for _, name := range []string{"DAYOF_STRIPE_CALLS_PER_SECOND", "DAYOF_STRIPE_CALLS_PER_ENDPOINT"} { // the sandbox has no limits unless it is told to
+		if m.config.Getenv(name) == "" {
+			made[name] = "0"
+		}
+	}
 	for _, service := range server.Services() {
 		made[server.SettingPrefix(service)+"DATABASE_URL"] = m.File.DatabaseURLs[service]
 		made[server.SettingPrefix(service)+"URL"] = m.address(service, n)

@@ -167,3 +167,8 @@ type ReconcileWatch struct {
 	Reason            string
 	FirstObservedTime time.Time
 }
+
+type Replica struct {
+	ID       string
+	SeenTime time.Time
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/smtp"
+	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
 
 // Config says how the books are compared and who gets the report.
@@ -16,6 +17,8 @@ type Config struct {
 	StripeKey config.Secret
 	// StripeTimeout ends one call to Stripe.
 	StripeTimeout time.Duration
+	// StripeLimits are how many calls to Stripe all replicas make together.
+	StripeLimits stripeapi.Limits
 	// Interval is how often the books are compared over what happened since the last time; 0 compares on demand and daily
 	// only.
 	Interval time.Duration
@@ -40,6 +43,7 @@ func LoadConfig(l *config.Loader) Config {
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
 		StripeKey:     l.Secret("DAYOF_STRIPE_KEY", "secret key of the platform's Stripe account; without it the books are not compared with Stripe's"),
 		StripeTimeout: l.Duration("DAYOF_STRIPE_TIMEOUT", 15*time.Second, "longest time of one call to Stripe"),
+		StripeLimits:  stripeapi.LoadLimits(l, 0.1),
 		Interval: l.Duration("DAYOF_LEDGER_RECONCILE_INTERVAL", 5*time.Minute,
 			"how often orders, ledger and Stripe are compared over what happened since the last time; 0s compares on demand and daily only"),
 		Settle: l.Duration("DAYOF_LEDGER_RECONCILE_SETTLE", 15*time.Minute,

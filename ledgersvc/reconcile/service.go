@@ -76,7 +76,7 @@ func New(d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, pool: d.Pool, clock: d.Clock, logger: d.Logger, jobs: d.Jobs, orders: d.Orders, listEntries: d.ListEntries,
-		stripe: newStripeReader(c, d.Logger), mail: sender,
+		stripe: newStripeReader(c, d), mail: sender,
 	}
 	s.registerJobs()
 	return s, nil

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	stripe "github.com/stripe/stripe-go/v76"
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/internal/chassis/replica"
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 	"github.com/dayof/dayof/internal/money"
 	"github.com/dayof/dayof/ledgersvc/journal"
@@ -23,11 +23,14 @@ const stripePage = 100
 type stripeReader struct{ client *stripeapi.Client }
 
 // newStripeReader returns nil when there is no key: then there is nothing to compare with.
-func newStripeReader(c Config, logger *slog.Logger) *stripeReader {
+func newStripeReader(c Config, d Deps) *stripeReader {
 	if !c.StripeKey.IsSet() {
 		return nil
 	}
-	return &stripeReader{client: stripeapi.New(stripeapi.Config{Key: c.StripeKey, URL: c.StripeURL, Timeout: c.StripeTimeout, Logger: logger})}
+	c.StripeLimits.Replicas = replica.NewCounter(d.Pool, d.Clock).Count
+	return &stripeReader{client: stripeapi.New(stripeapi.Config{
+		Key: c.StripeKey, URL: c.StripeURL, Timeout: c.StripeTimeout, Limits: c.StripeLimits, Logger: d.Logger,
+	})}
 }
 
 // movesOf says what a balance transaction is compared by. Money of direct charges and the platform's fees of them are

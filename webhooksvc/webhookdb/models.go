@@ -20,6 +20,11 @@ type IdempotencyKey struct {
 	CreatedTime  time.Time
 }
 
+type Replica struct {
+	ID       string
+	SeenTime time.Time
+}
+
 type WebhookBackfill struct {
 	StripeAccount string
 	CompleteUntil time.Time

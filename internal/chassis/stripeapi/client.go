@@ -33,6 +33,7 @@ type Config struct {
 	Key     config.Secret
 	URL     string        // of the API: https://api.stripe.com
 	Timeout time.Duration // of one call, default 30 s
+	Limits  Limits        // of calls in a second; the zero value is none
 	// Transport is for tests; nil is a transport that obeys the proxy of the
 	// environment.
 	Transport http.RoundTripper
@@ -42,10 +43,11 @@ type Config struct {
 
 // Client is stripe-go's client without global state and without its retries,
 // whose sleeps ignore the context and whose keys would not survive a crash of
-// ours, behind circuit breakers: one of Stripe, and one of each Target.
+// ours, below Stripe's limits and behind circuit breakers: one of Stripe, and one of each Target.
 type Client struct {
 	*client.API
 
+	limiter *limiter
 	breaker *breaker.Breaker // of all calls: whether Stripe answers
 	hasKey  bool
 	timeout time.Duration
@@ -53,16 +55,22 @@ type Client struct {
 	logger  *slog.Logger
 
 	mu      sync.Mutex
-	targets map[Target]*breaker.Breaker // what Stripe answers; one for each that was called for
+	targets map[endpoint]*breaker.Breaker // what Stripe answers; one for each that was called for
 }
 
 // Target is what Stripe limits and refuses together: one kind of an account's objects. Too many refunds stop no sale.
 //
 // Source: Stripe, "Rate limits", for limits by endpoint.
 type Target struct {
-	Account string // a connected account; "" is the platform's own
-	Objects string // as the API's paths name them, such as refunds; "" where one is as good as another
+	Account  string // a connected account; "" is the platform's own
+	Objects  string // as the API's paths name them, such as refunds; "" where one is as good as another
+	Priority Priority
 }
+
+// endpoint is a target without the priority of a call.
+type endpoint struct{ account, objects string }
+
+func (t Target) endpoint() endpoint { return endpoint{t.Account, t.Objects} }
 
 // party is what logs call the target.
 func (t Target) party() string {
@@ -102,7 +110,8 @@ func New(c Config) *Client {
 		timeout: c.Timeout,
 		places:  make(chan struct{}, callsMax),
 		breaker: breaker.New(breaker.Config{Party: "stripe", Logger: c.Logger, IsFailure: unanswered}),
-		logger:  c.Logger, targets: map[Target]*breaker.Breaker{},
+		logger:  c.Logger, targets: map[endpoint]*breaker.Breaker{},
+		limiter: newLimiter(c.Limits, c.Logger),
 		API: client.New(c.Key.Reveal(), &stripe.Backends{
 			API:     stripe.GetBackendWithConfig(stripe.APIBackend, backend()),
 			Connect: stripe.GetBackendWithConfig(stripe.ConnectBackend, backend()),
@@ -122,7 +131,7 @@ func (c *Client) IsAway() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for target, b := range c.targets {
-		if target.Account == platform && b.IsAway() {
+		if target.account == platform && b.IsAway() {
 			return true
 		}
 	}
@@ -133,10 +142,10 @@ func (c *Client) IsAway() bool {
 func (c *Client) breakerOf(target Target) *breaker.Breaker {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := c.targets[target]
+	b := c.targets[target.endpoint()]
 	if b == nil {
 		b = breaker.New(breaker.Config{Party: target.party(), Logger: c.logger, IsFailure: IsFailure})
-		c.targets[target] = b
+		c.targets[target.endpoint()] = b
 	}
 	return b
 }
@@ -149,25 +158,42 @@ func (c *Client) guarded(ctx context.Context, target Target, f func(ctx context.
 	})
 }
 
+// turn waits until the limits leave room for a call. While a breaker is open there is nothing to wait for.
+func (c *Client) turn(ctx context.Context, target Target) error {
+	if c.breaker.IsAway() || c.breakerOf(target).IsAway() {
+		return nil
+	}
+	return c.limiter.wait(ctx, target)
+}
+
 // HasKey says whether there is a key to call with.
 func (c *Client) HasKey() bool { return c.hasKey }
 
-// Do runs f, which makes one call for a target, behind the circuit breakers. Its parameters must
+// Do runs f, which makes one call for a target, in its turn and behind the circuit breakers. Its parameters must
 // carry ctx. The text of an error names class and code of a refusal and nothing that Stripe sent along. While a breaker is open
-// the error wraps breaker.ErrOpen. It is for callers whose deadline is ours; see Call.
+// the error is breaker.ErrOpen, and so is ErrLimited. It is for callers whose deadline is ours; see Call.
 func (c *Client) Do(ctx context.Context, target Target, f func() error) error {
+	if err := c.turn(ctx, target); err != nil {
+		return err
+	}
 	return c.guarded(ctx, target, func(context.Context) error { return f() })
 }
 
 // Call runs f, which makes one call for a target with the context that it is given,
-// behind the circuit breakers. The call has the deadline of the configuration and no
+// in its turn and behind the circuit breakers. The call has the deadline of the configuration and no
 // other, and only that one counts at the breaker: when ctx ends, Call returns
 // its error, and the call goes on to its end without anybody waiting for it.
 //
 // At most 256 calls run at once; more wait. While a breaker is open the error
-// wraps breaker.ErrOpen.
+// is breaker.ErrOpen, and so is ErrLimited.
 func Call[T any](ctx context.Context, c *Client, target Target, f func(ctx context.Context) (T, error)) (T, error) {
 	var none T
+	turn, cancel := context.WithTimeout(ctx, patience)
+	err := c.turn(turn, target)
+	cancel()
+	if err != nil {
+		return none, err
+	}
 	select {
 	case c.places <- struct{}{}:
 	case <-ctx.Done():
