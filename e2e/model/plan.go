@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
@@ -61,15 +62,26 @@ func (p plan) playSystem(ctx context.Context, from, count int, sum *tally) (err 
 	return p.playOn(ctx, m.File, from, count, sum)
 }
 
-// playOn plays sequences on a running system. Of four systems one reports fees late, as asynchronous capture does, and one
-// reports refunds by their sums only, as accounts do that are older than refund.created.
+// settledIn is the currency that a system keeps its balance in that converts all money.
+const settledIn = "USD"
+
+// playOn plays sequences on a running system. Of four systems one reports fees late, as asynchronous capture does, one
+// reports refunds by their sums only, as accounts do that are older than refund.created, and one keeps all its money in one currency:
+// what leaves it leaves at another rate than what came.
 func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum *tally) error {
 	system := client.NewClient(file)
 	kind := (p.seed + from) / max(p.system, 1) % 4
-	if _, err := system.Stripe.Control(ctx, http.MethodPatch, "/_sandbox/settings", map[string]any{
+	settings := map[string]any{
 		"shuffle_ms": 150, "duplicate_rate": 0.3, "available_delay_seconds": 0, "amount_max_minor_units": 2 * exact,
 		"async_fees": kind == 3, "legacy_refund_events": kind == 1,
-	}); err != nil {
+	}
+	settled := ""
+	if kind == 2 {
+		settled = settledIn
+		settings["settlement_currency"] = strings.ToLower(settled)
+		settings["settlement_rate_ppm"], settings["settlement_return_rate_ppm"] = 1_103_007, 1_069_993
+	}
+	if _, err := system.Stripe.Control(ctx, http.MethodPatch, "/_sandbox/settings", settings); err != nil {
 		return err
 	}
 	goods, err := newCatalog(ctx, system, p.clock)
@@ -86,7 +98,7 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 		return err
 	}
 	defer watch.Close()
-	on := &player{client: system, checkout: pool, catalog: goods}
+	on := &player{client: system, checkout: pool, catalog: goods, settled: settled}
 	for done := 0; done < count && ctx.Err() == nil; done += p.batch {
 		if err := p.playBatch(ctx, on, watch, from+done, min(p.batch, count-done), sum); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ type player struct {
 	client   *client.Client
 	checkout *pgxpool.Pool // to let the time of a hold pass
 	catalog  catalog
+	settled  string // the currency of the balance; empty: each payment's own
 }
 
 // played is a sequence and the order it became. Steps that did not happen are counted.
@@ -302,12 +304,13 @@ func (p *player) warn(ctx context.Context, o *played) error {
 	return p.sandbox(ctx, "/charges/"+intent.LatestCharge+"/early_fraud_warning", map[string]any{}, nil)
 }
 
-// payOut sends the platform's balance in the order's currency to the bank, which may send it back.
+// payOut sends the platform's balance in the currency of the order's money to the bank, which may send it back.
 func (p *player) payOut(ctx context.Context, o *played, how act) error {
 	var made struct {
 		ID string `json:"id"`
 	}
-	if err := p.sandbox(ctx, "/payouts", map[string]any{"currency": strings.ToLower(o.currency)}, &made); err != nil {
+	currency := strings.ToLower(cmp.Or(p.settled, o.currency))
+	if err := p.sandbox(ctx, "/payouts", map[string]any{"currency": currency}, &made); err != nil {
 		return err
 	}
 	if how != payoutFails {

@@ -88,13 +88,6 @@ func readTruth(ctx context.Context, system *client.Client) (*truth, error) {
 
 func atStripe(account string) bool { return strings.HasPrefix(account, "stripe:") }
 
-func add(sums map[string]*big.Int, key string, amount *big.Int) {
-	if sums[key] == nil {
-		sums[key] = new(big.Int)
-	}
-	sums[key].Add(sums[key], amount)
-}
-
 // readStripe reads all objects and sums the balance transactions.
 func (t *truth) readStripe(ctx context.Context, system *client.Client) (map[string]string, error) {
 	owner := map[string]string{}
@@ -208,15 +201,6 @@ func (t *truth) checkBooks() []string {
 	return violations
 }
 
-func equal(a, b *big.Int) bool { return number(a).Cmp(number(b)) == 0 }
-
-func number(n *big.Int) *big.Int {
-	if n == nil {
-		return new(big.Int)
-	}
-	return n
-}
-
 // checkOrder compares one order with what Stripe has of it.
 func (t *truth) checkOrder(ctx context.Context, system *client.Client, o *played) []string {
 	details, err := system.Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: o.cart.OrderID})
@@ -229,14 +213,18 @@ func (t *truth) checkOrder(ctx context.Context, system *client.Client, o *played
 		violations []string
 	)
 	wrong := func(format string, args ...any) { violations = append(violations, fmt.Sprintf(format, args...)) }
-	key := o.cart.IntentID + " " + money.Money{Currency: o.currency}.FormanceAsset()
 	refunds, disputes := t.refunds[o.cart.IntentID], t.disputes[o.cart.IntentID]
 	paid := intent.AmountReceived == o.total() && intent.Status == "succeeded"
-	if !paid && intent.AmountReceived > 0 && t.booked[key] == nil {
+	keys := t.keysOf(o.cart.IntentID)
+	if !paid && intent.AmountReceived > 0 && !slices.ContainsFunc(keys, func(key string) bool { return t.booked[key] != nil }) {
 		// Money that does not fit the order waits for a person, outside of the books until it moves again.
 		t.checkWaiting(ctx, system, o, wrong)
-	} else if !equal(t.stripe[key], t.booked[key]) {
-		wrong("Stripe's balance has %s of it, the books %s", number(t.stripe[key]), number(t.booked[key]))
+	} else {
+		for _, key := range keys {
+			if !equal(t.stripe[key], t.booked[key]) {
+				wrong("Stripe's balance has %s of %s, the books %s", number(t.stripe[key]), key, number(t.booked[key]))
+			}
+		}
 	}
 	checkRefunds(order, refunds, intent, wrong)
 	checkDisputes(order, disputes, wrong)
