@@ -43,6 +43,11 @@ func (j *Jobs) PostDisputeFunds(ctx context.Context, job *river.Job[PostDisputeF
 	if d == nil {
 		return jobs.Cancel(errNoDispute)
 	}
+	if p := o.Intent("", d.PaymentIntent); p != nil {
+		if err := j.bookMismatchedPayment(ctx, &o, p, d.Currency); err != nil {
+			return err
+		}
+	}
 	req := &ledgerv1.RecordDisputeFundsRequest{
 		DisputeId: d.ID, PaymentIntentId: d.PaymentIntent, BalanceTransactionId: f.BalanceTransactionID,
 		Amount:        wire.MoneyToProto(d.Currency, f.MinorUnits),
@@ -51,11 +56,6 @@ func (j *Jobs) PostDisputeFunds(ctx context.Context, job *river.Job[PostDisputeF
 	if f.Currency != "" && f.Currency != d.Currency {
 		if err := j.convertDisputeFunds(ctx, &o, d, f, req); err != nil {
 			return j.waitForEntry(err, job.CreatedAt, "convert dispute funds")
-		}
-	}
-	if p := o.Intent("", d.PaymentIntent); p != nil {
-		if err := j.bookMismatchedPayment(ctx, &o, p, d.Currency); err != nil {
-			return err
 		}
 	}
 	_, err = j.Ledger.RecordDisputeFunds(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-dispute-funds/"+f.BalanceTransactionID), req)
