@@ -85,14 +85,13 @@ func Refunded(o *checkoutv1.Order) bool {
 		o.GetPaymentState() == checkoutv1.PaymentState_PAYMENT_STATE_REFUNDED
 }
 
-// AwaitEntries waits until the books of an order have a reference that begins so.
+// AwaitEntries waits until the books of an order have a reference that begins so, and returns the order as it is then.
 func AwaitEntries(t *testing.T, system *client.Client, orderID, prefix string) client.Order {
 	t.Helper()
-	o, err := system.AwaitPosting(Within(t, time.Minute), orderID, prefix)
-	if err != nil {
+	if _, err := system.AwaitPosting(Within(t, time.Minute), orderID, prefix); err != nil {
 		t.Fatal(err)
 	}
-	return o
+	return Order(t, system, orderID) // what was read with the books may be older than they are
 }
 
 // Capture is the reference of the entry of an order's money.
