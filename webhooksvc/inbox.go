@@ -245,7 +245,7 @@ func insertArgs(group []*waiting, counts map[key]int64) []any {
 	}
 	return []any{
 		endpoints, ids, sources, types, versions, modes, accounts, objects, created, received, deliveries, bodies,
-		eventArgs{}.Kind(), eventPolicy.MaxAttempts, eventQueue,
+		eventArgs{}.Kind(), eventPolicy.AttemptsMax(), eventQueue,
 	}
 }
 

@@ -17,10 +17,10 @@ import (
 const (
 	// deferredTriesMax ends the wait after 1 s + 2 s + ... + 512 s + 600 s, about 27 minutes.
 	deferredTriesMax = 11
-	// failuresMax ends the tries of an event that a service fails to process, after about 12 minutes. A service that
-	// is away does not count: see unavailableMax.
+	// failuresMax is after how many failures of a service to process an event people are told, after about 12 minutes. A service that
+	// is away does not count.
 	failuresMax = 15
-	// unavailableMax is how long an event waits for a service that is away: as long as Stripe would.
+	// unavailableMax is how long an event waits for a service that is away, or that fails to process it: as long as Stripe would.
 	unavailableMax = 72 * time.Hour
 	// delayJitter spreads tries that failed together by a fifth either way.
 	delayJitter = 0.2
@@ -32,7 +32,7 @@ var (
 	// deferBackoff is the wait for an unknown order. Mostly it is known at the second try: the webhook overtook the
 	// answer to the call that made the intent.
 	deferBackoff = backoff.Policy{First: time.Second, Max: 10 * time.Minute, Jitter: delayJitter}
-	// failureBackoff is the wait for a service that is away.
+	// failureBackoff is the wait for a service that is away, or that fails.
 	failureBackoff = backoff.Policy{First: time.Second, Max: time.Minute, Jitter: delayJitter}
 )
 
@@ -43,6 +43,8 @@ type outcome struct {
 	alert               string        // what an operator should know besides; empty when nothing
 	delay               time.Duration // until the next try, when the state is received or deferred
 	deferrals, failures int32
+	// delayed says that it failed for long, so that people should hear of it.
+	delayed bool
 	// orderless says that the event is about money of an order that nobody came to know.
 	orderless bool
 }
@@ -61,7 +63,7 @@ func notPosted(err error) bool {
 //	invalid_argument, already_exists (the key was used for another
 //	request), permission_denied, other not_found and
 //	failed_precondition, out_of_range                               dead at once: the same call gets the same answer
-//	internal and everything else                                    tried again a few times, then dead
+//	internal and everything else                                    the same, and people are told after some minutes: a release mends it
 func (s *Service) classify(row webhookdb.WebhookEvent, err error) outcome {
 	o := outcome{state: stateReceived, error: errorText(err), deferrals: row.DeferralCount, failures: row.FailureCount}
 	code := problem.Code(err)
@@ -78,15 +80,13 @@ func (s *Service) classify(row webhookdb.WebhookEvent, err error) outcome {
 		}
 	case problem.Final(code):
 		o.state = stateDead
-	case isAway(err):
-		o.delay = max(failureBackoff.Delay(int(o.failures)+1), problem.RetryAfter(err))
-		o.failures++
-		if s.Clock.Now().Sub(row.QueueTime) > unavailableMax {
-			o.state = stateDead
-		}
 	default:
-		o.delay = failureBackoff.Delay(int(o.failures) + 1)
-		if o.failures++; o.failures >= failuresMax {
+		o.failures++
+		o.delay = max(failureBackoff.Delay(int(o.failures)), problem.RetryAfter(err))
+		if !isAway(err) && o.failures >= failuresMax {
+			o.delayed, o.delay = true, deferBackoff.Delay(int(o.failures))
+		}
+		if s.Clock.Now().Sub(row.QueueTime) > unavailableMax {
 			o.state = stateDead
 		}
 	}

@@ -138,7 +138,7 @@ with chosen as (
 	` + jobs.InsertSelect("jsonb_build_object('endpoint', endpoint, 'event_id', event_id)", "$2", "$3", "$4", "from chosen") + `
 )
 select count(*) from chosen`
-	all := append([]any{now, eventArgs{}.Kind(), eventPolicy.MaxAttempts, eventQueue}, args...)
+	all := append([]any{now, eventArgs{}.Kind(), eventPolicy.AttemptsMax(), eventQueue}, args...)
 	var count int64
 	if err := db.QueryRow(ctx, head+where+tail, all...).Scan(&count); err != nil {
 		return 0, fmt.Errorf("requeue webhook events: %w", err)

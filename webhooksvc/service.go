@@ -85,7 +85,9 @@ func New(d Deps) (*Service, error) {
 			SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/webhook/"),
 		}),
 	}
-	jobs.Register(s.Jobs, eventPolicy, s.workEvent)
+	policy := eventPolicy
+	policy.Delayed = s.reportDelayed
+	jobs.Register(s.Jobs, policy, s.workEvent)
 	s.Jobs.Sweep("count open webhook events", countInterval, s.countOpen)
 	s.Jobs.Sweep("watch refused deliveries", countInterval, s.watchRejections)
 	s.Jobs.Periodic("delete_old_webhook_events", time.Hour, s.purge)

@@ -3,6 +3,7 @@ package webhooksvc
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/alert"
@@ -34,19 +36,21 @@ func (eventArgs) Kind() string { return "webhook_event" }
 const eventQueue = river.QueueDefault
 
 // eventPolicy is River's part of the retries: attempts are spent only when our own database fails in the middle of a
-// try. How the try itself ended, and when the next one is, stands in the inbox; see outcome.
+// try, and never end it. How the try itself ended, and when the next one is, stands in the inbox; see outcome.
 var eventPolicy = jobs.Policy{
-	MaxAttempts: 25,               // about 100 minutes of a database that works for River and not for us
+	MaxAttempts: 12, // before people are told: about 18 minutes of a database that works for River and not for us
+	Endless:     true,
 	Timeout:     30 * time.Second, // several calls of one event, each up to CallTimeout
 	Queue:       eventQueue,
 }
 
 // Kinds of alerts, and whose they are.
 const (
-	alertDead       = "webhook_event_dead"  // "<endpoint>/<event id>": no try can help now; replay it when the cause is gone
-	alertAttention  = "webhook_event_odd"   // "<endpoint>/<event id>": processed, but a person should check
-	alertThin       = "webhook_thin_events" // "<endpoint>": it is set up for thin events at Stripe
-	alertAPIVersion = "webhook_api_version" // "<endpoint>/<version>": it sends another version than it is pinned to
+	alertDead       = "webhook_event_dead"    // "<endpoint>/<event id>": no try can help now; replay it when the cause is gone
+	alertDelayed    = "webhook_event_delayed" // "<endpoint>/<type>": events of this type fail for long and are tried again
+	alertAttention  = "webhook_event_odd"     // "<endpoint>/<event id>": processed, but a person should check
+	alertThin       = "webhook_thin_events"   // "<endpoint>": it is set up for thin events at Stripe
+	alertAPIVersion = "webhook_api_version"   // "<endpoint>/<version>": it sends another version than it is pinned to
 )
 
 // workEvent runs one try of an event. Running it twice, at once, or after the event ended is harmless: the calls carry
@@ -78,6 +82,30 @@ func (s *Service) workEvent(ctx context.Context, job *river.Job[eventArgs]) erro
 		}
 	}
 	return s.end(ctx, row, o)
+}
+
+// reportDelayed tells people of an event that our own database keeps from ending, and that it ended after all. A repeat changes
+// nothing.
+func (s *Service) reportDelayed(ctx context.Context, job *rivertype.JobRow, err error) error {
+	var args eventArgs
+	if decodeErr := json.Unmarshal(job.EncodedArgs, &args); decodeErr != nil {
+		return fmt.Errorf("read the job of a webhook event: %w", decodeErr)
+	}
+	row, readErr := s.q.GetWebhookEvent(ctx, s.Pool, args.Endpoint, args.EventID)
+	if readErr != nil {
+		return fmt.Errorf("read webhook event: %w", readErr)
+	}
+	if err == nil {
+		return alert.Resolve(ctx, s.Pool, alertDelayed, row.Endpoint+"/"+row.Type)
+	}
+	return s.raiseDelayed(ctx, row, errorText(err))
+}
+
+// raiseDelayed tells people of events of a type that fail for long: one alert, however many they are.
+func (s *Service) raiseDelayed(ctx context.Context, row webhookdb.WebhookEvent, cause string) error {
+	return alert.Raise(ctx, s.Pool, alertDelayed, row.Endpoint+"/"+row.Type, map[string]any{
+		"event_id": row.EventID, "endpoint": row.Endpoint, "type": row.Type, "error": cause,
+	}, alert.Link(s.Config.ConsoleURL, "/webhooks/"+row.Endpoint+"/"+row.EventID))
 }
 
 // raiseOrderless leaves an event about money to a person when no order is known for it in the end, such as a dispute of a payment
@@ -167,6 +195,11 @@ func (s *Service) delay(ctx context.Context, row webhookdb.WebhookEvent, o outco
 	if open == 0 {
 		return nil
 	}
+	if o.delayed {
+		if err := s.raiseDelayed(ctx, row, o.error); err != nil {
+			return fmt.Errorf("tell that a webhook event is delayed: %w", err)
+		}
+	}
 	return jobs.Snooze(o.delay)
 }
 
@@ -216,6 +249,9 @@ func (s *Service) queueAlerts(ctx context.Context, tx alert.Execer, row webhookd
 		errs = append(errs, alert.Raise(ctx, tx, alertDead, subject, facts, link))
 	} else if row.ReplayCount > 0 {
 		errs = append(errs, alert.Resolve(ctx, tx, alertDead, subject))
+	}
+	if row.FailureCount >= failuresMax {
+		errs = append(errs, alert.Resolve(ctx, tx, alertDelayed, row.Endpoint+"/"+row.Type)) // raised again where others still fail
 	}
 	if o.alert != "" {
 		facts["alert"] = o.alert

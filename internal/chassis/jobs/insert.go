@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -45,10 +44,7 @@ func (r *Registry) params(args river.JobArgs) river.InsertManyParams {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	policy := r.policies[args.Kind()] // the zero policy of an unknown kind is refused by River
-	opts.MaxAttempts, opts.Queue = policy.MaxAttempts, policy.Queue
-	if policy.Endless { // what is lost with its process and what panics spends an attempt, too
-		opts.MaxAttempts = math.MaxInt16
-	}
+	opts.MaxAttempts, opts.Queue = policy.AttemptsMax(), policy.Queue
 	return river.InsertManyParams{Args: args, InsertOpts: opts}
 }
 

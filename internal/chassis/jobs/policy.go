@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -44,6 +45,15 @@ type Policy struct {
 	// Queue the jobs wait in; empty is "default". A queue of its own keeps a
 	// flood of one kind from delaying others.
 	Queue string
+}
+
+// AttemptsMax is how many attempts the row of a job allows. For endless work they are as many as River counts: what is lost with its
+// process and what panics spends one, too.
+func (p Policy) AttemptsMax() int {
+	if p.Endless {
+		return math.MaxInt16
+	}
+	return p.MaxAttempts
 }
 
 // doubling is the default backoff: twelve attempts last about 18 minutes.
