@@ -36,7 +36,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("sequences", flag.ContinueOnError)
-	p := plan{clock: clock.System{}, out: out}
+	p := plan{clock: clock.System{}, of: newSequence, out: out}
 	flags.IntVar(&p.count, "count", 1000, "how many `sequences`")
 	flags.IntVar(&p.seed, "seed", int(rand.Int32()), "`number` of the first sequence; the others follow")
 	flags.IntVar(&p.parallel, "parallel", 8, "how many `sequences` are played at the same time")

@@ -21,23 +21,27 @@ func TestHistories(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	p := plan{count: count, seed: int(rand.Int32()), parallel: 8, batch: 250, system: 1000, replicas: 2, clock: clock.System{}, out: &out}
+	p := plan{count: count, seed: int(rand.Int32()), parallel: 8, batch: 250, system: 1000, replicas: 2, clock: clock.System{}, of: newSequence, out: &out}
 	if err := p.run(t.Context()); err != nil {
 		t.Errorf("%v; repeat with go run ./e2e/model -seed %d -count %d\n%s", err, p.seed, count, &out)
 	}
 	t.Log(out.String())
 }
 
-// TestSequencesThatFailed plays again what once did not end well.
+// TestSequencesThatFailed plays again what once did not end well; the seed says in which kind of system.
 func TestSequencesThatFailed(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []int{
-		2037, // captured in part, settled in another currency and disputed: the conversion waited for that of a charge that was not booked
+	for seed, h := range map[int]sequence{
+		// The conversion of the dispute waited for that of a charge that was in no books.
+		2000: {currency: "EUR", price: 2, quantity: 3, payment: payUnder, steps: []step{{act: dispute, part: 50}}},
 	} {
 		var out bytes.Buffer
-		p := plan{count: 1, seed: seed, parallel: 1, batch: 1, system: 1000, replicas: 2, clock: clock.System{}, out: &out}
+		p := plan{
+			count: 1, seed: seed, parallel: 1, batch: 1, system: 1000, replicas: 2, clock: clock.System{}, out: &out,
+			of: func(int) sequence { return h },
+		}
 		if err := p.run(t.Context()); err != nil {
-			t.Errorf("sequence %d: %v\n%s", seed, err, &out)
+			t.Errorf("%s: %v\n%s", h, err, &out)
 		}
 	}
 }

@@ -23,6 +23,7 @@ type plan struct {
 	count, seed, parallel, batch, system, replicas int
 	verbose                                        bool
 	clock                                          clock.Clock
+	of                                             func(number int) sequence
 	out                                            io.Writer
 }
 
@@ -113,7 +114,7 @@ func (p plan) playBatch(ctx context.Context, on *player, watch *idle.Watch, from
 	batch := make([]*played, count)
 	errs := make([]error, count)
 	each(p.parallel, count, func(i int) {
-		batch[i], errs[i] = on.play(ctx, newSequence(p.seed+from+i))
+		batch[i], errs[i] = on.play(ctx, p.of(p.seed+from+i))
 	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

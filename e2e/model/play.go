@@ -112,6 +112,8 @@ func (p *player) pay(ctx context.Context, o *played, variant *checkoutv1.Variant
 		return card("pm_card_visa")
 	case payPendingOut:
 		return card("pm_card_pendingRefund")
+	case payBehind:
+		return p.payBehind(ctx, o, card)
 	case payChallenge:
 		return card("pm_card_threeDSecure2Required")
 	case payDeclined:
@@ -170,6 +172,20 @@ func (p *player) debit(ctx context.Context, o *played, variant *checkoutv1.Varia
 	return p.sandbox(ctx, "/payment_intents/"+o.cart.IntentID+"/settle", map[string]any{"succeeded": o.payment != payBounced}, nil)
 }
 
+// payBehind pays while the hold lasts and keeps Stripe's webhooks back until its time is over.
+func (p *player) payBehind(ctx context.Context, o *played, card func(method string) error) error {
+	if err := p.client.Stripe.Withhold(ctx, o.cart.IntentID); err != nil {
+		return err
+	}
+	if err := card("pm_card_visa"); err != nil {
+		return err
+	}
+	if err := p.lapse(ctx, o.cart.OrderID); err != nil || o.withheld {
+		return err
+	}
+	return p.client.Stripe.Release(ctx, o.cart.IntentID)
+}
+
 // lapse lets the time of a hold pass, and the time for which a debit keeps it, and waits until it has ended.
 func (p *player) lapse(ctx context.Context, orderID string) error {
 	var lapseErr error
@@ -202,9 +218,15 @@ func (p *player) step(ctx context.Context, o *played, s step) error {
 		return p.api(ctx, "/v1/refunds", url.Values{"payment_intent": {o.cart.IntentID}, "amount": {strconv.FormatInt(o.part(s.part), 10)}})
 	case dashboardRest:
 		return p.api(ctx, "/v1/refunds", url.Values{"payment_intent": {o.cart.IntentID}})
-	case refundFails, refundSettles, refundReference:
-		verb := map[act]string{refundFails: "fail", refundSettles: "succeed", refundReference: "reference"}[s.act]
+	case refundFails, refundSettles, refundAsks, refundReference:
+		verb := map[act]string{refundFails: "fail", refundSettles: "succeed", refundAsks: "require_action", refundReference: "reference"}[s.act]
 		return p.about(ctx, o, "refunds", s.which, "/"+verb, map[string]any{})
+	case refundLapses:
+		id, err := p.one(ctx, o, "refunds", s.which)
+		if err != nil || id == "" {
+			return err
+		}
+		return p.api(ctx, "/v1/refunds/"+id+"/cancel", url.Values{})
 	case dispute, inquiry:
 		return p.sandbox(ctx, "/disputes", map[string]any{
 			"payment_intent": o.cart.IntentID, "amount": o.part(s.part), "inquiry": s.act == inquiry,

@@ -34,6 +34,7 @@ const (
 	payBounced    payment = "bank debit that bounces"
 	payLate       payment = "bank debit that settles after the hold"
 	payTooLate    payment = "bank debit that settles after the hold, tickets gone"
+	payBehind     payment = "card, in time, and told after the hold" // Stripe is asked before the seats go
 	payAbandoned  payment = "canceled"
 	payNever      payment = "never paid"
 	payPendingOut payment = "card whose refunds take days"
@@ -57,6 +58,8 @@ const (
 	dashboardRest   act = "refund the rest in the dashboard"
 	refundFails     act = "a refund fails"
 	refundSettles   act = "a pending refund succeeds"
+	refundAsks      act = "a pending refund waits for the buyer"
+	refundLapses    act = "a refund that waits is canceled"
 	refundReference act = "a refund gets its reference"
 	dispute         act = "dispute"
 	inquiry         act = "inquiry"
@@ -92,7 +95,7 @@ var sequences = rapid.Custom(func(t *rapid.T) sequence {
 		quantity: rapid.Int32Range(1, 3).Draw(t, "quantity"),
 		payment: rapid.SampledFrom([]payment{
 			payCard, payCard, payCard, payCard, payCard, payChallenge, payDeclined, payCapture, payOver, payUnder, payDebit, payBounced, payLate,
-			payTooLate, payAbandoned, payNever, payPendingOut, payPendingOut,
+			payTooLate, payBehind, payAbandoned, payNever, payPendingOut, payPendingOut,
 		}).Draw(t, "payment"),
 		browser:  rapid.Bool().Draw(t, "browser"),
 		withheld: rapid.IntRange(0, 3).Draw(t, "withheld") == 0,
@@ -108,7 +111,7 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 	return step{
 		act: rapid.SampledFrom([]act{
 			refundPart, refundPart, refundPart, refundTicket, refundTicket, refundRest, dashboardPart, dashboardPart, dashboardRest,
-			refundFails, refundFails, refundSettles, refundReference, dispute, dispute, inquiry, evidence, escalate,
+			refundFails, refundFails, refundSettles, refundAsks, refundAsks, refundLapses, refundLapses, refundReference, dispute, dispute, inquiry, evidence, escalate,
 			closeWon, closeWonFee, closeLost, closeInquiry, reinstate, fraudWarning, payout, payoutBounces, payoutFails,
 		}).Draw(t, "act"),
 		part:  rapid.SampledFrom([]int64{1, 7, 25, 33, 50, 50, 67, 99, 100, 100}).Draw(t, "part"),
@@ -152,7 +155,7 @@ func (h sequence) String() string {
 		switch s.act {
 		case refundPart, dashboardPart, dispute, inquiry:
 			fmt.Fprintf(&b, " %d %%", s.part)
-		case refundTicket, refundFails, refundSettles, refundReference, evidence, escalate, closeWon, closeWonFee, closeLost, closeInquiry, reinstate:
+		case refundTicket, refundFails, refundSettles, refundAsks, refundLapses, refundReference, evidence, escalate, closeWon, closeWonFee, closeLost, closeInquiry, reinstate:
 			fmt.Fprintf(&b, " (%d)", s.which)
 		default:
 		}

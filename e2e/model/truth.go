@@ -41,6 +41,17 @@ type stripeRefund struct {
 	Metadata      map[string]string `json:"metadata"`
 }
 
+// state is what an order calls its status: what waits for the buyer is on its way.
+func (r stripeRefund) state() string {
+	if r.Status == "requires_action" {
+		return "pending"
+	}
+	return r.Status
+}
+
+// moved says that the money left, and did not come back.
+func (r stripeRefund) moved() bool { return r.state() == "succeeded" || r.state() == "pending" }
+
 type stripeDispute struct {
 	ID            string `json:"id"`
 	Status        string `json:"status"`
@@ -262,10 +273,10 @@ func checkRefunds(order *checkoutv1.Order, refunds []stripeRefund, intent stripe
 	}
 	for _, r := range refunds {
 		ours := known[r.ID]
-		if ours == nil || ours.GetAmount().GetMinorUnits() != r.Amount || client.Word(ours.GetState()) != r.Status {
+		if ours == nil || ours.GetAmount().GetMinorUnits() != r.Amount || client.Word(ours.GetState()) != r.state() {
 			wrong("refund %s is %d and %s at Stripe; here %v", r.ID, r.Amount, r.Status, ours)
 		}
-		if r.Status == "succeeded" || r.Status == "pending" {
+		if r.moved() {
 			sum += r.Amount
 		}
 	}
@@ -298,7 +309,7 @@ func checkDisputes(order *checkoutv1.Order, disputes []stripeDispute, wrong func
 func paymentState(intent stripeIntent, refunds []stripeRefund, disputes []stripeDispute) string {
 	var refunded int64
 	for _, r := range refunds {
-		if r.Status == "succeeded" || r.Status == "pending" {
+		if r.moved() {
 			refunded += r.Amount
 		}
 	}
@@ -372,7 +383,7 @@ func checkTickets(o *played, order *checkoutv1.Order, refunds []stripeRefund, di
 }
 
 func hasFailed(refunds []stripeRefund) bool {
-	return slices.ContainsFunc(refunds, func(r stripeRefund) bool { return r.Status == "failed" })
+	return slices.ContainsFunc(refunds, func(r stripeRefund) bool { return !r.moved() })
 }
 
 func hasRefused(order *checkoutv1.Order) bool {
