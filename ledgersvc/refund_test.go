@@ -2,6 +2,7 @@ package ledgersvc_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -207,7 +208,12 @@ func TestRecordStripeFee(t *testing.T) {
 	if none.GetEntry() != nil {
 		t.Errorf("a fee of zero is posted: %v", none)
 	}
-	_, err := w.client.RecordStripeFee(w.fresh(), request("txn_3", -1))
+	res = must[*ledgerv1.RecordStripeFeeResponse](t)(w.client.RecordStripeFee(w.fresh(), request("txn_3", -25)))
+	want = fmt.Sprintf("stripe:platform:main:%s > platform:costs:stripe_fees 25 EUR/2\n", shardOf(1))
+	if got := lines(res.GetEntry()); got != want {
+		t.Errorf("a fee that came back: got %v", res)
+	}
+	_, err := w.client.RecordStripeFee(w.fresh(), request("txn_5", math.MinInt64))
 	wantProblem(t, err, connect.CodeInvalidArgument, problem.ReasonInvalidField)
 
 	direct := request("txn_4", 349)

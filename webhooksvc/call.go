@@ -55,6 +55,8 @@ func (s *Service) send(ctx context.Context, key string, request proto.Message) e
 		_, err = s.Ledger.RecordTransfer(ctx, r)
 	case *ledgerv1.RecordTransferReversalRequest:
 		_, err = s.Ledger.RecordTransferReversal(ctx, r)
+	case *ledgerv1.RecordStripeFeeRequest:
+		_, err = s.Ledger.RecordStripeFee(ctx, r)
 	case *ledgerv1.RecordApplicationFeeRequest:
 		_, err = s.Ledger.RecordApplicationFee(ctx, r)
 	case *ledgerv1.RecordPayoutTransactionsRequest:

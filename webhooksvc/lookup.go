@@ -22,6 +22,8 @@ type lookups struct {
 	paymentIntent func(ctx context.Context, stripeAccount, intentID string) (paymentIntent, error)
 	// applicationFee returns a fee of the platform; errNotAtStripe if there is none.
 	applicationFee func(ctx context.Context, feeID string) (applicationFee, error)
+	// balanceTransaction returns a movement of an account's balance, the platform's when that is empty; errNotAtStripe if there is none.
+	balanceTransaction func(ctx context.Context, stripeAccount, transactionID string) (balanceTransaction, error)
 	// payoutSum counts and sums the balance transactions of a payout, the payout's own left out.
 	payoutSum func(ctx context.Context, stripeAccount, payoutID string) (count, net int64, err error)
 }
@@ -31,11 +33,12 @@ var errNoOrganizer = errors.New("nobody said whose account it is: link it by Rec
 // lookupsFor are the look-ups of one event, under its key.
 func (s *Service) lookupsFor(key string) lookups {
 	return lookups{
-		organizer:      func(ctx context.Context, account string) (string, error) { return s.organizer(ctx, key, account) },
-		charge:         s.stripe.charge,
-		paymentIntent:  s.stripe.paymentIntent,
-		applicationFee: s.stripe.applicationFee,
-		payoutSum:      s.stripe.payoutSum,
+		organizer:          func(ctx context.Context, account string) (string, error) { return s.organizer(ctx, key, account) },
+		charge:             s.stripe.charge,
+		paymentIntent:      s.stripe.paymentIntent,
+		applicationFee:     s.stripe.applicationFee,
+		balanceTransaction: s.stripe.balanceTransaction,
+		payoutSum:          s.stripe.payoutSum,
 	}
 }
 

@@ -177,6 +177,21 @@ func (s stripeReader) applicationFee(ctx context.Context, id string) (applicatio
 	})
 }
 
+func (s stripeReader) balanceTransaction(ctx context.Context, account, id string) (balanceTransaction, error) {
+	params := &stripe.BalanceTransactionParams{}
+	params.Context = ctx
+	if account != "" {
+		params.SetStripeAccount(account)
+	}
+	return fetch[balanceTransaction](ctx, s, account, func() (*stripe.APIResponse, error) {
+		t, err := s.BalanceTransactions.Get(id, params)
+		if err != nil {
+			return nil, err
+		}
+		return t.LastResponse, nil
+	})
+}
+
 // payoutTransaction is what is summed of a BalanceTransaction.
 type payoutTransaction struct {
 	ID     string    `json:"id"`

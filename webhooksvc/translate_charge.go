@@ -1,9 +1,12 @@
 package webhooksvc
 
 import (
+	"context"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 )
 
 // charge is what we read of Stripe's Charge.
@@ -16,10 +19,12 @@ type charge struct {
 	Captured           bool      `json:"captured"`
 	Currency           text      `json:"currency"`
 	FailureCode        text      `json:"failure_code"`
-	Metadata           metadata  `json:"metadata"`
-	Paid               *bool     `json:"paid"`
-	PaymentIntent      reference `json:"payment_intent"`
-	Status             text      `json:"status"`
+	// FailureBalanceTransaction returns what a debit that failed later had brought; Stripe keeps a fee of it.
+	FailureBalanceTransaction reference `json:"failure_balance_transaction"`
+	Metadata                  metadata  `json:"metadata"`
+	Paid                      *bool     `json:"paid"`
+	PaymentIntent             reference `json:"payment_intent"`
+	Status                    text      `json:"status"`
 }
 
 func chargeHandlers() []handler {
@@ -42,7 +47,8 @@ func chargeHandlers() []handler {
 		},
 		{
 			"charge.failed", "The charge of one attempt failed; not the order's end.",
-			"RecordCharge: notes the failure.", "(charge, failed)", translateCharge,
+			"RecordCharge: notes the failure. RecordStripeFee: what Stripe keeps of a debit that failed is fetched and posted once.",
+			"(charge, failed), balance transaction", translateCharge,
 		},
 		{
 			"charge.expired", "Reserved money was released without capture. Stripe shows it as refunded, which it is not.",
@@ -67,18 +73,20 @@ func translateCharge(e event) (translation, error) {
 	succeeded := c.Status == "succeeded" && (c.Paid == nil || *c.Paid)
 	captured := c.Captured && succeeded // a pending charge says captured while nothing is paid
 	request := &checkoutv1.RecordChargeRequest{
-		StripeAccount:        e.account,
-		ChargeId:             c.ID,
-		PaymentIntentId:      string(c.PaymentIntent),
-		OrderId:              c.Metadata.orderID(),
-		Succeeded:            succeeded,
-		Captured:             captured,
-		Amount:               money(c.Amount, c.Currency),
-		RefundedMinorUnits:   c.AmountRefunded,
-		BalanceTransactionId: string(c.BalanceTransaction),
-		Livemode:             e.livemode,
-		ObservedTime:         timestamppb.New(e.created),
-		FailureCode:          string(c.FailureCode),
+		StripeAccount:      e.account,
+		ChargeId:           c.ID,
+		PaymentIntentId:    string(c.PaymentIntent),
+		OrderId:            c.Metadata.orderID(),
+		Succeeded:          succeeded,
+		Captured:           captured,
+		Amount:             money(c.Amount, c.Currency),
+		RefundedMinorUnits: c.AmountRefunded,
+		Livemode:           e.livemode,
+		ObservedTime:       timestamppb.New(e.created),
+		FailureCode:        string(c.FailureCode),
+	}
+	if succeeded { // that of a debit which is on its way, or failed, is not the payment's
+		request.BalanceTransactionId = string(c.BalanceTransaction)
 	}
 	if captured {
 		request.CapturedMinorUnits = c.Amount
@@ -86,5 +94,37 @@ func translateCharge(e event) (translation, error) {
 			request.CapturedMinorUnits = *c.AmountCaptured
 		}
 	}
-	return translation{calls: []call{{request: request, ours: named(e.account, c.Metadata.orderID())}}}, nil
+	t := translation{calls: []call{{request: request, ours: named(e.account, c.Metadata.orderID())}}}
+	if c.Status == "failed" && c.FailureBalanceTransaction != "" {
+		t.calls = append(t.calls, keptOf(e, c, "fee", c.BalanceTransaction), keptOf(e, c, "failure-fee", c.FailureBalanceTransaction))
+	}
+	return t, nil
+}
+
+// keptOf books what Stripe kept with a balance transaction of a charge that failed. The platform bears it, or on a connected account the
+// organiser: no order has paid for it.
+func keptOf(e event, c charge, suffix string, transaction reference) call {
+	request := &ledgerv1.RecordStripeFeeRequest{}
+	return call{suffix: suffix, request: request, prepare: func(ctx context.Context, l lookups) error {
+		if transaction == "" {
+			return errNotNeeded
+		}
+		t, err := l.balanceTransaction(ctx, e.account, string(transaction))
+		if err != nil {
+			return err
+		}
+		kept := t.kept()
+		if kept == 0 {
+			return errNotNeeded
+		}
+		if e.account != "" {
+			if request.OrganizerId, err = l.organizer(ctx, e.account); err != nil {
+				return err
+			}
+		}
+		request.BalanceTransactionId, request.StripeAccount = string(transaction), e.account
+		request.OrderId, request.PaymentIntentId = c.Metadata.orderID(), string(c.PaymentIntent)
+		request.Fee, request.ChargeTime = money(kept, t.Currency), t.Created.timestamp()
+		return nil
+	}}
 }

@@ -23,15 +23,6 @@ type dispute struct {
 	Status        text      `json:"status"`
 }
 
-// balanceTransaction is what we read of Stripe's BalanceTransaction.
-type balanceTransaction struct {
-	ID       string  `json:"id"`
-	Amount   int64   `json:"amount"`
-	Created  seconds `json:"created"`
-	Currency text    `json:"currency"`
-	Fee      int64   `json:"fee"`
-}
-
 func disputeHandlers() []handler {
 	return []handler{
 		{

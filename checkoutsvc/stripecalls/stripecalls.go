@@ -255,7 +255,7 @@ func ObservedPayment(pi *stripe.PaymentIntent, account string, now time.Time) or
 	}
 	if pi.LatestCharge != nil {
 		f.ChargeID = pi.LatestCharge.ID
-		if bt := pi.LatestCharge.BalanceTransaction; bt != nil {
+		if bt := pi.LatestCharge.BalanceTransaction; bt != nil && f.Captured() { // that of a debit which failed is not the payment's
 			f.BalanceTransactionID = bt.ID
 		}
 		if f.Captured() && pi.LatestCharge.Created > 0 {

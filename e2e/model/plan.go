@@ -68,7 +68,7 @@ const settledIn = "USD"
 
 // playOn plays sequences on a running system. Of four systems one reports fees late, as asynchronous capture does, one
 // reports refunds by their sums only, as accounts do that are older than refund.created, and one keeps all its money in one currency:
-// what leaves it leaves at another rate than what came.
+// what leaves it leaves at another rate than what came. One takes a fee of debits that fail.
 func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum *tally) error {
 	system := client.NewClient(file)
 	kind := (p.seed + from) / max(p.system, 1) % 4
@@ -77,7 +77,10 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 		"async_fees": kind == 3, "legacy_refund_events": kind == 1,
 	}
 	settled := ""
-	if kind == 2 {
+	switch kind {
+	case 0:
+		settings["failed_payment_fee_minor_units"] = 350
+	case 2:
 		settled = settledIn
 		settings["settlement_currency"] = strings.ToLower(settled)
 		settings["settlement_rate_ppm"], settings["settlement_return_rate_ppm"] = 1_103_007, 1_069_993

@@ -182,9 +182,30 @@ func (c *change) settleAsync(pi *PaymentIntent, succeeded bool) (*PaymentIntent,
 		return c.succeed(pi, ch, instrumentOf(method)), nil
 	}
 	// Nobody waits for the answer of a bank that refuses days later: the events report it.
-	_ = c.declineCharge(pi, ch, method, declinedSepaDebit)
+	_ = c.declineCharge(pi, c.returnDebit(ch), method, declinedSepaDebit)
 	failed, _ := find[*PaymentIntent](c.store, c.account, pi.ID)
 	return failed, nil
+}
+
+// returnDebit takes back what a debit was to bring, and its fee, and charges for the failure.
+//
+// Source: Stripe, "Balance transaction types", payment_failure_refund; API reference, Charge, failure_balance_transaction.
+func (c *change) returnDebit(ch *Charge) *Charge {
+	costs := c.s.settings.FailedPaymentFeeMinorUnits
+	if costs == 0 {
+		return ch
+	}
+	ch = ch.copy()
+	debit := movement{kind: "payment", category: "charge", source: ch.ID, currency: ch.Currency, amount: ch.Amount, conversion: c.settlement(ch.Currency)}
+	debit.fees = []feeDetail{{Amount: c.s.settings.fee(ch.Amount), Currency: ch.Currency, Description: "Stripe processing fees", Type: "stripe_fee"}}
+	ch.BalanceTransaction = refTo(c.move(debit).ID)
+	failure := debit
+	failure.kind, failure.category, failure.amount = "payment_failure_refund", "charge_failure", -ch.Amount
+	failure.fees = []feeDetail{{
+		Amount: costs - c.s.settings.fee(ch.Amount), Currency: ch.Currency, Description: "Failed payment fee", Type: "stripe_fee",
+	}}
+	ch.FailureBalanceTransaction = refTo(c.move(failure).ID)
+	return ch
 }
 
 func (s *Server) capturePaymentIntent(r *request) (any, *apiError) {

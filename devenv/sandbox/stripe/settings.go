@@ -7,6 +7,9 @@ type Settings struct {
 	FeeFixedMinorUnits int64 `json:"fee_fixed_minor_units"`
 	// AmountMaxMinorUnits is the largest amount of one payment: eight digits, and more where Stripe has agreed to it.
 	AmountMaxMinorUnits int64 `json:"amount_max_minor_units"`
+	// FailedPaymentFeeMinorUnits is what a debit that fails later costs. With it, a failed debit leaves two balance transactions: what it
+	// was to bring, and its return.
+	FailedPaymentFeeMinorUnits int64 `json:"failed_payment_fee_minor_units"`
 	// DisputeFeeMinorUnits is taken with the disputed amount.
 	DisputeFeeMinorUnits int64 `json:"dispute_fee_minor_units"`
 	// SettlementCurrency is what charges in other currencies are converted into, in lower case; empty settles each in its own.

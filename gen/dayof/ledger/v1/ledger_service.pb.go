@@ -459,7 +459,7 @@ type RecordStripeFeeRequest struct {
 	PaymentIntentId string `protobuf:"bytes,4,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
 	// Connected account that paid it; empty for the platform.
 	StripeAccount string `protobuf:"bytes,5,opt,name=stripe_account,json=stripeAccount,proto3" json:"stripe_account,omitempty"`
-	// The fee, zero or above.
+	// The fee; below zero where Stripe gives one back.
 	Fee *v1.Money `protobuf:"bytes,6,opt,name=fee,proto3" json:"fee,omitempty"`
 	// When it was charged.
 	ChargeTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=charge_time,json=chargeTime,proto3" json:"charge_time,omitempty"`
