@@ -24,11 +24,6 @@ func notZero(path string, m *moneyv1.Money) (money.Money, error) {
 	return amountThat(path, m, "must not be zero", m.GetMinorUnits() != 0 && m.GetMinorUnits() != math.MinInt64)
 }
 
-// notNegative reads an amount that may be zero.
-func notNegative(path string, m *moneyv1.Money) (money.Money, error) {
-	return amountThat(path, m, "must be zero or above", m.GetMinorUnits() >= 0)
-}
-
 // amountThat reads an amount that must fulfil a rule.
 func amountThat(path string, m *moneyv1.Money, rule string, fulfils bool) (money.Money, error) {
 	var wrong error

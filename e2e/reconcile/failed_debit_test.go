@@ -9,7 +9,6 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/e2e/e2etest"
-	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 )
 
 // TestFailedDebitCostsItsFee has a debit fail days later, for which Stripe keeps a fee, and the buyer pays by card then. The books have
@@ -36,7 +35,7 @@ func TestFailedDebitCostsItsFee(t *testing.T) {
 	}
 	assertAgree(t, system)
 	e2etest.Control(t, system, intent+"/confirm", map[string]any{"payment_method": "pm_card_visa"})
-	e2etest.Await(t, system, cart.OrderID, "completed", func(o *checkoutv1.Order) bool { return e2etest.Completed(o) })
+	e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 	if got := costs(); got.Int64() != -350-(8900*150+5000)/10000-25 {
 		t.Errorf("both payments cost %s", got)
 	}

@@ -38,7 +38,8 @@ func (s *Server) limit(header http.Header, hr *http.Request) *apiError {
 	s.mu.Lock()
 	all, each := s.settings.CallsPerSecond, s.settings.CallsPerEndpoint
 	s.mu.Unlock()
-	account, reason := hr.Header.Get("Stripe-Account"), ""
+	account := hr.Header.Get("Stripe-Account")
+	var reason string
 	switch {
 	case !s.rates.allows(rateLimited{account: account}, all):
 		reason = "global-rate"

@@ -14,9 +14,13 @@ import (
 	stripe "github.com/stripe/stripe-go/v76"
 
 	"github.com/dayof/dayof/internal/chassis/breaker"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/stripeapi"
 )
+
+// now is the time in a test's bubble.
+func now() time.Time { return clock.System{}.Now() }
 
 // arrivals is a Stripe that answers at once and notes when each call came.
 type arrivals struct {
@@ -28,7 +32,7 @@ type arrivals struct {
 func (a *arrivals) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.calls[r.URL.Path] = append(a.calls[r.URL.Path], time.Now())
+	a.calls[r.URL.Path] = append(a.calls[r.URL.Path], now())
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(`{"id": "x_1"}`))}, nil
 }
 
@@ -125,7 +129,7 @@ func TestFirstComesFirst(t *testing.T) {
 			})
 		}
 		synctest.Wait() // all wait
-		began := time.Now()
+		began := now()
 		for range 60 {
 			wg.Go(func() {
 				if err := get(t.Context(), c, stripeapi.Target{Objects: "charges"}); err != nil {
@@ -156,13 +160,13 @@ func TestNoTurnWhileStripeIsAway(t *testing.T) {
 				t.Errorf("a call that gets no answer: %v", err)
 			}
 		}
-		began := time.Now()
+		began := now()
 		for range 100 {
 			if err := get(t.Context(), c, stripeapi.Target{}); !errors.Is(err, breaker.ErrOpen) || errors.Is(err, stripeapi.ErrLimited) {
 				t.Errorf("a call while the breaker is open: %v", err)
 			}
 		}
-		if took := time.Since(began); took > 0 {
+		if took := now().Sub(began); took > 0 {
 			t.Errorf("they waited %s", took)
 		}
 	})
@@ -182,9 +186,9 @@ func TestWhoLeavesTakesNoTurn(t *testing.T) {
 		synctest.Wait()
 		leave()
 		wg.Wait()
-		began := time.Now()
-		if err := get(t.Context(), c, stripeapi.Target{Objects: "charges"}); err != nil || time.Since(began) > 200*time.Millisecond {
-			t.Errorf("%v after %s", err, time.Since(began))
+		began := now()
+		if err := get(t.Context(), c, stripeapi.Target{Objects: "charges"}); err != nil || now().Sub(began) > 200*time.Millisecond {
+			t.Errorf("%v after %s", err, now().Sub(began))
 		}
 	})
 }
