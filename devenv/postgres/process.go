@@ -80,6 +80,9 @@ func start(who identity, logger *slog.Logger, path string, args ...string) (*pro
 // killed when ctx ends.
 func run(ctx context.Context, who identity, path string, args ...string) (string, error) {
 	p, err := start(who, slog.New(slog.DiscardHandler), path, args...)
+	for tries := 1; errors.Is(err, syscall.ETXTBSY) && tries < busyTries && pause(ctx, busyPause); tries++ {
+		p, err = start(who, slog.New(slog.DiscardHandler), path, args...)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -90,6 +93,25 @@ func run(ctx context.Context, who identity, path string, args ...string) (string
 		return p.output(), ctx.Err()
 	}
 	return p.output(), p.err
+}
+
+// A program that was just written is busy while anybody holds it open for writing, such as a child of ours that was forked meanwhile
+// and does not execute its own program yet. That is over soon.
+//
+// Source: Go issue 22315.
+const (
+	busyPause = 20 * time.Millisecond
+	busyTries = 500
+)
+
+// pause waits, and says whether it did before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // childEnvironment is ours without what would redirect a Postgres tool (PGDATA,
