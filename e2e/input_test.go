@@ -268,14 +268,11 @@ func badBodies(m rpcMethod) map[string][]byte {
 	} {
 		bodies[name] = filled(m, func(f protoreflect.FieldDescriptor) any { return valueFor(f, 0, scalar) })
 	}
-	if m.descriptor.Name() == "RecordPayout" {
-		delete(bodies, "numbers below zero") // a payout that debits the bank
-	}
 	if strings.HasSuffix(string(m.descriptor.Parent().Name()), "LedgerService") {
 		delete(bodies, "ids of nothing") // a fact for the books, for all that they can know
 	}
-	if m.descriptor.Name() == "RecordPayout" {
-		delete(bodies, "numbers below zero") // a payout that debits the bank
+	if name := m.descriptor.Name(); name == "RecordPayout" || name == "RecordStripeFee" {
+		delete(bodies, "numbers below zero") // a payout that debits the bank, a fee that Stripe gives back
 	}
 	for name := range bodies {
 		if m.onlyNumbers() && slices.Contains([]string{"ids of nothing", "texts that are too long", "texts with a NUL", "empty texts", "every field is null"}, name) {
