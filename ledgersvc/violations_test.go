@@ -24,7 +24,7 @@ func TestServiceRulesReportAllViolations(t *testing.T) {
 			PayoutId: "po_1", StripeAccount: "acct_1", Amount: eur(0), PayoutTime: at, Status: ledgerv1.PayoutStatus_PAYOUT_STATUS_PAID, BankAccountId: "ba:1",
 		})), []string{"amount.minor_units", "organizer_id", "bank_account_id"}},
 		"fee": {second(w.client.RecordStripeFee(w.fresh(), &ledgerv1.RecordStripeFeeRequest{
-			BalanceTransactionId: "txn_1", StripeAccount: "acct_1", Fee: eur(-1), ChargeTime: at,
+			BalanceTransactionId: "txn_1", StripeAccount: "acct_1", Fee: eur(math.MinInt64), ChargeTime: at,
 		})), []string{"fee.minor_units", "organizer_id"}},
 		"conversion": {second(w.client.RecordConversion(w.fresh(), &ledgerv1.RecordConversionRequest{
 			BalanceTransactionId: "txn_1", StripeAccount: "acct_1", From: eur(0), To: eur(0), ConversionTime: at,
