@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -152,7 +154,7 @@ func (m *Cluster) port(offset int) int {
 // listen opens the services' ports before anything else starts, so that a port that is taken is reported at once.
 func (m *Cluster) listen(ctx context.Context) error {
 	open := func(name string, port int) error {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		l, err := m.listenOn(ctx, port)
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w; choose other ports with -port-base", name, err)
 		}
@@ -174,6 +176,23 @@ func (m *Cluster) listen(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// listenOn opens a port; 0 is a free one. That of a process is closed until the process has started, so it is none of those that systems
+// give to connections (from 32768 on at Linux).
+func (m *Cluster) listenOn(ctx context.Context, port int) (net.Listener, error) {
+	listen := func(port int) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	}
+	if port != 0 || m.config.Program == "" {
+		return listen(port)
+	}
+	for {
+		l, err := listen(10_000 + rand.N(20_000))
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+	}
 }
 
 func (m *Cluster) startPostgres(ctx context.Context) (err error) {
