@@ -73,14 +73,20 @@ func makeTemporary(who identity) (string, error) {
 	return path, os.Chmod(path, who.directoryMode())
 }
 
-func makePermanent(path string, who identity) (string, error) {
+// reachable is the directory of a given name, or one in its place where nobody could not reach it.
+func reachable(path string, who identity) (string, error) {
 	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	if who == asNobody && !strings.HasPrefix(path, nobodyBase+"/") {
+	if err == nil && who == asNobody && !strings.HasPrefix(path, nobodyBase+"/") {
 		sum := sha256.Sum256([]byte(path))
 		path = filepath.Join(nobodyBase, "dayof-"+hex.EncodeToString(sum[:8]))
+	}
+	return path, err
+}
+
+func makePermanent(path string, who identity) (string, error) {
+	path, err := reachable(path, who)
+	if err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(path, who.directoryMode()); err != nil {
 		return "", err

@@ -57,6 +57,10 @@ type Options struct {
 	// DataDir keeps the databases, the password and a lock; it is made if
 	// absent. Empty means a temporary directory that Stop removes.
 	DataDir string
+	// Template is the DataDir of another server, one that was stopped: a data
+	// directory without databases begins as a copy of it, instead of by initdb.
+	// Empty means none.
+	Template string
 	// Port on 127.0.0.1; 0 takes a free one.
 	Port int
 	// Logger gets a line when the server is ready (info), one before binaries
@@ -132,6 +136,11 @@ func (s *Server) startOwn(ctx context.Context) (err error) {
 	s.binaries, err = s.findBinaries(ctx)
 	if err != nil {
 		return err
+	}
+	if s.options.Template != "" && s.directory.major == 0 {
+		if err := s.directory.copyOf(s.options.Template); err != nil {
+			return err
+		}
 	}
 	password, err := s.directory.password()
 	if err != nil {
@@ -350,7 +359,7 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 
 // Stop disconnects all clients, writes a checkpoint and ends the server; when
 // ctx ends first, it is killed, which loses nothing that was committed. A
-// temporary directory is removed. A server that is not ours is left alone.
+// temporary directory is removed, without a checkpoint. A server that is not ours is left alone.
 // Stopping twice is fine; Restart is not possible after a temporary directory
 // is gone.
 func (s *Server) Stop(ctx context.Context) error {
@@ -358,7 +367,11 @@ func (s *Server) Stop(ctx context.Context) error {
 		return nil
 	}
 	if s.child != nil {
-		s.child.stop(ctx, fastShutdown)
+		signal := fastShutdown
+		if s.directory.temporary {
+			signal = immediateShutdown
+		}
+		s.child.stop(ctx, signal)
 		s.child = nil
 	}
 	return s.directory.release()
