@@ -20,12 +20,12 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	ctx := context.Background()
 	var err error
-	if shared, err = cluster.Start(ctx, e2etest.Config()); err != nil {
+	if shared, err = e2etest.Begin(ctx, e2etest.Config()); err != nil {
 		fmt.Fprintln(os.Stderr, "start the cluster:", err)
 		return 1
 	}
 	code := m.Run()
-	if err := errors.Join(e2etest.RecordStripeCalls(ctx, shared), shared.Stop(ctx)); err != nil {
+	if err := errors.Join(e2etest.RecordStripeCalls(ctx, shared), shared.Stop(ctx), e2etest.RemoveTemplate()); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the cluster:", err)
 		return 1
 	}

@@ -32,7 +32,7 @@ func TestGivenLedger(t *testing.T) {
 		}
 		return environment(setting)
 	}
-	m, err := cluster.Start(t.Context(), c)
+	m, err := e2etest.Begin(t.Context(), c)
 	if err != nil {
 		t.Fatalf("start the cluster: %v", err)
 	}

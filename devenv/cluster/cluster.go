@@ -30,6 +30,7 @@ import (
 // directory that Stop removes.
 type Config struct {
 	DataDir  string // keeps databases, secrets and Stripe's state; "" is a temporary directory
+	Template string // what a temporary directory begins as a copy of, see MakeTemplate; "" is none
 	PortBase int    // console; +1..+4 the services, +5 Postgres, +6.. the sandbox; 0 takes free ports
 	Replicas int    // of each service; 0 means 1. Further ones take free ports
 	Logger   *slog.Logger
@@ -74,6 +75,14 @@ type Cluster struct {
 // Start runs everything and returns when all services are healthy. ctx bounds the start only; the caller ends the cluster by
 // Stop.
 func Start(ctx context.Context, c Config) (*Cluster, error) {
+	m := newCluster(c)
+	if err := m.start(ctx); err != nil {
+		return nil, errors.Join(err, m.Stop(ctx))
+	}
+	return m, nil
+}
+
+func newCluster(c Config) *Cluster {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -83,15 +92,14 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 	if c.Getenv == nil {
 		c.Getenv = os.Getenv
 	}
+	if c.Getenv("DAYOF_DATABASE_URL") != "" {
+		c.Template = "" // another server has other databases
+	}
 	c.Replicas = max(c.Replicas, 1)
-	m := &Cluster{
+	return &Cluster{
 		config: c, listeners: map[string][]net.Listener{}, replicas: map[string][]*replica{}, processes: map[string][]*process{},
 		failed: make(chan error, 2*len(server.Services())*c.Replicas),
 	}
-	if err := m.start(ctx); err != nil {
-		return nil, errors.Join(err, m.Stop(ctx))
-	}
-	return m, nil
 }
 
 // start is the list of what runs, in the order in which each part needs the ones before it.
@@ -121,7 +129,7 @@ func (m *Cluster) openDirectory() (err error) {
 	m.dir = m.config.DataDir
 	if m.dir == "" {
 		m.temporary = true
-		m.dir, err = os.MkdirTemp("", "dayof-")
+		m.dir, err = m.makeTemporary()
 	} else if m.dir, err = filepath.Abs(m.dir); err == nil {
 		err = os.MkdirAll(m.dir, 0o700)
 	}
@@ -201,10 +209,13 @@ func (m *Cluster) startPostgres(ctx context.Context) (err error) {
 		dataDir = m.path("postgres")
 	}
 	m.Postgres, err = postgres.Start(ctx, postgres.Options{
-		DataDir: dataDir, Port: m.port(5), Logger: m.config.Logger, Settings: m.config.PostgresSettings, Getenv: m.config.Getenv,
+		DataDir: dataDir, Template: m.postgresTemplate(), Port: m.port(5), Logger: m.config.Logger, Settings: m.config.PostgresSettings, Getenv: m.config.Getenv,
 	})
 	if err != nil {
 		return err
+	}
+	if m.config.Template != "" { // it has them
+		return nil
 	}
 	for _, name := range append([]string{"sandbox_ledger"}, server.Services()...) {
 		if err := m.Postgres.CreateDatabase(ctx, m.database(name)); err != nil {
@@ -314,6 +325,20 @@ func (m *Cluster) ReplicaFile(n int) client.File {
 	f.LedgerURL, f.WebhookURL = m.address("ledger", n), m.address("webhook", n)
 	return f
 }
+
+// MetricsURLs are the Prometheus pages of all replicas.
+func (m *Cluster) MetricsURLs() []string {
+	var urls []string
+	for _, service := range server.Services() {
+		for n := range m.config.Replicas {
+			urls = append(urls, m.address(service, n)+"/metrics")
+		}
+	}
+	return urls
+}
+
+// DatabaseURL is the address of a service's database, or of "sandbox_ledger".
+func (m *Cluster) DatabaseURL(service string) string { return m.Postgres.URL(m.database(service)) }
 
 // Clock is the clock that all parts go by.
 func (m *Cluster) Clock() clock.Clock { return m.config.Clock }

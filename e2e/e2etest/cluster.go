@@ -1,6 +1,7 @@
 package e2etest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -47,10 +48,17 @@ func Config() cluster.Config {
 	return cluster.Config{Program: os.Getenv("DAYOF_E2E_PROGRAM"), Replicas: 2, PostgresSettings: pgtest.Settings(), Getenv: getenv, Logger: logger()}
 }
 
+// connections is how many connections each replica of a service has, as text: few, because a cluster opens all of them when it
+// starts, and to open one costs Postgres more than most tests do with it.
+const connections = "6"
+
 // getenv runs the tests on DAYOF_TEST_DATABASE_URL, where it is set.
 func getenv(name string) string {
-	if name == "DAYOF_DATABASE_URL" {
+	switch name {
+	case "DAYOF_DATABASE_URL":
 		return os.Getenv("DAYOF_TEST_DATABASE_URL")
+	case "DAYOF_DATABASE_CONNECTIONS":
+		return cmp.Or(os.Getenv(name), connections)
 	}
 	return os.Getenv(name)
 }
@@ -72,7 +80,7 @@ func NewCluster(t *testing.T, replicas int, settings map[string]string) *cluster
 	t.Helper()
 	c := Config()
 	c.Replicas, c.Settings = replicas, settings
-	m, err := cluster.Start(t.Context(), c)
+	m, err := Begin(t.Context(), c)
 	if err != nil {
 		t.Fatalf("start the cluster: %v", err)
 	}

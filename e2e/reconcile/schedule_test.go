@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
-	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/e2e/e2etest"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
@@ -54,7 +53,7 @@ func TestReconcileBySchedule(t *testing.T) {
 	c.Settings = map[string]string{
 		"DAYOF_LEDGER_RECONCILE_REPORT_TO": "books@example.org, chief@example.org", "DAYOF_LEDGER_RECONCILE_RECHECK_DELAY": "300ms",
 	}
-	m, err := cluster.Start(t.Context(), c)
+	m, err := e2etest.Begin(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
