@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
 // injectAll makes all injections of the plan, one after the other.
@@ -57,7 +55,7 @@ func (h *harness) inject(ctx context.Context, b injection) error {
 		rest(ctx, b.length)
 		return h.cluster.Thaw(b.service, b.replica)
 	case fail:
-		if err := h.cluster.Sandbox.Faults.Set(b.party, fault.Fault{Mode: b.mode, Rate: b.rate, LatencyMS: 300}); err != nil {
+		if err := h.cluster.Sandbox.Faults.Set(b.party, b.fault()); err != nil {
 			return err
 		}
 		rest(ctx, b.length)

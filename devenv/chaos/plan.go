@@ -18,6 +18,8 @@ const (
 	faultTime = 1500 * time.Millisecond
 	// exhaustTime is the longest that an outsider has all of the server's connections.
 	exhaustTime = 2 * time.Second
+	// latencyMS is what passes before a fault strikes, in milliseconds.
+	latencyMS = 300
 	// pauseTime is the longest between two injections.
 	pauseTime = 150 * time.Millisecond
 )
@@ -59,6 +61,24 @@ func (b injection) String() string {
 	return string(b.kind) + " the database"
 }
 
+// modesOf are the ways in which calls of a party fail.
+func modesOf(party string) []fault.Mode {
+	modes := []fault.Mode{fault.Refuse, fault.ServerError, fault.TooMany, fault.Slow, fault.Hang, fault.LostReply, fault.HalfBody}
+	if party == fault.Stripe {
+		modes = append(modes, fault.StoredError, fault.StoredErrorDone, fault.Refusal)
+	}
+	return modes
+}
+
+// fault is what the party is told. What Stripe refuses is a refund for which it lacks the money, which passes.
+func (b injection) fault() fault.Fault {
+	f := fault.Fault{Mode: b.mode, Rate: b.rate, LatencyMS: latencyMS}
+	if b.mode == fault.Refusal {
+		f.Match, f.Code = "POST /v1/refunds", "balance_insufficient"
+	}
+	return f
+}
+
 // newPlan draws all injections of a configuration from its seed, beforehand and from a source of their own: what breaks, in
 // which order and for how long depends on nothing else.
 func newPlan(c Config) []injection {
@@ -76,11 +96,11 @@ func newPlan(c Config) []injection {
 		}
 	}
 	parties := []string{fault.Ledger, fault.Ledger, fault.Stripe, fault.APNs, fault.Mail}
-	modes := []fault.Mode{fault.Refuse, fault.ServerError, fault.TooMany, fault.Slow, fault.Hang, fault.LostReply, fault.HalfBody}
 	for range c.Faults {
+		party := parties[random.IntN(len(parties))]
+		modes := modesOf(party)
 		injections = append(injections, injection{
-			kind: fail, party: parties[random.IntN(len(parties))], mode: modes[random.IntN(len(modes))],
-			rate: float64(1+random.IntN(4)) / 4, length: upTo(faultTime),
+			kind: fail, party: party, mode: modes[random.IntN(len(modes))], rate: float64(1+random.IntN(4)) / 4, length: upTo(faultTime),
 		})
 	}
 	failures := []faultKind{restart, terminate, exhaust}
