@@ -60,7 +60,7 @@ func (p plan) playSystem(ctx context.Context, from, count int, sum *tally) (err 
 		return fmt.Errorf("start the system: %w", err)
 	}
 	defer func() { err = errors.Join(err, m.Stop(context.WithoutCancel(ctx))) }()
-	return p.playOn(ctx, m.File, from, count, sum)
+	return p.playOn(ctx, m, from, count, sum)
 }
 
 // settledIn is the currency that a system keeps its balance in that converts all money.
@@ -69,8 +69,8 @@ const settledIn = "USD"
 // playOn plays sequences on a running system. Of four systems one reports fees late, as asynchronous capture does, one
 // reports refunds by their sums only, as accounts do that are older than refund.created, and one keeps all its money in one currency:
 // what leaves it leaves at another rate than what came. One takes a fee of debits that fail.
-func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum *tally) error {
-	system := client.NewClient(file)
+func (p plan) playOn(ctx context.Context, m *cluster.Cluster, from, count int, sum *tally) error {
+	system := client.NewClient(m.File)
 	kind := (p.seed + from) / max(p.system, 1) % 4
 	settings := map[string]any{
 		"shuffle_ms": 150, "duplicate_rate": 0.3, "available_delay_seconds": 0, "amount_max_minor_units": 2 * exact,
@@ -92,7 +92,7 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 	if err != nil {
 		return err
 	}
-	pool, err := pgdb.Open(ctx, file.DatabaseURLs["checkout"], pgdb.Options{MaxConns: 2, ApplicationName: "sequences"})
+	pool, err := pgdb.Open(ctx, m.File.DatabaseURLs["checkout"], pgdb.Options{MaxConns: 2, ApplicationName: "sequences"})
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (p plan) playOn(ctx context.Context, file client.File, from, count int, sum
 		return err
 	}
 	defer watch.Close()
-	on := &player{client: system, checkout: pool, catalog: goods, settled: settled}
+	on := &player{client: system, faults: m.Sandbox.Faults, checkout: pool, catalog: goods, settled: settled}
 	for done := 0; done < count && ctx.Err() == nil; done += p.batch {
 		if err := p.playBatch(ctx, on, watch, from+done, min(p.batch, count-done), sum); err != nil {
 			return err

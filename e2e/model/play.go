@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/sandbox/fault"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -25,6 +26,7 @@ import (
 // player plays sequences against one system.
 type player struct {
 	client   *client.Client
+	faults   *fault.Faults
 	checkout *pgxpool.Pool // to let the time of a hold pass
 	catalog  catalog
 	settled  string // the currency of the balance; empty: each payment's own
@@ -125,7 +127,7 @@ func (p *player) pay(ctx context.Context, o *played, variant *checkoutv1.Variant
 		return p.capture(ctx, o, o.total())
 	case payOver:
 		return p.capture(ctx, o, o.total()+10*max(o.total()/100, 1))
-	case payDebit, payBounced, payLate, payTooLate:
+	case payDebit, payBounced, payLate, payTooLate, payGoodwill:
 		if o.currency != "EUR" {
 			return card("pm_card_visa") // debits are in euro
 		}
@@ -159,17 +161,33 @@ func (p *player) debit(ctx context.Context, o *played, variant *checkoutv1.Varia
 	if err := confirm(map[string]any{"iban": "DE89370400440532013000"}); err != nil {
 		return err
 	}
-	if o.payment == payLate || o.payment == payTooLate {
-		if err := p.lapse(ctx, o.cart.OrderID); err != nil {
-			return err
-		}
+	intent := o.cart.IntentID
+	settle := func() error {
+		return p.sandbox(ctx, "/payment_intents/"+intent+"/settle", map[string]any{"succeeded": o.payment != payBounced}, nil)
+	}
+	if o.payment == payDebit || o.payment == payBounced {
+		return settle()
+	}
+	if err := p.lapse(ctx, o.cart.OrderID); err != nil {
+		return err
+	}
+	if o.payment == payLate {
+		return settle()
+	}
+	if _, err := p.client.Start(ctx, variant, o.quantity); err != nil {
+		return fmt.Errorf("somebody else: %w", err)
 	}
 	if o.payment == payTooLate {
-		if _, err := p.client.Start(ctx, variant, o.quantity); err != nil {
-			return fmt.Errorf("somebody else: %w", err)
-		}
+		return settle()
 	}
-	return p.sandbox(ctx, "/payment_intents/"+o.cart.IntentID+"/settle", map[string]any{"succeeded": o.payment != payBounced}, nil)
+	if err := p.client.Stripe.Withhold(ctx, intent); err != nil {
+		return err
+	}
+	err := errors.Join(settle(), p.api(ctx, "/v1/refunds", url.Values{"payment_intent": {intent}, "amount": {strconv.FormatInt(o.part(7), 10)}}))
+	if err != nil || o.withheld {
+		return err
+	}
+	return p.client.Stripe.Release(ctx, intent)
 }
 
 // payBehind pays while the hold lasts and keeps Stripe's webhooks back until its time is over.
@@ -246,11 +264,19 @@ func (p *player) step(ctx context.Context, o *played, s step) error {
 		return p.api(ctx, "/v1/disputes/"+id, url.Values{"evidence[uncategorized_text]": {"they were there"}})
 	case fraudWarning:
 		return p.warn(ctx, o)
+	case storedFailure, storedFailureDone:
+		mode := map[act]fault.Mode{storedFailure: fault.StoredError, storedFailureDone: fault.StoredErrorDone}[s.act]
+		return p.faults.Set(fault.Stripe, fault.Fault{Mode: mode, Rate: 1, Count: 1, Match: refundCall})
+	case refusal:
+		return p.faults.Set(fault.Stripe, fault.Fault{Mode: fault.Refusal, Rate: 1, Count: 1, Match: refundCall, Code: "balance_insufficient"})
 	case payout, payoutBounces, payoutFails:
 		return p.payOut(ctx, o, s.act)
 	}
 	panic("nobody does " + string(s.act))
 }
+
+// refundCall is the call that fails once: whoever makes it next, for this order or another one.
+const refundCall = "POST /v1/refunds"
 
 // refund asks dayof for a refund. An order whose payment is on its way is waited for, unless nobody reports it yet.
 func (p *player) refund(ctx context.Context, o *played, request *checkoutv1.RefundOrderRequest) error {

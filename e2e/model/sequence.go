@@ -34,6 +34,7 @@ const (
 	payBounced    payment = "bank debit that bounces"
 	payLate       payment = "bank debit that settles after the hold"
 	payTooLate    payment = "bank debit that settles after the hold, tickets gone"
+	payGoodwill   payment = "bank debit that settles after the hold, tickets gone, refunded in part before we know"
 	payBehind     payment = "card, in time, and told after the hold" // Stripe is asked before the seats go
 	payAbandoned  payment = "canceled"
 	payNever      payment = "never paid"
@@ -74,6 +75,10 @@ const (
 	payout          act = "payout"
 	payoutBounces   act = "payout that bounces"
 	payoutFails     act = "payout that fails before it is paid"
+
+	storedFailure     act = "Stripe fails at the next refund and keeps that answer"
+	storedFailureDone act = "Stripe makes the next refund, fails to say so and keeps that answer"
+	refusal           act = "Stripe lacks the money for the next refund"
 )
 
 // prices of a ticket in minor units with the shares contained in it, the same for all currencies. Three tickets of the last
@@ -95,7 +100,7 @@ var sequences = rapid.Custom(func(t *rapid.T) sequence {
 		quantity: rapid.Int32Range(1, 3).Draw(t, "quantity"),
 		payment: rapid.SampledFrom([]payment{
 			payCard, payCard, payCard, payCard, payCard, payChallenge, payDeclined, payCapture, payOver, payUnder, payDebit, payBounced, payLate,
-			payTooLate, payBehind, payAbandoned, payNever, payPendingOut, payPendingOut,
+			payTooLate, payGoodwill, payBehind, payAbandoned, payNever, payPendingOut, payPendingOut,
 		}).Draw(t, "payment"),
 		browser:  rapid.Bool().Draw(t, "browser"),
 		withheld: rapid.IntRange(0, 3).Draw(t, "withheld") == 0,
@@ -113,6 +118,7 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 			refundPart, refundPart, refundPart, refundTicket, refundTicket, refundRest, dashboardPart, dashboardPart, dashboardRest,
 			refundFails, refundFails, refundSettles, refundAsks, refundAsks, refundLapses, refundLapses, refundReference, dispute, dispute, inquiry, evidence, escalate,
 			closeWon, closeWonFee, closeLost, closeInquiry, reinstate, fraudWarning, payout, payoutBounces, payoutFails,
+			storedFailure, storedFailureDone, refusal,
 		}).Draw(t, "act"),
 		part:  rapid.SampledFrom([]int64{1, 7, 25, 33, 50, 50, 67, 99, 100, 100}).Draw(t, "part"),
 		which: rapid.IntRange(0, 3).Draw(t, "which"),
