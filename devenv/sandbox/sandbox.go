@@ -71,6 +71,7 @@ type Sandbox struct {
 	Stripe *stripe.Server
 	Faults *fault.Faults
 
+	calls   calls
 	apns    *apns.Server
 	mail    *mail.Server
 	servers []*http.Server
@@ -108,7 +109,7 @@ func (s *Sandbox) start(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("start sandbox stripe: %w", err)
 	}
-	if s.StripeURL, err = s.serve(ctx, c, c.Ports.Stripe, s.faultyStripe()); err != nil {
+	if s.StripeURL, err = s.serve(ctx, c, c.Ports.Stripe, s.calls.count(fault.Stripe, s.faultyStripe())); err != nil {
 		return err
 	}
 	if c.LedgerPool != nil {
@@ -116,7 +117,7 @@ func (s *Sandbox) start(ctx context.Context, c Config) (err error) {
 			return fmt.Errorf("migrate sandbox ledger: %w", err)
 		}
 		books := ledger.New(c.LedgerPool, ledger.Config{Clock: c.Clock, Logger: c.Logger})
-		if s.FormanceURL, err = s.serve(ctx, c, c.Ports.Ledger, s.Faults.Wrap(fault.Ledger, books)); err != nil {
+		if s.FormanceURL, err = s.serve(ctx, c, c.Ports.Ledger, s.calls.count(fault.Ledger, s.Faults.Wrap(fault.Ledger, books))); err != nil {
 			return err
 		}
 	}
@@ -125,7 +126,7 @@ func (s *Sandbox) start(ctx context.Context, c Config) (err error) {
 		if err != nil {
 			return err
 		}
-		if s.FormanceURL, err = s.serve(ctx, c, c.Ports.Ledger, s.Faults.Wrap(fault.Ledger, there)); err != nil {
+		if s.FormanceURL, err = s.serve(ctx, c, c.Ports.Ledger, s.calls.count(fault.Ledger, s.Faults.Wrap(fault.Ledger, there))); err != nil {
 			return err
 		}
 	}
