@@ -1,11 +1,12 @@
 // Command checkout measures sales through a whole system on this machine: Postgres with fsync on, the sandbox at 0 ms and
 // the four services, all beside each other on the same cores.
 //
-//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-statements 30] [-cpuprofile FILE]
+//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-costs] [-statements 30] [-cpuprofile FILE]
 //
 // A sale is StartCheckout, the payment at the sandbox, and CompleteCheckout beside Stripe's signed webhooks. Rounds of all
 // numbers of callers are interleaved with pgbench (single-row commits on the same Postgres), and medians are printed, since
-// a shared machine makes every single figure doubtful.
+// a shared machine makes every single figure doubtful. With -costs it also prints what a sale costs each party, as counts that
+// are the same on any machine, and their CPU (with -processes that of each service by itself).
 package main
 
 import (
@@ -32,6 +33,7 @@ import (
 
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/cluster"
+	"github.com/dayof/dayof/devenv/cost"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -61,6 +63,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	replicas := flags.Int("replicas", 1, "replicas of each service")
 	processes := flags.Bool("processes", false, "run each replica as a process of its own")
 	rate := flags.Int("rate", 0, "instead of callers: so many sales begin per second, however long they take")
+	costs := flags.Bool("costs", false, "also print what a sale costs each party (needs pg_stat_statements and pg_walinspect)")
 	statements := flags.Int("statements", 0, "also print the so many statements that cost Postgres most (needs pg_stat_statements)")
 	profile := flags.String("cpuprofile", "", "file for a CPU profile of the measurements")
 	if err := flags.Parse(args); err != nil {
@@ -68,8 +71,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	}
 	b := &bench{clock: clock.System{}, length: time.Duration(*seconds) * time.Second}
 	settings := map[string]string{}
-	if *statements > 0 {
-		settings["shared_preload_libraries"] = "pg_stat_statements"
+	if *statements > 0 || *costs {
+		settings = cost.Settings()
 	}
 	var err error
 	program := ""
@@ -89,6 +92,12 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	}
 	defer func() { _ = b.cluster.Stop(context.WithoutCancel(ctx)) }()
 	b.client = client.NewClient(b.cluster.File)
+	if *costs {
+		if b.meter, err = cost.NewMeter(ctx, b.cluster); err != nil {
+			return err
+		}
+		defer func() { _ = b.meter.Close(context.WithoutCancel(ctx)) }()
+	}
 	if err := b.sell(ctx); err != nil {
 		return err
 	}
@@ -121,6 +130,12 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	}
 	if err := b.print(out, counts, results, commits); err != nil {
 		return err
+	}
+	if *costs {
+		latest := results[counts[len(counts)-1]]
+		if err := printCosts(out, latest[len(latest)-1], counts[len(counts)-1]); err != nil {
+			return err
+		}
 	}
 	if *statements > 0 {
 		return b.printStatements(ctx, out, *statements)
@@ -182,6 +197,7 @@ func (b *bench) measureRounds(ctx context.Context, rounds int, counts []int, rat
 type bench struct {
 	cluster  *cluster.Cluster
 	client   *client.Client
+	meter    *cost.Meter // nil unless costs are wanted
 	clock    clock.Clock
 	length   time.Duration
 	variants []*checkoutv1.Variant
@@ -199,6 +215,8 @@ type result struct {
 	postgres  float64         // cores that Postgres used
 	commits   float64         // per sale, in all databases, sandbox and background included
 	wal       float64         // kilobytes per sale, likewise
+	cost      cost.Cost
+	cpu       map[string]time.Duration // by party
 }
 
 func (b *bench) sell(ctx context.Context) error {
@@ -252,6 +270,11 @@ func (b *bench) metered(ctx context.Context, sell func(until time.Time, buy func
 	var mu sync.Mutex
 	var failure error
 	var next atomic.Int64
+	if b.meter != nil {
+		if err := b.meter.Reset(ctx); err != nil {
+			return r, err
+		}
+	}
 	before, err := b.usage(ctx)
 	if err != nil {
 		return r, err
@@ -279,7 +302,14 @@ func (b *bench) metered(ctx context.Context, sell func(until time.Time, buy func
 	r.postgres = (after.postgres - before.postgres).Seconds() / took.Seconds()
 	r.commits = float64(after.commits-before.commits) / float64(r.sales)
 	r.wal = float64(after.wal-before.wal) / 1000 / float64(r.sales)
-	return r, nil
+	r.cpu = map[string]time.Duration{}
+	for party, used := range after.parties {
+		r.cpu[party] = used - before.parties[party]
+	}
+	if b.meter != nil {
+		r.cost, err = b.meter.Cost(ctx)
+	}
+	return r, err
 }
 
 // sale is one sale; it ends when the ticket is valid.

@@ -10,95 +10,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
-
-// usage is what has been used so far.
-type usage struct {
-	programs time.Duration // CPU of this process and of the services
-	postgres time.Duration // CPU of the server; backends that have ended do not count
-	commits  int64         // in all databases
-	wal      int64         // bytes
-}
-
-// clockTicks is the unit of /proc/PID/stat, 100 a second on every Linux that Go runs on.
-const clockTicks = 100
-
-func (b *bench) usage(ctx context.Context) (usage, error) {
-	var u usage
-	conn, err := pgx.Connect(ctx, b.cluster.File.DatabaseURLs["checkout"])
-	if err != nil {
-		return u, err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	var backend int
-	if err := conn.QueryRow(ctx, `select pg_backend_pid(), (select sum(xact_commit)::bigint from pg_stat_database),
-		pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint`).Scan(&backend, &u.commits, &u.wal); err != nil {
-		return u, err
-	}
-	processes, err := readProcesses()
-	if err != nil {
-		return u, err
-	}
-	server := processes[backend].parent
-	for pid, p := range processes {
-		switch {
-		case pid == server || p.parent == server && server > 1:
-			u.postgres += p.cpu
-		case processes.descends(pid, os.Getpid()):
-			u.programs += p.cpu
-		}
-	}
-	return u, nil
-}
-
-// processes are those of this machine, by id.
-type processes map[int]process
-
-type process struct {
-	parent int
-	cpu    time.Duration
-}
-
-// readProcesses reads /proc; processes that end meanwhile are left out.
-func readProcesses() (processes, error) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return nil, err
-	}
-	all := processes{}
-	for _, path := range stats {
-		text, err := os.ReadFile(filepath.Clean(path))
-		if err != nil {
-			continue
-		}
-		name := strings.LastIndexByte(string(text), ')') // which may hold anything
-		fields := strings.Fields(string(text[name+1:]))
-		var numbers [4]int // id, parent, ticks in user mode, ticks in the kernel
-		for i, field := range []string{filepath.Base(filepath.Dir(path)), fields[1], fields[11], fields[12]} {
-			if numbers[i], err = strconv.Atoi(field); err != nil {
-				return nil, fmt.Errorf("%s: %w", path, err)
-			}
-		}
-		all[numbers[0]] = process{parent: numbers[1], cpu: time.Duration(numbers[2]+numbers[3]) * time.Second / clockTicks}
-	}
-	return all, nil
-}
-
-// descends says whether a process is another one or was started by it, directly or not.
-func (all processes) descends(pid, from int) bool {
-	for pid > 1 {
-		if pid == from {
-			return true
-		}
-		pid = all[pid].parent
-	}
-	return false
-}
 
 // pgbench measures single-row commits of 64 clients on the same Postgres.
 func (b *bench) pgbench(ctx context.Context) (float64, error) {
