@@ -22,6 +22,9 @@ import (
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 )
 
+// OnGivenServer says whether the clusters' databases are on a server that is not theirs.
+func OnGivenServer() bool { return getenv("DAYOF_DATABASE_URL") != "" }
+
 // NeedsSandboxLedger leaves out a test that reads or changes the database of the sandbox ledger, where another ledger is given.
 func NeedsSandboxLedger(t *testing.T) {
 	t.Helper()
@@ -80,6 +83,12 @@ func NewCluster(t *testing.T, replicas int, settings map[string]string) *cluster
 	t.Helper()
 	c := Config()
 	c.Replicas, c.Settings = replicas, settings
+	return StartCluster(t, c)
+}
+
+// StartCluster is NewCluster of a given configuration, which begins as Config.
+func StartCluster(t *testing.T, c cluster.Config) *cluster.Cluster {
+	t.Helper()
 	m, err := Begin(t.Context(), c)
 	if err != nil {
 		t.Fatalf("start the cluster: %v", err)
