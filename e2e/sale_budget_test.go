@@ -25,7 +25,7 @@ var budgets = map[string]budget{
 	"checkout": {commits: 13, rows: 27, wal: 14_000},
 	"pass":     {commits: 1.2, rows: 3.2, wal: 3_000},
 	"ledger":   {commits: 2.2, rows: 9.2, wal: 6_200},
-	"webhook":  {commits: 12.2, rows: 15.5, wal: 16_000},
+	"webhook":  {commits: 6.5, rows: 6.5, wal: 11_000},
 }
 
 // Calls of a sale: RPCs that the services answered, the buyer's among them; calls of Stripe, the buyer's payment among them; of the

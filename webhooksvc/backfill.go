@@ -32,7 +32,7 @@ type backfillArgs struct{}
 func (backfillArgs) Kind() string { return "webhook_backfill" }
 
 // backfillPolicy gives up after a while, because the periodic run comes anyway.
-var backfillPolicy = jobs.Policy{MaxAttempts: 5, Timeout: 5 * time.Minute, Queue: eventQueue}
+var backfillPolicy = jobs.Policy{MaxAttempts: 5, Timeout: 5 * time.Minute, Queue: river.QueueDefault}
 
 // backfiller fetches what Stripe could not deliver.
 type backfiller struct{ *Service }

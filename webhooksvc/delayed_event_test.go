@@ -1,6 +1,7 @@
 package webhooksvc
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 
@@ -40,30 +41,33 @@ func TestServiceThatIsMendedLater(t *testing.T) {
 	}
 }
 
-// TestEventOutlivesItsDatabase has the inbox refuse every change for more tries than River would once make. The event is applied when
-// it takes them again.
+// TestEventOutlivesItsDatabase has the inbox refuse every change: people hear that events wait, and the event is applied when the
+// inbox takes changes again.
 func TestEventOutlivesItsDatabase(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t, nil)
+	w := newQuietHarness(t, nil)
+	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
+	w.exec(t, "UPDATE webhook_events SET next_try_time = now() - $1::interval", 2*overdueAfter)
 	w.exec(t, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no changes'; END $$")
 	w.exec(t, "CREATE TRIGGER refuse BEFORE UPDATE ON webhook_events FOR EACH ROW EXECUTE FUNCTION refuse()")
-	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
-	await(t, "26 tries", func() bool {
-		w.hurry(t)
-		return len(w.peers.got()) > 25
-	})
-	if n := w.count(t, "SELECT count(*) FROM dead_letters"); n != 0 || w.delayed(t) != 1 {
-		t.Errorf("%d dead letters, %d alerts", n, w.delayed(t))
+	if err := w.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Stop(context.WithoutCancel(t.Context())) })
+	await(t, "people to be told", func() bool { return w.delayed(t) == 1 })
+	if got := w.row(t, "evt_1"); got.State != stateReceived {
+		t.Errorf("row %+v", got)
 	}
 	w.exec(t, "DROP TRIGGER refuse ON webhook_events")
-	w.awaitHurried(t, "evt_1", stateApplied)
+	w.awaitState(t, "evt_1", stateApplied)
 	await(t, "the alert to close", func() bool { return w.delayed(t) == 0 })
 }
 
 // hurry lets every event be tried now.
 func (w *harness) hurry(t *testing.T) {
 	t.Helper()
-	w.exec(t, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'webhook_event' AND state IN ('scheduled', 'retryable')")
+	w.exec(t, "UPDATE webhook_events SET next_try_time = now() WHERE state IN ('received', 'deferred') AND next_try_time > now()")
+	w.queue.nudge()
 }
 
 // awaitHurried waits until the event is in the state, without the waits between its tries.

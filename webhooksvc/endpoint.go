@@ -40,7 +40,7 @@ const (
 //	415  the body is encoded: the signature is over other bytes than these
 //	503  the database is away; the one answer by which we want to be asked again
 //
-// Nothing but storing happens before the answer: see workEvent for the rest.
+// Nothing but storing happens before the answer: see tryEvent for the rest.
 type endpoint struct {
 	service *Service
 	name    string

@@ -67,9 +67,6 @@ func TestConcurrentDuplicates(t *testing.T) {
 	if rows := w.count(t, "SELECT count(*) FROM webhook_events WHERE delivery_count = $1", times); rows != events {
 		t.Errorf("%d rows were delivered %d times, want %d", rows, times, events)
 	}
-	if jobs := w.count(t, "SELECT count(*) FROM river_job WHERE kind = 'webhook_event'"); jobs != events {
-		t.Errorf("%d jobs for %d events", jobs, events)
-	}
 }
 
 // statements counts what is sent to Postgres.
@@ -165,27 +162,32 @@ func TestGroupsShareAStatement(t *testing.T) {
 	}
 }
 
-// TestInboxJob holds the job row that insertSQL writes against the one that River's client writes.
-func TestInboxJob(t *testing.T) {
+// TestEventCostsTwoStatements counts what an event costs from its delivery to its end: one statement that stores it, and one that ends
+// it. Nothing is read.
+func TestEventCostsTwoStatements(t *testing.T) {
 	t.Parallel()
-	w := newQuietHarness(t, nil)
-	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
-	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
-		return w.Jobs.InsertTx(t.Context(), tx, eventArgs{Endpoint: endpointAccount, EventID: "evt_1"})
-	})
+	_, url := pgtest.NewNamed(t, "webhooksvc", Migrate)
+	tracer := &statements{}
+	pool, err := pgdb.Open(t.Context(), url, pgdb.Options{Tracers: []pgx.QueryTracer{tracer}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Everything but the id and the times must be the same.
-	const rows = `SELECT to_jsonb(j) - 'id' - 'created_at' - 'scheduled_at' FROM river_job j WHERE kind = 'webhook_event'`
-	if different := w.count(t, "SELECT count(DISTINCT row) FROM ("+rows+") AS r (row)"); different != 1 {
-		var all []string
-		found, _ := w.pool.Query(t.Context(), rows)
-		all, _ = pgx.CollectRows(found, pgx.RowTo[string])
-		t.Errorf("the rows differ:\n%s", strings.Join(all, "\n"))
+	t.Cleanup(pool.Close)
+	w := newHarness(t, func(_ *Config, d *Deps) { d.Pool = pool })
+	w.pool = pool
+	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
+	w.awaitState(t, "evt_1", stateApplied)
+	tracer.mu.Lock()
+	defer tracer.mu.Unlock()
+	var about []string
+	for _, statement := range tracer.sent {
+		if strings.Contains(statement, "webhook_events") && !strings.Contains(statement, "skip locked") && !strings.Contains(strings.ToLower(statement), "select") ||
+			statement == insertSQL {
+			about = append(about, statement)
+		}
 	}
-	if late := w.count(t, "SELECT count(*) FROM river_job WHERE scheduled_at > now()"); late != 0 {
-		t.Error("a job is scheduled for later")
+	if len(about) != 2 || about[0] != insertSQL || !strings.Contains(about[1], "EndWebhookEvent") {
+		t.Errorf("an event took %d statements: %q", len(about), about)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dayof/dayof/internal/chassis/alert"
 )
 
 // countInterval is how often a process counts the open events.
@@ -90,6 +92,21 @@ func (s *Service) Open(ctx context.Context) (received, deferred int64, err error
 		return 0, 0, fmt.Errorf("count open webhook events: %w", err)
 	}
 	return counts.Received, counts.Deferred, nil
+}
+
+// overdueAfter is after how long people hear of events that are due and that nobody tries. On a system that works it is milliseconds.
+const overdueAfter = 5 * time.Minute
+
+// watchOverdue tells people of events that are due and that nobody tries, such as when the database refuses it.
+func (s *Service) watchOverdue(ctx context.Context) error {
+	overdue, err := s.q.CountOverdueWebhookEvents(ctx, s.Pool, overdueAfter.Seconds())
+	if err != nil {
+		return fmt.Errorf("count overdue webhook events: %w", err)
+	}
+	if overdue == 0 {
+		return alert.Resolve(ctx, s.Pool, alertDelayed, alertAllDelayed)
+	}
+	return alert.Raise(ctx, s.Pool, alertDelayed, alertAllDelayed, map[string]any{"events": overdue}, alert.Link(s.Config.ConsoleURL, "/webhooks"))
 }
 
 func (s *Service) countOpen(ctx context.Context) error {

@@ -14,7 +14,6 @@ import (
 
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
@@ -23,7 +22,7 @@ import (
 // replayFingerprintVersion is raised when the fields in replayFingerprint change.
 const replayFingerprintVersion = 1
 
-// ReplayWebhookEvents implements WebhookService. The events, their jobs and the record of who asked for it are written
+// ReplayWebhookEvents implements WebhookService. The events and the record of who asked for it are written
 // in one transaction; an event that is open already starts a new run too.
 func (s *Service) ReplayWebhookEvents(ctx context.Context, req *webhookv1.ReplayWebhookEventsRequest) (*webhookv1.ReplayWebhookEventsResponse, error) {
 	if err := checkFilter(req.GetFilter()); err != nil {
@@ -37,6 +36,7 @@ func (s *Service) ReplayWebhookEvents(ctx context.Context, req *webhookv1.Replay
 		return nil, err
 	}
 	now := s.Clock.Now()
+	defer s.queue.nudge() // what is written by then
 	return idem.Do(ctx, s.Pool, now, replayFingerprint(req), func(ctx context.Context, tx pgx.Tx) (*webhookv1.ReplayWebhookEventsResponse, error) {
 		if err := checkReplayIDs(ctx, tx, req.GetEventIds()); err != nil {
 			return nil, err
@@ -121,27 +121,19 @@ func replayFingerprint(req *webhookv1.ReplayWebhookEventsRequest) []byte {
 }
 
 // requeueArgsCount is the number of arguments that requeue has before those of its condition.
-const requeueArgsCount = 4
+const requeueArgsCount = 1
 
-// requeue starts a new run of the events that meet a condition, and inserts a job for each, in one statement. The
-// condition's arguments begin at $5. It returns the number of events.
+// requeue starts a new run of the events that meet a condition, due now. The condition's arguments begin at $2. It returns the number
+// of events.
 func requeue(ctx context.Context, db webhookdb.DBTX, now time.Time, where string, args ...any) (int64, error) {
 	const head = `
-with chosen as (
-	update webhook_events
-	set state = 'received', error = '', end_time = null, queue_time = $1, deferral_count = 0, failure_count = 0,
-		replay_count = replay_count + 1
-	where `
-	tail := `
-	returning endpoint, event_id
-), queued as (
-	` + jobs.InsertSelect("jsonb_build_object('endpoint', endpoint, 'event_id', event_id)", "$2", "$3", "$4", "from chosen") + `
-)
-select count(*) from chosen`
-	all := append([]any{now, eventArgs{}.Kind(), eventPolicy.AttemptsMax(), eventQueue}, args...)
-	var count int64
-	if err := db.QueryRow(ctx, head+where+tail, all...).Scan(&count); err != nil {
+		update webhook_events
+		set state = 'received', error = '', end_time = null, queue_time = $1, deferral_count = 0, failure_count = 0,
+			replay_count = replay_count + 1, next_try_time = now()
+		where `
+	tag, err := db.Exec(ctx, head+where, append([]any{now}, args...)...)
+	if err != nil {
 		return 0, fmt.Errorf("requeue webhook events: %w", err)
 	}
-	return count, nil
+	return tag.RowsAffected(), nil
 }

@@ -8,11 +8,12 @@
 //	received <-> deferred (its order is unknown so far)
 //	received | deferred -> dead (tries used up, or no try can help) -> received (replayed, or delivered again)
 //
-// The invariant: what was answered with 2xx is a row, and every row that is received or deferred has a job.
+// The invariant: what was answered with 2xx is a row, and every row that is received or deferred says when it is tried next.
 package webhooksvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -59,7 +60,9 @@ type Service struct {
 	Jobs *jobs.Registry
 
 	q        webhookdb.Queries
+	queue    *queue
 	inbox    *inbox
+	ends     gathering[*ending]
 	handlers map[string]handler
 	stripe   stripeReader
 	metrics  *metrics
@@ -75,20 +78,19 @@ func New(d Deps) (*Service, error) {
 	}
 	s := &Service{
 		Deps:     d,
-		inbox:    newInbox(d.Pool),
 		handlers: handlersByType(),
 		stripe:   newStripeReader(d),
 		metrics:  newMetrics(d.Registry),
 		Jobs: jobs.New(d.Pool, jobs.Config{
-			// One queue, so that one is polled; polling, because a NOTIFY per event would serialise the commits.
-			Logger: d.Logger, Clock: d.Clock, PollOnly: true, Queues: map[string]int{eventQueue: c.Workers},
+			Logger: d.Logger, Clock: d.Clock, PollOnly: true,
 			SendAlert: d.SendAlert, DeadLetterURL: alert.Link(c.ConsoleURL, "/dlq/webhook/"),
 		}),
 	}
-	policy := eventPolicy
-	policy.Delayed = s.reportDelayed
-	jobs.Register(s.Jobs, policy, s.workEvent)
+	s.queue = newQueue(d.Pool, d.Logger, c.Workers, s.workEvent)
+	s.inbox = newInbox(d.Pool, s.queue)
+	s.ends = s.newEnds()
 	s.Jobs.Sweep("count open webhook events", countInterval, s.countOpen)
+	s.Jobs.Sweep("watch overdue webhook events", countInterval, s.watchOverdue)
 	s.Jobs.Sweep("watch refused deliveries", countInterval, s.watchRejections)
 	s.Jobs.Periodic("delete_old_webhook_events", time.Hour, s.purge)
 	if c.StripeKey.IsSet() {
@@ -115,6 +117,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.Jobs.Start(ctx); err != nil {
 		return err
 	}
+	s.queue.start(ctx)
 	if !s.Config.StripeKey.IsSet() {
 		s.Logger.LogAttrs(ctx, slog.LevelWarn, "no backfill of webhook events: DAYOF_STRIPE_KEY is not set")
 		return nil
@@ -126,7 +129,9 @@ func (s *Service) Start(ctx context.Context) error {
 }
 
 // Stop ends background work; what it interrupts is tried again by the next process.
-func (s *Service) Stop(ctx context.Context) error { return s.Jobs.Stop(ctx) }
+func (s *Service) Stop(ctx context.Context) error {
+	return errors.Join(s.queue.stop(ctx), s.Jobs.Stop(ctx))
+}
 
 // Away names the outside parties that do not answer now. Deliveries are taken all the same.
 func (s *Service) Away() []string {

@@ -49,7 +49,7 @@ func (s *Service) ListWebhookEvents(ctx context.Context, req *webhookv1.ListWebh
 	rows, err := s.Pool.Query(ctx, fmt.Sprintf(`
 		select id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
 			receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, deferral_count, failure_count,
-			replay_count, ''::bytea as body
+			replay_count, ''::bytea as body, next_try_time
 		from webhook_events where %s order by id desc limit %d`, wanted.sql(), size+1), wanted.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list webhook events: %w", err)

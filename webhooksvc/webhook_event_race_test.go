@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -123,23 +124,67 @@ func TestReplayDuringTry(t *testing.T) {
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
 	await(t, "the call of the first run", func() bool { return len(w.peers.got()) == 1 })
 	err := pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
-		if n, err := requeue(t.Context(), tx, w.clock.Now(), "event_id = $5", "evt_1"); n != 1 || err != nil {
+		if n, err := requeue(t.Context(), tx, w.clock.Now(), "event_id = $2", "evt_1"); n != 1 || err != nil {
 			return fmt.Errorf("%d events, %w", n, err)
 		}
-		_, err := tx.Exec(t.Context(), "UPDATE river_job SET scheduled_at = now() + interval '1 hour' WHERE state = 'available'") // held back
+		_, err := tx.Exec(t.Context(), "UPDATE webhook_events SET next_try_time = now() + interval '1 hour'") // held back
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	close(thaw)
-	await(t, "the first run to end", func() bool {
-		return w.count(t, "SELECT count(*) FROM river_job WHERE kind = 'webhook_event' AND state = 'completed'") >= 1
-	})
-	w.exec(t, "UPDATE river_job SET scheduled_at = now() WHERE state = 'available'")
+	await(t, "the first run to end", func() bool { return len(w.queue.all()) == 0 })
+	if got := w.row(t, "evt_1"); got.State != stateReceived {
+		t.Errorf("the replay ended with the first run: %+v", got)
+	}
+	w.hurry(t)
 	await(t, "the call of the replay", func() bool {
 		calls := w.peers.got()
 		return calls[len(calls)-1].key == "webhook/account/evt_1/replay-1"
 	})
 	w.awaitState(t, "evt_1", stateApplied)
+}
+
+// TestLeases has one process that holds an event for long, and one that died with another: the first one's is not tried by anybody
+// else, the other one's is.
+func TestLeases(t *testing.T) {
+	t.Parallel()
+	w := newHarness(t, nil)
+	other, err := New(w.Deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Stop(context.WithoutCancel(t.Context())) })
+	thaw := make(chan struct{})
+	w.peers.answerWith(func(c peerCall) error {
+		if c.key == "webhook/account/evt_held" {
+			<-thaw
+		}
+		return nil
+	})
+	w.deliver(t, accountPath, accountSecret, intentBody("evt_held")).must(t)
+	await(t, "the call", func() bool { return len(w.peers.got()) == 1 })
+	var first time.Time
+	nextTry := func(id string) (at time.Time) {
+		if err := w.pool.QueryRow(t.Context(), "SELECT next_try_time FROM webhook_events WHERE event_id = $1", id).Scan(&at); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	first = nextTry("evt_held")
+	w.exec(t, `INSERT INTO webhook_events (endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, receive_time, queue_time,
+		delivery_count, body, next_try_time)
+		SELECT endpoint, 'evt_lost', source, type, api_version, livemode, stripe_account, object_id, receive_time, queue_time, 1,
+			convert_to(replace(convert_from(body, 'UTF8'), 'evt_held', 'evt_lost'), 'UTF8'), now() + $1::interval FROM webhook_events`, leaseTime)
+	await(t, "the lease to be renewed", func() bool { return nextTry("evt_held").After(first) })
+	w.awaitState(t, "evt_lost", stateApplied)
+	close(thaw)
+	w.awaitState(t, "evt_held", stateApplied)
+	if calls := w.peers.got(); len(calls) != 2 {
+		t.Errorf("calls %v", calls)
+	}
 }

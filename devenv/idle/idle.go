@@ -39,8 +39,7 @@ const (
 	// feeSoon is how far ahead a job counts that asks Stripe for a fee. It sleeps for longer when Stripe has none yet.
 	feeSoon = 2 * time.Second
 
-	feeKind   = "record_fee"
-	eventKind = "webhook_event"
+	feeKind = "record_fee"
 
 	// waitsForDispute is a condition on refunds: Stripe makes them when a dispute is closed, which nobody knows when to expect.
 	waitsForDispute = `state = 'requested' and failure_code = 'charge_disputed'`
@@ -235,7 +234,7 @@ type statement struct {
 	args []any
 }
 
-// jobsLeft counts background jobs. The jobs of events that may stay deferred are left to workLeft.
+// jobsLeft counts background jobs.
 func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) (string, error) {
 	due, err := jobs.Unfinished(ctx, w.pools[service], soon)
 	if err != nil {
@@ -247,7 +246,7 @@ func (w *Watch) jobsLeft(ctx context.Context, service string, s Scope, o owned) 
 	}
 	counts := map[string]int{}
 	for _, j := range due {
-		if j.Kind == feeKind && j.DueIn > feeSoon || !s.whole() && (j.Kind == eventKind || !names(j.Args, o.ids)) || names(j.Args, waiting) {
+		if j.Kind == feeKind && j.DueIn > feeSoon || !s.whole() && !names(j.Args, o.ids) || names(j.Args, waiting) {
 			continue
 		}
 		counts[j.Kind]++

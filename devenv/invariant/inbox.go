@@ -3,15 +3,10 @@ package invariant
 // inboxInvariants are about webhooks and background work.
 func inboxInvariants() []invariant {
 	out := []invariant{
-		query("open_webhook_event_has_a_job", "no stored webhook event is forgotten", "webhook", `
-			select format('event %s/%s is %s and has no job', e.endpoint, e.event_id, e.state)
+		query("open_webhook_event_is_tried", "no stored webhook event is forgotten", "webhook", `
+			select format('event %s/%s is %s and was due at %s', e.endpoint, e.event_id, e.state, e.next_try_time)
 			from webhook_events e
-			where e.state in ('received', 'deferred') and not exists (
-				select from river_job j where j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
-					and j.args->>'event_id' = e.event_id and j.args->>'endpoint' = e.endpoint)
-			and not exists (
-				select from dead_letters d where d.retried_time is null and d.dismissed_time is null
-					and d.args->>'event_id' = e.event_id and d.args->>'endpoint' = e.endpoint)`),
+			where e.state in ('received', 'deferred') and e.next_try_time < clock_timestamp() - interval '1 minute'`),
 		query("dead_webhook_event_has_an_alert", "somebody was alerted of every event that could not be processed", "webhook", `
 			select format('event %s/%s is dead and has no alert', e.endpoint, e.event_id)
 			from webhook_events e

@@ -83,7 +83,7 @@ var violations = map[string]struct{ service, sql string }{
 	"push_has_its_revision": {"pass", `insert into pushes (id, pass_type, serial, revision, device_id, push_token, state, create_time, due_time)
 		select gen_random_uuid(), pass_type, serial, 7, 'early', 'f00d', 'sent', now(), now() from passes where order_id = $1`},
 	"acknowledged_event_is_stored": {"webhook", `delete from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%'`},
-	"open_webhook_event_has_a_job": {"webhook", `update webhook_events set state = 'deferred', end_time = null where id =
+	"open_webhook_event_is_tried": {"webhook", `update webhook_events set state = 'deferred', end_time = null, next_try_time = now() - interval '1 hour' where id =
 		(select max(id) from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%')`},
 	"dead_webhook_event_has_an_alert": {"webhook", `update webhook_events set state = 'dead' where id =
 		(select max(id) from webhook_events where convert_from(body, 'UTF8') like '%' || $1::text || '%')`},

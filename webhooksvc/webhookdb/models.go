@@ -52,6 +52,7 @@ type WebhookEvent struct {
 	FailureCount  int32
 	ReplayCount   int32
 	Body          []byte
+	NextTryTime   time.Time
 }
 
 type WebhookRejection struct {

@@ -11,6 +11,66 @@ import (
 	"time"
 )
 
+const claimWebhookEvents = `-- name: ClaimWebhookEvents :many
+with due as (
+    select endpoint, event_id from webhook_events
+    where state in ('received', 'deferred') and next_try_time <= now()
+    order by next_try_time limit $2
+    for update skip locked
+)
+update webhook_events as e
+set next_try_time = now() + make_interval(secs => $1::float8)
+from due
+where e.endpoint = due.endpoint and e.event_id = due.event_id
+returning e.id, e.endpoint, e.event_id, e.source, e.type, e.api_version, e.livemode, e.stripe_account, e.object_id, e.create_time,
+    e.receive_time, e.delivery_count, e.state, e.error, e.end_time, e.attempt_count, e.queue_time, e.deferral_count, e.failure_count,
+    e.replay_count, e.body, e.next_try_time
+`
+
+// ClaimWebhookEvents leases events that are due, at most so many, those first that wait longest.
+func (q *Queries) ClaimWebhookEvents(ctx context.Context, db DBTX, leaseSeconds float64, eventsMax int32) ([]WebhookEvent, error) {
+	rows, err := db.Query(ctx, claimWebhookEvents, leaseSeconds, eventsMax)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WebhookEvent
+	for rows.Next() {
+		var i WebhookEvent
+		if err := rows.Scan(
+			&i.ID,
+			&i.Endpoint,
+			&i.EventID,
+			&i.Source,
+			&i.Type,
+			&i.ApiVersion,
+			&i.Livemode,
+			&i.StripeAccount,
+			&i.ObjectID,
+			&i.CreateTime,
+			&i.ReceiveTime,
+			&i.DeliveryCount,
+			&i.State,
+			&i.Error,
+			&i.EndTime,
+			&i.AttemptCount,
+			&i.QueueTime,
+			&i.DeferralCount,
+			&i.FailureCount,
+			&i.ReplayCount,
+			&i.Body,
+			&i.NextTryTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countOpenWebhookEvents = `-- name: CountOpenWebhookEvents :one
 select count(*) filter (where state = 'received') as received,
     count(*) filter (where state = 'deferred') as deferred,
@@ -33,11 +93,24 @@ func (q *Queries) CountOpenWebhookEvents(ctx context.Context, db DBTX) (CountOpe
 	return i, err
 }
 
+const countOverdueWebhookEvents = `-- name: CountOverdueWebhookEvents :one
+select count(*) from webhook_events
+where state in ('received', 'deferred') and next_try_time < now() - make_interval(secs => $1::float8)
+`
+
+// CountOverdueWebhookEvents counts open events that were due so many seconds ago.
+func (q *Queries) CountOverdueWebhookEvents(ctx context.Context, db DBTX, overdueSeconds float64) (int64, error) {
+	row := db.QueryRow(ctx, countOverdueWebhookEvents, overdueSeconds)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const delayWebhookEvent = `-- name: DelayWebhookEvent :execrows
 update webhook_events
 set state = $1, error = $2, attempt_count = attempt_count + 1, deferral_count = $3,
-    failure_count = $4
-where endpoint = $5 and event_id = $6 and replay_count = $7
+    failure_count = $4, next_try_time = now() + make_interval(secs => $5::float8)
+where endpoint = $6 and event_id = $7 and replay_count = $8
     and state in ('received', 'deferred')
 `
 
@@ -46,6 +119,7 @@ type DelayWebhookEventParams struct {
 	Error         string
 	DeferralCount int32
 	FailureCount  int32
+	DelaySeconds  float64
 	Endpoint      string
 	EventID       string
 	ReplayCount   int32
@@ -58,6 +132,7 @@ func (q *Queries) DelayWebhookEvent(ctx context.Context, db DBTX, arg DelayWebho
 		arg.Error,
 		arg.DeferralCount,
 		arg.FailureCount,
+		arg.DelaySeconds,
 		arg.Endpoint,
 		arg.EventID,
 		arg.ReplayCount,
@@ -114,7 +189,7 @@ func (q *Queries) GetWebhookBackfill(ctx context.Context, db DBTX, stripeAccount
 const getWebhookEvent = `-- name: GetWebhookEvent :one
 select id, endpoint, event_id, source, type, api_version, livemode, stripe_account, object_id, create_time,
     receive_time, delivery_count, state, error, end_time, attempt_count, queue_time, deferral_count, failure_count,
-    replay_count, body
+    replay_count, body, next_try_time
 from webhook_events
 where endpoint = $1 and event_id = $2
 `
@@ -145,6 +220,7 @@ func (q *Queries) GetWebhookEvent(ctx context.Context, db DBTX, endpoint string,
 		&i.FailureCount,
 		&i.ReplayCount,
 		&i.Body,
+		&i.NextTryTime,
 	)
 	return i, err
 }

@@ -3,7 +3,6 @@ package webhooksvc
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,94 +10,69 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/crash"
-	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
 )
 
-// eventArgs names the event to process. The job reads everything else from the inbox when it runs.
-type eventArgs struct {
-	Endpoint string `json:"endpoint"`
-	EventID  string `json:"event_id"`
-}
-
-// Kind implements river.JobArgs.
-func (eventArgs) Kind() string { return "webhook_event" }
-
-// eventQueue is the queue of all jobs of this service.
-const eventQueue = river.QueueDefault
-
-// eventPolicy is River's part of the retries: attempts are spent only when our own database fails in the middle of a
-// try, and never end it. How the try itself ended, and when the next one is, stands in the inbox; see outcome.
-var eventPolicy = jobs.Policy{
-	MaxAttempts: 12, // before people are told: about 18 minutes of a database that works for River and not for us
-	Endless:     true,
-	Timeout:     30 * time.Second, // several calls of one event, each up to CallTimeout
-	Queue:       eventQueue,
-}
+// tryTimeout bounds one try: several calls of one event, each up to CallTimeout.
+const tryTimeout = 30 * time.Second
 
 // Kinds of alerts, and whose they are.
 const (
 	alertDead       = "webhook_event_dead"    // "<endpoint>/<event id>": no try can help now; replay it when the cause is gone
-	alertDelayed    = "webhook_event_delayed" // "<endpoint>/<type>": events of this type fail for long and are tried again
+	alertDelayed    = "webhook_event_delayed" // "<endpoint>/<type>": events of this type fail for long and are tried again; or all, see below
 	alertAttention  = "webhook_event_odd"     // "<endpoint>/<event id>": processed, but a person should check
 	alertThin       = "webhook_thin_events"   // "<endpoint>": it is set up for thin events at Stripe
 	alertAPIVersion = "webhook_api_version"   // "<endpoint>/<version>": it sends another version than it is pinned to
 )
 
-// workEvent runs one try of an event. Running it twice, at once, or after the event ended is harmless: the calls carry
-// the keys of the event, and only a run that is still open is ended.
-func (s *Service) workEvent(ctx context.Context, job *river.Job[eventArgs]) error {
-	row, err := s.q.GetWebhookEvent(ctx, s.Pool, job.Args.Endpoint, job.Args.EventID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return jobs.Cancel(fmt.Errorf("no webhook event %s/%s", job.Args.Endpoint, job.Args.EventID))
-	}
-	if err != nil {
-		return fmt.Errorf("read webhook event: %w", err)
-	}
-	if row.State != stateReceived && row.State != stateDeferred {
-		return nil
-	}
+// alertAllDelayed is the subject where nobody tries events that are due.
+const alertAllDelayed = "inbox"
+
+// workEvent runs one try of an event that is open. Running it twice, at once, or after the event ended is harmless: the calls carry
+// the keys of the event, and only a run that is still open is ended. What our own database does not take is tried again when the lease
+// has ended.
+func (s *Service) workEvent(ctx context.Context, row webhookdb.WebhookEvent) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
 	o := s.try(ctx, row)
 	crash.At(crash.WebhookCalled)
-	if ctx.Err() != nil {
-		return ctx.Err() // we were stopped or timed out; the try says nothing about the event
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // we are stopped; the try says nothing about the event
+	}
+	s.queue.settle(leaseOf(row))
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := s.record(recording, row, o); err != nil {
+		s.Logger.LogAttrs(ctx, slog.LevelError, "webhook event tried, but that cannot be recorded", slog.String("endpoint", row.Endpoint),
+			slog.String("event_id", row.EventID), slog.Any("error", err))
+	}
+}
+
+// record writes how a try ended. What cannot be ended counts as a failure, so that people hear of it when it lasts.
+func (s *Service) record(ctx context.Context, row webhookdb.WebhookEvent, o outcome) error {
+	if o.orderless {
+		if err := s.raiseOrderless(ctx, row); err != nil {
+			o = s.classify(row, err)
+		}
 	}
 	s.metrics.processed(row.Type, o.state, s.Clock.Now().Sub(row.QueueTime), s.handlers)
 	s.logOutcome(ctx, row, o)
 	if o.state == stateReceived || o.state == stateDeferred {
 		return s.delay(ctx, row, o)
 	}
-	if o.orderless {
-		if err := s.raiseOrderless(ctx, row); err != nil {
-			return err
-		}
-	}
-	return s.end(ctx, row, o)
-}
-
-// reportDelayed tells people of an event that our own database keeps from ending, and that it ended after all. A repeat changes
-// nothing.
-func (s *Service) reportDelayed(ctx context.Context, job *rivertype.JobRow, err error) error {
-	var args eventArgs
-	if decodeErr := json.Unmarshal(job.EncodedArgs, &args); decodeErr != nil {
-		return fmt.Errorf("read the job of a webhook event: %w", decodeErr)
-	}
-	row, readErr := s.q.GetWebhookEvent(ctx, s.Pool, args.Endpoint, args.EventID)
-	if readErr != nil {
-		return fmt.Errorf("read webhook event: %w", readErr)
-	}
+	err := s.end(ctx, row, o)
 	if err == nil {
-		return alert.Resolve(ctx, s.Pool, alertDelayed, row.Endpoint+"/"+row.Type)
+		return nil
 	}
-	return s.raiseDelayed(ctx, row, errorText(err))
+	failed := s.classify(row, err)
+	failed.state = stateReceived // whatever its age: it could not end
+	return errors.Join(err, s.delay(ctx, row, failed))
 }
 
 // raiseDelayed tells people of events of a type that fail for long: one alert, however many they are.
@@ -183,10 +157,10 @@ func (s *Service) mayBeOurs(ctx context.Context, key string, c call) (bool, erro
 	return c.ours(ctx, s.lookupsFor(key))
 }
 
-// delay records a try without success and lets the job wait. Nothing changes when another try ended the event meanwhile.
+// delay records a try without success, and when the next one is. Nothing changes when another try ended the event meanwhile.
 func (s *Service) delay(ctx context.Context, row webhookdb.WebhookEvent, o outcome) error {
 	open, err := s.q.DelayWebhookEvent(ctx, s.Pool, webhookdb.DelayWebhookEventParams{
-		State: o.state, Error: o.error, DeferralCount: o.deferrals, FailureCount: o.failures,
+		State: o.state, Error: o.error, DeferralCount: o.deferrals, FailureCount: o.failures, DelaySeconds: o.delay.Seconds(),
 		Endpoint: row.Endpoint, EventID: row.EventID, ReplayCount: row.ReplayCount,
 	})
 	if err != nil {
@@ -195,15 +169,19 @@ func (s *Service) delay(ctx context.Context, row webhookdb.WebhookEvent, o outco
 	if open == 0 {
 		return nil
 	}
+	s.queue.nudgeIn(o.delay + nudgeLate)
 	if o.delayed {
 		if err := s.raiseDelayed(ctx, row, o.error); err != nil {
 			return fmt.Errorf("tell that a webhook event is delayed: %w", err)
 		}
 	}
-	return jobs.Snooze(o.delay)
+	return nil
 }
 
-// end ends the run of an event. Alerts are opened and closed in the same transaction.
+// nudgeLate is how much later than a delayed event is due it is looked for: its time is the database's.
+const nudgeLate = 20 * time.Millisecond
+
+// end ends the run of an event. Alerts are opened and closed in the same transaction; without any, events share a statement.
 func (s *Service) end(ctx context.Context, row webhookdb.WebhookEvent, o outcome) error {
 	params := webhookdb.EndWebhookEventParams{
 		State: o.state, Error: o.error, EndTime: s.Clock.Now(),
@@ -214,10 +192,7 @@ func (s *Service) end(ctx context.Context, row webhookdb.WebhookEvent, o outcome
 		return err
 	}
 	if alerts.Batch().Len() == 0 {
-		if _, err := s.q.EndWebhookEvent(ctx, s.Pool, params); err != nil {
-			return fmt.Errorf("end webhook event: %w", err)
-		}
-		return nil
+		return s.endTogether(ctx, params)
 	}
 	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		ended, err := s.q.EndWebhookEvent(ctx, tx, params)
