@@ -54,11 +54,11 @@ func (m *Cluster) makeTemporary() (string, error) {
 	if err != nil || m.config.Template == "" {
 		return dir, err
 	}
-	text, err := os.ReadFile(filepath.Join(m.config.Template, secretsFile))
+	s, err := loadSecrets(m.config.Template, m.config.Clock.Now())
 	if err != nil {
 		return dir, fmt.Errorf("read the template's secrets: %w", err)
 	}
-	return dir, os.WriteFile(filepath.Join(dir, secretsFile), text, 0o600)
+	return dir, writeSecrets(filepath.Join(dir, secretsFile), s)
 }
 
 // postgresTemplate is where the template keeps its databases.

@@ -122,7 +122,7 @@ func (m *Meter) written(ctx context.Context, from, to string) (map[string]Databa
 		if t.isBackground() {
 			d.Background.add(t)
 		} else {
-			d.Work.add(t)
+			d.add(t)
 		}
 		out[name] = d
 	}
@@ -132,7 +132,7 @@ func (m *Meter) written(ctx context.Context, from, to string) (map[string]Databa
 // Plus is what two databases did together.
 func (d Database) Plus(other Database) Database {
 	return Database{
-		Statements: d.Statements + other.Statements, Work: d.Work.plus(other.Work), Background: d.Background.plus(other.Background),
+		Statements: d.Statements + other.Statements, Work: d.plus(other.Work), Background: d.Background.plus(other.Background),
 	}
 }
 
