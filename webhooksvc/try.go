@@ -169,7 +169,9 @@ func (s *Service) delay(ctx context.Context, row webhookdb.WebhookEvent, o outco
 	if open == 0 {
 		return nil
 	}
-	s.queue.nudgeIn(o.delay + nudgeLate)
+	if o.state == stateDeferred {
+		s.queue.nudgeIn(o.delay + nudgeLate)
+	} // else any process may come first: another one may reach the service that this one does not
 	if o.delayed {
 		if err := s.raiseDelayed(ctx, row, o.error); err != nil {
 			return fmt.Errorf("tell that a webhook event is delayed: %w", err)
