@@ -43,6 +43,15 @@ var mutations = map[string]struct{ file, from, to string }{
 	"refunds that are requested are not counted": {
 		"refund_request.go", "!r.State.CameBack() {\n\t\t\tleft", "r.State.Moved() {\n\t\t\tleft",
 	},
+	"a refund that is asked for is counted beside its sum": {
+		"refund_sum.go", "sum-asked, 0)", "sum, 0)",
+	},
+	"what was counted before a refund is asked for is explained by it": {
+		"refund_sum.go", "max(min(counted, sum), sum-asked, 0)", "max(sum-asked, 0)",
+	},
+	"an attempt that made no refund explains a sum": {
+		"refund_sum.go", " && r.ID != notMade:", ":",
+	},
 	"an order that is given up keeps the money": {
 		"fulfilment.go", "d.refundUnwanted(p, reason)", "_ = reason",
 	},

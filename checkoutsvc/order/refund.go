@@ -141,22 +141,20 @@ func (f RefundObserved) observe(d *decision) error {
 	i := slices.IndexFunc(o.Refunds, func(r Refund) bool {
 		return r.StripeRefundID == f.StripeID || r.StripeRefundID == "" && r.ID == f.RefundID
 	})
-	intentID, matched := f.IntentID, false
 	switch {
-	case i >= 0:
-		intentID = o.Refunds[i].PaymentIntent
-		if o.Refunds[i].StripeRefundID == "" {
-			matched = d.matchRefund(intentID)
-		}
+	case i >= 0 && o.Refunds[i].StripeRefundID != "":
 		d.mergeRefund(&o.Refunds[i], f)
+	case i >= 0:
+		intentID := o.Refunds[i].PaymentIntent
+		counted := d.matchRefund(intentID)
+		d.mergeRefund(&o.Refunds[i], f)
+		d.settleUnmatched(intentID, counted, f.Amount)
 	case f.IntentID == "":
 		return ErrNoOrder
 	default:
-		matched = d.matchRefund(intentID)
+		counted := d.matchRefund(f.IntentID)
 		d.adoptRefund(f)
-	}
-	if matched {
-		d.settleUnmatched(intentID)
+		d.settleUnmatched(f.IntentID, counted, f.Amount)
 	}
 	d.setPayment()
 	d.settleTickets()
@@ -312,9 +310,8 @@ func (f RefundRefused) observe(d *decision) error {
 	}
 	if p := d.order.IntentByStripeID(r.PaymentIntent); f.Code == codeAlreadyRefunded && p != nil {
 		p.RefundedMinorUnits = p.CapturedMinorUnits
-		d.countUnmatched(p)
-		r = d.order.Refund(f.RefundID) // rows were added
 	}
+	r = d.attemptNotMade(r)
 	if r.Reason.Owed() {
 		refused := r.AmountMinorUnits
 		d.nextAttempt(r)

@@ -90,6 +90,7 @@ func (f RefundAttemptLost) observe(d *decision) error {
 	if r == nil || r.Attempt != f.Attempt {
 		return nil
 	}
+	r = d.attemptNotMade(r)
 	d.note("refund_attempt_lost", strconv.Itoa(int(r.Attempt)))
 	d.nextAttempt(r)
 	d.setPayment()
@@ -114,6 +115,7 @@ func (f RefundDelayed) observe(d *decision) error {
 	if r == nil || r.Attempt != f.Attempt {
 		return nil
 	}
+	r = d.attemptNotMade(r)
 	if f.Code == codeDisputed && o.anyDispute(r.PaymentIntent, DisputeLost) {
 		d.endRefund(r, f.Code)
 		d.setPayment()
@@ -125,12 +127,9 @@ func (f RefundDelayed) observe(d *decision) error {
 	}
 	d.noteRefusal(r, f.Code)
 	d.nextAttempt(r) // Stripe keeps refusals under their keys
-	if r.State != RefundRequested {
-		d.setPayment()
-		d.settleTickets()
-		return nil
-	}
-	if f.Code == codeDisputed {
+	d.setPayment()
+	d.settleTickets()
+	if r.State != RefundRequested || f.Code == codeDisputed {
 		return nil // the dispute has its own case
 	}
 	d.alert(Alert{Kind: AlertRefundDelayed, Subject: f.Code, Facts: map[string]any{

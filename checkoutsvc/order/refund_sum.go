@@ -6,18 +6,24 @@ import (
 )
 
 // Stripe reports what of a charge went back also as a sum, and may list the refunds later. The sum is a fact: what of it no
-// known refund explains is counted as a refund of its own, of the reason unmatched, until the refunds are known that explain it.
-// Refunds that failed explain sums as well: these may have been reported before the failure.
+// refund explains is counted as a refund of its own, of the reason unmatched, until the refunds are known that explain it.
+// Refunds that failed explain sums as well: these may have been reported before the failure. So does a refund that Stripe is
+// being asked for, since the sum may be known before the answer; it explains nothing that was counted before it was asked for.
 
-// unmatchedSum is what of an intent's reported sum no known refund explains.
-func (o *Order) unmatchedSum(p *PaymentIntent) int64 {
-	sum := p.RefundedMinorUnits
+// unmatchedSum is what of an intent's reported sum no refund explains, where so much was counted before. The attempt of the refund
+// of a given id made none.
+func (o *Order) unmatchedSum(p *PaymentIntent, counted int64, notMade string) int64 {
+	sum, asked := p.RefundedMinorUnits, int64(0)
 	for _, r := range o.Refunds {
-		if r.PaymentIntent == p.StripeID && r.StripeRefundID != "" {
+		switch {
+		case r.PaymentIntent != p.StripeID:
+		case r.StripeRefundID != "":
 			sum -= r.AmountMinorUnits
+		case r.State == RefundRequested && r.ID != notMade:
+			asked += r.AmountMinorUnits
 		}
 	}
-	return max(sum, 0)
+	return max(min(counted, sum), sum-asked, 0)
 }
 
 // UnmatchedRefund returns the refund that counts what no known refund of an intent explains; nil when there is none.
@@ -31,16 +37,22 @@ func (o *Order) UnmatchedRefund(intentID string) *Refund {
 	return &o.Refunds[i]
 }
 
-// countUnmatched brings what is counted as unmatched to what no known refund explains.
-func (d *decision) countUnmatched(p *PaymentIntent) {
-	o := &d.order
-	wanted := o.unmatchedSum(p)
-	if counted := o.UnmatchedRefund(p.StripeID); counted != nil {
-		if counted.AmountMinorUnits == wanted {
-			return
-		}
-		d.endUnmatched(counted)
+// countUnmatched brings what is counted as unmatched to what no refund explains. notMade is as of unmatchedSum.
+func (d *decision) countUnmatched(p *PaymentIntent, notMade string) {
+	counted := d.order.UnmatchedRefund(p.StripeID)
+	if counted == nil {
+		d.count(p, d.order.unmatchedSum(p, 0, notMade))
+		return
 	}
+	if wanted := d.order.unmatchedSum(p, counted.AmountMinorUnits, notMade); wanted != counted.AmountMinorUnits {
+		d.endUnmatched(counted)
+		d.count(p, wanted)
+	}
+}
+
+// count counts so much as unmatched.
+func (d *decision) count(p *PaymentIntent, wanted int64) {
+	o := &d.order
 	if wanted == 0 {
 		return
 	}
@@ -64,20 +76,34 @@ func (d *decision) endUnmatched(counted *Refund) {
 	d.refundMoved(counted, before)
 }
 
-// matchRefund makes room for a refund that becomes known: what was counted for it ends before it is added, so that shares and sums
-// never count it twice. It reports whether anything was counted.
-func (d *decision) matchRefund(intentID string) bool {
-	counted := d.order.UnmatchedRefund(intentID)
-	if counted == nil {
-		return false
+// attemptNotMade counts what a refund explained while Stripe was asked for it: its attempt made none. It returns the refund anew, as rows
+// are added.
+func (d *decision) attemptNotMade(r *Refund) *Refund {
+	if p := d.order.IntentByStripeID(r.PaymentIntent); p != nil {
+		d.countUnmatched(p, r.ID)
 	}
-	d.endUnmatched(counted)
-	return true
+	return d.order.Refund(r.ID)
 }
 
-// settleUnmatched counts again what is left unexplained after matchRefund, and closes the case when nothing is.
-func (d *decision) settleUnmatched(intentID string) {
-	d.countUnmatched(d.order.IntentByStripeID(intentID))
+// matchRefund makes room for a refund that becomes known: what was counted for it ends before it is added, so that shares and sums
+// never count it twice. It returns how much was counted.
+func (d *decision) matchRefund(intentID string) (counted int64) {
+	r := d.order.UnmatchedRefund(intentID)
+	if r == nil {
+		return 0
+	}
+	d.endUnmatched(r)
+	return r.AmountMinorUnits
+}
+
+// settleUnmatched counts again what is left unexplained after matchRefund, by a refund of some amount that became known. It closes the
+// case when nothing is.
+func (d *decision) settleUnmatched(intentID string, counted, known int64) {
+	if counted == 0 {
+		return // it is counted once all that Stripe lists is known
+	}
+	p := d.order.IntentByStripeID(intentID)
+	d.count(p, d.order.unmatchedSum(p, counted-known, ""))
 	if d.order.UnmatchedRefund(intentID) == nil {
 		d.resolve(CaseRefundUnmatched, intentID, "Stripe lists the refunds now.")
 	}
@@ -97,7 +123,7 @@ func (f RefundsListed) observe(d *decision) error {
 	if p == nil {
 		return nil
 	}
-	d.countUnmatched(p)
+	d.countUnmatched(p, "")
 	d.setPayment()
 	d.settleTickets()
 	d.closeRefundCases()
