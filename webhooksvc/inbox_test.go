@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -178,9 +179,10 @@ func TestEventCostsTwoStatements(t *testing.T) {
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_1")).must(t)
 	w.awaitState(t, "evt_1", stateApplied)
 	tracer.mu.Lock()
-	defer tracer.mu.Unlock()
+	sent := slices.Clone(tracer.sent)
+	tracer.mu.Unlock()
 	var about []string
-	for _, statement := range tracer.sent {
+	for _, statement := range sent {
 		if strings.Contains(statement, "webhook_events") && !strings.Contains(statement, "skip locked") && !strings.Contains(strings.ToLower(statement), "select") ||
 			statement == insertSQL {
 			about = append(about, statement)
@@ -188,6 +190,10 @@ func TestEventCostsTwoStatements(t *testing.T) {
 	}
 	if len(about) != 2 || about[0] != insertSQL || !strings.Contains(about[1], "EndWebhookEvent") {
 		t.Errorf("an event took %d statements: %q", len(about), about)
+	}
+	// The second version of the row is the last: nothing claimed it between.
+	if updated := w.count(t, "SELECT count(*) FROM webhook_events WHERE ctid = '(0,2)'"); updated != 1 {
+		t.Error("the event's row was written more than twice")
 	}
 }
 

@@ -172,6 +172,7 @@ func (q *queue) take(room int, rows []webhookdb.WebhookEvent) {
 		q.leases[leaseOf(row)] = &held{}
 		q.todo <- row
 	}
+	q.catchUp()
 }
 
 // settle says that the outcome of a try is about to be written.
@@ -183,11 +184,16 @@ func (q *queue) settle(l lease) {
 	}
 }
 
-// release ends a lease, and looks for more where more is due and there is room for a good part of it.
+// release ends a lease.
 func (q *queue) release(l lease) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.leases, l)
+	q.catchUp()
+}
+
+// catchUp looks for more where more may be due and there is room for a good part of it.
+func (q *queue) catchUp() {
 	if q.behind && len(q.leases)+q.reserved <= cap(q.todo)/2 {
 		q.nudge()
 	}
@@ -221,18 +227,26 @@ func (q *queue) poll(ctx context.Context) {
 	}
 }
 
-// claim takes what is due, as far as there is room.
+// claim takes what is due, as far as there is room. Half of all room is for what is stored meanwhile.
 func (q *queue) claim(ctx context.Context) error {
-	room := q.reserve(cap(q.todo))
+	q.setBehind(false)
+	room := q.reserve(cap(q.todo) / 2)
 	if room == 0 {
 		return nil // release looks again
 	}
 	due, err := new(webhookdb.Queries).ClaimWebhookEvents(ctx, q.pool, leaseTime.Seconds(), int32(room))
-	q.mu.Lock()
-	q.behind = err == nil && len(due) == room
-	q.mu.Unlock()
+	if len(due) == room {
+		q.setBehind(true)
+	}
 	q.take(room, due)
 	return err
+}
+
+// setBehind says whether more may be due than there was room for.
+func (q *queue) setBehind(behind bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.behind = behind
 }
 
 // renew keeps the leases of what takes long.
