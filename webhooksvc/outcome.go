@@ -45,6 +45,8 @@ type outcome struct {
 	deferrals, failures int32
 	// delayed says that it failed for long, so that people should hear of it.
 	delayed bool
+	// away says that a service is away, perhaps for this process only.
+	away bool
 	// orderless says that the event is about money of an order that nobody came to know.
 	orderless bool
 }
@@ -81,9 +83,9 @@ func (s *Service) classify(row webhookdb.WebhookEvent, err error) outcome {
 	case problem.Final(code):
 		o.state = stateDead
 	default:
-		o.failures++
+		o.failures, o.away = o.failures+1, isAway(err)
 		o.delay = max(failureBackoff.Delay(int(o.failures)), problem.RetryAfter(err))
-		if !isAway(err) && o.failures >= failuresMax {
+		if !o.away && o.failures >= failuresMax {
 			o.delayed, o.delay = true, deferBackoff.Delay(int(o.failures))
 		}
 		if s.Clock.Now().Sub(row.QueueTime) > unavailableMax {

@@ -20,6 +20,9 @@ const (
 	// pollInterval is how often a process looks for events that are due and that nobody told it of: of a process that died, or those
 	// that another one delayed or had no room for.
 	pollInterval = 2 * time.Second
+	// standBackTime is for how long a process claims nothing after an event failed because a service is away: another process, which may
+	// reach what this one does not, polls meanwhile and comes first.
+	standBackTime = 2 * pollInterval
 	// leasesPerWorker is how many events a process has at once, so that its workers need not wait for the next statement.
 	leasesPerWorker = 4
 	// releaseTimeout bounds giving back what a process that stops has not done.
@@ -57,7 +60,9 @@ type queue struct {
 	open     bool // between start and stop
 	reserved int  // leases that are being written
 	leases   map[lease]*held
-	behind   bool // more may be due than there was room for
+	behind   bool        // more may be due than there was room for
+	away     bool        // a service was away at the last try
+	rest     *time.Timer // runs while others shall claim, because of that; nil: it does not
 
 	stopPolling, interrupt context.CancelFunc
 	pollers, busy          sync.WaitGroup
@@ -227,10 +232,52 @@ func (q *queue) poll(ctx context.Context) {
 	}
 }
 
-// claim takes what is due, as far as there is room. Half of all room is for what is stored meanwhile.
+// standBack lets others claim what is due, for a while: a service is away.
+func (q *queue) standBack() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.away = true
+	if q.rest == nil {
+		q.rest = time.AfterFunc(standBackTime, q.claimAgain)
+	}
+}
+
+// claimAgain ends the time of others.
+func (q *queue) claimAgain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rest = nil
+	q.nudge()
+}
+
+// goOn ends what standBack began: a try came to an end.
+func (q *queue) goOn() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.away {
+		q.away = false
+		q.nudge()
+	}
+}
+
+// claimMax is how many events to claim at once: half of all room is for what is stored meanwhile. While a service is away it is none, and
+// then one, to find out.
+func (q *queue) claimMax() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case !q.away:
+		return cap(q.todo) / 2
+	case q.rest != nil:
+		return 0
+	}
+	return 1
+}
+
+// claim takes what is due, as far as there is room.
 func (q *queue) claim(ctx context.Context) error {
 	q.setBehind(false)
-	room := q.reserve(cap(q.todo) / 2)
+	room := q.reserve(q.claimMax())
 	if room == 0 {
 		return nil // release looks again
 	}

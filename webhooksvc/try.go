@@ -45,6 +45,11 @@ func (s *Service) workEvent(ctx context.Context, row webhookdb.WebhookEvent) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // we are stopped; the try says nothing about the event
 	}
+	if o.away {
+		s.queue.standBack()
+	} else {
+		s.queue.goOn()
+	}
 	s.queue.settle(leaseOf(row))
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -171,7 +176,7 @@ func (s *Service) delay(ctx context.Context, row webhookdb.WebhookEvent, o outco
 	}
 	if o.state == stateDeferred {
 		s.queue.nudgeIn(o.delay + nudgeLate)
-	} // else any process may come first: another one may reach the service that this one does not
+	}
 	if o.delayed {
 		if err := s.raiseDelayed(ctx, row, o.error); err != nil {
 			return fmt.Errorf("tell that a webhook event is delayed: %w", err)

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
 // TestReplicas has two processes on one database: each event is applied once, whoever stored it.
@@ -186,5 +189,34 @@ func TestLeases(t *testing.T) {
 	w.awaitState(t, "evt_held", stateApplied)
 	if calls := w.peers.got(); len(calls) != 2 {
 		t.Errorf("calls %v", calls)
+	}
+}
+
+// TestAwayForOneProcess has a process whose checkoutsvc is away leave its events to one that reaches its own: it does not keep claiming
+// them, to fail once more and make them wait for longer each time.
+func TestAwayForOneProcess(t *testing.T) {
+	t.Parallel()
+	w := newHarness(t, nil)
+	reached := newPeers(t)
+	d := w.Deps
+	d.Payments = reached.payments()
+	other, err := New(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Stop(context.WithoutCancel(t.Context())) })
+	w.peers.answerWith(func(peerCall) error { return problem.New(connect.CodeUnavailable, "UNAVAILABLE", "away") })
+	const events = 40
+	for i := range events {
+		w.deliver(t, accountPath, accountSecret, intentBody(fmt.Sprintf("evt_%d", i))).must(t)
+	}
+	await(t, "all events to end", func() bool {
+		return w.count(t, "SELECT count(*) FROM webhook_events WHERE state = 'applied'") == events
+	})
+	if tries := w.count(t, "SELECT sum(attempt_count) FROM webhook_events"); tries > 2*events+events/4 {
+		t.Errorf("%d tries of %d events, want two each and a few more", tries, events)
 	}
 }
