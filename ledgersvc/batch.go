@@ -2,6 +2,7 @@ package ledgersvc
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,13 +38,12 @@ type meeting struct {
 	waiting []*gathered
 }
 
-// gathered is an entry on its way with others, for all callers who ask for the same.
+// gathered is what one caller posts, an entry or several that go together, on its way with others.
 type gathered struct {
-	plan   plan
-	done   chan struct{} // closed when the request has ended
-	entry  journal.Entry // set then
-	posted bool          // set then; false: it must be posted by itself
-	alone  bool          // set then: nobody went with it, and its caller is the worker
+	plans   []plan
+	done    chan struct{}   // closed when the request has ended
+	entries []journal.Entry // set then; nil: the caller must post them
+	alone   bool            // set then: nobody went with it, and its caller is the worker
 }
 
 func newBatches(l *ledger, most int) *batches {
@@ -69,28 +69,30 @@ func meetingPoint(p plan) (address string, meets bool) {
 	}
 }
 
-// post posts p, by itself or with others. Errors are those of ledger.post.
-func (b *batches) post(ctx context.Context, p plan) (journal.Entry, error) {
-	address, meets := meetingPoint(p)
+// post posts what one caller posts in one request, or the first of it where bulks are off: by itself, or with others who meet it where
+// its first entry meets most. Errors are those of ledger.post.
+func (b *batches) post(ctx context.Context, plans []plan) ([]journal.Entry, error) {
+	plans = plans[:min(len(plans), max(b.most, 1))]
+	address, meets := meetingPoint(plans[0])
 	if b.most < 2 || !meets {
-		return b.ledger.post(ctx, p)
+		return b.ledger.postAll(ctx, plans)
 	}
-	if g := b.enter(address, p); g != nil {
+	if g := b.enter(address, plans); g != nil {
 		select {
 		case <-g.done:
 		case <-ctx.Done():
 			go b.abandon(address, g)
-			return journal.Entry{}, &awayError{call: "post with others", err: ctx.Err()}
+			return nil, &awayError{call: "post with others", err: ctx.Err()}
 		}
 		switch {
-		case g.posted:
-			return g.entry, nil
+		case g.entries != nil:
+			return g.entries, nil
 		case !g.alone:
-			return b.ledger.post(ctx, p)
+			return b.ledger.postAll(ctx, plans)
 		}
 	}
 	defer b.leave(address)
-	return b.ledger.post(ctx, p)
+	return b.ledger.postAll(ctx, plans)
 }
 
 // abandon frees the worker that an entry is given after its caller has gone.
@@ -101,8 +103,8 @@ func (b *batches) abandon(address string, g *gathered) {
 	}
 }
 
-// enter makes the caller a worker, or puts p among those who wait for one; nil means that the caller is a worker.
-func (b *batches) enter(address string, p plan) *gathered {
+// enter makes the caller a worker, or puts it among those who wait for one; nil means that the caller is a worker.
+func (b *batches) enter(address string, plans []plan) *gathered {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := b.open[address]
@@ -114,7 +116,7 @@ func (b *batches) enter(address string, p plan) *gathered {
 		m.workers++
 		return nil
 	}
-	g := &gathered{plan: p, done: make(chan struct{})}
+	g := &gathered{plans: plans, done: make(chan struct{})}
 	m.waiting = append(m.waiting, g)
 	return g
 }
@@ -123,7 +125,7 @@ func (b *batches) enter(address string, p plan) *gathered {
 func (b *batches) leave(address string) {
 	b.mu.Lock()
 	m := b.open[address]
-	batch := m.waiting[:min(len(m.waiting), b.most)]
+	batch := m.waiting[:b.fitting(m.waiting)]
 	m.waiting = m.waiting[len(batch):]
 	if len(batch) == 0 {
 		m.workers--
@@ -142,23 +144,42 @@ func (b *batches) leave(address string) {
 	}
 }
 
+// fitting is how many of those who wait go into one bulk.
+func (b *batches) fitting(waiting []*gathered) int {
+	entries := 0
+	for i, g := range waiting {
+		if entries += len(g.plans); i > 0 && entries > b.most {
+			return i
+		}
+	}
+	return len(waiting)
+}
+
 // together posts a bulk as a worker of its own.
 func (b *batches) together(address string, batch []*gathered) {
 	defer b.leave(address)
 	// Callers may hang up; their entries go on with those of the others.
 	ctx, cancel := context.WithTimeout(context.Background(), b.patience())
 	defer cancel()
-	plans := make(map[string]plan, len(batch)) // equal entries are asked for once
+	var plans []plan // equal entries are asked for once
 	for _, g := range batch {
-		if _, twice := plans[g.plan.reference]; !twice {
-			plans[g.plan.reference] = g.plan
+		for _, p := range g.plans {
+			if !slices.ContainsFunc(plans, func(other plan) bool { return other.reference == p.reference }) {
+				plans = append(plans, p)
+			}
 		}
 	}
-	entries, err := b.ledger.postAll(ctx, plans)
+	posted, err := b.ledger.postAll(ctx, plans)
+	entries := make(map[string]journal.Entry, len(posted))
+	for _, e := range posted {
+		entries[e.Reference] = e
+	}
 	for _, g := range batch {
 		if err == nil {
 			// A reference that two of them mean differently is checked by each for itself.
-			g.entry, g.posted = entries[g.plan.reference], true
+			for _, p := range g.plans {
+				g.entries = append(g.entries, entries[p.reference])
+			}
 		}
 		close(g.done)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/operations"
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/shared"
 
+	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/breaker"
 	"github.com/dayof/dayof/ledgersvc/journal"
 )
@@ -99,15 +100,16 @@ func (l *ledger) post(ctx context.Context, p plan) (journal.Entry, error) {
 	return journal.EntryFromTransaction(posted)
 }
 
-// postAll creates the transactions of several plans, by reference, all or none. Only no error says how they ended.
-func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string]journal.Entry, error) {
+// postAll creates the transactions of plans of different references, all or none, and returns their entries in the same order. Only no
+// error says how they ended.
+func (l *ledger) postAll(ctx context.Context, plans []plan) ([]journal.Entry, error) {
+	if len(plans) == 1 {
+		e, err := l.post(ctx, plans[0])
+		return []journal.Entry{e}, err
+	}
 	request := operations.V2CreateBulkRequest{Ledger: l.config.Ledger, Atomic: new(bool)}
 	*request.Atomic = true
-	// The ledger locks the accounts of one after the other. In the order of clearing accounts, two bulks that share some wait for
-	// each other but never in a circle.
-	for _, p := range slices.SortedFunc(maps.Values(plans), func(a, b plan) int {
-		return cmp.Or(strings.Compare(a.clearingAccount(), b.clearingAccount()), strings.Compare(a.reference, b.reference))
-	}) {
+	for _, p := range slices.SortedFunc(slices.Values(plans), inBulk) {
 		body, err := l.request(p)
 		if err != nil {
 			return nil, err
@@ -143,10 +145,32 @@ func (l *ledger) postAll(ctx context.Context, plans map[string]plan) (map[string
 		}
 		return nil
 	})
-	if err == nil && len(posted) != len(plans) {
-		err = fmt.Errorf("a bulk of %d is answered with %d", len(plans), len(posted))
+	if err != nil {
+		return nil, err
 	}
-	return posted, err
+	entries := make([]journal.Entry, len(plans))
+	for i, p := range plans {
+		e, ok := posted[p.reference]
+		if !ok {
+			return nil, fmt.Errorf("a bulk of %d is answered without %s", len(plans), p.reference)
+		}
+		entries[i] = e
+	}
+	return entries, nil
+}
+
+// inBulk orders the entries of a bulk. The ledger locks the accounts of one after the other: fees come last, since all of them share the
+// account of what we paid in fees, and it is held for the shortest time then. In the order of clearing accounts, two bulks that
+// share some wait for each other but never in a circle.
+func inBulk(a, b plan) int {
+	return cmp.Or(cmp.Compare(lateInBulk(a), lateInBulk(b)), strings.Compare(a.clearingAccount(), b.clearingAccount()), strings.Compare(a.reference, b.reference))
+}
+
+func lateInBulk(p plan) int {
+	if p.kind == ledgerv1.EntryKind_ENTRY_KIND_STRIPE_FEE {
+		return 1
+	}
+	return 0
 }
 
 // clearingAccount is the account at Stripe that p moves money to or from; "" if it moves none there.

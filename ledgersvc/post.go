@@ -15,6 +15,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/backoff"
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/problem"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/ledgersvc/journal"
@@ -50,11 +51,21 @@ func newCall(ctx context.Context, fingerprint []byte) (call, error) {
 
 // postFor is post for a call that posts this one entry only.
 func (s *Service) postFor(ctx context.Context, p plan) (journal.Entry, error) {
-	c, err := newCall(ctx, p.fingerprint())
+	entries, err := s.postTogether(ctx, p)
 	if err != nil {
 		return journal.Entry{}, err
 	}
-	return s.post(ctx, c, p)
+	return entries[0], nil
+}
+
+// postTogether is post for a call that posts p, and others beside it in the same request where that goes well: the entry of p is
+// returned, or those of all.
+func (s *Service) postTogether(ctx context.Context, p plan, beside ...plan) ([]journal.Entry, error) {
+	c, err := newCall(ctx, p.fingerprint())
+	if err != nil {
+		return nil, err
+	}
+	return s.postWith(ctx, c, p, beside)
 }
 
 // post makes sure that the ledger holds p under its reference, once, and returns the entry that it holds. Any number
@@ -65,44 +76,61 @@ func (s *Service) postFor(ctx context.Context, p plan) (journal.Entry, error) {
 //
 // Problems: LEDGER_UNAVAILABLE, LEDGER_CONFLICT, INSUFFICIENT_FUNDS, IDEMPOTENCY_KEY_REUSED.
 func (s *Service) post(ctx context.Context, c call, p plan) (journal.Entry, error) {
+	entries, err := s.postWith(ctx, c, p, nil)
+	if err != nil {
+		return journal.Entry{}, err
+	}
+	return entries[0], nil
+}
+
+// postWith is post of p, and of others in the same request. What it returns is the entry of p, or those of all: the others are posted
+// with the first request or not at all.
+func (s *Service) postWith(ctx context.Context, c call, p plan, beside []plan) ([]journal.Entry, error) {
 	start := s.clock.Now()
-	e, outcome, err := s.postOnce(ctx, c, p)
+	entries, outcome, err := s.postOnce(ctx, c, p, beside)
 	s.metrics.posted(p.kind, outcome, s.clock.Now().Sub(start))
 	if outcome == outcomeConflict {
 		s.logger.LogAttrs(ctx, slog.LevelError, "reference holds another entry",
 			slog.String("reference", p.reference), slog.String("error", err.Error()))
 	}
-	return e, err
+	if len(entries) > 1 {
+		for _, other := range beside {
+			s.metrics.posted(other.kind, outcome, s.clock.Now().Sub(start))
+		}
+	}
+	return entries, err
 }
 
-func (s *Service) postOnce(ctx context.Context, c call, p plan) (e journal.Entry, outcome string, err error) {
+func (s *Service) postOnce(ctx context.Context, c call, p plan, beside []plan) (entries []journal.Entry, outcome string, err error) {
 	ctx, cancel := detached(ctx, s.config.CallTimeout)
 	defer cancel()
 	copied, err := s.isCopied(ctx, c, p.reference)
 	if err != nil {
-		return journal.Entry{}, outcomeFailed, err
+		return nil, outcomeFailed, err
 	}
 	if copied {
-		e, _, err = entryCopy(ctx, s.pool, p.reference)
-		outcome = outcomeReplayed
+		e, _, copyErr := entryCopy(ctx, s.pool, p.reference)
+		entries, outcome, err = []journal.Entry{e}, outcomeReplayed, copyErr
 	} else {
-		e, outcome, err = s.send(ctx, p)
+		entries, outcome, err = s.send(ctx, p, beside)
 	}
 	if err != nil {
-		return journal.Entry{}, outcome, err
+		return nil, outcome, err
 	}
-	if err := p.acceptable(e); err != nil {
-		return journal.Entry{}, outcomeConflict, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
-			"the ledger holds another entry under this reference; an operator must look at it").Because(err)
+	for i, e := range entries {
+		if err := append([]plan{p}, beside...)[i].acceptable(e); err != nil {
+			return nil, outcomeConflict, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
+				"the ledger holds another entry under this reference; an operator must look at it").Because(err)
+		}
 	}
 	if !copied {
 		crash.At(crash.LedgerPosted)
-		if err := s.keep(ctx, c, e); err != nil {
-			return journal.Entry{}, outcomeFailed, err
+		if err := s.keep(ctx, c, entries...); err != nil {
+			return nil, outcomeFailed, err
 		}
 		crash.At(crash.LedgerCopied)
 	}
-	return e, outcome, nil
+	return entries, outcome, nil
 }
 
 // isCopied reports whether there is a copy under the reference, and refuses a key that was used for another request.
@@ -125,22 +153,28 @@ func (s *Service) isCopied(ctx context.Context, c call, reference string) (copie
 //
 // Whatever the ledger says but yes, the reference is read back first. A reference or key in use may be our own earlier
 // attempt. So may a lack of funds: of two equal calls at once, the second is checked against what the first one left.
-func (s *Service) send(ctx context.Context, p plan) (journal.Entry, string, error) {
+//
+// What goes beside p goes with the first request only. Where the ledger decides against that, p is posted by itself.
+func (s *Service) send(ctx context.Context, p plan, beside []plan) ([]journal.Entry, string, error) {
 	for attempt := 1; ; attempt++ {
-		e, err := s.batches.post(ctx, p)
+		entries, err := s.batches.post(ctx, append([]plan{p}, beside...))
 		if err == nil {
-			return e, outcomePosted, nil
+			return entries, outcomePosted, nil
 		}
 		away, isUnknown := errors.AsType[*awayError](err)
+		together := len(beside) > 0
+		if beside = nil; together && !isUnknown {
+			continue
+		}
 		if !isUnknown || !away.notSent && !away.hopeless {
 			e, found, readErr := s.ledger.find(ctx, p.reference)
 			switch refused, isRefused := errors.AsType[*refusedError](err); {
 			case readErr == nil && found:
-				return e, outcomeReadBack, nil
+				return []journal.Entry{e}, outcomeReadBack, nil
 			case readErr == nil && isRefused && (!refused.mayBeKey() || attempt > 1):
-				return journal.Entry{}, outcomeRefused, refusal(p, refused)
+				return nil, outcomeRefused, refusal(p, refused)
 			case readErr != nil && !isAway(readErr):
-				return journal.Entry{}, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
+				return nil, outcomeFailed, fmt.Errorf("read back %s: %w", p.reference, readErr)
 			}
 			err = errors.Join(err, readErr)
 		}
@@ -150,7 +184,7 @@ func (s *Service) send(ctx context.Context, p plan) (journal.Entry, string, erro
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "outcome at the ledger is unknown", slog.String("reference", p.reference),
 			slog.Int("attempt", attempt), slog.String("error", err.Error()))
 		if attempt == postAttemptsMax || away.hopeless || !sleep(ctx, max(postBackoff.Delay(attempt), away.retryAfter)) {
-			return journal.Entry{}, outcomeUnavailable, unavailable(away)
+			return nil, outcomeUnavailable, unavailable(away)
 		}
 	}
 }
@@ -201,12 +235,28 @@ func isCapture(kind ledgerv1.EntryKind) bool {
 	return kind == ledgerv1.EntryKind_ENTRY_KIND_SALE || kind == ledgerv1.EntryKind_ENTRY_KIND_RECEIPT
 }
 
-// keep writes our copy of e and the key of the call, in one statement. What is there stays.
-func (s *Service) keep(ctx context.Context, c call, e journal.Entry) error {
+// keep writes our copies of entries, the key of the call with the first, in one commit. What is there stays.
+func (s *Service) keep(ctx context.Context, c call, entries ...journal.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
+	var copies pgdb.Pipeline
+	for _, e := range entries {
+		if err := s.q.CopyEntry(ctx, &copies, copyOf(c, e, s.clock.Now())); err != nil {
+			return err
+		}
+		c = call{}
+	}
+	// Statements of one batch are one transaction.
+	if err := s.pool.SendBatch(ctx, copies.Batch()).Close(); err != nil {
+		return fmt.Errorf("keep copy of %s: %w", entries[0].Reference, err)
+	}
+	return nil
+}
+
+// copyOf is the row of an entry's copy, with the key of a call.
+func copyOf(c call, e journal.Entry, now time.Time) ledgerdb.CopyEntryParams {
 	params := ledgerdb.CopyEntryParams{
-		Caller: c.scope.Caller, Method: c.scope.Method, Key: c.scope.Key, KeyFingerprint: c.fingerprint, CreatedTime: s.clock.Now(),
+		Caller: c.scope.Caller, Method: c.scope.Method, Key: c.scope.Key, KeyFingerprint: c.fingerprint, CreatedTime: now,
 		LedgerTransactionID: e.TransactionID, Reference: e.Reference, Kind: journal.KindName(e.Kind),
 		OrderID: e.Facts.OrderID, OrganizerID: e.Facts.OrganizerID, PaymentIntentID: e.Facts.PaymentIntentID,
 		StripeAccount: e.Facts.StripeAccount, DisputeID: e.Facts.DisputeID,
@@ -218,10 +268,7 @@ func (s *Service) keep(ctx context.Context, c call, e journal.Entry) error {
 		params.Assets = append(params.Assets, p.Asset)
 		params.Amounts = append(params.Amounts, p.Amount)
 	}
-	if err := s.q.CopyEntry(ctx, s.pool, params); err != nil {
-		return fmt.Errorf("keep copy of %s: %w", e.Reference, err)
-	}
-	return nil
+	return params
 }
 
 // posted returns the entry under a reference that another entry builds on: our copy, or else what the ledger holds, of

@@ -19,16 +19,35 @@ import (
 // (they are noted in the metadata), and the fee moves on to the platform's balance.
 //
 //	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform clearing -> stripe:connect A
+//
+// Stripe's fee goes with it where it is given: as RecordStripeFee posts it.
 func (s *Service) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
 	p, err := salePlan(req)
+	fee, wrongFee := feeBeside(req)
+	if err := problem.All(err, wrongFee); err != nil {
+		return nil, err
+	}
+	entries, err := s.postTogether(ctx, p, fee...)
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.postFor(ctx, p)
-	if err != nil {
-		return nil, err
+	return &ledgerv1.RecordSaleResponse{Entry: entryToProto(entries[0]), StripeFeePosted: req.StripeFee != nil && len(entries) == 1+len(fee)}, nil
+}
+
+// feeBeside is the plan of the fee that goes with a sale; none where none is given, or where it is zero.
+func feeBeside(req *ledgerv1.RecordSaleRequest) ([]plan, error) {
+	f := req.GetStripeFee()
+	if f == nil {
+		return nil, nil
 	}
-	return &ledgerv1.RecordSaleResponse{Entry: entryToProto(e)}, nil
+	if f.GetPaymentIntentId() != req.GetCapture().GetPaymentIntentId() || f.GetStripeAccount() != req.GetCapture().GetStripeAccount() {
+		return nil, problem.InvalidField("stripe_fee.payment_intent_id", "must be of the money of the sale, on the same account")
+	}
+	p, err := feePlan(f)
+	if err != nil || len(p.moves) == 0 {
+		return nil, problem.Under("stripe_fee", err)
+	}
+	return []plan{p}, nil
 }
 
 // RecordReceipt implements LedgerService: the gross waits in orders:o:payment for its refund.

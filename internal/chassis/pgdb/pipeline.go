@@ -53,6 +53,11 @@ func (p *Pipeline) Query(context.Context, string, ...any) (pgx.Rows, error) {
 // QueryRow refuses: a pipeline has no rows to give.
 func (p *Pipeline) QueryRow(context.Context, string, ...any) pgx.Row { return noRow{} }
 
+// CopyFrom refuses: copied rows are not queued.
+func (p *Pipeline) CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error) {
+	return 0, errPipelineAnswers
+}
+
 // Flush sends what is queued in tx and waits for all answers.
 func (p *Pipeline) Flush(ctx context.Context, tx pgx.Tx) error {
 	if p.batch.Len() == 0 {

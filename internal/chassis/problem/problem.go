@@ -81,6 +81,19 @@ func InvalidFields(fields ...Field) error {
 	}
 }
 
+// Under moves the fields that a problem names below a field of the request, the message that they are of. Any other error stays as it is.
+func Under(path string, err error) error {
+	p, ok := errors.AsType[*Problem](err)
+	if !ok || p.Reason != ReasonInvalidField {
+		return err
+	}
+	var fields []Field
+	for _, f := range p.Fields {
+		fields = append(fields, Field{Path: path + "." + f.Path, Description: f.Description})
+	}
+	return InvalidFields(fields...)
+}
+
 // All returns what several checks of one request found: nil if nothing, the wrong fields of all of them as one problem, or the
 // first error that is about something else.
 func All(found ...error) error {

@@ -188,7 +188,10 @@ type RecordSaleRequest struct {
 	// Part that the platform keeps, in minor units.
 	ApplicationFeeMinorUnits int64 `protobuf:"varint,2,opt,name=application_fee_minor_units,json=applicationFeeMinorUnits,proto3" json:"application_fee_minor_units,omitempty"`
 	// Taxes contained in it.
-	Taxes         []*TaxShare `protobuf:"bytes,3,rep,name=taxes,proto3" json:"taxes,omitempty"`
+	Taxes []*TaxShare `protobuf:"bytes,3,rep,name=taxes,proto3" json:"taxes,omitempty"`
+	// Stripe's fee of the same money, where it is known already. It is posted with the sale, or not at all: the answer says
+	// which, and RecordStripeFee posts it then. It is no part of what a repeat must have in common with the first call.
+	StripeFee     *RecordStripeFeeRequest `protobuf:"bytes,4,opt,name=stripe_fee,json=stripeFee,proto3" json:"stripe_fee,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +243,13 @@ func (x *RecordSaleRequest) GetApplicationFeeMinorUnits() int64 {
 func (x *RecordSaleRequest) GetTaxes() []*TaxShare {
 	if x != nil {
 		return x.Taxes
+	}
+	return nil
+}
+
+func (x *RecordSaleRequest) GetStripeFee() *RecordStripeFeeRequest {
+	if x != nil {
+		return x.StripeFee
 	}
 	return nil
 }
@@ -312,9 +322,11 @@ func (x *TaxShare) GetMinorUnits() int64 {
 type RecordSaleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entry; its kind is SALE or, when that was first, RECEIPT.
-	Entry         *Entry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Entry *Entry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// Whether Stripe's fee was posted with it.
+	StripeFeePosted bool `protobuf:"varint,2,opt,name=stripe_fee_posted,json=stripeFeePosted,proto3" json:"stripe_fee_posted,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RecordSaleResponse) Reset() {
@@ -352,6 +364,13 @@ func (x *RecordSaleResponse) GetEntry() *Entry {
 		return x.Entry
 	}
 	return nil
+}
+
+func (x *RecordSaleResponse) GetStripeFeePosted() bool {
+	if x != nil {
+		return x.StripeFeePosted
+	}
+	return false
 }
 
 // RecordReceiptRequest names captured money that bought nothing.
@@ -1508,19 +1527,22 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\x11payment_intent_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\x12I\n" +
 	"\x0estripe_account\x18\x04 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(acct_[A-Za-z0-9]{1,60})?$R\rstripeAccount\x123\n" +
 	"\x05gross\x18\x05 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05gross\x12E\n" +
-	"\fcapture_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\vcaptureTime\"\xd2\x01\n" +
+	"\fcapture_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\vcaptureTime\"\x9a\x02\n" +
 	"\x11RecordSaleRequest\x12:\n" +
 	"\acapture\x18\x01 \x01(\v2\x18.dayof.ledger.v1.CaptureB\x06\xbaH\x03\xc8\x01\x01R\acapture\x12F\n" +
 	"\x1bapplication_fee_minor_units\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x18applicationFeeMinorUnits\x129\n" +
-	"\x05taxes\x18\x03 \x03(\v2\x19.dayof.ledger.v1.TaxShareB\b\xbaH\x05\x92\x01\x02\x10\x14R\x05taxes\"\x94\x01\n" +
+	"\x05taxes\x18\x03 \x03(\v2\x19.dayof.ledger.v1.TaxShareB\b\xbaH\x05\x92\x01\x02\x10\x14R\x05taxes\x12F\n" +
+	"\n" +
+	"stripe_fee\x18\x04 \x01(\v2'.dayof.ledger.v1.RecordStripeFeeRequestR\tstripeFee\"\x94\x01\n" +
 	"\bTaxShare\x12+\n" +
 	"\acountry\x18\x01 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{2}$R\acountry\x121\n" +
 	"\x04kind\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,31}$R\x04kind\x12(\n" +
 	"\vminor_units\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\n" +
-	"minorUnits\"B\n" +
+	"minorUnits\"n\n" +
 	"\x12RecordSaleResponse\x12,\n" +
-	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\"R\n" +
+	"\x05entry\x18\x01 \x01(\v2\x16.dayof.ledger.v1.EntryR\x05entry\x12*\n" +
+	"\x11stripe_fee_posted\x18\x02 \x01(\bR\x0fstripeFeePosted\"R\n" +
 	"\x14RecordReceiptRequest\x12:\n" +
 	"\acapture\x18\x01 \x01(\v2\x18.dayof.ledger.v1.CaptureB\x06\xbaH\x03\xc8\x01\x01R\acapture\"E\n" +
 	"\x15RecordReceiptResponse\x12,\n" +
@@ -1682,67 +1704,68 @@ var file_dayof_ledger_v1_ledger_service_proto_depIdxs = []int32{
 	24, // 1: dayof.ledger.v1.Capture.capture_time:type_name -> google.protobuf.Timestamp
 	1,  // 2: dayof.ledger.v1.RecordSaleRequest.capture:type_name -> dayof.ledger.v1.Capture
 	3,  // 3: dayof.ledger.v1.RecordSaleRequest.taxes:type_name -> dayof.ledger.v1.TaxShare
-	25, // 4: dayof.ledger.v1.RecordSaleResponse.entry:type_name -> dayof.ledger.v1.Entry
-	1,  // 5: dayof.ledger.v1.RecordReceiptRequest.capture:type_name -> dayof.ledger.v1.Capture
-	25, // 6: dayof.ledger.v1.RecordReceiptResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 7: dayof.ledger.v1.RecordStripeFeeRequest.fee:type_name -> dayof.money.v1.Money
-	24, // 8: dayof.ledger.v1.RecordStripeFeeRequest.charge_time:type_name -> google.protobuf.Timestamp
-	25, // 9: dayof.ledger.v1.RecordStripeFeeResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 10: dayof.ledger.v1.RecordRefundRequest.amount:type_name -> dayof.money.v1.Money
-	3,  // 11: dayof.ledger.v1.RecordRefundRequest.taxes:type_name -> dayof.ledger.v1.TaxShare
-	24, // 12: dayof.ledger.v1.RecordRefundRequest.refund_time:type_name -> google.protobuf.Timestamp
-	25, // 13: dayof.ledger.v1.RecordRefundResponse.entry:type_name -> dayof.ledger.v1.Entry
-	25, // 14: dayof.ledger.v1.RecordRefundFailureResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 15: dayof.ledger.v1.RecordDisputeFundsRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 16: dayof.ledger.v1.RecordDisputeFundsRequest.funds_time:type_name -> google.protobuf.Timestamp
-	25, // 17: dayof.ledger.v1.RecordDisputeFundsResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 18: dayof.ledger.v1.RecordDisputeLossRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 19: dayof.ledger.v1.RecordDisputeLossRequest.close_time:type_name -> google.protobuf.Timestamp
-	25, // 20: dayof.ledger.v1.RecordDisputeLossResponse.entry:type_name -> dayof.ledger.v1.Entry
-	0,  // 21: dayof.ledger.v1.RecordPayoutRequest.status:type_name -> dayof.ledger.v1.PayoutStatus
-	23, // 22: dayof.ledger.v1.RecordPayoutRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 23: dayof.ledger.v1.RecordPayoutRequest.payout_time:type_name -> google.protobuf.Timestamp
-	0,  // 24: dayof.ledger.v1.RecordPayoutResponse.status:type_name -> dayof.ledger.v1.PayoutStatus
-	25, // 25: dayof.ledger.v1.RecordPayoutResponse.entries:type_name -> dayof.ledger.v1.Entry
-	23, // 26: dayof.ledger.v1.RecordTransferRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 27: dayof.ledger.v1.RecordTransferRequest.transfer_time:type_name -> google.protobuf.Timestamp
-	25, // 28: dayof.ledger.v1.RecordTransferResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 29: dayof.ledger.v1.RecordTransferReversalRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 30: dayof.ledger.v1.RecordTransferReversalRequest.reverse_time:type_name -> google.protobuf.Timestamp
-	25, // 31: dayof.ledger.v1.RecordTransferReversalResponse.entry:type_name -> dayof.ledger.v1.Entry
-	2,  // 32: dayof.ledger.v1.LedgerService.RecordSale:input_type -> dayof.ledger.v1.RecordSaleRequest
-	5,  // 33: dayof.ledger.v1.LedgerService.RecordReceipt:input_type -> dayof.ledger.v1.RecordReceiptRequest
-	7,  // 34: dayof.ledger.v1.LedgerService.RecordStripeFee:input_type -> dayof.ledger.v1.RecordStripeFeeRequest
-	9,  // 35: dayof.ledger.v1.LedgerService.RecordRefund:input_type -> dayof.ledger.v1.RecordRefundRequest
-	11, // 36: dayof.ledger.v1.LedgerService.RecordRefundFailure:input_type -> dayof.ledger.v1.RecordRefundFailureRequest
-	13, // 37: dayof.ledger.v1.LedgerService.RecordDisputeFunds:input_type -> dayof.ledger.v1.RecordDisputeFundsRequest
-	15, // 38: dayof.ledger.v1.LedgerService.RecordDisputeLoss:input_type -> dayof.ledger.v1.RecordDisputeLossRequest
-	17, // 39: dayof.ledger.v1.LedgerService.RecordPayout:input_type -> dayof.ledger.v1.RecordPayoutRequest
-	19, // 40: dayof.ledger.v1.LedgerService.RecordTransfer:input_type -> dayof.ledger.v1.RecordTransferRequest
-	21, // 41: dayof.ledger.v1.LedgerService.RecordTransferReversal:input_type -> dayof.ledger.v1.RecordTransferReversalRequest
-	26, // 42: dayof.ledger.v1.LedgerService.RecordApplicationFee:input_type -> dayof.ledger.v1.RecordApplicationFeeRequest
-	27, // 43: dayof.ledger.v1.LedgerService.RecordRecovery:input_type -> dayof.ledger.v1.RecordRecoveryRequest
-	28, // 44: dayof.ledger.v1.LedgerService.RecordConversion:input_type -> dayof.ledger.v1.RecordConversionRequest
-	29, // 45: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:input_type -> dayof.ledger.v1.RecordPayoutTransactionsRequest
-	4,  // 46: dayof.ledger.v1.LedgerService.RecordSale:output_type -> dayof.ledger.v1.RecordSaleResponse
-	6,  // 47: dayof.ledger.v1.LedgerService.RecordReceipt:output_type -> dayof.ledger.v1.RecordReceiptResponse
-	8,  // 48: dayof.ledger.v1.LedgerService.RecordStripeFee:output_type -> dayof.ledger.v1.RecordStripeFeeResponse
-	10, // 49: dayof.ledger.v1.LedgerService.RecordRefund:output_type -> dayof.ledger.v1.RecordRefundResponse
-	12, // 50: dayof.ledger.v1.LedgerService.RecordRefundFailure:output_type -> dayof.ledger.v1.RecordRefundFailureResponse
-	14, // 51: dayof.ledger.v1.LedgerService.RecordDisputeFunds:output_type -> dayof.ledger.v1.RecordDisputeFundsResponse
-	16, // 52: dayof.ledger.v1.LedgerService.RecordDisputeLoss:output_type -> dayof.ledger.v1.RecordDisputeLossResponse
-	18, // 53: dayof.ledger.v1.LedgerService.RecordPayout:output_type -> dayof.ledger.v1.RecordPayoutResponse
-	20, // 54: dayof.ledger.v1.LedgerService.RecordTransfer:output_type -> dayof.ledger.v1.RecordTransferResponse
-	22, // 55: dayof.ledger.v1.LedgerService.RecordTransferReversal:output_type -> dayof.ledger.v1.RecordTransferReversalResponse
-	30, // 56: dayof.ledger.v1.LedgerService.RecordApplicationFee:output_type -> dayof.ledger.v1.RecordApplicationFeeResponse
-	31, // 57: dayof.ledger.v1.LedgerService.RecordRecovery:output_type -> dayof.ledger.v1.RecordRecoveryResponse
-	32, // 58: dayof.ledger.v1.LedgerService.RecordConversion:output_type -> dayof.ledger.v1.RecordConversionResponse
-	33, // 59: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:output_type -> dayof.ledger.v1.RecordPayoutTransactionsResponse
-	46, // [46:60] is the sub-list for method output_type
-	32, // [32:46] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	7,  // 4: dayof.ledger.v1.RecordSaleRequest.stripe_fee:type_name -> dayof.ledger.v1.RecordStripeFeeRequest
+	25, // 5: dayof.ledger.v1.RecordSaleResponse.entry:type_name -> dayof.ledger.v1.Entry
+	1,  // 6: dayof.ledger.v1.RecordReceiptRequest.capture:type_name -> dayof.ledger.v1.Capture
+	25, // 7: dayof.ledger.v1.RecordReceiptResponse.entry:type_name -> dayof.ledger.v1.Entry
+	23, // 8: dayof.ledger.v1.RecordStripeFeeRequest.fee:type_name -> dayof.money.v1.Money
+	24, // 9: dayof.ledger.v1.RecordStripeFeeRequest.charge_time:type_name -> google.protobuf.Timestamp
+	25, // 10: dayof.ledger.v1.RecordStripeFeeResponse.entry:type_name -> dayof.ledger.v1.Entry
+	23, // 11: dayof.ledger.v1.RecordRefundRequest.amount:type_name -> dayof.money.v1.Money
+	3,  // 12: dayof.ledger.v1.RecordRefundRequest.taxes:type_name -> dayof.ledger.v1.TaxShare
+	24, // 13: dayof.ledger.v1.RecordRefundRequest.refund_time:type_name -> google.protobuf.Timestamp
+	25, // 14: dayof.ledger.v1.RecordRefundResponse.entry:type_name -> dayof.ledger.v1.Entry
+	25, // 15: dayof.ledger.v1.RecordRefundFailureResponse.entry:type_name -> dayof.ledger.v1.Entry
+	23, // 16: dayof.ledger.v1.RecordDisputeFundsRequest.amount:type_name -> dayof.money.v1.Money
+	24, // 17: dayof.ledger.v1.RecordDisputeFundsRequest.funds_time:type_name -> google.protobuf.Timestamp
+	25, // 18: dayof.ledger.v1.RecordDisputeFundsResponse.entry:type_name -> dayof.ledger.v1.Entry
+	23, // 19: dayof.ledger.v1.RecordDisputeLossRequest.amount:type_name -> dayof.money.v1.Money
+	24, // 20: dayof.ledger.v1.RecordDisputeLossRequest.close_time:type_name -> google.protobuf.Timestamp
+	25, // 21: dayof.ledger.v1.RecordDisputeLossResponse.entry:type_name -> dayof.ledger.v1.Entry
+	0,  // 22: dayof.ledger.v1.RecordPayoutRequest.status:type_name -> dayof.ledger.v1.PayoutStatus
+	23, // 23: dayof.ledger.v1.RecordPayoutRequest.amount:type_name -> dayof.money.v1.Money
+	24, // 24: dayof.ledger.v1.RecordPayoutRequest.payout_time:type_name -> google.protobuf.Timestamp
+	0,  // 25: dayof.ledger.v1.RecordPayoutResponse.status:type_name -> dayof.ledger.v1.PayoutStatus
+	25, // 26: dayof.ledger.v1.RecordPayoutResponse.entries:type_name -> dayof.ledger.v1.Entry
+	23, // 27: dayof.ledger.v1.RecordTransferRequest.amount:type_name -> dayof.money.v1.Money
+	24, // 28: dayof.ledger.v1.RecordTransferRequest.transfer_time:type_name -> google.protobuf.Timestamp
+	25, // 29: dayof.ledger.v1.RecordTransferResponse.entry:type_name -> dayof.ledger.v1.Entry
+	23, // 30: dayof.ledger.v1.RecordTransferReversalRequest.amount:type_name -> dayof.money.v1.Money
+	24, // 31: dayof.ledger.v1.RecordTransferReversalRequest.reverse_time:type_name -> google.protobuf.Timestamp
+	25, // 32: dayof.ledger.v1.RecordTransferReversalResponse.entry:type_name -> dayof.ledger.v1.Entry
+	2,  // 33: dayof.ledger.v1.LedgerService.RecordSale:input_type -> dayof.ledger.v1.RecordSaleRequest
+	5,  // 34: dayof.ledger.v1.LedgerService.RecordReceipt:input_type -> dayof.ledger.v1.RecordReceiptRequest
+	7,  // 35: dayof.ledger.v1.LedgerService.RecordStripeFee:input_type -> dayof.ledger.v1.RecordStripeFeeRequest
+	9,  // 36: dayof.ledger.v1.LedgerService.RecordRefund:input_type -> dayof.ledger.v1.RecordRefundRequest
+	11, // 37: dayof.ledger.v1.LedgerService.RecordRefundFailure:input_type -> dayof.ledger.v1.RecordRefundFailureRequest
+	13, // 38: dayof.ledger.v1.LedgerService.RecordDisputeFunds:input_type -> dayof.ledger.v1.RecordDisputeFundsRequest
+	15, // 39: dayof.ledger.v1.LedgerService.RecordDisputeLoss:input_type -> dayof.ledger.v1.RecordDisputeLossRequest
+	17, // 40: dayof.ledger.v1.LedgerService.RecordPayout:input_type -> dayof.ledger.v1.RecordPayoutRequest
+	19, // 41: dayof.ledger.v1.LedgerService.RecordTransfer:input_type -> dayof.ledger.v1.RecordTransferRequest
+	21, // 42: dayof.ledger.v1.LedgerService.RecordTransferReversal:input_type -> dayof.ledger.v1.RecordTransferReversalRequest
+	26, // 43: dayof.ledger.v1.LedgerService.RecordApplicationFee:input_type -> dayof.ledger.v1.RecordApplicationFeeRequest
+	27, // 44: dayof.ledger.v1.LedgerService.RecordRecovery:input_type -> dayof.ledger.v1.RecordRecoveryRequest
+	28, // 45: dayof.ledger.v1.LedgerService.RecordConversion:input_type -> dayof.ledger.v1.RecordConversionRequest
+	29, // 46: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:input_type -> dayof.ledger.v1.RecordPayoutTransactionsRequest
+	4,  // 47: dayof.ledger.v1.LedgerService.RecordSale:output_type -> dayof.ledger.v1.RecordSaleResponse
+	6,  // 48: dayof.ledger.v1.LedgerService.RecordReceipt:output_type -> dayof.ledger.v1.RecordReceiptResponse
+	8,  // 49: dayof.ledger.v1.LedgerService.RecordStripeFee:output_type -> dayof.ledger.v1.RecordStripeFeeResponse
+	10, // 50: dayof.ledger.v1.LedgerService.RecordRefund:output_type -> dayof.ledger.v1.RecordRefundResponse
+	12, // 51: dayof.ledger.v1.LedgerService.RecordRefundFailure:output_type -> dayof.ledger.v1.RecordRefundFailureResponse
+	14, // 52: dayof.ledger.v1.LedgerService.RecordDisputeFunds:output_type -> dayof.ledger.v1.RecordDisputeFundsResponse
+	16, // 53: dayof.ledger.v1.LedgerService.RecordDisputeLoss:output_type -> dayof.ledger.v1.RecordDisputeLossResponse
+	18, // 54: dayof.ledger.v1.LedgerService.RecordPayout:output_type -> dayof.ledger.v1.RecordPayoutResponse
+	20, // 55: dayof.ledger.v1.LedgerService.RecordTransfer:output_type -> dayof.ledger.v1.RecordTransferResponse
+	22, // 56: dayof.ledger.v1.LedgerService.RecordTransferReversal:output_type -> dayof.ledger.v1.RecordTransferReversalResponse
+	30, // 57: dayof.ledger.v1.LedgerService.RecordApplicationFee:output_type -> dayof.ledger.v1.RecordApplicationFeeResponse
+	31, // 58: dayof.ledger.v1.LedgerService.RecordRecovery:output_type -> dayof.ledger.v1.RecordRecoveryResponse
+	32, // 59: dayof.ledger.v1.LedgerService.RecordConversion:output_type -> dayof.ledger.v1.RecordConversionResponse
+	33, // 60: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:output_type -> dayof.ledger.v1.RecordPayoutTransactionsResponse
+	47, // [47:61] is the sub-list for method output_type
+	33, // [33:47] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_dayof_ledger_v1_ledger_service_proto_init() }

@@ -80,7 +80,7 @@ const (
 // LedgerServiceClient is a client for the dayof.ledger.v1.LedgerService service.
 type LedgerServiceClient interface {
 	// RecordSale posts captured money as a sale under capture:<intent>. When the bare receipt was posted first, the answer
-	// carries that entry (its kind says which).
+	// carries that entry (its kind says which). Stripe's fee may be posted with it, in one request to the ledger.
 	RecordSale(context.Context, *v1.RecordSaleRequest) (*v1.RecordSaleResponse, error)
 	// RecordReceipt posts captured money that bought nothing under capture:<intent>. When the sale was posted first, the
 	// answer carries that entry (its kind says which).
@@ -388,7 +388,7 @@ func (c *ledgerServiceClient) RecordPayoutTransactions(ctx context.Context, req 
 // LedgerServiceHandler is an implementation of the dayof.ledger.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	// RecordSale posts captured money as a sale under capture:<intent>. When the bare receipt was posted first, the answer
-	// carries that entry (its kind says which).
+	// carries that entry (its kind says which). Stripe's fee may be posted with it, in one request to the ledger.
 	RecordSale(context.Context, *v1.RecordSaleRequest) (*v1.RecordSaleResponse, error)
 	// RecordReceipt posts captured money that bought nothing under capture:<intent>. When the sale was posted first, the
 	// answer carries that entry (its kind says which).
