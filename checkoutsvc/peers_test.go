@@ -139,7 +139,10 @@ func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleReq
 	k.sales[req.GetCapture().GetPaymentIntentId()] = req
 	k.mu.Unlock()
 	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
-	return &ledgerv1.RecordSaleResponse{Entry: e}, err
+	if err == nil && req.StripeFee != nil {
+		_, err = k.RecordStripeFee(ctx, req.GetStripeFee())
+	}
+	return &ledgerv1.RecordSaleResponse{Entry: e, StripeFeePosted: req.StripeFee != nil}, err
 }
 
 func (k *bookKeeper) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceiptRequest) (*ledgerv1.RecordReceiptResponse, error) {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/internal/chassis/rpc"
@@ -55,7 +56,7 @@ func (j *Jobs) settleRefund(ctx context.Context, o *order.Order, r *order.Refund
 // settle books one balance transaction of a refund.
 func (j *Jobs) settle(ctx context.Context, o *order.Order, r *order.Refund, p *order.PaymentIntent, bt *stripe.BalanceTransaction) error {
 	currency, at := strings.ToUpper(string(bt.Currency)), timestamppb.New(time.Unix(bt.Created, 0))
-	if kept := KeptByStripe(bt); kept > 0 {
+	if kept := stripecalls.KeptByStripe(bt); kept > 0 {
 		_, err := j.Ledger.RecordStripeFee(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-stripe-fee/"+bt.ID), &ledgerv1.RecordStripeFeeRequest{
 			BalanceTransactionId: bt.ID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: p.StripeID, StripeAccount: p.StripeAccount,
 			Fee: wire.MoneyToProto(currency, kept), ChargeTime: at,

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-	stripe "github.com/stripe/stripe-go/v76"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
@@ -16,6 +15,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
+	moneyv1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
@@ -36,8 +36,6 @@ const (
 	feeWaitMin = 30 * time.Second
 	// feeWaitMax is for how long we ask before a person is; with asynchronous capture charge.updated reports it in the end.
 	feeWaitMax = time.Hour
-	// feeOfApplication is the type of fee detail of a platform's application fee.
-	feeOfApplication = "application_fee"
 )
 
 // RecordFee fetches what Stripe kept of a captured intent and posts it, and what Stripe changed into the balance's
@@ -68,11 +66,9 @@ func (j *Jobs) RecordFee(ctx context.Context, job *river.Job[RecordFeeArgs]) err
 	if err != nil {
 		return fmt.Errorf("get balance transaction: %w", err)
 	}
-	currency, at := strings.ToUpper(string(bt.Currency)), timestamppb.New(time.Unix(bt.Created, 0))
-	_, err = j.Ledger.RecordStripeFee(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-stripe-fee/"+bt.ID), &ledgerv1.RecordStripeFeeRequest{
-		BalanceTransactionId: bt.ID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: p.StripeID, StripeAccount: p.StripeAccount,
-		Fee: wire.MoneyToProto(currency, KeptByStripe(bt)), ChargeTime: at,
-	})
+	currency, at := strings.ToUpper(string(bt.Currency)), time.Unix(bt.Created, 0)
+	_, err = j.Ledger.RecordStripeFee(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-stripe-fee/"+bt.ID),
+		StripeFee(&o, p, bt.ID, wire.MoneyToProto(currency, stripecalls.KeptByStripe(bt)), at))
 	if err != nil {
 		return fmt.Errorf("record stripe fee: %w", err)
 	}
@@ -81,8 +77,16 @@ func (j *Jobs) RecordFee(ctx context.Context, job *river.Job[RecordFeeArgs]) err
 	}
 	return j.recordConversion(ctx, &ledgerv1.RecordConversionRequest{
 		BalanceTransactionId: bt.ID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: p.StripeID, StripeAccount: p.StripeAccount,
-		From: wire.MoneyToProto(p.Currency, p.CapturedMinorUnits), To: wire.MoneyToProto(currency, bt.Amount), ConversionTime: at,
+		From: wire.MoneyToProto(p.Currency, p.CapturedMinorUnits), To: wire.MoneyToProto(currency, bt.Amount), ConversionTime: timestamppb.New(at),
 	})
+}
+
+// StripeFee names what Stripe kept of an intent's money for the ledger.
+func StripeFee(o *order.Order, p *order.PaymentIntent, balanceTransactionID string, fee *moneyv1.Money, at time.Time) *ledgerv1.RecordStripeFeeRequest {
+	return &ledgerv1.RecordStripeFeeRequest{
+		BalanceTransactionId: balanceTransactionID, OrderId: o.ID, OrganizerId: o.OrganizerID, PaymentIntentId: p.StripeID,
+		StripeAccount: p.StripeAccount, Fee: fee, ChargeTime: timestamppb.New(at),
+	}
 }
 
 // balanceTransaction is the id of what a captured intent did to our balance; empty while Stripe does not know it.
@@ -101,17 +105,4 @@ func (j *Jobs) balanceTransaction(ctx context.Context, p *order.PaymentIntent) (
 		}
 	}
 	return f.BalanceTransactionID, nil
-}
-
-// KeptByStripe is the part of a transaction's fee that Stripe keeps. On a connected account the platform's application
-// fee is in it, too, which the sale has booked already.
-// Source: Stripe API reference, balance transaction, fee_details.
-func KeptByStripe(bt *stripe.BalanceTransaction) int64 {
-	kept := bt.Fee
-	for _, detail := range bt.FeeDetails {
-		if detail.Type == feeOfApplication {
-			kept -= detail.Amount
-		}
-	}
-	return kept
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/ticketpass"
+	"github.com/dayof/dayof/checkoutsvc/wire"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/backoff"
@@ -68,8 +69,10 @@ type steps struct {
 	serials  map[string]string // pass serial by ticket id
 	passTook time.Duration
 	saleTook time.Duration
-	passErr  error
-	saleErr  error
+	// feePosted says that Stripe's fee was posted with the sale.
+	feePosted bool
+	passErr   error
+	saleErr   error
 }
 
 // takeSteps makes the two calls at once. The first to fail does not stop the other: its effect is wanted anyway.
@@ -85,7 +88,7 @@ func (f *Fulfilment) takeSteps(ctx context.Context, o *order.Order) (*steps, err
 	})
 	g.Go(func() error {
 		from := f.Orders.Clock.Now()
-		s.saleErr = f.recordSale(ctx, o)
+		s.feePosted, s.saleErr = f.recordSale(ctx, o)
 		s.saleTook = f.Orders.Clock.Now().Sub(from)
 		crash.At(crash.CheckoutAttemptPosted)
 		return s.saleErr
@@ -126,19 +129,23 @@ func (f *Fulfilment) issuePasses(ctx context.Context, o *order.Order) (map[strin
 // errReceiptWon says that the ledger has the money as a bare receipt: the order was given up by somebody.
 var errReceiptWon = errors.New("the ledger has a bare receipt instead of the sale")
 
-// recordSale posts the sale. Idempotent: the second time it is the same entry.
-func (f *Fulfilment) recordSale(ctx context.Context, o *order.Order) error {
-	res, err := f.Ledger.RecordSale(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-sale"), &ledgerv1.RecordSaleRequest{
-		Capture: booking.Capture(o, o.Paying(), *o.CaptureTime), ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
-		Taxes: booking.TaxesToProto(o.Taxes),
-	})
+// recordSale posts the sale, and with it Stripe's fee where it was just observed. Idempotent: the second time it is the same entry.
+func (f *Fulfilment) recordSale(ctx context.Context, o *order.Order) (feePosted bool, err error) {
+	p := o.Paying()
+	req := &ledgerv1.RecordSaleRequest{
+		Capture: booking.Capture(o, p, *o.CaptureTime), ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits, Taxes: booking.TaxesToProto(o.Taxes),
+	}
+	if p.Fee != nil {
+		req.StripeFee = booking.StripeFee(o, p, p.BalanceTransactionID, wire.MoneyToProto(p.Currency, p.Fee.MinorUnits), p.Fee.Time)
+	}
+	res, err := f.Ledger.RecordSale(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-sale"), req)
 	if err != nil {
-		return fmt.Errorf("record sale: %w", err)
+		return false, fmt.Errorf("record sale: %w", err)
 	}
 	if res.GetEntry().GetKind() != ledgerv1.EntryKind_ENTRY_KIND_SALE {
-		return errReceiptWon
+		return false, errReceiptWon
 	}
-	return nil
+	return res.GetStripeFeePosted(), nil
 }
 
 // finish is tx 2: it completes the order. A commit whose outcome is unknown is read back by the caller's next load of the
@@ -147,7 +154,7 @@ func (f *Fulfilment) finish(ctx context.Context, mine order.Order, s *steps) (*o
 	var o order.Order
 	err := pgx.BeginFunc(ctx, f.Orders.Pool, func(tx pgx.Tx) (err error) {
 		o, _, err = f.Orders.ObserveTx(ctx, tx, orderstore.Key{ID: mine.ID}, nil, order.AttemptSucceeded{
-			Attempt: mine.Attempt, PassSerials: s.serials, PassesTook: s.passTook, SaleTook: s.saleTook,
+			Attempt: mine.Attempt, PassSerials: s.serials, PassesTook: s.passTook, SaleTook: s.saleTook, FeePosted: s.feePosted,
 		})
 		if err == nil {
 			crash.At(crash.CheckoutAttemptWritten)

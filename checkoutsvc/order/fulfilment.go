@@ -58,6 +58,8 @@ type AttemptSucceeded struct {
 	Attempt              int32
 	PassSerials          map[string]string // by ticket id
 	PassesTook, SaleTook time.Duration
+	// FeePosted says that Stripe's fee was posted with the sale.
+	FeePosted bool
 }
 
 // observe derives each ticket's state from the facts known by now and completes the order. A ticket that was refunded
@@ -81,7 +83,9 @@ func (f AttemptSucceeded) observe(d *decision) error {
 	d.setPayment()
 	o.IssuePassesMs, o.RecordSaleMs = f.PassesTook.Milliseconds(), f.SaleTook.Milliseconds()
 	d.changes.NextAttempt = new(time.Duration)
-	d.enqueue(WorkRecordFee, o.Paying().ID)
+	if !f.FeePosted {
+		d.enqueue(WorkRecordFee, o.Paying().ID)
+	}
 	d.enqueue(WorkSendReceipt, o.ID)
 	return nil
 }

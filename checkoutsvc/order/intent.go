@@ -26,6 +26,8 @@ type PaymentIntent struct {
 	ChargeID             string `json:"charge_id"`
 	BalanceTransactionID string `json:"balance_transaction_id"`
 	FailureCode          string `json:"failure_code"`
+	// Fee is what Stripe kept of it, by its balance transaction. It is not stored: only who has just observed it knows it.
+	Fee *StripeFee `json:"-"`
 	// Duplicate says that its money is a second payment for the order, and goes back.
 	Duplicate bool `json:"duplicate"`
 	// Mismatch says why captured money does not fit the order; empty when it does.
@@ -146,11 +148,18 @@ type Payment struct {
 	Time                 time.Time
 	ChargeID             string
 	BalanceTransactionID string
+	Fee                  *StripeFee // of the balance transaction; nil where the observation does not tell it
 	FailureCode          string
 	// Adopt lets an intent that is not ours join the order.
 	Adopt bool
 	// Stock answers what [WantsStock] asked; the zero value is for payments of which it does not ask.
 	Stock Stock
+}
+
+// StripeFee is what Stripe kept of a payment, in the payment's currency.
+type StripeFee struct {
+	MinorUnits int64
+	Time       time.Time // when it was charged
 }
 
 // Stock says whether there was stock for money that came after the order's hold had ended.
@@ -196,8 +205,8 @@ func (p PaymentIntent) merge(f Payment) PaymentIntent {
 	if f.FailureCode != "" {
 		p.FailureCode = f.FailureCode
 	}
-	if f.BalanceTransactionID != "" && f.Captured() {
-		p.BalanceTransactionID = f.BalanceTransactionID
+	if f.BalanceTransactionID != "" && f.Captured() && f.BalanceTransactionID != p.BalanceTransactionID {
+		p.BalanceTransactionID, p.Fee = f.BalanceTransactionID, f.Fee
 	}
 	return p
 }

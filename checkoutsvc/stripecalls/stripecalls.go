@@ -257,12 +257,37 @@ func ObservedPayment(pi *stripe.PaymentIntent, account string, now time.Time) or
 		f.ChargeID = pi.LatestCharge.ID
 		if bt := pi.LatestCharge.BalanceTransaction; bt != nil && f.Captured() { // that of a debit which failed is not the payment's
 			f.BalanceTransactionID = bt.ID
+			f.Fee = feeOf(bt, f.Currency)
 		}
 		if f.Captured() && pi.LatestCharge.Created > 0 {
 			f.Time = instant.FromUnix(pi.LatestCharge.Created, now)
 		}
 	}
 	return f
+}
+
+// feeOf is what Stripe kept of a payment in a currency; nil where it was settled in another one, or where the transaction was not fetched.
+func feeOf(bt *stripe.BalanceTransaction, currency string) *order.StripeFee {
+	if bt.Created == 0 || !strings.EqualFold(string(bt.Currency), currency) {
+		return nil
+	}
+	return &order.StripeFee{MinorUnits: KeptByStripe(bt), Time: time.Unix(bt.Created, 0)}
+}
+
+// feeOfApplication is the type of fee detail of a platform's application fee.
+const feeOfApplication = "application_fee"
+
+// KeptByStripe is the part of a transaction's fee that Stripe keeps. On a connected account the platform's application
+// fee is in it, too, which the sale has booked already.
+// Source: Stripe API reference, balance transaction, fee_details.
+func KeptByStripe(bt *stripe.BalanceTransaction) int64 {
+	kept := bt.Fee
+	for _, detail := range bt.FeeDetails {
+		if detail.Type == feeOfApplication {
+			kept -= detail.Amount
+		}
+	}
+	return kept
 }
 
 // ObservedRefund is what a fetched refund reports.

@@ -1,11 +1,11 @@
-package booking_test
+package stripecalls_test
 
 import (
 	"testing"
 
 	stripe "github.com/stripe/stripe-go/v76"
 
-	"github.com/dayof/dayof/checkoutsvc/booking"
+	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 )
 
 func TestKeptByStripe(t *testing.T) {
@@ -21,7 +21,7 @@ func TestKeptByStripe(t *testing.T) {
 		}, 99},
 	}
 	for name, c := range cases {
-		if got := booking.KeptByStripe(&stripe.BalanceTransaction{Fee: 349, FeeDetails: c.details}); got != c.want {
+		if got := stripecalls.KeptByStripe(&stripe.BalanceTransaction{Fee: 349, FeeDetails: c.details}); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
