@@ -1,6 +1,7 @@
 package order
 
 import (
+	"reflect"
 	"slices"
 	"time"
 )
@@ -148,6 +149,9 @@ func (c *Changes) compare(before, after *Order) {
 	c.Warnings = compareRows(before.Warnings, after.Warnings, same)
 	c.Reviews = compareRows(before.Reviews, after.Reviews, same)
 }
+
+// None says whether the fact changed nothing, so that there is nothing to write.
+func (c *Changes) None() bool { return reflect.DeepEqual(*c, Changes{FetchRefunds: c.FetchRefunds}) }
 
 // sameHead compares the columns of an order's own row that rules change.
 func sameHead(a, b *Order) bool {

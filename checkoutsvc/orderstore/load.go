@@ -80,6 +80,11 @@ func load(ctx context.Context, db batcher, key Key, before ...string) (order.Ord
 	for _, sql := range before {
 		b.Queue(sql, key.ID, key.StripeAccount, key.StripeID)
 	}
+	return loadBehind(ctx, db, b, key)
+}
+
+// loadBehind loads an order in one flush, behind what is queued.
+func loadBehind(ctx context.Context, db batcher, b *pgx.Batch, key Key) (order.Order, error) {
 	var s stored
 	b.Queue(selectOrderSQL, key.ID, key.StripeAccount, key.StripeID).QueryRow(func(row pgx.Row) error { return row.Scan(&s) })
 	err := db.SendBatch(ctx, b).Close()

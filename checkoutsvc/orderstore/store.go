@@ -58,6 +58,34 @@ func (s *Store) Observe(ctx context.Context, key Key, fingerprint []byte, f orde
 	return o, c, err
 }
 
+// ObserveReport is Observe for what several report of one fact, as Stripe's events do: one that the order knows costs one read, takes no
+// lock and leaves no key. A repeat with the key finds out the same.
+func (s *Store) ObserveReport(ctx context.Context, key Key, fingerprint []byte, f order.Fact) (order.Order, order.Changes, error) {
+	o, c, known, err := s.observeKnown(ctx, key, fingerprint, f)
+	if known || err != nil {
+		return o, c, err
+	}
+	return s.Observe(ctx, key, fingerprint, f)
+}
+
+// observeKnown has an order observe a fact without its lock, and says whether that changes nothing. Facts never become unknown, so
+// whoever changes the order meanwhile changes nothing about that.
+func (s *Store) observeKnown(ctx context.Context, key Key, fingerprint []byte, f order.Fact) (o order.Order, c order.Changes, known bool, err error) {
+	var b pgx.Batch
+	if err := idem.QueueCheck(ctx, &b, fingerprint); err != nil {
+		return o, c, false, err
+	}
+	if o, err = loadBehind(ctx, s.Pool, &b, key); err != nil {
+		return o, c, false, err
+	}
+	now := s.Clock.Now()
+	if order.WantsStock(o, f, s.Policy, now) {
+		return o, c, false, nil
+	}
+	o, c, err = order.Observe(o, f, s.Policy, now)
+	return o, c, err == nil && c.None(), nil
+}
+
 // ObserveTx is Observe in the caller's transaction, which holds the order's lock then.
 func (s *Store) ObserveTx(ctx context.Context, tx pgx.Tx, key Key, fingerprint []byte, f order.Fact) (order.Order, order.Changes, error) {
 	before, err := load(ctx, tx, key, lockOrderSQL)

@@ -56,38 +56,45 @@ func (p *Payments) FinishIntents(ctx context.Context, orderID string) (order.Ord
 // Wait waits for the intents whose callers are gone.
 func (p *Payments) Wait() { p.finishing.Wait() }
 
-// Observe has the order of an intent observe a payment or a charge, with the key of the call. Whoever calls it begins the attempt
+// observing is a way in which an order observes a fact: Observe or ObserveReport of its store.
+type observing func(ctx context.Context, key orderstore.Key, fingerprint []byte, f order.Fact) (order.Order, order.Changes, error)
+
+// observe has the order of an intent observe a payment or a charge, with the key of the call. Whoever calls it begins the attempt
 // that it says has started.
 //
 // It is tx 1 of a fulfilment: under the order's lock the fact is merged and what follows is written with it.
 // Idempotent: the second time the facts are merged and the intent is set, and nothing changes.
 //
 // Problems: ORDER_NOT_FOUND, IDEMPOTENCY_KEY_REUSED, PAYMENT_PROVIDER_UNAVAILABLE.
-func (p *Payments) Observe(ctx context.Context, key orderstore.Key, fingerprint []byte, fact func(adopt bool) order.Fact) (order.Order, order.Changes, error) {
-	o, c, err := p.Orders.Observe(ctx, key, fingerprint, fact(false))
+func (p *Payments) observe(ctx context.Context, observing observing, key orderstore.Key, fingerprint []byte, fact func(adopt bool) order.Fact) (order.Order, order.Changes, error) {
+	o, c, err := observing(ctx, key, fingerprint, fact(false))
 	if errors.Is(err, order.ErrUnknownIntent) {
 		// Our create call's answer may have been lost: ask for it again, then observe once more.
 		if _, err = p.LinkIntents(ctx, o.ID); err == nil {
-			o, c, err = p.Orders.Observe(ctx, key, fingerprint, fact(true))
+			o, c, err = observing(ctx, key, fingerprint, fact(true))
 		}
 	}
 	return o, c, err
 }
 
-// Record is Observe for a report that nobody waits for: the attempt that starts goes on by itself. The order is returned as it is
-// before that.
+// Record has an order observe a report that nobody waits for and that others may have made: the attempt that starts goes on by itself. The
+// order is returned as it is before that.
+//
+// Problems: those of observe.
 func (p *Payments) Record(ctx context.Context, key orderstore.Key, fingerprint []byte, fact func(adopt bool) order.Fact) (order.Order, order.Changes, error) {
-	o, c, err := p.Observe(ctx, key, fingerprint, fact)
+	o, c, err := p.observe(ctx, p.Orders.ObserveReport, key, fingerprint, fact)
 	if err == nil && c.FulfilmentStarted {
 		p.Fulfilment.Start(ctx, o)
 	}
 	return o, c, err
 }
 
-// Await is Observe of a payment for a buyer who waits: the attempt is made or joined when the order is being fulfilled then. The
+// Await has an order observe a payment for a buyer who waits: the attempt is made or joined when the order is being fulfilled then. The
 // order is returned as it stands after that.
+//
+// Problems: those of observe.
 func (p *Payments) Await(ctx context.Context, f order.Payment, fingerprint []byte) (order.Order, error) {
-	o, c, err := p.Observe(ctx, keyOf(f), fingerprint, adopting(f))
+	o, c, err := p.observe(ctx, p.Orders.Observe, keyOf(f), fingerprint, adopting(f))
 	if err == nil && o.BeingFulfilled() {
 		o = p.Fulfilment.AttemptOrJoin(ctx, o, c.FulfilmentStarted)
 	}

@@ -97,11 +97,13 @@ func scanClaim(row pgx.Row, fingerprint []byte) (claim, error) {
 		return claim{}, claimError(err)
 	}
 	if !bytes.Equal(c.fingerprint, fingerprint) {
-		return claim{}, problem.New(connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused,
-			"this Idempotency-Key was used for a different request, use a new key")
+		return claim{}, errReused
 	}
 	return c, nil
 }
+
+var errReused = problem.New(connect.CodeAlreadyExists, problem.ReasonIdempotencyKeyReused,
+	"this Idempotency-Key was used for a different request, use a new key")
 
 // claimError says that the key is in use, where the wait for it ran out.
 func claimError(err error) error {
@@ -165,4 +167,31 @@ func QueueClaim(ctx context.Context, batch *pgx.Batch, now time.Time, fingerprin
 		return nil
 	})
 	return out, nil
+}
+
+// reusedSQL finds the request that a key was used for. Arguments are the first three of ClaimArgs.
+const reusedSQL = `SELECT fingerprint FROM idempotency_keys WHERE caller = $1 AND method = $2 AND key = $3`
+
+// QueueCheck refuses the key of the incoming call where an earlier call used it for another request, as one statement of a batch. It
+// is for a call that turns out to change nothing: the key is not stored, so that nothing is written, and a repeat finds out the
+// same.
+//
+// Problems, out of the batch's results: IDEMPOTENCY_KEY_REUSED.
+func QueueCheck(ctx context.Context, batch *pgx.Batch, fingerprint []byte) error {
+	scope, err := ScopeFrom(ctx)
+	if err != nil {
+		return err
+	}
+	batch.Queue(reusedSQL, scope.Caller, scope.Method, scope.Key).Query(func(rows pgx.Rows) error {
+		used, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+		if err != nil || len(used) == 0 {
+			return err
+		}
+		if !bytes.Equal(used[0], fingerprint) {
+			return errReused
+		}
+		rpc.SetReplayed(ctx)
+		return nil
+	})
+	return nil
 }
