@@ -67,7 +67,7 @@ func (s backfiller) backfillAccount(ctx context.Context, account string, now tim
 		since = overlap
 	}
 	found := 0
-	for types := range slices.Chunk(s.handledTypes(), backfillTypesMax) {
+	for types := range slices.Chunk(EndpointTypes(), backfillTypesMax) {
 		err := s.stripe.list(ctx, account, types, since, func(raw json.RawMessage) error {
 			isNew, err := s.storeListed(ctx, account, raw)
 			if isNew {
@@ -102,16 +102,4 @@ func (s backfiller) storeListed(ctx context.Context, account string, raw json.Ra
 	}
 	result, err := s.store(ctx, d)
 	return result.isNew, err
-}
-
-// handledTypes are the types worth asking for, sorted.
-func (s backfiller) handledTypes() []string {
-	var types []string
-	for eventType, h := range s.handlers {
-		if h.translate != nil {
-			types = append(types, eventType)
-		}
-	}
-	slices.Sort(types)
-	return types
 }

@@ -71,6 +71,24 @@ func allHandlers() []handler {
 	return handlers
 }
 
+// spare are types whose events say nothing that others do not say as well. They have their effect where they come, but an endpoint
+// need not be sent them, and Stripe's list is not asked for them.
+var spare = map[string]bool{
+	"payment_intent.created": true, // the answer to our own call says it, or a repeat of that
+	"charge.succeeded":       true, // payment_intent.succeeded, or payment_intent.amount_capturable_updated
+}
+
+// EndpointTypes are the types that an endpoint at Stripe must be sent, sorted.
+func EndpointTypes() []string {
+	var types []string
+	for _, h := range allHandlers() {
+		if h.translate != nil && !spare[h.eventType] {
+			types = append(types, h.eventType)
+		}
+	}
+	return types
+}
+
 // handlersByType indexes the matrix. Two handlers for one type are a programmer's error.
 func handlersByType() map[string]handler {
 	index := make(map[string]handler)

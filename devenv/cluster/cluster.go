@@ -24,6 +24,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/server"
+	"github.com/dayof/dayof/webhooksvc"
 )
 
 // Config says how a cluster runs. The zero value runs one replica of each service on free ports, with all data in a temporary
@@ -245,8 +246,8 @@ func (m *Cluster) startSandbox(ctx context.Context) (err error) {
 		Clock: m.config.Clock, Logger: m.config.Logger.With(slog.String("service", "sandbox")), Seed: m.config.Seed,
 		Ports: sandbox.PortsFrom(m.port(6)), LedgerPool: m.ledgerPool, LedgerURL: given, StripeJournal: journal,
 		StripeEndpoints: []stripe.Endpoint{
-			{URL: webhooks, Secret: m.secrets.StripeWebhookSecret},
-			{URL: webhooks + "/connect", Secret: m.secrets.StripeConnectSecret, Connect: true},
+			{URL: webhooks, Secret: m.secrets.StripeWebhookSecret, EnabledEvents: webhooksvc.EndpointTypes()},
+			{URL: webhooks + "/connect", Secret: m.secrets.StripeConnectSecret, Connect: true, EnabledEvents: webhooksvc.EndpointTypes()},
 		},
 		PassIssuers: m.secrets.passIssuers(),
 	})

@@ -54,6 +54,8 @@ func (c stripeCharge) refunded() int64 { return c.AmountRefunded - (c.Amount - c
 type stripeEvent struct {
 	ID   string          `json:"id"`
 	Data json.RawMessage `json:"data"`
+	// PendingWebhooks is how many endpoints were owed it when it was made, in the sandbox.
+	PendingWebhooks int `json:"pending_webhooks"`
 }
 
 type stripeTxn struct {
@@ -93,7 +95,9 @@ func readStripe(ctx context.Context, f client.File) (stripeState, error) {
 		return out, err
 	}
 	for _, e := range acknowledged {
-		out.acknowledged = append(out.acknowledged, e.ID)
+		if e.PendingWebhooks > 0 { // else no endpoint is sent events of its type
+			out.acknowledged = append(out.acknowledged, e.ID)
+		}
 	}
 	events, err := list(ctx, api, "/v1/events?delivery_success=false", func(e stripeEvent) string { return e.ID })
 	if err != nil {

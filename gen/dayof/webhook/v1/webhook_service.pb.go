@@ -537,7 +537,9 @@ type Handler struct {
 	// What is done, and by which RPC.
 	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
 	// Business key by which repeats of the fact are recognised.
-	DedupeKey     string `protobuf:"bytes,4,opt,name=dedupe_key,json=dedupeKey,proto3" json:"dedupe_key,omitempty"`
+	DedupeKey string `protobuf:"bytes,4,opt,name=dedupe_key,json=dedupeKey,proto3" json:"dedupe_key,omitempty"`
+	// Whether other events say the same: an endpoint at Stripe need not be sent it.
+	Spare         bool `protobuf:"varint,5,opt,name=spare,proto3" json:"spare,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -600,6 +602,13 @@ func (x *Handler) GetDedupeKey() string {
 	return ""
 }
 
+func (x *Handler) GetSpare() bool {
+	if x != nil {
+		return x.Spare
+	}
+	return false
+}
+
 var File_dayof_webhook_v1_webhook_service_proto protoreflect.FileDescriptor
 
 const file_dayof_webhook_v1_webhook_service_proto_rawDesc = "" +
@@ -636,13 +645,14 @@ const file_dayof_webhook_v1_webhook_service_proto_rawDesc = "" +
 	"eventCount\"\x15\n" +
 	"\x13ListHandlersRequest\"M\n" +
 	"\x14ListHandlersResponse\x125\n" +
-	"\bhandlers\x18\x01 \x03(\v2\x19.dayof.webhook.v1.HandlerR\bhandlers\"n\n" +
+	"\bhandlers\x18\x01 \x03(\v2\x19.dayof.webhook.v1.HandlerR\bhandlers\"\x84\x01\n" +
 	"\aHandler\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
 	"\ameaning\x18\x02 \x01(\tR\ameaning\x12\x16\n" +
 	"\x06action\x18\x03 \x01(\tR\x06action\x12\x1d\n" +
 	"\n" +
-	"dedupe_key\x18\x04 \x01(\tR\tdedupeKey2\xcd\x03\n" +
+	"dedupe_key\x18\x04 \x01(\tR\tdedupeKey\x12\x14\n" +
+	"\x05spare\x18\x05 \x01(\bR\x05spare2\xcd\x03\n" +
 	"\x0eWebhookService\x12q\n" +
 	"\x11ListWebhookEvents\x12*.dayof.webhook.v1.ListWebhookEventsRequest\x1a+.dayof.webhook.v1.ListWebhookEventsResponse\"\x03\x90\x02\x01\x12k\n" +
 	"\x0fGetWebhookEvent\x12(.dayof.webhook.v1.GetWebhookEventRequest\x1a).dayof.webhook.v1.GetWebhookEventResponse\"\x03\x90\x02\x01\x12w\n" +
