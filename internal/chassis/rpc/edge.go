@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -194,8 +195,14 @@ var decoderNoise = regexp.MustCompile(`^.*(unmarshal message: |unmarshal into [^
 // namedField finds the field that protojson complains of.
 var namedField = regexp.MustCompile(`(?:unknown field|duplicate field|value for \w+ field) "?(\w+)"?`)
 
+// refusalTextMax is how much is read of what connect says. It repeats what the caller sent, and more is not answered anyway.
+const refusalTextMax = 2 << 10
+
 // refusal says in our words what connect refused. All of it is the caller's doing: our own errors never come this way.
 func refusal(code connect.Code, message string, readMax int) *problem.Problem {
+	if len(message) > refusalTextMax {
+		message = strings.ToValidUTF8(message[:refusalTextMax], "")
+	}
 	message = decoderNoise.ReplaceAllString(message, "")
 	p := &problem.Problem{
 		Code: connect.CodeInvalidArgument, Reason: problem.ReasonMalformedRequest,
