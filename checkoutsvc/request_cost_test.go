@@ -93,7 +93,7 @@ type cost struct {
 func callCost(t *testing.T, url, protocol string, zip bool, body worstBody) cost {
 	t.Helper()
 	least := cost{allocated: 1 << 62, processor: time.Hour}
-	for try := range 20 {
+	for try := range 5 {
 		if try > 0 {
 			runtime.GC() // so that none is under way while the call is
 		}
