@@ -171,6 +171,9 @@ func TestLeases(t *testing.T) {
 	})
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_held")).must(t)
 	await(t, "the call", func() bool { return len(w.peers.got()) == 1 })
+	w.queue.mu.Lock()
+	w.queue.away, w.queue.rest = true, time.NewTimer(patience) // only the other one looks for what is due
+	w.queue.mu.Unlock()
 	var first time.Time
 	nextTry := func(id string) (at time.Time) {
 		if err := w.pool.QueryRow(t.Context(), "SELECT next_try_time FROM webhook_events WHERE event_id = $1", id).Scan(&at); err != nil {
