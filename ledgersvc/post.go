@@ -117,8 +117,9 @@ func (s *Service) postOnce(ctx context.Context, c call, p plan, beside []plan) (
 	if err != nil {
 		return nil, outcome, err
 	}
+	plans := append([]plan{p}, beside...)
 	for i, e := range entries {
-		if err := append([]plan{p}, beside...)[i].acceptable(e); err != nil {
+		if err := plans[i].acceptable(e); err != nil {
 			return nil, outcomeConflict, problem.New(connect.CodeAlreadyExists, problem.ReasonOf(ledgerv1.Reason_REASON_LEDGER_CONFLICT),
 				"the ledger holds another entry under this reference; an operator must look at it").Because(err)
 		}

@@ -3,6 +3,7 @@ package ledgersvc_test
 import (
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -130,4 +131,27 @@ func TestSaleWithWrongFee(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// Equal calls at once, and the fee's own at the same time, leave one sale and one fee.
+func TestSaleWithFeeAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newHarness(t)
+	w.books.fail(t, fault.Fault{Mode: fault.Slow, LatencyMS: 20, Match: "POST "})
+	key := w.fresh()
+	var calls sync.WaitGroup
+	for range 8 {
+		calls.Go(func() {
+			if _, err := w.client.RecordSale(key, saleWithFee(1)); err != nil {
+				t.Errorf("sale: %v", err)
+			}
+		})
+		calls.Go(func() {
+			if _, err := w.client.RecordStripeFee(w.fresh(), stripeFee(1)); err != nil {
+				t.Errorf("fee: %v", err)
+			}
+		})
+	}
+	calls.Wait()
+	w.checkReferences(map[string]int64{"capture:" + intent(1): 11900, "fee:txn_1": 349})
 }
