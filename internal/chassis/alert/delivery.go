@@ -21,6 +21,22 @@ const (
 	backoffMax = 5 * time.Minute
 )
 
+// due are the alerts that Deliver delivers.
+const due = `from alerts
+			where (sent_time is null or resolved_time is not null and end_sent_time is null) and next_send_time <= now()`
+
+// QueueDue queues the question whether Deliver has something to do.
+func QueueDue(b *pgx.Batch, then func(due bool)) {
+	b.Queue(`select exists (select ` + due + `)`).QueryRow(func(row pgx.Row) error {
+		var exists bool
+		if err := row.Scan(&exists); err != nil {
+			return fmt.Errorf("look for alerts: %w", err)
+		}
+		then(exists)
+		return nil
+	})
+}
+
 // Sender delivers an alert to people: its beginning, and its end, which has a
 // ResolvedTime. It is called at least once for each, at any replica, and again
 // after an error. An incident that ended before it was delivered is delivered
@@ -36,8 +52,7 @@ func Deliver(ctx context.Context, pool *pgxpool.Pool, send Sender) error {
 		update alerts set send_attempts = send_attempts + 1,
 			next_send_time = now() + $1::interval + least($2::interval, interval '1 second' * 2 ^ least(send_attempts, 20))
 		where id in (
-			select id from alerts
-			where (sent_time is null or resolved_time is not null and end_sent_time is null) and next_send_time <= now()
+			select id `+due+`
 			order by next_send_time limit $3 for update skip locked)
 		returning `+columns, lease, backoffMax, deliveryBatch)
 	if err != nil {

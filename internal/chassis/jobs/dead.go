@@ -65,7 +65,7 @@ func (r *Registry) moveDead(ctx context.Context, batch int, without []int64) (ta
 // what a service works on.
 func (r *Registry) Retry(ctx context.Context, letterID int64) error {
 	// A client without workers inserts any kind.
-	client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly), &river.Config{Logger: r.config.Logger})
+	client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly, r.polls), &river.Config{Logger: r.config.Logger})
 	if err != nil {
 		return fmt.Errorf("dead letter %d: %w", letterID, err)
 	}
@@ -75,6 +75,7 @@ func (r *Registry) Retry(ctx context.Context, letterID int64) error {
 		if err != nil {
 			return 0, err
 		}
+		r.polls.wake(letter.Queue)
 		return inserted.Job.ID, nil
 	})
 }

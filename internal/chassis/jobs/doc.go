@@ -15,7 +15,9 @@
 //
 // Exhausted and cancelled jobs become dead letters with an alert (packages
 // deadletter and alert), once, from the rows: also when the process that ran them
-// died. Work that is due by the clock is in periodic.go, work that is found in
+// died. A process asks for jobs only while it has some or has just inserted some;
+// what others leave behind is found with its heartbeats, so an idle process hardly
+// asks anything (heartbeat.go). Work that is due by the clock is in periodic.go, work that is found in
 // rows in sweep.go, all SQL on River's own table in river_table.go.
 //
 // # What is known of River v0.51.1

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,9 @@ func (r *Registry) InsertTx(ctx context.Context, tx pgx.Tx, args ...river.JobArg
 	}
 	if _, err := client.InsertManyTx(ctx, tx, params); err != nil {
 		return fmt.Errorf("insert jobs: %w", err)
+	}
+	for _, p := range params {
+		r.polls.wake(cmp.Or(p.InsertOpts.Queue, queueDefault))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,9 +50,10 @@ type Config struct {
 	// that policies name and that are absent here get 16. Each queue is polled
 	// on its own, so have few.
 	Queues map[string]int
-	// PollOnly polls for jobs every 50 ms instead of being notified. NOTIFY
-	// takes a lock that serialises the commits of a database, so a service with
-	// many small transactions polls.
+	// PollOnly polls for jobs every 50 ms instead of being notified, while this
+	// process has some to do or has just inserted some, and else with its heartbeats.
+	// NOTIFY takes a lock that serialises the commits of a database, so a service
+	// with many small transactions polls.
 	PollOnly bool
 	// SendAlert delivers an alert to people. Nil keeps alerts as rows.
 	SendAlert alert.Sender
@@ -74,17 +76,19 @@ type Registry struct {
 	stop     context.CancelFunc    // of the loops; nil unless started
 	running  sync.WaitGroup        // the loops
 
-	wakeMove func() // asks for a round of moveToDeadLetters now
+	polls      *polls
+	wakeMove   func() // has dead jobs moved to the dead letters
+	wakeAlerts func() // has alerts delivered; nil where they are kept as rows
 }
 
 // New returns a registry on a database that Migrate has prepared. Register all
 // kinds before the first insert and before Start.
 func New(pool *pgxpool.Pool, config Config) *Registry {
-	r := &Registry{pool: pool, config: config, workers: river.NewWorkers(), runner: rand.Text(), policies: make(map[string]Policy)}
-	r.wakeMove = r.Sweep("move dead jobs to dead letters", sweepEvery, r.moveToDeadLetters)
+	r := &Registry{pool: pool, config: config, workers: river.NewWorkers(), runner: rand.Text(), policies: make(map[string]Policy), polls: newPolls()}
+	r.wakeMove = r.OnWake("move dead jobs to dead letters", r.moveToDeadLetters)
 	r.Sweep("heartbeat", heartbeatEvery, r.heartbeat)
 	if config.SendAlert != nil {
-		r.Sweep("send alerts", sweepEvery, func(ctx context.Context) error { return alert.Deliver(ctx, pool, config.SendAlert) })
+		r.wakeAlerts = r.OnWake("send alerts", func(ctx context.Context) error { return alert.Deliver(ctx, pool, config.SendAlert) })
 	}
 	return r
 }
@@ -105,7 +109,7 @@ func (r *Registry) Start(ctx context.Context) error {
 	loopCtx, stop := context.WithCancel(ctx)
 	if len(r.policies) > 0 { // River refuses to run without a kind
 		// Before the first job: a process without a heartbeat counts as dead.
-		if err := r.heartbeat(ctx); err != nil {
+		if err := r.recordHeartbeat(ctx); err != nil {
 			stop()
 			return fmt.Errorf("start jobs: %w", err)
 		}
@@ -125,8 +129,8 @@ func (r *Registry) Start(ctx context.Context) error {
 	return nil
 }
 
-// watchEnds wakes the sweep for dead jobs, so that their alert does not wait
-// for the next round. Ends that no event reports are found by the round.
+// watchEnds has dead jobs moved at once, so that their alert does not wait for
+// the next heartbeat, which finds ends that no event reports.
 func (r *Registry) watchEnds(ctx context.Context, ended <-chan *river.Event) {
 	for {
 		select {
@@ -196,12 +200,19 @@ func (r *Registry) river() (*river.Client[pgx.Tx], error) {
 	if !r.config.PollOnly {
 		config.FetchCooldown, config.FetchPollInterval = river.FetchCooldownDefault, river.FetchPollIntervalDefault
 	}
-	client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly), config)
+	client, err := river.NewClient(newDriver(r.pool, r.config.PollOnly, r.polls), config)
 	if err != nil {
 		return nil, fmt.Errorf("configure jobs: %w", err)
 	}
 	r.client = client
 	return client, nil
+}
+
+// queueNames are the queues that this process works on.
+func (r *Registry) queueNames() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.queues()))
 }
 
 func (r *Registry) queues() map[string]river.QueueConfig {

@@ -95,23 +95,37 @@ func hasUnfinished(ctx context.Context, tx pgx.Tx, kind string) (bool, error) {
 	return unfinished, nil
 }
 
-// rescueJobs makes the jobs of processes without a heartbeat for longer than the
-// timeout available again. The last attempt is left to River, whose rescuer
-// knows how jobs end.
-func rescueJobs(ctx context.Context, tx pgx.Tx, timeout time.Duration) error {
-	_, err := tx.Exec(ctx, `
+// queuesWithWork are those of the queues $1 that have a job to run now.
+const queuesWithWork = `
+	select queue from unnest($1::text[]) as queue
+	where exists (select from river_job j where j.state = 'available' and j.queue = queue and j.scheduled_at <= now())`
+
+// deadJobs ended without success.
+const deadJobs = `from river_job where state in ('cancelled', 'discarded') and finalized_at is not null`
+
+// orphanedJobs are running in processes without a heartbeat for longer than $1. The last attempt is left to River, whose rescuer knows
+// how jobs end.
+const orphanedJobs = `
+	from river_job j
+	left join job_runners r on r.id = j.attempted_by[array_upper(j.attempted_by, 1)]
+	where j.state = 'running' and j.attempt < j.max_attempts
+	  and (r.id is null or r.heartbeat_time < now() - $1::interval)`
+
+// rescueJobs makes orphaned jobs available again and returns their queues.
+func rescueJobs(ctx context.Context, tx pgx.Tx, timeout time.Duration) ([]string, error) {
+	rows, err := tx.Query(ctx, `
 		update river_job set state = 'available', scheduled_at = now(), errors = array_append(errors,
 			jsonb_build_object('at', now(), 'attempt', attempt, 'error', 'the process that ran the job died', 'trace', ''))
-		where id in (
-			select j.id from river_job j
-			left join job_runners r on r.id = j.attempted_by[array_upper(j.attempted_by, 1)]
-			where j.state = 'running' and j.attempt < j.max_attempts
-			  and (r.id is null or r.heartbeat_time < now() - $1::interval)
-			for update of j skip locked)`, timeout)
+		where id in (select j.id `+orphanedJobs+` for update of j skip locked)
+		returning queue`, timeout)
 	if err != nil {
-		return fmt.Errorf("rescue the jobs of dead processes: %w", err)
+		return nil, fmt.Errorf("rescue the jobs of dead processes: %w", err)
 	}
-	return nil
+	queues, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("rescue the jobs of dead processes: %w", err)
+	}
+	return queues, nil
 }
 
 // takeDead deletes at most limit jobs that ended without success, but for those
@@ -119,7 +133,7 @@ func rescueJobs(ctx context.Context, tx pgx.Tx, timeout time.Duration) error {
 func takeDead(ctx context.Context, tx pgx.Tx, limit int, without []int64) ([]deadletter.Letter, error) {
 	rows, err := tx.Query(ctx, `
 		delete from river_job where id in (
-			select id from river_job where state in ('cancelled', 'discarded') and finalized_at is not null
+			select id `+deadJobs+`
 			  and id <> all (coalesce($4::bigint[], '{}'))
 			limit $1 for update skip locked)
 		returning id, kind, queue, args, case state when 'discarded' then $2 else $3 end,

@@ -130,7 +130,7 @@ func TestRiverTable(t *testing.T) {
 			errors = array['{"error": "JobCancelError: no use"}'::jsonb] where args ->> 'order_id' = 'cancelled'`)
 		var dead []deadletter.Letter
 		inTx(t, pool, func(tx pgx.Tx) (err error) {
-			if err := rescueJobs(t.Context(), tx, time.Second); err != nil {
+			if _, err := rescueJobs(t.Context(), tx, time.Second); err != nil {
 				return err
 			}
 			dead, err = takeDead(t.Context(), tx, 10, nil)
