@@ -29,6 +29,10 @@ const maxConnsDefault = 16
 // one is idle for milliseconds; one that is cut off is rolled back.
 const idleTransactionMax = 5 * time.Second
 
+// pingAfter is how long a connection may go unused until it is tried before its next use: longer than what an idle process asks its
+// database by the clock, which else would cost two transactions each.
+const pingAfter = 5 * time.Second
+
 const (
 	// connectMax is how long one connection may take, unless the address says connect_timeout.
 	connectMax = 30 * time.Second
@@ -82,6 +86,7 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	if len(o.Tracers) > 0 {
 		config.ConnConfig.Tracer = multitracer.New(o.Tracers...)
 	}
+	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > pingAfter }
 	config.ConnConfig.AfterConnect = setSession
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
