@@ -84,7 +84,7 @@ func LoadConfig(l *config.Loader) Config {
 		AttemptDeadline: l.Duration("DAYOF_CHECKOUT_ATTEMPT_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
 		AttemptLease:    l.Duration("DAYOF_CHECKOUT_ATTEMPT_LEASE", 8*time.Second, "how long an order belongs to the replica that attempts it"),
 		CallerWait:      l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a browser waits for an attempt before it is answered in_progress"),
-		SweepInterval: l.Duration("DAYOF_CHECKOUT_SWEEP_INTERVAL", 2*time.Second,
+		SweepInterval: l.Duration("DAYOF_CHECKOUT_SWEEP_INTERVAL", 3*time.Second,
 			"how often a replica searches for orders and holds that are due"),
 		BackoffMin:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MIN", 500*time.Millisecond, "shortest wait after a failed attempt"),
 		BackoffMax:           l.Duration("DAYOF_CHECKOUT_BACKOFF_MAX", 30*time.Second, "longest wait after a failed attempt"),

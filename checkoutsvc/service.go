@@ -159,9 +159,25 @@ const timelineRetention = 560 * 24 * time.Hour
 
 // schedule names what is done again and again.
 func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
-	s.fulfilment.SweepNow = s.Jobs.Sweep("attempt due orders", sweepInterval, s.fulfilment.AttemptDueOrders)
-	s.Jobs.Sweep("attempt waiting orders", sweepInterval, s.fulfilment.AttemptWaitingOrders)
-	s.Jobs.Sweep("expire holds", sweepInterval, s.checkout.ExpireHolds)
+	attemptDue := s.Jobs.OnWake("attempt due orders", s.fulfilment.AttemptDueOrders)
+	attemptWaiting := s.Jobs.OnWake("attempt waiting orders", s.fulfilment.AttemptWaitingOrders)
+	expireHolds := s.Jobs.OnWake("expire holds", s.checkout.ExpireHolds)
+	s.fulfilment.SweepNow = attemptDue
+	s.Jobs.Sweep("look for due work", sweepInterval, func(ctx context.Context) error {
+		found, err := checkoutdb.New().FindDueWork(ctx, s.pool)
+		if err != nil {
+			return fmt.Errorf("look for due work: %w", err)
+		}
+		for _, work := range []struct {
+			due  bool
+			wake func()
+		}{{found.DueOrders, attemptDue}, {found.WaitingOrders, attemptWaiting}, {found.DueHolds, expireHolds}} {
+			if work.due {
+				work.wake()
+			}
+		}
+		return nil
+	})
 	s.Jobs.Periodic("remind_of_disputes", dispute.Interval, s.reminder.Remind)
 	s.Jobs.Periodic("delete_old_timeline", time.Hour, func(ctx context.Context) error {
 		_, err := pgdb.Purge(ctx, s.pool, "timeline", "time < $1", clk.Now().Add(-timelineRetention))
