@@ -26,7 +26,7 @@ import (
 
 const (
 	// batchSweep is how often a replica checks for batches that nobody works on.
-	batchSweep = time.Second
+	batchSweep = 10 * time.Second
 
 	alertBatchFailing   = "pass_batch_failing"
 	alertPassUnreadable = "pass_unreadable" // its serial: a batch passed it over, and it shows what it showed

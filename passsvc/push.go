@@ -17,7 +17,9 @@ import (
 
 const (
 	// pushIdle is how often a replica checks for pushes of others: those of a process that died, or late ones.
-	pushIdle = time.Second
+	pushIdle = 10 * time.Second
+	// pushRetry is when a replica that cannot send tries again.
+	pushRetry = time.Second
 	// pushLease is for how long claimed pushes belong to a replica: longer than a push may take, and short enough that the
 	// devices of a replica that died do not wait long.
 	pushLease = 15 * time.Second
@@ -80,7 +82,7 @@ func signal(wish chan struct{}) {
 // dispatch starts a worker for each pass type that there is a certificate for, and passes on who woke it.
 func (p *pusher) dispatch(ctx context.Context) {
 	workers := map[string]*pushWorker{}
-	ticker := time.NewTicker(pushIdle) // certificates of new pass types may come
+	ticker := time.NewTicker(pushRetry) // certificates of new pass types may come
 	defer ticker.Stop()
 	for {
 		for _, passType := range p.s.certificates.passTypes() {

@@ -50,7 +50,7 @@ func (w *pushWorker) run(ctx context.Context) {
 func (w *pushWorker) drainSafely(ctx context.Context) (wait time.Duration, err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			wait, err = pushIdle, fmt.Errorf("panic: %v\n%s", value, debug.Stack())
+			wait, err = pushRetry, fmt.Errorf("panic: %v\n%s", value, debug.Stack())
 		}
 	}()
 	return w.drain(ctx)
@@ -58,29 +58,44 @@ func (w *pushWorker) drainSafely(ctx context.Context) (wait time.Duration, err e
 
 // drain sends what is due, and returns after what time to check again.
 func (w *pushWorker) drain(ctx context.Context) (time.Duration, error) {
+	wait, err := w.nextDue(ctx)
+	if err != nil {
+		return pushRetry, err
+	}
+	if wait > 0 && len(w.unconfirmed) == 0 {
+		return min(wait, pushIdle), nil
+	}
 	for ctx.Err() == nil {
 		if w.health.isOpen(w.s.Clock.Now()) {
-			return pushIdle, nil
+			return pushRetry, nil
 		}
 		if err := w.connect(); err != nil {
-			return pushIdle, err
+			return pushRetry, err
 		}
 		sent, err := w.sendBatch(ctx)
 		if err != nil {
-			return pushIdle, err
+			return pushRetry, err
 		}
 		if sent == 0 {
 			break
 		}
 	}
 	if err := w.forgetUnconfirmed(ctx); err != nil {
-		return pushIdle, err
+		return pushRetry, err
 	}
+	if wait, err = w.nextDue(ctx); err != nil {
+		return pushRetry, err
+	}
+	return min(max(wait, time.Millisecond), pushIdle), nil
+}
+
+// nextDue returns in what time the next push is due: none or less when one is.
+func (w *pushWorker) nextDue(ctx context.Context) (time.Duration, error) {
 	seconds, err := w.s.q.NextPushDue(ctx, w.s.Pool, w.passType)
 	if err != nil {
-		return pushIdle, fmt.Errorf("look for next push: %w", err)
+		return 0, fmt.Errorf("look for next push: %w", err)
 	}
-	return min(max(time.Duration(seconds*float64(time.Second)), time.Millisecond), pushIdle), nil
+	return time.Duration(seconds * float64(time.Second)), nil
 }
 
 // connect makes a client, anew when the certificate changed.

@@ -12,7 +12,7 @@ import (
 )
 
 // countInterval is how often a process counts the open events.
-const countInterval = 15 * time.Second
+const countInterval = 30 * time.Second
 
 // metrics counts deliveries and events. Labels are endpoints, results and types of our own lists, never ids.
 type metrics struct {
