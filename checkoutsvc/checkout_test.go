@@ -122,6 +122,13 @@ func TestStartCheckout(t *testing.T) {
 		}
 	})
 
+	t.Run("a repeat is answered alike", func(t *testing.T) {
+		first := w.start("alike", 2)
+		if diff := cmp.Diff(first, w.start("alike", 2), protocmp.Transform()); diff != "" {
+			t.Errorf("the repeat, which reads the order, differs: %s", diff)
+		}
+	})
+
 	t.Run("same key and other cart is refused", func(t *testing.T) {
 		w.start("reuse", 1)
 		_, err := c.StartCheckout(w.keyed("start/reuse"), w.cart(2))

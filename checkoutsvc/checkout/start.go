@@ -38,12 +38,12 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 	// From here on a caller that hangs up ends its own waiting and nothing else: stock that is taken gets its intent.
 	insertCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
-	orderID, err := s.insertOrder(insertCtx, req)
+	o, err := s.insertOrder(insertCtx, req)
 	if err != nil {
 		return nil, err
 	}
 	crash.At(crash.CheckoutStartWritten)
-	o, err := s.Payments.FinishIntents(ctx, orderID)
+	o, err = s.Payments.FinishIntents(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -59,29 +59,26 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 
 // insertOrder writes the order, its lines, hold and intent row, and takes the stock, all in one transaction with the
 // key. It returns the order of the key: this one, or that of an earlier call.
-func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (id string, err error) {
+func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (o order.Order, err error) {
 	policy, now := s.Orders.Policy, s.Orders.Clock.Now()
-	id = policy.NewID()
-	err = pgx.BeginFunc(ctx, s.Orders.Pool, func(tx pgx.Tx) error {
-		claimed, replay, err := idem.Claim(ctx, tx, now, fingerprint(req), id)
-		if err != nil {
+	id, replay := policy.NewID(), false
+	err = pgx.BeginFunc(ctx, s.Orders.Pool, func(tx pgx.Tx) (err error) {
+		if id, replay, err = idem.Claim(ctx, tx, now, fingerprint(req), id); err != nil || replay {
 			return err
-		}
-		if replay {
-			id = claimed
-			return nil
 		}
 		event, offers, err := s.offers(ctx, tx, req)
 		if err != nil {
 			return err
 		}
-		o, err := order.Quote(event, offers, cartFromProto(id, req), policy, now)
-		if err != nil {
+		if o, err = order.Quote(event, offers, cartFromProto(id, req), policy, now); err != nil {
 			return orderstore.ToProblem(err)
 		}
 		return s.Orders.Insert(ctx, tx, &o, s.HoldDuration)
 	})
-	return id, err
+	if err == nil && replay {
+		return s.Orders.Read(ctx, orderstore.Key{ID: id})
+	}
+	return o, err
 }
 
 // offers loads an event and those of its variants that a cart names: an event may have more than a cart can.

@@ -22,6 +22,8 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 const (
 	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
 	selectOrderSQL = orderSQL + ` where o.id = ` + orderIDSQL
+	// holdEndSQL reads when the hold of a new order ends.
+	holdEndSQL = `select expire_time from holds where order_id = $1`
 	// lockOrdersSQL locks those of several orders that nobody else has locked.
 	lockOrdersSQL = `select id from orders where id = any($1) for update skip locked`
 	// selectOrdersSQL loads several orders, the newest first.
@@ -29,9 +31,9 @@ const (
 	orderSQL        = `select json_build_object(
 		'order', to_json(o),
 		'lines', (select json_agg(c order by c.position) from order_lines c where c.order_id = o.id),
-		'hold', (select to_json(c) from holds c where c.order_id = o.id),
-		'hold_due', (select c.expire_time <= now() from holds c where c.order_id = o.id),
-		'hold_overdue_seconds', (select extract(epoch from now() - c.expire_time)::float8 from holds c where c.order_id = o.id),
+		'hold', case when h.order_id is not null then to_json(h) end,
+		'hold_due', h.expire_time <= now(),
+		'hold_overdue_seconds', extract(epoch from now() - h.expire_time)::float8,
 		'fulfilling_seconds', extract(epoch from now() - o.fulfilment_start_time)::float8,
 		'tickets', (select json_agg(c order by c.position) from tickets c where c.order_id = o.id),
 		'intents', (select json_agg(c order by c.number) from payment_intents c where c.order_id = o.id),
@@ -42,7 +44,7 @@ const (
 		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id),
 		'event_end_time', e.end_time,
 		'seats_return_until', case when not e.keep_refunded_seats then coalesce(e.doors_time, e.start_time) end
-	) from orders o join events e on e.id = o.event_id`
+	) from orders o join events e on e.id = o.event_id left join holds h on h.order_id = o.id`
 )
 
 // stored is an order as selectOrderSQL returns it.

@@ -19,7 +19,7 @@ import (
 )
 
 // Insert writes a new order and takes its stock. holdDuration is for how long the stock is kept; the database's clock
-// decides when it is over.
+// decides when it is over. The order is then as Read returns it.
 //
 // Problems: SOLD_OUT.
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, holdDuration time.Duration) error {
@@ -37,6 +37,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, holdDurat
 		}))
 	}
 	errs = append(errs, s.q.InsertHold(ctx, &p, o.ID, holdDuration.Seconds()))
+	p.Batch().Queue(holdEndSQL, o.ID).QueryRow(func(row pgx.Row) error { return row.Scan(&o.Hold.ExpireTime) })
 	for _, intent := range o.Intents {
 		errs = append(errs, s.insertIntent(ctx, &p, o.ID, intent))
 	}

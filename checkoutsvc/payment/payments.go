@@ -31,9 +31,9 @@ type Payments struct {
 // finishTimeout bounds a link that nobody waits for: one call to Stripe with its usual timeout, and two statements.
 const finishTimeout = 20 * time.Second
 
-// FinishIntents is LinkIntents for a caller that may hang up: the intents are made and written down anyway, so that the
+// FinishIntents is LinkIntents, of an order that was loaded, for a caller that may hang up: the intents are made and written down anyway, so that the
 // stock of a cut-off checkout is not held for nothing and its retry finds them. Wait waits for those under way.
-func (p *Payments) FinishIntents(ctx context.Context, orderID string) (order.Order, error) {
+func (p *Payments) FinishIntents(ctx context.Context, o order.Order) (order.Order, error) {
 	type answer struct {
 		order order.Order
 		err   error
@@ -42,7 +42,7 @@ func (p *Payments) FinishIntents(ctx context.Context, orderID string) (order.Ord
 	finishCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	p.finishing.Go(func() {
 		defer cancel()
-		o, err := p.LinkIntents(finishCtx, orderID)
+		o, err := p.link(finishCtx, o)
 		answered <- answer{order: o, err: err}
 	})
 	select {
@@ -124,6 +124,11 @@ func (p *Payments) LinkIntents(ctx context.Context, orderID string) (order.Order
 	if err != nil {
 		return o, err
 	}
+	return p.link(ctx, o)
+}
+
+// link is LinkIntents of an order that was loaded.
+func (p *Payments) link(ctx context.Context, o order.Order) (order.Order, error) {
 	for i := range o.Intents {
 		intent := &o.Intents[i]
 		if intent.StripeID != "" || intent.Refused() {
