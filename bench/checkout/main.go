@@ -1,7 +1,7 @@
 // Command checkout measures sales through a whole system on this machine: Postgres with fsync on, the sandbox at 0 ms and
 // the four services, all beside each other on the same cores.
 //
-//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-costs] [-statements 30] [-cpuprofile FILE]
+//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-idle 0] [-costs] [-statements 30] [-cpuprofile FILE]
 //
 // A sale is StartCheckout, the payment at the sandbox, and CompleteCheckout beside Stripe's signed webhooks. Rounds of all
 // numbers of callers are interleaved with pgbench (single-row commits on the same Postgres), and medians are printed, since
@@ -65,13 +65,14 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	rate := flags.Int("rate", 0, "instead of callers: so many sales begin per second, however long they take")
 	costs := flags.Bool("costs", false, "also print what a sale costs each party (needs pg_stat_statements and pg_walinspect)")
 	statements := flags.Int("statements", 0, "also print the so many statements that cost Postgres most (needs pg_stat_statements)")
+	idle := flags.Int("idle", 0, "instead of sales: so many seconds in which nobody asks anything, after a few sales")
 	profile := flags.String("cpuprofile", "", "file for a CPU profile of the measurements")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	b := &bench{clock: clock.System{}, length: time.Duration(*seconds) * time.Second}
 	settings := map[string]string{}
-	if *statements > 0 || *costs {
+	if *statements > 0 || *costs || *idle > 0 {
 		settings = cost.Settings()
 	}
 	var err error
@@ -92,7 +93,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	}
 	defer func() { _ = b.cluster.Stop(context.WithoutCancel(ctx)) }()
 	b.client = client.NewClient(b.cluster.File)
-	if *costs {
+	if *costs || *idle > 0 {
 		if b.meter, err = cost.NewMeter(ctx, b.cluster); err != nil {
 			return err
 		}
@@ -120,6 +121,12 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 			return err
 		}
 	}
+	if *idle > 0 {
+		if err := b.measureIdle(ctx, time.Duration(*idle)*time.Second, out); err != nil || *statements == 0 {
+			return err
+		}
+		return b.printStatements(ctx, out, *statements, "second", float64(*idle)+idleSettle.Seconds())
+	}
 	counts, err := callerCounts(*callers, *rate)
 	if err != nil {
 		return err
@@ -138,7 +145,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		}
 	}
 	if *statements > 0 {
-		return b.printStatements(ctx, out, *statements)
+		return b.printStatements(ctx, out, *statements, "sale", float64(b.sales))
 	}
 	return nil
 }

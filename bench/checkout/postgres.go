@@ -64,8 +64,8 @@ func (b *bench) forgetStatements(ctx context.Context) error {
 	return err
 }
 
-// printStatements prints where the time of Postgres went since the warm-up, per sale.
-func (b *bench) printStatements(ctx context.Context, out io.Writer, n int) error {
+// printStatements prints where the time of Postgres went since the warm-up, per sale or per another unit.
+func (b *bench) printStatements(ctx context.Context, out io.Writer, n int, unit string, units float64) error {
 	conn, err := pgx.Connect(ctx, b.cluster.File.DatabaseURLs["checkout"])
 	if err != nil {
 		return err
@@ -79,12 +79,12 @@ func (b *bench) printStatements(ctx context.Context, out io.Writer, n int) error
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "database\tcalls/sale\tms/sale\tstatement")
+	fmt.Fprintf(w, "database\tcalls/%[1]s\tms/%[1]s\tstatement\n", unit)
 	var database, query string
 	var calls int64
 	var took float64
 	_, err = pgx.ForEachRow(rows, []any{&database, &calls, &took, &query}, func() error {
-		_, err := fmt.Fprintf(w, "%s\t%.2f\t%.3f\t%s\n", database, float64(calls)/float64(b.sales), took/float64(b.sales), query)
+		_, err := fmt.Fprintf(w, "%s\t%.2f\t%.3f\t%s\n", database, float64(calls)/units, took/units, query)
 		return err
 	})
 	if err != nil {
