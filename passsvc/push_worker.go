@@ -16,6 +16,7 @@ type pushWorker struct {
 	client      *apnsClient
 	signedBy    string // fingerprint of the certificate that the client uses
 	health      pushHealth
+	ahead       []*devicePush // claimed while others were sent; their rows are leased
 	unconfirmed []*devicePush // tokens called bad, before it is clear whose fault that is; their rows are leased
 }
 
@@ -58,11 +59,12 @@ func (w *pushWorker) drainSafely(ctx context.Context) (wait time.Duration, err e
 
 // drain sends what is due, and returns after what time to check again.
 func (w *pushWorker) drain(ctx context.Context) (time.Duration, error) {
-	for ctx.Err() == nil {
-		if w.health.isOpen(w.s.Clock.Now()) {
+	for ctx.Err() == nil || len(w.ahead) > 0 {
+		if len(w.ahead) == 0 && w.health.isOpen(w.s.Clock.Now()) {
 			return pushIdle, nil
 		}
 		if err := w.connect(); err != nil {
+			w.ahead = nil // they are sent when their lease has ended
 			return pushIdle, err
 		}
 		sent, err := w.sendBatch(ctx)

@@ -84,20 +84,20 @@ var growth = map[string][]string{
 
 // grow adds sales of numbers first to last to the tables, all services' at once, and lets Postgres settle.
 func (b *bench) grow(ctx context.Context, first, last int) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, together := errgroup.WithContext(ctx)
 	for database, statements := range growth {
 		group.Go(func() error {
-			return b.withDatabase(ctx, database, func(conn *pgx.Conn) error {
+			return b.withDatabase(together, database, func(conn *pgx.Conn) error {
 				// The rows are whole; triggers and references would only take time.
-				if _, err := conn.Exec(ctx, `set session_replication_role = replica; set synchronous_commit = off`); err != nil {
+				if _, err := conn.Exec(together, `set session_replication_role = replica; set synchronous_commit = off`); err != nil {
 					return err
 				}
 				for _, statement := range statements {
-					if _, err := conn.Exec(ctx, strings.NewReplacer("$1", strconv.Itoa(first), "$2", strconv.Itoa(last)).Replace(statement)); err != nil {
+					if _, err := conn.Exec(together, strings.NewReplacer("$1", strconv.Itoa(first), "$2", strconv.Itoa(last)).Replace(statement)); err != nil {
 						return fmt.Errorf("%s: %w", statement, err)
 					}
 				}
-				_, err := conn.Exec(ctx, `vacuum analyze`)
+				_, err := conn.Exec(together, `vacuum analyze`)
 				return err
 			})
 		})

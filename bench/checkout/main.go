@@ -327,6 +327,9 @@ func (b *bench) sale(ctx context.Context, variant *checkoutv1.Variant) (start, c
 	}
 	t2 := b.clock.Now()
 	o, err := b.client.Complete(ctx, cart)
+	for err == nil && o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS {
+		o, err = b.client.Complete(ctx, cart) // as a browser does that was told to come back
+	}
 	if err != nil {
 		return 0, 0, 0, err
 	}
