@@ -5,7 +5,7 @@ tool = go tool -modfile=tools/$(1)/go.mod $(1)
 against ?= .git#branch=main
 
 .DEFAULT_GOAL := help
-.PHONY: help gen fresh lint test race docs check build demo up
+.PHONY: help gen fresh lint test race docs check build bench demo up
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -37,6 +37,16 @@ check: lint fresh race  ## what CI runs
 
 build:  ## both programs, into bin/
 	go build -o bin/ ./cmd/dayof ./cmd/dayof-server
+
+bench:  ## repeat the measurements of docs/performance.md, half an hour
+	go run ./bench/checkout -costs
+	go run ./bench/checkout -orders 10000,100000,1000000 -rounds 1
+	go run ./bench/checkout -orders 100000 -callers 64 -replicas 2
+	go run ./bench/checkout -orders 100000 -callers 64 -replicas 4
+	go run ./bench/passes -rounds 3
+	go run ./bench/reconcile
+	go run ./bench/webhooks
+	if [ -d bench/engines ]; then cd bench/engines && go run .; fi
 
 demo:  ## sell one ticket, keep the three files
 	go run ./cmd/dayof demo

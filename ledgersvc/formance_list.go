@@ -2,8 +2,11 @@ package ledgersvc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
+	"time"
 
 	formance "github.com/formancehq/formance-sdk-go/v3"
 	"github.com/formancehq/formance-sdk-go/v3/pkg/models/operations"
@@ -33,21 +36,21 @@ func (l *ledger) list(ctx context.Context, query map[string]any, f func([]journa
 	size := int64(ledgerPage)
 	request := operations.V2ListTransactionsRequest{Ledger: l.config.Ledger, PageSize: &size, Query: query}
 	for {
-		var page shared.V2TransactionsCursorResponseCursor
-		err := l.call(ctx, "list transactions", func(ctx context.Context, sdk *formance.Formance) error {
-			res, err := sdk.Ledger.V2.ListTransactions(ctx, request)
-			if err != nil {
+		var page transactionPage
+		err := l.call(ctx, "list transactions", func(ctx context.Context, sdk *formance.Formance) (err error) {
+			var body []byte
+			if _, err := sdk.Ledger.V2.ListTransactions(withBody(ctx, &body), request); err != nil {
 				return err
 			}
-			page = res.V2TransactionsCursorResponse.Cursor
-			return nil
+			page, err = readTransactionPage(body)
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("list the ledger's transactions: %w", err)
 		}
 		entries := make([]journal.Entry, len(page.Data))
 		for i, t := range page.Data {
-			entries[i] = journal.AnyEntryFromTransaction(t)
+			entries[i] = journal.AnyEntryFromTransaction(t.shared())
 		}
 		if err := f(entries); err != nil {
 			return err
@@ -56,5 +59,48 @@ func (l *ledger) list(ctx context.Context, query map[string]any, f func([]journa
 			return nil
 		}
 		request = operations.V2ListTransactionsRequest{Ledger: l.config.Ledger, Cursor: page.Next}
+	}
+}
+
+// transactionPage is what we read of a page of transactions. The SDK's types read each level of the JSON anew, which took five sixths of
+// the time of a reconciliation.
+type transactionPage struct {
+	HasMore bool                `json:"hasMore"`
+	Next    *string             `json:"next"`
+	Data    []listedTransaction `json:"data"`
+}
+
+type listedTransaction struct {
+	ID         *big.Int          `json:"id"`
+	InsertedAt *time.Time        `json:"insertedAt"`
+	Metadata   map[string]string `json:"metadata"`
+	Postings   []listedPosting   `json:"postings"`
+	Reference  *string           `json:"reference"`
+	Timestamp  time.Time         `json:"timestamp"`
+}
+
+// listedPosting is shared.V2Posting without its method.
+type listedPosting shared.V2Posting
+
+func readTransactionPage(body []byte) (transactionPage, error) {
+	var answer struct {
+		Cursor *transactionPage `json:"cursor"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return transactionPage{}, fmt.Errorf("read page: %w", err)
+	}
+	if answer.Cursor == nil || answer.Cursor.Data == nil {
+		return transactionPage{}, errors.New("the answer has no page")
+	}
+	return *answer.Cursor, nil
+}
+
+func (t listedTransaction) shared() shared.V2Transaction {
+	postings := make([]shared.V2Posting, len(t.Postings))
+	for i, p := range t.Postings {
+		postings[i] = shared.V2Posting(p)
+	}
+	return shared.V2Transaction{
+		ID: t.ID, InsertedAt: t.InsertedAt, Metadata: t.Metadata, Postings: postings, Reference: t.Reference, Timestamp: t.Timestamp,
 	}
 }

@@ -244,3 +244,21 @@ func BenchmarkBatch(b *testing.B) {
 	until(b, "batch is done", func() bool { return r.batch(b, batch).GetEndTime() != nil })
 	b.ReportMetric(float64(b.N)/clock.System{}.Now().Sub(began).Seconds(), "passes/s")
 }
+
+// BenchmarkFanOut changes the passes of a crowd and pushes each change to its device, over real sockets, from the request to the last
+// push that APNs takes.
+func BenchmarkFanOut(b *testing.B) {
+	server, useAPNs := newAPNs(b)
+	r := newService(b, useAPNs)
+	r.crowd(b, b.N)
+	r.start(b)
+	began := clock.System{}.Now()
+	b.ResetTimer()
+	r.note(b, "x")
+	for accepted(server) < b.N {
+		time.Sleep(200 * time.Millisecond) // looking copies the whole log
+	}
+	took := clock.System{}.Now().Sub(began).Seconds()
+	b.ReportMetric(took, "s")
+	b.ReportMetric(float64(b.N)/took, "passes/s")
+}

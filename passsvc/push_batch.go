@@ -3,6 +3,7 @@ package passsvc
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -45,19 +46,31 @@ type devicePush struct {
 
 func (d *devicePush) token() string { return d.rows[0].PushToken }
 
-// sendBatch claims due pushes, sends them, and records how they ended. It returns how many devices it tried.
+// sendBatch claims due pushes, sends them, and records how they ended. It returns how many devices it tried. While they are sent it claims
+// the next, so that those have waited pushSettleWait when their turn comes.
 func (w *pushWorker) sendBatch(ctx context.Context) (int, error) {
-	pushes, err := w.claim(ctx)
-	if err != nil || len(pushes) == 0 {
-		return 0, err
+	pushes := w.ahead
+	w.ahead = nil
+	if len(pushes) == 0 {
+		var err error
+		if pushes, err = w.claim(ctx); err != nil || len(pushes) == 0 {
+			return 0, err
+		}
+		time.Sleep(pushSettleWait)
 	}
-	// From here on the rows are ours, also when the service stops meanwhile.
-	ctx = context.WithoutCancel(ctx)
-	time.Sleep(pushSettleWait)
+	var next sync.WaitGroup
+	var nextErr error
+	if len(pushes) == pushClaim && w.s.Config.PushRate == 0 && w.health.isClosed(w.s.Clock.Now()) {
+		next.Go(func() {
+			w.ahead, nextErr = w.claim(ctx)
+			time.Sleep(pushSettleWait)
+		})
+	}
 	began := w.s.Clock.Now()
-	w.sendAll(ctx, pushes)
-	crash.At(crash.PassPushed)
-	if err := w.settle(ctx, pushes); err != nil {
+	// From here on the rows are ours, also when the service stops meanwhile.
+	err := w.sendAndSettle(context.WithoutCancel(ctx), pushes)
+	next.Wait()
+	if err = errors.Join(err, nextErr); err != nil {
 		return 0, err
 	}
 	if rate := w.s.Config.PushRate; rate > 0 {
@@ -65,6 +78,20 @@ func (w *pushWorker) sendBatch(ctx context.Context) (int, error) {
 		time.Sleep(max(0, due-max(0, w.s.Clock.Now().Sub(began))))
 	}
 	return len(pushes), nil
+}
+
+// sendAndSettle sends claimed pushes. When the breaker has become half-open since the claim, only one of them is tried.
+func (w *pushWorker) sendAndSettle(ctx context.Context, pushes []*devicePush) error {
+	tried := pushes
+	if w.health.isHalfOpen() {
+		tried = pushes[:1]
+		for _, d := range pushes[1:] {
+			d.result = pushResult{err: errBreakerOpen}
+		}
+	}
+	w.sendAll(ctx, tried)
+	crash.At(crash.PassPushed)
+	return w.settle(ctx, pushes)
 }
 
 // claim leases due pushes and groups them by device. While the breaker is half-open it takes a single one.

@@ -64,6 +64,9 @@ func (h *pushHealth) isOpen(now time.Time) bool {
 	return now.Before(h.openUntil)
 }
 
+// isClosed reports whether all pushes may be sent at now.
+func (h *pushHealth) isClosed(now time.Time) bool { return !h.isOpen(now) && !h.isHalfOpen() }
+
 // isHalfOpen reports whether one push should be tried before others.
 func (h *pushHealth) isHalfOpen() bool {
 	h.mu.Lock()

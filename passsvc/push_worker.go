@@ -16,6 +16,7 @@ type pushWorker struct {
 	client      *apnsClient
 	signedBy    string // fingerprint of the certificate that the client uses
 	health      pushHealth
+	ahead       []*devicePush // claimed while others were sent; their rows are leased
 	unconfirmed []*devicePush // tokens called bad, before it is clear whose fault that is; their rows are leased
 }
 
@@ -62,14 +63,15 @@ func (w *pushWorker) drain(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return pushRetry, err
 	}
-	if wait > 0 && len(w.unconfirmed) == 0 {
+	if wait > 0 && len(w.unconfirmed) == 0 && len(w.ahead) == 0 {
 		return min(wait, pushIdle), nil
 	}
-	for ctx.Err() == nil {
-		if w.health.isOpen(w.s.Clock.Now()) {
+	for ctx.Err() == nil || len(w.ahead) > 0 {
+		if len(w.ahead) == 0 && w.health.isOpen(w.s.Clock.Now()) {
 			return pushRetry, nil
 		}
 		if err := w.connect(); err != nil {
+			w.ahead = nil // they are sent when their lease has ended
 			return pushRetry, err
 		}
 		sent, err := w.sendBatch(ctx)

@@ -1,12 +1,17 @@
 // Command checkout measures sales through a whole system on this machine: Postgres with fsync on, the sandbox at 0 ms and
 // the four services, all beside each other on the same cores.
 //
-//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-idle 0] [-costs] [-statements 30] [-cpuprofile FILE]
+//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-idle 60] [-costs] [-statements 30] [-cpuprofile FILE]
+//	go run ./bench/checkout -orders 10000,100000,1000000 [-callers 1,8,64] [-replicas 1]
+//	go run ./bench/checkout -postgres commit_delay=200,commit_siblings=5 [-postgres checkout.orders.fillfactor=85] [-callers 64] [-rounds 9]
 //
 // A sale is StartCheckout, the payment at the sandbox, and CompleteCheckout beside Stripe's signed webhooks. Rounds of all
 // numbers of callers are interleaved with pgbench (single-row commits on the same Postgres), and medians are printed, since
 // a shared machine makes every single figure doubtful. With -costs it also prints what a sale costs each party, as counts that
 // are the same on any machine, and their CPU (with -processes that of each service by itself).
+//
+// With -orders it shows how the cost grows: so many orders are in the tables of all services before sales are measured. With
+// -postgres it compares settings: a whole system beside each, which are measured in turn.
 package main
 
 import (
@@ -15,20 +20,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"runtime/pprof"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
@@ -67,44 +68,45 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	statements := flags.Int("statements", 0, "also print the so many statements that cost Postgres most (needs pg_stat_statements)")
 	idle := flags.Int("idle", 0, "instead of sales: so many seconds in which nobody asks anything, after a few sales")
 	profile := flags.String("cpuprofile", "", "file for a CPU profile of the measurements")
+	var servers []serverSettings
+	flags.Func("postgres", "settings of one more Postgres, name=value,..., that is measured in turn with the first; may be repeated", func(text string) error {
+		s, err := parseServerSettings(text)
+		servers = append(servers, s)
+		return err
+	})
+	sizes := flags.String("orders", "", "numbers of orders that are in the tables already, one measured after the other, the smallest first")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b := &bench{clock: clock.System{}, length: time.Duration(*seconds) * time.Second}
-	settings := map[string]string{}
-	if *statements > 0 || *costs || *idle > 0 {
-		settings = cost.Settings()
+	counts, err := numbers(*callers)
+	if err != nil {
+		return fmt.Errorf("-callers: %w", err)
 	}
-	var err error
-	program := ""
+	if *rate > 0 {
+		counts = []int{*rate}
+	}
+	s := system{replicas: *replicas, length: time.Duration(*seconds) * time.Second, settings: map[string]string{}, costs: *costs || *idle > 0, errOut: errOut}
+	if *statements > 0 || *costs || *idle > 0 {
+		s.settings = cost.Settings()
+	}
 	if *processes {
-		var dir string
-		dir, err = os.MkdirTemp("", "dayof-bench-*")
+		dir, err := os.MkdirTemp("", "dayof-bench-*")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		if program, err = buildProgram(ctx, dir); err != nil {
+		if s.program, err = buildProgram(ctx, dir); err != nil {
 			return err
 		}
 	}
-	if b.cluster, err = cluster.Start(ctx, cluster.Config{Replicas: *replicas, Program: program, PostgresSettings: settings, Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
-		return fmt.Errorf("start the cluster: %w", err)
+	if len(servers) > 0 {
+		return s.compare(ctx, servers, *rounds, counts[len(counts)-1], out)
 	}
-	defer func() { _ = b.cluster.Stop(context.WithoutCancel(ctx)) }()
-	b.client = client.NewClient(b.cluster.File)
-	if *costs || *idle > 0 {
-		if b.meter, err = cost.NewMeter(ctx, b.cluster); err != nil {
-			return err
-		}
-		defer func() { _ = b.meter.Close(context.WithoutCancel(ctx)) }()
-	}
-	if err := b.sell(ctx); err != nil {
+	b, err := s.start(ctx, serverSettings{})
+	if err != nil {
 		return err
 	}
-	if _, err := b.measure(ctx, 8); err != nil { // warms caches, connections and prepared statements
-		return err
-	}
+	defer func() { _ = b.stop(context.WithoutCancel(ctx)) }()
 	if *profile != "" {
 		f, err := os.Create(filepath.Clean(*profile))
 		if err != nil {
@@ -127,9 +129,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		}
 		return b.printStatements(ctx, out, *statements, "second", float64(*idle)+idleSettle.Seconds())
 	}
-	counts, err := callerCounts(*callers, *rate)
-	if err != nil {
-		return err
+	if *sizes != "" {
+		return b.measureSizes(ctx, *sizes, *rounds, counts, out)
 	}
 	results, commits, err := b.measureRounds(ctx, *rounds, counts, *rate > 0, errOut)
 	if err != nil {
@@ -159,23 +160,20 @@ func buildProgram(ctx context.Context, dir string) (string, error) {
 	return program, nil
 }
 
-// callerCounts are the numbers of callers to measure with, or the one rate.
-func callerCounts(callers string, rate int) ([]int, error) {
-	if rate > 0 {
-		return []int{rate}, nil
-	}
-	var counts []int
-	for text := range strings.SplitSeq(callers, ",") {
-		n, err := strconv.Atoi(text)
+// numbers reads numbers that commas separate.
+func numbers(text string) ([]int, error) {
+	var all []int
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
 		if err != nil {
-			return nil, fmt.Errorf("-callers: %w", err)
+			return nil, err
 		}
-		counts = append(counts, n)
+		all = append(all, n)
 	}
-	return counts, nil
+	return all, nil
 }
 
-// measureRounds measures with each count in turn, and what Postgres commits by itself after each round.
+// measureRounds measures with each count in turn and, unless errOut is nil, what Postgres commits by itself after each round.
 func (b *bench) measureRounds(ctx context.Context, rounds int, counts []int, rate bool, errOut io.Writer) (map[int][]result, []float64, error) {
 	results := map[int][]result{}
 	var commits []float64
@@ -191,6 +189,9 @@ func (b *bench) measureRounds(ctx context.Context, rounds int, counts []int, rat
 			}
 			results[n] = append(results[n], r)
 			b.sales += r.sales
+		}
+		if errOut == nil {
+			continue
 		}
 		if tps, err := b.pgbench(ctx); err == nil {
 			commits = append(commits, tps)
@@ -333,6 +334,9 @@ func (b *bench) sale(ctx context.Context, variant *checkoutv1.Variant) (start, c
 	}
 	t2 := b.clock.Now()
 	o, err := b.client.Complete(ctx, cart)
+	for err == nil && o.GetFulfilmentState() == checkoutv1.FulfilmentState_FULFILMENT_STATE_IN_PROGRESS {
+		o, err = b.client.Complete(ctx, cart) // as a browser does that was told to come back
+	}
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -340,55 +344,4 @@ func (b *bench) sale(ctx context.Context, variant *checkoutv1.Variant) (start, c
 		return 0, 0, 0, fmt.Errorf("order %s is %v", o.GetId(), o.GetFulfilmentState())
 	}
 	return start, b.clock.Now().Sub(t2), b.clock.Now().Sub(t1), nil
-}
-
-func (b *bench) print(out io.Writer, counts []int, results map[int][]result, commits []float64) error {
-	load, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		load = []byte("unknown")
-	}
-	fmt.Fprintf(out, "%d cores, load of the machine %s", runtime.NumCPU(), load)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "callers\tsales/s\tstart p50\tp99\tcomplete p50\tp99\tpaid to scannable p95\tcores used\tby Postgres\tCPU ms/sale\tcommits/sale\tWAL kB/sale\t")
-	for _, n := range counts {
-		r := results[n]
-		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.2f\t%.2f\t%.1f\t%.1f\t%.1f\t\n", n, median(r, func(r result) float64 { return r.rate }),
-			quantile(r, 0.5, func(r result) []time.Duration { return r.start }), quantile(r, 0.99, func(r result) []time.Duration { return r.start }),
-			quantile(r, 0.5, func(r result) []time.Duration { return r.complete }), quantile(r, 0.99, func(r result) []time.Duration { return r.complete }),
-			quantile(r, 0.95, func(r result) []time.Duration { return r.scannable }), median(r, func(r result) float64 { return r.busy }),
-			median(r, func(r result) float64 { return r.postgres }), median(r, func(r result) float64 { return 1000 * (r.busy + r.postgres) / r.rate }),
-			median(r, func(r result) float64 { return r.commits }),
-			median(r, func(r result) float64 { return r.wal }))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if len(commits) > 0 {
-		slices.Sort(commits)
-		c := commits[len(commits)/2]
-		best := results[counts[len(counts)-1]]
-		fmt.Fprintf(out, "pgbench, 64 clients: %.0f single-row commits/s; a sale at %d callers per commit: %.3f\n", c, counts[len(counts)-1],
-			median(best, func(r result) float64 { return r.rate })/c)
-	}
-	return nil
-}
-
-func median(results []result, of func(result) float64) float64 {
-	var all []float64
-	for _, r := range results {
-		all = append(all, of(r))
-	}
-	slices.Sort(all)
-	return all[len(all)/2]
-}
-
-// quantile is the median over rounds of a quantile within each.
-func quantile(results []result, q float64, of func(result) []time.Duration) time.Duration {
-	var all []time.Duration
-	for _, r := range results {
-		d := slices.Sorted(slices.Values(of(r)))
-		all = append(all, d[min(int(float64(len(d))*q), len(d)-1)])
-	}
-	slices.Sort(all)
-	return all[len(all)/2].Round(100 * time.Microsecond)
 }

@@ -2,7 +2,7 @@
 // images and content, answers to devices beside a bare handler of net/http that writes the same bytes, pushes to the local
 // sandbox of APNs, and the passes of a crowd that change.
 //
-//	go run ./bench/passes [-core 1] [-rounds 5] [-seconds 2] [-crowd 10000]
+//	go run ./bench/passes [-core 1] [-rounds 5] [-seconds 2] [-crowd 40000]
 //
 // It needs npm and node (Debian: nodejs npm) and taskset. Ours are the benchmarks of the tests of passsvc, built once. What is
 // compared runs on one core, taken by both in turn, and is counted per second of the core's time, which others on a busy
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	core := flags.Int("core", runtime.NumCPU()-1, "core for what is compared")
 	rounds := flags.Int("rounds", 5, "interleaved rounds, of which the median counts")
 	seconds := flags.Int("seconds", 2, "length of one measurement")
-	crowd := flags.Int("crowd", 10_000, "passes that change, and devices that are notified")
+	crowd := flags.Int("crowd", 40_000, "passes that change, and devices that are notified")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -114,7 +114,10 @@ func (b *bench) round(ctx context.Context) error {
 	if err := b.ours(ctx, false, "Push", count); err != nil {
 		return err
 	}
-	return b.ours(ctx, false, "Batch", count)
+	if err := b.ours(ctx, false, "Batch", count); err != nil {
+		return err
+	}
+	return b.ours(ctx, false, "FanOut", count)
 }
 
 // ours runs one of our benchmarks and keeps its figures as "<benchmark> <unit>".
@@ -192,6 +195,7 @@ func (b *bench) print(out io.Writer, rounds int, before string) error {
 	fmt.Fprintf(w, "pushes/s of a crowd of %d\t%.0f\n", b.crowd, b.median("Push pushes/s"))
 	fmt.Fprintf(w, "change to push at APNs, one by one\tp50 %.1f ms\tp99 %.1f ms\n", b.median("PushDelay p50-ms"), b.median("PushDelay p99-ms"))
 	fmt.Fprintf(w, "passes/s of a crowd of %d that change\t%.0f\n", b.crowd, b.median("Batch passes/s"))
+	fmt.Fprintf(w, "a crowd of %d changed and pushed\t%.1f s\t%.0f passes/s\n", b.crowd, b.median("FanOut s"), b.median("FanOut passes/s"))
 	return w.Flush()
 }
 

@@ -65,6 +65,22 @@ var grown = []string{
 	`insert into reviews (id, order_id, payment_intent, open, closed_reason, create_time)
 	select 'prv_' || id, id, coalesce(paying_intent, id), false, 'approved', create_time from orders`,
 	`insert into buyer_mails (id, order_id, sent_time) select 'refund.' || id, id, create_time from orders`,
+	`insert into dispute_reminders (dispute_id, seconds_before, raise_time) select id, 86400, create_time from disputes`,
+	`insert into idempotency_keys (caller, method, key, fingerprint, created_time)
+	select 'storefront', 'StartCheckout', id, '\x00', create_time from orders`,
+	// Organisers and what they sell grow too, if slowly: 20,000 events of 2,000 organisers.
+	`insert into organizers (id, name) select 'organizer-' || i, 'Organizer ' || i from generate_series(1, 20000) i`,
+	`insert into stripe_accounts (id, organizer_id, create_time) select 'acct_' || i, 'organizer-' || i, now() from generate_series(1, 20000) i`,
+	`insert into events (id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, start_time, end_time, create_time)
+	select 'event-' || i, 'organizer-' || i % 2000, 'Organizer ' || i % 2000, 'Event', 'Hall', 'Street', 'UTC', t, t + interval '3 hours', t
+	from (select i, now() - i * interval '1 hour' as t from generate_series(1, 20000) i) s`,
+	`insert into products (id, event_id, name, create_time) select 'product-' || id, id, 'Day', create_time from events`,
+	`insert into variants (id, product_id, event_id, name, order_ticket_limit, current_version, create_time)
+	select 'variant-' || id, 'product-' || id, id, 'Adult', 10, 1, create_time from events`,
+	`insert into variant_versions (variant_id, version, currency, price_minor_units, application_fee_minor_units, tax_minor_units,
+		tax_country, tax_kind, terms, create_time)
+	select 'variant-' || id, 1, 'EUR', 4900, 250, 0, '', '', '', create_time from events`,
+	`insert into stock (variant_id, capacity) select 'variant-' || id, 1000 from events`,
 	`set session_replication_role = origin`,
 	`analyze`,
 }
@@ -87,10 +103,11 @@ func migrateAndGrow(ctx context.Context, pool *pgxpool.Pool) error {
 // No query reads a table that grows with sales from its beginning to its end.
 func TestQueriesHaveTheirIndex(t *testing.T) {
 	t.Parallel()
-	pgtest.CheckPlans(t, pgtest.New(t, migrateAndGrow), []string{
-		"orders", "order_lines", "holds", "tickets", "payment_intents", "refunds", "disputes", "dispute_funds", "timeline", "review_cases",
-		"fraud_warnings", "reviews", "buyer_mails",
-	}, nil)
+	pgtest.CheckPlans(t, pgtest.New(t, migrateAndGrow), pgtest.Plans{
+		Packages: []string{"../orderstore", "../../internal/chassis/idem"},
+		Small:    map[string]string{"replicas": "has a row per replica"},
+		MayScan:  map[string]string{"orderSQL": "is only the beginning of others"},
+	})
 }
 
 // A page of orders costs about a page, whatever it is filtered by: orders of an event and orders in a rare state are not searched

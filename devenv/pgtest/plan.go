@@ -3,8 +3,11 @@ package pgtest
 import (
 	"encoding/json"
 	"go/ast"
+	"go/constant"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,9 +22,22 @@ import (
 // GenericPlans makes the plans of prepared statements those that Postgres may use from the sixth execution of a statement on.
 const GenericPlans = `set plan_cache_mode = force_generic_plan`
 
-// CheckPlans fails when a query that sqlc generated in the test's directory reads one of the growing tables from its beginning to its
-// end. The tables are filled and analyzed. Queries in mayScan may; the text says why.
-func CheckPlans(tb testing.TB, pool *pgxpool.Pool, growing []string, mayScan map[string]string) {
+// Plans say what CheckPlans demands of a service's statements.
+type Plans struct {
+	// Packages are directories with further statements: constants whose names end in SQL.
+	Packages []string
+	// Small are the tables that stay small, however much is sold, and why. All others grow.
+	Small map[string]string
+	// MayScan are the statements that may read a growing table from its beginning to its end, and why.
+	MayScan map[string]string
+}
+
+// grownRows is how many rows a growing table must have for its plans to be those of large tables.
+const grownRows = 10_000
+
+// CheckPlans fails when a statement reads a growing table from its beginning to its end. Statements are the queries that sqlc generated in
+// the test's directory and those of p.Packages; the tables are all of the schema, filled and analyzed.
+func CheckPlans(tb testing.TB, pool *pgxpool.Pool, p Plans) {
 	tb.Helper()
 	conn, err := pool.Acquire(tb.Context())
 	if err != nil {
@@ -31,8 +47,12 @@ func CheckPlans(tb testing.TB, pool *pgxpool.Pool, growing []string, mayScan map
 	if _, err := conn.Exec(tb.Context(), GenericPlans); err != nil {
 		tb.Fatal(err)
 	}
+	growing := growingTables(tb, conn.Conn(), p.Small)
 	queries := generatedQueries(tb)
-	for name, reason := range mayScan {
+	for _, dir := range p.Packages {
+		maps.Copy(queries, constantQueries(tb, dir))
+	}
+	for name, reason := range p.MayScan {
 		if queries[name] == "" || reason == "" {
 			tb.Errorf("%s may scan, but is no query or has no reason", name)
 		}
@@ -40,12 +60,82 @@ func CheckPlans(tb testing.TB, pool *pgxpool.Pool, growing []string, mayScan map
 	for name, sql := range queries {
 		scanned := slices.DeleteFunc(scans(tb, conn.Conn(), sql), func(table string) bool { return !slices.Contains(growing, table) })
 		switch {
-		case len(scanned) > 0 && mayScan[name] == "":
+		case len(scanned) > 0 && p.MayScan[name] == "":
 			tb.Errorf("%s scans %v", name, scanned)
-		case len(scanned) == 0 && mayScan[name] != "":
+		case len(scanned) == 0 && p.MayScan[name] != "":
 			tb.Errorf("%s scans nothing: it is no exception any more", name)
 		}
 	}
+}
+
+// growingTables returns the tables that are not small, all of which must have been filled and analyzed.
+func growingTables(tb testing.TB, conn *pgx.Conn, small map[string]string) []string {
+	tb.Helper()
+	rows, err := conn.Query(tb.Context(), `select relname, reltuples::bigint from pg_class
+		where relkind = 'r' and relnamespace = 'public'::regnamespace and relname not like '%schema_version'`)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var growing []string
+	known := map[string]bool{}
+	var table string
+	var count int64
+	_, err = pgx.ForEachRow(rows, []any{&table, &count}, func() error {
+		known[table] = true
+		if small[table] != "" {
+			return nil
+		}
+		growing = append(growing, table)
+		if count < grownRows {
+			tb.Errorf("table %s grows, but has %d rows here: too few to say how its plans will be", table, count)
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for table, reason := range small {
+		if !known[table] || reason == "" {
+			tb.Errorf("%s stays small, but is no table or has no reason", table)
+		}
+	}
+	return growing
+}
+
+// constantQueries returns the constants of a package whose names end in SQL and whose values are statements on tables.
+func constantQueries(tb testing.TB, dir string) map[string]string {
+	tb.Helper()
+	files := token.NewFileSet()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var parsed []*ast.File
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(files, path, nil, 0)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		parsed = append(parsed, file)
+	}
+	// Nothing is imported, so most of the package has errors; texts that are put together from texts have none.
+	config := types.Config{Error: func(error) {}}
+	checked, _ := config.Check(dir, files, parsed, nil)
+	queries := map[string]string{}
+	statement := regexp.MustCompile(`(?i)^\s*(select|insert|update|delete|with)\s`)
+	for _, name := range checked.Scope().Names() {
+		text, ok := checked.Scope().Lookup(name).(*types.Const)
+		if ok && strings.HasSuffix(name, "SQL") && text.Val().Kind() == constant.String && statement.MatchString(constant.StringVal(text.Val())) {
+			queries[name] = constant.StringVal(text.Val())
+		}
+	}
+	if len(queries) == 0 {
+		tb.Fatalf("%s has no constants with statements", dir)
+	}
+	return queries
 }
 
 // generatedQueries returns the text of each query by its name.
