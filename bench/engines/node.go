@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -133,18 +135,17 @@ func (n *nodeProgram) stop(context.Context) error {
 	return nil
 }
 
-// freePort finds a port of 127.0.0.1 that nobody uses.
+// freePort finds a port of 127.0.0.1 that nobody uses, below those that Linux gives to connections, which begin at 32768.
 func freePort(ctx context.Context) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for {
+		port := 10_000 + rand.N(20_000)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		return port, listener.Close()
 	}
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if err := listener.Close(); err != nil {
-		return 0, err
-	}
-	if !ok {
-		return 0, fmt.Errorf("%v is no port", listener.Addr())
-	}
-	return address.Port, nil
 }

@@ -16,7 +16,8 @@ import (
 
 // riverEngine is River alone: the job of an attempt is inserted with the order, a worker does the rest and completes the job in the
 // transaction that completes the order, and tells the caller over a channel of this process. River's notifications are on and its
-// fetches may follow each other as closely as it allows, since a caller waits.
+// fetches may follow each other as closely as it allows, since a caller waits; River leaves out a notification that comes within the
+// cooldown of the one before, so a poll every 10 ms finds the job then.
 type riverEngine struct {
 	shop     *shop
 	client   *river.Client[pgx.Tx]
@@ -55,11 +56,13 @@ func startRiver(ctx context.Context, s *shop, followUp bool) (engine, error) {
 		s.followUp.count(feeKind, j.Args.OrderID)
 		return nil
 	}))
-	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 64, FetchCooldown: river.FetchCooldownMin}}
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 64}}
 	if followUp {
-		queues[followUpQueue] = river.QueueConfig{MaxWorkers: 16, FetchCooldown: 10 * time.Millisecond} // as the product's
+		queues[followUpQueue] = river.QueueConfig{MaxWorkers: 16, FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 50 * time.Millisecond} // the product's
 	}
-	e.client, err = river.NewClient(riverpgxv5.New(s.pool), &river.Config{Workers: workers, Queues: queues, Logger: logger})
+	e.client, err = river.NewClient(riverpgxv5.New(s.pool), &river.Config{
+		Workers: workers, Queues: queues, Logger: logger, FetchCooldown: river.FetchCooldownMin, FetchPollInterval: 10 * time.Millisecond,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func startTemporal(ctx context.Context, pg *postgres.Server, suffix string, s *s
 		return nil, err
 	}
 	server, err := temporal.NewServer(
-		temporal.WithConfig(cfg), temporal.ForServices(temporal.DefaultServices), temporal.WithLogger(log.NewZapLogger(log.BuildZapLogger(log.Config{Level: "warn"}))),
+		temporal.WithConfig(cfg), temporal.ForServices(temporal.DefaultServices), temporal.WithLogger(log.NewZapLogger(log.BuildZapLogger(log.Config{Level: "fatal"}))),
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()), temporal.WithCustomMetricsHandler(metrics.NoopMetricsHandler),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
 		temporal.WithDynamicConfigClient(dynamicconfig.StaticClient{
@@ -126,6 +126,7 @@ func temporalConfig(ctx context.Context, store map[string]config.DataStore) (*co
 			}
 			ports[i] = port
 		}
+		// Its plugin keeps the membership port as a signed 16-bit number.
 		services[name] = config.Service{RPC: config.RPC{GRPCPort: ports[0], MembershipPort: ports[1], BindOnLocalHost: true}}
 		if name == "frontend" {
 			frontend = fmt.Sprintf("127.0.0.1:%d", ports[0])
