@@ -98,8 +98,8 @@ type shop struct {
 	followUp *tally
 }
 
-// write is step 1: stock, order, idempotency key and hold. Idempotent: the second time the unique key refuses all of it, and
-// known says so.
+// write is step 1: stock, order, idempotency key and hold. Idempotent: the second time the unique key refuses all of it, and the
+// error is known.
 func (s *shop) write(ctx context.Context, tx pgx.Tx, p purchase) error {
 	b := &pgx.Batch{}
 	b.Queue(insertKey, p.Key)
@@ -143,7 +143,8 @@ func (s *shop) finish(ctx context.Context, tx pgx.Tx, p purchase, attempt int, i
 	return errors.Join(err, results.Close())
 }
 
-// repeat is how an engine that runs an attempt again begins: it says whether the order is completed already.
+// completed says whether an order is completed. An engine that runs an attempt again asks when it was fenced: the run before it may have been
+// cut off after its last commit.
 func (s *shop) completed(ctx context.Context, id string) (done bool, err error) {
 	err = s.pool.QueryRow(ctx, "SELECT state = 'completed' FROM orders WHERE id = $1", id).Scan(&done)
 	return done, err

@@ -41,11 +41,11 @@ type sales struct {
 	clock     clock.Clock
 	admin     *pgx.Conn
 	node      *nodeProgram
-	nodePool  *pgxpool.Pool
 	variants  []*checkoutv1.Variant
+	pools     map[string]*pgxpool.Pool // of each shop's orders, to count them
 	endpoints map[string][]stripe.Endpoint
 	results   map[string][]saleResult
-	nodeSold  int
+	sold      map[string]int
 }
 
 // The shops, in the order of each round.
@@ -63,7 +63,10 @@ type saleResult struct {
 }
 
 func runSales(ctx context.Context, s settings, out, errOut io.Writer) (err error) {
-	b := &sales{settings: s, clock: clock.System{}, results: map[string][]saleResult{}, endpoints: map[string][]stripe.Endpoint{}}
+	b := &sales{
+		settings: s, clock: clock.System{}, pools: map[string]*pgxpool.Pool{}, endpoints: map[string][]stripe.Endpoint{},
+		results: map[string][]saleResult{}, sold: map[string]int{},
+	}
 	if b.cluster, err = cluster.Start(ctx, cluster.Config{Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelError}))}); err != nil {
 		return fmt.Errorf("start the cluster: %w", err)
 	}
@@ -127,10 +130,12 @@ func (b *sales) openNode(ctx context.Context, dir string, errOut io.Writer) (err
 		return err
 	}
 	address := b.cluster.Postgres.URL(database)
-	if b.nodePool, err = pgdb.Open(ctx, address, pgdb.Options{MaxConns: 2}); err != nil {
-		return err
+	for name, url := range map[string]string{shopProduct: b.cluster.File.DatabaseURLs["checkout"], shopNode: address} {
+		if b.pools[name], err = pgdb.Open(ctx, url, pgdb.Options{MaxConns: 2}); err != nil {
+			return err
+		}
 	}
-	if _, err := b.nodePool.Exec(ctx, schema); err != nil {
+	if _, err := b.pools[shopNode].Exec(ctx, schema); err != nil {
 		return err
 	}
 	if err := installNode(ctx, dir, errOut); err != nil {
@@ -153,7 +158,9 @@ func (b *sales) openNode(ctx context.Context, dir string, errOut io.Writer) (err
 }
 
 func (b *sales) closeNode(ctx context.Context) error {
-	b.nodePool.Close()
+	for _, pool := range b.pools {
+		pool.Close()
+	}
 	return errors.Join(b.node.stop(ctx), b.admin.Close(ctx))
 }
 
@@ -188,11 +195,8 @@ func (b *sales) measure(ctx context.Context, name string, n int) (r saleResult, 
 	}
 	after, err := readWritten(ctx, b.admin)
 	r.written = after.since(before)
-	if name == shopNode {
-		b.nodeSold += r.count
-		err = errors.Join(err, b.verifyNode(ctx))
-	}
-	return r, err
+	b.sold[name] += r.count
+	return r, errors.Join(err, b.verify(ctx, name))
 }
 
 // sellProduct is one sale of the product; it ends when the ticket is valid.
@@ -272,18 +276,21 @@ func (b *sales) awaitIdle(ctx context.Context) error {
 	}
 }
 
-// verifyNode fails unless all that the Node service sold is completed exactly once.
-func (b *sales) verifyNode(ctx context.Context) error {
-	var orders, completed, payments, tickets, taken int
-	if err := b.nodePool.QueryRow(ctx, `SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM orders WHERE state = 'completed'),
-			(SELECT count(*) FROM payments), (SELECT count(*) FROM tickets), (SELECT sum(taken)::bigint FROM stock)`).
-		Scan(&orders, &completed, &payments, &tickets, &taken); err != nil {
+// verify fails unless all that a shop sold is completed exactly once.
+func (b *sales) verify(ctx context.Context, name string) error {
+	query := map[string]string{
+		shopProduct: `SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM orders WHERE fulfilment = 'completed'),
+			(SELECT count(*) FROM payment_intents WHERE captured_minor_units > 0), (SELECT count(*) FROM tickets WHERE state = 'valid'), (SELECT sum(taken)::bigint FROM stock)`,
+		shopNode: `SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM orders WHERE state = 'completed'),
+			(SELECT count(*) FROM payments), (SELECT count(*) FROM tickets), (SELECT sum(taken)::bigint FROM stock)`,
+	}[name]
+	want := slices.Repeat([]int{b.sold[name]}, 5)
+	got := make([]int, len(want))
+	if err := b.pools[name].QueryRow(ctx, query).Scan(&got[0], &got[1], &got[2], &got[3], &got[4]); err != nil {
 		return err
 	}
-	for name, got := range map[string]int{"orders": orders, "completed orders": completed, "payments": payments, "tickets": tickets, "stock taken": taken} {
-		if got != b.nodeSold {
-			return fmt.Errorf("node sold %d and has %d %s", b.nodeSold, got, name)
-		}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("sold %d; orders, completed orders, payments, tickets and stock taken are %v", b.sold[name], got)
 	}
 	return nil
 }
