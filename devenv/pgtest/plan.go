@@ -167,9 +167,11 @@ func generatedQueries(tb testing.TB) map[string]string {
 
 // plan is a node of what EXPLAIN prints.
 type plan struct {
-	Node     string `json:"Node Type"`
-	Relation string `json:"Relation Name"`
-	Plans    []plan
+	Node      string `json:"Node Type"`
+	Relation  string `json:"Relation Name"`
+	Index     string `json:"Index Name"`
+	Condition string `json:"Index Cond"`
+	Plans     []plan
 }
 
 // scans returns the tables that the plan of a statement reads whole.
@@ -195,16 +197,39 @@ func scans(tb testing.TB, conn *pgx.Conn, sql string) []string {
 	if err := json.Unmarshal(explained, &top); err != nil || len(top) != 1 {
 		tb.Fatalf("%s: %v", explained, err)
 	}
-	return top[0].Plan.scans(nil)
+	return top[0].Plan.scans(fullIndexes(tb, conn), false)
 }
 
-// scans adds the tables that the plan reads whole.
-func (p plan) scans(tables []string) []string {
-	if p.Node == "Seq Scan" && p.Relation != "" {
+// fullIndexes returns the table of each index that has all its rows.
+func fullIndexes(tb testing.TB, conn *pgx.Conn) map[string]string {
+	tb.Helper()
+	rows, err := conn.Query(tb.Context(), `select indexrelid::regclass::text, indrelid::regclass::text from pg_index where indpred is null`)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	full := map[string]string{}
+	var index, table string
+	if _, err := pgx.ForEachRow(rows, []any{&index, &table}, func() error { full[index] = table; return nil }); err != nil {
+		tb.Fatal(err)
+	}
+	return full
+}
+
+// scans returns the tables that the plan reads whole: row by row, or by an index without a condition. What is limited ends early.
+func (p plan) scans(full map[string]string, limited bool) []string {
+	var tables []string
+	switch {
+	case p.Node == "Seq Scan" && p.Relation != "":
 		tables = append(tables, p.Relation)
+	case p.Index != "" && p.Condition == "" && full[p.Index] != "" && !limited:
+		tables = append(tables, full[p.Index])
+	case p.Node == "Limit":
+		limited = true
+	case p.Node == "Sort" || p.Node == "Aggregate" || p.Node == "Hash":
+		limited = false // these read all before they give the first
 	}
 	for _, child := range p.Plans {
-		tables = child.scans(tables)
+		tables = append(tables, child.scans(full, limited)...)
 	}
 	return tables
 }

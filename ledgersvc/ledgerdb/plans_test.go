@@ -72,6 +72,10 @@ func TestQueriesHaveTheirIndex(t *testing.T) {
 			"books": "has one row", "reconcile_progress": "has one row", "replicas": "has a row per replica",
 			"reconcile_watches": "has what the latest run could not settle",
 		},
-		MayScan: map[string]string{"KnownAccounts": "once in a daily run, which reads a day of every book besides; an index would be written to in every sale"},
+		MayScan: map[string]string{
+			"KnownAccounts": "once in a daily run, which reads a day of every book besides; an index would be written to in every sale",
+			"RunningRuns":   "once a minute at most, of a table with a row per run",
+			"UnfinishedRun": "once a minute at most, of a table with a row per run",
+		},
 	})
 }

@@ -61,7 +61,7 @@ func TestQueriesHaveTheirIndex(t *testing.T) {
 	t.Parallel()
 	pgtest.CheckPlans(t, pgtest.New(t, migrateAndGrow), pgtest.Plans{
 		Packages: []string{"../../internal/chassis/idem"},
-		Small:    map[string]string{"update_tags": "has a row per pass type", "replicas": "has a row per replica"},
+		Small:    map[string]string{"update_tags": "has a row per pass type"},
 		MayScan:  map[string]string{"DeleteOldDeviceLogs": "once an hour, of a table that has 100,000 rows at most"},
 	})
 }

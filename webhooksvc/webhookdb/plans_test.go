@@ -51,6 +51,6 @@ func TestQueriesHaveTheirIndex(t *testing.T) {
 	t.Parallel()
 	pgtest.CheckPlans(t, pgtest.New(t, migrateAndGrow), pgtest.Plans{
 		Packages: []string{"..", "../../internal/chassis/idem"},
-		Small:    map[string]string{"replicas": "has a row per replica"},
+		Small:    map[string]string{"replicas": "has a row per replica", "webhook_rejections": "has the minutes of a day"},
 	})
 }
