@@ -38,15 +38,16 @@ check: lint fresh race  ## what CI runs
 build:  ## both programs, into bin/
 	go build -o bin/ ./cmd/dayof ./cmd/dayof-server
 
-bench:  ## repeat the measurements of docs/performance.md, half an hour
+bench:  ## repeat the measurements of docs/performance.md; takes an hour and more
 	go run ./bench/checkout -costs
+	go run ./bench/checkout -idle 60
 	go run ./bench/checkout -orders 10000,100000,1000000 -rounds 1
 	go run ./bench/checkout -orders 100000 -callers 64 -replicas 2
 	go run ./bench/checkout -orders 100000 -callers 64 -replicas 4
 	go run ./bench/passes -rounds 3
 	go run ./bench/reconcile
 	go run ./bench/webhooks
-	if [ -d bench/engines ]; then cd bench/engines && go run .; fi
+	cd bench/engines && go run . && go run . -jobs && go run . -sale
 
 demo:  ## sell one ticket, keep the three files
 	go run ./cmd/dayof demo
