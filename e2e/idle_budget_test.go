@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"maps"
 	"testing"
 	"time"
 
@@ -19,14 +18,7 @@ const transactionsPerHeartbeat = 14.0
 
 // TestIdleBudget counts what a system does that nobody asks anything of, in heartbeats instead of seconds.
 func TestIdleBudget(t *testing.T) {
-	if e2etest.OnGivenServer() {
-		t.Skip("counts the transactions of a Postgres of its own")
-	}
-	c := e2etest.Config()
-	c.Replicas = 1
-	c.PostgresSettings = maps.Clone(c.PostgresSettings)
-	maps.Copy(c.PostgresSettings, cost.Settings())
-	m := e2etest.StartCluster(t, c)
+	m := startCounted(t)
 	system := client.NewClient(m.File)
 	variant := e2etest.NewVariant(t, system, 8900, 1000)
 	ctx := e2etest.Within(t, 3*time.Minute)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/cost"
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
@@ -38,8 +39,9 @@ const (
 	webhooksMax    = 1.3
 )
 
-// TestSaleBudget counts what sales cost, one after the other: counts are the same on a busy machine.
-func TestSaleBudget(t *testing.T) {
+// startCounted starts a system whose Postgres counts what is done, which takes a server of its own.
+func startCounted(t *testing.T) *cluster.Cluster {
+	t.Helper()
 	if e2etest.OnGivenServer() {
 		t.Skip("counts in the log of a Postgres of its own")
 	}
@@ -47,7 +49,12 @@ func TestSaleBudget(t *testing.T) {
 	c.Replicas = 1
 	c.PostgresSettings = maps.Clone(c.PostgresSettings)
 	maps.Copy(c.PostgresSettings, cost.Settings())
-	m := e2etest.StartCluster(t, c)
+	return e2etest.StartCluster(t, c)
+}
+
+// TestSaleBudget counts what sales cost, one after the other: counts are the same on a busy machine.
+func TestSaleBudget(t *testing.T) {
+	m := startCounted(t)
 	system := client.NewClient(m.File)
 	variant := e2etest.NewVariant(t, system, 8900, 1000)
 	ctx := e2etest.Within(t, time.Minute)

@@ -53,3 +53,22 @@ func TestJobsOfTheDead(t *testing.T) {
 		t.Errorf("%d jobs were left alone, want 2", n)
 	}
 }
+
+// TestJobOfAnotherProcess is about a job that an idle process hears nothing of: who inserted it runs none, as a process that died, or has
+// its hands full. A heartbeat finds it.
+func TestJobOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, jobs.Migrate)
+	var ran received
+	newReplica := func() *jobs.Registry {
+		r := newRegistry(t, pool)
+		jobs.Register(r, quick, func(_ context.Context, job *river.Job[mailArgs]) error {
+			ran.add(job.Args.OrderID)
+			return nil
+		})
+		return r
+	}
+	start(t, newReplica())
+	insert(t, newReplica(), mailArgs{OrderID: "inserted elsewhere"})
+	eventually(t, "the job runs", func() bool { return len(ran.all()) == 1 })
+}
