@@ -47,6 +47,8 @@ bench:  ## repeat the measurements of docs/performance.md; takes an hour and mor
 	go run ./bench/passes -rounds 3
 	go run ./bench/reconcile
 	go run ./bench/webhooks
+	go run ./bench/holds
+	go run ./bench/holds -rush 20000
 	cd bench/engines && go run . && go run . -jobs && go run . -sale
 
 demo:  ## sell one ticket, keep the three files

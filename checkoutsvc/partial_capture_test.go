@@ -34,7 +34,7 @@ func (w *harness) capturedInPart(key string) *checkoutv1.Order {
 
 func (w *harness) taken() int {
 	w.t.Helper()
-	return w.count("select taken from stock where variant_id = $1", w.variant.GetId())
+	return w.count("select sum(taken) from stock where variant_id = $1", w.variant.GetId())
 }
 
 // TestPartialCapture says what was captured, ends the hold, and has a person decide.

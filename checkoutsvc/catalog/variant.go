@@ -86,7 +86,7 @@ func (s *Service) CreateVariant(ctx context.Context, req *checkoutv1.CreateVaria
 		if err := s.insertVersion(ctx, tx, id, 1, req.GetVersion(), now); err != nil {
 			return nil, err
 		}
-		if err := s.q.InsertStock(ctx, tx, id, req.GetCapacityTicketCount()); err != nil {
+		if err := s.q.InsertStock(ctx, tx, id, req.GetCapacityTicketCount(), stockShards(req.GetCapacityTicketCount())); err != nil {
 			return nil, fmt.Errorf("insert stock: %w", err)
 		}
 		v, err := s.variant(ctx, tx, id)
@@ -184,6 +184,15 @@ func (s *Service) variant(ctx context.Context, db checkoutdb.DBTX, id string) (*
 		return nil, errNoVariant
 	}
 	return variantToProto(rows[0]), nil
+}
+
+// stockShardsMax is the most shards that a variant's stock has, and shardTicketsMin the fewest tickets of one: few buyers of a small
+// variant ever meet, and its last tickets are sold faster from one row.
+const stockShardsMax, shardTicketsMin = 32, 64
+
+// stockShards is the number of rows that the stock of a variant is divided among: see docs/performance.md.
+func stockShards(capacity int64) int32 {
+	return int32(min(max(capacity/shardTicketsMin, 1), stockShardsMax))
 }
 
 // versionFaults lists what the schema cannot refuse: shares above the price, a tax without a place, a price that Stripe

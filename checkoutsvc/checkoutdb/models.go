@@ -220,6 +220,7 @@ type Stock struct {
 	VariantID string `json:"variant_id"`
 	Capacity  int64  `json:"capacity"`
 	Taken     int64  `json:"taken"`
+	Shard     int32  `json:"shard"`
 }
 
 type StripeAccount struct {

@@ -15,7 +15,10 @@ insert into variant_versions (variant_id, version, currency, price_minor_units, 
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: InsertStock :exec
-insert into stock (variant_id, capacity) values ($1, $2);
+-- InsertStock divides the tickets of a variant among its shards.
+insert into stock (variant_id, shard, capacity)
+select sqlc.arg(variant_id)::text, n, sqlc.arg(capacity)::bigint / sqlc.arg(shard_count)::integer + (n < sqlc.arg(capacity)::bigint % sqlc.arg(shard_count)::integer)::integer
+from generate_series(0, sqlc.arg(shard_count)::integer - 1) n;
 
 -- name: LockVariant :one
 -- LockVariant returns the number and the currency of the version that is on sale, and keeps others from adding one.
@@ -38,7 +41,7 @@ select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_tim
 from variants v
 join events e on e.id = v.event_id
 join products p on p.id = v.product_id
-join stock s on s.variant_id = v.id
+join lateral (select sum(capacity)::bigint as capacity, sum(taken)::bigint as taken from stock where variant_id = v.id) s on true
 join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
 where v.event_id = sqlc.narg(event_id)::text and (v.create_time, v.id) > (sqlc.arg(after_time)::timestamptz, sqlc.arg(after_id)::text)
     or v.id = any(sqlc.narg(variant_ids)::text[])
@@ -46,10 +49,9 @@ order by v.create_time, v.id
 limit sqlc.arg(variant_count);
 
 -- name: TakeStock :execrows
--- TakeStock takes tickets out of a variant's stock if there are enough. It waits for others who take from the same row,
--- so callers make it the last statement of their transaction.
-update stock set taken = taken + sqlc.arg(quantity)::bigint
-where variant_id = $1 and taken + sqlc.arg(quantity)::bigint <= capacity;
+-- TakeStock takes tickets out of a variant's stock: one row if there were enough, none otherwise. It may wait for others who take of the
+-- same variant, so callers make it the last statement of their transaction.
+select from take_stock(sqlc.arg(variant_id)::text, sqlc.arg(quantity)::bigint) as enough where enough;
 
 -- name: ReturnStock :exec
-update stock set taken = taken - sqlc.arg(quantity)::bigint where variant_id = $1;
+select from return_stock(sqlc.arg(variant_id)::text, sqlc.arg(quantity)::bigint);

@@ -41,11 +41,14 @@ func (q *Queries) InsertProduct(ctx context.Context, db DBTX, iD string, eventID
 }
 
 const insertStock = `-- name: InsertStock :exec
-insert into stock (variant_id, capacity) values ($1, $2)
+insert into stock (variant_id, shard, capacity)
+select $1::text, n, $2::bigint / $3::integer + (n < $2::bigint % $3::integer)::integer
+from generate_series(0, $3::integer - 1) n
 `
 
-func (q *Queries) InsertStock(ctx context.Context, db DBTX, variantID string, capacity int64) error {
-	_, err := db.Exec(ctx, insertStock, variantID, capacity)
+// InsertStock divides the tickets of a variant among its shards.
+func (q *Queries) InsertStock(ctx context.Context, db DBTX, variantID string, capacity int64, shardCount int32) error {
+	_, err := db.Exec(ctx, insertStock, variantID, capacity, shardCount)
 	return err
 }
 
@@ -125,7 +128,7 @@ select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_tim
 from variants v
 join events e on e.id = v.event_id
 join products p on p.id = v.product_id
-join stock s on s.variant_id = v.id
+join lateral (select sum(capacity)::bigint as capacity, sum(taken)::bigint as taken from stock where variant_id = v.id) s on true
 join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
 where v.event_id = $1::text and (v.create_time, v.id) > ($2::timestamptz, $3::text)
     or v.id = any($4::text[])
@@ -235,7 +238,7 @@ func (q *Queries) LockVariant(ctx context.Context, db DBTX, id string) (LockVari
 }
 
 const returnStock = `-- name: ReturnStock :exec
-update stock set taken = taken - $2::bigint where variant_id = $1
+select from return_stock($1::text, $2::bigint)
 `
 
 func (q *Queries) ReturnStock(ctx context.Context, db DBTX, variantID string, quantity int64) error {
@@ -253,12 +256,11 @@ func (q *Queries) SetCurrentVersion(ctx context.Context, db DBTX, iD string, cur
 }
 
 const takeStock = `-- name: TakeStock :execrows
-update stock set taken = taken + $2::bigint
-where variant_id = $1 and taken + $2::bigint <= capacity
+select from take_stock($1::text, $2::bigint) as enough where enough
 `
 
-// TakeStock takes tickets out of a variant's stock if there are enough. It waits for others who take from the same row,
-// so callers make it the last statement of their transaction.
+// TakeStock takes tickets out of a variant's stock: one row if there were enough, none otherwise. It may wait for others who take of the
+// same variant, so callers make it the last statement of their transaction.
 func (q *Queries) TakeStock(ctx context.Context, db DBTX, variantID string, quantity int64) (int64, error) {
 	result, err := db.Exec(ctx, takeStock, variantID, quantity)
 	if err != nil {

@@ -50,7 +50,7 @@ func orderInvariants() []invariant {
 
 		query("tickets_fit_capacity", "what is taken of a variant is what holds keep and tickets have, never more than exists", checkout, `
 			select format('variant %s has %s tickets, of which %s are counted as taken, tickets have %s and holds keep %s', s.variant_id, s.capacity, s.taken, sold, held)
-			from stock s
+			from (select variant_id, sum(capacity) as capacity, sum(taken) as taken from stock group by variant_id) s
 			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and not t.seat_returned) t on true
 			join lateral (select coalesce(sum(l.quantity), 0) held
 				from order_lines l join holds h on h.order_id = l.order_id
