@@ -14,8 +14,10 @@ import (
 
 // bounds are what the requests of a server share.
 type bounds struct {
-	places limit
-	bytes  *budget
+	places   limit
+	bytes    *budget
+	streams  *budget
+	draining chan struct{} // closed when the server drains
 }
 
 // limit is a number of places; nil has no end of them. A place is for work: it is taken when the body of a request has
@@ -43,9 +45,9 @@ func (l limit) giveBack() {
 // peerShare is the part of a budget that the bodies of one peer may take, as a divisor.
 const peerShare = 4
 
-// budget is how many bytes of bodies may be in memory at once, those that are still arriving included. A peer, which is a remote
-// address without its port, gets a quarter of it at most, so that bodies which one peer sends slowly refuse nobody else's.
-// Those who come by one proxy are one peer.
+// budget is how many bytes of bodies may be in memory at once, those that are still arriving included, or how many streams there may be. A
+// peer, which is a remote address without its port, gets a quarter of it at most, so that bodies which one peer sends slowly, or streams
+// that it keeps, refuse nobody else's. Those who come by one proxy are one peer.
 type budget struct {
 	mu    sync.Mutex
 	left  int64

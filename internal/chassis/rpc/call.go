@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,12 @@ type call struct {
 	places   limit
 	inFlight prometheus.Gauge
 	entered  bool
+
+	// Of a stream; nil outside of an edge.
+	peer     string
+	streams  *budget
+	control  *http.ResponseController
+	draining <-chan struct{}
 }
 
 // limitMessage sets the size limit of the message, before anything of it is read.

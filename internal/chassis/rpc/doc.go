@@ -9,5 +9,5 @@
 //	validation   the limits of the schema
 //	handler
 //
-// All RPCs are unary: the schema's lint says so, and streams are refused here.
+// RPCs are unary, or answer one request with a stream; the schema's lint says so, and other streams are refused here.
 package rpc

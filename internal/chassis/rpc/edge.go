@@ -41,6 +41,7 @@ type edge struct {
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{procedure: e.label(r.URL.Path), start: e.clock.Now(), readMax: readMax, places: e.bounds.places, inFlight: e.metrics.inFlight}
 	defer c.leave()
+	c.peer, c.streams, c.control, c.draining = peerOf(r), e.bounds.streams, http.NewResponseController(w), e.bounds.draining
 	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
 	// The limit goes into a copy of the request: net/http reads the body of its own to see whether the connection
 	// still holds unread bytes, and would take them for the next request.

@@ -159,14 +159,6 @@ func (b *boundary) WrapStreamingClient(next connect.StreamingClientFunc) connect
 	return next
 }
 
-// WrapStreamingHandler implements connect.Interceptor. Our contract has no streams, and none of the guards above
-// would hold for one.
-func (b *boundary) WrapStreamingHandler(connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(context.Context, connect.StreamingHandlerConn) error {
-		return connect.NewError(connect.CodeUnimplemented, errors.New("streams are not served here"))
-	}
-}
-
 // withDeadline returns a context that ends before ctx does, so that there is time left to act on the end: 20 ms, or
 // half of what is left when that is less. It ends after timeout at the latest.
 func withDeadline(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {

@@ -36,6 +36,7 @@ const (
 type notebook struct {
 	read  func(ctx context.Context, req *testpb.ReadRequest) (*testpb.ReadResponse, error)
 	write func(ctx context.Context, req *testpb.WriteRequest) (*testpb.WriteResponse, error)
+	watch func(ctx context.Context, req *testpb.WatchRequest, send func(text string) error) error
 }
 
 func (n *notebook) Read(ctx context.Context, req *testpb.ReadRequest) (*testpb.ReadResponse, error) {
@@ -52,8 +53,12 @@ func (n *notebook) Write(ctx context.Context, req *testpb.WriteRequest) (*testpb
 	return &testpb.WriteResponse{Number: 1, Text: req.GetText()}, nil
 }
 
-func (n *notebook) Watch(_ context.Context, _ *testpb.WatchRequest, stream *connect.ServerStream[testpb.WatchResponse]) error {
-	return stream.Send(&testpb.WatchResponse{})
+func (n *notebook) Watch(ctx context.Context, req *testpb.WatchRequest, stream *connect.ServerStream[testpb.WatchResponse]) error {
+	send := func(text string) error { return stream.Send(&testpb.WatchResponse{Text: text}) }
+	if n.watch != nil {
+		return n.watch(ctx, req, send)
+	}
+	return errors.Join(send(req.GetText()), send("end"))
 }
 
 // logBook keeps what a server logs, as lines of JSON.

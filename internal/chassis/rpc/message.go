@@ -24,12 +24,8 @@ type sizes struct{}
 // WrapUnary implements connect.Interceptor.
 func (sizes) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		if m, ok := req.Any().(proto.Message); ok {
-			var found violations
-			found.message("", m.ProtoReflect())
-			if err := problem.InvalidFields(found...); err != nil {
-				return nil, err
-			}
+		if err := checkSizes(req.Any()); err != nil {
+			return nil, err
 		}
 		return next(ctx, req)
 	}
@@ -40,9 +36,33 @@ func (sizes) WrapStreamingClient(next connect.StreamingClientFunc) connect.Strea
 	return next
 }
 
-// WrapStreamingHandler implements connect.Interceptor; streams are refused anyway.
+// WrapStreamingHandler implements connect.Interceptor.
 func (sizes) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		return next(ctx, sizedConn{conn})
+	}
+}
+
+// sizedConn is the connection of a stream whose requests are looked at.
+type sizedConn struct{ connect.StreamingHandlerConn }
+
+// Receive implements connect.StreamingHandlerConn.
+func (c sizedConn) Receive(message any) error {
+	if err := c.StreamingHandlerConn.Receive(message); err != nil {
+		return err
+	}
+	return checkSizes(message)
+}
+
+// checkSizes refuses a message with fields that are too long, or that are no instants.
+func checkSizes(message any) error {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil
+	}
+	var found violations
+	found.message("", m.ProtoReflect())
+	return problem.InvalidFields(found...)
 }
 
 // violationsMax is where the search for violations ends: a refusal names no more.

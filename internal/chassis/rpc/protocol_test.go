@@ -121,19 +121,6 @@ func TestConnectGET(t *testing.T) {
 	}
 }
 
-func TestStreamsAreRefused(t *testing.T) {
-	t.Parallel()
-	s := newServer(t, &notebook{}, nil)
-	stream, err := newClient(t, s, nil).Watch(t.Context(), &testpb.WatchRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Close()
-	if stream.Receive() || connect.CodeOf(stream.Err()) != connect.CodeUnimplemented {
-		t.Fatalf("got %v, want unimplemented", stream.Err())
-	}
-}
-
 func TestReflection(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, &notebook{}, nil)

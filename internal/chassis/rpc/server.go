@@ -58,6 +58,7 @@ type Config struct {
 	MaxInFlight int           // requests worked on at once before others are refused; default 1024
 	BodyTimeout time.Duration // how long the body of a request may take to arrive; default 10s
 	BodyBytes   int64         // bodies in memory at once before others are refused, in bytes, a quarter of it for one remote address; default 64 MiB
+	MaxStreams  int           // streams served at once before others are refused, a quarter of it for one remote address; default 1024
 }
 
 const (
@@ -92,19 +93,28 @@ func (c Config) withDefaults() Config {
 	if c.BodyBytes <= 0 {
 		c.BodyBytes = bodyBytes
 	}
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = streamsMax
+	}
 	return c
+}
+
+// bounds are those of one server.
+func (c Config) bounds() *bounds {
+	return &bounds{
+		places: make(limit, c.MaxInFlight), bytes: newBudget(c.BodyBytes), streams: newBudget(int64(c.MaxStreams)), draining: make(chan struct{}),
+	}
 }
 
 // NewHandler returns all that Serve serves, for tests that have a listener of their own.
 func NewHandler(c Config) http.Handler {
 	c = c.withDefaults()
-	return newMux(c, newHealth(c.Services, c.Logger))
+	return newMux(c, newHealth(c.Services, c.Logger), c.bounds())
 }
 
 // newMux mounts services, reflection, health, /healthz, /metrics and the further routes.
-func newMux(c Config, h *health) http.Handler {
+func newMux(c Config, h *health, shared *bounds) http.Handler {
 	mux := http.NewServeMux()
-	shared := &bounds{places: make(limit, c.MaxInFlight), bytes: newBudget(c.BodyBytes)}
 	errorWriter := connect.NewErrorWriter()
 	crossOrigin := newCORS(c.CORSOrigins)
 	names := make([]string, 0, len(c.Services)+1)
@@ -188,12 +198,13 @@ func methodsOf(service string) []string {
 }
 
 // Serve serves until ctx ends, then drains: health says NOT_SERVING, Draining is called, no further connection or call
-// is accepted, and calls in flight finish. It returns nil if all of them did within DrainTimeout; else it cuts them
+// is accepted, streams end, and calls in flight finish. It returns nil if all of them did within DrainTimeout; else it cuts them
 // off and says so.
 func Serve(ctx context.Context, c Config) error {
 	c = c.withDefaults()
 	h := newHealth(c.Services, c.Logger)
-	server := newServer(c, newMux(c, h))
+	shared := c.bounds()
+	server := newServer(c, newMux(c, h, shared))
 	listener := c.Listener
 	if listener == nil {
 		var err error
@@ -220,6 +231,7 @@ func Serve(ctx context.Context, c Config) error {
 	if c.Draining != nil {
 		c.Draining()
 	}
+	close(shared.draining)
 	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
 	defer cancel()
 	err := server.Shutdown(drainCtx)

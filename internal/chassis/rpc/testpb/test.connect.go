@@ -51,7 +51,7 @@ type NotebookServiceClient interface {
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
 	// Write adds a note.
 	Write(context.Context, *WriteRequest) (*WriteResponse, error)
-	// Watch is a stream, which our contract forbids.
+	// Watch answers with what it was asked, and goes on until it is ended where that is "wait".
 	Watch(context.Context, *WatchRequest) (*connect.ServerStreamForClient[WatchResponse], error)
 }
 
@@ -126,7 +126,7 @@ type NotebookServiceHandler interface {
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
 	// Write adds a note.
 	Write(context.Context, *WriteRequest) (*WriteResponse, error)
-	// Watch is a stream, which our contract forbids.
+	// Watch answers with what it was asked, and goes on until it is ended where that is "wait".
 	Watch(context.Context, *WatchRequest, *connect.ServerStream[WatchResponse]) error
 }
 

@@ -270,7 +270,9 @@ func (x *WriteResponse) GetText() string {
 }
 
 type WatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 20 characters.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -305,8 +307,16 @@ func (*WatchRequest) Descriptor() ([]byte, []int) {
 	return file_test_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *WatchRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type WatchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +351,13 @@ func (*WatchResponse) Descriptor() ([]byte, []int) {
 	return file_test_proto_rawDescGZIP(), []int{6}
 }
 
+func (x *WatchResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_test_proto protoreflect.FileDescriptor
 
 const file_test_proto_rawDesc = "" +
@@ -358,9 +375,11 @@ const file_test_proto_rawDesc = "" +
 	"\bquantity\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01R\bquantity\";\n" +
 	"\rWriteResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\x0e\n" +
-	"\fWatchRequest\"\x0f\n" +
-	"\rWatchResponse2\xeb\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"+\n" +
+	"\fWatchRequest\x12\x1b\n" +
+	"\x04text\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18\x14R\x04text\"#\n" +
+	"\rWatchResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text2\xeb\x01\n" +
 	"\x0fNotebookService\x12D\n" +
 	"\x04Read\x12\x1a.dayof.test.v1.ReadRequest\x1a\x1b.dayof.test.v1.ReadResponse\"\x03\x90\x02\x01\x12G\n" +
 	"\x05Write\x12\x1b.dayof.test.v1.WriteRequest\x1a\x1c.dayof.test.v1.WriteResponse\"\x03\x90\x02\x02\x12I\n" +
