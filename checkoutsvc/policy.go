@@ -11,6 +11,7 @@ func Policy() rpc.Policy {
 		checkoutv1connect.CheckoutServiceStartCheckoutProcedure:       rpc.RolePublic,
 		checkoutv1connect.CheckoutServiceCompleteCheckoutProcedure:    rpc.RolePublic,
 		checkoutv1connect.CheckoutServiceGetOrderProcedure:            rpc.RolePublic,
+		checkoutv1connect.CheckoutServiceWatchOrderProcedure:          rpc.RolePublic,
 		checkoutv1connect.CatalogServiceGetEventProcedure:             rpc.RolePublic,
 		checkoutv1connect.CatalogServiceListEventsProcedure:           rpc.RolePublic,
 		checkoutv1connect.CatalogServiceGetVariantProcedure:           rpc.RolePublic,

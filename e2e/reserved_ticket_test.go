@@ -11,7 +11,9 @@ import (
 	"github.com/dayof/dayof/devenv/client"
 	"github.com/dayof/dayof/devenv/sandbox/fault"
 	"github.com/dayof/dayof/e2e/e2etest"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
+	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 // TestReservedTicketIsNotValidYet opens the links of tickets whose sale the ledger does not have: they say so, and give neither
@@ -42,6 +44,20 @@ func TestReservedTicketIsNotValidYet(t *testing.T) {
 		t.Errorf("a program that opens the link gets %d %.200q", status, body)
 	}
 
+	buyer := func(what string, hasCode bool) {
+		res, err := system.Checkout.GetOrder(rpc.WithBearerToken(ctx, cart.AccessToken), &checkoutv1.GetOrderRequest{OrderId: cart.OrderID, WithPasses: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.GetPasses()) != 2 || res.GetPasses()[0].GetDownloadUrl() != ticket || res.GetOrderDownloadUrl() != all || res.GetPassesUnavailable() {
+			t.Errorf("%s: the buyer is told %v", what, res)
+		}
+		if got := res.GetOrder().GetTickets()[0].GetCode() != ""; got != hasCode {
+			t.Errorf("%s: the buyer is told a code: %v, want %v", what, got, hasCode)
+		}
+	}
+	buyer("reserved", false)
+
 	m.Sandbox.Faults.Clear(fault.Ledger)
 	e2etest.Await(t, system, cart.OrderID, "completed", e2etest.Completed)
 	for address, accept := range map[string]string{ticket: "text/html", all: "text/html"} {
@@ -54,6 +70,7 @@ func TestReservedTicketIsNotValidYet(t *testing.T) {
 			t.Errorf("once the sale is booked, %s answers %d %.200q", address, status, body)
 		}
 	}
+	buyer("valid", true)
 	e2etest.AssertClean(t, m)
 }
 

@@ -58,6 +58,7 @@ type example struct {
 	request func(s *scene) string
 	token   func(s *scene) string // bearer token; nil: the operator's
 	learn   func(s *scene, answer map[string]any)
+	stream  bool     // it answers with a stream, of which the first message counts
 	varies  []string // where the answer may differ from call to call: it shows a state as it is at each
 }
 
@@ -78,6 +79,11 @@ func (e example) by(token func(s *scene) string) example {
 
 func (e example) learning(learn func(s *scene, answer map[string]any)) example {
 	e.learn = learn
+	return e
+}
+
+func (e example) streaming() example {
+	e.stream = true
 	return e
 }
 
@@ -128,6 +134,7 @@ func examples() []example {
 		ask(checkout+"CheckoutService/CompleteCheckout", `{"order_id":%q,"payment_intent_id":%q}`,
 			func(s *scene) any { return s.cart.OrderID }, func(s *scene) any { return s.cart.IntentID }).by(buyer),
 		ask(checkout+"CheckoutService/GetOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer),
+		ask(checkout+"CheckoutService/WatchOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer).streaming(),
 
 		ask(checkout+"AdmissionService/CheckTicket", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
 		ask(checkout+"AdmissionService/GetCodeKeys", `{}`),

@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/url"
 	"os"
@@ -47,6 +48,29 @@ func output(t *testing.T, name string, args ...string) []byte {
 	return stdout.Bytes()
 }
 
+// firstOutput returns the first message that a program prints of a stream, and ends it.
+func firstOutput(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithCancel(e2etest.Within(t, time.Minute))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	printed, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatalf("start %s: %v", filepath.Base(name), err)
+	}
+	var message json.RawMessage
+	decodeErr := json.NewDecoder(printed).Decode(&message)
+	cancel()
+	_ = cmd.Wait() // it was ended
+	if decodeErr != nil {
+		t.Fatalf("%s %s: %v", filepath.Base(name), strings.Join(args, " "), decodeErr)
+	}
+	return message
+}
+
 // TestEachRPCByTools calls every RPC by buf curl in three protocols and by grpcurl, found by reflection, with one key. All
 // four give the same answer: a change is made once and then replayed.
 func TestEachRPCByTools(t *testing.T) {
@@ -59,6 +83,10 @@ func TestEachRPCByTools(t *testing.T) {
 	for _, e := range examples() {
 		delete(missing, e.method)
 		t.Run(e.method, func(t *testing.T) {
+			output := output
+			if e.stream {
+				output = firstOutput
+			}
 			token := s.file.OperatorToken
 			if e.token != nil {
 				token = e.token(s)

@@ -163,6 +163,11 @@ func BuyerOrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order 
 	for _, p := range out.GetPaymentIntents() {
 		p.ChargeId = ""
 	}
+	for _, t := range out.GetTickets() {
+		if t.GetState() == checkoutv1.TicketState_TICKET_STATE_RESERVED {
+			t.Code = "" // it admits nobody yet
+		}
+	}
 	return out
 }
 

@@ -166,9 +166,14 @@ func sleep(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
-// WrapStreamingClient implements connect.Interceptor; our contract has no streams.
+// WrapStreamingClient implements connect.Interceptor. A stream says who asks for it; it is not repeated, since it ends by itself and is
+// asked again anyway.
 func (c *outgoing) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
+	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		conn := next(ctx, spec)
+		c.setHeaders(ctx, conn.RequestHeader())
+		return conn
+	}
 }
 
 // WrapStreamingHandler implements connect.Interceptor; a client has none.

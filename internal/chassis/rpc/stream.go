@@ -26,6 +26,14 @@ const (
 // StreamHeartbeat is how often a stream sends something, so that proxies keep it and a caller that is gone is noticed.
 const StreamHeartbeat = 15 * time.Second
 
+// Draining returns what is closed when the server that serves a call drains: whatever only waits ends then.
+func Draining(ctx context.Context) <-chan struct{} {
+	if c := callFrom(ctx); c != nil {
+		return c.draining
+	}
+	return nil
+}
+
 // WrapStreamingHandler implements connect.Interceptor. A procedure may answer one request with a stream of messages; no other streams
 // are served. The guards are those of a call, but for its place: a stream mostly waits, so that streams are counted by themselves. It
 // ends without an error after five minutes, and when the server drains.

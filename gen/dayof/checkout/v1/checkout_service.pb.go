@@ -338,7 +338,13 @@ func (x *CompleteCheckoutResponse) GetOrder() *Order {
 type GetOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the order.
-	OrderId       string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Version that the caller knows, from an answer before; empty for none.
+	KnownVersion string `protobuf:"bytes,2,opt,name=known_version,json=knownVersion,proto3" json:"known_version,omitempty"`
+	// How long to wait for another version than the known one, 0 to 25 seconds. The answer may come earlier without a change: ask again.
+	WaitSeconds int32 `protobuf:"varint,3,opt,name=wait_seconds,json=waitSeconds,proto3" json:"wait_seconds,omitempty"`
+	// Whether the passes of the order's tickets are wanted too. They do not count in its version.
+	WithPasses    bool `protobuf:"varint,4,opt,name=with_passes,json=withPasses,proto3" json:"with_passes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -380,13 +386,42 @@ func (x *GetOrderRequest) GetOrderId() string {
 	return ""
 }
 
+func (x *GetOrderRequest) GetKnownVersion() string {
+	if x != nil {
+		return x.KnownVersion
+	}
+	return ""
+}
+
+func (x *GetOrderRequest) GetWaitSeconds() int32 {
+	if x != nil {
+		return x.WaitSeconds
+	}
+	return 0
+}
+
+func (x *GetOrderRequest) GetWithPasses() bool {
+	if x != nil {
+		return x.WithPasses
+	}
+	return false
+}
+
 // GetOrderResponse carries an order.
 type GetOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The order.
-	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Changes whenever anything of the order does.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Passes of the tickets that have one and are not void, if they are wanted.
+	Passes []*TicketPass `protobuf:"bytes,3,rep,name=passes,proto3" json:"passes,omitempty"`
+	// Link to the page of all tickets of the order; empty when there is none yet.
+	OrderDownloadUrl string `protobuf:"bytes,4,opt,name=order_download_url,json=orderDownloadUrl,proto3" json:"order_download_url,omitempty"`
+	// Whether passes are wanted and cannot be told at the moment; ask again in some seconds.
+	PassesUnavailable bool `protobuf:"varint,5,opt,name=passes_unavailable,json=passesUnavailable,proto3" json:"passes_unavailable,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *GetOrderResponse) Reset() {
@@ -426,6 +461,217 @@ func (x *GetOrderResponse) GetOrder() *Order {
 	return nil
 }
 
+func (x *GetOrderResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetOrderResponse) GetPasses() []*TicketPass {
+	if x != nil {
+		return x.Passes
+	}
+	return nil
+}
+
+func (x *GetOrderResponse) GetOrderDownloadUrl() string {
+	if x != nil {
+		return x.OrderDownloadUrl
+	}
+	return ""
+}
+
+func (x *GetOrderResponse) GetPassesUnavailable() bool {
+	if x != nil {
+		return x.PassesUnavailable
+	}
+	return false
+}
+
+// TicketPass is the wallet pass of one ticket as its holder needs it.
+type TicketPass struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ticket that it shows.
+	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// Serial of the pass.
+	PassSerial string `protobuf:"bytes,2,opt,name=pass_serial,json=passSerial,proto3" json:"pass_serial,omitempty"`
+	// Link to the ticket's page, with the pass for wallets. Keep it like a password.
+	DownloadUrl string `protobuf:"bytes,3,opt,name=download_url,json=downloadUrl,proto3" json:"download_url,omitempty"`
+	// Whether the pass is shown as on hold.
+	Suspended     bool `protobuf:"varint,4,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TicketPass) Reset() {
+	*x = TicketPass{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TicketPass) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TicketPass) ProtoMessage() {}
+
+func (x *TicketPass) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TicketPass.ProtoReflect.Descriptor instead.
+func (*TicketPass) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TicketPass) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *TicketPass) GetPassSerial() string {
+	if x != nil {
+		return x.PassSerial
+	}
+	return ""
+}
+
+func (x *TicketPass) GetDownloadUrl() string {
+	if x != nil {
+		return x.DownloadUrl
+	}
+	return ""
+}
+
+func (x *TicketPass) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+// WatchOrderRequest names an order to be watched.
+type WatchOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Version that the caller knows; the order is not told until it is another one. Empty for none.
+	KnownVersion  string `protobuf:"bytes,2,opt,name=known_version,json=knownVersion,proto3" json:"known_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrderRequest) Reset() {
+	*x = WatchOrderRequest{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrderRequest) ProtoMessage() {}
+
+func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
+func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *WatchOrderRequest) GetKnownVersion() string {
+	if x != nil {
+		return x.KnownVersion
+	}
+	return ""
+}
+
+// WatchOrderResponse carries an order that has changed, or nothing.
+type WatchOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order; absent where the message only keeps the connection.
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Version of the order; empty without one.
+	Version       string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrderResponse) Reset() {
+	*x = WatchOrderResponse{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrderResponse) ProtoMessage() {}
+
+func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
+func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *WatchOrderResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
 var File_dayof_checkout_v1_checkout_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
@@ -451,15 +697,38 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12K\n" +
 	"\x11payment_intent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\"J\n" +
 	"\x18CompleteCheckoutResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"J\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc7\x01\n" +
 	"\x0fGetOrderRequest\x127\n" +
-	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"B\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12,\n" +
+	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\x12,\n" +
+	"\fwait_seconds\x18\x03 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x19(\x00R\vwaitSeconds\x12\x1f\n" +
+	"\vwith_passes\x18\x04 \x01(\bR\n" +
+	"withPasses\"\xf0\x01\n" +
 	"\x10GetOrderResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xc6\x02\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
+	"\x06passes\x18\x03 \x03(\v2\x1d.dayof.checkout.v1.TicketPassR\x06passes\x12,\n" +
+	"\x12order_download_url\x18\x04 \x01(\tR\x10orderDownloadUrl\x12-\n" +
+	"\x12passes_unavailable\x18\x05 \x01(\bR\x11passesUnavailable\"\x8b\x01\n" +
+	"\n" +
+	"TicketPass\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x1f\n" +
+	"\vpass_serial\x18\x02 \x01(\tR\n" +
+	"passSerial\x12!\n" +
+	"\fdownload_url\x18\x03 \x01(\tR\vdownloadUrl\x12\x1c\n" +
+	"\tsuspended\x18\x04 \x01(\bR\tsuspended\"z\n" +
+	"\x11WatchOrderRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12,\n" +
+	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\"^\n" +
+	"\x12WatchOrderResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion2\xa8\x03\n" +
 	"\x0fCheckoutService\x12g\n" +
 	"\rStartCheckout\x12'.dayof.checkout.v1.StartCheckoutRequest\x1a(.dayof.checkout.v1.StartCheckoutResponse\"\x03\x90\x02\x02\x12p\n" +
 	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12X\n" +
-	"\bGetOrder\x12\".dayof.checkout.v1.GetOrderRequest\x1a#.dayof.checkout.v1.GetOrderResponse\"\x03\x90\x02\x01B\xcc\x01\n" +
+	"\bGetOrder\x12\".dayof.checkout.v1.GetOrderRequest\x1a#.dayof.checkout.v1.GetOrderResponse\"\x03\x90\x02\x01\x12`\n" +
+	"\n" +
+	"WatchOrder\x12$.dayof.checkout.v1.WatchOrderRequest\x1a%.dayof.checkout.v1.WatchOrderResponse\"\x03\x90\x02\x010\x01B\xcc\x01\n" +
 	"\x15com.dayof.checkout.v1B\x14CheckoutServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -474,7 +743,7 @@ func file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_checkout_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*StartCheckoutRequest)(nil),     // 0: dayof.checkout.v1.StartCheckoutRequest
 	(*CartLine)(nil),                 // 1: dayof.checkout.v1.CartLine
@@ -483,28 +752,35 @@ var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*CompleteCheckoutResponse)(nil), // 4: dayof.checkout.v1.CompleteCheckoutResponse
 	(*GetOrderRequest)(nil),          // 5: dayof.checkout.v1.GetOrderRequest
 	(*GetOrderResponse)(nil),         // 6: dayof.checkout.v1.GetOrderResponse
-	(*Buyer)(nil),                    // 7: dayof.checkout.v1.Buyer
-	(*v1.Money)(nil),                 // 8: dayof.money.v1.Money
-	(*Order)(nil),                    // 9: dayof.checkout.v1.Order
+	(*TicketPass)(nil),               // 7: dayof.checkout.v1.TicketPass
+	(*WatchOrderRequest)(nil),        // 8: dayof.checkout.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),       // 9: dayof.checkout.v1.WatchOrderResponse
+	(*Buyer)(nil),                    // 10: dayof.checkout.v1.Buyer
+	(*v1.Money)(nil),                 // 11: dayof.money.v1.Money
+	(*Order)(nil),                    // 12: dayof.checkout.v1.Order
 }
 var file_dayof_checkout_v1_checkout_service_proto_depIdxs = []int32{
-	1, // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
-	7, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
-	8, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
-	9, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	9, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	9, // 5: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	0, // 6: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
-	3, // 7: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
-	5, // 8: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
-	2, // 9: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
-	4, // 10: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
-	6, // 11: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
-	9, // [9:12] is the sub-list for method output_type
-	6, // [6:9] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1,  // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
+	10, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
+	11, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
+	12, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	12, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	12, // 5: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	7,  // 6: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
+	12, // 7: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 8: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
+	3,  // 9: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
+	5,  // 10: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
+	8,  // 11: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
+	2,  // 12: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
+	4,  // 13: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
+	6,  // 14: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
+	9,  // 15: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
+	12, // [12:16] is the sub-list for method output_type
+	8,  // [8:12] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_checkout_service_proto_init() }
@@ -519,7 +795,7 @@ func file_dayof_checkout_v1_checkout_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_checkout_service_proto_rawDesc), len(file_dayof_checkout_v1_checkout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

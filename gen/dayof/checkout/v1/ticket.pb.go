@@ -103,7 +103,8 @@ type TicketInstance struct {
 	VariantVersion int32 `protobuf:"varint,5,opt,name=variant_version,json=variantVersion,proto3" json:"variant_version,omitempty"`
 	// State of the ticket.
 	State TicketState `protobuf:"varint,6,opt,name=state,proto3,enum=dayof.checkout.v1.TicketState" json:"state,omitempty"`
-	// Signed code that a scanner reads. It names and proves the ticket; whether it admits is asked with CheckTicket.
+	// Signed code that a scanner reads. It names and proves the ticket; whether it admits is asked with CheckTicket. Buyers get it once the
+	// ticket is valid.
 	Code string `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
 	// Serial of the wallet pass; empty until it is issued.
 	PassSerial string `protobuf:"bytes,8,opt,name=pass_serial,json=passSerial,proto3" json:"pass_serial,omitempty"`

@@ -42,6 +42,9 @@ const (
 	// CheckoutServiceGetOrderProcedure is the fully-qualified name of the CheckoutService's GetOrder
 	// RPC.
 	CheckoutServiceGetOrderProcedure = "/dayof.checkout.v1.CheckoutService/GetOrder"
+	// CheckoutServiceWatchOrderProcedure is the fully-qualified name of the CheckoutService's
+	// WatchOrder RPC.
+	CheckoutServiceWatchOrderProcedure = "/dayof.checkout.v1.CheckoutService/WatchOrder"
 )
 
 // CheckoutServiceClient is a client for the dayof.checkout.v1.CheckoutService service.
@@ -64,8 +67,20 @@ type CheckoutServiceClient interface {
 	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable), TOO_MANY_CLAIMS (resource_exhausted) after 30 claims of an order in a
 	// minute, or 3 of intents that it does not have. A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
-	// GetOrder returns the order of the token. Problems: ORDER_NOT_FOUND (not_found).
+	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
+	// it has changed. With with_passes the links to its passes come with it.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found).
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
+	// WatchOrder answers with the order of the token as it is, and again each time that it has changed, within a second. Between changes a
+	// message without an order comes every 15 seconds, so that proxies keep the connection.
+	//
+	// The stream ends without a problem after five minutes, or earlier when a server is replaced: ask again then, with the last version
+	// as known_version, and nothing is told twice. Where a proxy holds streams back, GetOrder with wait_seconds does the same.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), TOO_MANY_WATCHES (resource_exhausted) when an order is watched eight times already,
+	// OVERLOADED (resource_exhausted).
+	WatchOrder(context.Context, *v1.WatchOrderRequest) (*connect.ServerStreamForClient[v1.WatchOrderResponse], error)
 }
 
 // NewCheckoutServiceClient constructs a client for the dayof.checkout.v1.CheckoutService service.
@@ -100,6 +115,13 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		watchOrder: connect.NewClient[v1.WatchOrderRequest, v1.WatchOrderResponse](
+			httpClient,
+			baseURL+CheckoutServiceWatchOrderProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("WatchOrder")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -108,6 +130,7 @@ type checkoutServiceClient struct {
 	startCheckout    *connect.Client[v1.StartCheckoutRequest, v1.StartCheckoutResponse]
 	completeCheckout *connect.Client[v1.CompleteCheckoutRequest, v1.CompleteCheckoutResponse]
 	getOrder         *connect.Client[v1.GetOrderRequest, v1.GetOrderResponse]
+	watchOrder       *connect.Client[v1.WatchOrderRequest, v1.WatchOrderResponse]
 }
 
 // StartCheckout calls dayof.checkout.v1.CheckoutService.StartCheckout.
@@ -137,6 +160,11 @@ func (c *checkoutServiceClient) GetOrder(ctx context.Context, req *v1.GetOrderRe
 	return nil, err
 }
 
+// WatchOrder calls dayof.checkout.v1.CheckoutService.WatchOrder.
+func (c *checkoutServiceClient) WatchOrder(ctx context.Context, req *v1.WatchOrderRequest) (*connect.ServerStreamForClient[v1.WatchOrderResponse], error) {
+	return c.watchOrder.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // CheckoutServiceHandler is an implementation of the dayof.checkout.v1.CheckoutService service.
 type CheckoutServiceHandler interface {
 	// StartCheckout holds stock and makes a payment intent for the current versions' prices.
@@ -157,8 +185,20 @@ type CheckoutServiceHandler interface {
 	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable), TOO_MANY_CLAIMS (resource_exhausted) after 30 claims of an order in a
 	// minute, or 3 of intents that it does not have. A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
-	// GetOrder returns the order of the token. Problems: ORDER_NOT_FOUND (not_found).
+	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
+	// it has changed. With with_passes the links to its passes come with it.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found).
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
+	// WatchOrder answers with the order of the token as it is, and again each time that it has changed, within a second. Between changes a
+	// message without an order comes every 15 seconds, so that proxies keep the connection.
+	//
+	// The stream ends without a problem after five minutes, or earlier when a server is replaced: ask again then, with the last version
+	// as known_version, and nothing is told twice. Where a proxy holds streams back, GetOrder with wait_seconds does the same.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), TOO_MANY_WATCHES (resource_exhausted) when an order is watched eight times already,
+	// OVERLOADED (resource_exhausted).
+	WatchOrder(context.Context, *v1.WatchOrderRequest, *connect.ServerStream[v1.WatchOrderResponse]) error
 }
 
 // NewCheckoutServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -189,6 +229,13 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	checkoutServiceWatchOrderHandler := connect.NewServerStreamHandlerSimple(
+		CheckoutServiceWatchOrderProcedure,
+		svc.WatchOrder,
+		connect.WithSchema(checkoutServiceMethods.ByName("WatchOrder")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.checkout.v1.CheckoutService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CheckoutServiceStartCheckoutProcedure:
@@ -197,6 +244,8 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 			checkoutServiceCompleteCheckoutHandler.ServeHTTP(w, r)
 		case CheckoutServiceGetOrderProcedure:
 			checkoutServiceGetOrderHandler.ServeHTTP(w, r)
+		case CheckoutServiceWatchOrderProcedure:
+			checkoutServiceWatchOrderHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -216,4 +265,8 @@ func (UnimplementedCheckoutServiceHandler) CompleteCheckout(context.Context, *v1
 
 func (UnimplementedCheckoutServiceHandler) GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.GetOrder is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) WatchOrder(context.Context, *v1.WatchOrderRequest, *connect.ServerStream[v1.WatchOrderResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.WatchOrder is not implemented"))
 }
