@@ -133,7 +133,7 @@ func New(d Deps) (*Service, error) {
 	s.reminder = &dispute.Reminder{Pool: d.Pool, Clock: d.Clock, Before: reminders, Link: c.orderLink}
 
 	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
-	s.checkout = &checkout.Service{Orders: store, Payments: payments, Codes: codes, Tokens: tokens, HoldDuration: c.HoldDuration, ProcessingHoldMax: c.ProcessingHoldMax}
+	s.checkout = &checkout.Service{Orders: store, Payments: payments, Codes: codes, Tokens: tokens, HoldTerms: c.holdTerms(), ProcessingHoldMax: c.ProcessingHoldMax}
 	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
 	s.orders = &orders.Service{Orders: store, Codes: codes}
 	s.account = &account.Service{Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: id.New, Link: c.accountLink}

@@ -334,6 +334,98 @@ func (x *CompleteCheckoutResponse) GetOrder() *Order {
 	return nil
 }
 
+// CancelCheckoutRequest names an order.
+type CancelCheckoutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId       string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelCheckoutRequest) Reset() {
+	*x = CancelCheckoutRequest{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelCheckoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelCheckoutRequest) ProtoMessage() {}
+
+func (x *CancelCheckoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelCheckoutRequest.ProtoReflect.Descriptor instead.
+func (*CancelCheckoutRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CancelCheckoutRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+// CancelCheckoutResponse carries the order as it stands.
+type CancelCheckoutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelCheckoutResponse) Reset() {
+	*x = CancelCheckoutResponse{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelCheckoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelCheckoutResponse) ProtoMessage() {}
+
+func (x *CancelCheckoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelCheckoutResponse.ProtoReflect.Descriptor instead.
+func (*CancelCheckoutResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CancelCheckoutResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 // GetOrderRequest names an order.
 type GetOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -345,7 +437,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +449,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +462,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{5}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -391,7 +483,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +495,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +508,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{6}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -451,14 +543,19 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12K\n" +
 	"\x11payment_intent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\"J\n" +
 	"\x18CompleteCheckoutResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"P\n" +
+	"\x15CancelCheckoutRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"H\n" +
+	"\x16CancelCheckoutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"J\n" +
 	"\x0fGetOrderRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"B\n" +
 	"\x10GetOrderResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xc6\x02\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xb2\x03\n" +
 	"\x0fCheckoutService\x12g\n" +
 	"\rStartCheckout\x12'.dayof.checkout.v1.StartCheckoutRequest\x1a(.dayof.checkout.v1.StartCheckoutResponse\"\x03\x90\x02\x02\x12p\n" +
-	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12j\n" +
+	"\x0eCancelCheckout\x12(.dayof.checkout.v1.CancelCheckoutRequest\x1a).dayof.checkout.v1.CancelCheckoutResponse\"\x03\x90\x02\x02\x12X\n" +
 	"\bGetOrder\x12\".dayof.checkout.v1.GetOrderRequest\x1a#.dayof.checkout.v1.GetOrderResponse\"\x03\x90\x02\x01B\xcc\x01\n" +
 	"\x15com.dayof.checkout.v1B\x14CheckoutServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
@@ -474,37 +571,42 @@ func file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_checkout_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*StartCheckoutRequest)(nil),     // 0: dayof.checkout.v1.StartCheckoutRequest
 	(*CartLine)(nil),                 // 1: dayof.checkout.v1.CartLine
 	(*StartCheckoutResponse)(nil),    // 2: dayof.checkout.v1.StartCheckoutResponse
 	(*CompleteCheckoutRequest)(nil),  // 3: dayof.checkout.v1.CompleteCheckoutRequest
 	(*CompleteCheckoutResponse)(nil), // 4: dayof.checkout.v1.CompleteCheckoutResponse
-	(*GetOrderRequest)(nil),          // 5: dayof.checkout.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),         // 6: dayof.checkout.v1.GetOrderResponse
-	(*Buyer)(nil),                    // 7: dayof.checkout.v1.Buyer
-	(*v1.Money)(nil),                 // 8: dayof.money.v1.Money
-	(*Order)(nil),                    // 9: dayof.checkout.v1.Order
+	(*CancelCheckoutRequest)(nil),    // 5: dayof.checkout.v1.CancelCheckoutRequest
+	(*CancelCheckoutResponse)(nil),   // 6: dayof.checkout.v1.CancelCheckoutResponse
+	(*GetOrderRequest)(nil),          // 7: dayof.checkout.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),         // 8: dayof.checkout.v1.GetOrderResponse
+	(*Buyer)(nil),                    // 9: dayof.checkout.v1.Buyer
+	(*v1.Money)(nil),                 // 10: dayof.money.v1.Money
+	(*Order)(nil),                    // 11: dayof.checkout.v1.Order
 }
 var file_dayof_checkout_v1_checkout_service_proto_depIdxs = []int32{
-	1, // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
-	7, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
-	8, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
-	9, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	9, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	9, // 5: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	0, // 6: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
-	3, // 7: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
-	5, // 8: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
-	2, // 9: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
-	4, // 10: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
-	6, // 11: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
-	9, // [9:12] is the sub-list for method output_type
-	6, // [6:9] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1,  // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
+	9,  // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
+	10, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
+	11, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	11, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	11, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	11, // 6: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 7: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
+	3,  // 8: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
+	5,  // 9: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
+	7,  // 10: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
+	2,  // 11: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
+	4,  // 12: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
+	6,  // 13: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
+	8,  // 14: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
+	11, // [11:15] is the sub-list for method output_type
+	7,  // [7:11] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_checkout_service_proto_init() }
@@ -519,7 +621,7 @@ func file_dayof_checkout_v1_checkout_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_checkout_service_proto_rawDesc), len(file_dayof_checkout_v1_checkout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
