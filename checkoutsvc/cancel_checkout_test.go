@@ -148,7 +148,9 @@ func TestCancelAgainstPayment(t *testing.T) {
 			cancel()
 		}
 		if when == 1 {
-			w.until("canceled at Stripe", func() bool { return w.api("GET", "/v1/payment_intents/"+s.GetPaymentIntentId(), "")["status"] == "canceled" })
+			w.until("canceled at Stripe", func() bool {
+				return w.api("GET", "/v1/payment_intents/"+s.GetPaymentIntentId(), "")["status"] == "canceled"
+			})
 		}
 		close(begin)
 		all.Wait()

@@ -82,8 +82,8 @@ type Config struct {
 // LoadConfig reads the settings of checkoutsvc. Problems are reported by the loader.
 func LoadConfig(l *config.Loader) Config {
 	return Config{
-		Livemode:        l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
-		HoldDuration:    l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
+		Livemode:     l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
+		HoldDuration: l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
 		BuyerHoldsMax: l.Int("DAYOF_CHECKOUT_BUYER_HOLDS_MAX", 5,
 			"how many unpaid orders of an event one mail address may have open; 0 is any number"),
 		AttemptDeadline: l.Duration("DAYOF_CHECKOUT_ATTEMPT_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
