@@ -1,8 +1,8 @@
 -- name: InsertHold :exec
--- InsertHold inserts a hold of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait until the
--- transaction has ended: a later statement sees all that were committed.
-insert into holds (order_id, expire_time, buyer_key)
-select sqlc.arg(order_id), now() + make_interval(secs => sqlc.arg(hold_seconds)::float8), sqlc.arg(buyer_key)::bigint
+-- InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait
+-- until the transaction has ended: a later statement sees all that were committed.
+insert into holds (order_id, expire_time)
+select sqlc.arg(order_id), now() + make_interval(secs => sqlc.arg(hold_seconds)::float8)
 from (select case when sqlc.arg(limited)::boolean then pg_advisory_xact_lock(sqlc.arg(buyer_key)::bigint) end) as locked;
 
 -- name: LockBuyer :exec

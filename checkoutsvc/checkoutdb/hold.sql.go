@@ -26,19 +26,19 @@ func (q *Queries) EndHolds(ctx context.Context, db DBTX, orderIds []string, stat
 }
 
 const insertHold = `-- name: InsertHold :exec
-insert into holds (order_id, expire_time, buyer_key)
-select $1, now() + make_interval(secs => $2::float8), $3::bigint
-from (select case when $4::boolean then pg_advisory_xact_lock($3::bigint) end) as locked
+insert into holds (order_id, expire_time)
+select $1, now() + make_interval(secs => $2::float8)
+from (select case when $3::boolean then pg_advisory_xact_lock($4::bigint) end) as locked
 `
 
-// InsertHold inserts a hold of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait until the
-// transaction has ended: a later statement sees all that were committed.
-func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdSeconds float64, buyerKey int64, limited bool) error {
+// InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait
+// until the transaction has ended: a later statement sees all that were committed.
+func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdSeconds float64, limited bool, buyerKey int64) error {
 	_, err := db.Exec(ctx, insertHold,
 		orderID,
 		holdSeconds,
-		buyerKey,
 		limited,
+		buyerKey,
 	)
 	return err
 }

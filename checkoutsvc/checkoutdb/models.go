@@ -84,7 +84,6 @@ type Hold struct {
 	State      string     `json:"state"`
 	ExpireTime time.Time  `json:"expire_time"`
 	EndTime    *time.Time `json:"end_time"`
-	BuyerKey   *int64     `json:"buyer_key"`
 }
 
 type IdempotencyKey struct {
@@ -137,6 +136,7 @@ type OrderLine struct {
 	UnitPriceMinorUnits int64           `json:"unit_price_minor_units"`
 	Snapshot            json.RawMessage `json:"snapshot"`
 	SnapshotSchema      int32           `json:"snapshot_schema"`
+	BuyerKey            *int64          `json:"buyer_key"`
 }
 
 type Organizer struct {

@@ -15,13 +15,14 @@ const (
 	// holdEndSQL reads when the hold of a new order ends.
 	holdEndSQL = `select expire_time, 0::bigint from holds where order_id = $1`
 	// openHoldsSQL also counts the unpaid orders of the event that its buyer has open, this one included.
-	openHoldsSQL = `select h.expire_time, (select count(*) from holds b where b.buyer_key = h.buyer_key and b.state = 'active')
+	openHoldsSQL = `select h.expire_time, (select count(*) from order_lines l join holds b on b.order_id = l.order_id
+			where l.buyer_key = $2 and b.state = 'active')
 		from holds h where h.order_id = $1`
 	// buyerTicketsSQL counts what a buyer has of an event, by variant: tickets that are held, and those that were bought and are not void.
 	buyerTicketsSQL = `select l.variant_id, sum(case when h.state = 'active' then l.quantity else (
 			select count(*) from tickets t where t.order_id = l.order_id and t.variant_id = l.variant_id and t.state <> 'void') end)::bigint
-		from holds h join order_lines l on l.order_id = h.order_id
-		where h.buyer_key = $1 and h.state in ('active', 'consumed') group by l.variant_id`
+		from order_lines first join holds h on h.order_id = first.order_id join order_lines l on l.order_id = first.order_id
+		where first.buyer_key = $1 and h.state in ('active', 'consumed') group by l.variant_id`
 )
 
 // HoldTerms are the terms on which a new order keeps stock.
@@ -35,12 +36,12 @@ type HoldTerms struct {
 // each other; others do not.
 func (s *Store) insertHold(ctx context.Context, p *pgdb.Pipeline, o *order.Order, terms HoldTerms) error {
 	counted, limited := terms.BuyerHoldsMax > 0, !o.BuyerLimits.None()
-	err := s.q.InsertHold(ctx, p, o.ID, terms.Duration.Seconds(), o.BuyerKey(), counted || limited)
-	read := holdEndSQL
+	err := s.q.InsertHold(ctx, p, o.ID, terms.Duration.Seconds(), counted || limited, o.BuyerKey())
+	read, args := holdEndSQL, []any{o.ID}
 	if counted {
-		read = openHoldsSQL
+		read, args = openHoldsSQL, []any{o.ID, o.BuyerKey()}
 	}
-	p.Batch().Queue(read, o.ID).QueryRow(func(row pgx.Row) error {
+	p.Batch().Queue(read, args...).QueryRow(func(row pgx.Row) error {
 		var open int
 		if err := row.Scan(&o.Hold.ExpireTime, &open); err != nil {
 			return err

@@ -28,11 +28,15 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 		Currency: o.Currency, TotalMinorUnits: o.TotalMinorUnits, ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
 		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime,
 	})}
-	for _, l := range o.Lines {
+	for i, l := range o.Lines {
+		var buyer *int64 // of the first line
+		if i == 0 {
+			buyer = new(o.BuyerKey())
+		}
 		errs = append(errs, s.q.InsertOrderLine(ctx, &p, checkoutdb.InsertOrderLineParams{
 			OrderID: o.ID, Position: l.Position, VariantID: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName,
 			VariantName: l.VariantName, Quantity: l.Quantity, UnitPriceMinorUnits: l.UnitPriceMinorUnits,
-			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema,
+			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer,
 		}))
 	}
 	errs = append(errs, s.insertHold(ctx, &p, o, terms))

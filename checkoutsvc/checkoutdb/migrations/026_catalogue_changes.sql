@@ -71,10 +71,11 @@ $$;
 create trigger variant_version_is_deleted_with_its_draft before delete on variant_versions
     for each row execute function variant_version_of_a_draft();
 
--- Who holds, as 64 bits of a digest of the event and the mail address in lower case: no address is kept twice, and none can be followed
--- from event to event. Null for holds that older releases make meanwhile, which no limit counts.
-alter table holds add column buyer_key bigint;
-update holds h set buyer_key =
+-- Who buys, as 64 bits of a digest of the event and the mail address in lower case: no address is kept twice, and none can be followed
+-- from event to event. The first line of an order has it, since lines never change: the index is written once. Null for orders that
+-- older releases make meanwhile, which no limit counts.
+alter table order_lines add column buyer_key bigint;
+update order_lines l set buyer_key =
     ('x' || encode(substring(sha256(convert_to(o.event_id || '/' || lower(o.buyer_email), 'UTF8')) from 1 for 8), 'hex'))::bit(64)::bigint
-from orders o join events e on e.id = o.event_id
-where o.id = h.order_id and h.state in ('active', 'consumed') and e.end_time > now();
+from orders o join events e on e.id = o.event_id join holds h on h.order_id = o.id
+where l.order_id = o.id and l.position = 1 and h.state in ('active', 'consumed') and e.end_time > now();
