@@ -63,7 +63,7 @@ func (m *meter) reset() {
 }
 
 // metered returns a replica without background work, and what counts its statements.
-func (w *harness) metered() (*replica, *meter) {
+func (w *harness) metered(opts ...option) (*replica, *meter) {
 	w.t.Helper()
 	m := &meter{}
 	poolConfig := w.pool.Config()
@@ -74,7 +74,7 @@ func (w *harness) metered() (*replica, *meter) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(pool.Close)
-	return w.newReplica(pool), m
+	return w.newReplica(pool, opts...), m
 }
 
 // TestListOrdersBudget lists orders with as many statements as there are kinds of rows, not orders.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/config"
 	"github.com/dayof/dayof/internal/chassis/id"
@@ -19,6 +20,8 @@ type Config struct {
 	Livemode bool
 	// HoldDuration is for how long stock is kept for an unpaid order.
 	HoldDuration time.Duration
+	// BuyerHoldsMax is how many unpaid orders of an event one mail address may have open; 0: any number.
+	BuyerHoldsMax int
 
 	// AttemptDeadline ends one attempt to fulfil an order; it is shorter than AttemptLease, so that an attempt that lives
 	// has stopped before another one starts.
@@ -79,8 +82,10 @@ type Config struct {
 // LoadConfig reads the settings of checkoutsvc. Problems are reported by the loader.
 func LoadConfig(l *config.Loader) Config {
 	return Config{
-		Livemode:        l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
-		HoldDuration:    l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
+		Livemode:     l.Bool("DAYOF_STRIPE_LIVEMODE", false, "whether orders are paid in Stripe's live mode"),
+		HoldDuration: l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
+		BuyerHoldsMax: l.Int("DAYOF_CHECKOUT_BUYER_HOLDS_MAX", 5,
+			"how many unpaid orders of an event one mail address may have open; 0 is any number"),
 		AttemptDeadline: l.Duration("DAYOF_CHECKOUT_ATTEMPT_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
 		AttemptLease:    l.Duration("DAYOF_CHECKOUT_ATTEMPT_LEASE", 8*time.Second, "how long an order belongs to the replica that attempts it"),
 		CallerWait:      l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a browser waits for an attempt before it is answered in_progress"),
@@ -127,6 +132,11 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 		UnansweredHoldMax: c.UnansweredHoldMax,
 		CodeKeyVersion:    codeKeyVersion, NewID: id.New,
 	}
+}
+
+// holdTerms are the terms on which unpaid orders keep stock.
+func (c Config) holdTerms() orderstore.HoldTerms {
+	return orderstore.HoldTerms{Duration: c.HoldDuration, BuyerHoldsMax: c.BuyerHoldsMax}
 }
 
 // fulfilment is how attempts are paced.

@@ -51,6 +51,7 @@ type harness struct {
 	passes *passKeeper
 	ledger *bookKeeper
 	peers  [2]string
+	clock  clock.Clock
 	// peerTimeout is that of calls to the peers; 0 is the default.
 	peerTimeout time.Duration
 	replicas    []*replica
@@ -89,7 +90,7 @@ func newHarness(t *testing.T, opts ...option) *harness {
 // newHarnessAlone is newHarness for a test that nobody else may disturb, or a benchmark.
 func newHarnessAlone(t testing.TB, opts ...option) *harness {
 	t.Helper()
-	w := &harness{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper()}
+	w := &harness{t: t, pool: pgtest.New(t, checkoutsvc.Migrate), passes: newPassKeeper(), ledger: newBookKeeper(), clock: clock.System{}}
 	w.faults = fault.New(1)
 	sandbox, err := stripe.New(stripe.Config{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Faults: w.faults})
 	if err != nil {
@@ -104,6 +105,7 @@ func newHarnessAlone(t testing.TB, opts ...option) *harness {
 	w.config.OrderTokenKeys = []config.Secret{config.NewSecret(strings.Repeat("k", 32))}
 	w.config.SweepInterval = 50 * time.Millisecond
 	w.config.StripeLimits = stripeapi.Limits{} // the sandbox has none
+	w.config.BuyerHoldsMax = 0                 // all carts are of one buyer
 	for _, o := range opts {
 		o(&w.config)
 	}
@@ -153,7 +155,7 @@ func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 	passHTTP, passOpts := rpc.Dial(dial(w.peers[0]))
 	ledgerHTTP, ledgerOpts := rpc.Dial(dial(w.peers[1]))
 	s, err := checkoutsvc.New(checkoutsvc.Deps{
-		Config: c, Pool: pool, Clock: clock.System{}, Logger: w.logger(),
+		Config: c, Pool: pool, Clock: w.clock, Logger: w.logger(),
 		Passes: passv1connect.NewPassServiceClient(passHTTP, w.peers[0], passOpts...),
 		Ledger: ledgerv1connect.NewLedgerServiceClient(ledgerHTTP, w.peers[1], ledgerOpts...),
 	})

@@ -135,7 +135,7 @@ func New(d Deps) (*Service, error) {
 	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
 	s.checkout = checkout.New(checkout.Deps{
 		Orders: store, Passes: d.Passes, Payments: payments, Codes: codes, Tokens: tokens,
-		HoldDuration: c.HoldDuration, ProcessingHoldMax: c.ProcessingHoldMax,
+		HoldTerms: c.holdTerms(), ProcessingHoldMax: c.ProcessingHoldMax,
 	})
 	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
 	s.orders = &orders.Service{Orders: store, Codes: codes}

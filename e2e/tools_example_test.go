@@ -26,6 +26,8 @@ type scene struct {
 	item, batch, webhookEvent       string
 	client                          *client.Client
 	run, difference                 string
+	draft, organizer                string
+	canceled                        client.Cart
 }
 
 // awaitRun waits until the reconciliation that was started has ended, and returns its id.
@@ -117,20 +119,41 @@ func examples() []example {
 	const capture = `{"order_id":"toolsOrder0000000001","organizer_id":"toolsOrganizer000001","payment_intent_id":"pi_%s",
 		"gross":{"currency":"EUR","minor_units":"4450"},"capture_time":"2026-01-02T03:04:05Z"}`
 	return []example{
+		ask(checkout+"CatalogService/CreateOrganizer", `{"name":"Tools and sons"}`).
+			learning(func(s *scene, a map[string]any) { s.organizer = find(a, "organizer", "id") }),
+		ask(checkout+"CatalogService/UpdateOrganizer", `{"organizer_id":%q,"name":"Tools & sons","update_number":"1"}`, func(s *scene) any { return s.organizer }),
+		ask(checkout+"CatalogService/GetOrganizer", `{"organizer_id":%q}`, func(s *scene) any { return s.organizer }),
+		ask(checkout+"CatalogService/ListOrganizers", `{"page_size":3}`),
 		ask(checkout+"CatalogService/CreateEvent", `{"organizer_id":"toolsOrganizer000001","organizer_name":"Tools","name":"Tools live",
-			"venue":{"name":"Hall","time_zone":"Europe/Berlin"},"start_time":"2027-01-02T19:00:00Z","end_time":"2027-01-02T22:00:00Z"}`),
+			"venue":{"name":"Hall","time_zone":"Europe/Berlin"},"start_time":"2027-01-02T19:00:00Z","end_time":"2027-01-02T22:00:00Z",
+			"draft":true}`).
+			learning(func(s *scene, a map[string]any) { s.draft = find(a, "event", "id") }),
+		ask(checkout+"CatalogService/UpdateEvent", `{"event_id":%q,"event":{"name":"Tools live again"},"update_mask":"name"}`, event),
+		ask(checkout+"CatalogService/ArchiveEvent", `{"event_id":%q}`, event),
+		ask(checkout+"CatalogService/PublishEvent", `{"event_id":%q}`, event),
+		ask(checkout+"CatalogService/DeleteDraft", `{"event_id":%q}`, func(s *scene) any { return s.draft }),
 		ask(checkout+"CatalogService/GetEvent", `{"event_id":%q}`, event),
 		ask(checkout+"CatalogService/ListEvents", `{"page_size":10}`),
 		ask(checkout+"CatalogService/CreateProduct", `{"event_id":%q,"name":"Standing"}`, event).
 			learning(func(s *scene, a map[string]any) { s.product = find(a, "product", "id") }),
+		ask(checkout+"CatalogService/UpdateProduct", `{"product_id":%q,"name":"Standing room"}`, func(s *scene) any { return s.product }),
+		ask(checkout+"CatalogService/GetProduct", `{"product_id":%q}`, func(s *scene) any { return s.product }),
+		ask(checkout+"CatalogService/ListProducts", `{"event_id":%q}`, event),
 		ask(checkout+"CatalogService/CreateVariant", `{"product_id":%q,"name":"Floor","capacity_ticket_count":"10",
 			"version":{"price":{"currency":"EUR","minor_units":"4450"}}}`, func(s *scene) any { return s.product }),
 		ask(checkout+"CatalogService/CreateVariantVersion", `{"variant_id":%q,"version":{"price":{"currency":"EUR","minor_units":"4950"}}}`, variant),
+		ask(checkout+"CatalogService/UpdateVariant", `{"variant_id":%q,"variant":{"capacity_ticket_count":"90","order_ticket_limit":8},
+			"update_mask":"capacity_ticket_count,order_ticket_limit"}`, variant),
 		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
 		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
 
 		ask(checkout+"CheckoutService/StartCheckout", `{"event_id":%q,"lines":[{"variant_id":%q,"quantity":1}],
-			"buyer":{"name":"Ada","email":"ada@example.test"}}`, event, variant),
+			"buyer":{"name":"Ada","email":"ada@example.test"}}`, event, variant).
+			learning(func(s *scene, a map[string]any) {
+				s.canceled = client.Cart{OrderID: find(a, "order", "id"), AccessToken: find(a, "orderAccessToken")}
+			}),
+		ask(checkout+"CheckoutService/CancelCheckout", `{"order_id":%q}`, func(s *scene) any { return s.canceled.OrderID }).
+			by(func(s *scene) string { return s.canceled.AccessToken }).varying("order"),
 		ask(checkout+"CheckoutService/CompleteCheckout", `{"order_id":%q,"payment_intent_id":%q}`,
 			func(s *scene) any { return s.cart.OrderID }, func(s *scene) any { return s.cart.IntentID }).by(buyer),
 		ask(checkout+"CheckoutService/GetOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer),

@@ -9,7 +9,6 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderproto"
-	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
@@ -20,15 +19,9 @@ import (
 // CompleteCheckout implements CheckoutService. The browser's claim starts nothing by itself: the intent is fetched from
 // Stripe, and what Stripe reports is observed like a webhook's report.
 func (s *Service) CompleteCheckout(ctx context.Context, req *checkoutv1.CompleteCheckoutRequest) (*checkoutv1.CompleteCheckoutResponse, error) {
-	if !s.Tokens.Admits(ctx, req.GetOrderId()) {
-		return nil, orderstore.ErrNotFound
-	}
-	o, err := s.Orders.Read(ctx, orderstore.Key{ID: req.GetOrderId()})
+	o, err := s.orderOfToken(ctx, req.GetOrderId())
 	if err != nil {
 		return nil, err
-	}
-	if s.Tokens.Expired(ctx, o.CreateTime, s.Orders.Clock.Now()) {
-		return nil, orderstore.ErrNotFound
 	}
 	fingerprint := idem.Fingerprint(1, req.GetOrderId(), req.GetPaymentIntentId())
 	if o.PayingIntent == req.GetPaymentIntentId() {

@@ -18,6 +18,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/crash"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/internal/personal"
 )
@@ -66,14 +67,14 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 		if id, replay, err = idem.Claim(ctx, tx, now, fingerprint(req), id); err != nil || replay {
 			return err
 		}
-		event, offers, err := s.offers(ctx, tx, req)
+		event, offers, err := s.offers(ctx, tx, req, now)
 		if err != nil {
 			return err
 		}
 		if o, err = order.Quote(event, offers, cartFromProto(id, req), policy, now); err != nil {
 			return orderstore.ToProblem(err)
 		}
-		return s.Orders.Insert(ctx, tx, &o, s.HoldDuration)
+		return s.Orders.Insert(ctx, tx, &o, s.HoldTerms)
 	})
 	if err == nil && replay {
 		return s.Orders.Read(ctx, orderstore.Key{ID: id})
@@ -81,10 +82,12 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 	return o, err
 }
 
-// offers loads an event and those of its variants that a cart names: an event may have more than a cart can.
-func (s *Service) offers(ctx context.Context, tx pgx.Tx, req *checkoutv1.StartCheckoutRequest) (order.Event, []order.Offer, error) {
-	e, err := s.q.GetEvent(ctx, tx, req.GetEventId())
-	if errors.Is(err, pgx.ErrNoRows) {
+// offers loads an event and those of its variants that a cart names: an event may have more than a cart can. Drafts are there for staff
+// only, who are told that they are not on sale.
+func (s *Service) offers(ctx context.Context, tx pgx.Tx, req *checkoutv1.StartCheckoutRequest, now time.Time) (order.Event, []order.Offer, error) {
+	e, err := s.q.KeepEventForSale(ctx, tx, req.GetEventId())
+	draft := err == nil && order.Publication(e.Publication) == order.EventDraft
+	if errors.Is(err, pgx.ErrNoRows) || draft && rpc.CallerFrom(ctx).Role < rpc.RoleOperator {
 		return order.Event{}, nil, problem.New(connect.CodeNotFound, "EVENT_NOT_FOUND", "there is no such event")
 	}
 	if err != nil {
@@ -94,7 +97,7 @@ func (s *Service) offers(ctx context.Context, tx pgx.Tx, req *checkoutv1.StartCh
 	for i, line := range req.GetLines() {
 		ids[i] = line.GetVariantId()
 	}
-	variants, err := s.q.ListVariants(ctx, tx, checkoutdb.ListVariantsParams{VariantIds: ids, VariantCount: int32(len(ids))})
+	variants, err := s.q.ListVariants(ctx, tx, checkoutdb.ListVariantsParams{Now: now, VariantIds: ids, VariantCount: int32(len(ids))})
 	if err != nil {
 		return order.Event{}, nil, fmt.Errorf("list variants: %w", err)
 	}
@@ -107,13 +110,14 @@ func (s *Service) offers(ctx context.Context, tx pgx.Tx, req *checkoutv1.StartCh
 	return eventFromRow(e), offers, nil
 }
 
-func eventFromRow(e checkoutdb.Event) order.Event {
+func eventFromRow(e checkoutdb.KeepEventForSaleRow) order.Event {
 	return order.Event{
 		ID: e.ID, OrganizerID: e.OrganizerID, OrganizerName: e.OrganizerName, Name: e.Name,
 		Venue: order.SnapshotVenue{
 			Name: e.VenueName, Address: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude,
 		},
 		DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime,
+		Publication: order.Publication(e.Publication), BuyerTicketLimit: orderstore.Number(e.BuyerTicketLimit),
 	}
 }
 
@@ -122,7 +126,7 @@ func offerFromRow(v checkoutdb.ListVariantsRow) order.Offer {
 		VariantID: v.ID, Version: v.Version, ProductName: v.ProductName, Name: v.Name, Currency: v.Currency, Price: v.PriceMinorUnits,
 		ApplicationFee: v.ApplicationFeeMinorUnits, Tax: v.TaxMinorUnits, TaxCountry: v.TaxCountry, TaxKind: v.TaxKind, Terms: v.Terms,
 		SaleStartTime: v.SaleStartTime, SaleEndTime: v.SaleEndTime, OrderTicketLimit: v.OrderTicketLimit,
-		OrganizerCannotSell: v.OrganizerCannotSell,
+		OrganizerCannotSell: v.OrganizerCannotSell, State: order.VariantState(v.State), BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit),
 	}
 }
 

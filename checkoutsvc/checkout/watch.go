@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dayof/dayof/checkoutsvc/orderproto"
-	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/internal/chassis/clock"
@@ -46,15 +45,9 @@ func (s *Service) GetOrder(ctx context.Context, req *checkoutv1.GetOrderRequest)
 
 // buyerOrder reads the order of the caller's token, with its version.
 func (s *Service) buyerOrder(ctx context.Context, orderID string) (*checkoutv1.Order, string, error) {
-	if !s.Tokens.Admits(ctx, orderID) {
-		return nil, "", orderstore.ErrNotFound // as much as about an order that does not exist
-	}
-	o, err := s.Orders.Read(ctx, orderstore.Key{ID: orderID})
+	o, err := s.orderOfToken(ctx, orderID)
 	if err != nil {
 		return nil, "", err
-	}
-	if s.Tokens.Expired(ctx, o.CreateTime, s.Orders.Clock.Now()) {
-		return nil, "", orderstore.ErrNotFound
 	}
 	message := orderproto.BuyerOrderToProto(&o, s.Codes)
 	version, err := versionOf(message)

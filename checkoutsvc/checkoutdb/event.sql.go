@@ -10,49 +10,117 @@ import (
 	"time"
 )
 
-const getEvent = `-- name: GetEvent :one
-select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, create_time, keep_refunded_seats
-from events where id = $1
+const deleteEvent = `-- name: DeleteEvent :exec
+delete from events where id = $1
 `
 
-func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (Event, error) {
+func (q *Queries) DeleteEvent(ctx context.Context, db DBTX, id string) error {
+	_, err := db.Exec(ctx, deleteEvent, id)
+	return err
+}
+
+const deleteProductsOfEvent = `-- name: DeleteProductsOfEvent :exec
+delete from products where event_id = $1
+`
+
+func (q *Queries) DeleteProductsOfEvent(ctx context.Context, db DBTX, eventID string) error {
+	_, err := db.Exec(ctx, deleteProductsOfEvent, eventID)
+	return err
+}
+
+const deleteStockOfEvent = `-- name: DeleteStockOfEvent :exec
+delete from stock where variant_id in (select id from variants where event_id = $1)
+`
+
+func (q *Queries) DeleteStockOfEvent(ctx context.Context, db DBTX, eventID string) error {
+	_, err := db.Exec(ctx, deleteStockOfEvent, eventID)
+	return err
+}
+
+const deleteVariantsOfEvent = `-- name: DeleteVariantsOfEvent :exec
+delete from variants where event_id = $1
+`
+
+func (q *Queries) DeleteVariantsOfEvent(ctx context.Context, db DBTX, eventID string) error {
+	_, err := db.Exec(ctx, deleteVariantsOfEvent, eventID)
+	return err
+}
+
+const deleteVersionsOfEvent = `-- name: DeleteVersionsOfEvent :exec
+delete from variant_versions where variant_id in (select id from variants where event_id = $1)
+`
+
+func (q *Queries) DeleteVersionsOfEvent(ctx context.Context, db DBTX, eventID string) error {
+	_, err := db.Exec(ctx, deleteVersionsOfEvent, eventID)
+	return err
+}
+
+const eventHasTickets = `-- name: EventHasTickets :one
+select exists (
+    select from orders o join holds h on h.order_id = o.id where o.event_id = $1 and h.state in ('active', 'consumed')
+)
+`
+
+// EventHasTickets says whether tickets of the event are held or were sold.
+func (q *Queries) EventHasTickets(ctx context.Context, db DBTX, eventID string) (bool, error) {
+	row := db.QueryRow(ctx, eventHasTickets, eventID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const getEvent = `-- name: GetEvent :one
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number from events where id = $1
+`
+
+type GetEventRow struct {
+	Event Event `json:"event"`
+}
+
+func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (GetEventRow, error) {
 	row := db.QueryRow(ctx, getEvent, id)
-	var i Event
+	var i GetEventRow
 	err := row.Scan(
-		&i.ID,
-		&i.OrganizerID,
-		&i.OrganizerName,
-		&i.Name,
-		&i.VenueName,
-		&i.VenueAddress,
-		&i.TimeZone,
-		&i.Latitude,
-		&i.Longitude,
-		&i.DoorsTime,
-		&i.StartTime,
-		&i.EndTime,
-		&i.CreateTime,
-		&i.KeepRefundedSeats,
+		&i.Event.ID,
+		&i.Event.OrganizerID,
+		&i.Event.OrganizerName,
+		&i.Event.Name,
+		&i.Event.VenueName,
+		&i.Event.VenueAddress,
+		&i.Event.TimeZone,
+		&i.Event.Latitude,
+		&i.Event.Longitude,
+		&i.Event.DoorsTime,
+		&i.Event.StartTime,
+		&i.Event.EndTime,
+		&i.Event.CreateTime,
+		&i.Event.KeepRefundedSeats,
+		&i.Event.Description,
+		&i.Event.ImageUrls,
+		&i.Event.Languages,
+		&i.Event.Publication,
+		&i.Event.BuyerTicketLimit,
+		&i.Event.UpdateNumber,
 	)
 	return i, err
 }
 
-const getOrganizerName = `-- name: GetOrganizerName :one
-select name from organizers where id = $1
+const getPublication = `-- name: GetPublication :one
+select publication from events where id = $1
 `
 
-func (q *Queries) GetOrganizerName(ctx context.Context, db DBTX, id string) (string, error) {
-	row := db.QueryRow(ctx, getOrganizerName, id)
-	var name string
-	err := row.Scan(&name)
-	return name, err
+func (q *Queries) GetPublication(ctx context.Context, db DBTX, id string) (string, error) {
+	row := db.QueryRow(ctx, getPublication, id)
+	var publication string
+	err := row.Scan(&publication)
+	return publication, err
 }
 
 const insertEvent = `-- name: InsertEvent :exec
 insert into events (id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude,
-    doors_time, start_time, end_time, create_time, keep_refunded_seats)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    doors_time, start_time, end_time, create_time, keep_refunded_seats, description, image_urls, languages, publication,
+    buyer_ticket_limit)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 `
 
 type InsertEventParams struct {
@@ -70,6 +138,11 @@ type InsertEventParams struct {
 	EndTime           time.Time  `json:"end_time"`
 	CreateTime        time.Time  `json:"create_time"`
 	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
+	Description       string     `json:"description"`
+	ImageUrls         []string   `json:"image_urls"`
+	Languages         []string   `json:"languages"`
+	Publication       string     `json:"publication"`
+	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
 }
 
 func (q *Queries) InsertEvent(ctx context.Context, db DBTX, arg InsertEventParams) error {
@@ -88,53 +161,132 @@ func (q *Queries) InsertEvent(ctx context.Context, db DBTX, arg InsertEventParam
 		arg.EndTime,
 		arg.CreateTime,
 		arg.KeepRefundedSeats,
+		arg.Description,
+		arg.ImageUrls,
+		arg.Languages,
+		arg.Publication,
+		arg.BuyerTicketLimit,
 	)
 	return err
 }
 
-const insertOrganizer = `-- name: InsertOrganizer :exec
-insert into organizers (id, name) values ($1, $2) on conflict (id) do nothing
+const keepEvent = `-- name: KeepEvent :one
+select publication from events where id = $1 for key share
 `
 
-func (q *Queries) InsertOrganizer(ctx context.Context, db DBTX, iD string, name string) error {
-	_, err := db.Exec(ctx, insertOrganizer, iD, name)
-	return err
+// KeepEvent returns how an event is published, and keeps it from being deleted until the transaction has ended.
+func (q *Queries) KeepEvent(ctx context.Context, db DBTX, id string) (string, error) {
+	row := db.QueryRow(ctx, keepEvent, id)
+	var publication string
+	err := row.Scan(&publication)
+	return publication, err
+}
+
+const keepEventForSale = `-- name: KeepEventForSale :one
+select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
+    start_time, end_time, publication, buyer_ticket_limit
+from events where id = $1 for key share
+`
+
+type KeepEventForSaleRow struct {
+	ID               string     `json:"id"`
+	OrganizerID      string     `json:"organizer_id"`
+	OrganizerName    string     `json:"organizer_name"`
+	Name             string     `json:"name"`
+	VenueName        string     `json:"venue_name"`
+	VenueAddress     string     `json:"venue_address"`
+	TimeZone         string     `json:"time_zone"`
+	Latitude         *float64   `json:"latitude"`
+	Longitude        *float64   `json:"longitude"`
+	DoorsTime        *time.Time `json:"doors_time"`
+	StartTime        time.Time  `json:"start_time"`
+	EndTime          time.Time  `json:"end_time"`
+	Publication      string     `json:"publication"`
+	BuyerTicketLimit *int32     `json:"buyer_ticket_limit"`
+}
+
+// KeepEventForSale returns what a sale needs of an event. The reference of the order would take the same lock a moment later; taken
+// here, an event is not deleted and does not change its time zone between being read and being sold.
+func (q *Queries) KeepEventForSale(ctx context.Context, db DBTX, id string) (KeepEventForSaleRow, error) {
+	row := db.QueryRow(ctx, keepEventForSale, id)
+	var i KeepEventForSaleRow
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizerID,
+		&i.OrganizerName,
+		&i.Name,
+		&i.VenueName,
+		&i.VenueAddress,
+		&i.TimeZone,
+		&i.Latitude,
+		&i.Longitude,
+		&i.DoorsTime,
+		&i.StartTime,
+		&i.EndTime,
+		&i.Publication,
+		&i.BuyerTicketLimit,
+	)
+	return i, err
 }
 
 const listEvents = `-- name: ListEvents :many
-select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, create_time, keep_refunded_seats
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number
 from events
 where (start_time, id) > ($1::timestamptz, $2::text)
+    and start_time < $3::timestamptz and publication = any($4::text[])
 order by start_time, id
-limit $3
+limit $5
 `
 
+type ListEventsParams struct {
+	AfterStartTime time.Time `json:"after_start_time"`
+	AfterID        string    `json:"after_id"`
+	Until          time.Time `json:"until"`
+	Publications   []string  `json:"publications"`
+	PageSize       int32     `json:"page_size"`
+}
+
+type ListEventsRow struct {
+	Event Event `json:"event"`
+}
+
 // ListEvents returns events after the cursor (start_time, id), the soonest start first.
-func (q *Queries) ListEvents(ctx context.Context, db DBTX, afterStartTime time.Time, afterID string, pageSize int32) ([]Event, error) {
-	rows, err := db.Query(ctx, listEvents, afterStartTime, afterID, pageSize)
+func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams) ([]ListEventsRow, error) {
+	rows, err := db.Query(ctx, listEvents,
+		arg.AfterStartTime,
+		arg.AfterID,
+		arg.Until,
+		arg.Publications,
+		arg.PageSize,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Event
+	var items []ListEventsRow
 	for rows.Next() {
-		var i Event
+		var i ListEventsRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizerID,
-			&i.OrganizerName,
-			&i.Name,
-			&i.VenueName,
-			&i.VenueAddress,
-			&i.TimeZone,
-			&i.Latitude,
-			&i.Longitude,
-			&i.DoorsTime,
-			&i.StartTime,
-			&i.EndTime,
-			&i.CreateTime,
-			&i.KeepRefundedSeats,
+			&i.Event.ID,
+			&i.Event.OrganizerID,
+			&i.Event.OrganizerName,
+			&i.Event.Name,
+			&i.Event.VenueName,
+			&i.Event.VenueAddress,
+			&i.Event.TimeZone,
+			&i.Event.Latitude,
+			&i.Event.Longitude,
+			&i.Event.DoorsTime,
+			&i.Event.StartTime,
+			&i.Event.EndTime,
+			&i.Event.CreateTime,
+			&i.Event.KeepRefundedSeats,
+			&i.Event.Description,
+			&i.Event.ImageUrls,
+			&i.Event.Languages,
+			&i.Event.Publication,
+			&i.Event.BuyerTicketLimit,
+			&i.Event.UpdateNumber,
 		); err != nil {
 			return nil, err
 		}
@@ -144,4 +296,215 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, afterStartTime time.T
 		return nil, err
 	}
 	return items, nil
+}
+
+const listEventsOfOrganizer = `-- name: ListEventsOfOrganizer :many
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number
+from events
+where organizer_id = $1
+    and (start_time, id) > ($2::timestamptz, $3::text)
+    and start_time < $4::timestamptz and publication = any($5::text[])
+order by start_time, id
+limit $6
+`
+
+type ListEventsOfOrganizerParams struct {
+	OrganizerID    string    `json:"organizer_id"`
+	AfterStartTime time.Time `json:"after_start_time"`
+	AfterID        string    `json:"after_id"`
+	Until          time.Time `json:"until"`
+	Publications   []string  `json:"publications"`
+	PageSize       int32     `json:"page_size"`
+}
+
+type ListEventsOfOrganizerRow struct {
+	Event Event `json:"event"`
+}
+
+// ListEventsOfOrganizer is ListEvents of one organiser.
+func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEventsOfOrganizerParams) ([]ListEventsOfOrganizerRow, error) {
+	rows, err := db.Query(ctx, listEventsOfOrganizer,
+		arg.OrganizerID,
+		arg.AfterStartTime,
+		arg.AfterID,
+		arg.Until,
+		arg.Publications,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListEventsOfOrganizerRow
+	for rows.Next() {
+		var i ListEventsOfOrganizerRow
+		if err := rows.Scan(
+			&i.Event.ID,
+			&i.Event.OrganizerID,
+			&i.Event.OrganizerName,
+			&i.Event.Name,
+			&i.Event.VenueName,
+			&i.Event.VenueAddress,
+			&i.Event.TimeZone,
+			&i.Event.Latitude,
+			&i.Event.Longitude,
+			&i.Event.DoorsTime,
+			&i.Event.StartTime,
+			&i.Event.EndTime,
+			&i.Event.CreateTime,
+			&i.Event.KeepRefundedSeats,
+			&i.Event.Description,
+			&i.Event.ImageUrls,
+			&i.Event.Languages,
+			&i.Event.Publication,
+			&i.Event.BuyerTicketLimit,
+			&i.Event.UpdateNumber,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockEvent = `-- name: LockEvent :one
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number from events where id = $1 for no key update
+`
+
+type LockEventRow struct {
+	Event Event `json:"event"`
+}
+
+// LockEvent locks an event against other changes. Sales go on.
+func (q *Queries) LockEvent(ctx context.Context, db DBTX, id string) (LockEventRow, error) {
+	row := db.QueryRow(ctx, lockEvent, id)
+	var i LockEventRow
+	err := row.Scan(
+		&i.Event.ID,
+		&i.Event.OrganizerID,
+		&i.Event.OrganizerName,
+		&i.Event.Name,
+		&i.Event.VenueName,
+		&i.Event.VenueAddress,
+		&i.Event.TimeZone,
+		&i.Event.Latitude,
+		&i.Event.Longitude,
+		&i.Event.DoorsTime,
+		&i.Event.StartTime,
+		&i.Event.EndTime,
+		&i.Event.CreateTime,
+		&i.Event.KeepRefundedSeats,
+		&i.Event.Description,
+		&i.Event.ImageUrls,
+		&i.Event.Languages,
+		&i.Event.Publication,
+		&i.Event.BuyerTicketLimit,
+		&i.Event.UpdateNumber,
+	)
+	return i, err
+}
+
+const lockEventAlone = `-- name: LockEventAlone :one
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number from events where id = $1 for update
+`
+
+type LockEventAloneRow struct {
+	Event Event `json:"event"`
+}
+
+// LockEventAlone waits until sales of the event that are under way have ended, and has new ones wait.
+func (q *Queries) LockEventAlone(ctx context.Context, db DBTX, id string) (LockEventAloneRow, error) {
+	row := db.QueryRow(ctx, lockEventAlone, id)
+	var i LockEventAloneRow
+	err := row.Scan(
+		&i.Event.ID,
+		&i.Event.OrganizerID,
+		&i.Event.OrganizerName,
+		&i.Event.Name,
+		&i.Event.VenueName,
+		&i.Event.VenueAddress,
+		&i.Event.TimeZone,
+		&i.Event.Latitude,
+		&i.Event.Longitude,
+		&i.Event.DoorsTime,
+		&i.Event.StartTime,
+		&i.Event.EndTime,
+		&i.Event.CreateTime,
+		&i.Event.KeepRefundedSeats,
+		&i.Event.Description,
+		&i.Event.ImageUrls,
+		&i.Event.Languages,
+		&i.Event.Publication,
+		&i.Event.BuyerTicketLimit,
+		&i.Event.UpdateNumber,
+	)
+	return i, err
+}
+
+const lockVariantsOfEvent = `-- name: LockVariantsOfEvent :exec
+select from variants where event_id = $1 for update
+`
+
+func (q *Queries) LockVariantsOfEvent(ctx context.Context, db DBTX, eventID string) error {
+	_, err := db.Exec(ctx, lockVariantsOfEvent, eventID)
+	return err
+}
+
+const setPublication = `-- name: SetPublication :one
+update events set publication = $2 where id = $1 returning update_number
+`
+
+func (q *Queries) SetPublication(ctx context.Context, db DBTX, iD string, publication string) (int64, error) {
+	row := db.QueryRow(ctx, setPublication, iD, publication)
+	var update_number int64
+	err := row.Scan(&update_number)
+	return update_number, err
+}
+
+const updateEvent = `-- name: UpdateEvent :one
+update events set name = $1, description = $2, image_urls = $3, languages = $4,
+    venue_name = $5, venue_address = $6, time_zone = $7, latitude = $8,
+    longitude = $9, doors_time = $10, keep_refunded_seats = $11,
+    buyer_ticket_limit = $12
+where id = $13 returning update_number
+`
+
+type UpdateEventParams struct {
+	Name              string     `json:"name"`
+	Description       string     `json:"description"`
+	ImageUrls         []string   `json:"image_urls"`
+	Languages         []string   `json:"languages"`
+	VenueName         string     `json:"venue_name"`
+	VenueAddress      string     `json:"venue_address"`
+	TimeZone          string     `json:"time_zone"`
+	Latitude          *float64   `json:"latitude"`
+	Longitude         *float64   `json:"longitude"`
+	DoorsTime         *time.Time `json:"doors_time"`
+	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
+	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
+	ID                string     `json:"id"`
+}
+
+func (q *Queries) UpdateEvent(ctx context.Context, db DBTX, arg UpdateEventParams) (int64, error) {
+	row := db.QueryRow(ctx, updateEvent,
+		arg.Name,
+		arg.Description,
+		arg.ImageUrls,
+		arg.Languages,
+		arg.VenueName,
+		arg.VenueAddress,
+		arg.TimeZone,
+		arg.Latitude,
+		arg.Longitude,
+		arg.DoorsTime,
+		arg.KeepRefundedSeats,
+		arg.BuyerTicketLimit,
+		arg.ID,
+	)
+	var update_number int64
+	err := row.Scan(&update_number)
+	return update_number, err
 }

@@ -1,5 +1,13 @@
 -- name: InsertHold :exec
-insert into holds (order_id, expire_time) values ($1, now() + make_interval(secs => sqlc.arg(hold_seconds)::float8));
+-- InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait
+-- until the transaction has ended: a later statement sees all that were committed.
+insert into holds (order_id, expire_time)
+select sqlc.arg(order_id), now() + make_interval(secs => sqlc.arg(hold_seconds)::float8)
+from (select case when sqlc.arg(limited)::boolean then pg_advisory_xact_lock(sqlc.arg(buyer_key)::bigint) end) as locked;
+
+-- name: LockBuyer :exec
+-- LockBuyer has other holds of the buyer of a key wait until the transaction has ended.
+select pg_advisory_xact_lock(sqlc.arg(buyer_key)::bigint);
 
 -- name: EndHolds :exec
 -- EndHolds writes how holds ended, as lists of equal length. The caller holds the orders' row locks.

@@ -26,11 +26,20 @@ func (q *Queries) EndHolds(ctx context.Context, db DBTX, orderIds []string, stat
 }
 
 const insertHold = `-- name: InsertHold :exec
-insert into holds (order_id, expire_time) values ($1, now() + make_interval(secs => $2::float8))
+insert into holds (order_id, expire_time)
+select $1, now() + make_interval(secs => $2::float8)
+from (select case when $3::boolean then pg_advisory_xact_lock($4::bigint) end) as locked
 `
 
-func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdSeconds float64) error {
-	_, err := db.Exec(ctx, insertHold, orderID, holdSeconds)
+// InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait
+// until the transaction has ended: a later statement sees all that were committed.
+func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdSeconds float64, limited bool, buyerKey int64) error {
+	_, err := db.Exec(ctx, insertHold,
+		orderID,
+		holdSeconds,
+		limited,
+		buyerKey,
+	)
 	return err
 }
 
@@ -83,4 +92,14 @@ func (q *Queries) ListDueHolds(ctx context.Context, db DBTX, arg ListDueHoldsPar
 		return nil, err
 	}
 	return items, nil
+}
+
+const lockBuyer = `-- name: LockBuyer :exec
+select pg_advisory_xact_lock($1::bigint)
+`
+
+// LockBuyer has other holds of the buyer of a key wait until the transaction has ended.
+func (q *Queries) LockBuyer(ctx context.Context, db DBTX, buyerKey int64) error {
+	_, err := db.Exec(ctx, lockBuyer, buyerKey)
+	return err
 }

@@ -61,6 +61,12 @@ type Event struct {
 	EndTime           time.Time  `json:"end_time"`
 	CreateTime        time.Time  `json:"create_time"`
 	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
+	Description       string     `json:"description"`
+	ImageUrls         []string   `json:"image_urls"`
+	Languages         []string   `json:"languages"`
+	Publication       string     `json:"publication"`
+	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
+	UpdateNumber      int64      `json:"update_number"`
 }
 
 type FraudWarning struct {
@@ -130,11 +136,14 @@ type OrderLine struct {
 	UnitPriceMinorUnits int64           `json:"unit_price_minor_units"`
 	Snapshot            json.RawMessage `json:"snapshot"`
 	SnapshotSchema      int32           `json:"snapshot_schema"`
+	BuyerKey            *int64          `json:"buyer_key"`
 }
 
 type Organizer struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	ID           string    `json:"id"`
+	Name         string    `json:"name"`
+	CreateTime   time.Time `json:"create_time"`
+	UpdateNumber int64     `json:"update_number"`
 }
 
 type PaymentIntent struct {
@@ -163,10 +172,11 @@ type PaymentIntent struct {
 }
 
 type Product struct {
-	ID         string    `json:"id"`
-	EventID    string    `json:"event_id"`
-	Name       string    `json:"name"`
-	CreateTime time.Time `json:"create_time"`
+	ID           string    `json:"id"`
+	EventID      string    `json:"event_id"`
+	Name         string    `json:"name"`
+	CreateTime   time.Time `json:"create_time"`
+	UpdateNumber int64     `json:"update_number"`
 }
 
 type Refund struct {
@@ -275,19 +285,24 @@ type Variant struct {
 	SaleStartTime    *time.Time `json:"sale_start_time"`
 	SaleEndTime      *time.Time `json:"sale_end_time"`
 	OrderTicketLimit int32      `json:"order_ticket_limit"`
-	CurrentVersion   int32      `json:"current_version"`
-	CreateTime       time.Time  `json:"create_time"`
+	// of releases that know no effective_time: the latest version that was sold at once
+	CurrentVersion   int32     `json:"current_version"`
+	CreateTime       time.Time `json:"create_time"`
+	State            string    `json:"state"`
+	BuyerTicketLimit *int32    `json:"buyer_ticket_limit"`
+	UpdateNumber     int64     `json:"update_number"`
 }
 
 type VariantVersion struct {
-	VariantID                string    `json:"variant_id"`
-	Version                  int32     `json:"version"`
-	Currency                 string    `json:"currency"`
-	PriceMinorUnits          int64     `json:"price_minor_units"`
-	ApplicationFeeMinorUnits int64     `json:"application_fee_minor_units"`
-	TaxMinorUnits            int64     `json:"tax_minor_units"`
-	TaxCountry               string    `json:"tax_country"`
-	TaxKind                  string    `json:"tax_kind"`
-	Terms                    string    `json:"terms"`
-	CreateTime               time.Time `json:"create_time"`
+	VariantID                string     `json:"variant_id"`
+	Version                  int32      `json:"version"`
+	Currency                 string     `json:"currency"`
+	PriceMinorUnits          int64      `json:"price_minor_units"`
+	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
+	TaxMinorUnits            int64      `json:"tax_minor_units"`
+	TaxCountry               string     `json:"tax_country"`
+	TaxKind                  string     `json:"tax_kind"`
+	Terms                    string     `json:"terms"`
+	CreateTime               time.Time  `json:"create_time"`
+	EffectiveTime            *time.Time `json:"effective_time"`
 }

@@ -184,8 +184,8 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 
 const insertOrderLine = `-- name: InsertOrderLine :exec
 insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
-    unit_price_minor_units, snapshot, snapshot_schema)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    unit_price_minor_units, snapshot, snapshot_schema, buyer_key)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertOrderLineParams struct {
@@ -199,6 +199,7 @@ type InsertOrderLineParams struct {
 	UnitPriceMinorUnits int64           `json:"unit_price_minor_units"`
 	Snapshot            json.RawMessage `json:"snapshot"`
 	SnapshotSchema      int32           `json:"snapshot_schema"`
+	BuyerKey            *int64          `json:"buyer_key"`
 }
 
 func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderLineParams) error {
@@ -213,6 +214,7 @@ func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderL
 		arg.UnitPriceMinorUnits,
 		arg.Snapshot,
 		arg.SnapshotSchema,
+		arg.BuyerKey,
 	)
 	return err
 }

@@ -65,7 +65,20 @@ func TestStockShards(t *testing.T) {
 			var sold []int64 // quantities
 			var total int64
 			for range 400 {
-				if len(sold) > 0 && random.IntN(3) == 0 {
+				switch {
+				case random.IntN(10) == 0:
+					capacity := 1 + random.Int64N(2*shape.capacity)
+					rows, err := q.SetCapacity(t.Context(), pool, shape.id, capacity, shape.shards+random.Int32N(3))
+					if err != nil {
+						t.Fatalf("set capacity to %d: %v", capacity, err)
+					}
+					if got, want := rows == 1, capacity >= total; got != want {
+						t.Fatalf("set capacity to %d where %d are taken: got %v, want %v", capacity, total, got, want)
+					}
+					if rows == 1 {
+						shape.capacity = capacity
+					}
+				case len(sold) > 0 && random.IntN(3) == 0:
 					i := random.IntN(len(sold))
 					if err := q.ReturnStock(t.Context(), pool, shape.id, sold[i]); err != nil {
 						t.Fatalf("return %d of %d: %v", sold[i], total, err)
@@ -73,7 +86,7 @@ func TestStockShards(t *testing.T) {
 					total -= sold[i]
 					sold[i] = sold[len(sold)-1]
 					sold = sold[:len(sold)-1]
-				} else {
+				default:
 					quantity := 1 + random.Int64N(min(shape.capacity, 40))
 					rows, err := q.TakeStock(t.Context(), pool, shape.id, quantity)
 					if err != nil {

@@ -10,34 +10,15 @@ import (
 	"time"
 )
 
-const getProduct = `-- name: GetProduct :one
-select id, event_id, name, create_time from products where id = $1
+const getTaken = `-- name: GetTaken :one
+select sum(taken)::bigint from stock where variant_id = $1
 `
 
-func (q *Queries) GetProduct(ctx context.Context, db DBTX, id string) (Product, error) {
-	row := db.QueryRow(ctx, getProduct, id)
-	var i Product
-	err := row.Scan(
-		&i.ID,
-		&i.EventID,
-		&i.Name,
-		&i.CreateTime,
-	)
-	return i, err
-}
-
-const insertProduct = `-- name: InsertProduct :exec
-insert into products (id, event_id, name, create_time) values ($1, $2, $3, $4)
-`
-
-func (q *Queries) InsertProduct(ctx context.Context, db DBTX, iD string, eventID string, name string, createTime time.Time) error {
-	_, err := db.Exec(ctx, insertProduct,
-		iD,
-		eventID,
-		name,
-		createTime,
-	)
-	return err
+func (q *Queries) GetTaken(ctx context.Context, db DBTX, variantID string) (int64, error) {
+	row := db.QueryRow(ctx, getTaken, variantID)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const insertStock = `-- name: InsertStock :exec
@@ -54,8 +35,8 @@ func (q *Queries) InsertStock(ctx context.Context, db DBTX, variantID string, ca
 
 const insertVariant = `-- name: InsertVariant :exec
 insert into variants (id, product_id, event_id, name, sale_start_time, sale_end_time, order_ticket_limit, current_version,
-    create_time)
-values ($1, $2, $3, $4, $5, $6, $7, 1, $8)
+    create_time, state, buyer_ticket_limit)
+values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10)
 `
 
 type InsertVariantParams struct {
@@ -67,6 +48,8 @@ type InsertVariantParams struct {
 	SaleEndTime      *time.Time `json:"sale_end_time"`
 	OrderTicketLimit int32      `json:"order_ticket_limit"`
 	CreateTime       time.Time  `json:"create_time"`
+	State            string     `json:"state"`
+	BuyerTicketLimit *int32     `json:"buyer_ticket_limit"`
 }
 
 func (q *Queries) InsertVariant(ctx context.Context, db DBTX, arg InsertVariantParams) error {
@@ -79,27 +62,30 @@ func (q *Queries) InsertVariant(ctx context.Context, db DBTX, arg InsertVariantP
 		arg.SaleEndTime,
 		arg.OrderTicketLimit,
 		arg.CreateTime,
+		arg.State,
+		arg.BuyerTicketLimit,
 	)
 	return err
 }
 
 const insertVariantVersion = `-- name: InsertVariantVersion :exec
 insert into variant_versions (variant_id, version, currency, price_minor_units, application_fee_minor_units,
-    tax_minor_units, tax_country, tax_kind, terms, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    tax_minor_units, tax_country, tax_kind, terms, create_time, effective_time)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertVariantVersionParams struct {
-	VariantID                string    `json:"variant_id"`
-	Version                  int32     `json:"version"`
-	Currency                 string    `json:"currency"`
-	PriceMinorUnits          int64     `json:"price_minor_units"`
-	ApplicationFeeMinorUnits int64     `json:"application_fee_minor_units"`
-	TaxMinorUnits            int64     `json:"tax_minor_units"`
-	TaxCountry               string    `json:"tax_country"`
-	TaxKind                  string    `json:"tax_kind"`
-	Terms                    string    `json:"terms"`
-	CreateTime               time.Time `json:"create_time"`
+	VariantID                string     `json:"variant_id"`
+	Version                  int32      `json:"version"`
+	Currency                 string     `json:"currency"`
+	PriceMinorUnits          int64      `json:"price_minor_units"`
+	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
+	TaxMinorUnits            int64      `json:"tax_minor_units"`
+	TaxCountry               string     `json:"tax_country"`
+	TaxKind                  string     `json:"tax_kind"`
+	Terms                    string     `json:"terms"`
+	CreateTime               time.Time  `json:"create_time"`
+	EffectiveTime            *time.Time `json:"effective_time"`
 }
 
 func (q *Queries) InsertVariantVersion(ctx context.Context, db DBTX, arg InsertVariantVersionParams) error {
@@ -114,32 +100,144 @@ func (q *Queries) InsertVariantVersion(ctx context.Context, db DBTX, arg InsertV
 		arg.TaxKind,
 		arg.Terms,
 		arg.CreateTime,
+		arg.EffectiveTime,
 	)
 	return err
 }
 
+const latestVersion = `-- name: LatestVersion :one
+select version, currency, create_time from variant_versions where variant_id = $1 order by version desc limit 1
+`
+
+type LatestVersionRow struct {
+	Version    int32     `json:"version"`
+	Currency   string    `json:"currency"`
+	CreateTime time.Time `json:"create_time"`
+}
+
+// LatestVersion returns the version of a variant with the highest number, which may not be sold yet.
+func (q *Queries) LatestVersion(ctx context.Context, db DBTX, variantID string) (LatestVersionRow, error) {
+	row := db.QueryRow(ctx, latestVersion, variantID)
+	var i LatestVersionRow
+	err := row.Scan(&i.Version, &i.Currency, &i.CreateTime)
+	return i, err
+}
+
+const listLateSale = `-- name: ListLateSale :many
+select e.publication, e.buyer_ticket_limit as event_ticket_limit, v.id, v.state, v.sale_end_time, v.buyer_ticket_limit
+from order_lines l join variants v on v.id = l.variant_id join events e on e.id = v.event_id
+where l.order_id = $1
+`
+
+type ListLateSaleRow struct {
+	Publication      string     `json:"publication"`
+	EventTicketLimit *int32     `json:"event_ticket_limit"`
+	ID               string     `json:"id"`
+	State            string     `json:"state"`
+	SaleEndTime      *time.Time `json:"sale_end_time"`
+	BuyerTicketLimit *int32     `json:"buyer_ticket_limit"`
+}
+
+// ListLateSale returns what decides whether the lines of an order may still be sold to its buyer.
+func (q *Queries) ListLateSale(ctx context.Context, db DBTX, orderID string) ([]ListLateSaleRow, error) {
+	rows, err := db.Query(ctx, listLateSale, orderID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListLateSaleRow
+	for rows.Next() {
+		var i ListLateSaleRow
+		if err := rows.Scan(
+			&i.Publication,
+			&i.EventTicketLimit,
+			&i.ID,
+			&i.State,
+			&i.SaleEndTime,
+			&i.BuyerTicketLimit,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listScheduledVersions = `-- name: ListScheduledVersions :many
+select variant_versions.variant_id, variant_versions.version, variant_versions.currency, variant_versions.price_minor_units, variant_versions.application_fee_minor_units, variant_versions.tax_minor_units, variant_versions.tax_country, variant_versions.tax_kind, variant_versions.terms, variant_versions.create_time, variant_versions.effective_time from variant_versions
+where variant_id = $1 and effective_time > $2::timestamptz
+order by effective_time, version desc
+`
+
+type ListScheduledVersionsRow struct {
+	VariantVersion VariantVersion `json:"variant_version"`
+}
+
+// ListScheduledVersions returns versions of a variant whose time has not come, the next one first.
+func (q *Queries) ListScheduledVersions(ctx context.Context, db DBTX, variantID string, now time.Time) ([]ListScheduledVersionsRow, error) {
+	rows, err := db.Query(ctx, listScheduledVersions, variantID, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListScheduledVersionsRow
+	for rows.Next() {
+		var i ListScheduledVersionsRow
+		if err := rows.Scan(
+			&i.VariantVersion.VariantID,
+			&i.VariantVersion.Version,
+			&i.VariantVersion.Currency,
+			&i.VariantVersion.PriceMinorUnits,
+			&i.VariantVersion.ApplicationFeeMinorUnits,
+			&i.VariantVersion.TaxMinorUnits,
+			&i.VariantVersion.TaxCountry,
+			&i.VariantVersion.TaxKind,
+			&i.VariantVersion.Terms,
+			&i.VariantVersion.CreateTime,
+			&i.VariantVersion.EffectiveTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listVariants = `-- name: ListVariants :many
 select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_time, v.order_ticket_limit, v.create_time,
+    v.state, v.buyer_ticket_limit, v.update_number, e.publication,
     s.capacity, s.taken, p.name as product_name,
     vv.version, vv.currency, vv.price_minor_units, vv.application_fee_minor_units, vv.tax_minor_units, vv.tax_country,
-    vv.tax_kind, vv.terms, vv.create_time as version_create_time,
+    vv.tax_kind, vv.terms, vv.create_time as version_create_time, vv.effective_time,
     coalesce((select not bool_or(a.charges_enabled and not a.disconnected)
         from stripe_accounts a where a.organizer_id = e.organizer_id and a.organizer_id <> '' and a.fetch_merged > 0), false)::boolean as organizer_cannot_sell
 from variants v
 join events e on e.id = v.event_id
 join products p on p.id = v.product_id
 join lateral (select sum(capacity)::bigint as capacity, sum(taken)::bigint as taken from stock where variant_id = v.id) s on true
-join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
-where v.event_id = $1::text and (v.create_time, v.id) > ($2::timestamptz, $3::text)
-    or v.id = any($4::text[])
+join variant_versions vv on vv.variant_id = v.id and vv.version = (
+    select x.version from variant_versions x
+    where x.variant_id = v.id and (x.effective_time is null or x.effective_time <= $1::timestamptz)
+    order by coalesce(x.effective_time, x.create_time) desc, x.version desc limit 1)
+where v.event_id = $2::text and (v.create_time, v.id) > ($3::timestamptz, $4::text)
+        and v.state = any($5::text[])
+    or v.id = any($6::text[])
 order by v.create_time, v.id
-limit $5
+limit $7
 `
 
 type ListVariantsParams struct {
+	Now          time.Time `json:"now"`
 	EventID      *string   `json:"event_id"`
 	AfterTime    time.Time `json:"after_time"`
 	AfterID      string    `json:"after_id"`
+	States       []string  `json:"states"`
 	VariantIds   []string  `json:"variant_ids"`
 	VariantCount int32     `json:"variant_count"`
 }
@@ -153,6 +251,10 @@ type ListVariantsRow struct {
 	SaleEndTime              *time.Time `json:"sale_end_time"`
 	OrderTicketLimit         int32      `json:"order_ticket_limit"`
 	CreateTime               time.Time  `json:"create_time"`
+	State                    string     `json:"state"`
+	BuyerTicketLimit         *int32     `json:"buyer_ticket_limit"`
+	UpdateNumber             int64      `json:"update_number"`
+	Publication              string     `json:"publication"`
 	Capacity                 int64      `json:"capacity"`
 	Taken                    int64      `json:"taken"`
 	ProductName              string     `json:"product_name"`
@@ -165,16 +267,20 @@ type ListVariantsRow struct {
 	TaxKind                  string     `json:"tax_kind"`
 	Terms                    string     `json:"terms"`
 	VersionCreateTime        time.Time  `json:"version_create_time"`
+	EffectiveTime            *time.Time `json:"effective_time"`
 	OrganizerCannotSell      bool       `json:"organizer_cannot_sell"`
 }
 
-// ListVariants returns variants with their stock and current version: those of an event after a position, or some by their ids. An organiser
-// cannot sell who has accounts at Stripe of which none may take money.
+// ListVariants returns variants with their stock and the version that is sold at a time: those of an event after a position, or some by
+// their ids. A version without a time is sold from its creation on, whatever the reader's clock says. An organiser cannot sell who has
+// accounts at Stripe of which none may take money.
 func (q *Queries) ListVariants(ctx context.Context, db DBTX, arg ListVariantsParams) ([]ListVariantsRow, error) {
 	rows, err := db.Query(ctx, listVariants,
+		arg.Now,
 		arg.EventID,
 		arg.AfterTime,
 		arg.AfterID,
+		arg.States,
 		arg.VariantIds,
 		arg.VariantCount,
 	)
@@ -194,6 +300,10 @@ func (q *Queries) ListVariants(ctx context.Context, db DBTX, arg ListVariantsPar
 			&i.SaleEndTime,
 			&i.OrderTicketLimit,
 			&i.CreateTime,
+			&i.State,
+			&i.BuyerTicketLimit,
+			&i.UpdateNumber,
+			&i.Publication,
 			&i.Capacity,
 			&i.Taken,
 			&i.ProductName,
@@ -206,6 +316,7 @@ func (q *Queries) ListVariants(ctx context.Context, db DBTX, arg ListVariantsPar
 			&i.TaxKind,
 			&i.Terms,
 			&i.VersionCreateTime,
+			&i.EffectiveTime,
 			&i.OrganizerCannotSell,
 		); err != nil {
 			return nil, err
@@ -219,21 +330,31 @@ func (q *Queries) ListVariants(ctx context.Context, db DBTX, arg ListVariantsPar
 }
 
 const lockVariant = `-- name: LockVariant :one
-select v.current_version, vv.currency
-from variants v join variant_versions vv on vv.variant_id = v.id and vv.version = v.current_version
-where v.id = $1 for update of v
+select variants.id, variants.product_id, variants.event_id, variants.name, variants.sale_start_time, variants.sale_end_time, variants.order_ticket_limit, variants.current_version, variants.create_time, variants.state, variants.buyer_ticket_limit, variants.update_number from variants where id = $1 for update
 `
 
 type LockVariantRow struct {
-	CurrentVersion int32  `json:"current_version"`
-	Currency       string `json:"currency"`
+	Variant Variant `json:"variant"`
 }
 
-// LockVariant returns the number and the currency of the version that is on sale, and keeps others from adding one.
+// LockVariant returns a variant, and keeps others from changing it or adding a version.
 func (q *Queries) LockVariant(ctx context.Context, db DBTX, id string) (LockVariantRow, error) {
 	row := db.QueryRow(ctx, lockVariant, id)
 	var i LockVariantRow
-	err := row.Scan(&i.CurrentVersion, &i.Currency)
+	err := row.Scan(
+		&i.Variant.ID,
+		&i.Variant.ProductID,
+		&i.Variant.EventID,
+		&i.Variant.Name,
+		&i.Variant.SaleStartTime,
+		&i.Variant.SaleEndTime,
+		&i.Variant.OrderTicketLimit,
+		&i.Variant.CurrentVersion,
+		&i.Variant.CreateTime,
+		&i.Variant.State,
+		&i.Variant.BuyerTicketLimit,
+		&i.Variant.UpdateNumber,
+	)
 	return i, err
 }
 
@@ -244,6 +365,19 @@ select from return_stock($1::text, $2::bigint)
 func (q *Queries) ReturnStock(ctx context.Context, db DBTX, variantID string, quantity int64) error {
 	_, err := db.Exec(ctx, returnStock, variantID, quantity)
 	return err
+}
+
+const setCapacity = `-- name: SetCapacity :execrows
+select from set_capacity($1::text, $2::bigint, $3::integer) as enough where enough
+`
+
+// SetCapacity sets how many tickets exist: one row, or none when more are taken. It waits for others who take of the variant.
+func (q *Queries) SetCapacity(ctx context.Context, db DBTX, variantID string, capacity int64, shardCount int32) (int64, error) {
+	result, err := db.Exec(ctx, setCapacity, variantID, capacity, shardCount)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setCurrentVersion = `-- name: SetCurrentVersion :exec
@@ -267,4 +401,33 @@ func (q *Queries) TakeStock(ctx context.Context, db DBTX, variantID string, quan
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const updateVariant = `-- name: UpdateVariant :exec
+update variants set name = $1, sale_start_time = $2, sale_end_time = $3,
+    order_ticket_limit = $4, buyer_ticket_limit = $5, state = $6
+where id = $7
+`
+
+type UpdateVariantParams struct {
+	Name             string     `json:"name"`
+	SaleStartTime    *time.Time `json:"sale_start_time"`
+	SaleEndTime      *time.Time `json:"sale_end_time"`
+	OrderTicketLimit int32      `json:"order_ticket_limit"`
+	BuyerTicketLimit *int32     `json:"buyer_ticket_limit"`
+	State            string     `json:"state"`
+	ID               string     `json:"id"`
+}
+
+func (q *Queries) UpdateVariant(ctx context.Context, db DBTX, arg UpdateVariantParams) error {
+	_, err := db.Exec(ctx, updateVariant,
+		arg.Name,
+		arg.SaleStartTime,
+		arg.SaleEndTime,
+		arg.OrderTicketLimit,
+		arg.BuyerTicketLimit,
+		arg.State,
+		arg.ID,
+	)
+	return err
 }

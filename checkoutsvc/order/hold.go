@@ -20,7 +20,7 @@ type HoldState string
 const (
 	HoldActive   HoldState = "active"   // stock is kept
 	HoldConsumed HoldState = "consumed" // it became tickets
-	HoldReleased HoldState = "released" // the payment was canceled; the stock is on sale again
+	HoldReleased HoldState = "released" // the payment or the checkout was canceled; the stock is on sale again
 	HoldExpired  HoldState = "expired"  // it ran out; the stock is on sale again
 )
 
@@ -77,6 +77,28 @@ func (d *decision) expireHold() {
 	d.endHold(HoldExpired)
 	d.setPayment()
 	d.enqueue(WorkCancelIntents, d.order.ID)
+}
+
+// CheckoutCanceled is the fact that the buyer gives an unpaid order up. An order whose hold has ended without a payment stays as it
+// is. What we know may be behind: money that Stripe has by now is late money.
+//
+// Reasons: PAYMENT_UNDER_WAY, ORDER_ALREADY_PAID.
+type CheckoutCanceled struct{}
+
+func (CheckoutCanceled) observe(d *decision) error {
+	o := &d.order
+	switch {
+	case o.PayingIntent != "" || o.anyIntent(IntentSucceeded):
+		return &Refusal{Reason: ReasonOrderAlreadyPaid, Detail: "the order is paid, or money for it has arrived; ask for a refund instead"}
+	case o.Hold.State != HoldActive:
+		return nil
+	case o.anyIntent(IntentProcessing) || o.anyIntent(IntentRequiresCapture):
+		return &Refusal{Reason: ReasonPaymentUnderWay, Detail: "the payment is on its way; wait until it has arrived or failed"}
+	}
+	d.endHold(HoldReleased)
+	d.setPayment()
+	d.enqueue(WorkCancelIntents, o.ID)
+	return nil
 }
 
 // SessionEnd is the fact that a payment page of Stripe ended. What came as money, or is on its way, is not undone by it: the

@@ -76,6 +76,24 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a hold ends while Stripe does not answer": {
 		"hold.go", " && !f.waits(d)", "",
 	},
+	"a checkout whose payment is on its way is canceled": {
+		"hold.go", "case o.anyIntent(IntentProcessing) || o.anyIntent(IntentRequiresCapture):", "case o.anyIntent(IntentRequiresCapture):",
+	},
+	"a canceled checkout leaves its payment open at Stripe": {
+		"hold.go", "d.setPayment()\n\td.enqueue(WorkCancelIntents, o.ID)", "d.setPayment()",
+	},
+	"a sale goes on at the instant of its end": {
+		"sale.go", "!now.Before(*v.SaleEndTime)", "now.After(*v.SaleEndTime)",
+	},
+	"late money buys what is archived": {
+		"sale.go", "return e.Publication != EventPublished || ", "return ",
+	},
+	"a buyer has one ticket above the limit": {
+		"buyer.go", "limit > 0 && all > limit", "limit > 0 && all > limit+1",
+	},
+	"a limit of a variant is one of the event": {
+		"buyer.go", "tickets[l.VariantID] > limit", "all > limit",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

@@ -144,10 +144,15 @@ type Reason string
 // The reasons of refusals.
 const (
 	ReasonInvalidField          Reason = "INVALID_FIELD"            // Field says which
+	ReasonEventNotOnSale        Reason = "EVENT_NOT_ON_SALE"        // the event is archived, or a draft
 	ReasonVariantNotFound       Reason = "VARIANT_NOT_FOUND"        // the event has no such variant
 	ReasonSaleNotOpen           Reason = "SALE_NOT_OPEN"            // outside of the sale times
 	ReasonOrganizerCannotSell   Reason = "ORGANIZER_CANNOT_SELL"    // the organiser may not take money at Stripe
 	ReasonOrderTicketLimit      Reason = "ORDER_TICKET_LIMIT"       // more than one order may have
+	ReasonBuyerTicketLimit      Reason = "BUYER_TICKET_LIMIT"       // more than one mail address may have
+	ReasonBuyerHoldLimit        Reason = "BUYER_HOLD_LIMIT"         // more unpaid orders than one mail address may have open
+	ReasonPaymentUnderWay       Reason = "PAYMENT_UNDER_WAY"        // money is on its way or authorised
+	ReasonOrderAlreadyPaid      Reason = "ORDER_ALREADY_PAID"       // money was captured
 	ReasonCurrencyMismatch      Reason = "CURRENCY_MISMATCH"        // not the order's currency
 	ReasonTotalChanged          Reason = "TOTAL_CHANGED"            // the price is another one now
 	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"           // no money was captured

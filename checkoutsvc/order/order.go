@@ -51,6 +51,8 @@ type Order struct {
 	// any more. Both are the event's as of the load.
 	SeatsReturnUntil *time.Time `json:"-"`
 	EventEndTime     time.Time  `json:"-"`
+	// BuyerLimits are what the order was checked against when it took stock; they are not stored.
+	BuyerLimits BuyerLimits `json:"-"`
 	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
 	HoldDue       bool          `json:"-"`
 	HoldOverdue   time.Duration `json:"-"` // since the hold's time, negative before

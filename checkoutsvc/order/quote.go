@@ -33,6 +33,8 @@ type Event struct {
 	Venue                                SnapshotVenue
 	DoorsTime                            *time.Time
 	StartTime, EndTime                   time.Time
+	Publication                          Publication
+	BuyerTicketLimit                     int32 // 0: none
 }
 
 // Offer is a variant with the version that is on sale. Amounts are in minor units; fee and tax are parts of the price.
@@ -44,7 +46,9 @@ type Offer struct {
 	Price, ApplicationFee, Tax int64
 	TaxCountry, TaxKind, Terms string
 	SaleStartTime, SaleEndTime *time.Time // nil: always
+	State                      VariantState
 	OrderTicketLimit           int32
+	BuyerTicketLimit           int32 // 0: none
 	OrganizerCannotSell        bool
 }
 
@@ -53,8 +57,10 @@ type Offer struct {
 //
 // A refusal names all lines that are wrong, and has the reason of the first.
 //
-// Reasons: VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT, CURRENCY_MISMATCH,
-// TOTAL_CHANGED.
+// What the buyer has already is checked by [Order.CheckBuyer].
+//
+// Reasons: EVENT_NOT_ON_SALE, VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT,
+// CURRENCY_MISMATCH, TOTAL_CHANGED.
 func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, error) {
 	o := Order{
 		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
@@ -63,6 +69,9 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	}
 	if o.eventOver(now) {
 		return o, &Refusal{Reason: ReasonSaleNotOpen, Detail: "the event is over"}
+	}
+	if e.Publication != EventPublished {
+		return o, &Refusal{Reason: ReasonEventNotOnSale, Detail: "the event is " + e.Publication.words() + ": nothing of it is sold"}
 	}
 	if err := checkLines(offers, cart.Lines, now); err != nil {
 		return o, err
@@ -84,6 +93,7 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	for _, place := range slices.SortedFunc(maps.Keys(taxes), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 		o.Taxes = append(o.Taxes, TaxShare{Country: place[0], Kind: place[1], MinorUnits: taxes[place]})
 	}
+	o.BuyerLimits = buyerLimits(e, offers)
 	o.Intents = []PaymentIntent{{
 		ID: p.NewID(), Number: 1, Currency: o.Currency, AmountMinorUnits: o.TotalMinorUnits,
 		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: now, Attempt: 1,
@@ -128,7 +138,7 @@ func checkLine(offers []Offer, lines []CartLine, i int, now time.Time) *Refusal 
 	switch {
 	case slices.ContainsFunc(lines[:i], func(l CartLine) bool { return l.VariantID == v.VariantID }):
 		return &Refusal{Field: "variant_id", Reason: ReasonInvalidField, Detail: "the variant is in another line already, add to its quantity"}
-	case v.SaleStartTime != nil && now.Before(*v.SaleStartTime), v.SaleEndTime != nil && !now.Before(*v.SaleEndTime):
+	case v.SaleStartTime != nil && now.Before(*v.SaleStartTime), v.closed(now):
 		return &Refusal{Field: "variant_id", Reason: ReasonSaleNotOpen, Detail: "this variant is not on sale now, see its sale times"}
 	case v.OrganizerCannotSell:
 		return &Refusal{Field: "variant_id", Reason: ReasonOrganizerCannotSell, Detail: "the organiser cannot take money now, try again later with a new key"}

@@ -1,6 +1,7 @@
 package order_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -103,6 +104,9 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 		}
 		before := o
 		after, c, err := order.Observe(o, f, s.policy, now)
+		if _, canceled := f.(order.CheckoutCanceled); canceled && errors.As(err, new(*order.Refusal)) {
+			return checkRefusedCancel(&o)
+		}
 		if err != nil {
 			return fmt.Errorf("%T: %w", f, err)
 		}
@@ -138,6 +142,16 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 		}
 	}
 	return end(&o), nil
+}
+
+// checkRefusedCancel says whether a buyer was rightly told that the order cannot be canceled any more.
+func checkRefusedCancel(o *order.Order) error {
+	if o.Captured() == 0 && !slices.ContainsFunc(o.Intents, func(p order.PaymentIntent) bool {
+		return p.Status == order.IntentProcessing || p.Status == order.IntentRequiresCapture || p.Status == order.IntentSucceeded
+	}) {
+		return fmt.Errorf("an order without a payment, %s, could not be canceled", o.Payment)
+	}
+	return nil
 }
 
 // check holds an order and its changes against what must be true after every fact.

@@ -45,7 +45,7 @@ func newOrder(p order.Policy) order.Order {
 		VariantID: "v1", Version: 1, ProductName: "Concert", Name: "Balcony", Currency: "EUR", Price: price, ApplicationFee: 300, Tax: 290,
 		TaxCountry: "DE", TaxKind: "vat", OrderTicketLimit: 10,
 	}
-	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", EndTime: t0.AddDate(1, 0, 0)}, []order.Offer{offer}, order.Cart{
+	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", EndTime: t0.AddDate(1, 0, 0), Publication: order.EventPublished}, []order.Offer{offer}, order.Cart{
 		OrderID: "o1", BuyerName: "Ada", BuyerEmail: "ada@example.com", Language: "en", Lines: []order.CartLine{{VariantID: "v1", Quantity: 3}},
 	}, p, t0)
 	if err != nil {
@@ -78,11 +78,13 @@ func drawScenario(r *rand.Rand) scenario {
 		add(f)
 	}
 	if r.IntN(5) == 0 { // no money comes
-		switch r.IntN(3) {
+		switch r.IntN(4) {
 		case 0:
 			add(payment("pi_1", order.IntentCanceled))
 		case 1:
 			add(order.HoldEnd{})
+		case 2: // refused or not, the hold is released in the end
+			add(payment("pi_1", order.IntentCanceled), order.CheckoutCanceled{})
 		}
 		return s
 	}
@@ -99,6 +101,8 @@ func drawScenario(r *rand.Rand) scenario {
 		add(order.HoldEnd{}) // late money, or in time: there is stock
 	} else if r.IntN(6) == 0 {
 		add(payment("pi_1", order.IntentCanceled)) // reported as both; the capture counts
+	} else if r.IntN(6) == 0 {
+		add(order.CheckoutCanceled{}) // late money, or refused: there is stock
 	}
 	if r.IntN(6) == 0 { // a second capture for the order
 		f := payment("pi_2", order.IntentSucceeded)

@@ -22,8 +22,6 @@ const orderIDSQL = `coalesce((select order_id from payment_intents where stripe_
 const (
 	lockOrderSQL   = `select from orders where id = ` + orderIDSQL + ` for update`
 	selectOrderSQL = orderSQL + ` where o.id = ` + orderIDSQL
-	// holdEndSQL reads when the hold of a new order ends.
-	holdEndSQL = `select expire_time from holds where order_id = $1`
 	// lockOrdersSQL locks those of several orders that nobody else has locked.
 	lockOrdersSQL = `select id from orders where id = any($1) for update skip locked`
 	// selectOrdersSQL loads several orders, the newest first.

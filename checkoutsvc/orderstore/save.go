@@ -18,26 +18,28 @@ import (
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
-// Insert writes a new order and takes its stock. holdDuration is for how long the stock is kept; the database's clock
-// decides when it is over. The order is then as Read returns it.
+// Insert writes a new order and takes its stock. The order is then as Read returns it.
 //
-// Problems: SOLD_OUT.
-func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, holdDuration time.Duration) error {
+// Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT.
+func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms HoldTerms) error {
 	var p pgdb.Pipeline
 	errs := []error{s.q.InsertOrder(ctx, &p, checkoutdb.InsertOrderParams{
 		ID: o.ID, OrganizerID: o.OrganizerID, EventID: o.EventID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language,
 		Currency: o.Currency, TotalMinorUnits: o.TotalMinorUnits, ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
 		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime,
 	})}
-	for _, l := range o.Lines {
+	for i, l := range o.Lines {
+		var buyer *int64 // of the first line
+		if i == 0 {
+			buyer = new(o.BuyerKey())
+		}
 		errs = append(errs, s.q.InsertOrderLine(ctx, &p, checkoutdb.InsertOrderLineParams{
 			OrderID: o.ID, Position: l.Position, VariantID: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName,
 			VariantName: l.VariantName, Quantity: l.Quantity, UnitPriceMinorUnits: l.UnitPriceMinorUnits,
-			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema,
+			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer,
 		}))
 	}
-	errs = append(errs, s.q.InsertHold(ctx, &p, o.ID, holdDuration.Seconds()))
-	p.Batch().Queue(holdEndSQL, o.ID).QueryRow(func(row pgx.Row) error { return row.Scan(&o.Hold.ExpireTime) })
+	errs = append(errs, s.insertHold(ctx, &p, o, terms))
 	for _, intent := range o.Intents {
 		errs = append(errs, s.insertIntent(ctx, &p, o.ID, intent))
 	}
@@ -59,8 +61,11 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, holdDurat
 }
 
 // retakeStock takes the order's stock once more, for money that came after its hold had ended. If there is not enough of
-// everything, nothing is taken.
-func (s *Store) retakeStock(ctx context.Context, tx pgx.Tx, o *order.Order) (order.Stock, error) {
+// everything, or something is not sold any more, nothing is taken.
+func (s *Store) retakeStock(ctx context.Context, tx pgx.Tx, o *order.Order, now time.Time) (order.Stock, error) {
+	if may, err := s.mayBuyLate(ctx, tx, o, now); err != nil || !may {
+		return order.StockGone, err
+	}
 	stock := order.StockTaken
 	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
 		for _, l := range o.StockLines() {

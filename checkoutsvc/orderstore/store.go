@@ -152,10 +152,15 @@ func (s *Store) ReadRefund(ctx context.Context, refundID string) (order.Order, *
 // codes are the codes of refusals.
 var codes = map[order.Reason]connect.Code{
 	order.ReasonInvalidField:          connect.CodeInvalidArgument,
+	order.ReasonEventNotOnSale:        connect.CodeFailedPrecondition,
 	order.ReasonVariantNotFound:       connect.CodeNotFound,
 	order.ReasonSaleNotOpen:           connect.CodeFailedPrecondition,
 	order.ReasonOrganizerCannotSell:   connect.CodeFailedPrecondition,
 	order.ReasonOrderTicketLimit:      connect.CodeResourceExhausted,
+	order.ReasonBuyerTicketLimit:      connect.CodeResourceExhausted,
+	order.ReasonBuyerHoldLimit:        connect.CodeResourceExhausted,
+	order.ReasonPaymentUnderWay:       connect.CodeFailedPrecondition,
+	order.ReasonOrderAlreadyPaid:      connect.CodeFailedPrecondition,
 	order.ReasonCurrencyMismatch:      connect.CodeInvalidArgument,
 	order.ReasonTotalChanged:          connect.CodeFailedPrecondition,
 	order.ReasonOrderNotPaid:          connect.CodeFailedPrecondition,

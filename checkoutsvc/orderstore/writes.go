@@ -120,7 +120,7 @@ func (s *Store) ObserveAll(ctx context.Context, ids []string, f order.Fact) erro
 // observe has a loaded order observe a fact, and adds what changed to the writes.
 func (s *Store) observe(ctx context.Context, tx pgx.Tx, w *writes, before order.Order, f order.Fact) (order.Order, order.Changes, error) {
 	if order.WantsStock(before, f, s.Policy, w.now) {
-		stock, err := s.retakeStock(ctx, tx, &before)
+		stock, err := s.retakeStock(ctx, tx, &before, w.now)
 		if err != nil {
 			return before, order.Changes{}, err
 		}

@@ -55,6 +55,6 @@ func (r *Refunds) RefundFraud(ctx context.Context, job *river.Job[FraudArgs]) er
 		return fmt.Errorf("get event: %w", err)
 	}
 	_, _, err = r.Orders.Observe(ctx, orderstore.Key{ID: orderID}, nil,
-		order.FraudRefundDue{WarningID: job.Args.FraudWarningID, EventStartTime: event.StartTime})
+		order.FraudRefundDue{WarningID: job.Args.FraudWarningID, EventStartTime: event.Event.StartTime})
 	return err
 }

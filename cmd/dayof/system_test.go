@@ -272,6 +272,7 @@ func TestUp(t *testing.T) {
 	driveOrder(t, u, sale)
 	drivePass(t, u, sale)
 	driveFaults(t, u)
+	driveEvents(t, u)
 	driveReplay(t, u)
 	driveLists(t, u)
 

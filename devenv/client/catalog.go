@@ -13,8 +13,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// demoOrganizer sells the event that a fresh system starts with.
-const demoOrganizer = "demoOrganizer0000001"
+// DemoOrganizer sells the event that a fresh system starts with.
+const DemoOrganizer = "demoOrganizer0000001"
 
 // eventsMax is how many events Choose searches, one page of the catalogue.
 const eventsMax = 100
@@ -32,7 +32,7 @@ func (c *Client) Seed(ctx context.Context, now time.Time) (*checkoutv1.Event, er
 	// An evening four weeks from today; the hours are in UTC, the venue's zone shows them.
 	day := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 28)
 	created, err := c.Catalog.CreateEvent(rpc.WithIdempotencyKey(ctx, "seed/event"), &checkoutv1.CreateEventRequest{
-		OrganizerId: demoOrganizer, OrganizerName: "Nachtschicht Konzerte", Name: "Sommernacht am Fluss",
+		OrganizerId: DemoOrganizer, OrganizerName: "Nachtschicht Konzerte", Name: "Sommernacht am Fluss",
 		Venue: &checkoutv1.Venue{
 			Name: "Kulturhafen", Address: "Am Kai 7, 10115 Berlin", TimeZone: "Europe/Berlin",
 			Latitude: new(52.5319), Longitude: new(13.3843),

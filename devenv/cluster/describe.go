@@ -80,6 +80,9 @@ func (m *Cluster) settingsOf(n int) map[string]string {
 			made[name] = "0"
 		}
 	}
+	if name := "DAYOF_CHECKOUT_BUYER_HOLDS_MAX"; m.config.Getenv(name) == "" { // the buyers of tests and scripts share an address
+		made[name] = "0"
+	}
 	for _, service := range server.Services() {
 		made[server.SettingPrefix(service)+"DATABASE_URL"] = m.File.DatabaseURLs[service]
 		made[server.SettingPrefix(service)+"URL"] = m.address(service, n)

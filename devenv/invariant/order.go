@@ -64,6 +64,16 @@ func orderInvariants() []invariant {
 		query("nothing_is_sold_after_the_end", "no order begins once its event is over", checkout, `
 			select format('order %s of event %s began at %s, the event ended at %s', o.id, e.id, o.create_time, e.end_time)
 			from orders o join events e on e.id = o.event_id where o.create_time >= e.end_time`),
+
+		query("draft_is_not_sold", "nothing of an event is held or sold before it is published", checkout, `
+			select format('order %s is of event %s, which is a draft', o.id, e.id)
+			from orders o join events e on e.id = o.event_id where e.publication = 'draft'`),
+
+		query("price_is_sold_from_its_time", "a version is sold from its time on", checkout, `
+			select format('order %s began at %s and has version %s of variant %s, which is sold from %s', o.id, o.create_time, l.variant_version, l.variant_id, v.effective_time)
+			from orders o join order_lines l on l.order_id = o.id
+			join variant_versions v on v.variant_id = l.variant_id and v.version = l.variant_version
+			where o.create_time < v.effective_time`),
 	}
 }
 

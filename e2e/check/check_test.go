@@ -33,6 +33,10 @@ var violations = map[string]struct{ service, sql string }{
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
 	"returned_seat_has_a_void_ticket":        {"checkout", `update tickets set seat_returned = true where order_id = $1`},
 	"nothing_is_sold_after_the_end":          {"checkout", `update orders set create_time = (select end_time from events e where e.id = event_id) where id = $1`},
+	"draft_is_not_sold": {"checkout", `with unguarded as (select set_config('session_replication_role', 'replica', true))
+		update events set publication = 'draft' from unguarded where id = (select event_id from orders where id = $1)`},
+	"price_is_sold_from_its_time": {"checkout", `with unguarded as (select set_config('session_replication_role', 'replica', true))
+		update variant_versions set effective_time = now() + interval '1 day' from unguarded where variant_id = (select variant_id from tickets where order_id = $1 limit 1)`},
 	"order_being_fulfilled_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() - interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,

@@ -1,6 +1,5 @@
 -- A variant with many tickets has its stock in several rows, its shards, so that buyers of one variant seldom wait for each other. The
--- constraints of the shards together say that the variant is never oversold. A variant has the number of shards that it was made with;
--- one shard is what all had before.
+-- constraints of the shards together say that the variant is never oversold. One shard is what all had before.
 alter table stock add column shard integer not null default 0 constraint shard_not_negative check (shard >= 0);
 alter table stock drop constraint stock_pkey, add primary key (variant_id, shard);
 
@@ -67,5 +66,24 @@ begin
         raise exception 'variant % has % tickets fewer taken than are returned', wanted, quantity
             using errcode = 'check_violation', constraint = 'stock_is_never_negative';
     end if;
+end
+$$;
+
+-- set_capacity sets how many tickets of a variant exist, and says whether as many as are taken remain: otherwise it changes nothing. What
+-- is free is spread over the shards, of which there are as many as are asked for, or more. The caller has locked the variant.
+create function set_capacity(wanted text, tickets bigint, shard_count integer) returns boolean language plpgsql as $$
+declare
+    shards bigint;
+    free bigint;
+begin
+    perform from stock s where s.variant_id = wanted order by s.shard for update;
+    select count(*), tickets - sum(s.taken) into shards, free from stock s where s.variant_id = wanted;
+    if free is null or free < 0 then
+        return false;
+    end if;
+    insert into stock (variant_id, shard, capacity) select wanted, n, 0 from generate_series(shards, shard_count - 1) n;
+    shards := greatest(shards, shard_count);
+    update stock s set capacity = s.taken + free / shards + (s.shard < free % shards)::integer where s.variant_id = wanted;
+    return true;
 end
 $$;

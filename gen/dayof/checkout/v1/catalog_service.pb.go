@@ -28,8 +28,8 @@ type CreateEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Organiser that sells the event.
 	OrganizerId string `protobuf:"bytes,1,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
-	// Name of the organiser, 1 to 120 characters. An organiser has one name, that of its first event: another one for the same
-	// organizer_id is refused with INVALID_FIELD.
+	// Name of the organiser, at most 120 characters; empty for one that exists. An organiser has one name: another one for the
+	// same organizer_id is refused with INVALID_FIELD.
 	OrganizerName string `protobuf:"bytes,2,opt,name=organizer_name,json=organizerName,proto3" json:"organizer_name,omitempty"`
 	// Name of the event, 1 to 120 characters.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
@@ -43,8 +43,18 @@ type CreateEventRequest struct {
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// Whether seats of refunded tickets stay off sale, instead of being on sale again until doors.
 	KeepRefundedSeats bool `protobuf:"varint,8,opt,name=keep_refunded_seats,json=keepRefundedSeats,proto3" json:"keep_refunded_seats,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// What the event is about, plain text of at most 8,000 characters.
+	Description string `protobuf:"bytes,21,opt,name=description,proto3" json:"description,omitempty"`
+	// Images of the event, at most 10 https URLs, the most important first. Passes have images of their own.
+	ImageUrls []string `protobuf:"bytes,22,rep,name=image_urls,json=imageUrls,proto3" json:"image_urls,omitempty"`
+	// Languages in which the event is held, as BCP 47 tags such as "de", the main one first.
+	Languages []string `protobuf:"bytes,23,rep,name=languages,proto3" json:"languages,omitempty"`
+	// Whether it is a draft, which PublishEvent puts on sale; else it is published at once.
+	Draft bool `protobuf:"varint,24,opt,name=draft,proto3" json:"draft,omitempty"`
+	// Most tickets of the event that one mail address may hold or own, 1 to 1,000; 0 means no limit.
+	BuyerTicketLimit int32 `protobuf:"varint,25,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CreateEventRequest) Reset() {
@@ -131,6 +141,41 @@ func (x *CreateEventRequest) GetKeepRefundedSeats() bool {
 		return x.KeepRefundedSeats
 	}
 	return false
+}
+
+func (x *CreateEventRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *CreateEventRequest) GetImageUrls() []string {
+	if x != nil {
+		return x.ImageUrls
+	}
+	return nil
+}
+
+func (x *CreateEventRequest) GetLanguages() []string {
+	if x != nil {
+		return x.Languages
+	}
+	return nil
+}
+
+func (x *CreateEventRequest) GetDraft() bool {
+	if x != nil {
+		return x.Draft
+	}
+	return false
+}
+
+func (x *CreateEventRequest) GetBuyerTicketLimit() int32 {
+	if x != nil {
+		return x.BuyerTicketLimit
+	}
+	return 0
 }
 
 // CreateEventResponse carries the new event.
@@ -277,9 +322,17 @@ type ListEventsRequest struct {
 	// Most events to return, 1 to 100; 0 means 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page, from the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only events of this organiser; empty: of all.
+	OrganizerId string `protobuf:"bytes,3,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	// Only events in these states; none: published ones. Everybody but staff gets published ones only.
+	Publications []EventPublication `protobuf:"varint,4,rep,packed,name=publications,proto3,enum=dayof.checkout.v1.EventPublication" json:"publications,omitempty"`
+	// Only events that start at this instant or later; absent: from the first one on.
+	StartTimeFrom *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time_from,json=startTimeFrom,proto3" json:"start_time_from,omitempty"`
+	// Only events that start before this instant; absent: up to the last one.
+	StartTimeUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time_until,json=startTimeUntil,proto3" json:"start_time_until,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListEventsRequest) Reset() {
@@ -324,6 +377,34 @@ func (x *ListEventsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListEventsRequest) GetOrganizerId() string {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetPublications() []EventPublication {
+	if x != nil {
+		return x.Publications
+	}
+	return nil
+}
+
+func (x *ListEventsRequest) GetStartTimeFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTimeFrom
+	}
+	return nil
+}
+
+func (x *ListEventsRequest) GetStartTimeUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTimeUntil
+	}
+	return nil
 }
 
 // ListEventsResponse carries a page of events.
@@ -497,8 +578,12 @@ type CreateVariantRequest struct {
 	SaleEndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=sale_end_time,json=saleEndTime,proto3" json:"sale_end_time,omitempty"`
 	// Most tickets of this variant in one order, 1 to 100; 0 means 10.
 	OrderTicketLimit int32 `protobuf:"varint,6,opt,name=order_ticket_limit,json=orderTicketLimit,proto3" json:"order_ticket_limit,omitempty"`
-	// The first version.
-	Version       *VariantVersion `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	// The first version. It has no effective_time: sale_start_time says when it is sold.
+	Version *VariantVersion `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	// Most tickets of this variant that one mail address may hold or own, 1 to 1,000; 0 means no limit.
+	BuyerTicketLimit int32 `protobuf:"varint,8,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
+	// Whether it is on sale; unspecified means on sale.
+	State         VariantState `protobuf:"varint,9,opt,name=state,proto3,enum=dayof.checkout.v1.VariantState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -580,6 +665,20 @@ func (x *CreateVariantRequest) GetVersion() *VariantVersion {
 		return x.Version
 	}
 	return nil
+}
+
+func (x *CreateVariantRequest) GetBuyerTicketLimit() int32 {
+	if x != nil {
+		return x.BuyerTicketLimit
+	}
+	return 0
+}
+
+func (x *CreateVariantRequest) GetState() VariantState {
+	if x != nil {
+		return x.State
+	}
+	return VariantState_VARIANT_STATE_UNSPECIFIED
 }
 
 // CreateVariantResponse carries the new variant.
@@ -944,11 +1043,12 @@ var File_dayof_checkout_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x06\n" +
+	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/checkout/v1/catalog_event.proto\x1a)dayof/checkout/v1/catalog_organizer.proto\x1a'dayof/checkout/v1/catalog_product.proto\x1a'dayof/checkout/v1/catalog_variant.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\n" +
+	"\n" +
 	"\x12CreateEventRequest\x12?\n" +
-	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12\xdc\x01\n" +
-	"\x0eorganizer_name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
-	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\rorganizerName\x12\xc9\x01\n" +
+	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12\xda\x01\n" +
+	"\x0eorganizer_name\x18\x02 \x01(\tB\xb2\x01\xbaH\xae\x01\xba\x01\xa6\x01\n" +
+	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x02\x18xR\rorganizerName\x12\xc9\x01\n" +
 	"\x04name\x18\x03 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x126\n" +
 	"\x05venue\x18\x04 \x01(\v2\x18.dayof.checkout.v1.VenueB\x06\xbaH\x03\xc8\x01\x01R\x05venue\x129\n" +
@@ -957,17 +1057,32 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n" +
 	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTime\x12.\n" +
-	"\x13keep_refunded_seats\x18\b \x01(\bR\x11keepRefundedSeats\"E\n" +
+	"\x13keep_refunded_seats\x18\b \x01(\bR\x11keepRefundedSeats\x12\x86\x02\n" +
+	"\vdescription\x18\x15 \x01(\tB\xe3\x01\xbaH\xdf\x01\xba\x01\xd6\x01\n" +
+	"\n" +
+	"plain_text\x12kmust be text without control characters, but for tabs and line breaks, or overrides of the text's direction\x1a[!this.matches(r'[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x03\x18\xc0>R\vdescription\x12;\n" +
+	"\n" +
+	"image_urls\x18\x16 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x10\n" +
+	"\"\x12r\x10\x18\xf4\x03:\bhttps://\x88\x01\x01R\timageUrls\x12P\n" +
+	"\tlanguages\x18\x17 \x03(\tB2\xbaH/\x92\x01,\x10\n" +
+	"\x18\x01\"&r$\x18#2 ^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$R\tlanguages\x12\x14\n" +
+	"\x05draft\x18\x18 \x01(\bR\x05draft\x128\n" +
+	"\x12buyer_ticket_limit\x18\x19 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x10buyerTicketLimit\"E\n" +
 	"\x13CreateEventResponse\x12.\n" +
 	"\x05event\x18\x01 \x01(\v2\x18.dayof.checkout.v1.EventR\x05event\"J\n" +
 	"\x0fGetEventRequest\x127\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\"B\n" +
 	"\x10GetEventResponse\x12.\n" +
-	"\x05event\x18\x01 \x01(\v2\x18.dayof.checkout.v1.EventR\x05event\"d\n" +
+	"\x05event\x18\x01 \x01(\v2\x18.dayof.checkout.v1.EventR\x05event\"\x8e\x03\n" +
 	"\x11ListEventsRequest\x12&\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"n\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\x12B\n" +
+	"\forganizer_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\x12Z\n" +
+	"\fpublications\x18\x04 \x03(\x0e2#.dayof.checkout.v1.EventPublicationB\x11\xbaH\x0e\x92\x01\v\x10\x03\"\a\x82\x01\x04\x10\x01 \x00R\fpublications\x12B\n" +
+	"\x0fstart_time_from\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rstartTimeFrom\x12D\n" +
+	"\x10start_time_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0estartTimeUntil\"n\n" +
 	"\x12ListEventsResponse\x120\n" +
 	"\x06events\x18\x01 \x03(\v2\x18.dayof.checkout.v1.EventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9b\x02\n" +
@@ -976,7 +1091,7 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\"M\n" +
 	"\x15CreateProductResponse\x124\n" +
-	"\aproduct\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.ProductR\aproduct\"\xe2\x04\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.ProductR\aproduct\"\xdd\x05\n" +
 	"\x14CreateVariantRequest\x12;\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tproductId\x12\xc9\x01\n" +
@@ -986,7 +1101,10 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\x0fsale_start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rsaleStartTime\x12>\n" +
 	"\rsale_end_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vsaleEndTime\x127\n" +
 	"\x12order_ticket_limit\x18\x06 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x10orderTicketLimit\x12C\n" +
-	"\aversion\x18\a \x01(\v2!.dayof.checkout.v1.VariantVersionB\x06\xbaH\x03\xc8\x01\x01R\aversion\"M\n" +
+	"\aversion\x18\a \x01(\v2!.dayof.checkout.v1.VariantVersionB\x06\xbaH\x03\xc8\x01\x01R\aversion\x128\n" +
+	"\x12buyer_ticket_limit\x18\b \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x10buyerTicketLimit\x12?\n" +
+	"\x05state\x18\t \x01(\x0e2\x1f.dayof.checkout.v1.VariantStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"M\n" +
 	"\x15CreateVariantResponse\x124\n" +
 	"\avariant\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.VariantR\avariant\"\x9f\x01\n" +
 	"\x1bCreateVariantVersionRequest\x12;\n" +
@@ -1008,14 +1126,27 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"v\n" +
 	"\x14ListVariantsResponse\x126\n" +
 	"\bvariants\x18\x01 \x03(\v2\x1a.dayof.checkout.v1.VariantR\bvariants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc3\x06\n" +
-	"\x0eCatalogService\x12a\n" +
-	"\vCreateEvent\x12%.dayof.checkout.v1.CreateEventRequest\x1a&.dayof.checkout.v1.CreateEventResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x9d\x10\n" +
+	"\x0eCatalogService\x12m\n" +
+	"\x0fCreateOrganizer\x12).dayof.checkout.v1.CreateOrganizerRequest\x1a*.dayof.checkout.v1.CreateOrganizerResponse\"\x03\x90\x02\x02\x12m\n" +
+	"\x0fUpdateOrganizer\x12).dayof.checkout.v1.UpdateOrganizerRequest\x1a*.dayof.checkout.v1.UpdateOrganizerResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\fGetOrganizer\x12&.dayof.checkout.v1.GetOrganizerRequest\x1a'.dayof.checkout.v1.GetOrganizerResponse\"\x03\x90\x02\x01\x12j\n" +
+	"\x0eListOrganizers\x12(.dayof.checkout.v1.ListOrganizersRequest\x1a).dayof.checkout.v1.ListOrganizersResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\vCreateEvent\x12%.dayof.checkout.v1.CreateEventRequest\x1a&.dayof.checkout.v1.CreateEventResponse\"\x03\x90\x02\x02\x12a\n" +
+	"\vUpdateEvent\x12%.dayof.checkout.v1.UpdateEventRequest\x1a&.dayof.checkout.v1.UpdateEventResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\fPublishEvent\x12&.dayof.checkout.v1.PublishEventRequest\x1a'.dayof.checkout.v1.PublishEventResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\fArchiveEvent\x12&.dayof.checkout.v1.ArchiveEventRequest\x1a'.dayof.checkout.v1.ArchiveEventResponse\"\x03\x90\x02\x02\x12a\n" +
+	"\vDeleteDraft\x12%.dayof.checkout.v1.DeleteDraftRequest\x1a&.dayof.checkout.v1.DeleteDraftResponse\"\x03\x90\x02\x02\x12X\n" +
 	"\bGetEvent\x12\".dayof.checkout.v1.GetEventRequest\x1a#.dayof.checkout.v1.GetEventResponse\"\x03\x90\x02\x01\x12^\n" +
 	"\n" +
 	"ListEvents\x12$.dayof.checkout.v1.ListEventsRequest\x1a%.dayof.checkout.v1.ListEventsResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\rCreateProduct\x12'.dayof.checkout.v1.CreateProductRequest\x1a(.dayof.checkout.v1.CreateProductResponse\"\x03\x90\x02\x02\x12g\n" +
-	"\rCreateVariant\x12'.dayof.checkout.v1.CreateVariantRequest\x1a(.dayof.checkout.v1.CreateVariantResponse\"\x03\x90\x02\x02\x12|\n" +
+	"\rUpdateProduct\x12'.dayof.checkout.v1.UpdateProductRequest\x1a(.dayof.checkout.v1.UpdateProductResponse\"\x03\x90\x02\x02\x12^\n" +
+	"\n" +
+	"GetProduct\x12$.dayof.checkout.v1.GetProductRequest\x1a%.dayof.checkout.v1.GetProductResponse\"\x03\x90\x02\x01\x12d\n" +
+	"\fListProducts\x12&.dayof.checkout.v1.ListProductsRequest\x1a'.dayof.checkout.v1.ListProductsResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\rCreateVariant\x12'.dayof.checkout.v1.CreateVariantRequest\x1a(.dayof.checkout.v1.CreateVariantResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rUpdateVariant\x12'.dayof.checkout.v1.UpdateVariantRequest\x1a(.dayof.checkout.v1.UpdateVariantResponse\"\x03\x90\x02\x02\x12|\n" +
 	"\x14CreateVariantVersion\x12..dayof.checkout.v1.CreateVariantVersionRequest\x1a/.dayof.checkout.v1.CreateVariantVersionResponse\"\x03\x90\x02\x02\x12^\n" +
 	"\n" +
 	"GetVariant\x12$.dayof.checkout.v1.GetVariantRequest\x1a%.dayof.checkout.v1.GetVariantResponse\"\x03\x90\x02\x01\x12d\n" +
@@ -1055,9 +1186,35 @@ var file_dayof_checkout_v1_catalog_service_proto_goTypes = []any{
 	(*Venue)(nil),                        // 16: dayof.checkout.v1.Venue
 	(*timestamppb.Timestamp)(nil),        // 17: google.protobuf.Timestamp
 	(*Event)(nil),                        // 18: dayof.checkout.v1.Event
-	(*Product)(nil),                      // 19: dayof.checkout.v1.Product
-	(*VariantVersion)(nil),               // 20: dayof.checkout.v1.VariantVersion
-	(*Variant)(nil),                      // 21: dayof.checkout.v1.Variant
+	(EventPublication)(0),                // 19: dayof.checkout.v1.EventPublication
+	(*Product)(nil),                      // 20: dayof.checkout.v1.Product
+	(*VariantVersion)(nil),               // 21: dayof.checkout.v1.VariantVersion
+	(VariantState)(0),                    // 22: dayof.checkout.v1.VariantState
+	(*Variant)(nil),                      // 23: dayof.checkout.v1.Variant
+	(*CreateOrganizerRequest)(nil),       // 24: dayof.checkout.v1.CreateOrganizerRequest
+	(*UpdateOrganizerRequest)(nil),       // 25: dayof.checkout.v1.UpdateOrganizerRequest
+	(*GetOrganizerRequest)(nil),          // 26: dayof.checkout.v1.GetOrganizerRequest
+	(*ListOrganizersRequest)(nil),        // 27: dayof.checkout.v1.ListOrganizersRequest
+	(*UpdateEventRequest)(nil),           // 28: dayof.checkout.v1.UpdateEventRequest
+	(*PublishEventRequest)(nil),          // 29: dayof.checkout.v1.PublishEventRequest
+	(*ArchiveEventRequest)(nil),          // 30: dayof.checkout.v1.ArchiveEventRequest
+	(*DeleteDraftRequest)(nil),           // 31: dayof.checkout.v1.DeleteDraftRequest
+	(*UpdateProductRequest)(nil),         // 32: dayof.checkout.v1.UpdateProductRequest
+	(*GetProductRequest)(nil),            // 33: dayof.checkout.v1.GetProductRequest
+	(*ListProductsRequest)(nil),          // 34: dayof.checkout.v1.ListProductsRequest
+	(*UpdateVariantRequest)(nil),         // 35: dayof.checkout.v1.UpdateVariantRequest
+	(*CreateOrganizerResponse)(nil),      // 36: dayof.checkout.v1.CreateOrganizerResponse
+	(*UpdateOrganizerResponse)(nil),      // 37: dayof.checkout.v1.UpdateOrganizerResponse
+	(*GetOrganizerResponse)(nil),         // 38: dayof.checkout.v1.GetOrganizerResponse
+	(*ListOrganizersResponse)(nil),       // 39: dayof.checkout.v1.ListOrganizersResponse
+	(*UpdateEventResponse)(nil),          // 40: dayof.checkout.v1.UpdateEventResponse
+	(*PublishEventResponse)(nil),         // 41: dayof.checkout.v1.PublishEventResponse
+	(*ArchiveEventResponse)(nil),         // 42: dayof.checkout.v1.ArchiveEventResponse
+	(*DeleteDraftResponse)(nil),          // 43: dayof.checkout.v1.DeleteDraftResponse
+	(*UpdateProductResponse)(nil),        // 44: dayof.checkout.v1.UpdateProductResponse
+	(*GetProductResponse)(nil),           // 45: dayof.checkout.v1.GetProductResponse
+	(*ListProductsResponse)(nil),         // 46: dayof.checkout.v1.ListProductsResponse
+	(*UpdateVariantResponse)(nil),        // 47: dayof.checkout.v1.UpdateVariantResponse
 }
 var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	16, // 0: dayof.checkout.v1.CreateEventRequest.venue:type_name -> dayof.checkout.v1.Venue
@@ -1066,37 +1223,65 @@ var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	17, // 3: dayof.checkout.v1.CreateEventRequest.end_time:type_name -> google.protobuf.Timestamp
 	18, // 4: dayof.checkout.v1.CreateEventResponse.event:type_name -> dayof.checkout.v1.Event
 	18, // 5: dayof.checkout.v1.GetEventResponse.event:type_name -> dayof.checkout.v1.Event
-	18, // 6: dayof.checkout.v1.ListEventsResponse.events:type_name -> dayof.checkout.v1.Event
-	19, // 7: dayof.checkout.v1.CreateProductResponse.product:type_name -> dayof.checkout.v1.Product
-	17, // 8: dayof.checkout.v1.CreateVariantRequest.sale_start_time:type_name -> google.protobuf.Timestamp
-	17, // 9: dayof.checkout.v1.CreateVariantRequest.sale_end_time:type_name -> google.protobuf.Timestamp
-	20, // 10: dayof.checkout.v1.CreateVariantRequest.version:type_name -> dayof.checkout.v1.VariantVersion
-	21, // 11: dayof.checkout.v1.CreateVariantResponse.variant:type_name -> dayof.checkout.v1.Variant
-	20, // 12: dayof.checkout.v1.CreateVariantVersionRequest.version:type_name -> dayof.checkout.v1.VariantVersion
-	21, // 13: dayof.checkout.v1.CreateVariantVersionResponse.variant:type_name -> dayof.checkout.v1.Variant
-	21, // 14: dayof.checkout.v1.GetVariantResponse.variant:type_name -> dayof.checkout.v1.Variant
-	21, // 15: dayof.checkout.v1.ListVariantsResponse.variants:type_name -> dayof.checkout.v1.Variant
-	0,  // 16: dayof.checkout.v1.CatalogService.CreateEvent:input_type -> dayof.checkout.v1.CreateEventRequest
-	2,  // 17: dayof.checkout.v1.CatalogService.GetEvent:input_type -> dayof.checkout.v1.GetEventRequest
-	4,  // 18: dayof.checkout.v1.CatalogService.ListEvents:input_type -> dayof.checkout.v1.ListEventsRequest
-	6,  // 19: dayof.checkout.v1.CatalogService.CreateProduct:input_type -> dayof.checkout.v1.CreateProductRequest
-	8,  // 20: dayof.checkout.v1.CatalogService.CreateVariant:input_type -> dayof.checkout.v1.CreateVariantRequest
-	10, // 21: dayof.checkout.v1.CatalogService.CreateVariantVersion:input_type -> dayof.checkout.v1.CreateVariantVersionRequest
-	12, // 22: dayof.checkout.v1.CatalogService.GetVariant:input_type -> dayof.checkout.v1.GetVariantRequest
-	14, // 23: dayof.checkout.v1.CatalogService.ListVariants:input_type -> dayof.checkout.v1.ListVariantsRequest
-	1,  // 24: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
-	3,  // 25: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
-	5,  // 26: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
-	7,  // 27: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
-	9,  // 28: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
-	11, // 29: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
-	13, // 30: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
-	15, // 31: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
-	24, // [24:32] is the sub-list for method output_type
-	16, // [16:24] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 6: dayof.checkout.v1.ListEventsRequest.publications:type_name -> dayof.checkout.v1.EventPublication
+	17, // 7: dayof.checkout.v1.ListEventsRequest.start_time_from:type_name -> google.protobuf.Timestamp
+	17, // 8: dayof.checkout.v1.ListEventsRequest.start_time_until:type_name -> google.protobuf.Timestamp
+	18, // 9: dayof.checkout.v1.ListEventsResponse.events:type_name -> dayof.checkout.v1.Event
+	20, // 10: dayof.checkout.v1.CreateProductResponse.product:type_name -> dayof.checkout.v1.Product
+	17, // 11: dayof.checkout.v1.CreateVariantRequest.sale_start_time:type_name -> google.protobuf.Timestamp
+	17, // 12: dayof.checkout.v1.CreateVariantRequest.sale_end_time:type_name -> google.protobuf.Timestamp
+	21, // 13: dayof.checkout.v1.CreateVariantRequest.version:type_name -> dayof.checkout.v1.VariantVersion
+	22, // 14: dayof.checkout.v1.CreateVariantRequest.state:type_name -> dayof.checkout.v1.VariantState
+	23, // 15: dayof.checkout.v1.CreateVariantResponse.variant:type_name -> dayof.checkout.v1.Variant
+	21, // 16: dayof.checkout.v1.CreateVariantVersionRequest.version:type_name -> dayof.checkout.v1.VariantVersion
+	23, // 17: dayof.checkout.v1.CreateVariantVersionResponse.variant:type_name -> dayof.checkout.v1.Variant
+	23, // 18: dayof.checkout.v1.GetVariantResponse.variant:type_name -> dayof.checkout.v1.Variant
+	23, // 19: dayof.checkout.v1.ListVariantsResponse.variants:type_name -> dayof.checkout.v1.Variant
+	24, // 20: dayof.checkout.v1.CatalogService.CreateOrganizer:input_type -> dayof.checkout.v1.CreateOrganizerRequest
+	25, // 21: dayof.checkout.v1.CatalogService.UpdateOrganizer:input_type -> dayof.checkout.v1.UpdateOrganizerRequest
+	26, // 22: dayof.checkout.v1.CatalogService.GetOrganizer:input_type -> dayof.checkout.v1.GetOrganizerRequest
+	27, // 23: dayof.checkout.v1.CatalogService.ListOrganizers:input_type -> dayof.checkout.v1.ListOrganizersRequest
+	0,  // 24: dayof.checkout.v1.CatalogService.CreateEvent:input_type -> dayof.checkout.v1.CreateEventRequest
+	28, // 25: dayof.checkout.v1.CatalogService.UpdateEvent:input_type -> dayof.checkout.v1.UpdateEventRequest
+	29, // 26: dayof.checkout.v1.CatalogService.PublishEvent:input_type -> dayof.checkout.v1.PublishEventRequest
+	30, // 27: dayof.checkout.v1.CatalogService.ArchiveEvent:input_type -> dayof.checkout.v1.ArchiveEventRequest
+	31, // 28: dayof.checkout.v1.CatalogService.DeleteDraft:input_type -> dayof.checkout.v1.DeleteDraftRequest
+	2,  // 29: dayof.checkout.v1.CatalogService.GetEvent:input_type -> dayof.checkout.v1.GetEventRequest
+	4,  // 30: dayof.checkout.v1.CatalogService.ListEvents:input_type -> dayof.checkout.v1.ListEventsRequest
+	6,  // 31: dayof.checkout.v1.CatalogService.CreateProduct:input_type -> dayof.checkout.v1.CreateProductRequest
+	32, // 32: dayof.checkout.v1.CatalogService.UpdateProduct:input_type -> dayof.checkout.v1.UpdateProductRequest
+	33, // 33: dayof.checkout.v1.CatalogService.GetProduct:input_type -> dayof.checkout.v1.GetProductRequest
+	34, // 34: dayof.checkout.v1.CatalogService.ListProducts:input_type -> dayof.checkout.v1.ListProductsRequest
+	8,  // 35: dayof.checkout.v1.CatalogService.CreateVariant:input_type -> dayof.checkout.v1.CreateVariantRequest
+	35, // 36: dayof.checkout.v1.CatalogService.UpdateVariant:input_type -> dayof.checkout.v1.UpdateVariantRequest
+	10, // 37: dayof.checkout.v1.CatalogService.CreateVariantVersion:input_type -> dayof.checkout.v1.CreateVariantVersionRequest
+	12, // 38: dayof.checkout.v1.CatalogService.GetVariant:input_type -> dayof.checkout.v1.GetVariantRequest
+	14, // 39: dayof.checkout.v1.CatalogService.ListVariants:input_type -> dayof.checkout.v1.ListVariantsRequest
+	36, // 40: dayof.checkout.v1.CatalogService.CreateOrganizer:output_type -> dayof.checkout.v1.CreateOrganizerResponse
+	37, // 41: dayof.checkout.v1.CatalogService.UpdateOrganizer:output_type -> dayof.checkout.v1.UpdateOrganizerResponse
+	38, // 42: dayof.checkout.v1.CatalogService.GetOrganizer:output_type -> dayof.checkout.v1.GetOrganizerResponse
+	39, // 43: dayof.checkout.v1.CatalogService.ListOrganizers:output_type -> dayof.checkout.v1.ListOrganizersResponse
+	1,  // 44: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
+	40, // 45: dayof.checkout.v1.CatalogService.UpdateEvent:output_type -> dayof.checkout.v1.UpdateEventResponse
+	41, // 46: dayof.checkout.v1.CatalogService.PublishEvent:output_type -> dayof.checkout.v1.PublishEventResponse
+	42, // 47: dayof.checkout.v1.CatalogService.ArchiveEvent:output_type -> dayof.checkout.v1.ArchiveEventResponse
+	43, // 48: dayof.checkout.v1.CatalogService.DeleteDraft:output_type -> dayof.checkout.v1.DeleteDraftResponse
+	3,  // 49: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
+	5,  // 50: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
+	7,  // 51: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
+	44, // 52: dayof.checkout.v1.CatalogService.UpdateProduct:output_type -> dayof.checkout.v1.UpdateProductResponse
+	45, // 53: dayof.checkout.v1.CatalogService.GetProduct:output_type -> dayof.checkout.v1.GetProductResponse
+	46, // 54: dayof.checkout.v1.CatalogService.ListProducts:output_type -> dayof.checkout.v1.ListProductsResponse
+	9,  // 55: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
+	47, // 56: dayof.checkout.v1.CatalogService.UpdateVariant:output_type -> dayof.checkout.v1.UpdateVariantResponse
+	11, // 57: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
+	13, // 58: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
+	15, // 59: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
+	40, // [40:60] is the sub-list for method output_type
+	20, // [20:40] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_catalog_service_proto_init() }
@@ -1104,6 +1289,10 @@ func file_dayof_checkout_v1_catalog_service_proto_init() {
 	if File_dayof_checkout_v1_catalog_service_proto != nil {
 		return
 	}
+	file_dayof_checkout_v1_catalog_event_proto_init()
+	file_dayof_checkout_v1_catalog_organizer_proto_init()
+	file_dayof_checkout_v1_catalog_product_proto_init()
+	file_dayof_checkout_v1_catalog_variant_proto_init()
 	file_dayof_checkout_v1_event_proto_init()
 	file_dayof_checkout_v1_variant_proto_init()
 	type x struct{}

@@ -334,6 +334,98 @@ func (x *CompleteCheckoutResponse) GetOrder() *Order {
 	return nil
 }
 
+// CancelCheckoutRequest names an order.
+type CancelCheckoutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId       string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelCheckoutRequest) Reset() {
+	*x = CancelCheckoutRequest{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelCheckoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelCheckoutRequest) ProtoMessage() {}
+
+func (x *CancelCheckoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelCheckoutRequest.ProtoReflect.Descriptor instead.
+func (*CancelCheckoutRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CancelCheckoutRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+// CancelCheckoutResponse carries the order as it stands.
+type CancelCheckoutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelCheckoutResponse) Reset() {
+	*x = CancelCheckoutResponse{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelCheckoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelCheckoutResponse) ProtoMessage() {}
+
+func (x *CancelCheckoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelCheckoutResponse.ProtoReflect.Descriptor instead.
+func (*CancelCheckoutResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CancelCheckoutResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 // GetOrderRequest names an order.
 type GetOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -351,7 +443,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +455,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[5]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +468,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{5}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -426,7 +518,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +530,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[6]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +543,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{6}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -506,7 +598,7 @@ type TicketPass struct {
 
 func (x *TicketPass) Reset() {
 	*x = TicketPass{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +610,7 @@ func (x *TicketPass) String() string {
 func (*TicketPass) ProtoMessage() {}
 
 func (x *TicketPass) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +623,7 @@ func (x *TicketPass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketPass.ProtoReflect.Descriptor instead.
 func (*TicketPass) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TicketPass) GetTicketId() string {
@@ -575,7 +667,7 @@ type WatchOrderRequest struct {
 
 func (x *WatchOrderRequest) Reset() {
 	*x = WatchOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +679,7 @@ func (x *WatchOrderRequest) String() string {
 func (*WatchOrderRequest) ProtoMessage() {}
 
 func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +692,7 @@ func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
 func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WatchOrderRequest) GetOrderId() string {
@@ -630,7 +722,7 @@ type WatchOrderResponse struct {
 
 func (x *WatchOrderResponse) Reset() {
 	*x = WatchOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +734,7 @@ func (x *WatchOrderResponse) String() string {
 func (*WatchOrderResponse) ProtoMessage() {}
 
 func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +747,7 @@ func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
 func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{9}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchOrderResponse) GetOrder() *Order {
@@ -697,6 +789,10 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12K\n" +
 	"\x11payment_intent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\"J\n" +
 	"\x18CompleteCheckoutResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"P\n" +
+	"\x15CancelCheckoutRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"H\n" +
+	"\x16CancelCheckoutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc7\x01\n" +
 	"\x0fGetOrderRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12,\n" +
@@ -722,10 +818,11 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\"^\n" +
 	"\x12WatchOrderResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion2\xa8\x03\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion2\x94\x04\n" +
 	"\x0fCheckoutService\x12g\n" +
 	"\rStartCheckout\x12'.dayof.checkout.v1.StartCheckoutRequest\x1a(.dayof.checkout.v1.StartCheckoutResponse\"\x03\x90\x02\x02\x12p\n" +
-	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12j\n" +
+	"\x0eCancelCheckout\x12(.dayof.checkout.v1.CancelCheckoutRequest\x1a).dayof.checkout.v1.CancelCheckoutResponse\"\x03\x90\x02\x02\x12X\n" +
 	"\bGetOrder\x12\".dayof.checkout.v1.GetOrderRequest\x1a#.dayof.checkout.v1.GetOrderResponse\"\x03\x90\x02\x01\x12`\n" +
 	"\n" +
 	"WatchOrder\x12$.dayof.checkout.v1.WatchOrderRequest\x1a%.dayof.checkout.v1.WatchOrderResponse\"\x03\x90\x02\x010\x01B\xcc\x01\n" +
@@ -743,44 +840,49 @@ func file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_checkout_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*StartCheckoutRequest)(nil),     // 0: dayof.checkout.v1.StartCheckoutRequest
 	(*CartLine)(nil),                 // 1: dayof.checkout.v1.CartLine
 	(*StartCheckoutResponse)(nil),    // 2: dayof.checkout.v1.StartCheckoutResponse
 	(*CompleteCheckoutRequest)(nil),  // 3: dayof.checkout.v1.CompleteCheckoutRequest
 	(*CompleteCheckoutResponse)(nil), // 4: dayof.checkout.v1.CompleteCheckoutResponse
-	(*GetOrderRequest)(nil),          // 5: dayof.checkout.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),         // 6: dayof.checkout.v1.GetOrderResponse
-	(*TicketPass)(nil),               // 7: dayof.checkout.v1.TicketPass
-	(*WatchOrderRequest)(nil),        // 8: dayof.checkout.v1.WatchOrderRequest
-	(*WatchOrderResponse)(nil),       // 9: dayof.checkout.v1.WatchOrderResponse
-	(*Buyer)(nil),                    // 10: dayof.checkout.v1.Buyer
-	(*v1.Money)(nil),                 // 11: dayof.money.v1.Money
-	(*Order)(nil),                    // 12: dayof.checkout.v1.Order
+	(*CancelCheckoutRequest)(nil),    // 5: dayof.checkout.v1.CancelCheckoutRequest
+	(*CancelCheckoutResponse)(nil),   // 6: dayof.checkout.v1.CancelCheckoutResponse
+	(*GetOrderRequest)(nil),          // 7: dayof.checkout.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),         // 8: dayof.checkout.v1.GetOrderResponse
+	(*TicketPass)(nil),               // 9: dayof.checkout.v1.TicketPass
+	(*WatchOrderRequest)(nil),        // 10: dayof.checkout.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),       // 11: dayof.checkout.v1.WatchOrderResponse
+	(*Buyer)(nil),                    // 12: dayof.checkout.v1.Buyer
+	(*v1.Money)(nil),                 // 13: dayof.money.v1.Money
+	(*Order)(nil),                    // 14: dayof.checkout.v1.Order
 }
 var file_dayof_checkout_v1_checkout_service_proto_depIdxs = []int32{
 	1,  // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
-	10, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
-	11, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
-	12, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	12, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	12, // 5: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	7,  // 6: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
-	12, // 7: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	0,  // 8: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
-	3,  // 9: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
-	5,  // 10: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
-	8,  // 11: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
-	2,  // 12: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
-	4,  // 13: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
-	6,  // 14: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
-	9,  // 15: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	12, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
+	13, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
+	14, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	14, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	14, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	14, // 6: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	9,  // 7: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
+	14, // 8: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 9: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
+	3,  // 10: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
+	5,  // 11: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
+	7,  // 12: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
+	10, // 13: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
+	2,  // 14: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
+	4,  // 15: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
+	6,  // 16: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
+	8,  // 17: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
+	11, // 18: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_checkout_service_proto_init() }
@@ -795,7 +897,7 @@ func file_dayof_checkout_v1_checkout_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_checkout_service_proto_rawDesc), len(file_dayof_checkout_v1_checkout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// EventPublication says who sees an event and whether it is on sale. A draft is published, a published event archived, an
+// archived one published again; none becomes a draft again.
+type EventPublication int32
+
+const (
+	// Never used.
+	EventPublication_EVENT_PUBLICATION_UNSPECIFIED EventPublication = 0
+	// Staff prepare it: nobody else sees it, and nothing of it is sold.
+	EventPublication_EVENT_PUBLICATION_DRAFT EventPublication = 1
+	// Everybody sees it, and its variants are on sale.
+	EventPublication_EVENT_PUBLICATION_PUBLISHED EventPublication = 2
+	// In no list but that of staff; who knows its id still sees it. Nothing of it is sold any more; sold tickets stay valid.
+	EventPublication_EVENT_PUBLICATION_ARCHIVED EventPublication = 3
+)
+
+// Enum value maps for EventPublication.
+var (
+	EventPublication_name = map[int32]string{
+		0: "EVENT_PUBLICATION_UNSPECIFIED",
+		1: "EVENT_PUBLICATION_DRAFT",
+		2: "EVENT_PUBLICATION_PUBLISHED",
+		3: "EVENT_PUBLICATION_ARCHIVED",
+	}
+	EventPublication_value = map[string]int32{
+		"EVENT_PUBLICATION_UNSPECIFIED": 0,
+		"EVENT_PUBLICATION_DRAFT":       1,
+		"EVENT_PUBLICATION_PUBLISHED":   2,
+		"EVENT_PUBLICATION_ARCHIVED":    3,
+	}
+)
+
+func (x EventPublication) Enum() *EventPublication {
+	p := new(EventPublication)
+	*p = x
+	return p
+}
+
+func (x EventPublication) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventPublication) Descriptor() protoreflect.EnumDescriptor {
+	return file_dayof_checkout_v1_event_proto_enumTypes[0].Descriptor()
+}
+
+func (EventPublication) Type() protoreflect.EnumType {
+	return &file_dayof_checkout_v1_event_proto_enumTypes[0]
+}
+
+func (x EventPublication) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventPublication.Descriptor instead.
+func (EventPublication) EnumDescriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_event_proto_rawDescGZIP(), []int{0}
+}
+
 // Event is the show that people attend.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -47,8 +105,20 @@ type Event struct {
 	// Whether seats of refunded tickets stay off sale. Otherwise they are on sale again until doors, or until the start when no
 	// doors are announced; nothing is sold after the end.
 	KeepRefundedSeats bool `protobuf:"varint,10,opt,name=keep_refunded_seats,json=keepRefundedSeats,proto3" json:"keep_refunded_seats,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// What the event is about, plain text.
+	Description string `protobuf:"bytes,21,opt,name=description,proto3" json:"description,omitempty"`
+	// Images of the event, https URLs, the most important first.
+	ImageUrls []string `protobuf:"bytes,22,rep,name=image_urls,json=imageUrls,proto3" json:"image_urls,omitempty"`
+	// Languages in which the event is held, as BCP 47 tags such as "de", the main one first.
+	Languages []string `protobuf:"bytes,23,rep,name=languages,proto3" json:"languages,omitempty"`
+	// Whether the public sees it and whether it is on sale.
+	Publication EventPublication `protobuf:"varint,24,opt,name=publication,proto3,enum=dayof.checkout.v1.EventPublication" json:"publication,omitempty"`
+	// Number of the last change, for UpdateEvent.
+	UpdateNumber int64 `protobuf:"varint,25,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
+	// Most tickets of the event that one mail address may hold or own; 0 means no limit.
+	BuyerTicketLimit int32 `protobuf:"varint,26,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -151,6 +221,48 @@ func (x *Event) GetKeepRefundedSeats() bool {
 	return false
 }
 
+func (x *Event) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Event) GetImageUrls() []string {
+	if x != nil {
+		return x.ImageUrls
+	}
+	return nil
+}
+
+func (x *Event) GetLanguages() []string {
+	if x != nil {
+		return x.Languages
+	}
+	return nil
+}
+
+func (x *Event) GetPublication() EventPublication {
+	if x != nil {
+		return x.Publication
+	}
+	return EventPublication_EVENT_PUBLICATION_UNSPECIFIED
+}
+
+func (x *Event) GetUpdateNumber() int64 {
+	if x != nil {
+		return x.UpdateNumber
+	}
+	return 0
+}
+
+func (x *Event) GetBuyerTicketLimit() int32 {
+	if x != nil {
+		return x.BuyerTicketLimit
+	}
+	return 0
+}
+
 // Venue is the place of an event; its zone decides what wall clock a ticket shows.
 type Venue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -237,7 +349,7 @@ var File_dayof_checkout_v1_event_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x03\n" +
+	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x05\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12%\n" +
@@ -252,7 +364,14 @@ const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12.\n" +
 	"\x13keep_refunded_seats\x18\n" +
-	" \x01(\bR\x11keepRefundedSeats\"\xdd\x04\n" +
+	" \x01(\bR\x11keepRefundedSeats\x12 \n" +
+	"\vdescription\x18\x15 \x01(\tR\vdescription\x12\x1d\n" +
+	"\n" +
+	"image_urls\x18\x16 \x03(\tR\timageUrls\x12\x1c\n" +
+	"\tlanguages\x18\x17 \x03(\tR\tlanguages\x12E\n" +
+	"\vpublication\x18\x18 \x01(\x0e2#.dayof.checkout.v1.EventPublicationR\vpublication\x12#\n" +
+	"\rupdate_number\x18\x19 \x01(\x03R\fupdateNumber\x12,\n" +
+	"\x12buyer_ticket_limit\x18\x1a \x01(\x05R\x10buyerTicketLimit\"\xdd\x04\n" +
 	"\x05Venue\x12\xc9\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12\xce\x01\n" +
@@ -263,7 +382,12 @@ const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\tlongitude\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80f@)\x00\x00\x00\x00\x00\x80f\xc0H\x01R\tlongitude\x88\x01\x01B\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitudeB\xc2\x01\n" +
+	"_longitude*\x93\x01\n" +
+	"\x10EventPublication\x12!\n" +
+	"\x1dEVENT_PUBLICATION_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17EVENT_PUBLICATION_DRAFT\x10\x01\x12\x1f\n" +
+	"\x1bEVENT_PUBLICATION_PUBLISHED\x10\x02\x12\x1e\n" +
+	"\x1aEVENT_PUBLICATION_ARCHIVED\x10\x03B\xc2\x01\n" +
 	"\x15com.dayof.checkout.v1B\n" +
 	"EventProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
@@ -279,23 +403,26 @@ func file_dayof_checkout_v1_event_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_event_proto_rawDescData
 }
 
+var file_dayof_checkout_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_dayof_checkout_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_dayof_checkout_v1_event_proto_goTypes = []any{
-	(*Event)(nil),                 // 0: dayof.checkout.v1.Event
-	(*Venue)(nil),                 // 1: dayof.checkout.v1.Venue
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(EventPublication)(0),         // 0: dayof.checkout.v1.EventPublication
+	(*Event)(nil),                 // 1: dayof.checkout.v1.Event
+	(*Venue)(nil),                 // 2: dayof.checkout.v1.Venue
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_dayof_checkout_v1_event_proto_depIdxs = []int32{
-	1, // 0: dayof.checkout.v1.Event.venue:type_name -> dayof.checkout.v1.Venue
-	2, // 1: dayof.checkout.v1.Event.doors_time:type_name -> google.protobuf.Timestamp
-	2, // 2: dayof.checkout.v1.Event.start_time:type_name -> google.protobuf.Timestamp
-	2, // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
-	2, // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2, // 0: dayof.checkout.v1.Event.venue:type_name -> dayof.checkout.v1.Venue
+	3, // 1: dayof.checkout.v1.Event.doors_time:type_name -> google.protobuf.Timestamp
+	3, // 2: dayof.checkout.v1.Event.start_time:type_name -> google.protobuf.Timestamp
+	3, // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
+	3, // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
+	0, // 5: dayof.checkout.v1.Event.publication:type_name -> dayof.checkout.v1.EventPublication
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_event_proto_init() }
@@ -309,13 +436,14 @@ func file_dayof_checkout_v1_event_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_event_proto_rawDesc), len(file_dayof_checkout_v1_event_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_dayof_checkout_v1_event_proto_goTypes,
 		DependencyIndexes: file_dayof_checkout_v1_event_proto_depIdxs,
+		EnumInfos:         file_dayof_checkout_v1_event_proto_enumTypes,
 		MessageInfos:      file_dayof_checkout_v1_event_proto_msgTypes,
 	}.Build()
 	File_dayof_checkout_v1_event_proto = out.File

@@ -24,6 +24,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// VariantState says who sees a variant and whether it is on sale.
+type VariantState int32
+
+const (
+	// Never used.
+	VariantState_VARIANT_STATE_UNSPECIFIED VariantState = 0
+	// Everybody sees and buys it.
+	VariantState_VARIANT_STATE_ON_SALE VariantState = 1
+	// In no list but that of staff; who knows its id sees and buys it.
+	VariantState_VARIANT_STATE_HIDDEN VariantState = 2
+	// In no list but that of staff, and not sold any more; who knows its id still sees it.
+	VariantState_VARIANT_STATE_ARCHIVED VariantState = 3
+)
+
+// Enum value maps for VariantState.
+var (
+	VariantState_name = map[int32]string{
+		0: "VARIANT_STATE_UNSPECIFIED",
+		1: "VARIANT_STATE_ON_SALE",
+		2: "VARIANT_STATE_HIDDEN",
+		3: "VARIANT_STATE_ARCHIVED",
+	}
+	VariantState_value = map[string]int32{
+		"VARIANT_STATE_UNSPECIFIED": 0,
+		"VARIANT_STATE_ON_SALE":     1,
+		"VARIANT_STATE_HIDDEN":      2,
+		"VARIANT_STATE_ARCHIVED":    3,
+	}
+)
+
+func (x VariantState) Enum() *VariantState {
+	p := new(VariantState)
+	*p = x
+	return p
+}
+
+func (x VariantState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (VariantState) Descriptor() protoreflect.EnumDescriptor {
+	return file_dayof_checkout_v1_variant_proto_enumTypes[0].Descriptor()
+}
+
+func (VariantState) Type() protoreflect.EnumType {
+	return &file_dayof_checkout_v1_variant_proto_enumTypes[0]
+}
+
+func (x VariantState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use VariantState.Descriptor instead.
+func (VariantState) EnumDescriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_variant_proto_rawDescGZIP(), []int{0}
+}
+
 // Product is a sellable thing of an event, such as "Standing ticket".
 type Product struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -34,7 +91,9 @@ type Product struct {
 	// Name as printed on tickets.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// When the product was created.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Number of the last change, for UpdateProduct.
+	UpdateNumber  int64 `protobuf:"varint,5,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -97,6 +156,13 @@ func (x *Product) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Product) GetUpdateNumber() int64 {
+	if x != nil {
+		return x.UpdateNumber
+	}
+	return 0
+}
+
 // Variant is a choice of a product (a seat class, a day) with its own stock.
 type Variant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -113,9 +179,9 @@ type Variant struct {
 	// How many tickets are neither held nor sold at the moment of the answer; for everybody but staff at most 100, so that
 	// nobody follows how many are sold.
 	AvailableTicketCount int64 `protobuf:"varint,6,opt,name=available_ticket_count,json=availableTicketCount,proto3" json:"available_ticket_count,omitempty"`
-	// Sales open at this time; absent means at once.
+	// Sales open at this instant; absent means at once.
 	SaleStartTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=sale_start_time,json=saleStartTime,proto3" json:"sale_start_time,omitempty"`
-	// Sales close at this time; absent means never.
+	// Sales close at this instant, which is the first at which nothing is sold; absent means never.
 	SaleEndTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=sale_end_time,json=saleEndTime,proto3" json:"sale_end_time,omitempty"`
 	// Most tickets of this variant in one order.
 	OrderTicketLimit int32 `protobuf:"varint,9,opt,name=order_ticket_limit,json=orderTicketLimit,proto3" json:"order_ticket_limit,omitempty"`
@@ -123,8 +189,18 @@ type Variant struct {
 	CurrentVersion *VariantVersion `protobuf:"bytes,10,opt,name=current_version,json=currentVersion,proto3" json:"current_version,omitempty"`
 	// Whether sales are closed because the organiser cannot take money at Stripe; nothing can be bought then.
 	OrganizerCannotSell bool `protobuf:"varint,11,opt,name=organizer_cannot_sell,json=organizerCannotSell,proto3" json:"organizer_cannot_sell,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Name of the product that it belongs to.
+	ProductName string `protobuf:"bytes,12,opt,name=product_name,json=productName,proto3" json:"product_name,omitempty"`
+	// Whether it is on sale.
+	State VariantState `protobuf:"varint,13,opt,name=state,proto3,enum=dayof.checkout.v1.VariantState" json:"state,omitempty"`
+	// Most tickets of this variant that one mail address may hold or own; 0 means no limit.
+	BuyerTicketLimit int32 `protobuf:"varint,14,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
+	// Number of the last change, for UpdateVariant. Sales are no changes.
+	UpdateNumber int64 `protobuf:"varint,15,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
+	// Versions whose time has not come, the next one first. For staff only, and where one variant is returned.
+	ScheduledVersions []*VariantVersion `protobuf:"bytes,16,rep,name=scheduled_versions,json=scheduledVersions,proto3" json:"scheduled_versions,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Variant) Reset() {
@@ -234,6 +310,41 @@ func (x *Variant) GetOrganizerCannotSell() bool {
 	return false
 }
 
+func (x *Variant) GetProductName() string {
+	if x != nil {
+		return x.ProductName
+	}
+	return ""
+}
+
+func (x *Variant) GetState() VariantState {
+	if x != nil {
+		return x.State
+	}
+	return VariantState_VARIANT_STATE_UNSPECIFIED
+}
+
+func (x *Variant) GetBuyerTicketLimit() int32 {
+	if x != nil {
+		return x.BuyerTicketLimit
+	}
+	return 0
+}
+
+func (x *Variant) GetUpdateNumber() int64 {
+	if x != nil {
+		return x.UpdateNumber
+	}
+	return 0
+}
+
+func (x *Variant) GetScheduledVersions() []*VariantVersion {
+	if x != nil {
+		return x.ScheduledVersions
+	}
+	return nil
+}
+
 // VariantVersion is an immutable, numbered snapshot of what a variant costs and promises. Order lines and tickets point
 // at a version, so a later price change never touches what was quoted or sold.
 type VariantVersion struct {
@@ -253,7 +364,10 @@ type VariantVersion struct {
 	// Terms that are sold with the ticket and stay readable on its pass. At most 4,000 characters.
 	Terms string `protobuf:"bytes,7,opt,name=terms,proto3" json:"terms,omitempty"`
 	// When the version was created. Ignored in requests.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// From when on the version is sold; absent means from its creation on. Of the versions whose time has come, the one with the
+	// latest time is sold, and of equal times the one with the highest number.
+	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,17 +458,25 @@ func (x *VariantVersion) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *VariantVersion) GetEffectiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveTime
+	}
+	return nil
+}
+
 var File_dayof_checkout_v1_variant_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdayof/checkout/v1/variant.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n" +
+	"\x1fdayof/checkout/v1/variant.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n" +
 	"\aProduct\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x83\x04\n" +
+	"createTime\x12#\n" +
+	"\rupdate_number\x18\x05 \x01(\x03R\fupdateNumber\"\x82\x06\n" +
 	"\aVariant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -368,7 +490,12 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\x12order_ticket_limit\x18\t \x01(\x05R\x10orderTicketLimit\x12J\n" +
 	"\x0fcurrent_version\x18\n" +
 	" \x01(\v2!.dayof.checkout.v1.VariantVersionR\x0ecurrentVersion\x122\n" +
-	"\x15organizer_cannot_sell\x18\v \x01(\bR\x13organizerCannotSell\"\xa9\x03\n" +
+	"\x15organizer_cannot_sell\x18\v \x01(\bR\x13organizerCannotSell\x12!\n" +
+	"\fproduct_name\x18\f \x01(\tR\vproductName\x125\n" +
+	"\x05state\x18\r \x01(\x0e2\x1f.dayof.checkout.v1.VariantStateR\x05state\x12,\n" +
+	"\x12buyer_ticket_limit\x18\x0e \x01(\x05R\x10buyerTicketLimit\x12#\n" +
+	"\rupdate_number\x18\x0f \x01(\x03R\fupdateNumber\x12P\n" +
+	"\x12scheduled_versions\x18\x10 \x03(\v2!.dayof.checkout.v1.VariantVersionR\x11scheduledVersions\"\xec\x03\n" +
 	"\x0eVariantVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x05R\aversion\x123\n" +
 	"\x05price\x18\x02 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12F\n" +
@@ -379,7 +506,13 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\btax_kind\x18\x06 \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9_]{0,31})?$R\ataxKind\x12\x1e\n" +
 	"\x05terms\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\x05terms\x12;\n" +
 	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTimeB\xc4\x01\n" +
+	"createTime\x12A\n" +
+	"\x0eeffective_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime*~\n" +
+	"\fVariantState\x12\x1d\n" +
+	"\x19VARIANT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15VARIANT_STATE_ON_SALE\x10\x01\x12\x18\n" +
+	"\x14VARIANT_STATE_HIDDEN\x10\x02\x12\x1a\n" +
+	"\x16VARIANT_STATE_ARCHIVED\x10\x03B\xc4\x01\n" +
 	"\x15com.dayof.checkout.v1B\fVariantProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -394,26 +527,31 @@ func file_dayof_checkout_v1_variant_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_variant_proto_rawDescData
 }
 
+var file_dayof_checkout_v1_variant_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_dayof_checkout_v1_variant_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_dayof_checkout_v1_variant_proto_goTypes = []any{
-	(*Product)(nil),               // 0: dayof.checkout.v1.Product
-	(*Variant)(nil),               // 1: dayof.checkout.v1.Variant
-	(*VariantVersion)(nil),        // 2: dayof.checkout.v1.VariantVersion
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
-	(*v1.Money)(nil),              // 4: dayof.money.v1.Money
+	(VariantState)(0),             // 0: dayof.checkout.v1.VariantState
+	(*Product)(nil),               // 1: dayof.checkout.v1.Product
+	(*Variant)(nil),               // 2: dayof.checkout.v1.Variant
+	(*VariantVersion)(nil),        // 3: dayof.checkout.v1.VariantVersion
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*v1.Money)(nil),              // 5: dayof.money.v1.Money
 }
 var file_dayof_checkout_v1_variant_proto_depIdxs = []int32{
-	3, // 0: dayof.checkout.v1.Product.create_time:type_name -> google.protobuf.Timestamp
-	3, // 1: dayof.checkout.v1.Variant.sale_start_time:type_name -> google.protobuf.Timestamp
-	3, // 2: dayof.checkout.v1.Variant.sale_end_time:type_name -> google.protobuf.Timestamp
-	2, // 3: dayof.checkout.v1.Variant.current_version:type_name -> dayof.checkout.v1.VariantVersion
-	4, // 4: dayof.checkout.v1.VariantVersion.price:type_name -> dayof.money.v1.Money
-	3, // 5: dayof.checkout.v1.VariantVersion.create_time:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4, // 0: dayof.checkout.v1.Product.create_time:type_name -> google.protobuf.Timestamp
+	4, // 1: dayof.checkout.v1.Variant.sale_start_time:type_name -> google.protobuf.Timestamp
+	4, // 2: dayof.checkout.v1.Variant.sale_end_time:type_name -> google.protobuf.Timestamp
+	3, // 3: dayof.checkout.v1.Variant.current_version:type_name -> dayof.checkout.v1.VariantVersion
+	0, // 4: dayof.checkout.v1.Variant.state:type_name -> dayof.checkout.v1.VariantState
+	3, // 5: dayof.checkout.v1.Variant.scheduled_versions:type_name -> dayof.checkout.v1.VariantVersion
+	5, // 6: dayof.checkout.v1.VariantVersion.price:type_name -> dayof.money.v1.Money
+	4, // 7: dayof.checkout.v1.VariantVersion.create_time:type_name -> google.protobuf.Timestamp
+	4, // 8: dayof.checkout.v1.VariantVersion.effective_time:type_name -> google.protobuf.Timestamp
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_variant_proto_init() }
@@ -426,13 +564,14 @@ func file_dayof_checkout_v1_variant_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_variant_proto_rawDesc), len(file_dayof_checkout_v1_variant_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_dayof_checkout_v1_variant_proto_goTypes,
 		DependencyIndexes: file_dayof_checkout_v1_variant_proto_depIdxs,
+		EnumInfos:         file_dayof_checkout_v1_variant_proto_enumTypes,
 		MessageInfos:      file_dayof_checkout_v1_variant_proto_msgTypes,
 	}.Build()
 	File_dayof_checkout_v1_variant_proto = out.File

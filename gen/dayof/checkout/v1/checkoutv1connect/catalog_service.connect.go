@@ -33,9 +33,33 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// CatalogServiceCreateOrganizerProcedure is the fully-qualified name of the CatalogService's
+	// CreateOrganizer RPC.
+	CatalogServiceCreateOrganizerProcedure = "/dayof.checkout.v1.CatalogService/CreateOrganizer"
+	// CatalogServiceUpdateOrganizerProcedure is the fully-qualified name of the CatalogService's
+	// UpdateOrganizer RPC.
+	CatalogServiceUpdateOrganizerProcedure = "/dayof.checkout.v1.CatalogService/UpdateOrganizer"
+	// CatalogServiceGetOrganizerProcedure is the fully-qualified name of the CatalogService's
+	// GetOrganizer RPC.
+	CatalogServiceGetOrganizerProcedure = "/dayof.checkout.v1.CatalogService/GetOrganizer"
+	// CatalogServiceListOrganizersProcedure is the fully-qualified name of the CatalogService's
+	// ListOrganizers RPC.
+	CatalogServiceListOrganizersProcedure = "/dayof.checkout.v1.CatalogService/ListOrganizers"
 	// CatalogServiceCreateEventProcedure is the fully-qualified name of the CatalogService's
 	// CreateEvent RPC.
 	CatalogServiceCreateEventProcedure = "/dayof.checkout.v1.CatalogService/CreateEvent"
+	// CatalogServiceUpdateEventProcedure is the fully-qualified name of the CatalogService's
+	// UpdateEvent RPC.
+	CatalogServiceUpdateEventProcedure = "/dayof.checkout.v1.CatalogService/UpdateEvent"
+	// CatalogServicePublishEventProcedure is the fully-qualified name of the CatalogService's
+	// PublishEvent RPC.
+	CatalogServicePublishEventProcedure = "/dayof.checkout.v1.CatalogService/PublishEvent"
+	// CatalogServiceArchiveEventProcedure is the fully-qualified name of the CatalogService's
+	// ArchiveEvent RPC.
+	CatalogServiceArchiveEventProcedure = "/dayof.checkout.v1.CatalogService/ArchiveEvent"
+	// CatalogServiceDeleteDraftProcedure is the fully-qualified name of the CatalogService's
+	// DeleteDraft RPC.
+	CatalogServiceDeleteDraftProcedure = "/dayof.checkout.v1.CatalogService/DeleteDraft"
 	// CatalogServiceGetEventProcedure is the fully-qualified name of the CatalogService's GetEvent RPC.
 	CatalogServiceGetEventProcedure = "/dayof.checkout.v1.CatalogService/GetEvent"
 	// CatalogServiceListEventsProcedure is the fully-qualified name of the CatalogService's ListEvents
@@ -44,9 +68,21 @@ const (
 	// CatalogServiceCreateProductProcedure is the fully-qualified name of the CatalogService's
 	// CreateProduct RPC.
 	CatalogServiceCreateProductProcedure = "/dayof.checkout.v1.CatalogService/CreateProduct"
+	// CatalogServiceUpdateProductProcedure is the fully-qualified name of the CatalogService's
+	// UpdateProduct RPC.
+	CatalogServiceUpdateProductProcedure = "/dayof.checkout.v1.CatalogService/UpdateProduct"
+	// CatalogServiceGetProductProcedure is the fully-qualified name of the CatalogService's GetProduct
+	// RPC.
+	CatalogServiceGetProductProcedure = "/dayof.checkout.v1.CatalogService/GetProduct"
+	// CatalogServiceListProductsProcedure is the fully-qualified name of the CatalogService's
+	// ListProducts RPC.
+	CatalogServiceListProductsProcedure = "/dayof.checkout.v1.CatalogService/ListProducts"
 	// CatalogServiceCreateVariantProcedure is the fully-qualified name of the CatalogService's
 	// CreateVariant RPC.
 	CatalogServiceCreateVariantProcedure = "/dayof.checkout.v1.CatalogService/CreateVariant"
+	// CatalogServiceUpdateVariantProcedure is the fully-qualified name of the CatalogService's
+	// UpdateVariant RPC.
+	CatalogServiceUpdateVariantProcedure = "/dayof.checkout.v1.CatalogService/UpdateVariant"
 	// CatalogServiceCreateVariantVersionProcedure is the fully-qualified name of the CatalogService's
 	// CreateVariantVersion RPC.
 	CatalogServiceCreateVariantVersionProcedure = "/dayof.checkout.v1.CatalogService/CreateVariantVersion"
@@ -60,31 +96,87 @@ const (
 
 // CatalogServiceClient is a client for the dayof.checkout.v1.CatalogService service.
 type CatalogServiceClient interface {
-	// CreateEvent adds an event to an organiser's catalogue.
+	// CreateOrganizer adds an organiser.
 	//
-	// Problems: INVALID_FIELD (invalid_argument) for an unknown time zone or an end before the start,
+	// Problems: ORGANIZER_EXISTS (already_exists) for an id that is taken. A retry with the same key returns the first organiser.
+	CreateOrganizer(context.Context, *v1.CreateOrganizerRequest) (*v1.CreateOrganizerResponse, error)
+	// UpdateOrganizer renames an organiser. All its events bear the new name, and so does what is sold from now on.
+	//
+	// Problems: ORGANIZER_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition). A retry with the same key changes
+	// nothing more.
+	UpdateOrganizer(context.Context, *v1.UpdateOrganizerRequest) (*v1.UpdateOrganizerResponse, error)
+	// GetOrganizer returns one organiser, to staff. Problems: ORGANIZER_NOT_FOUND (not_found).
+	GetOrganizer(context.Context, *v1.GetOrganizerRequest) (*v1.GetOrganizerResponse, error)
+	// ListOrganizers returns organisers by name, to staff.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListOrganizers(context.Context, *v1.ListOrganizersRequest) (*v1.ListOrganizersResponse, error)
+	// CreateEvent adds an event to an organiser's catalogue: on sale at once, or a draft.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for an unknown time zone, an end before the start or another name than the
+	// organiser's, ORGANIZER_NOT_FOUND (not_found) when no name is given for a new organiser,
 	// IDEMPOTENCY_KEY_REUSED (already_exists). A retry with the same key returns the first event.
 	CreateEvent(context.Context, *v1.CreateEventRequest) (*v1.CreateEventResponse, error)
-	// GetEvent returns one event. Problems: EVENT_NOT_FOUND (not_found).
+	// UpdateEvent changes what is neither money nor time of an event; MoveEvent is for its start and end.
+	//
+	// What is sold from now on has the new name and venue. Tickets that were sold before keep what they were sold with, their
+	// passes included.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), TIME_ZONE_FIXED (failed_precondition) for
+	// another time zone once tickets are held or sold, INVALID_FIELD (invalid_argument) for a mask that names no field of these.
+	// A retry with the same key changes nothing more.
+	UpdateEvent(context.Context, *v1.UpdateEventRequest) (*v1.UpdateEventResponse, error)
+	// PublishEvent puts a draft or an archived event on sale. A published one stays as it is.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found).
+	PublishEvent(context.Context, *v1.PublishEventRequest) (*v1.PublishEventResponse, error)
+	// ArchiveEvent takes a published event off sale. An archived one stays as it is. Holds of the event end as they would
+	// otherwise, and can be paid until then; money that comes after their end goes back.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), EVENT_IS_DRAFT (failed_precondition).
+	ArchiveEvent(context.Context, *v1.ArchiveEventRequest) (*v1.ArchiveEventResponse, error)
+	// DeleteDraft deletes a draft with its products and variants. A draft that is gone is not found.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), EVENT_NOT_DRAFT (failed_precondition) for an event that was published: archive it.
+	// A retry with the same key succeeds.
+	DeleteDraft(context.Context, *v1.DeleteDraftRequest) (*v1.DeleteDraftResponse, error)
+	// GetEvent returns one event, published or archived; a draft to staff. Problems: EVENT_NOT_FOUND (not_found).
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.GetEventResponse, error)
-	// ListEvents returns events, the soonest start first.
+	// ListEvents returns published events, the soonest start first; to staff those that they ask for.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
 	// CreateProduct adds a product to an event. Problems: EVENT_NOT_FOUND (not_found).
 	CreateProduct(context.Context, *v1.CreateProductRequest) (*v1.CreateProductResponse, error)
+	// UpdateProduct renames a product. Tickets that were sold keep the name.
+	//
+	// Problems: PRODUCT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition). A retry with the same key changes
+	// nothing more.
+	UpdateProduct(context.Context, *v1.UpdateProductRequest) (*v1.UpdateProductResponse, error)
+	// GetProduct returns one product. Problems: PRODUCT_NOT_FOUND (not_found).
+	GetProduct(context.Context, *v1.GetProductRequest) (*v1.GetProductResponse, error)
+	// ListProducts returns the products of an event, oldest first. Problems: EVENT_NOT_FOUND (not_found).
+	ListProducts(context.Context, *v1.ListProductsRequest) (*v1.ListProductsResponse, error)
 	// CreateVariant adds a variant with its first version and its stock.
 	//
 	// Problems: PRODUCT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) when fee and tax exceed the price.
 	CreateVariant(context.Context, *v1.CreateVariantRequest) (*v1.CreateVariantResponse, error)
-	// CreateVariantVersion puts a new version on sale. Open holds and sold tickets keep the version they have.
+	// UpdateVariant changes all of a variant but its price, which CreateVariantVersion changes. Open holds and sold tickets keep
+	// what they have.
+	//
+	// Problems: VARIANT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), CAPACITY_BELOW_TAKEN
+	// (failed_precondition) for less than is held and sold, INVALID_FIELD (invalid_argument) for a mask that names no field of
+	// these or a sale that ends before it begins. A retry with the same key changes nothing more.
+	UpdateVariant(context.Context, *v1.UpdateVariantRequest) (*v1.UpdateVariantResponse, error)
+	// CreateVariantVersion puts a new version on sale, at once or at its effective_time. Open holds and sold tickets keep the
+	// version they have.
 	//
 	// Problems: VARIANT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for another currency than the first
-	// version's.
+	// version's, or an effective_time that is over.
 	CreateVariantVersion(context.Context, *v1.CreateVariantVersionRequest) (*v1.CreateVariantVersionResponse, error)
 	// GetVariant returns one variant with its current version. Problems: VARIANT_NOT_FOUND (not_found).
 	GetVariant(context.Context, *v1.GetVariantRequest) (*v1.GetVariantResponse, error)
-	// ListVariants returns the variants of an event, oldest first. Problems: EVENT_NOT_FOUND (not_found).
+	// ListVariants returns the variants of an event that are on sale, oldest first; to staff all of them. Problems: EVENT_NOT_FOUND (not_found).
 	ListVariants(context.Context, *v1.ListVariantsRequest) (*v1.ListVariantsResponse, error)
 }
 
@@ -99,10 +191,66 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 	baseURL = strings.TrimRight(baseURL, "/")
 	catalogServiceMethods := v1.File_dayof_checkout_v1_catalog_service_proto.Services().ByName("CatalogService").Methods()
 	return &catalogServiceClient{
+		createOrganizer: connect.NewClient[v1.CreateOrganizerRequest, v1.CreateOrganizerResponse](
+			httpClient,
+			baseURL+CatalogServiceCreateOrganizerProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("CreateOrganizer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		updateOrganizer: connect.NewClient[v1.UpdateOrganizerRequest, v1.UpdateOrganizerResponse](
+			httpClient,
+			baseURL+CatalogServiceUpdateOrganizerProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("UpdateOrganizer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		getOrganizer: connect.NewClient[v1.GetOrganizerRequest, v1.GetOrganizerResponse](
+			httpClient,
+			baseURL+CatalogServiceGetOrganizerProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("GetOrganizer")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listOrganizers: connect.NewClient[v1.ListOrganizersRequest, v1.ListOrganizersResponse](
+			httpClient,
+			baseURL+CatalogServiceListOrganizersProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListOrganizers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		createEvent: connect.NewClient[v1.CreateEventRequest, v1.CreateEventResponse](
 			httpClient,
 			baseURL+CatalogServiceCreateEventProcedure,
 			connect.WithSchema(catalogServiceMethods.ByName("CreateEvent")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		updateEvent: connect.NewClient[v1.UpdateEventRequest, v1.UpdateEventResponse](
+			httpClient,
+			baseURL+CatalogServiceUpdateEventProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("UpdateEvent")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		publishEvent: connect.NewClient[v1.PublishEventRequest, v1.PublishEventResponse](
+			httpClient,
+			baseURL+CatalogServicePublishEventProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("PublishEvent")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		archiveEvent: connect.NewClient[v1.ArchiveEventRequest, v1.ArchiveEventResponse](
+			httpClient,
+			baseURL+CatalogServiceArchiveEventProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ArchiveEvent")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		deleteDraft: connect.NewClient[v1.DeleteDraftRequest, v1.DeleteDraftResponse](
+			httpClient,
+			baseURL+CatalogServiceDeleteDraftProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("DeleteDraft")),
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
@@ -127,10 +275,38 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		updateProduct: connect.NewClient[v1.UpdateProductRequest, v1.UpdateProductResponse](
+			httpClient,
+			baseURL+CatalogServiceUpdateProductProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("UpdateProduct")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		getProduct: connect.NewClient[v1.GetProductRequest, v1.GetProductResponse](
+			httpClient,
+			baseURL+CatalogServiceGetProductProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("GetProduct")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listProducts: connect.NewClient[v1.ListProductsRequest, v1.ListProductsResponse](
+			httpClient,
+			baseURL+CatalogServiceListProductsProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListProducts")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		createVariant: connect.NewClient[v1.CreateVariantRequest, v1.CreateVariantResponse](
 			httpClient,
 			baseURL+CatalogServiceCreateVariantProcedure,
 			connect.WithSchema(catalogServiceMethods.ByName("CreateVariant")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		updateVariant: connect.NewClient[v1.UpdateVariantRequest, v1.UpdateVariantResponse](
+			httpClient,
+			baseURL+CatalogServiceUpdateVariantProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("UpdateVariant")),
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
@@ -160,19 +336,103 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 
 // catalogServiceClient implements CatalogServiceClient.
 type catalogServiceClient struct {
+	createOrganizer      *connect.Client[v1.CreateOrganizerRequest, v1.CreateOrganizerResponse]
+	updateOrganizer      *connect.Client[v1.UpdateOrganizerRequest, v1.UpdateOrganizerResponse]
+	getOrganizer         *connect.Client[v1.GetOrganizerRequest, v1.GetOrganizerResponse]
+	listOrganizers       *connect.Client[v1.ListOrganizersRequest, v1.ListOrganizersResponse]
 	createEvent          *connect.Client[v1.CreateEventRequest, v1.CreateEventResponse]
+	updateEvent          *connect.Client[v1.UpdateEventRequest, v1.UpdateEventResponse]
+	publishEvent         *connect.Client[v1.PublishEventRequest, v1.PublishEventResponse]
+	archiveEvent         *connect.Client[v1.ArchiveEventRequest, v1.ArchiveEventResponse]
+	deleteDraft          *connect.Client[v1.DeleteDraftRequest, v1.DeleteDraftResponse]
 	getEvent             *connect.Client[v1.GetEventRequest, v1.GetEventResponse]
 	listEvents           *connect.Client[v1.ListEventsRequest, v1.ListEventsResponse]
 	createProduct        *connect.Client[v1.CreateProductRequest, v1.CreateProductResponse]
+	updateProduct        *connect.Client[v1.UpdateProductRequest, v1.UpdateProductResponse]
+	getProduct           *connect.Client[v1.GetProductRequest, v1.GetProductResponse]
+	listProducts         *connect.Client[v1.ListProductsRequest, v1.ListProductsResponse]
 	createVariant        *connect.Client[v1.CreateVariantRequest, v1.CreateVariantResponse]
+	updateVariant        *connect.Client[v1.UpdateVariantRequest, v1.UpdateVariantResponse]
 	createVariantVersion *connect.Client[v1.CreateVariantVersionRequest, v1.CreateVariantVersionResponse]
 	getVariant           *connect.Client[v1.GetVariantRequest, v1.GetVariantResponse]
 	listVariants         *connect.Client[v1.ListVariantsRequest, v1.ListVariantsResponse]
 }
 
+// CreateOrganizer calls dayof.checkout.v1.CatalogService.CreateOrganizer.
+func (c *catalogServiceClient) CreateOrganizer(ctx context.Context, req *v1.CreateOrganizerRequest) (*v1.CreateOrganizerResponse, error) {
+	response, err := c.createOrganizer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateOrganizer calls dayof.checkout.v1.CatalogService.UpdateOrganizer.
+func (c *catalogServiceClient) UpdateOrganizer(ctx context.Context, req *v1.UpdateOrganizerRequest) (*v1.UpdateOrganizerResponse, error) {
+	response, err := c.updateOrganizer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetOrganizer calls dayof.checkout.v1.CatalogService.GetOrganizer.
+func (c *catalogServiceClient) GetOrganizer(ctx context.Context, req *v1.GetOrganizerRequest) (*v1.GetOrganizerResponse, error) {
+	response, err := c.getOrganizer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListOrganizers calls dayof.checkout.v1.CatalogService.ListOrganizers.
+func (c *catalogServiceClient) ListOrganizers(ctx context.Context, req *v1.ListOrganizersRequest) (*v1.ListOrganizersResponse, error) {
+	response, err := c.listOrganizers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // CreateEvent calls dayof.checkout.v1.CatalogService.CreateEvent.
 func (c *catalogServiceClient) CreateEvent(ctx context.Context, req *v1.CreateEventRequest) (*v1.CreateEventResponse, error) {
 	response, err := c.createEvent.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateEvent calls dayof.checkout.v1.CatalogService.UpdateEvent.
+func (c *catalogServiceClient) UpdateEvent(ctx context.Context, req *v1.UpdateEventRequest) (*v1.UpdateEventResponse, error) {
+	response, err := c.updateEvent.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PublishEvent calls dayof.checkout.v1.CatalogService.PublishEvent.
+func (c *catalogServiceClient) PublishEvent(ctx context.Context, req *v1.PublishEventRequest) (*v1.PublishEventResponse, error) {
+	response, err := c.publishEvent.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ArchiveEvent calls dayof.checkout.v1.CatalogService.ArchiveEvent.
+func (c *catalogServiceClient) ArchiveEvent(ctx context.Context, req *v1.ArchiveEventRequest) (*v1.ArchiveEventResponse, error) {
+	response, err := c.archiveEvent.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteDraft calls dayof.checkout.v1.CatalogService.DeleteDraft.
+func (c *catalogServiceClient) DeleteDraft(ctx context.Context, req *v1.DeleteDraftRequest) (*v1.DeleteDraftResponse, error) {
+	response, err := c.deleteDraft.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -206,9 +466,45 @@ func (c *catalogServiceClient) CreateProduct(ctx context.Context, req *v1.Create
 	return nil, err
 }
 
+// UpdateProduct calls dayof.checkout.v1.CatalogService.UpdateProduct.
+func (c *catalogServiceClient) UpdateProduct(ctx context.Context, req *v1.UpdateProductRequest) (*v1.UpdateProductResponse, error) {
+	response, err := c.updateProduct.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetProduct calls dayof.checkout.v1.CatalogService.GetProduct.
+func (c *catalogServiceClient) GetProduct(ctx context.Context, req *v1.GetProductRequest) (*v1.GetProductResponse, error) {
+	response, err := c.getProduct.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListProducts calls dayof.checkout.v1.CatalogService.ListProducts.
+func (c *catalogServiceClient) ListProducts(ctx context.Context, req *v1.ListProductsRequest) (*v1.ListProductsResponse, error) {
+	response, err := c.listProducts.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // CreateVariant calls dayof.checkout.v1.CatalogService.CreateVariant.
 func (c *catalogServiceClient) CreateVariant(ctx context.Context, req *v1.CreateVariantRequest) (*v1.CreateVariantResponse, error) {
 	response, err := c.createVariant.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateVariant calls dayof.checkout.v1.CatalogService.UpdateVariant.
+func (c *catalogServiceClient) UpdateVariant(ctx context.Context, req *v1.UpdateVariantRequest) (*v1.UpdateVariantResponse, error) {
+	response, err := c.updateVariant.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -244,31 +540,87 @@ func (c *catalogServiceClient) ListVariants(ctx context.Context, req *v1.ListVar
 
 // CatalogServiceHandler is an implementation of the dayof.checkout.v1.CatalogService service.
 type CatalogServiceHandler interface {
-	// CreateEvent adds an event to an organiser's catalogue.
+	// CreateOrganizer adds an organiser.
 	//
-	// Problems: INVALID_FIELD (invalid_argument) for an unknown time zone or an end before the start,
+	// Problems: ORGANIZER_EXISTS (already_exists) for an id that is taken. A retry with the same key returns the first organiser.
+	CreateOrganizer(context.Context, *v1.CreateOrganizerRequest) (*v1.CreateOrganizerResponse, error)
+	// UpdateOrganizer renames an organiser. All its events bear the new name, and so does what is sold from now on.
+	//
+	// Problems: ORGANIZER_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition). A retry with the same key changes
+	// nothing more.
+	UpdateOrganizer(context.Context, *v1.UpdateOrganizerRequest) (*v1.UpdateOrganizerResponse, error)
+	// GetOrganizer returns one organiser, to staff. Problems: ORGANIZER_NOT_FOUND (not_found).
+	GetOrganizer(context.Context, *v1.GetOrganizerRequest) (*v1.GetOrganizerResponse, error)
+	// ListOrganizers returns organisers by name, to staff.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListOrganizers(context.Context, *v1.ListOrganizersRequest) (*v1.ListOrganizersResponse, error)
+	// CreateEvent adds an event to an organiser's catalogue: on sale at once, or a draft.
+	//
+	// Problems: INVALID_FIELD (invalid_argument) for an unknown time zone, an end before the start or another name than the
+	// organiser's, ORGANIZER_NOT_FOUND (not_found) when no name is given for a new organiser,
 	// IDEMPOTENCY_KEY_REUSED (already_exists). A retry with the same key returns the first event.
 	CreateEvent(context.Context, *v1.CreateEventRequest) (*v1.CreateEventResponse, error)
-	// GetEvent returns one event. Problems: EVENT_NOT_FOUND (not_found).
+	// UpdateEvent changes what is neither money nor time of an event; MoveEvent is for its start and end.
+	//
+	// What is sold from now on has the new name and venue. Tickets that were sold before keep what they were sold with, their
+	// passes included.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), TIME_ZONE_FIXED (failed_precondition) for
+	// another time zone once tickets are held or sold, INVALID_FIELD (invalid_argument) for a mask that names no field of these.
+	// A retry with the same key changes nothing more.
+	UpdateEvent(context.Context, *v1.UpdateEventRequest) (*v1.UpdateEventResponse, error)
+	// PublishEvent puts a draft or an archived event on sale. A published one stays as it is.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found).
+	PublishEvent(context.Context, *v1.PublishEventRequest) (*v1.PublishEventResponse, error)
+	// ArchiveEvent takes a published event off sale. An archived one stays as it is. Holds of the event end as they would
+	// otherwise, and can be paid until then; money that comes after their end goes back.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), EVENT_IS_DRAFT (failed_precondition).
+	ArchiveEvent(context.Context, *v1.ArchiveEventRequest) (*v1.ArchiveEventResponse, error)
+	// DeleteDraft deletes a draft with its products and variants. A draft that is gone is not found.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), EVENT_NOT_DRAFT (failed_precondition) for an event that was published: archive it.
+	// A retry with the same key succeeds.
+	DeleteDraft(context.Context, *v1.DeleteDraftRequest) (*v1.DeleteDraftResponse, error)
+	// GetEvent returns one event, published or archived; a draft to staff. Problems: EVENT_NOT_FOUND (not_found).
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.GetEventResponse, error)
-	// ListEvents returns events, the soonest start first.
+	// ListEvents returns published events, the soonest start first; to staff those that they ask for.
 	//
 	// Problems: INVALID_FIELD (invalid_argument) for a page token that this service did not make.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
 	// CreateProduct adds a product to an event. Problems: EVENT_NOT_FOUND (not_found).
 	CreateProduct(context.Context, *v1.CreateProductRequest) (*v1.CreateProductResponse, error)
+	// UpdateProduct renames a product. Tickets that were sold keep the name.
+	//
+	// Problems: PRODUCT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition). A retry with the same key changes
+	// nothing more.
+	UpdateProduct(context.Context, *v1.UpdateProductRequest) (*v1.UpdateProductResponse, error)
+	// GetProduct returns one product. Problems: PRODUCT_NOT_FOUND (not_found).
+	GetProduct(context.Context, *v1.GetProductRequest) (*v1.GetProductResponse, error)
+	// ListProducts returns the products of an event, oldest first. Problems: EVENT_NOT_FOUND (not_found).
+	ListProducts(context.Context, *v1.ListProductsRequest) (*v1.ListProductsResponse, error)
 	// CreateVariant adds a variant with its first version and its stock.
 	//
 	// Problems: PRODUCT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) when fee and tax exceed the price.
 	CreateVariant(context.Context, *v1.CreateVariantRequest) (*v1.CreateVariantResponse, error)
-	// CreateVariantVersion puts a new version on sale. Open holds and sold tickets keep the version they have.
+	// UpdateVariant changes all of a variant but its price, which CreateVariantVersion changes. Open holds and sold tickets keep
+	// what they have.
+	//
+	// Problems: VARIANT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), CAPACITY_BELOW_TAKEN
+	// (failed_precondition) for less than is held and sold, INVALID_FIELD (invalid_argument) for a mask that names no field of
+	// these or a sale that ends before it begins. A retry with the same key changes nothing more.
+	UpdateVariant(context.Context, *v1.UpdateVariantRequest) (*v1.UpdateVariantResponse, error)
+	// CreateVariantVersion puts a new version on sale, at once or at its effective_time. Open holds and sold tickets keep the
+	// version they have.
 	//
 	// Problems: VARIANT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for another currency than the first
-	// version's.
+	// version's, or an effective_time that is over.
 	CreateVariantVersion(context.Context, *v1.CreateVariantVersionRequest) (*v1.CreateVariantVersionResponse, error)
 	// GetVariant returns one variant with its current version. Problems: VARIANT_NOT_FOUND (not_found).
 	GetVariant(context.Context, *v1.GetVariantRequest) (*v1.GetVariantResponse, error)
-	// ListVariants returns the variants of an event, oldest first. Problems: EVENT_NOT_FOUND (not_found).
+	// ListVariants returns the variants of an event that are on sale, oldest first; to staff all of them. Problems: EVENT_NOT_FOUND (not_found).
 	ListVariants(context.Context, *v1.ListVariantsRequest) (*v1.ListVariantsResponse, error)
 }
 
@@ -279,10 +631,66 @@ type CatalogServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	catalogServiceMethods := v1.File_dayof_checkout_v1_catalog_service_proto.Services().ByName("CatalogService").Methods()
+	catalogServiceCreateOrganizerHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceCreateOrganizerProcedure,
+		svc.CreateOrganizer,
+		connect.WithSchema(catalogServiceMethods.ByName("CreateOrganizer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceUpdateOrganizerHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceUpdateOrganizerProcedure,
+		svc.UpdateOrganizer,
+		connect.WithSchema(catalogServiceMethods.ByName("UpdateOrganizer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceGetOrganizerHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceGetOrganizerProcedure,
+		svc.GetOrganizer,
+		connect.WithSchema(catalogServiceMethods.ByName("GetOrganizer")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceListOrganizersHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListOrganizersProcedure,
+		svc.ListOrganizers,
+		connect.WithSchema(catalogServiceMethods.ByName("ListOrganizers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	catalogServiceCreateEventHandler := connect.NewUnaryHandlerSimple(
 		CatalogServiceCreateEventProcedure,
 		svc.CreateEvent,
 		connect.WithSchema(catalogServiceMethods.ByName("CreateEvent")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceUpdateEventHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceUpdateEventProcedure,
+		svc.UpdateEvent,
+		connect.WithSchema(catalogServiceMethods.ByName("UpdateEvent")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServicePublishEventHandler := connect.NewUnaryHandlerSimple(
+		CatalogServicePublishEventProcedure,
+		svc.PublishEvent,
+		connect.WithSchema(catalogServiceMethods.ByName("PublishEvent")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceArchiveEventHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceArchiveEventProcedure,
+		svc.ArchiveEvent,
+		connect.WithSchema(catalogServiceMethods.ByName("ArchiveEvent")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceDeleteDraftHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceDeleteDraftProcedure,
+		svc.DeleteDraft,
+		connect.WithSchema(catalogServiceMethods.ByName("DeleteDraft")),
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -307,10 +715,38 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceUpdateProductHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceUpdateProductProcedure,
+		svc.UpdateProduct,
+		connect.WithSchema(catalogServiceMethods.ByName("UpdateProduct")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceGetProductHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceGetProductProcedure,
+		svc.GetProduct,
+		connect.WithSchema(catalogServiceMethods.ByName("GetProduct")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceListProductsHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListProductsProcedure,
+		svc.ListProducts,
+		connect.WithSchema(catalogServiceMethods.ByName("ListProducts")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	catalogServiceCreateVariantHandler := connect.NewUnaryHandlerSimple(
 		CatalogServiceCreateVariantProcedure,
 		svc.CreateVariant,
 		connect.WithSchema(catalogServiceMethods.ByName("CreateVariant")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceUpdateVariantHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceUpdateVariantProcedure,
+		svc.UpdateVariant,
+		connect.WithSchema(catalogServiceMethods.ByName("UpdateVariant")),
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -337,16 +773,40 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 	)
 	return "/dayof.checkout.v1.CatalogService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case CatalogServiceCreateOrganizerProcedure:
+			catalogServiceCreateOrganizerHandler.ServeHTTP(w, r)
+		case CatalogServiceUpdateOrganizerProcedure:
+			catalogServiceUpdateOrganizerHandler.ServeHTTP(w, r)
+		case CatalogServiceGetOrganizerProcedure:
+			catalogServiceGetOrganizerHandler.ServeHTTP(w, r)
+		case CatalogServiceListOrganizersProcedure:
+			catalogServiceListOrganizersHandler.ServeHTTP(w, r)
 		case CatalogServiceCreateEventProcedure:
 			catalogServiceCreateEventHandler.ServeHTTP(w, r)
+		case CatalogServiceUpdateEventProcedure:
+			catalogServiceUpdateEventHandler.ServeHTTP(w, r)
+		case CatalogServicePublishEventProcedure:
+			catalogServicePublishEventHandler.ServeHTTP(w, r)
+		case CatalogServiceArchiveEventProcedure:
+			catalogServiceArchiveEventHandler.ServeHTTP(w, r)
+		case CatalogServiceDeleteDraftProcedure:
+			catalogServiceDeleteDraftHandler.ServeHTTP(w, r)
 		case CatalogServiceGetEventProcedure:
 			catalogServiceGetEventHandler.ServeHTTP(w, r)
 		case CatalogServiceListEventsProcedure:
 			catalogServiceListEventsHandler.ServeHTTP(w, r)
 		case CatalogServiceCreateProductProcedure:
 			catalogServiceCreateProductHandler.ServeHTTP(w, r)
+		case CatalogServiceUpdateProductProcedure:
+			catalogServiceUpdateProductHandler.ServeHTTP(w, r)
+		case CatalogServiceGetProductProcedure:
+			catalogServiceGetProductHandler.ServeHTTP(w, r)
+		case CatalogServiceListProductsProcedure:
+			catalogServiceListProductsHandler.ServeHTTP(w, r)
 		case CatalogServiceCreateVariantProcedure:
 			catalogServiceCreateVariantHandler.ServeHTTP(w, r)
+		case CatalogServiceUpdateVariantProcedure:
+			catalogServiceUpdateVariantHandler.ServeHTTP(w, r)
 		case CatalogServiceCreateVariantVersionProcedure:
 			catalogServiceCreateVariantVersionHandler.ServeHTTP(w, r)
 		case CatalogServiceGetVariantProcedure:
@@ -362,8 +822,40 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 // UnimplementedCatalogServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedCatalogServiceHandler struct{}
 
+func (UnimplementedCatalogServiceHandler) CreateOrganizer(context.Context, *v1.CreateOrganizerRequest) (*v1.CreateOrganizerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.CreateOrganizer is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) UpdateOrganizer(context.Context, *v1.UpdateOrganizerRequest) (*v1.UpdateOrganizerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.UpdateOrganizer is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) GetOrganizer(context.Context, *v1.GetOrganizerRequest) (*v1.GetOrganizerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.GetOrganizer is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListOrganizers(context.Context, *v1.ListOrganizersRequest) (*v1.ListOrganizersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.ListOrganizers is not implemented"))
+}
+
 func (UnimplementedCatalogServiceHandler) CreateEvent(context.Context, *v1.CreateEventRequest) (*v1.CreateEventResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.CreateEvent is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) UpdateEvent(context.Context, *v1.UpdateEventRequest) (*v1.UpdateEventResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.UpdateEvent is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) PublishEvent(context.Context, *v1.PublishEventRequest) (*v1.PublishEventResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.PublishEvent is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ArchiveEvent(context.Context, *v1.ArchiveEventRequest) (*v1.ArchiveEventResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.ArchiveEvent is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) DeleteDraft(context.Context, *v1.DeleteDraftRequest) (*v1.DeleteDraftResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.DeleteDraft is not implemented"))
 }
 
 func (UnimplementedCatalogServiceHandler) GetEvent(context.Context, *v1.GetEventRequest) (*v1.GetEventResponse, error) {
@@ -378,8 +870,24 @@ func (UnimplementedCatalogServiceHandler) CreateProduct(context.Context, *v1.Cre
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.CreateProduct is not implemented"))
 }
 
+func (UnimplementedCatalogServiceHandler) UpdateProduct(context.Context, *v1.UpdateProductRequest) (*v1.UpdateProductResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.UpdateProduct is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) GetProduct(context.Context, *v1.GetProductRequest) (*v1.GetProductResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.GetProduct is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListProducts(context.Context, *v1.ListProductsRequest) (*v1.ListProductsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.ListProducts is not implemented"))
+}
+
 func (UnimplementedCatalogServiceHandler) CreateVariant(context.Context, *v1.CreateVariantRequest) (*v1.CreateVariantResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.CreateVariant is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) UpdateVariant(context.Context, *v1.UpdateVariantRequest) (*v1.UpdateVariantResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.UpdateVariant is not implemented"))
 }
 
 func (UnimplementedCatalogServiceHandler) CreateVariantVersion(context.Context, *v1.CreateVariantVersionRequest) (*v1.CreateVariantVersionResponse, error) {

@@ -39,6 +39,9 @@ const (
 	// CheckoutServiceCompleteCheckoutProcedure is the fully-qualified name of the CheckoutService's
 	// CompleteCheckout RPC.
 	CheckoutServiceCompleteCheckoutProcedure = "/dayof.checkout.v1.CheckoutService/CompleteCheckout"
+	// CheckoutServiceCancelCheckoutProcedure is the fully-qualified name of the CheckoutService's
+	// CancelCheckout RPC.
+	CheckoutServiceCancelCheckoutProcedure = "/dayof.checkout.v1.CheckoutService/CancelCheckout"
 	// CheckoutServiceGetOrderProcedure is the fully-qualified name of the CheckoutService's GetOrder
 	// RPC.
 	CheckoutServiceGetOrderProcedure = "/dayof.checkout.v1.CheckoutService/GetOrder"
@@ -53,7 +56,8 @@ type CheckoutServiceClient interface {
 	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), SALE_NOT_OPEN (failed_precondition),
 	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
-	// SOLD_OUT, ORDER_TICKET_LIMIT (resource_exhausted), TOTAL_CHANGED (failed_precondition) when an expected total is
+	// EVENT_NOT_ON_SALE (failed_precondition) for an event that is archived, SOLD_OUT, ORDER_TICKET_LIMIT, BUYER_TICKET_LIMIT,
+	// BUYER_HOLD_LIMIT (resource_exhausted), the latter two per mail address, TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again.
@@ -67,6 +71,13 @@ type CheckoutServiceClient interface {
 	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable), TOO_MANY_CLAIMS (resource_exhausted) after 30 claims of an order in a
 	// minute, or 3 of intents that it does not have. A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
+	// CancelCheckout gives an unpaid order up: its tickets are on sale again at once, and its payment is canceled at Stripe. An order
+	// that has ended without a payment stays as it is. A payment that went through at the same moment is late money: the buyer gets
+	// the tickets if they are still there, and the money back otherwise.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_UNDER_WAY (failed_precondition) while money is on its way or authorised,
+	// ORDER_ALREADY_PAID (failed_precondition). A retry changes nothing more.
+	CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error)
 	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
 	// it has changed. With with_passes the links to its passes come with it.
 	//
@@ -108,6 +119,13 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		cancelCheckout: connect.NewClient[v1.CancelCheckoutRequest, v1.CancelCheckoutResponse](
+			httpClient,
+			baseURL+CheckoutServiceCancelCheckoutProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("CancelCheckout")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		getOrder: connect.NewClient[v1.GetOrderRequest, v1.GetOrderResponse](
 			httpClient,
 			baseURL+CheckoutServiceGetOrderProcedure,
@@ -129,6 +147,7 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 type checkoutServiceClient struct {
 	startCheckout    *connect.Client[v1.StartCheckoutRequest, v1.StartCheckoutResponse]
 	completeCheckout *connect.Client[v1.CompleteCheckoutRequest, v1.CompleteCheckoutResponse]
+	cancelCheckout   *connect.Client[v1.CancelCheckoutRequest, v1.CancelCheckoutResponse]
 	getOrder         *connect.Client[v1.GetOrderRequest, v1.GetOrderResponse]
 	watchOrder       *connect.Client[v1.WatchOrderRequest, v1.WatchOrderResponse]
 }
@@ -145,6 +164,15 @@ func (c *checkoutServiceClient) StartCheckout(ctx context.Context, req *v1.Start
 // CompleteCheckout calls dayof.checkout.v1.CheckoutService.CompleteCheckout.
 func (c *checkoutServiceClient) CompleteCheckout(ctx context.Context, req *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error) {
 	response, err := c.completeCheckout.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelCheckout calls dayof.checkout.v1.CheckoutService.CancelCheckout.
+func (c *checkoutServiceClient) CancelCheckout(ctx context.Context, req *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error) {
+	response, err := c.cancelCheckout.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -171,7 +199,8 @@ type CheckoutServiceHandler interface {
 	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), SALE_NOT_OPEN (failed_precondition),
 	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
-	// SOLD_OUT, ORDER_TICKET_LIMIT (resource_exhausted), TOTAL_CHANGED (failed_precondition) when an expected total is
+	// EVENT_NOT_ON_SALE (failed_precondition) for an event that is archived, SOLD_OUT, ORDER_TICKET_LIMIT, BUYER_TICKET_LIMIT,
+	// BUYER_HOLD_LIMIT (resource_exhausted), the latter two per mail address, TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again.
@@ -185,6 +214,13 @@ type CheckoutServiceHandler interface {
 	// PAYMENT_PROVIDER_UNAVAILABLE (unavailable), TOO_MANY_CLAIMS (resource_exhausted) after 30 claims of an order in a
 	// minute, or 3 of intents that it does not have. A retry joins the fulfilment attempt and answers from the order.
 	CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error)
+	// CancelCheckout gives an unpaid order up: its tickets are on sale again at once, and its payment is canceled at Stripe. An order
+	// that has ended without a payment stays as it is. A payment that went through at the same moment is late money: the buyer gets
+	// the tickets if they are still there, and the money back otherwise.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_UNDER_WAY (failed_precondition) while money is on its way or authorised,
+	// ORDER_ALREADY_PAID (failed_precondition). A retry changes nothing more.
+	CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error)
 	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
 	// it has changed. With with_passes the links to its passes come with it.
 	//
@@ -222,6 +258,13 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	checkoutServiceCancelCheckoutHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServiceCancelCheckoutProcedure,
+		svc.CancelCheckout,
+		connect.WithSchema(checkoutServiceMethods.ByName("CancelCheckout")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	checkoutServiceGetOrderHandler := connect.NewUnaryHandlerSimple(
 		CheckoutServiceGetOrderProcedure,
 		svc.GetOrder,
@@ -242,6 +285,8 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 			checkoutServiceStartCheckoutHandler.ServeHTTP(w, r)
 		case CheckoutServiceCompleteCheckoutProcedure:
 			checkoutServiceCompleteCheckoutHandler.ServeHTTP(w, r)
+		case CheckoutServiceCancelCheckoutProcedure:
+			checkoutServiceCancelCheckoutHandler.ServeHTTP(w, r)
 		case CheckoutServiceGetOrderProcedure:
 			checkoutServiceGetOrderHandler.ServeHTTP(w, r)
 		case CheckoutServiceWatchOrderProcedure:
@@ -261,6 +306,10 @@ func (UnimplementedCheckoutServiceHandler) StartCheckout(context.Context, *v1.St
 
 func (UnimplementedCheckoutServiceHandler) CompleteCheckout(context.Context, *v1.CompleteCheckoutRequest) (*v1.CompleteCheckoutResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.CompleteCheckout is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.CancelCheckout is not implemented"))
 }
 
 func (UnimplementedCheckoutServiceHandler) GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error) {

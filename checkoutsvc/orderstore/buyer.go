@@ -1,0 +1,119 @@
+package orderstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dayof/dayof/checkoutsvc/order"
+	"github.com/dayof/dayof/internal/chassis/pgdb"
+)
+
+const (
+	// holdEndSQL reads when the hold of a new order ends.
+	holdEndSQL = `select expire_time, 0::bigint from holds where order_id = $1`
+	// openHoldsSQL also counts the unpaid orders of the event that its buyer has open, this one included.
+	openHoldsSQL = `select h.expire_time, (select count(*) from order_lines l join holds b on b.order_id = l.order_id
+			where l.buyer_key = $2 and b.state = 'active')
+		from holds h where h.order_id = $1`
+	// buyerTicketsSQL counts what a buyer has of an event, by variant: tickets that are held, and those that were bought and are not void.
+	buyerTicketsSQL = `select l.variant_id, sum(case when h.state = 'active' then l.quantity else (
+			select count(*) from tickets t where t.order_id = l.order_id and t.variant_id = l.variant_id and t.state <> 'void') end)::bigint
+		from order_lines first join holds h on h.order_id = first.order_id join order_lines l on l.order_id = first.order_id
+		where first.buyer_key = $1 and h.state in ('active', 'consumed') group by l.variant_id`
+)
+
+// HoldTerms are the terms on which a new order keeps stock.
+type HoldTerms struct {
+	Duration time.Duration // for how long; the database's clock decides when it is over
+	// BuyerHoldsMax is how many unpaid orders of an event one mail address may have open; 0: any number.
+	BuyerHoldsMax int
+}
+
+// insertHold queues the hold of a new order with the checks of what its buyer has. Where a limit counts, holds of the same buyer wait for
+// each other; others do not.
+func (s *Store) insertHold(ctx context.Context, p *pgdb.Pipeline, o *order.Order, terms HoldTerms) error {
+	counted, limited := terms.BuyerHoldsMax > 0, !o.BuyerLimits.None()
+	err := s.q.InsertHold(ctx, p, o.ID, terms.Duration.Seconds(), counted || limited, o.BuyerKey())
+	read, args := holdEndSQL, []any{o.ID}
+	if counted {
+		read, args = openHoldsSQL, []any{o.ID, o.BuyerKey()}
+	}
+	p.Batch().Queue(read, args...).QueryRow(func(row pgx.Row) error {
+		var open int
+		if err := row.Scan(&o.Hold.ExpireTime, &open); err != nil {
+			return err
+		}
+		return ToProblem(order.CheckOpenHolds(open, terms.BuyerHoldsMax))
+	})
+	if limited {
+		p.Batch().Queue(buyerTicketsSQL, o.BuyerKey()).Query(func(rows pgx.Rows) error {
+			tickets, err := collectTickets(rows)
+			if err != nil {
+				return err
+			}
+			return ToProblem(o.CheckBuyer(tickets))
+		})
+	}
+	return err
+}
+
+// mayBuyLate says whether money that came after the hold's end may still buy the order's tickets, if there are any left: they are on sale,
+// and the buyer has not bought up to a limit meanwhile.
+func (s *Store) mayBuyLate(ctx context.Context, tx pgx.Tx, o *order.Order, now time.Time) (bool, error) {
+	rows, err := s.q.ListLateSale(ctx, tx, o.ID)
+	if err != nil {
+		return false, fmt.Errorf("list what is on sale: %w", err)
+	}
+	var event order.Event
+	var offers []order.Offer
+	for _, r := range rows {
+		event = order.Event{Publication: order.Publication(r.Publication), BuyerTicketLimit: Number(r.EventTicketLimit)}
+		offers = append(offers, order.Offer{
+			VariantID: r.ID, State: order.VariantState(r.State), SaleEndTime: r.SaleEndTime, BuyerTicketLimit: Number(r.BuyerTicketLimit),
+		})
+	}
+	if order.SaleClosed(event, offers, now) {
+		return false, nil
+	}
+	if o.LimitBuyer(event, offers); o.BuyerLimits.None() {
+		return true, nil
+	}
+	if err := s.q.LockBuyer(ctx, tx, o.BuyerKey()); err != nil {
+		return false, fmt.Errorf("lock buyer: %w", err)
+	}
+	found, err := tx.Query(ctx, buyerTicketsSQL, o.BuyerKey())
+	if err != nil {
+		return false, fmt.Errorf("count a buyer's tickets: %w", err)
+	}
+	tickets, err := collectTickets(found)
+	if err != nil {
+		return false, fmt.Errorf("count a buyer's tickets: %w", err)
+	}
+	for _, l := range o.Lines {
+		tickets[l.VariantID] += int64(l.Quantity)
+	}
+	return o.CheckBuyer(tickets) == nil, nil
+}
+
+// collectTickets reads rows of buyerTicketsSQL.
+func collectTickets(rows pgx.Rows) (map[string]int64, error) {
+	tickets := map[string]int64{}
+	var variantID string
+	var count int64
+	_, err := pgx.ForEachRow(rows, []any{&variantID, &count}, func() error {
+		tickets[variantID] = count
+		return nil
+	})
+	return tickets, err
+}
+
+// Number is a limit of a row; 0 for none.
+func Number(limit *int32) int32 {
+	if limit == nil {
+		return 0
+	}
+	return *limit
+}
