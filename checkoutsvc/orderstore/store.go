@@ -165,6 +165,7 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonPaymentNotAcceptable:  connect.CodeFailedPrecondition,
 	order.ReasonSoldOut:               connect.CodeResourceExhausted,
 	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,
+	order.ReasonTicketNotValid:        connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
 }
