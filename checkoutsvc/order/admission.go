@@ -91,8 +91,11 @@ func passage(s Scan, stays []Stay) Passage {
 // Passage is what a scan of a ticket comes to now, after its stays. A ticket that admits nobody lets out whoever is inside.
 func (o *Order) Passage(s Scan, stays []Stay) Passage {
 	p, t := passage(s, stays), o.Ticket(s.TicketID)
-	if s.Out || p == PassageAlreadyUsed && t.State == TicketUsed {
+	switch {
+	case s.Out:
 		return p
+	case t.State == TicketUsed && (p == PassageAlreadyUsed || len(stays) == 0): // without a stay it is from before there were any
+		return PassageAlreadyUsed
 	}
 	if refused := o.Bars(t.ID); refused != "" {
 		return refused
