@@ -288,3 +288,28 @@ func TestAdmitWhileADisputeOpens(t *testing.T) {
 	}
 	t.Logf("%d of 12 were faster than the dispute", in)
 }
+
+// TestPassesShowUseByPolicy admits tickets of an event whose passes show it, and of one whose passes do not.
+func TestPassesShowUseByPolicy(t *testing.T) {
+	w := newHarness(t)
+	quiet, shown := w.tickets(1)[0], w.bought("shown", 1).GetTickets()[0]
+	_, err := w.replicas[0].door.SetDoorPolicy(w.keyed("policy"), &checkoutv1.SetDoorPolicyRequest{
+		EventId: shown.GetEventId(), Policy: &checkoutv1.DoorPolicy{Reentry: checkoutv1.Reentry_REENTRY_NONE, PassShowsUsed: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.admit(0, "quiet", scan(quiet, "north"))
+	w.admit(0, "shown", scan(shown, "north"))
+	w.until("the pass shows that it was used", func() bool { return w.passes.isUsed(shown.GetId()) })
+	_, err = w.replicas[0].door.UndoAdmission(w.keyed("undo"), &checkoutv1.UndoAdmissionRequest{
+		Subject: &checkoutv1.UndoAdmissionRequest_TicketId{TicketId: shown.GetId()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until("the pass is as it was", func() bool { return !w.passes.isUsed(shown.GetId()) })
+	if w.passes.isUsed(quiet.GetId()) || w.count("select count(*) from river_job where kind = 'suspend_pass' and args->>'ticket_id' = $1", quiet.GetId()) > 0 {
+		t.Error("a pass follows its ticket's use against the policy")
+	}
+}
