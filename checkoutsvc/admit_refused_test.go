@@ -48,16 +48,16 @@ func TestDoorRefuses(t *testing.T) {
 		replica int
 		want    checkoutv1.Admission
 	}{
-		"text":                      {"https://example.test/", 0, checkoutv1.Admission_ADMISSION_UNKNOWN_CODE},
-		"forged":                    {forged, 0, checkoutv1.Admission_ADMISSION_UNKNOWN_CODE},
+		"text":                       {"https://example.test/", 0, checkoutv1.Admission_ADMISSION_UNKNOWN_CODE},
+		"forged":                     {forged, 0, checkoutv1.Admission_ADMISSION_UNKNOWN_CODE},
 		"another ticket's signature": {strings.Replace(good[3].GetCode(), good[3].GetId(), good[0].GetId(), 1), 0, checkoutv1.Admission_ADMISSION_UNKNOWN_CODE},
-		"another key, same version": {good[0].GetCode(), 3, checkoutv1.Admission_ADMISSION_UNKNOWN_CODE},
-		"old key of the ticket":     {replaced.GetCode(), 1, checkoutv1.Admission_ADMISSION_OLD_KEY},
-		"key that is gone":          {good[0].GetCode(), 2, checkoutv1.Admission_ADMISSION_OLD_KEY},
-		"other event":               {other.GetCode(), 0, checkoutv1.Admission_ADMISSION_OTHER_EVENT},
-		"void":                      {void.GetCode(), 0, checkoutv1.Admission_ADMISSION_VOID},
-		"suspended":                 {suspended.GetTickets()[0].GetCode(), 0, checkoutv1.Admission_ADMISSION_SUSPENDED},
-		"reserved":                  {reserved.GetCode(), 0, checkoutv1.Admission_ADMISSION_NOT_VALID_YET},
+		"another key, same version":  {good[0].GetCode(), 3, checkoutv1.Admission_ADMISSION_UNKNOWN_CODE},
+		"old key of the ticket":      {replaced.GetCode(), 1, checkoutv1.Admission_ADMISSION_OLD_KEY},
+		"key that is gone":           {good[0].GetCode(), 2, checkoutv1.Admission_ADMISSION_OLD_KEY},
+		"other event":                {other.GetCode(), 0, checkoutv1.Admission_ADMISSION_OTHER_EVENT},
+		"void":                       {void.GetCode(), 0, checkoutv1.Admission_ADMISSION_VOID},
+		"suspended":                  {suspended.GetTickets()[0].GetCode(), 0, checkoutv1.Admission_ADMISSION_SUSPENDED},
+		"reserved":                   {reserved.GetCode(), 0, checkoutv1.Admission_ADMISSION_NOT_VALID_YET},
 	} {
 		door := device.on(c.replica)
 		res, err := door.Admit(w.keyed("refused/"+name), &checkoutv1.AdmitRequest{Subject: &checkoutv1.AdmitRequest_Code{Code: c.code}})

@@ -28,7 +28,9 @@ type scanner struct {
 }
 
 // on is the device on another replica.
-func (s scanner) on(replica int) checkoutv1connect.AdmissionServiceClient { return s.w.doorBy(replica, s.token) }
+func (s scanner) on(replica int) checkoutv1connect.AdmissionServiceClient {
+	return s.w.doorBy(replica, s.token)
+}
 
 // doorBy is AdmissionService as the holder of a token reaches it; without one as anybody.
 func (w *harness) doorBy(replica int, token string) checkoutv1connect.AdmissionServiceClient {
@@ -165,10 +167,19 @@ func TestDeviceToken(t *testing.T) {
 		t.Errorf("attendees: %v, %v", list, err)
 	}
 	for what, call := range map[string]func() error{
-		"admit":     func() error { _, err := device.Admit(w.keyed("other"), scan(other, "north")); return err },
-		"attendees": func() error { _, err := device.ListAttendees(ctx, &checkoutv1.ListAttendeesRequest{EventId: other.GetEventId()}); return err },
-		"counters":  func() error { _, err := device.GetDoorCounters(ctx, &checkoutv1.GetDoorCountersRequest{EventId: other.GetEventId()}); return err },
-		"package":   func() error { _, err := device.GetOfflinePackage(ctx, &checkoutv1.GetOfflinePackageRequest{EventId: other.GetEventId()}); return err },
+		"admit": func() error { _, err := device.Admit(w.keyed("other"), scan(other, "north")); return err },
+		"attendees": func() error {
+			_, err := device.ListAttendees(ctx, &checkoutv1.ListAttendeesRequest{EventId: other.GetEventId()})
+			return err
+		},
+		"counters": func() error {
+			_, err := device.GetDoorCounters(ctx, &checkoutv1.GetDoorCountersRequest{EventId: other.GetEventId()})
+			return err
+		},
+		"package": func() error {
+			_, err := device.GetOfflinePackage(ctx, &checkoutv1.GetOfflinePackageRequest{EventId: other.GetEventId()})
+			return err
+		},
 	} {
 		if err := call(); problem.Reason(err) != "EVENT_NOT_FOUND" || problem.Code(err) != connect.CodeNotFound {
 			t.Errorf("%s of another event: %v", what, err)

@@ -50,7 +50,9 @@ func (s *Service) attend(ctx context.Context, tx pgx.Tx, ticketIDs ...string) (*
 	return a, nil
 }
 
-func (a *attendance) order(ticketID string) *order.Order { return a.orders[a.tickets[ticketID].OrderID] }
+func (a *attendance) order(ticketID string) *order.Order {
+	return a.orders[a.tickets[ticketID].OrderID]
+}
 
 func (a *attendance) ticket(ticketID string) order.Ticket { return *a.order(ticketID).Ticket(ticketID) }
 
@@ -61,7 +63,7 @@ func (a *attendance) stays(ticketID string) []order.Stay {
 
 // recorded is a scan to write.
 type recorded struct {
-	order.Scan        // TicketID is empty where the code was none of ours
+	order.Scan // TicketID is empty where the code was none of ours
 	passage    order.Passage
 	counts     bool // then Stays says what it comes to
 }

@@ -8,9 +8,11 @@ select coalesce(p.reentry, 'none')::text as reentry, coalesce(p.pass_shows_used,
 from events e left join door_policies p on p.event_id = e.id where e.id = $1;
 
 -- name: ListScannedTickets :many
--- ListScannedTickets returns what must be known of tickets before their orders are locked; none of it changes but the policy.
+-- ListScannedTickets returns what must be known of tickets before their orders are locked; none of it changes but the policy. The limit in
+-- the lateral query has policies looked up by event; else they could all be read for a hash.
 select t.id, t.order_id, t.event_id, coalesce(p.reentry, 'none')::text as reentry, coalesce(p.pass_shows_used, false)::boolean as pass_shows_used
-from tickets t left join door_policies p on p.event_id = t.event_id where t.id = any(sqlc.arg(ids)::text[]);
+from tickets t left join lateral (select reentry, pass_shows_used from door_policies where event_id = t.event_id limit 1) p on true
+where t.id = any(sqlc.arg(ids)::text[]);
 
 -- name: ListCountedScans :many
 -- ListCountedScans returns the scans of tickets that stays follow from, in no order. The caller holds the orders' row locks.

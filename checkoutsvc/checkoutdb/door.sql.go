@@ -393,7 +393,8 @@ func (q *Queries) ListScanConflicts(ctx context.Context, db DBTX, eventID string
 
 const listScannedTickets = `-- name: ListScannedTickets :many
 select t.id, t.order_id, t.event_id, coalesce(p.reentry, 'none')::text as reentry, coalesce(p.pass_shows_used, false)::boolean as pass_shows_used
-from tickets t left join door_policies p on p.event_id = t.event_id where t.id = any($1::text[])
+from tickets t left join lateral (select reentry, pass_shows_used from door_policies where event_id = t.event_id limit 1) p on true
+where t.id = any($1::text[])
 `
 
 type ListScannedTicketsRow struct {
@@ -404,7 +405,8 @@ type ListScannedTicketsRow struct {
 	PassShowsUsed bool   `json:"pass_shows_used"`
 }
 
-// ListScannedTickets returns what must be known of tickets before their orders are locked; none of it changes but the policy.
+// ListScannedTickets returns what must be known of tickets before their orders are locked; none of it changes but the policy. The limit in
+// the lateral query has policies looked up by event; else they could all be read for a hash.
 func (q *Queries) ListScannedTickets(ctx context.Context, db DBTX, ids []string) ([]ListScannedTicketsRow, error) {
 	rows, err := db.Query(ctx, listScannedTickets, ids)
 	if err != nil {
