@@ -261,7 +261,7 @@ func TestDatabaseKeepsTheTicketStateMachine(t *testing.T) {
 	w.bought("machine", 1)
 	states := []string{"reserved", "valid", "used", "suspended", "void"}
 	legal := map[string][]string{
-		"reserved": {"valid", "suspended", "void"}, "valid": {"used", "suspended", "void"}, "used": {"valid", "void"}, "suspended": {"valid", "void"},
+		"reserved": {"valid", "suspended", "void"}, "valid": {"used", "suspended", "void"}, "used": {"valid", "suspended", "void"}, "suspended": {"valid", "void"},
 	}
 	for _, from := range states {
 		for _, to := range states {

@@ -113,7 +113,7 @@ func newHarnessAlone(t testing.TB, opts ...option) *harness {
 		return passv1connect.NewPassServiceHandler(w.passes, handlerOptions(w.logger(), rpc.Policy{
 			passv1connect.PassServiceIssuePassesProcedure: rpc.RoleOperator, passv1connect.PassServiceVoidPassProcedure: rpc.RoleOperator,
 			passv1connect.PassServiceListPassesProcedure: rpc.RoleOperator, passv1connect.PassServiceSetPassSuspendedProcedure: rpc.RoleOperator,
-		})...)
+		}, nil)...)
 	})
 	w.peers[1] = serveRPC(t, ledgerv1connect.LedgerServiceName, func() (string, http.Handler) {
 		policy := rpc.Policy{}
@@ -125,7 +125,7 @@ func newHarnessAlone(t testing.TB, opts ...option) *harness {
 		} {
 			policy[p] = rpc.RoleOperator
 		}
-		return ledgerv1connect.NewLedgerServiceHandler(w.ledger, handlerOptions(w.logger(), policy)...)
+		return ledgerv1connect.NewLedgerServiceHandler(w.ledger, handlerOptions(w.logger(), policy, nil)...)
 	})
 	w.addReplica()
 	w.seller = w.sell(8900, 100)
@@ -169,7 +169,7 @@ func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 			w.t.Errorf("stop service: %v", err)
 		}
 	})
-	url := serve(w.t, rpc.NewHandler(rpc.Config{Services: s.Handlers(handlerOptions(w.logger(), checkoutsvc.Policy())...)}))
+	url := serve(w.t, rpc.NewHandler(rpc.Config{Services: s.Handlers(handlerOptions(w.logger(), checkoutsvc.Policy(), s.Identify)...)}))
 	client, clientOpts := rpc.Dial(rpc.DialConfig{BaseURL: url, Token: config.NewSecret(operatorToken), Timeout: patience})
 	r := &replica{
 		service: s, url: url,
@@ -389,8 +389,8 @@ func (w *harness) count(sql string, args ...any) int {
 	return n
 }
 
-func handlerOptions(logger *slog.Logger, policy rpc.Policy) []connect.HandlerOption {
+func handlerOptions(logger *slog.Logger, policy rpc.Policy, identify rpc.Identify) []connect.HandlerOption {
 	return rpc.NewHandlerOptions(rpc.HandlerConfig{
-		Logger: logger, Clock: clock.System{}, Policy: policy, OperatorTokens: []config.Secret{config.NewSecret(operatorToken)},
+		Logger: logger, Clock: clock.System{}, Policy: policy, OperatorTokens: []config.Secret{config.NewSecret(operatorToken)}, Identify: identify,
 	})
 }

@@ -18,12 +18,13 @@ type passKeeper struct {
 	serials   map[string]string
 	voided    map[string]bool
 	suspended map[string]bool
+	used      map[string]bool
 	changes   map[string]int64                // latest number of SetPassSuspended by serial
 	before    func(ctx context.Context) error // runs first, may fail or wait
 }
 
 func newPassKeeper() *passKeeper {
-	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, changes: map[string]int64{}}
+	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, used: map[string]bool{}, changes: map[string]int64{}}
 }
 
 func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
@@ -62,6 +63,7 @@ func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSusp
 	defer k.mu.Unlock()
 	if req.GetTicketChangeNumber() > k.changes[req.GetPassSerial()] {
 		k.changes[req.GetPassSerial()], k.suspended[req.GetPassSerial()] = req.GetTicketChangeNumber(), req.GetSuspended()
+		k.used[req.GetPassSerial()] = req.GetUsed()
 	}
 	return &passv1.SetPassSuspendedResponse{}, nil
 }
@@ -69,6 +71,13 @@ func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSusp
 // ListPasses returns no pass: what these tests are about is not where a pass is.
 func (k *passKeeper) ListPasses(context.Context, *passv1.ListPassesRequest) (*passv1.ListPassesResponse, error) {
 	return &passv1.ListPassesResponse{}, nil
+}
+
+// isUsed reports whether the pass of a ticket shows that it was used.
+func (k *passKeeper) isUsed(ticketID string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.used[k.serials[ticketID]]
 }
 
 // isSuspended reports whether the pass of a ticket shows that it is suspended.

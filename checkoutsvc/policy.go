@@ -5,7 +5,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// Policy says who may call what. Buyers' methods are open here and check the order access token themselves.
+// Policy says who may call what. Buyers' methods are open here and check the order access token themselves,
+// and so is the enrolment of a door device, which brings a code.
 func Policy() rpc.Policy {
 	return rpc.Policy{
 		checkoutv1connect.CheckoutServiceStartCheckoutProcedure:       rpc.RolePublic,
@@ -50,8 +51,21 @@ func Policy() rpc.Policy {
 		checkoutv1connect.AccountServiceRecordAccountProcedure:        rpc.RoleOperator,
 		checkoutv1connect.AccountServiceGetAccountProcedure:           rpc.RoleOperator,
 		checkoutv1connect.AccountServiceListAccountsProcedure:         rpc.RoleOperator,
-		checkoutv1connect.AdmissionServiceCheckTicketProcedure:        rpc.RoleOperator,
-		checkoutv1connect.AdmissionServiceGetCodeKeysProcedure:        rpc.RoleOperator,
+		checkoutv1connect.AdmissionServiceCheckTicketProcedure:        rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceGetCodeKeysProcedure:        rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceAdmitProcedure:              rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceUndoAdmissionProcedure:      rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceGetDoorPolicyProcedure:      rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceListAttendeesProcedure:      rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceGetDoorCountersProcedure:    rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceGetOfflinePackageProcedure:  rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceUploadScansProcedure:        rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceListScanConflictsProcedure:  rpc.RoleDevice,
+		checkoutv1connect.AdmissionServiceEnrolDoorDeviceProcedure:    rpc.RolePublic,
+		checkoutv1connect.AdmissionServiceSetDoorPolicyProcedure:      rpc.RoleOperator,
+		checkoutv1connect.AdmissionServiceCreateDoorDeviceProcedure:   rpc.RoleOperator,
+		checkoutv1connect.AdmissionServiceListDoorDevicesProcedure:    rpc.RoleOperator,
+		checkoutv1connect.AdmissionServiceRevokeDoorDeviceProcedure:   rpc.RoleOperator,
 		checkoutv1connect.OperationsServiceListReviewCasesProcedure:   rpc.RoleOperator,
 		checkoutv1connect.OperationsServiceResolveReviewCaseProcedure: rpc.RoleOperator,
 		checkoutv1connect.OperationsServiceRaiseReviewCaseProcedure:   rpc.RoleOperator,

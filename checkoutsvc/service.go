@@ -6,7 +6,8 @@
 //	fulfilment, refund, booking, ticketpass,       work between them: attempts and jobs
 //	receipt, dispute
 //	orderstore, orderproto, stripecalls,           orders to and from rows, messages and Stripe
-//	reviewcase, ticketcode, ordertoken, wire
+//	reviewcase, ticketcode, ordertoken, doortoken,
+//	wire
 //	order                                          the rules, pure; checkoutdb: SQL
 //
 // A package imports those of the groups below its own. Within a group, checkout imports payment, which observes what both of
@@ -32,6 +33,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkout"
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/dispute"
+	"github.com/dayof/dayof/checkoutsvc/doortoken"
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/operations"
 	"github.com/dayof/dayof/checkoutsvc/orders"
@@ -105,12 +107,13 @@ func New(d Deps) (*Service, error) {
 	reminders, remindersErr := dispute.ParseBefore(c.DisputeReminders)
 	codes, codesErr := ticketcode.NewKeys(c.CodeKeys)
 	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys, c.OrderTokenLifetime)
+	doorTokens, doorTokensErr := doortoken.NewKeys(c.OrderTokenKeys)
 	c.StripeLimits.Replicas = replica.NewCounter(d.Pool, d.Clock).Count
 	stripe, stripeErr := stripecalls.New(stripeapi.Config{
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Limits: c.StripeLimits, Transport: d.StripeTransport, Logger: d.Logger,
 	})
 	mail, mailErr := smtp.New(c.mail(d.Logger))
-	if err := errors.Join(remindersErr, codesErr, tokensErr, stripeErr, mailErr); err != nil {
+	if err := errors.Join(remindersErr, codesErr, tokensErr, doorTokensErr, stripeErr, mailErr); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -140,7 +143,7 @@ func New(d Deps) (*Service, error) {
 	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
 	s.orders = &orders.Service{Orders: store, Codes: codes}
 	s.account = &account.Service{Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: id.New, Link: c.accountLink}
-	s.admission = &admission.Service{Orders: store, Codes: codes}
+	s.admission = &admission.Service{Orders: store, Codes: codes, Tokens: doorTokens, NewID: id.New}
 	s.settlement = &settlement.Service{Pool: d.Pool}
 	s.operations = &operations.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
 
@@ -221,6 +224,11 @@ func (s *Service) Away() []string {
 		away = append(away, "mail")
 	}
 	return away
+}
+
+// Identify says whose token it is: those of door devices are made here.
+func (s *Service) Identify(ctx context.Context, token string) (rpc.Caller, bool, error) {
+	return s.admission.Identify(ctx, token)
 }
 
 // Handlers returns the services' handlers.

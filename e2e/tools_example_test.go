@@ -28,6 +28,7 @@ type scene struct {
 	run, difference                 string
 	draft, organizer                string
 	canceled                        client.Cart
+	device, enrolment               string
 }
 
 // awaitRun waits until the reconciliation that was started has ended, and returns its id.
@@ -60,8 +61,8 @@ type example struct {
 	request func(s *scene) string
 	token   func(s *scene) string // bearer token; nil: the operator's
 	learn   func(s *scene, answer map[string]any)
-	stream  bool     // it answers with a stream, of which the first message counts
-	varies  []string // where the answer may differ from call to call: it shows a state as it is at each
+	stream  bool       // it answers with a stream, of which the first message counts
+	varies  [][]string // where the answer may differ from call to call: it shows a state as it is at each
 }
 
 func ask(method, format string, args ...func(s *scene) any) example {
@@ -90,7 +91,7 @@ func (e example) streaming() example {
 }
 
 func (e example) varying(path ...string) example {
-	e.varies = path
+	e.varies = append(e.varies, path)
 	return e
 }
 
@@ -161,6 +162,23 @@ func examples() []example {
 
 		ask(checkout+"AdmissionService/CheckTicket", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
 		ask(checkout+"AdmissionService/GetCodeKeys", `{}`),
+		ask(checkout+"AdmissionService/SetDoorPolicy", `{"event_id":%q,"policy":{"reentry":"REENTRY_AFTER_EXIT"}}`, event),
+		ask(checkout+"AdmissionService/GetDoorPolicy", `{"event_id":%q}`, event),
+		ask(checkout+"AdmissionService/Admit", `{"code":%q,"gate":"north"}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
+		ask(checkout+"AdmissionService/ListAttendees", `{"event_id":%q,"page_size":3}`, event),
+		ask(checkout+"AdmissionService/GetDoorCounters", `{"event_id":%q}`, event).varying("countTime"),
+		ask(checkout+"AdmissionService/UndoAdmission", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
+		ask(checkout+"AdmissionService/GetOfflinePackage", `{"event_id":%q}`, event).varying("package").varying("signature").varying("nextSince"),
+		ask(checkout+"AdmissionService/CreateDoorDevice", `{"event_id":%q,"gate":"north","name":"Scanner 1"}`, event).
+			learning(func(s *scene, a map[string]any) {
+				s.device, s.enrolment = find(a, "device", "id"), find(a, "enrolmentCode")
+			}),
+		ask(checkout+"AdmissionService/EnrolDoorDevice", `{"enrolment_code":%q}`, func(s *scene) any { return s.enrolment }),
+		ask(checkout+"AdmissionService/UploadScans", `{"device_id":%q,"scans":[{"id":"toolsScan00000000001","code":%q,"scan_time":"2027-01-02T18:30:00Z"}]}`,
+			func(s *scene) any { return s.device }, func(s *scene) any { return s.sold.Tickets[0].Code }),
+		ask(checkout+"AdmissionService/ListScanConflicts", `{"event_id":%q}`, event),
+		ask(checkout+"AdmissionService/ListDoorDevices", `{"event_id":%q}`, event),
+		ask(checkout+"AdmissionService/RevokeDoorDevice", `{"device_id":%q}`, func(s *scene) any { return s.device }),
 
 		ask(checkout+"OrderService/GetOrderDetails", `{"order_id":%q}`, order),
 		ask(checkout+"OrderService/ListOrders", `{"page_size":3}`),

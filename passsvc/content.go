@@ -32,6 +32,7 @@ type content struct {
 	Terms         string            `json:"terms,omitempty"`
 	Language      string            `json:"language,omitempty"`
 	Suspended     bool              `json:"suspended,omitempty"`
+	Used          bool              `json:"used,omitempty"`
 	Voided        bool              `json:"voided,omitempty"`
 	Staff         map[string]string `json:"staff,omitempty"` // by staffFields
 }
@@ -171,6 +172,9 @@ func (c content) withStaff(fields map[string]string) content {
 // onHold reports whether the pass is shown as on hold: void is more than that.
 func (c content) onHold() bool { return c.Suspended && !c.Voided }
 
+// isUsed reports whether the pass is shown as used: void and on hold are more than that.
+func (c content) isUsed() bool { return c.Used && !c.Voided && !c.Suspended }
+
 // checkStaffFields refuses fields that a pass does not have.
 func checkStaffFields(fields map[string]string) error {
 	var wrong []problem.Field
@@ -208,6 +212,9 @@ func (c content) facts() []fact {
 	add("language", c.Language)
 	if c.onHold() {
 		add("suspended", "true")
+	}
+	if c.isUsed() {
+		add("used", "true")
 	}
 	if c.Voided {
 		add("voided", "true")

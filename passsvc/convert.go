@@ -39,6 +39,7 @@ func (s *Service) sealedPass(row passdb.Pass) (*passv1.Pass, error) {
 		ModifyTime:          timestamppb.New(row.ModifyTime),
 		Voided:              state.Content.Voided,
 		Suspended:           state.Content.onHold(),
+		Used:                state.Content.isUsed(),
 		AuthenticationToken: strconv.Itoa(int(row.TokenKeyVersion)),
 	}
 	// An expired certificate does not change which archive this is.

@@ -38,7 +38,11 @@ func voidFingerprint(req *passv1.VoidPassRequest) []byte {
 }
 
 func suspendFingerprint(req *passv1.SetPassSuspendedRequest) []byte {
-	return idem.Fingerprint(1, req.GetPassSerial(), req.GetSuspended(), req.GetTicketChangeNumber())
+	fingerprint := idem.Fingerprint(1, req.GetPassSerial(), req.GetSuspended(), req.GetTicketChangeNumber())
+	if req.GetUsed() { // later than the others: what older callers send has the fingerprint that it had
+		fingerprint = idem.Fingerprint(2, fingerprint, true)
+	}
+	return fingerprint
 }
 
 func batchFingerprint(req *passv1.BatchUpdatePassesRequest, event *eventContent) []byte {

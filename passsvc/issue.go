@@ -168,7 +168,7 @@ func (s issuer) insertPasses(
 }
 
 // refresh adds to byTicket the passes that were there before, and gives newer content to those whose ticket changed
-// since. What staff set stays, a suspended pass stays suspended, and a void one void.
+// since. What staff set stays, a suspended pass stays suspended, a used one used, and a void one void.
 func (s issuer) refresh(
 	ctx context.Context, tx pgx.Tx, now time.Time, byTicket map[string]passdb.Pass, wanted []wantedPass,
 ) (revised []passdb.Pass, err error) {
@@ -196,7 +196,7 @@ func (s issuer) refresh(
 			return nil, err
 		}
 		next := w.content
-		next.Staff, next.Suspended, next.Voided = before.Staff, before.Suspended, before.Voided || next.Voided
+		next.Staff, next.Suspended, next.Used, next.Voided = before.Staff, before.Suspended, before.Used, before.Voided || next.Voided
 		row.TicketChangeNumber, row.OrderID, row.EventID = w.changeNumber, next.OrderID, next.Event.ID
 		byTicket[row.TicketID] = row
 		r, isMaterial, err := material(row, next)

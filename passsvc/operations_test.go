@@ -214,3 +214,42 @@ func TestListPassRevisions(t *testing.T) {
 		}
 	}
 }
+
+// TestPassShowsUsed has the ticket of a pass used, taken back, and used while it is on hold, which is more.
+func TestPassShowsUsed(t *testing.T) {
+	t.Parallel()
+	server, useAPNs := newAPNs(t)
+	r := newService(t, useAPNs).start(t)
+	p, d := r.issue(t, 1)[0], newDevice(1)
+	r.register(t, d, p)
+	plain := readPass(t, r.fetch(t, p).body)
+	for i, step := range []struct {
+		used, suspended bool
+		changed, want   bool
+		shown           string
+	}{{true, false, true, true, "Somebody has entered"}, {true, false, false, true, "Somebody has entered"}, {true, true, true, false, "On hold"}, {false, false, true, false, ""}} {
+		res, err := r.client.SetPassSuspended(withKey(t.Context()), &passv1.SetPassSuspendedRequest{
+			PassSerial: p.GetSerial(), Used: step.used, Suspended: step.suspended, TicketChangeNumber: int64(i + 2),
+		})
+		if err != nil || res.GetChanged() != step.changed || res.GetPass().GetUsed() != step.want {
+			t.Errorf("step %d: %v, %v", i, res, err)
+		}
+		r.settled(t)
+		files := readPass(t, r.fetch(t, p).body)
+		if !strings.Contains(files["pass.json"], step.shown) || strings.Contains(files["pass.json"], "entered") != step.want {
+			t.Errorf("step %d: the pass does not show %q", i, step.shown)
+		}
+		if german := files["de.lproj/pass.strings"]; strings.Contains(german, "schon jemand") != step.want {
+			t.Errorf("step %d: German says\n%s", i, german)
+		}
+		if page := r.browse(t, p.GetDownloadUrl()); strings.Contains(page.body, "Somebody has entered") != step.want {
+			t.Errorf("step %d: the page is wrong", i)
+		}
+	}
+	if last := readPass(t, r.fetch(t, p).body); last["pass.json"] != plain["pass.json"] || last["de.lproj/pass.strings"] != plain["de.lproj/pass.strings"] {
+		t.Error("a pass whose use was taken back is not as it was")
+	}
+	if n := len(server.Pushes()); n != 3 {
+		t.Errorf("%d pushes, want 3", n)
+	}
+}

@@ -290,6 +290,10 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticket
 		t.OnHold = say(language, phraseSuspended)
 		return t, nil
 	}
+	if c.isUsed() {
+		t.OnHold = say(language, phraseUsedTicket)
+		return t, nil
+	}
 	if t.GoogleHref, err = s.google.saveLink(row.Serial, c); err != nil {
 		return ticketModel{}, err
 	}

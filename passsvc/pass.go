@@ -109,7 +109,7 @@ func (s *Service) SetPassSuspended(ctx context.Context, req *passv1.SetPassSuspe
 			err := changed.write(ctx, tx, req.GetPassSerial(), passEdit{
 				why: cause{origin: originSuspend}, changeNumber: req.GetTicketChangeNumber(),
 				apply: func(c content) content {
-					c.Suspended = req.GetSuspended()
+					c.Suspended, c.Used = req.GetSuspended(), req.GetUsed()
 					return c
 				},
 			})

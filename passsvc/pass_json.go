@@ -210,6 +210,8 @@ func fields(c content, words *[phraseCount]string, at func(time.Time) string) ti
 	headers := []field{header}
 	if c.onHold() { // headers are all that shows of a pass in a stack
 		headers = append([]field{text("state", phraseState, words[phraseOnHold], 0)}, headers...)
+	} else if c.isUsed() {
+		headers = append([]field{text("state", phraseState, words[phraseUsed], 0)}, headers...)
 	}
 	return ticketFields{
 		HeaderFields:    headers,
@@ -230,6 +232,8 @@ func backFields(c content, words *[phraseCount]string, text func(string, phrase,
 		status.Value = words[phraseVoid]
 	case c.onHold():
 		status.Value = words[phraseSuspended]
+	case c.isUsed():
+		status.Value = words[phraseUsedTicket]
 	}
 	all := []field{
 		status,

@@ -51,6 +51,8 @@ const (
 	phraseAddAllToApple
 	phraseAddToGoogle
 	phraseNotValidYet
+	phraseUsed // these two are of pages, and of passes that show it: the strings of all others stay as they are
+	phraseUsedTicket
 	phraseCount // how many there are
 )
 
@@ -71,6 +73,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Neuer Block: %@", "Neue Reihe: %@", "Neuer Sitz: %@", "%@", "%@", "Ticket für %@",
 			"Zu Apple Wallet hinzufügen", "Alle zu Apple Wallet hinzufügen", "Zu Google Wallet hinzufügen",
 			"Dieses Ticket ist noch nicht gültig: Die Zahlung wird gerade verbucht. Bitte lade die Seite gleich noch einmal.",
+			"Benutzt", "Mit diesem Ticket hat schon jemand Einlass erhalten.",
 		}
 	case "es":
 		return [phraseCount]string{
@@ -83,6 +86,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Nuevo sector: %@", "Nueva fila: %@", "Nuevo asiento: %@", "%@", "%@", "Entrada para %@",
 			"Añadir a Apple Wallet", "Añadir todas a Apple Wallet", "Añadir a Google Wallet",
 			"Esta entrada aún no es válida: el pago se está registrando. Vuelve a cargar la página en unos segundos.",
+			"Usada", "Con esta entrada ya ha accedido alguien.",
 		}
 	case "fr":
 		return [phraseCount]string{
@@ -95,6 +99,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Nouvelle entrée : %@", "Nouveau bloc : %@", "Nouveau rang : %@", "Nouveau siège : %@", "%@", "%@", "Billet pour %@",
 			"Ajouter à Apple Wallet", "Tout ajouter à Apple Wallet", "Ajouter à Google Wallet",
 			"Ce billet n'est pas encore valable : le paiement est en cours d'enregistrement. Rechargez la page dans un instant.",
+			"Utilisé", "Quelqu'un est déjà entré avec ce billet.",
 		}
 	case "it":
 		return [phraseCount]string{
@@ -107,6 +112,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Nuovo settore: %@", "Nuova fila: %@", "Nuovo sedile: %@", "%@", "%@", "Biglietto per %@",
 			"Aggiungi a Apple Wallet", "Aggiungi tutti a Apple Wallet", "Aggiungi a Google Wallet",
 			"Questo biglietto non è ancora valido: il pagamento è in corso di registrazione. Ricarica la pagina tra poco.",
+			"Usato", "Con questo biglietto è già entrato qualcuno.",
 		}
 	case "nl":
 		return [phraseCount]string{
@@ -119,6 +125,7 @@ func phrasebook(language string) [phraseCount]string {
 			"Nieuw vak: %@", "Nieuwe rij: %@", "Nieuwe stoel: %@", "%@", "%@", "Ticket voor %@",
 			"Voeg toe aan Apple Wallet", "Voeg alles toe aan Apple Wallet", "Voeg toe aan Google Wallet",
 			"Dit ticket is nog niet geldig: de betaling wordt verwerkt. Laad de pagina zo meteen opnieuw.",
+			"Gebruikt", "Met dit ticket is al iemand binnengegaan.",
 		}
 	default:
 		return [phraseCount]string{
@@ -131,6 +138,7 @@ func phrasebook(language string) [phraseCount]string {
 			"New section: %@", "New row: %@", "New seat: %@", "%@", "%@", "Ticket for %@",
 			"Add to Apple Wallet", "Add all to Apple Wallet", "Add to Google Wallet",
 			"This ticket is not valid yet: the payment is being booked. Please load the page again in a moment.",
+			"Used", "Somebody has entered with this ticket.",
 		}
 	}
 }
@@ -156,6 +164,14 @@ func passStrings(language, literal string) []byte {
 // descriptionString is the line of pass.strings for the description.
 func descriptionString(out []byte, language, literal, eventName string) []byte {
 	return appendString(out, describe(literal, eventName), describe(language, eventName))
+}
+
+// usedStrings are the lines of pass.strings that only a pass has which shows that it was used.
+func usedStrings(out []byte, language, literal string) []byte {
+	for _, p := range []phrase{phraseUsed, phraseUsedTicket} {
+		out = appendString(out, say(literal, p), say(language, p))
+	}
+	return out
 }
 
 // describe is what VoiceOver reads out for a pass.

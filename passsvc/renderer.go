@@ -108,7 +108,12 @@ func (r *renderer) archive(s revisionState, certificate *pkpass.Certificate) (pk
 		return pkpass.Archive{}, err
 	}
 	files := []pkpass.File{{Name: "pass.json", Data: rendered}}
-	files = append(files, r.translated(locale.Nearest(s.Content.Language), s.Content.Event.Name)...)
+	literal := locale.Nearest(s.Content.Language)
+	translated := r.translated(literal, s.Content.Event.Name)
+	if s.Content.isUsed() {
+		translated = withUsedStrings(translated, literal)
+	}
+	files = append(files, translated...)
 	return r.design.Build(files, certificate, certificate.SigningTime(s.ReviseTime))
 }
 
@@ -136,5 +141,16 @@ func (r *renderer) translated(literal, eventName string) []pkpass.File {
 		clear(r.ofEvents)
 	}
 	r.ofEvents[key] = files
+	return files
+}
+
+// withUsedStrings is what translated returns, for a pass that shows that it was used. Nothing else says so: the files of all others stay
+// as they were.
+func withUsedStrings(translated []pkpass.File, literal string) []pkpass.File {
+	files := make([]pkpass.File, 0, len(translated))
+	for i, language := range locale.Languages() {
+		f := translated[i]
+		files = append(files, pkpass.File{Name: f.Name, Data: usedStrings(slices.Clip(f.Data), language, literal)}.Hashed())
+	}
 	return files
 }

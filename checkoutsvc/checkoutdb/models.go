@@ -9,7 +9,27 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/internal/personal"
+	"github.com/jackc/pgx/v5/pgtype"
 )
+
+type Admission struct {
+	ID            string     `json:"id"`
+	TicketID      string     `json:"ticket_id"`
+	EventID       string     `json:"event_id"`
+	OrderID       string     `json:"order_id"`
+	EntryNumber   int32      `json:"entry_number"`
+	EntryGate     string     `json:"entry_gate"`
+	EntryDeviceID *string    `json:"entry_device_id"`
+	EntryTime     time.Time  `json:"entry_time"`
+	RecordTime    time.Time  `json:"record_time"`
+	ExitGate      string     `json:"exit_gate"`
+	ExitDeviceID  *string    `json:"exit_device_id"`
+	ExitTime      *time.Time `json:"exit_time"`
+	Reentry       bool       `json:"reentry"`
+	Offline       bool       `json:"offline"`
+	UndoTime      *time.Time `json:"undo_time"`
+	UndoneBy      string     `json:"undone_by"`
+}
 
 type BuyerMail struct {
 	ID       string    `json:"id"`
@@ -44,6 +64,52 @@ type DisputeReminder struct {
 	DisputeID     string    `json:"dispute_id"`
 	SecondsBefore int64     `json:"seconds_before"`
 	RaiseTime     time.Time `json:"raise_time"`
+}
+
+type DoorChange struct {
+	TicketID  string        `json:"ticket_id"`
+	EventID   string        `json:"event_id"`
+	ChangeXid pgtype.Uint64 `json:"change_xid"`
+	State     string        `json:"state"`
+}
+
+type DoorDevice struct {
+	ID              string     `json:"id"`
+	EventID         string     `json:"event_id"`
+	Gate            string     `json:"gate"`
+	Name            string     `json:"name"`
+	CreateTime      time.Time  `json:"create_time"`
+	CreatedBy       string     `json:"created_by"`
+	EnrolHandle     string     `json:"enrol_handle"`
+	EnrolExpireTime time.Time  `json:"enrol_expire_time"`
+	EnrolTries      int32      `json:"enrol_tries"`
+	EnrolTime       *time.Time `json:"enrol_time"`
+	TokenHash       []byte     `json:"token_hash"`
+	RevokeTime      *time.Time `json:"revoke_time"`
+}
+
+type DoorPolicy struct {
+	EventID       string    `json:"event_id"`
+	Reentry       string    `json:"reentry"`
+	PassShowsUsed bool      `json:"pass_shows_used"`
+	UpdateTime    time.Time `json:"update_time"`
+}
+
+type DoorScan struct {
+	ID         string     `json:"id"`
+	TicketID   *string    `json:"ticket_id"`
+	EventID    string     `json:"event_id"`
+	Gate       string     `json:"gate"`
+	DeviceID   *string    `json:"device_id"`
+	Direction  string     `json:"direction"`
+	ScanTime   time.Time  `json:"scan_time"`
+	RecordTime time.Time  `json:"record_time"`
+	Offline    bool       `json:"offline"`
+	Reentry    bool       `json:"reentry"`
+	Counts     bool       `json:"counts"`
+	Outcome    string     `json:"outcome"`
+	UndoTime   *time.Time `json:"undo_time"`
+	UndoneBy   string     `json:"undone_by"`
 }
 
 type Event struct {

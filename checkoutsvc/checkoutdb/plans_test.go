@@ -68,6 +68,17 @@ var grown = []string{
 	`insert into dispute_reminders (dispute_id, seconds_before, raise_time) select id, 86400, create_time from disputes where id like '%999'`,
 	`insert into idempotency_keys (caller, method, key, fingerprint, created_time)
 	select 'storefront', 'StartCheckout', id, '\x00', create_time from orders`,
+	// Every ticket was scanned, two in a hundred twice; five in a hundred are void.
+	`insert into door_devices (id, event_id, gate, name, create_time, created_by, enrol_handle, enrol_expire_time, enrol_time, token_hash)
+	select 'device-' || i, 'event-' || i % 20000, 'north', 'scanner', now(), 'operator', 'handle' || i, now(), now(), ('hash' || i)::bytea
+	from generate_series(1, 20000) i`,
+	`insert into door_scans (id, ticket_id, event_id, gate, device_id, direction, scan_time, record_time, offline, reentry, counts, outcome)
+	select 'scan-' || id, id, event_id, 'north', 'device-1', 'in', create_time, create_time, false, false, true, 'entered' from tickets`,
+	`insert into door_scans (id, ticket_id, event_id, gate, device_id, direction, scan_time, record_time, offline, reentry, counts, outcome)
+	select 'again-' || id, id, event_id, 'south', 'device-1', 'in', create_time, create_time, true, false, true, 'already_used' from tickets where id like '%77'`,
+	`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_device_id, entry_time, record_time, reentry, offline)
+	select 'scan-' || id, id, event_id, order_id, 1, 'north', 'device-1', create_time, create_time, false, false from tickets`,
+	`insert into door_changes (ticket_id, event_id, change_xid, state) select id, event_id, '1000', 'used' from tickets`,
 	// Organisers and what they sell grow too, if slowly: 20,000 events of 2,000 organisers.
 	`insert into organizers (id, name) select 'organizer-' || i, 'Organizer ' || i from generate_series(1, 20000) i`,
 	`insert into stripe_accounts (id, organizer_id, create_time) select 'acct_' || i, 'organizer-' || i, now() from generate_series(1, 20000) i`,
@@ -80,6 +91,7 @@ var grown = []string{
 	`insert into variant_versions (variant_id, version, currency, price_minor_units, application_fee_minor_units, tax_minor_units,
 		tax_country, tax_kind, terms, create_time)
 	select 'variant-' || id, 1, 'EUR', 4900, 250, 0, '', '', '', create_time from events`,
+	`insert into door_policies (event_id, reentry, pass_shows_used, update_time) select id, 'after_exit', false, create_time from events`,
 	`insert into stock (variant_id, capacity) select 'variant-' || id, 1000 from events`,
 	`set session_replication_role = origin`,
 	`analyze`,

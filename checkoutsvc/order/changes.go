@@ -76,7 +76,7 @@ const (
 	WorkMatchRefunds     WorkKind = "match_refunds"      // a payment intent, ours: find the refunds behind a reported sum
 	WorkRefundFraud      WorkKind = "refund_fraud"       // a fraud warning: refund what is not used
 	WorkVoidPass         WorkKind = "void_pass"          // a ticket: show its pass as void
-	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold
+	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold or used
 )
 
 // Note is a line of an order's timeline.

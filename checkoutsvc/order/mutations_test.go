@@ -94,6 +94,24 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a limit of a variant is one of the event": {
 		"buyer.go", "tickets[l.VariantID] > limit", "all > limit",
 	},
+	"a ticket that admits nobody is used": {
+		"admission.go", "case t.State != TicketValid:", "case t.State == TicketReserved:",
+	},
+	"a ticket whose admission is undone is valid whatever happened": {
+		"admission.go", "d.moveTicket(t, d.order.deriveTicket(valid))", "d.moveTicket(t, TicketValid)",
+	},
+	"the entry that is reported first is the first": {
+		"admission.go", "slices.SortedFunc(slices.Values(scans), CompareScans)", "slices.Clone(scans)",
+	},
+	"a holder comes back while another is inside": {
+		"admission.go", "case len(stays) == 0, !inside && s.Reentry:", "case len(stays) == 0, s.Reentry:",
+	},
+	"a used ticket lets its holder back in during a dispute": {
+		"admission.go", "if o.TicketsHeld() || o.ticketRefundRequested(t.ID) {", "if o.ticketRefundRequested(t.ID) {",
+	},
+	"a used ticket without a stay admits": {
+		"admission.go", "(p == PassageAlreadyUsed || len(stays) == 0)", "p == PassageAlreadyUsed",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

@@ -162,6 +162,7 @@ const (
 	ReasonPaymentNotAcceptable  Reason = "PAYMENT_NOT_ACCEPTABLE"   // no capture below the total waits for a decision
 	ReasonSoldOut               Reason = "SOLD_OUT"                 // not enough tickets are left
 	ReasonTicketVoid            Reason = "TICKET_VOID"              // refunded already, or about to be
+	ReasonTicketNotValid        Reason = "TICKET_NOT_VALID"         // it admits nobody now
 	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"     // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED"  // less is left
 )

@@ -135,9 +135,19 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 				return "", err
 			}
 		}
+		if r.IntN(3) == 0 {
+			if err := enter(&o, observe, r); err != nil {
+				return "", err
+			}
+		}
 	}
 	for o.BeingFulfilled() {
 		if err := attempt(); err != nil {
+			return "", err
+		}
+	}
+	for _, t := range o.Tickets { // who entered was let in by mistake: the tickets end as if nobody had
+		if err := observe(order.AdmissionUndone{TicketID: t.ID, PassShowsUsed: r.IntN(2) == 0}); err != nil {
 			return "", err
 		}
 	}
@@ -150,6 +160,26 @@ func checkRefusedCancel(o *order.Order) error {
 		return p.Status == order.IntentProcessing || p.Status == order.IntentRequiresCapture || p.Status == order.IntentSucceeded
 	}) {
 		return fmt.Errorf("an order without a payment, %s, could not be canceled", o.Payment)
+	}
+	return nil
+}
+
+// enter has somebody come to the door with a ticket. Only a valid one is used, whatever Stripe reports before and after.
+func enter(o *order.Order, observe func(order.Fact) error, r *rand.Rand) error {
+	if len(o.Tickets) == 0 {
+		return nil
+	}
+	t := o.Tickets[r.IntN(len(o.Tickets))]
+	admits := t.State == order.TicketValid || t.State == order.TicketUsed
+	err := observe(order.TicketAdmitted{TicketID: t.ID, Gate: "north", PassShowsUsed: r.IntN(2) == 0})
+	var refusal *order.Refusal
+	switch {
+	case errors.As(err, &refusal) && refusal.Reason == order.ReasonTicketNotValid && !admits:
+		return nil
+	case err != nil:
+		return err
+	case !admits || o.Ticket(t.ID).State != order.TicketUsed:
+		return fmt.Errorf("somebody entered with a ticket that is %s, and it is %s", t.State, o.Ticket(t.ID).State)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ var ticketTransitions = map[TicketState][]TicketState{
 	TicketReserved:  {TicketValid, TicketSuspended, TicketVoid},
 	TicketValid:     {TicketUsed, TicketSuspended, TicketVoid},
 	TicketSuspended: {TicketValid, TicketVoid},
-	TicketUsed:      {TicketValid, TicketVoid},
+	TicketUsed:      {TicketValid, TicketSuspended, TicketVoid},
 	TicketVoid:      {},
 }
 

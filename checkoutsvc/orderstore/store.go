@@ -131,6 +131,15 @@ func (s *Store) ReadTicket(ctx context.Context, id string) (order.Ticket, error)
 	return ticketFromRow(row), nil
 }
 
+// PassShowsUsed says whether the passes of an event show that they were used.
+func (s *Store) PassShowsUsed(ctx context.Context, eventID string) (bool, error) {
+	policy, err := s.q.GetDoorPolicy(ctx, s.Pool, eventID)
+	if err != nil {
+		return false, fmt.Errorf("get door policy: %w", err)
+	}
+	return policy.PassShowsUsed, nil
+}
+
 // ReadRefund loads the order of a refund, with the refund and the intent whose money goes back.
 func (s *Store) ReadRefund(ctx context.Context, refundID string) (order.Order, *order.Refund, *order.PaymentIntent, error) {
 	orderID, err := s.q.FindOrderOfRefund(ctx, s.Pool, "", refundID)
@@ -170,6 +179,7 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonPaymentNotAcceptable:  connect.CodeFailedPrecondition,
 	order.ReasonSoldOut:               connect.CodeResourceExhausted,
 	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,
+	order.ReasonTicketNotValid:        connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
 }

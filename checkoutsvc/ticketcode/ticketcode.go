@@ -58,6 +58,16 @@ func (k Keys) Sign(ticketID, eventID string, version int32) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(text)))
 }
 
+// SignPackage signs what devices take along to check codes without a connection, with the newest key, of which it returns the version.
+func (k Keys) SignPackage(b []byte) (signature []byte, version int32) {
+	return ed25519.Sign(k.private[k.newest], packageText(b)), k.newest
+}
+
+// packagePrefix keeps signatures of packages and of codes apart.
+const packagePrefix = "dayof-offline-package-1\x00"
+
+func packageText(b []byte) []byte { return append([]byte(packagePrefix), b...) }
+
 // Public returns the keys that verify codes, by version.
 func (k Keys) Public() PublicKeys {
 	public := PublicKeys{}
@@ -75,18 +85,37 @@ type PublicKeys map[int32]ed25519.PublicKey
 
 // Verify returns the ticket and the event of a code; false if none of the keys signed it. It needs no connection.
 func (k PublicKeys) Verify(code string) (ticketID, eventID string, ok bool) {
+	c, ok := k.Read(code)
+	return c.TicketID, c.EventID, ok
+}
+
+// Code is what a code says.
+type Code struct {
+	TicketID, EventID string
+	KeyVersion        int32 // of the key that it says signed it; 0 when it is no code of this form
+}
+
+// Read returns what a code says; false if none of the keys signed it: then only the version of the key is known, as the code has it.
+func (k PublicKeys) Read(code string) (Code, bool) {
 	parts := strings.Split(strings.TrimSpace(code), ".")
 	if len(parts) != 5 || parts[0] != prefix {
-		return "", "", false
+		return Code{}, false
 	}
 	version, err := strconv.ParseInt(parts[1], 10, 32)
+	if err != nil || version < 1 || parts[1] != strconv.FormatInt(version, 10) {
+		return Code{}, false
+	}
+	unsigned := Code{KeyVersion: int32(version)}
 	key := k[int32(version)]
-	if err != nil || key == nil || parts[1] != strconv.FormatInt(version, 10) {
-		return "", "", false
-	}
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[4])
-	if err != nil || !ed25519.Verify(key, []byte(strings.Join(parts[:4], ".")), signature) {
-		return "", "", false
+	if key == nil || err != nil || !ed25519.Verify(key, []byte(strings.Join(parts[:4], ".")), signature) {
+		return unsigned, false
 	}
-	return parts[2], parts[3], true
+	return Code{TicketID: parts[2], EventID: parts[3], KeyVersion: int32(version)}, true
+}
+
+// VerifyPackage says whether the key of a version signed an offline package. A device must have had that key before it reads the package.
+func (k PublicKeys) VerifyPackage(b, signature []byte, version int32) bool {
+	key := k[version]
+	return key != nil && ed25519.Verify(key, packageText(b), signature)
 }

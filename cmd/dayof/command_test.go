@@ -44,6 +44,7 @@ func TestCommandLine(t *testing.T) {
 		"jobs -state completed":               {"dayof jobs", "", "state=completed"},
 		"jobs list -state completed":          {"dayof jobs list", "", "state=completed"},
 		"pass set SERIAL gate=B seat=12":      {"dayof pass set", "SERIAL gate=B seat=12", "json=false"},
+		"admit CODE -gate north -undo":        {"dayof admit", "CODE", "undo=true"},
 		"up -data DIR --port-base 9000":       {"dayof up", "", "port-base=9000"},
 		"replay -shuffle 7 -events D -double": {"dayof replay", "", "shuffle=7"},
 	} {
@@ -111,6 +112,7 @@ func TestExitCodes(t *testing.T) {
 		"sell -via mail":            exitUsage,
 		"sell now":                  exitUsage,
 		"pass set serial gate":      exitUsage,
+		"admit":                     exitUsage,
 		"replay":                    exitUsage,
 		"webhooks list -state lost": exitUsage,
 		"jobs show 17":              exitUsage,

@@ -36,6 +36,26 @@ func driveOrder(t *testing.T, u running, sale client.Sale) {
 	must(t, exitFailed, "order", "show", "?", "-dev", u.devFile)
 }
 
+// driveDoor scans a ticket, scans it again, and takes the entry back.
+func driveDoor(t *testing.T, u running, sale client.Sale) {
+	t.Helper()
+	code := sale.Tickets[1].Code
+	first := decode[admitted](t, must(t, exitDone, "admit", code, "-gate", "north", "-json", "-dev", u.devFile))
+	again := decode[admitted](t, must(t, exitDone, "admit", "-json", code, "-dev", u.devFile))
+	if first.Admission != "admit" || first.AdmitTime == nil || first.Gate != "north" || first.TicketID != sale.Tickets[1].ID ||
+		again.Admission != "already_used" || again.AdmitTime != nil || again.FirstGate != "north" || !again.FirstAdmitTime.Equal(*first.AdmitTime) {
+		t.Errorf("admit: first %+v, again %+v", first, again)
+	}
+	undone := decode[admitted](t, must(t, exitDone, "admit", code, "-undo", "-json", "-dev", u.devFile))
+	if undone.Admission != "admit" || undone.Gate != "north" || undone.FirstAdmitTime != nil {
+		t.Errorf("admit -undo: %+v", undone)
+	}
+	must(t, exitFailed, "admit", code, "-undo", "-dev", u.devFile)
+	if forged := decode[admitted](t, must(t, exitDone, "admit", code+"A", "-json", "-dev", u.devFile)); forged.Admission != "unknown_code" {
+		t.Errorf("a forged code: %+v", forged)
+	}
+}
+
 func drivePass(t *testing.T, u running, sale client.Sale) {
 	t.Helper()
 	type change struct {

@@ -269,6 +269,7 @@ func TestUp(t *testing.T) {
 		}
 	}
 	driveOrders(t, u, sale)
+	driveDoor(t, u, sale)
 	driveOrder(t, u, sale)
 	drivePass(t, u, sale)
 	driveFaults(t, u)

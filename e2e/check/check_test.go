@@ -20,6 +20,13 @@ import (
 	"github.com/dayof/dayof/internal/server"
 )
 
+// withScans is a statement after two entries with each ticket of an order.
+func withScans(statement string) string {
+	return `with scans as (insert into door_scans (id, ticket_id, event_id, gate, direction, scan_time, record_time, offline, reentry, counts, outcome)
+		select t.id || n, t.id, t.event_id, 'north', 'in', now(), now(), false, true, true, 'entered' from tickets t, generate_series(1, 2) n
+		where t.order_id = $1 returning ticket_id, event_id, right(id, 1)::integer as n) ` + statement
+}
+
 // violations are ways to break the system behind its back, by the invariant that must notice each. Every statement gets the id
 // of a completed order of its own as $1.
 var violations = map[string]struct{ service, sql string }{
@@ -37,6 +44,13 @@ var violations = map[string]struct{ service, sql string }{
 		update events set publication = 'draft' from unguarded where id = (select event_id from orders where id = $1)`},
 	"price_is_sold_from_its_time": {"checkout", `with unguarded as (select set_config('session_replication_role', 'replica', true))
 		update variant_versions set effective_time = now() + interval '1 day' from unguarded where variant_id = (select variant_id from tickets where order_id = $1 limit 1)`},
+	"used_ticket_has_a_stay":                 {"checkout", `update tickets set state = 'used' where order_id = $1`},
+	"admitted_ticket_was_valid": {"checkout", withScans(`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_time, record_time,
+			reentry, offline) select ticket_id || n, ticket_id, event_id, $1, n, 'north', now(), now(), false, false from scans where n = 1`)},
+	"ticket_admits_once_per_policy": {"checkout", withScans(`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_time, record_time,
+			exit_gate, exit_time, reentry, offline)
+		select ticket_id || n, ticket_id, event_id, $1, n, 'north', now() - interval '1 hour', now(), 'north', now(), true, false from scans`)},
+	"stay_follows_from_its_scan": {"checkout", withScans(`select from scans`)},
 	"order_being_fulfilled_has_a_next_attempt": {"checkout", `update orders set fulfilment = 'in_progress', complete_time = null,
 		next_attempt_time = now() - interval '1 hour', fulfilment_start_time = now() where id = $1`},
 	"blocked_order_has_an_alert": {"checkout", `update orders set fulfilment = 'ledger_blocked', complete_time = null,

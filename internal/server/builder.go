@@ -112,7 +112,9 @@ func checkoutBuilder() builder {
 				if err != nil {
 					return service{}, err
 				}
-				return service{policy: checkoutsvc.Policy(), handlers: s.Handlers, start: s.Start, stop: s.Stop, away: s.Away}, nil
+				return service{
+					policy: checkoutsvc.Policy(), identify: s.Identify, handlers: s.Handlers, start: s.Start, stop: s.Stop, away: s.Away,
+				}, nil
 			}
 		},
 	}

@@ -33,6 +33,7 @@ type Options struct {
 // service is a service once it is built, as Serve runs it.
 type service struct {
 	policy   rpc.Policy
+	identify rpc.Identify // nil: it gives out no tokens
 	handlers func(options ...connect.HandlerOption) []rpc.Service
 	routes   map[string]http.Handler
 	start    func(ctx context.Context) error
@@ -114,7 +115,7 @@ func (l launch) run(ctx context.Context) (err error) {
 	return rpc.Serve(ctx, rpc.Config{
 		Addr: c.listen, Listener: o.Listener, TLSConfig: tlsConfig, Routes: s.routes, CORSOrigins: c.corsOrigins,
 		Services: withHealth(s.handlers(rpc.NewHandlerOptions(rpc.HandlerConfig{
-			Logger: logger, Clock: o.Clock, Policy: s.policy, OperatorTokens: c.operatorTokens, Registry: registry,
+			Logger: logger, Clock: o.Clock, Policy: s.policy, OperatorTokens: c.operatorTokens, Identify: s.identify, Registry: registry,
 			OnWrongToken: tokens.count,
 		})...), pool),
 		Away:   s.away,

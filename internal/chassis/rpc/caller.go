@@ -21,8 +21,11 @@ type Role int
 const (
 	// RolePublic is anybody. The handler checks the token of the call itself, if it needs one.
 	RolePublic Role = 1
+	// RoleDevice holds a token that the service itself has given to a device of staff, such as a scanner. What it may be used for the
+	// handler checks by the caller's Credential.
+	RoleDevice Role = 2
 	// RoleOperator holds the operator token: staff, and our own services.
-	RoleOperator Role = 2
+	RoleOperator Role = 3
 )
 
 // Policy says for each procedure ("/dayof.checkout.v1.CheckoutService/GetOrder") the least role that may call it. A
@@ -37,7 +40,13 @@ type Caller struct {
 	Role Role
 	// OrganizerID limits the caller to one organiser; empty: not limited.
 	OrganizerID string
+	// Credential is what the service's own Identify knows of a token; nil for all others.
+	Credential any
 }
+
+// Identify says who holds a token that is not the operator's; false: nobody. It is asked only for procedures that such a token may call, before
+// the message is read, so a wrong token must cost little.
+type Identify func(ctx context.Context, token string) (Caller, bool, error)
 
 // anonymous is the name of all callers that bring no token.
 const anonymous = "buyer"
@@ -80,10 +89,11 @@ const serviceHeader = "Dayof-Service"
 type authenticator struct {
 	policy    Policy
 	operators [][sha256.Size]byte
+	known     Identify // may be nil
 }
 
-func newAuthenticator(policy Policy, tokens []config.Secret) authenticator {
-	a := authenticator{policy: policy}
+func newAuthenticator(policy Policy, tokens []config.Secret, known Identify) authenticator {
+	a := authenticator{policy: policy, known: known}
 	for _, t := range tokens {
 		a.operators = append(a.operators, sha256.Sum256([]byte(t.Reveal())))
 	}
@@ -91,9 +101,18 @@ func newAuthenticator(policy Policy, tokens []config.Secret) authenticator {
 }
 
 // check returns who calls procedure, or why it is refused.
-func (a authenticator) check(procedure string, header http.Header) (Caller, *problem.Problem) {
+func (a authenticator) check(ctx context.Context, procedure string, header http.Header) (Caller, *problem.Problem) {
 	caller := a.identify(header)
 	least, listed := a.policy[procedure]
+	if token := bearer(header); listed && least == RoleDevice && caller.Role < least && token != "" && a.known != nil {
+		switch known, ok, err := a.known(ctx, token); {
+		case err != nil:
+			p, _ := problem.AtBoundary(err)
+			return caller, p
+		case ok:
+			caller = known
+		}
+	}
 	switch {
 	case !listed:
 		return caller, problem.New(connect.CodePermissionDenied, problem.ReasonPermissionDenied,

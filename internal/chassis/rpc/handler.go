@@ -37,6 +37,8 @@ type HandlerConfig struct {
 	Policy         Policy
 	OperatorTokens []config.Secret      // any of these is the operator's; several while a token is rotated
 	Registry       *prometheus.Registry // rpc_requests_total and rpc_request_seconds; nil: not counted
+	// Identify knows the tokens that the service has given out itself; nil: there are none.
+	Identify Identify
 	// OnWrongToken is called for each call that is refused with a token which is not the operator's; it must not block.
 	// Nil: for nobody. Calls without a token, which every scanner makes, are not told.
 	OnWrongToken func()
@@ -50,7 +52,7 @@ type HandlerConfig struct {
 func NewHandlerOptions(c HandlerConfig) []connect.HandlerOption {
 	b := &boundary{
 		observer: observer{logger: c.Logger, clock: c.Clock, metrics: newMetrics(c.Registry)},
-		auth:     newAuthenticator(c.Policy, c.OperatorTokens), onWrongToken: c.OnWrongToken,
+		auth:     newAuthenticator(c.Policy, c.OperatorTokens, c.Identify), onWrongToken: c.OnWrongToken,
 	}
 	return []connect.HandlerOption{
 		connect.WithRequestGate(b.gate),
@@ -87,7 +89,7 @@ func (b *boundary) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, 
 	}
 	c.procedure = spec.Procedure
 	c.limitMessage(b.auth.policy.readMax(spec.Procedure))
-	caller, refusal := b.auth.check(spec.Procedure, header)
+	caller, refusal := b.auth.check(ctx, spec.Procedure, header)
 	c.caller = caller.Name
 	if refusal != nil && refusal.Code == connect.CodeUnauthenticated && bearer(header) != "" && b.onWrongToken != nil {
 		b.onWrongToken()

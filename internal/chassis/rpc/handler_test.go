@@ -22,7 +22,7 @@ import (
 
 func TestWhoMayCall(t *testing.T) {
 	t.Parallel()
-	const nobody = rpc.Role(0)
+	const nobody, deviceToken = rpc.Role(0), "device-token-of-this-test"
 	cases := map[string]struct {
 		least  rpc.Role // nobody: the procedure is not in the policy
 		token  string
@@ -41,6 +41,12 @@ func TestWhoMayCall(t *testing.T) {
 		"a service is named":                            {rpc.RoleOperator, operatorToken, "checkoutsvc", 0, "service:checkoutsvc"},
 		"a name without the token means nothing":        {rpc.RolePublic, "", "checkoutsvc", 0, "buyer"},
 		"a name that is none is ignored":                {rpc.RoleOperator, operatorToken, "x y", 0, "operator"},
+		"a device's token opens what devices may call":  {rpc.RoleDevice, deviceToken, "", 0, "device:1"},
+		"and nothing of the operator's":                 {rpc.RoleOperator, deviceToken, "", connect.CodeUnauthenticated, ""},
+		"a device's procedure wants a token":            {rpc.RoleDevice, "", "", connect.CodeUnauthenticated, ""},
+		"a device's procedure wants the right token":    {rpc.RoleDevice, "device-token-of-nobody", "", connect.CodeUnauthenticated, ""},
+		"the operator may do what devices may":          {rpc.RoleDevice, operatorToken, "", 0, "operator"},
+		"a device is anybody to a public procedure":     {rpc.RolePublic, deviceToken, "", 0, "buyer:4953c1081b0eda9d"},
 		"what is not listed is closed":                  {nobody, operatorToken, "", connect.CodePermissionDenied, ""},
 	}
 	for name, tc := range cases {
@@ -55,6 +61,12 @@ func TestWhoMayCall(t *testing.T) {
 				h.Policy = rpc.Policy{}
 				if tc.least != nobody {
 					h.Policy[testpb.NotebookServiceReadProcedure] = tc.least
+				}
+				h.Identify = func(_ context.Context, token string) (rpc.Caller, bool, error) {
+					if tc.least != rpc.RoleDevice || token == operatorToken {
+						t.Errorf("asked whose token %q is", token)
+					}
+					return rpc.Caller{Name: "device:1", Role: rpc.RoleDevice}, token == deviceToken, nil
 				}
 				h.OperatorTokens = append(h.OperatorTokens, config.NewSecret("the-next-token"), config.NewSecret(""))
 			})

@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -42,19 +43,28 @@ const (
 	Admission_ADMISSION_OTHER_EVENT Admission = 6
 	// The code is not one of ours, or was changed.
 	Admission_ADMISSION_UNKNOWN_CODE Admission = 7
+	// The holder left, and the exit was recorded.
+	Admission_ADMISSION_EXIT Admission = 8
+	// Nobody is inside with the ticket, so nobody can leave with it.
+	Admission_ADMISSION_NOT_INSIDE Admission = 9
+	// The code was signed with a key that is not in use for this ticket any more: its holder has a newer one.
+	Admission_ADMISSION_OLD_KEY Admission = 10
 )
 
 // Enum value maps for Admission.
 var (
 	Admission_name = map[int32]string{
-		0: "ADMISSION_UNSPECIFIED",
-		1: "ADMISSION_ADMIT",
-		2: "ADMISSION_NOT_VALID_YET",
-		3: "ADMISSION_VOID",
-		4: "ADMISSION_SUSPENDED",
-		5: "ADMISSION_ALREADY_USED",
-		6: "ADMISSION_OTHER_EVENT",
-		7: "ADMISSION_UNKNOWN_CODE",
+		0:  "ADMISSION_UNSPECIFIED",
+		1:  "ADMISSION_ADMIT",
+		2:  "ADMISSION_NOT_VALID_YET",
+		3:  "ADMISSION_VOID",
+		4:  "ADMISSION_SUSPENDED",
+		5:  "ADMISSION_ALREADY_USED",
+		6:  "ADMISSION_OTHER_EVENT",
+		7:  "ADMISSION_UNKNOWN_CODE",
+		8:  "ADMISSION_EXIT",
+		9:  "ADMISSION_NOT_INSIDE",
+		10: "ADMISSION_OLD_KEY",
 	}
 	Admission_value = map[string]int32{
 		"ADMISSION_UNSPECIFIED":   0,
@@ -65,6 +75,9 @@ var (
 		"ADMISSION_ALREADY_USED":  5,
 		"ADMISSION_OTHER_EVENT":   6,
 		"ADMISSION_UNKNOWN_CODE":  7,
+		"ADMISSION_EXIT":          8,
+		"ADMISSION_NOT_INSIDE":    9,
+		"ADMISSION_OLD_KEY":       10,
 	}
 )
 
@@ -158,7 +171,11 @@ type CheckTicketResponse struct {
 	// One sentence for door staff.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// The ticket; absent for an unknown code.
-	Ticket        *TicketInstance `protobuf:"bytes,3,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	Ticket *TicketInstance `protobuf:"bytes,3,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// When its holder first entered; absent when nobody has.
+	FirstAdmitTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_admit_time,json=firstAdmitTime,proto3" json:"first_admit_time,omitempty"`
+	// Gate at which its holder first entered; empty when nobody has.
+	FirstGate     string `protobuf:"bytes,5,opt,name=first_gate,json=firstGate,proto3" json:"first_gate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,6 +229,20 @@ func (x *CheckTicketResponse) GetTicket() *TicketInstance {
 		return x.Ticket
 	}
 	return nil
+}
+
+func (x *CheckTicketResponse) GetFirstAdmitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstAdmitTime
+	}
+	return nil
+}
+
+func (x *CheckTicketResponse) GetFirstGate() string {
+	if x != nil {
+		return x.FirstGate
+	}
+	return ""
 }
 
 // GetCodeKeysRequest asks for the keys of ticket codes.
@@ -352,26 +383,1950 @@ func (x *CodeKey) GetPublicKey() []byte {
 	return nil
 }
 
+// AdmitRequest is a scan at a door. It names a ticket by its code or, for staff who looked it up, by its id.
+type AdmitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was scanned or looked up.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*AdmitRequest_Code
+	//	*AdmitRequest_TicketId
+	Subject isAdmitRequest_Subject `protobuf_oneof:"subject"`
+	// Event at whose door it is scanned; empty means the device's own, and for staff the ticket's.
+	EventId string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Gate, for staff; empty means "staff". A device is at its own gate whatever this says.
+	Gate string `protobuf:"bytes,4,opt,name=gate,proto3" json:"gate,omitempty"`
+	// Which way the holder goes; unspecified means in.
+	Direction     Direction `protobuf:"varint,5,opt,name=direction,proto3,enum=dayof.checkout.v1.Direction" json:"direction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmitRequest) Reset() {
+	*x = AdmitRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmitRequest) ProtoMessage() {}
+
+func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmitRequest.ProtoReflect.Descriptor instead.
+func (*AdmitRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AdmitRequest) GetSubject() isAdmitRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *AdmitRequest) GetCode() string {
+	if x != nil {
+		if x, ok := x.Subject.(*AdmitRequest_Code); ok {
+			return x.Code
+		}
+	}
+	return ""
+}
+
+func (x *AdmitRequest) GetTicketId() string {
+	if x != nil {
+		if x, ok := x.Subject.(*AdmitRequest_TicketId); ok {
+			return x.TicketId
+		}
+	}
+	return ""
+}
+
+func (x *AdmitRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *AdmitRequest) GetGate() string {
+	if x != nil {
+		return x.Gate
+	}
+	return ""
+}
+
+func (x *AdmitRequest) GetDirection() Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return Direction_DIRECTION_UNSPECIFIED
+}
+
+type isAdmitRequest_Subject interface {
+	isAdmitRequest_Subject()
+}
+
+type AdmitRequest_Code struct {
+	// Text of the code as scanned, at most 1,000 characters.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3,oneof"`
+}
+
+type AdmitRequest_TicketId struct {
+	// Id of the ticket, as ListAttendees returns it.
+	TicketId string `protobuf:"bytes,2,opt,name=ticket_id,json=ticketId,proto3,oneof"`
+}
+
+func (*AdmitRequest_Code) isAdmitRequest_Subject() {}
+
+func (*AdmitRequest_TicketId) isAdmitRequest_Subject() {}
+
+// AdmitResponse says what came of a scan.
+type AdmitResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The outcome: ADMISSION_ADMIT and ADMISSION_EXIT were recorded, all others change nothing.
+	Admission Admission `protobuf:"varint,1,opt,name=admission,proto3,enum=dayof.checkout.v1.Admission" json:"admission,omitempty"`
+	// One sentence for door staff.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The ticket as it is then; absent for an unknown code.
+	Ticket *TicketInstance `protobuf:"bytes,3,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// When the holder entered or left by this scan; absent when nobody did.
+	AdmitTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=admit_time,json=admitTime,proto3" json:"admit_time,omitempty"`
+	// Gate of this scan.
+	Gate string `protobuf:"bytes,5,opt,name=gate,proto3" json:"gate,omitempty"`
+	// When the holder first entered, by this scan or an earlier one; absent when nobody has.
+	FirstAdmitTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=first_admit_time,json=firstAdmitTime,proto3" json:"first_admit_time,omitempty"`
+	// Gate of that entry; empty when nobody has entered.
+	FirstGate string `protobuf:"bytes,7,opt,name=first_gate,json=firstGate,proto3" json:"first_gate,omitempty"`
+	// Number of the entry, from 1; 0 when the scan was none.
+	EntryNumber int32 `protobuf:"varint,8,opt,name=entry_number,json=entryNumber,proto3" json:"entry_number,omitempty"`
+	// Name of the holder; empty for an unknown code.
+	HolderName    string `protobuf:"bytes,9,opt,name=holder_name,json=holderName,proto3" json:"holder_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmitResponse) Reset() {
+	*x = AdmitResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmitResponse) ProtoMessage() {}
+
+func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmitResponse.ProtoReflect.Descriptor instead.
+func (*AdmitResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AdmitResponse) GetAdmission() Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return Admission_ADMISSION_UNSPECIFIED
+}
+
+func (x *AdmitResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *AdmitResponse) GetTicket() *TicketInstance {
+	if x != nil {
+		return x.Ticket
+	}
+	return nil
+}
+
+func (x *AdmitResponse) GetAdmitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AdmitTime
+	}
+	return nil
+}
+
+func (x *AdmitResponse) GetGate() string {
+	if x != nil {
+		return x.Gate
+	}
+	return ""
+}
+
+func (x *AdmitResponse) GetFirstAdmitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstAdmitTime
+	}
+	return nil
+}
+
+func (x *AdmitResponse) GetFirstGate() string {
+	if x != nil {
+		return x.FirstGate
+	}
+	return ""
+}
+
+func (x *AdmitResponse) GetEntryNumber() int32 {
+	if x != nil {
+		return x.EntryNumber
+	}
+	return 0
+}
+
+func (x *AdmitResponse) GetHolderName() string {
+	if x != nil {
+		return x.HolderName
+	}
+	return ""
+}
+
+// UndoAdmissionRequest names a ticket whose latest stay is taken back.
+type UndoAdmissionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was scanned or looked up.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*UndoAdmissionRequest_Code
+	//	*UndoAdmissionRequest_TicketId
+	Subject isUndoAdmissionRequest_Subject `protobuf_oneof:"subject"`
+	// Event of the ticket; empty means the device's own, and for staff the ticket's.
+	EventId       string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndoAdmissionRequest) Reset() {
+	*x = UndoAdmissionRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndoAdmissionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndoAdmissionRequest) ProtoMessage() {}
+
+func (x *UndoAdmissionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndoAdmissionRequest.ProtoReflect.Descriptor instead.
+func (*UndoAdmissionRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UndoAdmissionRequest) GetSubject() isUndoAdmissionRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *UndoAdmissionRequest) GetCode() string {
+	if x != nil {
+		if x, ok := x.Subject.(*UndoAdmissionRequest_Code); ok {
+			return x.Code
+		}
+	}
+	return ""
+}
+
+func (x *UndoAdmissionRequest) GetTicketId() string {
+	if x != nil {
+		if x, ok := x.Subject.(*UndoAdmissionRequest_TicketId); ok {
+			return x.TicketId
+		}
+	}
+	return ""
+}
+
+func (x *UndoAdmissionRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+type isUndoAdmissionRequest_Subject interface {
+	isUndoAdmissionRequest_Subject()
+}
+
+type UndoAdmissionRequest_Code struct {
+	// Text of the code as scanned, at most 1,000 characters.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3,oneof"`
+}
+
+type UndoAdmissionRequest_TicketId struct {
+	// Id of the ticket.
+	TicketId string `protobuf:"bytes,2,opt,name=ticket_id,json=ticketId,proto3,oneof"`
+}
+
+func (*UndoAdmissionRequest_Code) isUndoAdmissionRequest_Subject() {}
+
+func (*UndoAdmissionRequest_TicketId) isUndoAdmissionRequest_Subject() {}
+
+// UndoAdmissionResponse carries the ticket after the change.
+type UndoAdmissionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ticket as it is then.
+	Ticket *TicketInstance `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// The stay that was taken back.
+	Stay          *Stay `protobuf:"bytes,2,opt,name=stay,proto3" json:"stay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndoAdmissionResponse) Reset() {
+	*x = UndoAdmissionResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndoAdmissionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndoAdmissionResponse) ProtoMessage() {}
+
+func (x *UndoAdmissionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndoAdmissionResponse.ProtoReflect.Descriptor instead.
+func (*UndoAdmissionResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UndoAdmissionResponse) GetTicket() *TicketInstance {
+	if x != nil {
+		return x.Ticket
+	}
+	return nil
+}
+
+func (x *UndoAdmissionResponse) GetStay() *Stay {
+	if x != nil {
+		return x.Stay
+	}
+	return nil
+}
+
+// SetDoorPolicyRequest carries the policy of an event's doors.
+type SetDoorPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// The policy.
+	Policy        *DoorPolicy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDoorPolicyRequest) Reset() {
+	*x = SetDoorPolicyRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDoorPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDoorPolicyRequest) ProtoMessage() {}
+
+func (x *SetDoorPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDoorPolicyRequest.ProtoReflect.Descriptor instead.
+func (*SetDoorPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SetDoorPolicyRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *SetDoorPolicyRequest) GetPolicy() *DoorPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// SetDoorPolicyResponse carries the policy after the change.
+type SetDoorPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The policy.
+	Policy        *DoorPolicy `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDoorPolicyResponse) Reset() {
+	*x = SetDoorPolicyResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDoorPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDoorPolicyResponse) ProtoMessage() {}
+
+func (x *SetDoorPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDoorPolicyResponse.ProtoReflect.Descriptor instead.
+func (*SetDoorPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetDoorPolicyResponse) GetPolicy() *DoorPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// GetDoorPolicyRequest names an event.
+type GetDoorPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event; empty means the device's own.
+	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDoorPolicyRequest) Reset() {
+	*x = GetDoorPolicyRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDoorPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDoorPolicyRequest) ProtoMessage() {}
+
+func (x *GetDoorPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDoorPolicyRequest.ProtoReflect.Descriptor instead.
+func (*GetDoorPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetDoorPolicyRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+// GetDoorPolicyResponse carries the policy of an event's doors.
+type GetDoorPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The policy.
+	Policy        *DoorPolicy `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDoorPolicyResponse) Reset() {
+	*x = GetDoorPolicyResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDoorPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDoorPolicyResponse) ProtoMessage() {}
+
+func (x *GetDoorPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDoorPolicyResponse.ProtoReflect.Descriptor instead.
+func (*GetDoorPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetDoorPolicyResponse) GetPolicy() *DoorPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// ListAttendeesRequest asks for a page of tickets.
+type ListAttendeesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event; empty means the device's own.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Only tickets whose holder's name or mail address contains this, in any case; empty means all.
+	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	// Only tickets of this order; empty means all.
+	OrderId string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Only tickets in this state; unspecified means all.
+	State TicketState `protobuf:"varint,4,opt,name=state,proto3,enum=dayof.checkout.v1.TicketState" json:"state,omitempty"`
+	// Most tickets to return, 1 to 500; 0 means 50.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttendeesRequest) Reset() {
+	*x = ListAttendeesRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttendeesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttendeesRequest) ProtoMessage() {}
+
+func (x *ListAttendeesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttendeesRequest.ProtoReflect.Descriptor instead.
+func (*ListAttendeesRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListAttendeesRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *ListAttendeesRequest) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *ListAttendeesRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ListAttendeesRequest) GetState() TicketState {
+	if x != nil {
+		return x.State
+	}
+	return TicketState_TICKET_STATE_UNSPECIFIED
+}
+
+func (x *ListAttendeesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAttendeesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListAttendeesResponse carries a page of tickets.
+type ListAttendeesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tickets in the order in which they were bought.
+	Attendees []*Attendee `protobuf:"bytes,1,rep,name=attendees,proto3" json:"attendees,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttendeesResponse) Reset() {
+	*x = ListAttendeesResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttendeesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttendeesResponse) ProtoMessage() {}
+
+func (x *ListAttendeesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttendeesResponse.ProtoReflect.Descriptor instead.
+func (*ListAttendeesResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListAttendeesResponse) GetAttendees() []*Attendee {
+	if x != nil {
+		return x.Attendees
+	}
+	return nil
+}
+
+func (x *ListAttendeesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetDoorCountersRequest names an event.
+type GetDoorCountersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event; empty means the device's own.
+	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDoorCountersRequest) Reset() {
+	*x = GetDoorCountersRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDoorCountersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDoorCountersRequest) ProtoMessage() {}
+
+func (x *GetDoorCountersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDoorCountersRequest.ProtoReflect.Descriptor instead.
+func (*GetDoorCountersRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetDoorCountersRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+// GetDoorCountersResponse counts the tickets of an event.
+type GetDoorCountersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tickets that would admit now.
+	ValidCount int64 `protobuf:"varint,1,opt,name=valid_count,json=validCount,proto3" json:"valid_count,omitempty"`
+	// Tickets that have admitted.
+	UsedCount int64 `protobuf:"varint,2,opt,name=used_count,json=usedCount,proto3" json:"used_count,omitempty"`
+	// Tickets whose holders are inside now.
+	InsideCount int64 `protobuf:"varint,3,opt,name=inside_count,json=insideCount,proto3" json:"inside_count,omitempty"`
+	// Tickets that are on hold.
+	SuspendedCount int64 `protobuf:"varint,4,opt,name=suspended_count,json=suspendedCount,proto3" json:"suspended_count,omitempty"`
+	// Tickets that never admit again.
+	VoidCount int64 `protobuf:"varint,5,opt,name=void_count,json=voidCount,proto3" json:"void_count,omitempty"`
+	// Tickets that are paid for and not confirmed yet.
+	ReservedCount int64 `protobuf:"varint,6,opt,name=reserved_count,json=reservedCount,proto3" json:"reserved_count,omitempty"`
+	// What passed each gate, by name.
+	Gates []*GateCounters `protobuf:"bytes,7,rep,name=gates,proto3" json:"gates,omitempty"`
+	// When it was counted.
+	CountTime     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=count_time,json=countTime,proto3" json:"count_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDoorCountersResponse) Reset() {
+	*x = GetDoorCountersResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDoorCountersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDoorCountersResponse) ProtoMessage() {}
+
+func (x *GetDoorCountersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDoorCountersResponse.ProtoReflect.Descriptor instead.
+func (*GetDoorCountersResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetDoorCountersResponse) GetValidCount() int64 {
+	if x != nil {
+		return x.ValidCount
+	}
+	return 0
+}
+
+func (x *GetDoorCountersResponse) GetUsedCount() int64 {
+	if x != nil {
+		return x.UsedCount
+	}
+	return 0
+}
+
+func (x *GetDoorCountersResponse) GetInsideCount() int64 {
+	if x != nil {
+		return x.InsideCount
+	}
+	return 0
+}
+
+func (x *GetDoorCountersResponse) GetSuspendedCount() int64 {
+	if x != nil {
+		return x.SuspendedCount
+	}
+	return 0
+}
+
+func (x *GetDoorCountersResponse) GetVoidCount() int64 {
+	if x != nil {
+		return x.VoidCount
+	}
+	return 0
+}
+
+func (x *GetDoorCountersResponse) GetReservedCount() int64 {
+	if x != nil {
+		return x.ReservedCount
+	}
+	return 0
+}
+
+func (x *GetDoorCountersResponse) GetGates() []*GateCounters {
+	if x != nil {
+		return x.Gates
+	}
+	return nil
+}
+
+func (x *GetDoorCountersResponse) GetCountTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountTime
+	}
+	return nil
+}
+
+// GetOfflinePackageRequest asks for a package, or for what changed since one.
+type GetOfflinePackageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event; empty means the device's own.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// next_since of the package before; empty for a full package.
+	Since         string `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOfflinePackageRequest) Reset() {
+	*x = GetOfflinePackageRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOfflinePackageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOfflinePackageRequest) ProtoMessage() {}
+
+func (x *GetOfflinePackageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOfflinePackageRequest.ProtoReflect.Descriptor instead.
+func (*GetOfflinePackageRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetOfflinePackageRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *GetOfflinePackageRequest) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+// GetOfflinePackageResponse carries a signed package.
+type GetOfflinePackageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An OfflinePackage in protobuf's binary format; exactly these bytes are signed.
+	Package []byte `protobuf:"bytes,1,opt,name=package,proto3" json:"package,omitempty"`
+	// Ed25519 signature (RFC 8032) over the text "dayof-offline-package-1" and a zero byte, followed by the package.
+	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Version of the code key that signed it.
+	KeyVersion int32 `protobuf:"varint,3,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	// Send this as since for what follows. It stands in the package too.
+	NextSince string `protobuf:"bytes,4,opt,name=next_since,json=nextSince,proto3" json:"next_since,omitempty"`
+	// Whether more is ready now: ask again at once.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOfflinePackageResponse) Reset() {
+	*x = GetOfflinePackageResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOfflinePackageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOfflinePackageResponse) ProtoMessage() {}
+
+func (x *GetOfflinePackageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOfflinePackageResponse.ProtoReflect.Descriptor instead.
+func (*GetOfflinePackageResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetOfflinePackageResponse) GetPackage() []byte {
+	if x != nil {
+		return x.Package
+	}
+	return nil
+}
+
+func (x *GetOfflinePackageResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *GetOfflinePackageResponse) GetKeyVersion() int32 {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return 0
+}
+
+func (x *GetOfflinePackageResponse) GetNextSince() string {
+	if x != nil {
+		return x.NextSince
+	}
+	return ""
+}
+
+func (x *GetOfflinePackageResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// UploadScansRequest carries scans of one device.
+type UploadScansRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Device that scanned; only staff set it, to upload for a device that cannot.
+	DeviceId string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// The scans that were let through, 1 to 2,000, each id once.
+	Scans         []*OfflineScan `protobuf:"bytes,2,rep,name=scans,proto3" json:"scans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadScansRequest) Reset() {
+	*x = UploadScansRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadScansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadScansRequest) ProtoMessage() {}
+
+func (x *UploadScansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadScansRequest.ProtoReflect.Descriptor instead.
+func (*UploadScansRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UploadScansRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *UploadScansRequest) GetScans() []*OfflineScan {
+	if x != nil {
+		return x.Scans
+	}
+	return nil
+}
+
+// UploadScansResponse says what became of each scan.
+type UploadScansResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One report per scan, in the order of the request.
+	Reports []*ScanReport `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	// How many of the scans are conflicts: neither an entry nor an exit.
+	ConflictCount int32 `protobuf:"varint,2,opt,name=conflict_count,json=conflictCount,proto3" json:"conflict_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadScansResponse) Reset() {
+	*x = UploadScansResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadScansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadScansResponse) ProtoMessage() {}
+
+func (x *UploadScansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadScansResponse.ProtoReflect.Descriptor instead.
+func (*UploadScansResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UploadScansResponse) GetReports() []*ScanReport {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+func (x *UploadScansResponse) GetConflictCount() int32 {
+	if x != nil {
+		return x.ConflictCount
+	}
+	return 0
+}
+
+// ListScanConflictsRequest asks for a page of conflicts.
+type ListScanConflictsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event; empty means the device's own.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Most conflicts to return, 1 to 500; 0 means 50.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListScanConflictsRequest) Reset() {
+	*x = ListScanConflictsRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListScanConflictsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListScanConflictsRequest) ProtoMessage() {}
+
+func (x *ListScanConflictsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListScanConflictsRequest.ProtoReflect.Descriptor instead.
+func (*ListScanConflictsRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListScanConflictsRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *ListScanConflictsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListScanConflictsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListScanConflictsResponse carries a page of conflicts.
+type ListScanConflictsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Conflicts, the oldest record first.
+	Reports []*ScanReport `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListScanConflictsResponse) Reset() {
+	*x = ListScanConflictsResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListScanConflictsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListScanConflictsResponse) ProtoMessage() {}
+
+func (x *ListScanConflictsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListScanConflictsResponse.ProtoReflect.Descriptor instead.
+func (*ListScanConflictsResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListScanConflictsResponse) GetReports() []*ScanReport {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+func (x *ListScanConflictsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// CreateDoorDeviceRequest names a device.
+type CreateDoorDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event that it is for.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Gate that it stands at.
+	Gate string `protobuf:"bytes,2,opt,name=gate,proto3" json:"gate,omitempty"`
+	// What staff call it.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateDoorDeviceRequest) Reset() {
+	*x = CreateDoorDeviceRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateDoorDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateDoorDeviceRequest) ProtoMessage() {}
+
+func (x *CreateDoorDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateDoorDeviceRequest.ProtoReflect.Descriptor instead.
+func (*CreateDoorDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CreateDoorDeviceRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *CreateDoorDeviceRequest) GetGate() string {
+	if x != nil {
+		return x.Gate
+	}
+	return ""
+}
+
+func (x *CreateDoorDeviceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// CreateDoorDeviceResponse carries a device and the code with which it enrols.
+type CreateDoorDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// Code to type or scan on the device: four groups of four letters and digits. It is shown here only.
+	EnrolmentCode string `protobuf:"bytes,2,opt,name=enrolment_code,json=enrolmentCode,proto3" json:"enrolment_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateDoorDeviceResponse) Reset() {
+	*x = CreateDoorDeviceResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateDoorDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateDoorDeviceResponse) ProtoMessage() {}
+
+func (x *CreateDoorDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateDoorDeviceResponse.ProtoReflect.Descriptor instead.
+func (*CreateDoorDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CreateDoorDeviceResponse) GetDevice() *DoorDevice {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *CreateDoorDeviceResponse) GetEnrolmentCode() string {
+	if x != nil {
+		return x.EnrolmentCode
+	}
+	return ""
+}
+
+// EnrolDoorDeviceRequest carries the code of a device.
+type EnrolDoorDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code; case, spaces and hyphens do not matter.
+	EnrolmentCode string `protobuf:"bytes,1,opt,name=enrolment_code,json=enrolmentCode,proto3" json:"enrolment_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolDoorDeviceRequest) Reset() {
+	*x = EnrolDoorDeviceRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolDoorDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolDoorDeviceRequest) ProtoMessage() {}
+
+func (x *EnrolDoorDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolDoorDeviceRequest.ProtoReflect.Descriptor instead.
+func (*EnrolDoorDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *EnrolDoorDeviceRequest) GetEnrolmentCode() string {
+	if x != nil {
+		return x.EnrolmentCode
+	}
+	return ""
+}
+
+// EnrolDoorDeviceResponse carries the token of a device.
+type EnrolDoorDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// Bearer token of the device. It is shown here only: keep it like a password.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolDoorDeviceResponse) Reset() {
+	*x = EnrolDoorDeviceResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolDoorDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolDoorDeviceResponse) ProtoMessage() {}
+
+func (x *EnrolDoorDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolDoorDeviceResponse.ProtoReflect.Descriptor instead.
+func (*EnrolDoorDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *EnrolDoorDeviceResponse) GetDevice() *DoorDevice {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *EnrolDoorDeviceResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// ListDoorDevicesRequest asks for a page of devices.
+type ListDoorDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event of the devices.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Most devices to return, 1 to 100; 0 means 50.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDoorDevicesRequest) Reset() {
+	*x = ListDoorDevicesRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDoorDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDoorDevicesRequest) ProtoMessage() {}
+
+func (x *ListDoorDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDoorDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ListDoorDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListDoorDevicesRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *ListDoorDevicesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDoorDevicesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListDoorDevicesResponse carries a page of devices.
+type ListDoorDevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Devices, the oldest first.
+	Devices []*DoorDevice `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDoorDevicesResponse) Reset() {
+	*x = ListDoorDevicesResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDoorDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDoorDevicesResponse) ProtoMessage() {}
+
+func (x *ListDoorDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDoorDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ListDoorDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListDoorDevicesResponse) GetDevices() []*DoorDevice {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *ListDoorDevicesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// RevokeDoorDeviceRequest names a device.
+type RevokeDoorDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the device.
+	DeviceId      string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeDoorDeviceRequest) Reset() {
+	*x = RevokeDoorDeviceRequest{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeDoorDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeDoorDeviceRequest) ProtoMessage() {}
+
+func (x *RevokeDoorDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeDoorDeviceRequest.ProtoReflect.Descriptor instead.
+func (*RevokeDoorDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RevokeDoorDeviceRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+// RevokeDoorDeviceResponse carries the device after the change.
+type RevokeDoorDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device        *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeDoorDeviceResponse) Reset() {
+	*x = RevokeDoorDeviceResponse{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeDoorDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeDoorDeviceResponse) ProtoMessage() {}
+
+func (x *RevokeDoorDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeDoorDeviceResponse.ProtoReflect.Descriptor instead.
+func (*RevokeDoorDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RevokeDoorDeviceResponse) GetDevice() *DoorDevice {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+// ScanReport says what became of a scan that was made without a connection.
+type ScanReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the scan.
+	ScanId string `protobuf:"bytes,1,opt,name=scan_id,json=scanId,proto3" json:"scan_id,omitempty"`
+	// The outcome; anything but ADMISSION_ADMIT and ADMISSION_EXIT is a conflict: somebody passed who should not have.
+	Admission Admission `protobuf:"varint,2,opt,name=admission,proto3,enum=dayof.checkout.v1.Admission" json:"admission,omitempty"`
+	// One sentence for people.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Ticket of the scan; empty for an unknown code.
+	TicketId string `protobuf:"bytes,4,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// When it was scanned, by the device's clock.
+	ScanTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=scan_time,json=scanTime,proto3" json:"scan_time,omitempty"`
+	// Gate of the scan.
+	Gate string `protobuf:"bytes,6,opt,name=gate,proto3" json:"gate,omitempty"`
+	// Device of the scan; empty for staff.
+	DeviceId string `protobuf:"bytes,7,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	// When a holder first entered with the ticket; absent when nobody has.
+	FirstAdmitTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=first_admit_time,json=firstAdmitTime,proto3" json:"first_admit_time,omitempty"`
+	// Gate of that entry; empty when nobody has entered.
+	FirstGate     string `protobuf:"bytes,9,opt,name=first_gate,json=firstGate,proto3" json:"first_gate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanReport) Reset() {
+	*x = ScanReport{}
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanReport) ProtoMessage() {}
+
+func (x *ScanReport) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
+func (*ScanReport) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ScanReport) GetScanId() string {
+	if x != nil {
+		return x.ScanId
+	}
+	return ""
+}
+
+func (x *ScanReport) GetAdmission() Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return Admission_ADMISSION_UNSPECIFIED
+}
+
+func (x *ScanReport) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ScanReport) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *ScanReport) GetScanTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ScanTime
+	}
+	return nil
+}
+
+func (x *ScanReport) GetGate() string {
+	if x != nil {
+		return x.Gate
+	}
+	return ""
+}
+
+func (x *ScanReport) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+func (x *ScanReport) GetFirstAdmitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstAdmitTime
+	}
+	return nil
+}
+
+func (x *ScanReport) GetFirstGate() string {
+	if x != nil {
+		return x.FirstGate
+	}
+	return ""
+}
+
 var File_dayof_checkout_v1_admission_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_admission_service_proto_rawDesc = "" +
 	"\n" +
-	")dayof/checkout/v1/admission_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1edayof/checkout/v1/ticket.proto\"p\n" +
+	")dayof/checkout/v1/admission_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a!dayof/checkout/v1/admission.proto\x1a#dayof/checkout/v1/door_device.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n" +
 	"\x12CheckTicketRequest\x12\x1e\n" +
 	"\x04code\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x04code\x12:\n" +
-	"\bevent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\"\xa6\x01\n" +
+	"\bevent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\"\x8b\x02\n" +
 	"\x13CheckTicketResponse\x12:\n" +
 	"\tadmission\x18\x01 \x01(\x0e2\x1c.dayof.checkout.v1.AdmissionR\tadmission\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x129\n" +
-	"\x06ticket\x18\x03 \x01(\v2!.dayof.checkout.v1.TicketInstanceR\x06ticket\"\x14\n" +
+	"\x06ticket\x18\x03 \x01(\v2!.dayof.checkout.v1.TicketInstanceR\x06ticket\x12D\n" +
+	"\x10first_admit_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0efirstAdmitTime\x12\x1d\n" +
+	"\n" +
+	"first_gate\x18\x05 \x01(\tR\tfirstGate\"\x14\n" +
 	"\x12GetCodeKeysRequest\"E\n" +
 	"\x13GetCodeKeysResponse\x12.\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1a.dayof.checkout.v1.CodeKeyR\x04keys\"B\n" +
 	"\aCodeKey\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x05R\aversion\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x02 \x01(\fR\tpublicKey*\xd8\x01\n" +
+	"public_key\x18\x02 \x01(\fR\tpublicKey\"\x9e\x02\n" +
+	"\fAdmitRequest\x12 \n" +
+	"\x04code\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aH\x00R\x04code\x12;\n" +
+	"\tticket_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$H\x00R\bticketId\x12:\n" +
+	"\bevent_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\x12\x1b\n" +
+	"\x04gate\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18<R\x04gate\x12D\n" +
+	"\tdirection\x18\x05 \x01(\x0e2\x1c.dayof.checkout.v1.DirectionB\b\xbaH\x05\x82\x01\x02\x10\x01R\tdirectionB\x10\n" +
+	"\asubject\x12\x05\xbaH\x02\b\x01\"\x98\x03\n" +
+	"\rAdmitResponse\x12:\n" +
+	"\tadmission\x18\x01 \x01(\x0e2\x1c.dayof.checkout.v1.AdmissionR\tadmission\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x129\n" +
+	"\x06ticket\x18\x03 \x01(\v2!.dayof.checkout.v1.TicketInstanceR\x06ticket\x129\n" +
+	"\n" +
+	"admit_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tadmitTime\x12\x12\n" +
+	"\x04gate\x18\x05 \x01(\tR\x04gate\x12D\n" +
+	"\x10first_admit_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0efirstAdmitTime\x12\x1d\n" +
+	"\n" +
+	"first_gate\x18\a \x01(\tR\tfirstGate\x12!\n" +
+	"\fentry_number\x18\b \x01(\x05R\ventryNumber\x12\x1f\n" +
+	"\vholder_name\x18\t \x01(\tR\n" +
+	"holderName\"\xc3\x01\n" +
+	"\x14UndoAdmissionRequest\x12 \n" +
+	"\x04code\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aH\x00R\x04code\x12;\n" +
+	"\tticket_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$H\x00R\bticketId\x12:\n" +
+	"\bevent_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventIdB\x10\n" +
+	"\asubject\x12\x05\xbaH\x02\b\x01\"\x7f\n" +
+	"\x15UndoAdmissionResponse\x129\n" +
+	"\x06ticket\x18\x01 \x01(\v2!.dayof.checkout.v1.TicketInstanceR\x06ticket\x12+\n" +
+	"\x04stay\x18\x02 \x01(\v2\x17.dayof.checkout.v1.StayR\x04stay\"\x8e\x01\n" +
+	"\x14SetDoorPolicyRequest\x127\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12=\n" +
+	"\x06policy\x18\x02 \x01(\v2\x1d.dayof.checkout.v1.DoorPolicyB\x06\xbaH\x03\xc8\x01\x01R\x06policy\"N\n" +
+	"\x15SetDoorPolicyResponse\x125\n" +
+	"\x06policy\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorPolicyR\x06policy\"R\n" +
+	"\x14GetDoorPolicyRequest\x12:\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\"N\n" +
+	"\x15GetDoorPolicyResponse\x125\n" +
+	"\x06policy\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorPolicyR\x06policy\"\xc2\x02\n" +
+	"\x14ListAttendeesRequest\x12:\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\x12 \n" +
+	"\x06holder\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x06holder\x12:\n" +
+	"\border_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aorderId\x12>\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1e.dayof.checkout.v1.TicketStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12'\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"z\n" +
+	"\x15ListAttendeesResponse\x129\n" +
+	"\tattendees\x18\x01 \x03(\v2\x1b.dayof.checkout.v1.AttendeeR\tattendees\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
+	"\x16GetDoorCountersRequest\x12:\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\"\xdd\x02\n" +
+	"\x17GetDoorCountersResponse\x12\x1f\n" +
+	"\vvalid_count\x18\x01 \x01(\x03R\n" +
+	"validCount\x12\x1d\n" +
+	"\n" +
+	"used_count\x18\x02 \x01(\x03R\tusedCount\x12!\n" +
+	"\finside_count\x18\x03 \x01(\x03R\vinsideCount\x12'\n" +
+	"\x0fsuspended_count\x18\x04 \x01(\x03R\x0esuspendedCount\x12\x1d\n" +
+	"\n" +
+	"void_count\x18\x05 \x01(\x03R\tvoidCount\x12%\n" +
+	"\x0ereserved_count\x18\x06 \x01(\x03R\rreservedCount\x125\n" +
+	"\x05gates\x18\a \x03(\v2\x1f.dayof.checkout.v1.GateCountersR\x05gates\x129\n" +
+	"\n" +
+	"count_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcountTime\"v\n" +
+	"\x18GetOfflinePackageRequest\x12:\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\x12\x1e\n" +
+	"\x05since\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x05since\"\xa7\x01\n" +
+	"\x19GetOfflinePackageResponse\x12\x18\n" +
+	"\apackage\x18\x01 \x01(\fR\apackage\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1f\n" +
+	"\vkey_version\x18\x03 \x01(\x05R\n" +
+	"keyVersion\x12\x1d\n" +
+	"\n" +
+	"next_since\x18\x04 \x01(\tR\tnextSince\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"\xe9\x01\n" +
+	"\x12UploadScansRequest\x12<\n" +
+	"\tdevice_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\bdeviceId\x12\x94\x01\n" +
+	"\x05scans\x18\x02 \x03(\v2\x1e.dayof.checkout.v1.OfflineScanB^\xbaH[\xba\x01P\n" +
+	"\x0fscan_ids_unique\x12!each scan id may stand there once\x1a\x1athis.map(s, s.id).unique()\x92\x01\x05\b\x01\x10\xd0\x0fR\x05scans\"u\n" +
+	"\x13UploadScansResponse\x127\n" +
+	"\areports\x18\x01 \x03(\v2\x1d.dayof.checkout.v1.ScanReportR\areports\x12%\n" +
+	"\x0econflict_count\x18\x02 \x01(\x05R\rconflictCount\"\xa8\x01\n" +
+	"\x18ListScanConflictsRequest\x12:\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
+	"\x19ListScanConflictsResponse\x127\n" +
+	"\areports\x18\x01 \x03(\v2\x1d.dayof.checkout.v1.ScanReportR\areports\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x90\x01\n" +
+	"\x17CreateDoorDeviceRequest\x127\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12\x1d\n" +
+	"\x04gate\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x04gate\x12\x1d\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x04name\"x\n" +
+	"\x18CreateDoorDeviceResponse\x125\n" +
+	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\x12%\n" +
+	"\x0eenrolment_code\x18\x02 \x01(\tR\renrolmentCode\"J\n" +
+	"\x16EnrolDoorDeviceRequest\x120\n" +
+	"\x0eenrolment_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\renrolmentCode\"f\n" +
+	"\x17EnrolDoorDeviceResponse\x125\n" +
+	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"\xa2\x01\n" +
+	"\x16ListDoorDevicesRequest\x127\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12&\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"z\n" +
+	"\x17ListDoorDevicesResponse\x127\n" +
+	"\adevices\x18\x01 \x03(\v2\x1d.dayof.checkout.v1.DoorDeviceR\adevices\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
+	"\x17RevokeDoorDeviceRequest\x129\n" +
+	"\tdevice_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bdeviceId\"Q\n" +
+	"\x18RevokeDoorDeviceResponse\x125\n" +
+	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\"\xe7\x02\n" +
+	"\n" +
+	"ScanReport\x12\x17\n" +
+	"\ascan_id\x18\x01 \x01(\tR\x06scanId\x12:\n" +
+	"\tadmission\x18\x02 \x01(\x0e2\x1c.dayof.checkout.v1.AdmissionR\tadmission\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x1b\n" +
+	"\tticket_id\x18\x04 \x01(\tR\bticketId\x127\n" +
+	"\tscan_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bscanTime\x12\x12\n" +
+	"\x04gate\x18\x06 \x01(\tR\x04gate\x12\x1b\n" +
+	"\tdevice_id\x18\a \x01(\tR\bdeviceId\x12D\n" +
+	"\x10first_admit_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0efirstAdmitTime\x12\x1d\n" +
+	"\n" +
+	"first_gate\x18\t \x01(\tR\tfirstGate*\x9d\x02\n" +
 	"\tAdmission\x12\x19\n" +
 	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fADMISSION_ADMIT\x10\x01\x12\x1b\n" +
@@ -380,10 +2335,27 @@ const file_dayof_checkout_v1_admission_service_proto_rawDesc = "" +
 	"\x13ADMISSION_SUSPENDED\x10\x04\x12\x1a\n" +
 	"\x16ADMISSION_ALREADY_USED\x10\x05\x12\x19\n" +
 	"\x15ADMISSION_OTHER_EVENT\x10\x06\x12\x1a\n" +
-	"\x16ADMISSION_UNKNOWN_CODE\x10\a2\xd8\x01\n" +
+	"\x16ADMISSION_UNKNOWN_CODE\x10\a\x12\x12\n" +
+	"\x0eADMISSION_EXIT\x10\b\x12\x18\n" +
+	"\x14ADMISSION_NOT_INSIDE\x10\t\x12\x15\n" +
+	"\x11ADMISSION_OLD_KEY\x10\n" +
+	"2\xcb\f\n" +
 	"\x10AdmissionService\x12a\n" +
 	"\vCheckTicket\x12%.dayof.checkout.v1.CheckTicketRequest\x1a&.dayof.checkout.v1.CheckTicketResponse\"\x03\x90\x02\x01\x12a\n" +
-	"\vGetCodeKeys\x12%.dayof.checkout.v1.GetCodeKeysRequest\x1a&.dayof.checkout.v1.GetCodeKeysResponse\"\x03\x90\x02\x01B\xcd\x01\n" +
+	"\vGetCodeKeys\x12%.dayof.checkout.v1.GetCodeKeysRequest\x1a&.dayof.checkout.v1.GetCodeKeysResponse\"\x03\x90\x02\x01\x12O\n" +
+	"\x05Admit\x12\x1f.dayof.checkout.v1.AdmitRequest\x1a .dayof.checkout.v1.AdmitResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rUndoAdmission\x12'.dayof.checkout.v1.UndoAdmissionRequest\x1a(.dayof.checkout.v1.UndoAdmissionResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rSetDoorPolicy\x12'.dayof.checkout.v1.SetDoorPolicyRequest\x1a(.dayof.checkout.v1.SetDoorPolicyResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rGetDoorPolicy\x12'.dayof.checkout.v1.GetDoorPolicyRequest\x1a(.dayof.checkout.v1.GetDoorPolicyResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\rListAttendees\x12'.dayof.checkout.v1.ListAttendeesRequest\x1a(.dayof.checkout.v1.ListAttendeesResponse\"\x03\x90\x02\x01\x12m\n" +
+	"\x0fGetDoorCounters\x12).dayof.checkout.v1.GetDoorCountersRequest\x1a*.dayof.checkout.v1.GetDoorCountersResponse\"\x03\x90\x02\x01\x12s\n" +
+	"\x11GetOfflinePackage\x12+.dayof.checkout.v1.GetOfflinePackageRequest\x1a,.dayof.checkout.v1.GetOfflinePackageResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\vUploadScans\x12%.dayof.checkout.v1.UploadScansRequest\x1a&.dayof.checkout.v1.UploadScansResponse\"\x03\x90\x02\x02\x12s\n" +
+	"\x11ListScanConflicts\x12+.dayof.checkout.v1.ListScanConflictsRequest\x1a,.dayof.checkout.v1.ListScanConflictsResponse\"\x03\x90\x02\x01\x12p\n" +
+	"\x10CreateDoorDevice\x12*.dayof.checkout.v1.CreateDoorDeviceRequest\x1a+.dayof.checkout.v1.CreateDoorDeviceResponse\"\x03\x90\x02\x02\x12m\n" +
+	"\x0fEnrolDoorDevice\x12).dayof.checkout.v1.EnrolDoorDeviceRequest\x1a*.dayof.checkout.v1.EnrolDoorDeviceResponse\"\x03\x90\x02\x02\x12m\n" +
+	"\x0fListDoorDevices\x12).dayof.checkout.v1.ListDoorDevicesRequest\x1a*.dayof.checkout.v1.ListDoorDevicesResponse\"\x03\x90\x02\x01\x12p\n" +
+	"\x10RevokeDoorDevice\x12*.dayof.checkout.v1.RevokeDoorDeviceRequest\x1a+.dayof.checkout.v1.RevokeDoorDeviceResponse\"\x03\x90\x02\x02B\xcd\x01\n" +
 	"\x15com.dayof.checkout.v1B\x15AdmissionServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -399,29 +2371,116 @@ func file_dayof_checkout_v1_admission_service_proto_rawDescGZIP() []byte {
 }
 
 var file_dayof_checkout_v1_admission_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dayof_checkout_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_dayof_checkout_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_dayof_checkout_v1_admission_service_proto_goTypes = []any{
-	(Admission)(0),              // 0: dayof.checkout.v1.Admission
-	(*CheckTicketRequest)(nil),  // 1: dayof.checkout.v1.CheckTicketRequest
-	(*CheckTicketResponse)(nil), // 2: dayof.checkout.v1.CheckTicketResponse
-	(*GetCodeKeysRequest)(nil),  // 3: dayof.checkout.v1.GetCodeKeysRequest
-	(*GetCodeKeysResponse)(nil), // 4: dayof.checkout.v1.GetCodeKeysResponse
-	(*CodeKey)(nil),             // 5: dayof.checkout.v1.CodeKey
-	(*TicketInstance)(nil),      // 6: dayof.checkout.v1.TicketInstance
+	(Admission)(0),                    // 0: dayof.checkout.v1.Admission
+	(*CheckTicketRequest)(nil),        // 1: dayof.checkout.v1.CheckTicketRequest
+	(*CheckTicketResponse)(nil),       // 2: dayof.checkout.v1.CheckTicketResponse
+	(*GetCodeKeysRequest)(nil),        // 3: dayof.checkout.v1.GetCodeKeysRequest
+	(*GetCodeKeysResponse)(nil),       // 4: dayof.checkout.v1.GetCodeKeysResponse
+	(*CodeKey)(nil),                   // 5: dayof.checkout.v1.CodeKey
+	(*AdmitRequest)(nil),              // 6: dayof.checkout.v1.AdmitRequest
+	(*AdmitResponse)(nil),             // 7: dayof.checkout.v1.AdmitResponse
+	(*UndoAdmissionRequest)(nil),      // 8: dayof.checkout.v1.UndoAdmissionRequest
+	(*UndoAdmissionResponse)(nil),     // 9: dayof.checkout.v1.UndoAdmissionResponse
+	(*SetDoorPolicyRequest)(nil),      // 10: dayof.checkout.v1.SetDoorPolicyRequest
+	(*SetDoorPolicyResponse)(nil),     // 11: dayof.checkout.v1.SetDoorPolicyResponse
+	(*GetDoorPolicyRequest)(nil),      // 12: dayof.checkout.v1.GetDoorPolicyRequest
+	(*GetDoorPolicyResponse)(nil),     // 13: dayof.checkout.v1.GetDoorPolicyResponse
+	(*ListAttendeesRequest)(nil),      // 14: dayof.checkout.v1.ListAttendeesRequest
+	(*ListAttendeesResponse)(nil),     // 15: dayof.checkout.v1.ListAttendeesResponse
+	(*GetDoorCountersRequest)(nil),    // 16: dayof.checkout.v1.GetDoorCountersRequest
+	(*GetDoorCountersResponse)(nil),   // 17: dayof.checkout.v1.GetDoorCountersResponse
+	(*GetOfflinePackageRequest)(nil),  // 18: dayof.checkout.v1.GetOfflinePackageRequest
+	(*GetOfflinePackageResponse)(nil), // 19: dayof.checkout.v1.GetOfflinePackageResponse
+	(*UploadScansRequest)(nil),        // 20: dayof.checkout.v1.UploadScansRequest
+	(*UploadScansResponse)(nil),       // 21: dayof.checkout.v1.UploadScansResponse
+	(*ListScanConflictsRequest)(nil),  // 22: dayof.checkout.v1.ListScanConflictsRequest
+	(*ListScanConflictsResponse)(nil), // 23: dayof.checkout.v1.ListScanConflictsResponse
+	(*CreateDoorDeviceRequest)(nil),   // 24: dayof.checkout.v1.CreateDoorDeviceRequest
+	(*CreateDoorDeviceResponse)(nil),  // 25: dayof.checkout.v1.CreateDoorDeviceResponse
+	(*EnrolDoorDeviceRequest)(nil),    // 26: dayof.checkout.v1.EnrolDoorDeviceRequest
+	(*EnrolDoorDeviceResponse)(nil),   // 27: dayof.checkout.v1.EnrolDoorDeviceResponse
+	(*ListDoorDevicesRequest)(nil),    // 28: dayof.checkout.v1.ListDoorDevicesRequest
+	(*ListDoorDevicesResponse)(nil),   // 29: dayof.checkout.v1.ListDoorDevicesResponse
+	(*RevokeDoorDeviceRequest)(nil),   // 30: dayof.checkout.v1.RevokeDoorDeviceRequest
+	(*RevokeDoorDeviceResponse)(nil),  // 31: dayof.checkout.v1.RevokeDoorDeviceResponse
+	(*ScanReport)(nil),                // 32: dayof.checkout.v1.ScanReport
+	(*TicketInstance)(nil),            // 33: dayof.checkout.v1.TicketInstance
+	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
+	(Direction)(0),                    // 35: dayof.checkout.v1.Direction
+	(*Stay)(nil),                      // 36: dayof.checkout.v1.Stay
+	(*DoorPolicy)(nil),                // 37: dayof.checkout.v1.DoorPolicy
+	(TicketState)(0),                  // 38: dayof.checkout.v1.TicketState
+	(*Attendee)(nil),                  // 39: dayof.checkout.v1.Attendee
+	(*GateCounters)(nil),              // 40: dayof.checkout.v1.GateCounters
+	(*OfflineScan)(nil),               // 41: dayof.checkout.v1.OfflineScan
+	(*DoorDevice)(nil),                // 42: dayof.checkout.v1.DoorDevice
 }
 var file_dayof_checkout_v1_admission_service_proto_depIdxs = []int32{
-	0, // 0: dayof.checkout.v1.CheckTicketResponse.admission:type_name -> dayof.checkout.v1.Admission
-	6, // 1: dayof.checkout.v1.CheckTicketResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
-	5, // 2: dayof.checkout.v1.GetCodeKeysResponse.keys:type_name -> dayof.checkout.v1.CodeKey
-	1, // 3: dayof.checkout.v1.AdmissionService.CheckTicket:input_type -> dayof.checkout.v1.CheckTicketRequest
-	3, // 4: dayof.checkout.v1.AdmissionService.GetCodeKeys:input_type -> dayof.checkout.v1.GetCodeKeysRequest
-	2, // 5: dayof.checkout.v1.AdmissionService.CheckTicket:output_type -> dayof.checkout.v1.CheckTicketResponse
-	4, // 6: dayof.checkout.v1.AdmissionService.GetCodeKeys:output_type -> dayof.checkout.v1.GetCodeKeysResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0,  // 0: dayof.checkout.v1.CheckTicketResponse.admission:type_name -> dayof.checkout.v1.Admission
+	33, // 1: dayof.checkout.v1.CheckTicketResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	34, // 2: dayof.checkout.v1.CheckTicketResponse.first_admit_time:type_name -> google.protobuf.Timestamp
+	5,  // 3: dayof.checkout.v1.GetCodeKeysResponse.keys:type_name -> dayof.checkout.v1.CodeKey
+	35, // 4: dayof.checkout.v1.AdmitRequest.direction:type_name -> dayof.checkout.v1.Direction
+	0,  // 5: dayof.checkout.v1.AdmitResponse.admission:type_name -> dayof.checkout.v1.Admission
+	33, // 6: dayof.checkout.v1.AdmitResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	34, // 7: dayof.checkout.v1.AdmitResponse.admit_time:type_name -> google.protobuf.Timestamp
+	34, // 8: dayof.checkout.v1.AdmitResponse.first_admit_time:type_name -> google.protobuf.Timestamp
+	33, // 9: dayof.checkout.v1.UndoAdmissionResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	36, // 10: dayof.checkout.v1.UndoAdmissionResponse.stay:type_name -> dayof.checkout.v1.Stay
+	37, // 11: dayof.checkout.v1.SetDoorPolicyRequest.policy:type_name -> dayof.checkout.v1.DoorPolicy
+	37, // 12: dayof.checkout.v1.SetDoorPolicyResponse.policy:type_name -> dayof.checkout.v1.DoorPolicy
+	37, // 13: dayof.checkout.v1.GetDoorPolicyResponse.policy:type_name -> dayof.checkout.v1.DoorPolicy
+	38, // 14: dayof.checkout.v1.ListAttendeesRequest.state:type_name -> dayof.checkout.v1.TicketState
+	39, // 15: dayof.checkout.v1.ListAttendeesResponse.attendees:type_name -> dayof.checkout.v1.Attendee
+	40, // 16: dayof.checkout.v1.GetDoorCountersResponse.gates:type_name -> dayof.checkout.v1.GateCounters
+	34, // 17: dayof.checkout.v1.GetDoorCountersResponse.count_time:type_name -> google.protobuf.Timestamp
+	41, // 18: dayof.checkout.v1.UploadScansRequest.scans:type_name -> dayof.checkout.v1.OfflineScan
+	32, // 19: dayof.checkout.v1.UploadScansResponse.reports:type_name -> dayof.checkout.v1.ScanReport
+	32, // 20: dayof.checkout.v1.ListScanConflictsResponse.reports:type_name -> dayof.checkout.v1.ScanReport
+	42, // 21: dayof.checkout.v1.CreateDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
+	42, // 22: dayof.checkout.v1.EnrolDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
+	42, // 23: dayof.checkout.v1.ListDoorDevicesResponse.devices:type_name -> dayof.checkout.v1.DoorDevice
+	42, // 24: dayof.checkout.v1.RevokeDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
+	0,  // 25: dayof.checkout.v1.ScanReport.admission:type_name -> dayof.checkout.v1.Admission
+	34, // 26: dayof.checkout.v1.ScanReport.scan_time:type_name -> google.protobuf.Timestamp
+	34, // 27: dayof.checkout.v1.ScanReport.first_admit_time:type_name -> google.protobuf.Timestamp
+	1,  // 28: dayof.checkout.v1.AdmissionService.CheckTicket:input_type -> dayof.checkout.v1.CheckTicketRequest
+	3,  // 29: dayof.checkout.v1.AdmissionService.GetCodeKeys:input_type -> dayof.checkout.v1.GetCodeKeysRequest
+	6,  // 30: dayof.checkout.v1.AdmissionService.Admit:input_type -> dayof.checkout.v1.AdmitRequest
+	8,  // 31: dayof.checkout.v1.AdmissionService.UndoAdmission:input_type -> dayof.checkout.v1.UndoAdmissionRequest
+	10, // 32: dayof.checkout.v1.AdmissionService.SetDoorPolicy:input_type -> dayof.checkout.v1.SetDoorPolicyRequest
+	12, // 33: dayof.checkout.v1.AdmissionService.GetDoorPolicy:input_type -> dayof.checkout.v1.GetDoorPolicyRequest
+	14, // 34: dayof.checkout.v1.AdmissionService.ListAttendees:input_type -> dayof.checkout.v1.ListAttendeesRequest
+	16, // 35: dayof.checkout.v1.AdmissionService.GetDoorCounters:input_type -> dayof.checkout.v1.GetDoorCountersRequest
+	18, // 36: dayof.checkout.v1.AdmissionService.GetOfflinePackage:input_type -> dayof.checkout.v1.GetOfflinePackageRequest
+	20, // 37: dayof.checkout.v1.AdmissionService.UploadScans:input_type -> dayof.checkout.v1.UploadScansRequest
+	22, // 38: dayof.checkout.v1.AdmissionService.ListScanConflicts:input_type -> dayof.checkout.v1.ListScanConflictsRequest
+	24, // 39: dayof.checkout.v1.AdmissionService.CreateDoorDevice:input_type -> dayof.checkout.v1.CreateDoorDeviceRequest
+	26, // 40: dayof.checkout.v1.AdmissionService.EnrolDoorDevice:input_type -> dayof.checkout.v1.EnrolDoorDeviceRequest
+	28, // 41: dayof.checkout.v1.AdmissionService.ListDoorDevices:input_type -> dayof.checkout.v1.ListDoorDevicesRequest
+	30, // 42: dayof.checkout.v1.AdmissionService.RevokeDoorDevice:input_type -> dayof.checkout.v1.RevokeDoorDeviceRequest
+	2,  // 43: dayof.checkout.v1.AdmissionService.CheckTicket:output_type -> dayof.checkout.v1.CheckTicketResponse
+	4,  // 44: dayof.checkout.v1.AdmissionService.GetCodeKeys:output_type -> dayof.checkout.v1.GetCodeKeysResponse
+	7,  // 45: dayof.checkout.v1.AdmissionService.Admit:output_type -> dayof.checkout.v1.AdmitResponse
+	9,  // 46: dayof.checkout.v1.AdmissionService.UndoAdmission:output_type -> dayof.checkout.v1.UndoAdmissionResponse
+	11, // 47: dayof.checkout.v1.AdmissionService.SetDoorPolicy:output_type -> dayof.checkout.v1.SetDoorPolicyResponse
+	13, // 48: dayof.checkout.v1.AdmissionService.GetDoorPolicy:output_type -> dayof.checkout.v1.GetDoorPolicyResponse
+	15, // 49: dayof.checkout.v1.AdmissionService.ListAttendees:output_type -> dayof.checkout.v1.ListAttendeesResponse
+	17, // 50: dayof.checkout.v1.AdmissionService.GetDoorCounters:output_type -> dayof.checkout.v1.GetDoorCountersResponse
+	19, // 51: dayof.checkout.v1.AdmissionService.GetOfflinePackage:output_type -> dayof.checkout.v1.GetOfflinePackageResponse
+	21, // 52: dayof.checkout.v1.AdmissionService.UploadScans:output_type -> dayof.checkout.v1.UploadScansResponse
+	23, // 53: dayof.checkout.v1.AdmissionService.ListScanConflicts:output_type -> dayof.checkout.v1.ListScanConflictsResponse
+	25, // 54: dayof.checkout.v1.AdmissionService.CreateDoorDevice:output_type -> dayof.checkout.v1.CreateDoorDeviceResponse
+	27, // 55: dayof.checkout.v1.AdmissionService.EnrolDoorDevice:output_type -> dayof.checkout.v1.EnrolDoorDeviceResponse
+	29, // 56: dayof.checkout.v1.AdmissionService.ListDoorDevices:output_type -> dayof.checkout.v1.ListDoorDevicesResponse
+	31, // 57: dayof.checkout.v1.AdmissionService.RevokeDoorDevice:output_type -> dayof.checkout.v1.RevokeDoorDeviceResponse
+	43, // [43:58] is the sub-list for method output_type
+	28, // [28:43] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_admission_service_proto_init() }
@@ -429,14 +2488,24 @@ func file_dayof_checkout_v1_admission_service_proto_init() {
 	if File_dayof_checkout_v1_admission_service_proto != nil {
 		return
 	}
+	file_dayof_checkout_v1_admission_proto_init()
+	file_dayof_checkout_v1_door_device_proto_init()
 	file_dayof_checkout_v1_ticket_proto_init()
+	file_dayof_checkout_v1_admission_service_proto_msgTypes[5].OneofWrappers = []any{
+		(*AdmitRequest_Code)(nil),
+		(*AdmitRequest_TicketId)(nil),
+	}
+	file_dayof_checkout_v1_admission_service_proto_msgTypes[7].OneofWrappers = []any{
+		(*UndoAdmissionRequest_Code)(nil),
+		(*UndoAdmissionRequest_TicketId)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_admission_service_proto_rawDesc), len(file_dayof_checkout_v1_admission_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -50,7 +50,9 @@ type Pass struct {
 	// Signed link to the pass for its holder.
 	DownloadUrl string `protobuf:"bytes,11,opt,name=download_url,json=downloadUrl,proto3" json:"download_url,omitempty"`
 	// Whether the pass is shown as on hold; a void pass is not.
-	Suspended     bool `protobuf:"varint,12,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	Suspended bool `protobuf:"varint,12,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// Whether the pass is shown as used; one that is void or on hold is not.
+	Used          bool `protobuf:"varint,13,opt,name=used,proto3" json:"used,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -165,6 +167,13 @@ func (x *Pass) GetDownloadUrl() string {
 func (x *Pass) GetSuspended() bool {
 	if x != nil {
 		return x.Suspended
+	}
+	return false
+}
+
+func (x *Pass) GetUsed() bool {
+	if x != nil {
+		return x.Used
 	}
 	return false
 }
@@ -455,7 +464,7 @@ var File_dayof_pass_v1_pass_proto protoreflect.FileDescriptor
 
 const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	"\n" +
-	"\x18dayof/pass/v1/pass.proto\x12\rdayof.pass.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x03\n" +
+	"\x18dayof/pass/v1/pass.proto\x12\rdayof.pass.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x03\n" +
 	"\x04Pass\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x120\n" +
 	"\x14pass_type_identifier\x18\x02 \x01(\tR\x12passTypeIdentifier\x12\x1b\n" +
@@ -470,7 +479,8 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	"\x14authentication_token\x18\n" +
 	" \x01(\tR\x13authenticationToken\x12!\n" +
 	"\fdownload_url\x18\v \x01(\tR\vdownloadUrl\x12\x1c\n" +
-	"\tsuspended\x18\f \x01(\bR\tsuspended\"\xe9\x04\n" +
+	"\tsuspended\x18\f \x01(\bR\tsuspended\x12\x12\n" +
+	"\x04used\x18\r \x01(\bR\x04used\"\xe9\x04\n" +
 	"\vPassContent\x129\n" +
 	"\tticket_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bticketId\x129\n" +
 	"\x14ticket_change_number\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\x12\x1e\n" +

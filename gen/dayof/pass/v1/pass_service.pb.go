@@ -612,8 +612,10 @@ type SetPassSuspendedRequest struct {
 	Suspended bool `protobuf:"varint,2,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	// Number of the change of the ticket that this follows from, as in PassContent.
 	TicketChangeNumber int64 `protobuf:"varint,3,opt,name=ticket_change_number,json=ticketChangeNumber,proto3" json:"ticket_change_number,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Whether the pass is shown as used: somebody entered with its ticket.
+	Used          bool `protobuf:"varint,4,opt,name=used,proto3" json:"used,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetPassSuspendedRequest) Reset() {
@@ -665,6 +667,13 @@ func (x *SetPassSuspendedRequest) GetTicketChangeNumber() int64 {
 		return x.TicketChangeNumber
 	}
 	return 0
+}
+
+func (x *SetPassSuspendedRequest) GetUsed() bool {
+	if x != nil {
+		return x.Used
+	}
+	return false
 }
 
 // SetPassSuspendedResponse carries the pass after the change.
@@ -1914,12 +1923,13 @@ const file_dayof_pass_v1_pass_service_proto_rawDesc = "" +
 	"\tvoid_note\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bvoidNote\"U\n" +
 	"\x10VoidPassResponse\x12'\n" +
 	"\x04pass\x18\x01 \x01(\v2\x13.dayof.pass.v1.PassR\x04pass\x12\x18\n" +
-	"\achanged\x18\x02 \x01(\bR\achanged\"\xb1\x01\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\"\xc5\x01\n" +
 	"\x17SetPassSuspendedRequest\x12=\n" +
 	"\vpass_serial\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\n" +
 	"passSerial\x12\x1c\n" +
 	"\tsuspended\x18\x02 \x01(\bR\tsuspended\x129\n" +
-	"\x14ticket_change_number\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\"]\n" +
+	"\x14ticket_change_number\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\x12\x12\n" +
+	"\x04used\x18\x04 \x01(\bR\x04used\"]\n" +
 	"\x18SetPassSuspendedResponse\x12'\n" +
 	"\x04pass\x18\x01 \x01(\v2\x13.dayof.pass.v1.PassR\x04pass\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\"\x88\x03\n" +

@@ -39,6 +39,44 @@ const (
 	// AdmissionServiceGetCodeKeysProcedure is the fully-qualified name of the AdmissionService's
 	// GetCodeKeys RPC.
 	AdmissionServiceGetCodeKeysProcedure = "/dayof.checkout.v1.AdmissionService/GetCodeKeys"
+	// AdmissionServiceAdmitProcedure is the fully-qualified name of the AdmissionService's Admit RPC.
+	AdmissionServiceAdmitProcedure = "/dayof.checkout.v1.AdmissionService/Admit"
+	// AdmissionServiceUndoAdmissionProcedure is the fully-qualified name of the AdmissionService's
+	// UndoAdmission RPC.
+	AdmissionServiceUndoAdmissionProcedure = "/dayof.checkout.v1.AdmissionService/UndoAdmission"
+	// AdmissionServiceSetDoorPolicyProcedure is the fully-qualified name of the AdmissionService's
+	// SetDoorPolicy RPC.
+	AdmissionServiceSetDoorPolicyProcedure = "/dayof.checkout.v1.AdmissionService/SetDoorPolicy"
+	// AdmissionServiceGetDoorPolicyProcedure is the fully-qualified name of the AdmissionService's
+	// GetDoorPolicy RPC.
+	AdmissionServiceGetDoorPolicyProcedure = "/dayof.checkout.v1.AdmissionService/GetDoorPolicy"
+	// AdmissionServiceListAttendeesProcedure is the fully-qualified name of the AdmissionService's
+	// ListAttendees RPC.
+	AdmissionServiceListAttendeesProcedure = "/dayof.checkout.v1.AdmissionService/ListAttendees"
+	// AdmissionServiceGetDoorCountersProcedure is the fully-qualified name of the AdmissionService's
+	// GetDoorCounters RPC.
+	AdmissionServiceGetDoorCountersProcedure = "/dayof.checkout.v1.AdmissionService/GetDoorCounters"
+	// AdmissionServiceGetOfflinePackageProcedure is the fully-qualified name of the AdmissionService's
+	// GetOfflinePackage RPC.
+	AdmissionServiceGetOfflinePackageProcedure = "/dayof.checkout.v1.AdmissionService/GetOfflinePackage"
+	// AdmissionServiceUploadScansProcedure is the fully-qualified name of the AdmissionService's
+	// UploadScans RPC.
+	AdmissionServiceUploadScansProcedure = "/dayof.checkout.v1.AdmissionService/UploadScans"
+	// AdmissionServiceListScanConflictsProcedure is the fully-qualified name of the AdmissionService's
+	// ListScanConflicts RPC.
+	AdmissionServiceListScanConflictsProcedure = "/dayof.checkout.v1.AdmissionService/ListScanConflicts"
+	// AdmissionServiceCreateDoorDeviceProcedure is the fully-qualified name of the AdmissionService's
+	// CreateDoorDevice RPC.
+	AdmissionServiceCreateDoorDeviceProcedure = "/dayof.checkout.v1.AdmissionService/CreateDoorDevice"
+	// AdmissionServiceEnrolDoorDeviceProcedure is the fully-qualified name of the AdmissionService's
+	// EnrolDoorDevice RPC.
+	AdmissionServiceEnrolDoorDeviceProcedure = "/dayof.checkout.v1.AdmissionService/EnrolDoorDevice"
+	// AdmissionServiceListDoorDevicesProcedure is the fully-qualified name of the AdmissionService's
+	// ListDoorDevices RPC.
+	AdmissionServiceListDoorDevicesProcedure = "/dayof.checkout.v1.AdmissionService/ListDoorDevices"
+	// AdmissionServiceRevokeDoorDeviceProcedure is the fully-qualified name of the AdmissionService's
+	// RevokeDoorDevice RPC.
+	AdmissionServiceRevokeDoorDeviceProcedure = "/dayof.checkout.v1.AdmissionService/RevokeDoorDevice"
 )
 
 // AdmissionServiceClient is a client for the dayof.checkout.v1.AdmissionService service.
@@ -47,6 +85,62 @@ type AdmissionServiceClient interface {
 	CheckTicket(context.Context, *v1.CheckTicketRequest) (*v1.CheckTicketResponse, error)
 	// GetCodeKeys returns the public keys with which codes are verified offline.
 	GetCodeKeys(context.Context, *v1.GetCodeKeysRequest) (*v1.GetCodeKeysResponse, error)
+	// Admit lets the holder of a ticket in, or records that the holder leaves. It never fails because of what the code says: the answer says
+	// why nobody may enter, and when and where somebody did. Of two scans at the same instant one admits.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found) for a device's call about another event. A retry with the same key returns the same answer; each
+	// scan has a key of its own.
+	Admit(context.Context, *v1.AdmitRequest) (*v1.AdmitResponse, error)
+	// UndoAdmission takes back the latest stay of a ticket, as after a scan by mistake. The ticket is then as if nobody had entered, but for
+	// what happened since: it is suspended while a dispute is open, and void once it was refunded.
+	//
+	// Problems: EVENT_NOT_FOUND, TICKET_NOT_FOUND (not_found), TICKET_NOT_ADMITTED (failed_precondition). A retry with the same key returns the same answer.
+	UndoAdmission(context.Context, *v1.UndoAdmissionRequest) (*v1.UndoAdmissionResponse, error)
+	// SetDoorPolicy says whether holders may leave and come back, and whether passes show that they were used. It holds for what is scanned
+	// afterwards.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found). A retry with the same key returns the same answer.
+	SetDoorPolicy(context.Context, *v1.SetDoorPolicyRequest) (*v1.SetDoorPolicyResponse, error)
+	// GetDoorPolicy returns what SetDoorPolicy set. Problems: EVENT_NOT_FOUND (not_found).
+	GetDoorPolicy(context.Context, *v1.GetDoorPolicyRequest) (*v1.GetDoorPolicyResponse, error)
+	// ListAttendees returns the tickets of an event with their holders and stays, in the order in which they were bought.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListAttendees(context.Context, *v1.ListAttendeesRequest) (*v1.ListAttendeesResponse, error)
+	// GetDoorCounters returns how many tickets of an event are valid, used and inside, at most a second old. Problems: EVENT_NOT_FOUND (not_found).
+	GetDoorCounters(context.Context, *v1.GetDoorCountersRequest) (*v1.GetDoorCountersResponse, error)
+	// GetOfflinePackage returns what a device must know to check tickets of an event without a connection: all of it, or what changed since
+	// the package before. It is signed; docs/door.md describes it.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found). An unknown or outdated since is no problem: the package is then a full one.
+	GetOfflinePackage(context.Context, *v1.GetOfflinePackageRequest) (*v1.GetOfflinePackageResponse, error)
+	// UploadScans records what one device scanned without a connection: all of the scans or none. Scans of several devices may come in any
+	// order; the earliest entry of a ticket counts as the first, and each scan that should not have passed is reported with its reason.
+	//
+	// Problems: EVENT_NOT_FOUND, DOOR_DEVICE_NOT_FOUND (not_found), SCAN_ID_REUSED (already_exists). A scan that is known is reported as it stands now and
+	// changes nothing, whatever the key.
+	UploadScans(context.Context, *v1.UploadScansRequest) (*v1.UploadScansResponse, error)
+	// ListScanConflicts returns the scans of an event that passed without a connection and should not have, the oldest record first.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListScanConflicts(context.Context, *v1.ListScanConflictsRequest) (*v1.ListScanConflictsResponse, error)
+	// CreateDoorDevice names a device for one gate of an event and returns the code with which it enrols, within 15 minutes and once.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found). A retry with the same key returns the same device and code.
+	CreateDoorDevice(context.Context, *v1.CreateDoorDeviceRequest) (*v1.CreateDoorDeviceResponse, error)
+	// EnrolDoorDevice turns a code into the token of a device. Anybody may call it; ten calls with the first half of a code end that code.
+	//
+	// Problems: DOOR_CODE_INVALID (not_found) for a code that is unknown, used, expired or was tried too often. A retry with the same key
+	// returns the same token.
+	EnrolDoorDevice(context.Context, *v1.EnrolDoorDeviceRequest) (*v1.EnrolDoorDeviceResponse, error)
+	// ListDoorDevices returns the devices of an event, the oldest first.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListDoorDevices(context.Context, *v1.ListDoorDevicesRequest) (*v1.ListDoorDevicesResponse, error)
+	// RevokeDoorDevice ends a device's token, or its code. Revoking a revoked device succeeds and changes nothing.
+	//
+	// Problems: DOOR_DEVICE_NOT_FOUND (not_found). A retry with the same key returns the same answer.
+	RevokeDoorDevice(context.Context, *v1.RevokeDoorDeviceRequest) (*v1.RevokeDoorDeviceResponse, error)
 }
 
 // NewAdmissionServiceClient constructs a client for the dayof.checkout.v1.AdmissionService service.
@@ -74,13 +168,117 @@ func NewAdmissionServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		admit: connect.NewClient[v1.AdmitRequest, v1.AdmitResponse](
+			httpClient,
+			baseURL+AdmissionServiceAdmitProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("Admit")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		undoAdmission: connect.NewClient[v1.UndoAdmissionRequest, v1.UndoAdmissionResponse](
+			httpClient,
+			baseURL+AdmissionServiceUndoAdmissionProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("UndoAdmission")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		setDoorPolicy: connect.NewClient[v1.SetDoorPolicyRequest, v1.SetDoorPolicyResponse](
+			httpClient,
+			baseURL+AdmissionServiceSetDoorPolicyProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("SetDoorPolicy")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		getDoorPolicy: connect.NewClient[v1.GetDoorPolicyRequest, v1.GetDoorPolicyResponse](
+			httpClient,
+			baseURL+AdmissionServiceGetDoorPolicyProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("GetDoorPolicy")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listAttendees: connect.NewClient[v1.ListAttendeesRequest, v1.ListAttendeesResponse](
+			httpClient,
+			baseURL+AdmissionServiceListAttendeesProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("ListAttendees")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getDoorCounters: connect.NewClient[v1.GetDoorCountersRequest, v1.GetDoorCountersResponse](
+			httpClient,
+			baseURL+AdmissionServiceGetDoorCountersProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("GetDoorCounters")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getOfflinePackage: connect.NewClient[v1.GetOfflinePackageRequest, v1.GetOfflinePackageResponse](
+			httpClient,
+			baseURL+AdmissionServiceGetOfflinePackageProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("GetOfflinePackage")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		uploadScans: connect.NewClient[v1.UploadScansRequest, v1.UploadScansResponse](
+			httpClient,
+			baseURL+AdmissionServiceUploadScansProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("UploadScans")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		listScanConflicts: connect.NewClient[v1.ListScanConflictsRequest, v1.ListScanConflictsResponse](
+			httpClient,
+			baseURL+AdmissionServiceListScanConflictsProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("ListScanConflicts")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		createDoorDevice: connect.NewClient[v1.CreateDoorDeviceRequest, v1.CreateDoorDeviceResponse](
+			httpClient,
+			baseURL+AdmissionServiceCreateDoorDeviceProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("CreateDoorDevice")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		enrolDoorDevice: connect.NewClient[v1.EnrolDoorDeviceRequest, v1.EnrolDoorDeviceResponse](
+			httpClient,
+			baseURL+AdmissionServiceEnrolDoorDeviceProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("EnrolDoorDevice")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		listDoorDevices: connect.NewClient[v1.ListDoorDevicesRequest, v1.ListDoorDevicesResponse](
+			httpClient,
+			baseURL+AdmissionServiceListDoorDevicesProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("ListDoorDevices")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		revokeDoorDevice: connect.NewClient[v1.RevokeDoorDeviceRequest, v1.RevokeDoorDeviceResponse](
+			httpClient,
+			baseURL+AdmissionServiceRevokeDoorDeviceProcedure,
+			connect.WithSchema(admissionServiceMethods.ByName("RevokeDoorDevice")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // admissionServiceClient implements AdmissionServiceClient.
 type admissionServiceClient struct {
-	checkTicket *connect.Client[v1.CheckTicketRequest, v1.CheckTicketResponse]
-	getCodeKeys *connect.Client[v1.GetCodeKeysRequest, v1.GetCodeKeysResponse]
+	checkTicket       *connect.Client[v1.CheckTicketRequest, v1.CheckTicketResponse]
+	getCodeKeys       *connect.Client[v1.GetCodeKeysRequest, v1.GetCodeKeysResponse]
+	admit             *connect.Client[v1.AdmitRequest, v1.AdmitResponse]
+	undoAdmission     *connect.Client[v1.UndoAdmissionRequest, v1.UndoAdmissionResponse]
+	setDoorPolicy     *connect.Client[v1.SetDoorPolicyRequest, v1.SetDoorPolicyResponse]
+	getDoorPolicy     *connect.Client[v1.GetDoorPolicyRequest, v1.GetDoorPolicyResponse]
+	listAttendees     *connect.Client[v1.ListAttendeesRequest, v1.ListAttendeesResponse]
+	getDoorCounters   *connect.Client[v1.GetDoorCountersRequest, v1.GetDoorCountersResponse]
+	getOfflinePackage *connect.Client[v1.GetOfflinePackageRequest, v1.GetOfflinePackageResponse]
+	uploadScans       *connect.Client[v1.UploadScansRequest, v1.UploadScansResponse]
+	listScanConflicts *connect.Client[v1.ListScanConflictsRequest, v1.ListScanConflictsResponse]
+	createDoorDevice  *connect.Client[v1.CreateDoorDeviceRequest, v1.CreateDoorDeviceResponse]
+	enrolDoorDevice   *connect.Client[v1.EnrolDoorDeviceRequest, v1.EnrolDoorDeviceResponse]
+	listDoorDevices   *connect.Client[v1.ListDoorDevicesRequest, v1.ListDoorDevicesResponse]
+	revokeDoorDevice  *connect.Client[v1.RevokeDoorDeviceRequest, v1.RevokeDoorDeviceResponse]
 }
 
 // CheckTicket calls dayof.checkout.v1.AdmissionService.CheckTicket.
@@ -101,12 +299,185 @@ func (c *admissionServiceClient) GetCodeKeys(ctx context.Context, req *v1.GetCod
 	return nil, err
 }
 
+// Admit calls dayof.checkout.v1.AdmissionService.Admit.
+func (c *admissionServiceClient) Admit(ctx context.Context, req *v1.AdmitRequest) (*v1.AdmitResponse, error) {
+	response, err := c.admit.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UndoAdmission calls dayof.checkout.v1.AdmissionService.UndoAdmission.
+func (c *admissionServiceClient) UndoAdmission(ctx context.Context, req *v1.UndoAdmissionRequest) (*v1.UndoAdmissionResponse, error) {
+	response, err := c.undoAdmission.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetDoorPolicy calls dayof.checkout.v1.AdmissionService.SetDoorPolicy.
+func (c *admissionServiceClient) SetDoorPolicy(ctx context.Context, req *v1.SetDoorPolicyRequest) (*v1.SetDoorPolicyResponse, error) {
+	response, err := c.setDoorPolicy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetDoorPolicy calls dayof.checkout.v1.AdmissionService.GetDoorPolicy.
+func (c *admissionServiceClient) GetDoorPolicy(ctx context.Context, req *v1.GetDoorPolicyRequest) (*v1.GetDoorPolicyResponse, error) {
+	response, err := c.getDoorPolicy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListAttendees calls dayof.checkout.v1.AdmissionService.ListAttendees.
+func (c *admissionServiceClient) ListAttendees(ctx context.Context, req *v1.ListAttendeesRequest) (*v1.ListAttendeesResponse, error) {
+	response, err := c.listAttendees.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetDoorCounters calls dayof.checkout.v1.AdmissionService.GetDoorCounters.
+func (c *admissionServiceClient) GetDoorCounters(ctx context.Context, req *v1.GetDoorCountersRequest) (*v1.GetDoorCountersResponse, error) {
+	response, err := c.getDoorCounters.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetOfflinePackage calls dayof.checkout.v1.AdmissionService.GetOfflinePackage.
+func (c *admissionServiceClient) GetOfflinePackage(ctx context.Context, req *v1.GetOfflinePackageRequest) (*v1.GetOfflinePackageResponse, error) {
+	response, err := c.getOfflinePackage.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UploadScans calls dayof.checkout.v1.AdmissionService.UploadScans.
+func (c *admissionServiceClient) UploadScans(ctx context.Context, req *v1.UploadScansRequest) (*v1.UploadScansResponse, error) {
+	response, err := c.uploadScans.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListScanConflicts calls dayof.checkout.v1.AdmissionService.ListScanConflicts.
+func (c *admissionServiceClient) ListScanConflicts(ctx context.Context, req *v1.ListScanConflictsRequest) (*v1.ListScanConflictsResponse, error) {
+	response, err := c.listScanConflicts.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CreateDoorDevice calls dayof.checkout.v1.AdmissionService.CreateDoorDevice.
+func (c *admissionServiceClient) CreateDoorDevice(ctx context.Context, req *v1.CreateDoorDeviceRequest) (*v1.CreateDoorDeviceResponse, error) {
+	response, err := c.createDoorDevice.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// EnrolDoorDevice calls dayof.checkout.v1.AdmissionService.EnrolDoorDevice.
+func (c *admissionServiceClient) EnrolDoorDevice(ctx context.Context, req *v1.EnrolDoorDeviceRequest) (*v1.EnrolDoorDeviceResponse, error) {
+	response, err := c.enrolDoorDevice.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListDoorDevices calls dayof.checkout.v1.AdmissionService.ListDoorDevices.
+func (c *admissionServiceClient) ListDoorDevices(ctx context.Context, req *v1.ListDoorDevicesRequest) (*v1.ListDoorDevicesResponse, error) {
+	response, err := c.listDoorDevices.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RevokeDoorDevice calls dayof.checkout.v1.AdmissionService.RevokeDoorDevice.
+func (c *admissionServiceClient) RevokeDoorDevice(ctx context.Context, req *v1.RevokeDoorDeviceRequest) (*v1.RevokeDoorDeviceResponse, error) {
+	response, err := c.revokeDoorDevice.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdmissionServiceHandler is an implementation of the dayof.checkout.v1.AdmissionService service.
 type AdmissionServiceHandler interface {
 	// CheckTicket answers whether a code admits now. It changes nothing and never fails because of what the code says.
 	CheckTicket(context.Context, *v1.CheckTicketRequest) (*v1.CheckTicketResponse, error)
 	// GetCodeKeys returns the public keys with which codes are verified offline.
 	GetCodeKeys(context.Context, *v1.GetCodeKeysRequest) (*v1.GetCodeKeysResponse, error)
+	// Admit lets the holder of a ticket in, or records that the holder leaves. It never fails because of what the code says: the answer says
+	// why nobody may enter, and when and where somebody did. Of two scans at the same instant one admits.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found) for a device's call about another event. A retry with the same key returns the same answer; each
+	// scan has a key of its own.
+	Admit(context.Context, *v1.AdmitRequest) (*v1.AdmitResponse, error)
+	// UndoAdmission takes back the latest stay of a ticket, as after a scan by mistake. The ticket is then as if nobody had entered, but for
+	// what happened since: it is suspended while a dispute is open, and void once it was refunded.
+	//
+	// Problems: EVENT_NOT_FOUND, TICKET_NOT_FOUND (not_found), TICKET_NOT_ADMITTED (failed_precondition). A retry with the same key returns the same answer.
+	UndoAdmission(context.Context, *v1.UndoAdmissionRequest) (*v1.UndoAdmissionResponse, error)
+	// SetDoorPolicy says whether holders may leave and come back, and whether passes show that they were used. It holds for what is scanned
+	// afterwards.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found). A retry with the same key returns the same answer.
+	SetDoorPolicy(context.Context, *v1.SetDoorPolicyRequest) (*v1.SetDoorPolicyResponse, error)
+	// GetDoorPolicy returns what SetDoorPolicy set. Problems: EVENT_NOT_FOUND (not_found).
+	GetDoorPolicy(context.Context, *v1.GetDoorPolicyRequest) (*v1.GetDoorPolicyResponse, error)
+	// ListAttendees returns the tickets of an event with their holders and stays, in the order in which they were bought.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListAttendees(context.Context, *v1.ListAttendeesRequest) (*v1.ListAttendeesResponse, error)
+	// GetDoorCounters returns how many tickets of an event are valid, used and inside, at most a second old. Problems: EVENT_NOT_FOUND (not_found).
+	GetDoorCounters(context.Context, *v1.GetDoorCountersRequest) (*v1.GetDoorCountersResponse, error)
+	// GetOfflinePackage returns what a device must know to check tickets of an event without a connection: all of it, or what changed since
+	// the package before. It is signed; docs/door.md describes it.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found). An unknown or outdated since is no problem: the package is then a full one.
+	GetOfflinePackage(context.Context, *v1.GetOfflinePackageRequest) (*v1.GetOfflinePackageResponse, error)
+	// UploadScans records what one device scanned without a connection: all of the scans or none. Scans of several devices may come in any
+	// order; the earliest entry of a ticket counts as the first, and each scan that should not have passed is reported with its reason.
+	//
+	// Problems: EVENT_NOT_FOUND, DOOR_DEVICE_NOT_FOUND (not_found), SCAN_ID_REUSED (already_exists). A scan that is known is reported as it stands now and
+	// changes nothing, whatever the key.
+	UploadScans(context.Context, *v1.UploadScansRequest) (*v1.UploadScansResponse, error)
+	// ListScanConflicts returns the scans of an event that passed without a connection and should not have, the oldest record first.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListScanConflicts(context.Context, *v1.ListScanConflictsRequest) (*v1.ListScanConflictsResponse, error)
+	// CreateDoorDevice names a device for one gate of an event and returns the code with which it enrols, within 15 minutes and once.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found). A retry with the same key returns the same device and code.
+	CreateDoorDevice(context.Context, *v1.CreateDoorDeviceRequest) (*v1.CreateDoorDeviceResponse, error)
+	// EnrolDoorDevice turns a code into the token of a device. Anybody may call it; ten calls with the first half of a code end that code.
+	//
+	// Problems: DOOR_CODE_INVALID (not_found) for a code that is unknown, used, expired or was tried too often. A retry with the same key
+	// returns the same token.
+	EnrolDoorDevice(context.Context, *v1.EnrolDoorDeviceRequest) (*v1.EnrolDoorDeviceResponse, error)
+	// ListDoorDevices returns the devices of an event, the oldest first.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListDoorDevices(context.Context, *v1.ListDoorDevicesRequest) (*v1.ListDoorDevicesResponse, error)
+	// RevokeDoorDevice ends a device's token, or its code. Revoking a revoked device succeeds and changes nothing.
+	//
+	// Problems: DOOR_DEVICE_NOT_FOUND (not_found). A retry with the same key returns the same answer.
+	RevokeDoorDevice(context.Context, *v1.RevokeDoorDeviceRequest) (*v1.RevokeDoorDeviceResponse, error)
 }
 
 // NewAdmissionServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -130,12 +501,129 @@ func NewAdmissionServiceHandler(svc AdmissionServiceHandler, opts ...connect.Han
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	admissionServiceAdmitHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceAdmitProcedure,
+		svc.Admit,
+		connect.WithSchema(admissionServiceMethods.ByName("Admit")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceUndoAdmissionHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceUndoAdmissionProcedure,
+		svc.UndoAdmission,
+		connect.WithSchema(admissionServiceMethods.ByName("UndoAdmission")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceSetDoorPolicyHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceSetDoorPolicyProcedure,
+		svc.SetDoorPolicy,
+		connect.WithSchema(admissionServiceMethods.ByName("SetDoorPolicy")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceGetDoorPolicyHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceGetDoorPolicyProcedure,
+		svc.GetDoorPolicy,
+		connect.WithSchema(admissionServiceMethods.ByName("GetDoorPolicy")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceListAttendeesHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceListAttendeesProcedure,
+		svc.ListAttendees,
+		connect.WithSchema(admissionServiceMethods.ByName("ListAttendees")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceGetDoorCountersHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceGetDoorCountersProcedure,
+		svc.GetDoorCounters,
+		connect.WithSchema(admissionServiceMethods.ByName("GetDoorCounters")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceGetOfflinePackageHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceGetOfflinePackageProcedure,
+		svc.GetOfflinePackage,
+		connect.WithSchema(admissionServiceMethods.ByName("GetOfflinePackage")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceUploadScansHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceUploadScansProcedure,
+		svc.UploadScans,
+		connect.WithSchema(admissionServiceMethods.ByName("UploadScans")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceListScanConflictsHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceListScanConflictsProcedure,
+		svc.ListScanConflicts,
+		connect.WithSchema(admissionServiceMethods.ByName("ListScanConflicts")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceCreateDoorDeviceHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceCreateDoorDeviceProcedure,
+		svc.CreateDoorDevice,
+		connect.WithSchema(admissionServiceMethods.ByName("CreateDoorDevice")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceEnrolDoorDeviceHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceEnrolDoorDeviceProcedure,
+		svc.EnrolDoorDevice,
+		connect.WithSchema(admissionServiceMethods.ByName("EnrolDoorDevice")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceListDoorDevicesHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceListDoorDevicesProcedure,
+		svc.ListDoorDevices,
+		connect.WithSchema(admissionServiceMethods.ByName("ListDoorDevices")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	admissionServiceRevokeDoorDeviceHandler := connect.NewUnaryHandlerSimple(
+		AdmissionServiceRevokeDoorDeviceProcedure,
+		svc.RevokeDoorDevice,
+		connect.WithSchema(admissionServiceMethods.ByName("RevokeDoorDevice")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.checkout.v1.AdmissionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdmissionServiceCheckTicketProcedure:
 			admissionServiceCheckTicketHandler.ServeHTTP(w, r)
 		case AdmissionServiceGetCodeKeysProcedure:
 			admissionServiceGetCodeKeysHandler.ServeHTTP(w, r)
+		case AdmissionServiceAdmitProcedure:
+			admissionServiceAdmitHandler.ServeHTTP(w, r)
+		case AdmissionServiceUndoAdmissionProcedure:
+			admissionServiceUndoAdmissionHandler.ServeHTTP(w, r)
+		case AdmissionServiceSetDoorPolicyProcedure:
+			admissionServiceSetDoorPolicyHandler.ServeHTTP(w, r)
+		case AdmissionServiceGetDoorPolicyProcedure:
+			admissionServiceGetDoorPolicyHandler.ServeHTTP(w, r)
+		case AdmissionServiceListAttendeesProcedure:
+			admissionServiceListAttendeesHandler.ServeHTTP(w, r)
+		case AdmissionServiceGetDoorCountersProcedure:
+			admissionServiceGetDoorCountersHandler.ServeHTTP(w, r)
+		case AdmissionServiceGetOfflinePackageProcedure:
+			admissionServiceGetOfflinePackageHandler.ServeHTTP(w, r)
+		case AdmissionServiceUploadScansProcedure:
+			admissionServiceUploadScansHandler.ServeHTTP(w, r)
+		case AdmissionServiceListScanConflictsProcedure:
+			admissionServiceListScanConflictsHandler.ServeHTTP(w, r)
+		case AdmissionServiceCreateDoorDeviceProcedure:
+			admissionServiceCreateDoorDeviceHandler.ServeHTTP(w, r)
+		case AdmissionServiceEnrolDoorDeviceProcedure:
+			admissionServiceEnrolDoorDeviceHandler.ServeHTTP(w, r)
+		case AdmissionServiceListDoorDevicesProcedure:
+			admissionServiceListDoorDevicesHandler.ServeHTTP(w, r)
+		case AdmissionServiceRevokeDoorDeviceProcedure:
+			admissionServiceRevokeDoorDeviceHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -151,4 +639,56 @@ func (UnimplementedAdmissionServiceHandler) CheckTicket(context.Context, *v1.Che
 
 func (UnimplementedAdmissionServiceHandler) GetCodeKeys(context.Context, *v1.GetCodeKeysRequest) (*v1.GetCodeKeysResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.GetCodeKeys is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) Admit(context.Context, *v1.AdmitRequest) (*v1.AdmitResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.Admit is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) UndoAdmission(context.Context, *v1.UndoAdmissionRequest) (*v1.UndoAdmissionResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.UndoAdmission is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) SetDoorPolicy(context.Context, *v1.SetDoorPolicyRequest) (*v1.SetDoorPolicyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.SetDoorPolicy is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) GetDoorPolicy(context.Context, *v1.GetDoorPolicyRequest) (*v1.GetDoorPolicyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.GetDoorPolicy is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) ListAttendees(context.Context, *v1.ListAttendeesRequest) (*v1.ListAttendeesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.ListAttendees is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) GetDoorCounters(context.Context, *v1.GetDoorCountersRequest) (*v1.GetDoorCountersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.GetDoorCounters is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) GetOfflinePackage(context.Context, *v1.GetOfflinePackageRequest) (*v1.GetOfflinePackageResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.GetOfflinePackage is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) UploadScans(context.Context, *v1.UploadScansRequest) (*v1.UploadScansResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.UploadScans is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) ListScanConflicts(context.Context, *v1.ListScanConflictsRequest) (*v1.ListScanConflictsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.ListScanConflicts is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) CreateDoorDevice(context.Context, *v1.CreateDoorDeviceRequest) (*v1.CreateDoorDeviceResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.CreateDoorDevice is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) EnrolDoorDevice(context.Context, *v1.EnrolDoorDeviceRequest) (*v1.EnrolDoorDeviceResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.EnrolDoorDevice is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) ListDoorDevices(context.Context, *v1.ListDoorDevicesRequest) (*v1.ListDoorDevicesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.ListDoorDevices is not implemented"))
+}
+
+func (UnimplementedAdmissionServiceHandler) RevokeDoorDevice(context.Context, *v1.RevokeDoorDeviceRequest) (*v1.RevokeDoorDeviceResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.AdmissionService.RevokeDoorDevice is not implemented"))
 }

@@ -88,7 +88,7 @@ type PassServiceClient interface {
 	//
 	// Voiding a voided pass succeeds and changes nothing. Problems: PASS_NOT_FOUND (not_found).
 	VoidPass(context.Context, *v1.VoidPassRequest) (*v1.VoidPassResponse, error)
-	// SetPassSuspended shows a pass as on hold while its ticket is suspended, or lifts that, and notifies its registrations.
+	// SetPassSuspended shows a pass as on hold while its ticket is suspended, or as used, or lifts that, and notifies its registrations.
 	//
 	// Calls may arrive in any order: one with a change number that is not above the stored one changes nothing.
 	// A void pass stays void. Problems: PASS_NOT_FOUND (not_found).
@@ -374,7 +374,7 @@ type PassServiceHandler interface {
 	//
 	// Voiding a voided pass succeeds and changes nothing. Problems: PASS_NOT_FOUND (not_found).
 	VoidPass(context.Context, *v1.VoidPassRequest) (*v1.VoidPassResponse, error)
-	// SetPassSuspended shows a pass as on hold while its ticket is suspended, or lifts that, and notifies its registrations.
+	// SetPassSuspended shows a pass as on hold while its ticket is suspended, or as used, or lifts that, and notifies its registrations.
 	//
 	// Calls may arrive in any order: one with a change number that is not above the stored one changes nothing.
 	// A void pass stays void. Problems: PASS_NOT_FOUND (not_found).
