@@ -269,7 +269,7 @@ func batchEdit(batch passdb.PassBatch) (func(content) content, error) {
 	}
 	return func(c content) content {
 		if event != nil {
-			c.Event = *event
+			c.Event = c.Event.replacedBy(*event)
 		}
 		return c.withStaff(fields)
 	}, nil

@@ -58,12 +58,16 @@ func (s *Service) CreateEvent(ctx context.Context, req *checkoutv1.CreateEventRe
 			ID: s.NewID(), OrganizerID: req.GetOrganizerId(), OrganizerName: req.GetOrganizerName(), Name: req.GetName(),
 			VenueName: v.GetName(), VenueAddress: v.GetAddress(), TimeZone: v.GetTimeZone(), Latitude: v.Latitude, Longitude: v.Longitude,
 			DoorsTime: wire.TimeFromProto(req.GetDoorsTime()), StartTime: req.GetStartTime().AsTime(), EndTime: req.GetEndTime().AsTime(),
-			CreateTime: now, KeepRefundedSeats: req.GetKeepRefundedSeats(),
+			CreateTime: now, KeepRefundedSeats: req.GetKeepRefundedSeats(), ScheduleNumber: 1,
 		}
 		if err := s.checkOrganizer(ctx, tx, e.OrganizerID, e.OrganizerName); err != nil {
 			return nil, err
 		}
-		if err := s.q.InsertEvent(ctx, tx, checkoutdb.InsertEventParams(e)); err != nil {
+		if err := s.q.InsertEvent(ctx, tx, checkoutdb.InsertEventParams{
+			ID: e.ID, OrganizerID: e.OrganizerID, OrganizerName: e.OrganizerName, Name: e.Name, VenueName: e.VenueName,
+			VenueAddress: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude, DoorsTime: e.DoorsTime,
+			StartTime: e.StartTime, EndTime: e.EndTime, CreateTime: e.CreateTime, KeepRefundedSeats: e.KeepRefundedSeats,
+		}); err != nil {
 			return nil, fmt.Errorf("insert event: %w", err)
 		}
 		return &checkoutv1.CreateEventResponse{Event: eventToProto(e)}, nil
@@ -128,5 +132,6 @@ func eventToProto(e checkoutdb.Event) *checkoutv1.Event {
 		},
 		DoorsTime: wire.TimeToProto(e.DoorsTime), StartTime: timestamppb.New(e.StartTime), EndTime: timestamppb.New(e.EndTime),
 		CreateTime: timestamppb.New(e.CreateTime), KeepRefundedSeats: e.KeepRefundedSeats,
+		ScheduleNumber: e.ScheduleNumber, CancelTime: wire.TimeToProto(e.CancelTime),
 	}
 }

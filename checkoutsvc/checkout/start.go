@@ -113,7 +113,9 @@ func eventFromRow(e checkoutdb.Event) order.Event {
 		Venue: order.SnapshotVenue{
 			Name: e.VenueName, Address: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude,
 		},
-		DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime,
+		Schedule: order.Schedule{
+			Number: e.ScheduleNumber, DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime, CancelTime: e.CancelTime,
+		},
 	}
 }
 

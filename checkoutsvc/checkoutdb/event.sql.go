@@ -12,7 +12,7 @@ import (
 
 const getEvent = `-- name: GetEvent :one
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, create_time, keep_refunded_seats
+    start_time, end_time, create_time, keep_refunded_seats, schedule_number, cancel_time
 from events where id = $1
 `
 
@@ -34,6 +34,8 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (Event, erro
 		&i.EndTime,
 		&i.CreateTime,
 		&i.KeepRefundedSeats,
+		&i.ScheduleNumber,
+		&i.CancelTime,
 	)
 	return i, err
 }
@@ -103,7 +105,7 @@ func (q *Queries) InsertOrganizer(ctx context.Context, db DBTX, iD string, name 
 
 const listEvents = `-- name: ListEvents :many
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, create_time, keep_refunded_seats
+    start_time, end_time, create_time, keep_refunded_seats, schedule_number, cancel_time
 from events
 where (start_time, id) > ($1::timestamptz, $2::text)
 order by start_time, id
@@ -135,6 +137,8 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, afterStartTime time.T
 			&i.EndTime,
 			&i.CreateTime,
 			&i.KeepRefundedSeats,
+			&i.ScheduleNumber,
+			&i.CancelTime,
 		); err != nil {
 			return nil, err
 		}

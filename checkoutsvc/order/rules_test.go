@@ -1,6 +1,7 @@
 package order_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -84,7 +85,8 @@ func commute(t *testing.T, seed, number uint64) {
 		if want == "" {
 			want, wantFacts = got, describe(facts)
 		}
-		if got != want {
+		// All money of a canceled event is late: how much of it our refund sends back depends on which refunds of others come before it.
+		if got != want && s.canceled != canceledFirst {
 			t.Errorf("scenario %d ends as\n%s\nby\n%s\nand as\n%s\nby\n%s", number, want, wantFacts, got, describe(facts))
 			return
 		}
@@ -122,6 +124,11 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 		}
 		return observe(order.AttemptSucceeded{Attempt: o.Attempt, PassSerials: serials})
 	}
+	if s.canceled == canceledFirst {
+		if err := observe(order.EventCanceled{Time: t0}); err != nil {
+			return "", err
+		}
+	}
 	for _, f := range facts {
 		if err := observe(f); err != nil {
 			return "", err
@@ -137,7 +144,30 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 			return "", err
 		}
 	}
+	if s.canceled == canceledLast {
+		if err := observe(order.EventCanceled{Time: t0}); err != nil {
+			return "", err
+		}
+	}
+	if s.canceled != canceledNever {
+		if err := endOfCanceled(&o); err != nil {
+			return "", err
+		}
+	}
 	return end(&o), nil
+}
+
+// endOfCanceled says what must hold of an order whose event is canceled: nothing is kept for it, and no ticket admits.
+func endOfCanceled(o *order.Order) error {
+	if o.Hold.State == order.HoldActive {
+		return errors.New("stock is kept of a canceled event")
+	}
+	for _, t := range o.Tickets {
+		if t.State == order.TicketValid || t.State == order.TicketReserved {
+			return fmt.Errorf("ticket %s of a canceled event is %s", t.ID, t.State)
+		}
+	}
+	return nil
 }
 
 // check holds an order and its changes against what must be true after every fact.

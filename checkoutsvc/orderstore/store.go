@@ -153,6 +153,7 @@ func (s *Store) ReadRefund(ctx context.Context, refundID string) (order.Order, *
 var codes = map[order.Reason]connect.Code{
 	order.ReasonInvalidField:          connect.CodeInvalidArgument,
 	order.ReasonVariantNotFound:       connect.CodeNotFound,
+	order.ReasonEventCanceled:         connect.CodeFailedPrecondition,
 	order.ReasonSaleNotOpen:           connect.CodeFailedPrecondition,
 	order.ReasonOrganizerCannotSell:   connect.CodeFailedPrecondition,
 	order.ReasonOrderTicketLimit:      connect.CodeResourceExhausted,

@@ -47,8 +47,12 @@ type Event struct {
 	// Whether seats of refunded tickets stay off sale. Otherwise they are on sale again until doors, or until the start when no
 	// doors are announced; nothing is sold after the end.
 	KeepRefundedSeats bool `protobuf:"varint,10,opt,name=keep_refunded_seats,json=keepRefundedSeats,proto3" json:"keep_refunded_seats,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Number of the schedule: 1 as the event was put on sale, one more with each MoveEvent or CancelEvent.
+	ScheduleNumber int64 `protobuf:"varint,30,opt,name=schedule_number,json=scheduleNumber,proto3" json:"schedule_number,omitempty"`
+	// When the event was canceled; absent when it takes place. Nothing of a canceled event is sold, and no ticket of it admits.
+	CancelTime    *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=cancel_time,json=cancelTime,proto3" json:"cancel_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -151,6 +155,20 @@ func (x *Event) GetKeepRefundedSeats() bool {
 	return false
 }
 
+func (x *Event) GetScheduleNumber() int64 {
+	if x != nil {
+		return x.ScheduleNumber
+	}
+	return 0
+}
+
+func (x *Event) GetCancelTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelTime
+	}
+	return nil
+}
+
 // Venue is the place of an event; its zone decides what wall clock a ticket shows.
 type Venue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -237,7 +255,7 @@ var File_dayof_checkout_v1_event_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x03\n" +
+	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x04\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12%\n" +
@@ -252,7 +270,10 @@ const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12.\n" +
 	"\x13keep_refunded_seats\x18\n" +
-	" \x01(\bR\x11keepRefundedSeats\"\xdd\x04\n" +
+	" \x01(\bR\x11keepRefundedSeats\x12'\n" +
+	"\x0fschedule_number\x18\x1e \x01(\x03R\x0escheduleNumber\x12;\n" +
+	"\vcancel_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"cancelTime\"\xdd\x04\n" +
 	"\x05Venue\x12\xc9\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12\xce\x01\n" +
@@ -291,11 +312,12 @@ var file_dayof_checkout_v1_event_proto_depIdxs = []int32{
 	2, // 2: dayof.checkout.v1.Event.start_time:type_name -> google.protobuf.Timestamp
 	2, // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
 	2, // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2, // 5: dayof.checkout.v1.Event.cancel_time:type_name -> google.protobuf.Timestamp
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_event_proto_init() }
