@@ -60,9 +60,10 @@ order by page.create_time desc, page.id desc limit sqlc.arg(page_size)::integer;
 select * from event_operations where id = any(sqlc.arg(ids)::text[]) order by create_time desc, id desc;
 
 -- name: SetEventOperationState :exec
--- SetEventOperationState pauses, resumes or ends a locked operation. Passes that are changed after a pause are a batch of their own.
+-- SetEventOperationState pauses, resumes or ends a locked operation, or has another batch change its passes: a new run.
 update event_operations set state = $2, finish_time = $3, next_step_time = now(), failure_count = 0, last_error = '',
-    pass_run = pass_run + case when pass_batch_id = '' then 0 else 1 end, pass_batch_id = ''
+    pass_run = pass_run + case when sqlc.arg(new_run)::boolean then 1 else 0 end,
+    pass_batch_id = case when sqlc.arg(new_run)::boolean then '' else pass_batch_id end
 where id = $1;
 
 -- name: LockDueEventOperation :one
@@ -75,7 +76,7 @@ order by next_step_time limit 1 for no key update skip locked;
 -- SetOperationFence notes which transactions may have read the schedule before: those that had begun to write by now.
 update event_operations set step = 'wait', fence_xid = pg_snapshot_xmax(pg_current_snapshot())::text::bigint where id = $1;
 
--- name: PassOperationFence :execrows
+-- name: PassOperationFence :exec
 -- PassOperationFence goes on when all transactions have ended that may have read the schedule before, and else looks again soon.
 update event_operations set
     step = case when pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= fence_xid then 'orders' else 'wait' end,
@@ -138,3 +139,9 @@ update event_operations e set state = 'completed', finish_time = sqlc.arg(finish
     visited_pass_count = sqlc.arg(visited)::bigint, changed_pass_count = sqlc.arg(changed)::bigint, pushed_count = sqlc.arg(pushed)::bigint
 where e.id = $1 and e.state = 'running' and e.pass_run = sqlc.arg(pass_run)
     and not exists (select from event_operation_orders x where x.operation_id = e.id);
+
+-- name: RenewOperationBatch :exec
+-- RenewOperationBatch has another batch change the passes, for one that somebody stopped at passsvc.
+update event_operations set pass_run = pass_run + 1, pass_batch_id = '', next_step_time = now() + interval '10 seconds',
+    last_error = 'somebody stopped the batch of passes; another one begins'
+where id = $1 and state = 'running' and pass_run = sqlc.arg(pass_run);

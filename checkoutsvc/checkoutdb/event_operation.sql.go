@@ -499,7 +499,7 @@ func (q *Queries) LockEventOrders(ctx context.Context, db DBTX, eventID string, 
 	return items, nil
 }
 
-const passOperationFence = `-- name: PassOperationFence :execrows
+const passOperationFence = `-- name: PassOperationFence :exec
 update event_operations set
     step = case when pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= fence_xid then 'orders' else 'wait' end,
     next_step_time = case when pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= fence_xid then now()
@@ -510,12 +510,9 @@ where id = $1
 `
 
 // PassOperationFence goes on when all transactions have ended that may have read the schedule before, and else looks again soon.
-func (q *Queries) PassOperationFence(ctx context.Context, db DBTX, id string) (int64, error) {
-	result, err := db.Exec(ctx, passOperationFence, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) PassOperationFence(ctx context.Context, db DBTX, id string) error {
+	_, err := db.Exec(ctx, passOperationFence, id)
+	return err
 }
 
 const postponeEventOperation = `-- name: PostponeEventOperation :exec
@@ -529,15 +526,33 @@ func (q *Queries) PostponeEventOperation(ctx context.Context, db DBTX, iD string
 	return err
 }
 
+const renewOperationBatch = `-- name: RenewOperationBatch :exec
+update event_operations set pass_run = pass_run + 1, pass_batch_id = '', next_step_time = now() + interval '10 seconds',
+    last_error = 'somebody stopped the batch of passes; another one begins'
+where id = $1 and state = 'running' and pass_run = $2
+`
+
+// RenewOperationBatch has another batch change the passes, for one that somebody stopped at passsvc.
+func (q *Queries) RenewOperationBatch(ctx context.Context, db DBTX, iD string, passRun int32) error {
+	_, err := db.Exec(ctx, renewOperationBatch, iD, passRun)
+	return err
+}
+
 const setEventOperationState = `-- name: SetEventOperationState :exec
 update event_operations set state = $2, finish_time = $3, next_step_time = now(), failure_count = 0, last_error = '',
-    pass_run = pass_run + case when pass_batch_id = '' then 0 else 1 end, pass_batch_id = ''
+    pass_run = pass_run + case when $4::boolean then 1 else 0 end,
+    pass_batch_id = case when $4::boolean then '' else pass_batch_id end
 where id = $1
 `
 
-// SetEventOperationState pauses, resumes or ends a locked operation. Passes that are changed after a pause are a batch of their own.
-func (q *Queries) SetEventOperationState(ctx context.Context, db DBTX, iD string, state string, finishTime *time.Time) error {
-	_, err := db.Exec(ctx, setEventOperationState, iD, state, finishTime)
+// SetEventOperationState pauses, resumes or ends a locked operation, or has another batch change its passes: a new run.
+func (q *Queries) SetEventOperationState(ctx context.Context, db DBTX, iD string, state string, finishTime *time.Time, newRun bool) error {
+	_, err := db.Exec(ctx, setEventOperationState,
+		iD,
+		state,
+		finishTime,
+		newRun,
+	)
 	return err
 }
 

@@ -31,7 +31,7 @@ CREATE TABLE event_operations (
     -- Transactions with smaller numbers may have read the schedule before; 0: not known yet.
     fence_xid bigint NOT NULL DEFAULT 0,
     -- The last order that was visited, in the order of creation.
-    after_create_time timestamptz NOT NULL DEFAULT '-infinity',
+    after_create_time timestamptz NOT NULL DEFAULT '1970-01-01 00:00:00+00',
     after_order_id text NOT NULL DEFAULT '',
     -- Progress.
     total_ticket_count bigint NOT NULL,
