@@ -97,7 +97,7 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 	case order.WorkVoidPass:
 		return ticketpass.VoidPassArgs{TicketID: w.ID}
 	case order.WorkMailSchedule:
-		return receipt.MailScheduleArgs{OrderID: orderID}
+		return receipt.MailScheduleArgs{OrderID: orderID, ScheduleNumber: w.ID}
 	case order.WorkSuspendPass:
 		return ticketpass.SuspendPassArgs{TicketID: w.ID}
 	}

@@ -132,6 +132,6 @@ func eventToProto(e checkoutdb.Event) *checkoutv1.Event {
 		},
 		DoorsTime: wire.TimeToProto(e.DoorsTime), StartTime: timestamppb.New(e.StartTime), EndTime: timestamppb.New(e.EndTime),
 		CreateTime: timestamppb.New(e.CreateTime), KeepRefundedSeats: e.KeepRefundedSeats,
-		ScheduleNumber: e.ScheduleNumber, CancelTime: wire.TimeToProto(e.CancelTime),
+		ScheduleNumber: int64(e.ScheduleNumber), CancelTime: wire.TimeToProto(e.CancelTime),
 	}
 }

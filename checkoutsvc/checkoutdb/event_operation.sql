@@ -96,7 +96,7 @@ for no key update;
 -- name: SetTicketSchedules :many
 -- SetTicketSchedules has the tickets of locked orders take a new schedule. Void ones show what they showed.
 update tickets set schedule_number = sqlc.arg(schedule_number), change_number = change_number + 1
-where order_id = any(sqlc.arg(order_ids)::text[]) and schedule_number < sqlc.arg(schedule_number)::bigint and state <> 'void'
+where order_id = any(sqlc.arg(order_ids)::text[]) and schedule_number < sqlc.arg(schedule_number)::integer and state <> 'void'
 returning order_id, pass_serial;
 
 -- name: InsertOperationOrders :exec

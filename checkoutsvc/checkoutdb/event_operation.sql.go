@@ -229,7 +229,7 @@ type InsertEventOperationParams struct {
 	EventID          string     `json:"event_id"`
 	Kind             string     `json:"kind"`
 	Actor            string     `json:"actor"`
-	ScheduleNumber   int64      `json:"schedule_number"`
+	ScheduleNumber   int32      `json:"schedule_number"`
 	OldDoorsTime     *time.Time `json:"old_doors_time"`
 	OldStartTime     time.Time  `json:"old_start_time"`
 	OldEndTime       time.Time  `json:"old_end_time"`
@@ -566,7 +566,7 @@ type SetEventScheduleParams struct {
 	StartTime      time.Time  `json:"start_time"`
 	EndTime        time.Time  `json:"end_time"`
 	CancelTime     *time.Time `json:"cancel_time"`
-	ScheduleNumber int64      `json:"schedule_number"`
+	ScheduleNumber int32      `json:"schedule_number"`
 }
 
 func (q *Queries) SetEventSchedule(ctx context.Context, db DBTX, arg SetEventScheduleParams) error {
@@ -627,7 +627,7 @@ func (q *Queries) SetOperationFence(ctx context.Context, db DBTX, id string) err
 
 const setTicketSchedules = `-- name: SetTicketSchedules :many
 update tickets set schedule_number = $1, change_number = change_number + 1
-where order_id = any($2::text[]) and schedule_number < $1::bigint and state <> 'void'
+where order_id = any($2::text[]) and schedule_number < $1::integer and state <> 'void'
 returning order_id, pass_serial
 `
 
@@ -637,7 +637,7 @@ type SetTicketSchedulesRow struct {
 }
 
 // SetTicketSchedules has the tickets of locked orders take a new schedule. Void ones show what they showed.
-func (q *Queries) SetTicketSchedules(ctx context.Context, db DBTX, scheduleNumber int64, orderIds []string) ([]SetTicketSchedulesRow, error) {
+func (q *Queries) SetTicketSchedules(ctx context.Context, db DBTX, scheduleNumber int32, orderIds []string) ([]SetTicketSchedulesRow, error) {
 	rows, err := db.Query(ctx, setTicketSchedules, scheduleNumber, orderIds)
 	if err != nil {
 		return nil, err

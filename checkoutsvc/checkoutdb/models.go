@@ -61,7 +61,7 @@ type Event struct {
 	EndTime           time.Time  `json:"end_time"`
 	CreateTime        time.Time  `json:"create_time"`
 	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
-	ScheduleNumber    int64      `json:"schedule_number"`
+	ScheduleNumber    int32      `json:"schedule_number"`
 	CancelTime        *time.Time `json:"cancel_time"`
 }
 
@@ -73,7 +73,7 @@ type EventOperation struct {
 	Step             string     `json:"step"`
 	NextStepTime     time.Time  `json:"next_step_time"`
 	Actor            string     `json:"actor"`
-	ScheduleNumber   int64      `json:"schedule_number"`
+	ScheduleNumber   int32      `json:"schedule_number"`
 	OldDoorsTime     *time.Time `json:"old_doors_time"`
 	OldStartTime     time.Time  `json:"old_start_time"`
 	OldEndTime       time.Time  `json:"old_end_time"`
@@ -292,7 +292,7 @@ type Ticket struct {
 	ChangeNumber   int64           `json:"change_number"`
 	ValidTime      *time.Time      `json:"valid_time"`
 	SeatReturned   bool            `json:"seat_returned"`
-	ScheduleNumber int64           `json:"schedule_number"`
+	ScheduleNumber int32           `json:"schedule_number"`
 }
 
 type Timeline struct {

@@ -68,6 +68,12 @@ var grown = []string{
 	`insert into dispute_reminders (dispute_id, seconds_before, raise_time) select id, 86400, create_time from disputes where id like '%999'`,
 	`insert into idempotency_keys (caller, method, key, fingerprint, created_time)
 	select 'storefront', 'StartCheckout', id, '\x00', create_time from orders`,
+	`insert into event_operations (id, event_id, kind, state, actor, schedule_number, old_start_time, old_end_time, start_time, end_time,
+		total_ticket_count, create_time, finish_time)
+	select 'operation-' || i, 'event-' || i, 'move', case when i % 1000 = 0 then 'running' else 'completed' end, '', 2, t, t, t, t, 1, t,
+		case when i % 1000 > 0 then t end
+	from (select i, now() - i * interval '1 minute' as t from generate_series(1, 20000) i) s`,
+	`insert into event_operation_orders (operation_id, order_id) select 'operation-' || right(id, 2) || '00', id from orders where id like '%7'`,
 	// Organisers and what they sell grow too, if slowly: 20,000 events of 2,000 organisers.
 	`insert into organizers (id, name) select 'organizer-' || i, 'Organizer ' || i from generate_series(1, 20000) i`,
 	`insert into stripe_accounts (id, organizer_id, create_time) select 'acct_' || i, 'organizer-' || i, now() from generate_series(1, 20000) i`,

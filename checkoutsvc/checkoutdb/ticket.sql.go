@@ -58,7 +58,7 @@ type InsertTicketParams struct {
 	SnapshotSchema int32           `json:"snapshot_schema"`
 	CodeKeyVersion int32           `json:"code_key_version"`
 	CreateTime     time.Time       `json:"create_time"`
-	ScheduleNumber int64           `json:"schedule_number"`
+	ScheduleNumber int32           `json:"schedule_number"`
 }
 
 func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketParams) error {

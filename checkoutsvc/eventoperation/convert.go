@@ -41,7 +41,7 @@ var stateToProto = map[string]checkoutv1.EventOperationState{
 
 func toProto(op checkoutdb.EventOperation) *checkoutv1.EventOperation {
 	return &checkoutv1.EventOperation{
-		Id: op.ID, EventId: op.EventID, Kind: kindToProto[op.Kind], State: stateToProto[op.State], ScheduleNumber: op.ScheduleNumber,
+		Id: op.ID, EventId: op.EventID, Kind: kindToProto[op.Kind], State: stateToProto[op.State], ScheduleNumber: int64(op.ScheduleNumber),
 		OldTimes:         times{op.OldDoorsTime, op.OldStartTime, op.OldEndTime}.toProto(),
 		NewTimes:         times{op.DoorsTime, op.StartTime, op.EndTime}.toProto(),
 		TotalTicketCount: op.TotalTicketCount, DoneTicketCount: op.DoneTicketCount, MailCount: op.MailCount,

@@ -167,7 +167,7 @@ func passEvent(e checkoutdb.Event) *passv1.PassEvent {
 	return &passv1.PassEvent{
 		Id: e.ID, Name: e.Name, VenueName: e.VenueName, VenueAddress: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude,
 		Longitude: e.Longitude, DoorsTime: wire.TimeToProto(e.DoorsTime), StartTime: timestamppb.New(e.StartTime),
-		EndTime: timestamppb.New(e.EndTime), ScheduleNumber: e.ScheduleNumber, Canceled: e.CancelTime != nil,
+		EndTime: timestamppb.New(e.EndTime), ScheduleNumber: int64(e.ScheduleNumber), Canceled: e.CancelTime != nil,
 	}
 }
 

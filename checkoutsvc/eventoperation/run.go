@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -147,7 +148,7 @@ func (r *Runner) changeOrders(ctx context.Context, tx pgx.Tx, op checkoutdb.Even
 		}
 		if !seen[t.OrderID] {
 			seen[t.OrderID] = true
-			mails = append(mails, orderstore.Task{OrderID: t.OrderID, Work: order.Work{Kind: order.WorkMailSchedule, ID: t.OrderID}})
+			mails = append(mails, orderstore.Task{OrderID: t.OrderID, Work: order.Work{Kind: order.WorkMailSchedule, ID: strconv.Itoa(int(op.ScheduleNumber))}})
 		}
 	}
 	next.TicketCount, next.MailCount = int64(len(tickets)), int64(len(mails))

@@ -47,7 +47,7 @@ var (
 // plan is what a token confirms.
 type plan struct {
 	kind, eventID  string
-	scheduleNumber int64 // of the event before
+	scheduleNumber int32 // of the event before
 	// asked are the times as the request has them: what it leaves open follows from the schedule before.
 	asked times
 }
@@ -55,7 +55,7 @@ type plan struct {
 func (k Keys) sign(p plan, expire time.Time) string {
 	version := k.ring.Newest()
 	key, _ := k.ring.Secret(version)
-	fields := []string{strconv.Itoa(version), strconv.FormatInt(p.scheduleNumber, 10), strconv.FormatInt(expire.Unix(), 10)}
+	fields := []string{strconv.Itoa(version), strconv.Itoa(int(p.scheduleNumber)), strconv.FormatInt(expire.Unix(), 10)}
 	return strings.Join(append(fields, base64.RawURLEncoding.EncodeToString(mac(key, p, expire.Unix()))), "_")
 }
 
@@ -79,7 +79,7 @@ func (k Keys) check(token string, p plan, now time.Time) error {
 		return errToken
 	}
 	version, err1 := strconv.Atoi(fields[0])
-	number, err2 := strconv.ParseInt(fields[1], 10, 64)
+	number, err2 := strconv.ParseInt(fields[1], 10, 32)
 	expire, err3 := strconv.ParseInt(fields[2], 10, 64)
 	sum, err4 := base64.RawURLEncoding.Strict().DecodeString(fields[3])
 	key, known := k.ring.Secret(version)
@@ -87,11 +87,11 @@ func (k Keys) check(token string, p plan, now time.Time) error {
 		return errToken
 	}
 	current := p.scheduleNumber
-	p.scheduleNumber = number
+	p.scheduleNumber = int32(number)
 	switch {
 	case !hmac.Equal(sum, mac(key, p, expire)), !now.Before(time.Unix(expire, 0)):
 		return errToken
-	case number != current:
+	case p.scheduleNumber != current:
 		return errScheduleChanged
 	}
 	return nil

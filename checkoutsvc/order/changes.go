@@ -77,7 +77,7 @@ const (
 	WorkRefundFraud      WorkKind = "refund_fraud"       // a fraud warning: refund what is not used
 	WorkVoidPass         WorkKind = "void_pass"          // a ticket: show its pass as void
 	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold
-	WorkMailSchedule     WorkKind = "mail_schedule"      // the order: tell the buyer that the event is moved or canceled
+	WorkMailSchedule     WorkKind = "mail_schedule"      // the number of the event's schedule: tell the buyer of it
 )
 
 // Note is a line of an order's timeline.

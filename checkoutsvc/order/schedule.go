@@ -6,7 +6,7 @@ import "time"
 // what people are shown has these.
 type Schedule struct {
 	// Number counts the changes: 1 is the schedule with which the event was put on sale.
-	Number     int64      `json:"number"`
+	Number     int32      `json:"number"`
 	DoorsTime  *time.Time `json:"doors_time"`
 	StartTime  time.Time  `json:"start_time"`
 	EndTime    time.Time  `json:"end_time"`

@@ -28,7 +28,7 @@ type Ticket struct {
 	// SeatReturned says that its seat is on sale again.
 	SeatReturned bool `json:"seat_returned"`
 	// ScheduleNumber is the number of the event's schedule that its pass shows, or is about to.
-	ScheduleNumber int64 `json:"schedule_number"`
+	ScheduleNumber int32 `json:"schedule_number"`
 }
 
 // TicketState is the state of a ticket.

@@ -33,7 +33,7 @@ func calendarFile(o *order.Order, sold order.Snapshot, zone *time.Location, now 
 	c.line("BEGIN", "VEVENT")
 	c.line("UID", o.ID+"@dayof")
 	c.line("DTSTAMP", now.UTC().Format(calendarUTC))
-	c.line("SEQUENCE", strconv.FormatInt(s.Number, 10))
+	c.line("SEQUENCE", strconv.Itoa(int(s.Number)))
 	c.line("STATUS", status)
 	for _, at := range []struct {
 		name string

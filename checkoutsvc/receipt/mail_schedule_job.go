@@ -10,6 +10,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
+	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/internal/timezone"
@@ -18,6 +19,8 @@ import (
 // MailScheduleArgs names an order whose event was moved or canceled.
 type MailScheduleArgs struct {
 	OrderID string `json:"order_id"`
+	// ScheduleNumber is the number of the schedule that the order's tickets took.
+	ScheduleNumber string `json:"schedule_number"`
 }
 
 // Kind implements river.JobArgs.
@@ -34,10 +37,16 @@ func (m *Mailer) MailSchedule(ctx context.Context, job *river.Job[MailScheduleAr
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(o.Tickets, func(t order.Ticket) bool { return t.State != order.TicketVoid }) {
+	number, err := strconv.ParseInt(job.Args.ScheduleNumber, 10, 32)
+	if err != nil {
+		return jobs.Cancel(fmt.Errorf("read number of schedule: %w", err))
+	}
+	newer := slices.ContainsFunc(o.Tickets, func(t order.Ticket) bool { return t.ScheduleNumber > int32(number) }) // its job tells it
+	live := slices.ContainsFunc(o.Tickets, func(t order.Ticket) bool { return t.State != order.TicketVoid })
+	if newer || !live {
 		return nil
 	}
-	id := "schedule." + o.ID + "." + strconv.FormatInt(o.Schedule.Number, 10)
+	id := "schedule." + o.ID + "." + strconv.Itoa(int(o.Schedule.Number))
 	err = m.mailOnce(ctx, &o, id, func(id string) (smtp.Message, error) { return m.scheduleMessage(&o, id) })
 	if smtp.Undeliverable(err) {
 		return m.raiseUndeliverable(ctx, o.ID, err)

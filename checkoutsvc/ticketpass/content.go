@@ -45,7 +45,7 @@ func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.Pas
 			Id: t.EventID, Name: s.EventName, VenueName: s.Venue.Name, VenueAddress: s.Venue.Address,
 			TimeZone: s.Venue.TimeZone, Latitude: s.Venue.Latitude, Longitude: s.Venue.Longitude,
 			DoorsTime: wire.TimeToProto(o.Schedule.DoorsTime), StartTime: timestamppb.New(o.Schedule.StartTime),
-			EndTime: timestamppb.New(o.Schedule.EndTime), ScheduleNumber: o.Schedule.Number, Canceled: o.Schedule.Canceled(),
+			EndTime: timestamppb.New(o.Schedule.EndTime), ScheduleNumber: int64(o.Schedule.Number), Canceled: o.Schedule.Canceled(),
 		},
 		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: string(o.BuyerName),
 		Price: wire.MoneyToProto(s.Price.Currency, s.Price.MinorUnits),

@@ -2,13 +2,13 @@
 
 -- schedule_number counts the times that an event's times were changed, or the event canceled; 1: as it was put on sale.
 ALTER TABLE events
-    ADD COLUMN schedule_number bigint NOT NULL DEFAULT 1,
+    ADD COLUMN schedule_number integer NOT NULL DEFAULT 1,
     ADD COLUMN cancel_time timestamptz,
     ADD CONSTRAINT event_schedule_number_is_positive CHECK (schedule_number > 0);
 
 -- The number of the schedule that the ticket's pass shows, or is about to.
 ALTER TABLE tickets
-    ADD COLUMN schedule_number bigint NOT NULL DEFAULT 1;
+    ADD COLUMN schedule_number integer NOT NULL DEFAULT 1;
 
 -- An operation brings what was sold to an event's new schedule: tickets, passes and mails.
 CREATE TABLE event_operations (
@@ -21,7 +21,7 @@ CREATE TABLE event_operations (
     next_step_time timestamptz NOT NULL DEFAULT now(),
     actor text NOT NULL,
     -- The schedule that it makes true, and the times before and after. A cancellation leaves them.
-    schedule_number bigint NOT NULL,
+    schedule_number integer NOT NULL,
     old_doors_time timestamptz,
     old_start_time timestamptz NOT NULL,
     old_end_time timestamptz NOT NULL,
