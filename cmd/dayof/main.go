@@ -49,7 +49,8 @@ type host struct {
 func commands() []command {
 	return []command{
 		upCommand(), demoCommand(),
-		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), passSetCommand(), passVerifyCommand(),
+		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(),
+		eventMoveCommand(), eventCancelCommand(), operationShowCommand(), passSetCommand(), passVerifyCommand(),
 		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(), reconcileCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
 		webhooksListCommand(), webhooksShowCommand(), webhooksRetryCommand(),
