@@ -21,9 +21,9 @@ import (
 
 const (
 	// passLease is for how long one replica has the calls of a step to itself. They may be made twice all the same.
-	passLease = 20 * time.Second
+	passLease = 10 * time.Second
 	// passTimeout ends the calls of a step, before somebody else makes them.
-	passTimeout = 15 * time.Second
+	passTimeout = 8 * time.Second
 	// batchPause is the time between two looks at passsvc's batch.
 	batchPause = time.Second
 )
