@@ -123,9 +123,6 @@ func (r *Runner) issueOrder(ctx context.Context, orderID string) error {
 	return nil
 }
 
-// noPasses is passsvc's reason for an event of which it issued none.
-const noPasses = "EVENT_HAS_NO_PASSES"
-
 // followBatch asks for the batch that changes the event's passes, or how far it is.
 func (r *Runner) followBatch(ctx context.Context, op checkoutdb.EventOperation) (*passv1.PassBatch, error) {
 	if op.PassBatchID != "" {
@@ -146,7 +143,7 @@ func (r *Runner) followBatch(ctx context.Context, op checkoutdb.EventOperation) 
 		return nil, err
 	}
 	res, err := r.Passes.BatchUpdatePasses(rpc.WithIdempotencyKey(ctx, key), req)
-	if d, ok := errors.AsType[*problem.Downstream](err); ok && d.Reason() == noPasses {
+	if problem.Is(err, passv1.Reason_REASON_EVENT_HAS_NO_PASSES) {
 		return &passv1.PassBatch{State: passv1.PassBatchState_PASS_BATCH_STATE_DONE}, nil
 	}
 	if err != nil {

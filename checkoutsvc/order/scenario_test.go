@@ -15,7 +15,7 @@ type scenario struct {
 	order  order.Order
 	policy order.Policy
 	facts  []order.Fact
-	// canceled says when the event is canceled: before all facts, after them, or never. What money buys depends on it.
+	// canceled says when the event is canceled. What money buys depends on it.
 	canceled canceled
 }
 
@@ -24,6 +24,7 @@ type canceled int
 const (
 	canceledNever canceled = iota
 	canceledFirst
+	canceledRow // before all facts, but its own fact comes after them
 	canceledLast
 )
 
@@ -71,7 +72,7 @@ func newOrder(p order.Policy) order.Order {
 func drawScenario(r *rand.Rand) scenario {
 	s := scenario{policy: testPolicy(r)}
 	s.order = newOrder(s.policy)
-	s.canceled = [...]canceled{canceledNever, canceledNever, canceledNever, canceledFirst, canceledLast}[r.IntN(5)]
+	s.canceled = [...]canceled{canceledNever, canceledNever, canceledNever, canceledFirst, canceledRow, canceledLast}[r.IntN(6)]
 	total := s.order.TotalMinorUnits
 	clock := t0
 	later := func() time.Time { clock = clock.Add(time.Duration(1+r.IntN(90)) * time.Second); return clock }
