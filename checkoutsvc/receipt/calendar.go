@@ -57,7 +57,7 @@ func calendarFile(o *order.Order, sold order.Snapshot, zone *time.Location, now 
 	c.line("ORGANIZER;CN="+calendarParameter(sold.OrganizerName), "invalid:nomail") // required, and there is nobody to answer to
 	c.line("END", "VEVENT")
 	c.line("END", "VCALENDAR")
-	return smtp.Attachment{Name: "event.ics", ContentType: "text/calendar; charset=utf-8; method=" + method, Content: c.String()}
+	return smtp.Attachment{Name: "event.ics", ContentType: "text/calendar; charset=utf-8; method=" + method, Content: c.text.String()}
 }
 
 const (
@@ -68,7 +68,7 @@ const (
 )
 
 // calendarText is a calendar in the making.
-type calendarText struct{ strings.Builder }
+type calendarText struct{ text strings.Builder }
 
 // line adds one property, folded where it is too long.
 func (c *calendarText) line(name, value string) {
@@ -79,10 +79,10 @@ func (c *calendarText) line(name, value string) {
 		for !utf8.RuneStart(rest[cut]) {
 			cut--
 		}
-		c.WriteString(rest[:cut] + "\r\n ")
+		c.text.WriteString(rest[:cut] + "\r\n ")
 		rest, limit = rest[cut:], calendarLineMax-1 // the space counts
 	}
-	c.WriteString(rest + "\r\n")
+	c.text.WriteString(rest + "\r\n")
 }
 
 // zone describes the clock of a place from start to end: a component for each offset that it has in between. Calendars that know the

@@ -53,7 +53,7 @@ func wordsOf(language string) words {
 			Unfulfillable:      "hemos recibido tu pago para {event}, pero no hemos podido emitir tus entradas. Lo sentimos.",
 			UnfulfillableMoney: "Recibirás {amount} de vuelta sin tener que hacer nada.",
 			MovedSubject:       "Nueva fecha para {event}",
-			Moved:              "{event} se celebra en otro momento.",
+			Moved:              "{event} se celebra en otro momento.", //nolint:misspell // Spanish
 			MovedTickets:       "Tus entradas siguen siendo válidas. Las entradas de tu Wallet cambian solas, y el archivo de calendario adjunto tiene la nueva fecha.",
 			CanceledSubject:    "{event} se ha cancelado",
 			Canceled:           "{event} se ha cancelado y no se celebrará.",
@@ -91,7 +91,7 @@ func wordsOf(language string) words {
 			Unfulfillable:      "abbiamo ricevuto il tuo pagamento per {event}, ma non abbiamo potuto emettere i biglietti. Ci dispiace.",
 			UnfulfillableMoney: "Riceverai {amount} senza dover fare nulla.",
 			MovedSubject:       "Nuova data per {event}",
-			Moved:              "{event} si terrà in un altro momento.",
+			Moved:              "{event} si terrà in un altro momento.", //nolint:misspell // Italian
 			MovedTickets:       "I tuoi biglietti restano validi. I biglietti nel tuo Wallet cambiano da soli, e il file di calendario allegato contiene la nuova data.",
 			CanceledSubject:    "{event} è annullato",
 			Canceled:           "{event} è annullato e non si terrà.",
