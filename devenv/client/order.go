@@ -294,7 +294,7 @@ func postings(e *ledgerv1.Entry) []Posting {
 var words = []string{
 	"PAYMENT_INTENT_STATUS_", "PAYMENT_STATE_", "FULFILMENT_STATE_", "HOLD_STATE_", "TICKET_STATE_", "REFUND_STATE_",
 	"REFUND_REASON_", "DISPUTE_STATUS_", "WEBHOOK_EVENT_STATE_", "ENTRY_KIND_", "ADMISSION_",
-	"DIFFERENCE_KIND_",
+	"DIFFERENCE_KIND_", "EVENT_OPERATION_KIND_", "EVENT_OPERATION_STATE_",
 }
 
 // Word is an enum value as scripts and people read it: "paid" for PAYMENT_STATE_PAID.
