@@ -396,8 +396,8 @@ func TestEventIsUpdated(t *testing.T) {
 	}
 	_, err = update("stale", 1, fields, "description")
 	wantProblem(t, err, connect.CodeFailedPrecondition, "UPDATE_NUMBER_STALE")
-	all, err := update("all", 2, fields, "name", "description", "image_urls", "languages", "venue", "doors_time", "keep_refunded_seats", "buyer_ticket_limit")
-	if err != nil || all.GetVenue().GetName() != "Halle 2" || all.GetVenue().Longitude == nil || all.GetDoorsTime() == nil || !all.GetKeepRefundedSeats() ||
+	all, err := update("all", 2, fields, "name", "description", "image_urls", "languages", "venue", "keep_refunded_seats", "buyer_ticket_limit")
+	if err != nil || all.GetVenue().GetName() != "Halle 2" || all.GetVenue().Longitude == nil || all.GetDoorsTime() != nil || !all.GetKeepRefundedSeats() ||
 		all.GetBuyerTicketLimit() != 40 || all.GetUpdateNumber() != 3 || all.GetStartTime().AsTime() != w.event.GetStartTime().AsTime() {
 		t.Errorf("all fields: %v, %v", all, err)
 	}
@@ -416,6 +416,7 @@ func TestEventIsUpdated(t *testing.T) {
 		"a control character":    {[]string{"description"}, func(f *checkoutv1.EventFields) { f.Description = "a\x1bb" }, "INVALID_FIELD"},
 		"doors after the start":  {[]string{"doors_time"}, func(f *checkoutv1.EventFields) { f.DoorsTime = w.event.GetEndTime() }, "INVALID_FIELD"},
 		"a zone of sold tickets": {[]string{"venue"}, func(f *checkoutv1.EventFields) { f.Venue.TimeZone = "Europe/Vienna" }, "TIME_ZONE_FIXED"},
+		"doors of sold tickets":  {[]string{"doors_time"}, func(f *checkoutv1.EventFields) { f.DoorsTime = fields.DoorsTime }, "DOORS_FIXED"},
 	} {
 		f := &checkoutv1.EventFields{Name: "X", Venue: &checkoutv1.Venue{Name: "Y", TimeZone: "Europe/Berlin"}}
 		c.change(f)
@@ -432,13 +433,13 @@ func TestEventIsUpdated(t *testing.T) {
 	}
 	free := w.createEvent("free", newEvent())
 	moved, err := staff.UpdateEvent(w.keyed("zone"), &checkoutv1.UpdateEventRequest{
-		EventId: free.GetId(), Event: &checkoutv1.EventFields{Venue: &checkoutv1.Venue{Name: "Bagmati", TimeZone: "Asia/Kathmandu"}}, UpdateMask: mask("venue"),
+		EventId: free.GetId(), Event: &checkoutv1.EventFields{Venue: &checkoutv1.Venue{Name: "Bagmati", TimeZone: "Asia/Kathmandu"}, DoorsTime: fields.DoorsTime}, UpdateMask: mask("venue", "doors_time"),
 	})
-	if err != nil || moved.GetEvent().GetVenue().GetTimeZone() != "Asia/Kathmandu" {
+	if err != nil || moved.GetEvent().GetVenue().GetTimeZone() != "Asia/Kathmandu" || moved.GetEvent().GetDoorsTime() == nil {
 		t.Errorf("the time zone of an event without tickets: %v, %v", moved, err)
 	}
-	none, err := update("remove", 0, &checkoutv1.EventFields{}, "buyer_ticket_limit", "doors_time", "image_urls")
-	if err != nil || none.GetBuyerTicketLimit() != 0 || none.GetDoorsTime() != nil || len(none.GetImageUrls()) != 0 {
+	none, err := update("remove", 0, &checkoutv1.EventFields{}, "buyer_ticket_limit", "image_urls")
+	if err != nil || none.GetBuyerTicketLimit() != 0 || len(none.GetImageUrls()) != 0 {
 		t.Errorf("fields that are taken away: %v, %v", none, err)
 	}
 }

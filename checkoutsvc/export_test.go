@@ -16,3 +16,6 @@ func (s *Service) RemindOfDisputes(ctx context.Context) error { return s.reminde
 
 // SendRefund is the job that asks Stripe for a refund.
 func SendRefund(refundID string) river.JobArgs { return refund.SendRefundArgs{RefundID: refundID} }
+
+// RunEventOperations carries on the operations of events that are due.
+func (s *Service) RunEventOperations(ctx context.Context) error { return s.runner.Run(ctx) }

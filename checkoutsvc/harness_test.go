@@ -68,6 +68,7 @@ type replica struct {
 	door     checkoutv1connect.AdmissionServiceClient
 	catalog  checkoutv1connect.CatalogServiceClient
 	desk     checkoutv1connect.OperationsServiceClient
+	events   checkoutv1connect.EventOperationServiceClient
 	url      string
 }
 
@@ -113,6 +114,8 @@ func newHarnessAlone(t testing.TB, opts ...option) *harness {
 		return passv1connect.NewPassServiceHandler(w.passes, handlerOptions(w.logger(), rpc.Policy{
 			passv1connect.PassServiceIssuePassesProcedure: rpc.RoleOperator, passv1connect.PassServiceVoidPassProcedure: rpc.RoleOperator,
 			passv1connect.PassServiceListPassesProcedure: rpc.RoleOperator, passv1connect.PassServiceSetPassSuspendedProcedure: rpc.RoleOperator,
+			passv1connect.PassServiceBatchUpdatePassesProcedure: rpc.RoleOperator, passv1connect.PassServiceGetPassBatchProcedure: rpc.RoleOperator,
+			passv1connect.PassServiceCancelPassBatchProcedure: rpc.RoleOperator,
 		}, nil)...)
 	})
 	w.peers[1] = serveRPC(t, ledgerv1connect.LedgerServiceName, func() (string, http.Handler) {
@@ -179,6 +182,7 @@ func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 		door:     checkoutv1connect.NewAdmissionServiceClient(client, url, clientOpts...),
 		catalog:  checkoutv1connect.NewCatalogServiceClient(client, url, clientOpts...),
 		desk:     checkoutv1connect.NewOperationsServiceClient(client, url, clientOpts...),
+		events:   checkoutv1connect.NewEventOperationServiceClient(client, url, clientOpts...),
 	}
 	w.replicas = append(w.replicas, r)
 	return r

@@ -24,8 +24,8 @@ const outsideTimeout = 40 * time.Second
 // tried on every five minutes: money that moved is booked however long the ledger is away.
 const moneyAttempts = 32
 
-// queueCancels is where orders wait whose holds have ended. Thousands may end together, and none of them is in a hurry: money that comes
-// in between is late money. cancelsAtOnce leaves Stripe and the processors to those who buy.
+// queueCancels is where orders wait whose holds have ended, and mails about an event that is moved or canceled. Thousands may come together,
+// and none of them is in a hurry: money that comes in between is late money. cancelsAtOnce leaves Stripe and the processors to those who buy.
 const (
 	queueCancels  = "cancels"
 	cancelsAtOnce = 4
@@ -59,6 +59,8 @@ func (w workers) register(r *jobs.Registry) {
 	jobs.Register(r, mail, w.mailer.SendReceipt)
 	jobs.Register(r, mail, w.mailer.MailRefund)
 	jobs.Register(r, mail, w.mailer.MailGivenUp)
+	mail.Queue = queueCancels // as many as the event has orders: receipts do not wait for them
+	jobs.Register(r, mail, w.mailer.MailSchedule)
 }
 
 // jobOf is the job that does an order's work. Arguments are ids, never state.
@@ -94,6 +96,8 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 		return refund.FraudArgs{FraudWarningID: w.ID}
 	case order.WorkVoidPass:
 		return ticketpass.VoidPassArgs{TicketID: w.ID}
+	case order.WorkMailSchedule:
+		return receipt.MailScheduleArgs{OrderID: orderID, ScheduleNumber: w.ID}
 	case order.WorkSuspendPass:
 		return ticketpass.SuspendPassArgs{TicketID: w.ID}
 	}

@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"sync"
 
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
+	"github.com/dayof/dayof/internal/chassis/problem"
+	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 // passKeeper is a passsvc that remembers one serial per ticket.
@@ -20,11 +25,15 @@ type passKeeper struct {
 	suspended map[string]bool
 	used      map[string]bool
 	changes   map[string]int64                // latest number of SetPassSuspended by serial
+	events    map[string]*passv1.PassEvent    // what passes show, by serial
+	issues    map[string]int64                // latest number of IssuePasses by serial
+	batches   map[string]*passv1.PassBatch    // by key
+	stopped   map[string]bool                 // batches
 	before    func(ctx context.Context) error // runs first, may fail or wait
 }
 
 func newPassKeeper() *passKeeper {
-	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, used: map[string]bool{}, changes: map[string]int64{}}
+	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, used: map[string]bool{}, changes: map[string]int64{}, events: map[string]*passv1.PassEvent{}, issues: map[string]int64{}, batches: map[string]*passv1.PassBatch{}, stopped: map[string]bool{}}
 }
 
 func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
@@ -43,12 +52,72 @@ func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesReq
 		if k.serials[p.GetTicketId()] == "" {
 			k.serials[p.GetTicketId()] = fmt.Sprintf("serial%015d", len(k.serials))
 		}
+		if serial := k.serials[p.GetTicketId()]; p.GetTicketChangeNumber() > k.issues[serial] {
+			k.issues[serial] = p.GetTicketChangeNumber()
+			k.show(serial, p.GetEvent())
+		}
 		if p.GetVoided() {
 			k.voided[k.serials[p.GetTicketId()]] = true
 		}
 		res.Passes = append(res.Passes, &passv1.Pass{Serial: k.serials[p.GetTicketId()], TicketId: p.GetTicketId()})
 	}
 	return res, nil
+}
+
+// show has a pass show an event, unless it shows a newer schedule.
+func (k *passKeeper) show(serial string, event *passv1.PassEvent) {
+	if k.events[serial].GetScheduleNumber() <= event.GetScheduleNumber() {
+		k.events[serial] = event
+	}
+}
+
+// shown is the event that the pass of a ticket shows.
+func (k *passKeeper) shown(ticketID string) *passv1.PassEvent {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.events[k.serials[ticketID]]
+}
+
+// BatchUpdatePasses changes all passes at once, so that the batch is done when it is asked for the first time.
+func (k *passKeeper) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdatePassesRequest) (*passv1.BatchUpdatePassesResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key := rpc.IdempotencyKey(ctx)
+	if k.batches[key] == nil {
+		b := &passv1.PassBatch{Id: fmt.Sprintf("batch%016d", len(k.batches)), EventId: req.GetEventId(), State: passv1.PassBatchState_PASS_BATCH_STATE_RUNNING}
+		for serial, event := range k.events {
+			if event.GetId() == req.GetEventId() {
+				b.TotalPassCount++
+				b.VisitedPassCount++
+				if !event.GetStartTime().AsTime().Equal(req.GetEvent().GetStartTime().AsTime()) {
+					b.ChangedPassCount++
+				}
+				k.show(serial, req.GetEvent())
+			}
+		}
+		k.batches[key] = b
+	}
+	return &passv1.BatchUpdatePassesResponse{Batch: k.batches[key]}, nil
+}
+
+func (k *passKeeper) GetPassBatch(_ context.Context, req *passv1.GetPassBatchRequest) (*passv1.GetPassBatchResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range k.batches {
+		if b.GetId() == req.GetPassBatchId() {
+			done, _ := proto.Clone(b).(*passv1.PassBatch)
+			done.State = passv1.PassBatchState_PASS_BATCH_STATE_DONE
+			return &passv1.GetPassBatchResponse{Batch: done}, nil
+		}
+	}
+	return nil, problem.New(connect.CodeNotFound, "PASS_BATCH_NOT_FOUND", "there is no batch with this id")
+}
+
+func (k *passKeeper) CancelPassBatch(_ context.Context, req *passv1.CancelPassBatchRequest) (*passv1.CancelPassBatchResponse, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped[req.GetPassBatchId()] = true
+	return &passv1.CancelPassBatchResponse{}, nil
 }
 
 func (k *passKeeper) VoidPass(_ context.Context, req *passv1.VoidPassRequest) (*passv1.VoidPassResponse, error) {

@@ -2,7 +2,8 @@
 // facts, refunds and admission. This package puts the service together; what it does lies in the packages below it:
 //
 //	catalog, checkout, payment, orders, account,   a package per proto service: handlers, each with what it uses
-//	admission, settlement, operations
+//	admission, settlement, operations,
+//	eventoperation
 //	fulfilment, refund, booking, ticketpass,       work between them: attempts and jobs
 //	receipt, dispute
 //	orderstore, orderproto, stripecalls,           orders to and from rows, messages and Stripe
@@ -34,6 +35,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/dispute"
 	"github.com/dayof/dayof/checkoutsvc/doortoken"
+	"github.com/dayof/dayof/checkoutsvc/eventoperation"
 	"github.com/dayof/dayof/checkoutsvc/fulfilment"
 	"github.com/dayof/dayof/checkoutsvc/operations"
 	"github.com/dayof/dayof/checkoutsvc/orders"
@@ -87,6 +89,7 @@ type Service struct {
 	fulfilment *fulfilment.Fulfilment
 	payments   *payment.Payments
 	reminder   *dispute.Reminder
+	runner     *eventoperation.Runner
 
 	catalog    *catalog.Service
 	checkout   *checkout.Service
@@ -96,6 +99,7 @@ type Service struct {
 	admission  *admission.Service
 	settlement *settlement.Service
 	operations *operations.Service
+	events     *eventoperation.Service
 }
 
 // New returns a Service, or what is wrong with its configuration.
@@ -109,11 +113,12 @@ func New(d Deps) (*Service, error) {
 	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys, c.OrderTokenLifetime)
 	doorTokens, doorTokensErr := doortoken.NewKeys(c.OrderTokenKeys)
 	c.StripeLimits.Replicas = replica.NewCounter(d.Pool, d.Clock).Count
+	confirmations, confirmationsErr := eventoperation.NewKeys(c.OrderTokenKeys)
 	stripe, stripeErr := stripecalls.New(stripeapi.Config{
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Limits: c.StripeLimits, Transport: d.StripeTransport, Logger: d.Logger,
 	})
 	mail, mailErr := smtp.New(c.mail(d.Logger))
-	if err := errors.Join(remindersErr, codesErr, tokensErr, doorTokensErr, stripeErr, mailErr); err != nil {
+	if err := errors.Join(remindersErr, codesErr, tokensErr, doorTokensErr, confirmationsErr, stripeErr, mailErr); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -147,6 +152,9 @@ func New(d Deps) (*Service, error) {
 	s.settlement = &settlement.Service{Pool: d.Pool}
 	s.operations = &operations.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
 
+	s.runner = &eventoperation.Runner{Orders: store, Passes: d.Passes, Codes: codes, Logger: d.Logger}
+	s.events = &eventoperation.Service{Orders: store, Passes: d.Passes, Tokens: confirmations}
+
 	workers{
 		booking:  &booking.Jobs{Orders: store, Ledger: d.Ledger, Stripe: stripe, FetchRefunds: refunds.Fetch, Insert: s.insert},
 		refunds:  refunds,
@@ -168,7 +176,8 @@ func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
 	attemptDue := s.Jobs.OnWake("attempt due orders", s.fulfilment.AttemptDueOrders)
 	attemptWaiting := s.Jobs.OnWake("attempt waiting orders", s.fulfilment.AttemptWaitingOrders)
 	expireHolds := s.Jobs.OnWake("expire holds", s.checkout.ExpireHolds)
-	s.fulfilment.SweepNow = attemptDue
+	runOperations := s.Jobs.OnWake("carry on event operations", s.runner.Run)
+	s.fulfilment.SweepNow, s.events.Wake = attemptDue, runOperations
 	s.Jobs.Sweep("look for due work", sweepInterval, func(ctx context.Context) error {
 		found, err := checkoutdb.New().FindDueWork(ctx, s.pool)
 		if err != nil {
@@ -177,7 +186,7 @@ func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
 		for _, work := range []struct {
 			due  bool
 			wake func()
-		}{{found.DueOrders, attemptDue}, {found.WaitingOrders, attemptWaiting}, {found.DueHolds, expireHolds}} {
+		}{{found.DueOrders, attemptDue}, {found.WaitingOrders, attemptWaiting}, {found.DueHolds, expireHolds}, {found.DueOperations, runOperations}} {
 			if work.due {
 				work.wake()
 			}
@@ -247,5 +256,6 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	add(checkoutv1connect.AdmissionServiceName)(checkoutv1connect.NewAdmissionServiceHandler(s.admission, opts...))
 	add(checkoutv1connect.SettlementServiceName)(checkoutv1connect.NewSettlementServiceHandler(s.settlement, opts...))
 	add(checkoutv1connect.OperationsServiceName)(checkoutv1connect.NewOperationsServiceHandler(s.operations, opts...))
+	add(checkoutv1connect.EventOperationServiceName)(checkoutv1connect.NewEventOperationServiceHandler(s.events, opts...))
 	return services
 }

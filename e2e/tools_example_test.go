@@ -9,9 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/devenv/cluster"
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/e2e/e2etest"
+	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
 	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 )
@@ -29,6 +33,7 @@ type scene struct {
 	draft, organizer                string
 	canceled                        client.Cart
 	device, enrolment               string
+	moving, confirmation, operation string // of an event that cannot be moved before the examples end
 }
 
 // awaitRun waits until the reconciliation that was started has ended, and returns its id.
@@ -114,6 +119,7 @@ func examples() []example {
 	event := func(s *scene) any { return s.event }
 	variant := func(s *scene) any { return s.variant }
 	serial := func(s *scene) any { return s.serial }
+	operation := func(s *scene) any { return s.operation }
 	order := func(s *scene) any { return s.sold.OrderID }
 	buyer := func(s *scene) string { return s.cart.AccessToken }
 	const checkout, pass, ledger, webhook = "dayof.checkout.v1.", "dayof.pass.v1.", "dayof.ledger.v1.", "dayof.webhook.v1."
@@ -147,6 +153,16 @@ func examples() []example {
 			"update_mask":"capacity_ticket_count,order_ticket_limit"}`, variant),
 		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
 		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
+
+		ask(checkout+"EventOperationService/MoveEvent", `{"event_id":%q,"start_time":"2030-01-02T19:00:00Z","confirmation_token":%q}`,
+			func(s *scene) any { return s.moving }, func(s *scene) any { return s.confirmation }).
+			learning(func(s *scene, a map[string]any) { s.operation = find(a, "operation", "id") }),
+		ask(checkout+"EventOperationService/GetEventOperation", `{"event_operation_id":%q}`, operation).varying("operation"),
+		ask(checkout+"EventOperationService/ListEventOperations", `{"event_id":%q}`, func(s *scene) any { return s.moving }).varying("operations"),
+		ask(checkout+"EventOperationService/PauseEventOperation", `{"event_operation_id":%q}`, operation),
+		ask(checkout+"EventOperationService/ResumeEventOperation", `{"event_operation_id":%q}`, operation),
+		ask(checkout+"EventOperationService/CancelEventOperation", `{"event_operation_id":%q}`, operation),
+		ask(checkout+"EventOperationService/CancelEvent", `{"event_id":%q,"preview":true}`, func(s *scene) any { return s.moving }).varying("preview"),
 
 		ask(checkout+"CheckoutService/StartCheckout", `{"event_id":%q,"lines":[{"variant_id":%q,"quantity":1}],
 			"buyer":{"name":"Ada","email":"ada@example.test"}}`, event, variant).
@@ -329,7 +345,38 @@ func newScene(t *testing.T) *scene {
 	if _, err := system.Payments.RecordPayment(e2etest.Keyed(e2etest.Within(t, 10*time.Second)), succeeded(s.part, 4000)); err != nil {
 		t.Fatal(err)
 	}
+	s.prepareMove(t, m)
 	return s
+}
+
+// prepareMove has the examples' event be moved as far as the fence: a transaction that is older than the move stays open.
+func (s *scene) prepareMove(t *testing.T, m *cluster.Cluster) {
+	t.Helper()
+	ctx := e2etest.Within(t, time.Minute)
+	tx, err := e2etest.Connect(t, m, "checkout").Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	if _, err := tx.Exec(ctx, "select pg_current_xact_id()"); err != nil {
+		t.Fatal(err)
+	}
+	start := timestamppb.New(time.Date(2030, 1, 1, 19, 0, 0, 0, time.UTC))
+	made, err := s.client.Catalog.CreateEvent(e2etest.Keyed(ctx), &checkoutv1.CreateEventRequest{
+		OrganizerId: "toolsOrganizer000001", OrganizerName: "Tools", Name: "Tools on the move", Venue: &checkoutv1.Venue{Name: "Hall", TimeZone: "Europe/Berlin"},
+		StartTime: start, EndTime: timestamppb.New(start.AsTime().Add(time.Hour)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.moving = made.GetEvent().GetId()
+	seen, err := s.client.Events.MoveEvent(e2etest.Keyed(ctx), &checkoutv1.MoveEventRequest{
+		EventId: s.moving, StartTime: timestamppb.New(start.AsTime().AddDate(0, 0, 1)), Preview: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.confirmation = seen.GetPreview().GetConfirmationToken()
 }
 
 // newestEvent is the id of the newest webhook event that was stored without an effect.

@@ -84,7 +84,7 @@ func admittingPasses(rows []passdb.Pass) ([]passdb.Pass, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !c.Voided {
+		if !c.admitsNobody() {
 			admitting = append(admitting, row)
 		}
 	}

@@ -50,6 +50,9 @@ type eventContent struct {
 	DoorsTime    *time.Time  `json:"doors_time,omitempty"` // times are in UTC and whole seconds
 	StartTime    time.Time   `json:"start_time"`
 	EndTime      time.Time   `json:"end_time"`
+	// ScheduleNumber is 0 where it is not known.
+	ScheduleNumber int64 `json:"schedule_number,omitempty"`
+	Canceled       bool  `json:"canceled,omitempty"`
 }
 
 type coordinate struct {
@@ -104,6 +107,9 @@ func eventFromProto(e *passv1.PassEvent, path string) (eventContent, error) {
 		TimeZone:     e.GetTimeZone(),
 		StartTime:    wholeSecond(e.GetStartTime().AsTime()),
 		EndTime:      wholeSecond(e.GetEndTime().AsTime()),
+
+		ScheduleNumber: e.GetScheduleNumber(),
+		Canceled:       e.GetCanceled(),
 	}
 	if e.Latitude != nil && e.Longitude != nil {
 		event.Location = &coordinate{Latitude: e.GetLatitude(), Longitude: e.GetLongitude()}
@@ -169,8 +175,19 @@ func (c content) withStaff(fields map[string]string) content {
 	return c
 }
 
-// onHold reports whether the pass is shown as on hold: void is more than that.
-func (c content) onHold() bool { return c.Suspended && !c.Voided }
+// admitsNobody reports whether the pass is shown as one that admits nobody for good: it is void, or its event canceled.
+func (c content) admitsNobody() bool { return c.Voided || c.Event.Canceled }
+
+// whyNobody is what the holder reads of a pass that admits nobody for good.
+func (c content) whyNobody() phrase {
+	if c.Voided {
+		return phraseVoid
+	}
+	return phraseCanceled
+}
+
+// onHold reports whether the pass is shown as on hold: to admit nobody for good is more than that.
+func (c content) onHold() bool { return c.Suspended && !c.admitsNobody() }
 
 // isUsed reports whether the pass is shown as used: void and on hold are more than that.
 func (c content) isUsed() bool { return c.Used && !c.Voided && !c.Suspended }
@@ -240,6 +257,24 @@ func (e eventContent) facts(add func(path, value string)) {
 	}
 	add("event.start_time", e.StartTime.Format(time.RFC3339))
 	add("event.end_time", e.EndTime.Format(time.RFC3339))
+	if e.ScheduleNumber > 1 { // passes of before there were numbers are of the first schedule
+		add("event.schedule_number", strconv.FormatInt(e.ScheduleNumber, 10))
+	}
+	if e.Canceled {
+		add("event.canceled", "true")
+	}
+}
+
+// replacedBy returns the event that a pass shows which showed e and shall show next. An older schedule never replaces a newer one,
+// however late it comes; an event without a number leaves the number, and what is canceled stays so.
+func (e eventContent) replacedBy(next eventContent) eventContent {
+	switch {
+	case next.ScheduleNumber == 0:
+		next.ScheduleNumber, next.Canceled = e.ScheduleNumber, e.Canceled
+	case next.ScheduleNumber < e.ScheduleNumber:
+		return e
+	}
+	return next
 }
 
 // hash is the SHA-256 of the canonical form.

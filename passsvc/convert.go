@@ -37,7 +37,7 @@ func (s *Service) sealedPass(row passdb.Pass) (*passv1.Pass, error) {
 		EventId:             row.EventID,
 		Revision:            row.Revision,
 		ModifyTime:          timestamppb.New(row.ModifyTime),
-		Voided:              state.Content.Voided,
+		Voided:              state.Content.admitsNobody(),
 		Suspended:           state.Content.onHold(),
 		Used:                state.Content.isUsed(),
 		AuthenticationToken: strconv.Itoa(int(row.TokenKeyVersion)),

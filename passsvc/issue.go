@@ -197,6 +197,7 @@ func (s issuer) refresh(
 		}
 		next := w.content
 		next.Staff, next.Suspended, next.Used, next.Voided = before.Staff, before.Suspended, before.Used, before.Voided || next.Voided
+		next.Event = before.Event.replacedBy(next.Event)
 		row.TicketChangeNumber, row.OrderID, row.EventID = w.changeNumber, next.OrderID, next.Event.ID
 		byTicket[row.TicketID] = row
 		r, isMaterial, err := material(row, next)

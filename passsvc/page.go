@@ -275,8 +275,8 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticket
 	for i, label := range []phrase{phraseGate, phraseSection, phraseRow, phraseSeat, phraseNote} {
 		add(label, c.Staff[staffFields()[i]])
 	}
-	if c.Voided {
-		t.Void = say(language, phraseVoid)
+	if c.admitsNobody() {
+		t.Void = say(language, c.whyNobody())
 		return t, nil
 	}
 	if !valid {

@@ -54,7 +54,7 @@ func (s *Service) BatchUpdatePasses(ctx context.Context, req *passv1.BatchUpdate
 				return nil, fmt.Errorf("count passes: %w", err)
 			}
 			if total == 0 {
-				return nil, problem.New(connect.CodeFailedPrecondition, "EVENT_HAS_NO_PASSES", "no pass was issued for this event")
+				return nil, problem.New(connect.CodeFailedPrecondition, problem.ReasonOf(passv1.Reason_REASON_EVENT_HAS_NO_PASSES), "no pass was issued for this event")
 			}
 			batch := passdb.InsertPassBatchParams{
 				ID: id.New(), EventID: req.GetEventId(), Fields: fields, TotalPassCount: total, CreateTime: now,
@@ -269,7 +269,7 @@ func batchEdit(batch passdb.PassBatch) (func(content) content, error) {
 	}
 	return func(c content) content {
 		if event != nil {
-			c.Event = *event
+			c.Event = c.Event.replacedBy(*event)
 		}
 		return c.withStaff(fields)
 	}, nil

@@ -148,7 +148,7 @@ func renderPass(c content, id passIdentity, zone *time.Location) ([]byte, error)
 		BackgroundColor:     "rgb(23, 18, 43)",
 		ForegroundColor:     "rgb(255, 255, 255)",
 		LabelColor:          "rgb(255, 173, 138)",
-		Voided:              c.Voided,
+		Voided:              c.admitsNobody(),
 		ExpirationDate:      at(c.Event.EndTime.Add(expireAfter)),
 		RelevantDate:        at(opens),
 		RelevantDates:       []relevance{{StartDate: at(opens), EndDate: at(relevantEnd)}},
@@ -158,7 +158,7 @@ func renderPass(c content, id passIdentity, zone *time.Location) ([]byte, error)
 	if c.Event.Location != nil {
 		p.Locations = []location{{c.Event.Location.Latitude, c.Event.Location.Longitude, c.Event.VenueName}}
 	}
-	if !c.Voided { // a void pass has nothing to scan
+	if !c.admitsNobody() { // a void pass has nothing to scan
 		code := newBarcode(c)
 		p.Barcode, p.Barcodes = &code, []barcode{code}
 	}
@@ -228,8 +228,8 @@ func backFields(c content, words *[phraseCount]string, text func(string, phrase,
 	amount, _, _ := strings.Cut(price.Format(), " ")
 	status := text("status", phraseStatus, "", phraseStatusChanged)
 	switch {
-	case c.Voided:
-		status.Value = words[phraseVoid]
+	case c.admitsNobody():
+		status.Value = words[c.whyNobody()]
 	case c.onHold():
 		status.Value = words[phraseSuspended]
 	case c.isUsed():

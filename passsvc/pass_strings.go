@@ -32,6 +32,7 @@ const (
 	phraseTerms
 	phraseStatus
 	phraseVoid
+	phraseCanceled
 	phraseSuspended
 	phraseState
 	phraseOnHold
@@ -67,6 +68,7 @@ func phrasebook(language string) [phraseCount]string {
 			"EINLASS", "BEGINN", "WANN", "WO", "TICKET", "PLATZ", "NAME", "EINGANG", "BLOCK", "REIHE", "SITZ", "HINWEIS",
 			"Bestellung", "Ticketnummer", "Preis", "Veranstalter", "Adresse", "Bedingungen", "Status",
 			"Dieses Ticket ist ungültig und berechtigt nicht zum Eintritt.",
+			"Die Veranstaltung ist abgesagt. Dieses Ticket berechtigt nicht zum Eintritt.",
 			"Die Zahlung wird bestritten. Bis das geklärt ist, ist dieses Ticket gesperrt: Bitte wende dich an die Abendkasse.",
 			"STATUS", "Gesperrt",
 			"Jetzt: %@", "Neuer Termin: %@", "Neuer Einlass: %@", "Neuer Ort: %@", "Neuer Platz: %@", "Neuer Eingang: %@",
@@ -80,6 +82,7 @@ func phrasebook(language string) [phraseCount]string {
 			"PUERTAS", "INICIO", "CUÁNDO", "DÓNDE", "ENTRADA", "LUGAR", "NOMBRE", "ACCESO", "SECTOR", "FILA", "ASIENTO", "AVISO",
 			"Pedido", "Número de entrada", "Precio", "Organizador", "Dirección", "Condiciones", "Estado",
 			"Esta entrada está anulada y no da acceso.",
+			"El evento se ha cancelado. Esta entrada no da acceso.",
 			"El pago está en disputa. Hasta que se resuelva, esta entrada está retenida: acude a la taquilla.",
 			"ESTADO", "Retenida",
 			"Ahora: %@", "Nueva fecha: %@", "Nueva apertura de puertas: %@", "Nuevo recinto: %@", "Nuevo lugar: %@", "Nuevo acceso: %@",
@@ -93,6 +96,7 @@ func phrasebook(language string) [phraseCount]string {
 			"PORTES", "DÉBUT", "QUAND", "OÙ", "BILLET", "PLACE", "NOM", "ENTRÉE", "BLOC", "RANG", "SIÈGE", "AVIS",
 			"Commande", "Numéro du billet", "Prix", "Organisateur", "Adresse", "Conditions", "Statut",
 			"Ce billet est annulé et ne donne pas accès.",
+			"L'événement est annulé. Ce billet ne donne pas accès.",
 			"Le paiement est contesté. Dans l'attente d'une décision, ce billet est suspendu : adressez-vous à la billetterie.",
 			"STATUT", "Suspendu",
 			"Désormais : %@", "Nouvelle date : %@", "Nouvelle ouverture des portes : %@", "Nouveau lieu : %@", "Nouvelle place : %@",
@@ -106,6 +110,7 @@ func phrasebook(language string) [phraseCount]string {
 			"PORTE", "INIZIO", "QUANDO", "DOVE", "BIGLIETTO", "POSTO", "NOME", "INGRESSO", "SETTORE", "FILA", "SEDILE", "AVVISO",
 			"Ordine", "Numero del biglietto", "Prezzo", "Organizzatore", "Indirizzo", "Condizioni", "Stato",
 			"Questo biglietto è annullato e non dà diritto all'ingresso.",
+			"L'evento è annullato. Questo biglietto non dà diritto all'ingresso.",
 			"Il pagamento è contestato. Finché non è risolto, questo biglietto è sospeso: rivolgiti alla biglietteria.",
 			"STATO", "Sospeso",
 			"Ora: %@", "Nuova data: %@", "Nuovo orario porte: %@", "Nuovo luogo: %@", "Nuovo posto: %@", "Nuovo ingresso: %@",
@@ -119,6 +124,7 @@ func phrasebook(language string) [phraseCount]string {
 			"DEUREN", "AANVANG", "WANNEER", "WAAR", "TICKET", "PLAATS", "NAAM", "INGANG", "VAK", "RIJ", "STOEL", "LET OP",
 			"Bestelling", "Ticketnummer", "Prijs", "Organisator", "Adres", "Voorwaarden", "Status", //nolint:misspell // Dutch
 			"Dit ticket is ongeldig en geeft geen toegang.",
+			"Het evenement is afgelast. Dit ticket geeft geen toegang.",
 			"De betaling wordt betwist. Tot dat is opgelost, is dit ticket geblokkeerd: meld je bij de kassa.",
 			"STATUS", "Geblokkeerd",
 			"Nu: %@", "Nieuwe datum: %@", "Deuren open: %@", "Nieuwe locatie: %@", "Nieuwe plaats: %@", "Nieuwe ingang: %@",
@@ -132,6 +138,7 @@ func phrasebook(language string) [phraseCount]string {
 			"DOORS", "STARTS", "WHEN", "WHERE", "TICKET", "PLACE", "NAME", "GATE", "SECTION", "ROW", "SEAT", "NOTE",
 			"Order", "Ticket number", "Price", "Organiser", "Address", "Terms", "Status",
 			"This ticket is void and does not admit.",
+			"The event is canceled. This ticket does not admit.",
 			"The payment is disputed. Until that is settled, this ticket is on hold: please go to the box office.",
 			"STATUS", "On hold",
 			"Now: %@", "New date: %@", "Doors now open at %@", "New venue: %@", "New place: %@", "New gate: %@",

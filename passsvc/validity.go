@@ -45,7 +45,7 @@ func (v *validity) known(ctx context.Context, passes []passdb.Pass) bool {
 	}
 	for _, row := range passes {
 		c, err := decodeContent(row)
-		if err != nil || c.Voided {
+		if err != nil || c.admitsNobody() {
 			continue
 		}
 		if _, known := v.orders.GetIfPresent(row.OrderID); known {

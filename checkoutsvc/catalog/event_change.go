@@ -31,12 +31,17 @@ func (s *Service) UpdateEvent(ctx context.Context, req *checkoutv1.UpdateEventRe
 		if err := checkNumber(req.GetUpdateNumber(), e.UpdateNumber); err != nil {
 			return nil, err
 		}
-		timeZone := e.TimeZone
+		timeZone, doors := e.TimeZone, e.DoorsTime
 		if err := setEvent(&e, req); err != nil {
 			return nil, err
 		}
 		if e.TimeZone != timeZone {
-			if err := s.freeTimeZone(ctx, tx, e.ID); err != nil {
+			if err := s.freeOfTickets(ctx, tx, e.ID, errTimeZoneFixed); err != nil {
+				return nil, err
+			}
+		}
+		if (doors == nil) != (e.DoorsTime == nil) || doors != nil && !doors.Equal(*e.DoorsTime) {
+			if err := s.freeOfTickets(ctx, tx, e.ID, errDoorsFixed); err != nil {
 				return nil, err
 			}
 		}
@@ -94,16 +99,22 @@ func wanted(wrong []problem.Field, path string, given bool) []problem.Field {
 	return append(wrong, problem.Field{Path: path, Description: "must not be empty where update_mask names it"})
 }
 
-// freeTimeZone checks that no ticket shows the event's time zone, and keeps it so until the transaction has ended.
-func (s *Service) freeTimeZone(ctx context.Context, tx pgx.Tx, eventID string) error {
+var (
+	errTimeZoneFixed = problem.New(connect.CodeFailedPrecondition, "TIME_ZONE_FIXED",
+		"tickets of the event are held or sold, and show times in its time zone; make a new event for another one")
+	errDoorsFixed = problem.New(connect.CodeFailedPrecondition, "DOORS_FIXED",
+		"tickets of the event are held or sold, and show when doors open; call MoveEvent, which changes them too")
+)
+
+// freeOfTickets checks that no ticket shows what is to be changed of an event, and keeps it so until the transaction has ended.
+func (s *Service) freeOfTickets(ctx context.Context, tx pgx.Tx, eventID string, fixed error) error {
 	check := func() error {
 		has, err := s.q.EventHasTickets(ctx, tx, eventID)
 		if err != nil {
 			return fmt.Errorf("look for tickets: %w", err)
 		}
 		if has {
-			return problem.New(connect.CodeFailedPrecondition, "TIME_ZONE_FIXED",
-				"tickets of the event are held or sold, and show times in its time zone; make a new event for another one")
+			return fixed
 		}
 		return nil
 	}

@@ -116,7 +116,9 @@ func eventFromRow(e checkoutdb.KeepEventForSaleRow) order.Event {
 		Venue: order.SnapshotVenue{
 			Name: e.VenueName, Address: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude,
 		},
-		DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime,
+		Schedule: order.Schedule{
+			Number: e.ScheduleNumber, DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime, CancelTime: e.CancelTime,
+		},
 		Publication: order.Publication(e.Publication), BuyerTicketLimit: orderstore.Number(e.BuyerTicketLimit),
 	}
 }

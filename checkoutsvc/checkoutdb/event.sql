@@ -11,7 +11,7 @@ select sqlc.embed(events) from events where id = $1;
 -- KeepEventForSale returns what a sale needs of an event. The reference of the order would take the same lock a moment later; taken
 -- here, an event is not deleted and does not change its time zone between being read and being sold.
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, publication, buyer_ticket_limit
+    start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time
 from events where id = $1 for key share;
 
 -- name: KeepEvent :one

@@ -70,7 +70,7 @@ func (q *Queries) EventHasTickets(ctx context.Context, db DBTX, eventID string) 
 }
 
 const getEvent = `-- name: GetEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number from events where id = $1
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1
 `
 
 type GetEventRow struct {
@@ -101,6 +101,8 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (GetEventRow
 		&i.Event.Publication,
 		&i.Event.BuyerTicketLimit,
 		&i.Event.UpdateNumber,
+		&i.Event.ScheduleNumber,
+		&i.Event.CancelTime,
 	)
 	return i, err
 }
@@ -184,7 +186,7 @@ func (q *Queries) KeepEvent(ctx context.Context, db DBTX, id string) (string, er
 
 const keepEventForSale = `-- name: KeepEventForSale :one
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, publication, buyer_ticket_limit
+    start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time
 from events where id = $1 for key share
 `
 
@@ -203,6 +205,8 @@ type KeepEventForSaleRow struct {
 	EndTime          time.Time  `json:"end_time"`
 	Publication      string     `json:"publication"`
 	BuyerTicketLimit *int32     `json:"buyer_ticket_limit"`
+	ScheduleNumber   int32      `json:"schedule_number"`
+	CancelTime       *time.Time `json:"cancel_time"`
 }
 
 // KeepEventForSale returns what a sale needs of an event. The reference of the order would take the same lock a moment later; taken
@@ -225,12 +229,14 @@ func (q *Queries) KeepEventForSale(ctx context.Context, db DBTX, id string) (Kee
 		&i.EndTime,
 		&i.Publication,
 		&i.BuyerTicketLimit,
+		&i.ScheduleNumber,
+		&i.CancelTime,
 	)
 	return i, err
 }
 
 const listEvents = `-- name: ListEvents :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time
 from events
 where (start_time, id) > ($1::timestamptz, $2::text)
     and start_time < $3::timestamptz and publication = any($4::text[])
@@ -287,6 +293,8 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 			&i.Event.Publication,
 			&i.Event.BuyerTicketLimit,
 			&i.Event.UpdateNumber,
+			&i.Event.ScheduleNumber,
+			&i.Event.CancelTime,
 		); err != nil {
 			return nil, err
 		}
@@ -299,7 +307,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 }
 
 const listEventsOfOrganizer = `-- name: ListEventsOfOrganizer :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time
 from events
 where organizer_id = $1
     and (start_time, id) > ($2::timestamptz, $3::text)
@@ -359,6 +367,8 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 			&i.Event.Publication,
 			&i.Event.BuyerTicketLimit,
 			&i.Event.UpdateNumber,
+			&i.Event.ScheduleNumber,
+			&i.Event.CancelTime,
 		); err != nil {
 			return nil, err
 		}
@@ -371,7 +381,7 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 }
 
 const lockEvent = `-- name: LockEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number from events where id = $1 for no key update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1 for no key update
 `
 
 type LockEventRow struct {
@@ -403,12 +413,14 @@ func (q *Queries) LockEvent(ctx context.Context, db DBTX, id string) (LockEventR
 		&i.Event.Publication,
 		&i.Event.BuyerTicketLimit,
 		&i.Event.UpdateNumber,
+		&i.Event.ScheduleNumber,
+		&i.Event.CancelTime,
 	)
 	return i, err
 }
 
 const lockEventAlone = `-- name: LockEventAlone :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number from events where id = $1 for update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1 for update
 `
 
 type LockEventAloneRow struct {
@@ -440,6 +452,8 @@ func (q *Queries) LockEventAlone(ctx context.Context, db DBTX, id string) (LockE
 		&i.Event.Publication,
 		&i.Event.BuyerTicketLimit,
 		&i.Event.UpdateNumber,
+		&i.Event.ScheduleNumber,
+		&i.Event.CancelTime,
 	)
 	return i, err
 }

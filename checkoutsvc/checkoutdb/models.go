@@ -133,6 +133,46 @@ type Event struct {
 	Publication       string     `json:"publication"`
 	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
 	UpdateNumber      int64      `json:"update_number"`
+	ScheduleNumber    int32      `json:"schedule_number"`
+	CancelTime        *time.Time `json:"cancel_time"`
+}
+
+type EventOperation struct {
+	ID               string     `json:"id"`
+	EventID          string     `json:"event_id"`
+	Kind             string     `json:"kind"`
+	State            string     `json:"state"`
+	Step             string     `json:"step"`
+	NextStepTime     time.Time  `json:"next_step_time"`
+	Actor            string     `json:"actor"`
+	ScheduleNumber   int32      `json:"schedule_number"`
+	OldDoorsTime     *time.Time `json:"old_doors_time"`
+	OldStartTime     time.Time  `json:"old_start_time"`
+	OldEndTime       time.Time  `json:"old_end_time"`
+	DoorsTime        *time.Time `json:"doors_time"`
+	StartTime        time.Time  `json:"start_time"`
+	EndTime          time.Time  `json:"end_time"`
+	FenceXid         int64      `json:"fence_xid"`
+	AfterCreateTime  time.Time  `json:"after_create_time"`
+	AfterOrderID     string     `json:"after_order_id"`
+	TotalTicketCount int64      `json:"total_ticket_count"`
+	DoneTicketCount  int64      `json:"done_ticket_count"`
+	MailCount        int64      `json:"mail_count"`
+	FailedOrderCount int64      `json:"failed_order_count"`
+	PassRun          int32      `json:"pass_run"`
+	PassBatchID      string     `json:"pass_batch_id"`
+	VisitedPassCount int64      `json:"visited_pass_count"`
+	ChangedPassCount int64      `json:"changed_pass_count"`
+	PushedCount      int64      `json:"pushed_count"`
+	FailureCount     int32      `json:"failure_count"`
+	LastError        string     `json:"last_error"`
+	CreateTime       time.Time  `json:"create_time"`
+	FinishTime       *time.Time `json:"finish_time"`
+}
+
+type EventOperationOrder struct {
+	OperationID string `json:"operation_id"`
+	OrderID     string `json:"order_id"`
 }
 
 type FraudWarning struct {
@@ -329,6 +369,7 @@ type Ticket struct {
 	ChangeNumber   int64           `json:"change_number"`
 	ValidTime      *time.Time      `json:"valid_time"`
 	SeatReturned   bool            `json:"seat_returned"`
+	ScheduleNumber int32           `json:"schedule_number"`
 }
 
 type Timeline struct {

@@ -95,21 +95,28 @@ const findDueWork = `-- name: FindDueWork :one
 select exists (select from orders o where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time <= now()) as due_orders,
     exists (select from orders o where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time > now()
         and o.last_error <> '' and o.earliest_attempt_time <= now()) as waiting_orders,
-    exists (select from holds h where h.state = 'active' and h.expire_time <= now()) as due_holds
+    exists (select from holds h where h.state = 'active' and h.expire_time <= now()) as due_holds,
+    exists (select from event_operations e where e.state = 'running' and e.next_step_time <= now()) as due_operations
 `
 
 type FindDueWorkRow struct {
 	DueOrders     bool `json:"due_orders"`
 	WaitingOrders bool `json:"waiting_orders"`
 	DueHolds      bool `json:"due_holds"`
+	DueOperations bool `json:"due_operations"`
 }
 
-// FindDueWork says whether orders are due, or wait after a failed attempt, and whether holds have run out: one statement for a replica
+// FindDueWork says whether orders are due, or wait after a failed attempt, whether holds have run out, and whether changes of events go on: one statement for a replica
 // that has nothing to do. What it says of holds does not tell those that are left for later.
 func (q *Queries) FindDueWork(ctx context.Context, db DBTX) (FindDueWorkRow, error) {
 	row := db.QueryRow(ctx, findDueWork)
 	var i FindDueWorkRow
-	err := row.Scan(&i.DueOrders, &i.WaitingOrders, &i.DueHolds)
+	err := row.Scan(
+		&i.DueOrders,
+		&i.WaitingOrders,
+		&i.DueHolds,
+		&i.DueOperations,
+	)
 	return i, err
 }
 

@@ -79,6 +79,12 @@ var grown = []string{
 	`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_device_id, entry_time, record_time, reentry, offline)
 	select 'scan-' || id, id, event_id, order_id, 1, 'north', 'device-1', create_time, create_time, false, false from tickets`,
 	`insert into door_changes (ticket_id, event_id, change_xid, state) select id, event_id, '1000', 'used' from tickets`,
+	`insert into event_operations (id, event_id, kind, state, actor, schedule_number, old_start_time, old_end_time, start_time, end_time,
+		total_ticket_count, create_time, finish_time)
+	select 'operation-' || i, 'event-' || i, 'move', case when i % 1000 = 0 then 'running' else 'completed' end, '', 2, t, t, t, t, 1, t,
+		case when i % 1000 > 0 then t end
+	from (select i, now() - i * interval '1 minute' as t from generate_series(1, 20000) i) s`,
+	`insert into event_operation_orders (operation_id, order_id) select 'operation-' || right(id, 2) || '00', id from orders where id like '%7'`,
 	// Organisers and what they sell grow too, if slowly: 20,000 events of 2,000 organisers.
 	`insert into organizers (id, name) select 'organizer-' || i, 'Organizer ' || i from generate_series(1, 20000) i`,
 	`insert into stripe_accounts (id, organizer_id, create_time) select 'acct_' || i, 'organizer-' || i, now() from generate_series(1, 20000) i`,

@@ -13,7 +13,7 @@ import (
 
 const getTicket = `-- name: GetTicket :one
 select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
-    snapshot, state, pass_serial, change_number, valid_time, seat_returned
+    snapshot, state, pass_serial, change_number, valid_time, seat_returned, schedule_number
 from tickets where id = $1
 `
 
@@ -36,14 +36,15 @@ func (q *Queries) GetTicket(ctx context.Context, db DBTX, id string) (Ticket, er
 		&i.ChangeNumber,
 		&i.ValidTime,
 		&i.SeatReturned,
+		&i.ScheduleNumber,
 	)
 	return i, err
 }
 
 const insertTicket = `-- name: InsertTicket :exec
 insert into tickets (id, order_id, position, event_id, variant_id, variant_version, snapshot, snapshot_schema,
-    code_key_version, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    code_key_version, create_time, schedule_number)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertTicketParams struct {
@@ -57,6 +58,7 @@ type InsertTicketParams struct {
 	SnapshotSchema int32           `json:"snapshot_schema"`
 	CodeKeyVersion int32           `json:"code_key_version"`
 	CreateTime     time.Time       `json:"create_time"`
+	ScheduleNumber int32           `json:"schedule_number"`
 }
 
 func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketParams) error {
@@ -71,6 +73,7 @@ func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketPar
 		arg.SnapshotSchema,
 		arg.CodeKeyVersion,
 		arg.CreateTime,
+		arg.ScheduleNumber,
 	)
 	return err
 }

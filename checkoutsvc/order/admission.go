@@ -107,6 +107,9 @@ func (o *Order) Passage(s Scan, stays []Stay) Passage {
 // let its holder back in while it would be.
 func (o *Order) Bars(ticketID string) Passage {
 	t := o.Ticket(ticketID)
+	if o.Schedule.Canceled() && (t.State == TicketValid || t.State == TicketUsed) {
+		return PassageSuspended // the ticket's own state follows in a moment
+	}
 	switch t.State {
 	case TicketVoid:
 		return PassageVoid

@@ -101,3 +101,19 @@ func TestPassage(t *testing.T) {
 		}
 	}
 }
+
+// The doors of a canceled event are closed from the cancellation on, also for tickets whose state has not followed yet.
+func TestCanceledEventBars(t *testing.T) {
+	t.Parallel()
+	canceled := t0
+	o := order.Order{Schedule: order.Schedule{CancelTime: &canceled}, Tickets: []order.Ticket{
+		{ID: "valid", State: order.TicketValid}, {ID: "used", State: order.TicketUsed}, {ID: "void", State: order.TicketVoid},
+	}}
+	for id, want := range map[string]order.Passage{
+		"valid": order.PassageSuspended, "used": order.PassageSuspended, "void": order.PassageVoid,
+	} {
+		if got := o.Bars(id); got != want {
+			t.Errorf("a ticket that is %s: %q, want %q", id, got, want)
+		}
+	}
+}

@@ -77,6 +77,7 @@ const (
 	WorkRefundFraud      WorkKind = "refund_fraud"       // a fraud warning: refund what is not used
 	WorkVoidPass         WorkKind = "void_pass"          // a ticket: show its pass as void
 	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold or used
+	WorkMailSchedule     WorkKind = "mail_schedule"      // the number of the event's schedule: tell the buyer of it
 )
 
 // Note is a line of an order's timeline.
@@ -120,6 +121,7 @@ const (
 	CaseFraudWarning         = "fraud_warning"
 	CaseRefundNamesTickets   = "refund_names_tickets" // the subject is the refund
 	CaseForeignAccount       = "foreign_account"      // the subject is the order and the account
+	CaseScheduleFailed       = "schedule_failed"      // the subject is the operation and the order
 )
 
 // Alert tells people of an incident, or that it is over.

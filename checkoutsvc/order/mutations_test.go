@@ -31,6 +31,15 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a dispute takes the status that arrives last": {
 		"dispute.go", "if disputeRank[f.Status] > disputeRank[dispute.Status] {", "if true {",
 	},
+	"tickets of a canceled event stay valid": {
+		"ticket.go", "case o.TicketsHeld(), o.Schedule.Canceled(), o.ticketRefundRequested(t.ID):", "case o.TicketsHeld(), o.ticketRefundRequested(t.ID):",
+	},
+	"a canceled event keeps stock for who has not paid": {
+		"schedule.go", "if d.order.Schedule.Canceled() && d.order.Hold.State == HoldActive {", "if false {",
+	},
+	"money buys tickets of a canceled event": {
+		"payment.go", "case o.Hold.State == HoldActive && !o.Schedule.Canceled():", "case o.Hold.State == HoldActive:",
+	},
 	"money of a duplicate payment is kept": {
 		"payment.go", "d.refundUnwanted(p, RefundDuplicatePayment)", "_ = p",
 	},

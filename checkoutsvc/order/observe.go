@@ -146,6 +146,7 @@ const (
 	ReasonInvalidField          Reason = "INVALID_FIELD"            // Field says which
 	ReasonEventNotOnSale        Reason = "EVENT_NOT_ON_SALE"        // the event is archived, or a draft
 	ReasonVariantNotFound       Reason = "VARIANT_NOT_FOUND"        // the event has no such variant
+	ReasonEventCanceled         Reason = "EVENT_CANCELED"           // nothing of it is sold any more
 	ReasonSaleNotOpen           Reason = "SALE_NOT_OPEN"            // outside of the sale times
 	ReasonOrganizerCannotSell   Reason = "ORGANIZER_CANNOT_SELL"    // the organiser may not take money at Stripe
 	ReasonOrderTicketLimit      Reason = "ORDER_TICKET_LIMIT"       // more than one order may have

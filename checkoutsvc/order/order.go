@@ -47,10 +47,10 @@ type Order struct {
 	Warnings []FraudWarning  `json:"-"`
 	Reviews  []Review        `json:"-"`
 
-	// SeatsReturnUntil is when seats of void tickets stop to return to sale; nil when they never do. EventEndTime is when nothing is sold
-	// any more. Both are the event's as of the load.
+	// SeatsReturnUntil is when seats of void tickets stop to return to sale; nil when they never do. It and the schedule are the event's
+	// as of the load.
 	SeatsReturnUntil *time.Time `json:"-"`
-	EventEndTime     time.Time  `json:"-"`
+	Schedule         Schedule   `json:"-"`
 	// BuyerLimits are what the order was checked against when it took stock; they are not stored.
 	BuyerLimits BuyerLimits `json:"-"`
 	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
@@ -72,8 +72,10 @@ type Line struct {
 	Snapshot            Document `json:"snapshot"`
 }
 
-// eventOver says whether the event has ended, so that nothing of it is sold any more.
-func (o *Order) eventOver(now time.Time) bool { return !now.Before(o.EventEndTime) }
+// eventOver says whether the event has ended or is canceled, so that nothing of it is sold any more.
+func (o *Order) eventOver(now time.Time) bool {
+	return o.Schedule.Canceled() || !now.Before(o.Schedule.EndTime)
+}
 
 // clone returns a copy whose rows may be changed without changing o's.
 func (o Order) clone() Order {

@@ -173,7 +173,7 @@ const (
 	moneyMismatched                  // does not fit the order
 	moneyDuplicate                   // another intent paid already
 	moneyInTime                      // the hold is alive: it buys the tickets
-	moneyLate                        // the hold is gone: it buys them if there is stock left
+	moneyLate                        // the hold is gone, or the event canceled: it buys them if there is stock left
 )
 
 // classifyMoney says what captured money is to the order.
@@ -185,7 +185,7 @@ func (o *Order) classifyMoney(p *PaymentIntent, f Payment, livemode bool) moneyR
 		return moneyKnown
 	case o.PayingIntent != "":
 		return moneyDuplicate
-	case o.Hold.State == HoldActive:
+	case o.Hold.State == HoldActive && !o.Schedule.Canceled():
 		return moneyInTime
 	}
 	return moneyLate
@@ -236,7 +236,7 @@ func WithStock(f Fact, s Stock) Fact {
 //	another intent paid            a duplicate payment: receipt and refund
 //	hold alive                     tickets
 //	hold gone, stock left          tickets
-//	hold gone, stock gone          unfulfillable: receipt and refund; so once the event is over
+//	hold gone, stock gone          unfulfillable: receipt and refund; so once the event is over or canceled
 func (d *decision) acceptMoney(p *PaymentIntent, f Payment) {
 	kind := d.order.classifyMoney(p, f, d.policy.Livemode)
 	if kind == moneyMismatched {
@@ -255,6 +255,7 @@ func (d *decision) acceptMoney(p *PaymentIntent, f Payment) {
 			d.enqueue(WorkRecordFee, p.ID)
 		}
 	case kind == moneyLate && f.Stock != StockTaken:
+		d.endHoldOfCanceled()
 		d.refundAndFail(p, f.Time, RefundLate)
 	default:
 		d.startFulfilment(p, f.Time)

@@ -31,10 +31,9 @@ type CartLine struct {
 type Event struct {
 	ID, OrganizerID, OrganizerName, Name string
 	Venue                                SnapshotVenue
-	DoorsTime                            *time.Time
-	StartTime, EndTime                   time.Time
-	Publication                          Publication
-	BuyerTicketLimit                     int32 // 0: none
+	Schedule
+	Publication      Publication
+	BuyerTicketLimit int32 // 0: none
 }
 
 // Offer is a variant with the version that is on sale. Amounts are in minor units; fee and tax are parts of the price.
@@ -59,13 +58,16 @@ type Offer struct {
 //
 // What the buyer has already is checked by [Order.CheckBuyer].
 //
-// Reasons: EVENT_NOT_ON_SALE, VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT,
+// Reasons: EVENT_NOT_ON_SALE, EVENT_CANCELED, VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT,
 // CURRENCY_MISMATCH, TOTAL_CHANGED.
 func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, error) {
 	o := Order{
 		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
 		Language: cart.Language, Payment: PaymentAwaiting, Fulfilment: FulfilmentNone, Hold: Hold{State: HoldActive}, CreateTime: now,
-		EventEndTime: e.EndTime,
+		Schedule: e.Schedule,
+	}
+	if o.Schedule.Canceled() {
+		return o, &Refusal{Reason: ReasonEventCanceled, Detail: "the event is canceled, nothing of it is sold any more"}
 	}
 	if o.eventOver(now) {
 		return o, &Refusal{Reason: ReasonSaleNotOpen, Detail: "the event is over"}

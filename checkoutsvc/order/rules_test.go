@@ -85,7 +85,8 @@ func commute(t *testing.T, seed, number uint64) {
 		if want == "" {
 			want, wantFacts = got, describe(facts)
 		}
-		if got != want {
+		// All money of a canceled event is late: how much of it our refund sends back depends on which refunds of others come before it.
+		if got != want && s.canceled != canceledFirst && s.canceled != canceledRow {
 			t.Errorf("scenario %d ends as\n%s\nby\n%s\nand as\n%s\nby\n%s", number, want, wantFacts, got, describe(facts))
 			return
 		}
@@ -126,6 +127,14 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 		}
 		return observe(order.AttemptSucceeded{Attempt: o.Attempt, PassSerials: serials})
 	}
+	if s.canceled == canceledRow {
+		o.Schedule.CancelTime = new(t0)
+	}
+	if s.canceled == canceledFirst {
+		if err := observe(order.EventCanceled{Time: t0}); err != nil {
+			return "", err
+		}
+	}
 	for _, f := range facts {
 		if err := observe(f); err != nil {
 			return "", err
@@ -148,6 +157,16 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 	}
 	for _, t := range o.Tickets { // who entered was let in by mistake: the tickets end as if nobody had
 		if err := observe(order.AdmissionUndone{TicketID: t.ID, PassShowsUsed: r.IntN(2) == 0}); err != nil {
+			return "", err
+		}
+	}
+	if s.canceled == canceledLast || s.canceled == canceledRow {
+		if err := observe(order.EventCanceled{Time: t0}); err != nil {
+			return "", err
+		}
+	}
+	if s.canceled != canceledNever {
+		if err := endOfCanceled(&o, s.canceled); err != nil {
 			return "", err
 		}
 	}
@@ -180,6 +199,22 @@ func enter(o *order.Order, observe func(order.Fact) error, r *rand.Rand) error {
 		return err
 	case !admits || o.Ticket(t.ID).State != order.TicketUsed:
 		return fmt.Errorf("somebody entered with a ticket that is %s, and it is %s", t.State, o.Ticket(t.ID).State)
+	}
+	return nil
+}
+
+// endOfCanceled says what must hold of an order whose event is canceled: nothing is kept for it, and no ticket admits.
+func endOfCanceled(o *order.Order, when canceled) error {
+	if when != canceledLast && len(o.Tickets) > 0 {
+		return errors.New("money bought tickets of a canceled event")
+	}
+	if o.Hold.State == order.HoldActive {
+		return errors.New("stock is kept of a canceled event")
+	}
+	for _, t := range o.Tickets {
+		if t.State == order.TicketValid || t.State == order.TicketReserved {
+			return fmt.Errorf("ticket %s of a canceled event is %s", t.ID, t.State)
+		}
 	}
 	return nil
 }

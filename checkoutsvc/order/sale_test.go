@@ -10,7 +10,7 @@ import (
 
 // quote prices a cart of two tickets and returns the reason of a refusal; empty when there is none.
 func quote(change func(e *order.Event, v *order.Offer)) (order.Order, order.Reason) {
-	e := order.Event{ID: "e1", OrganizerID: "g1", EndTime: t0.AddDate(1, 0, 0), Publication: order.EventPublished}
+	e := order.Event{ID: "e1", OrganizerID: "g1", Schedule: order.Schedule{Number: 1, EndTime: t0.AddDate(1, 0, 0)}, Publication: order.EventPublished}
 	v := order.Offer{VariantID: "v1", Version: 1, Name: "Balcony", Currency: "EUR", Price: price, OrderTicketLimit: 10, State: order.VariantOnSale}
 	change(&e, &v)
 	o, err := order.Quote(e, []order.Offer{v}, order.Cart{
@@ -46,7 +46,7 @@ func TestWhatIsOnSale(t *testing.T) {
 		if _, got := quote(c.change); got != c.want {
 			t.Errorf("%s: reason %q, want %q", name, got, c.want)
 		}
-		e, v := order.Event{EndTime: t0.AddDate(1, 0, 0), Publication: order.EventPublished}, order.Offer{State: order.VariantOnSale}
+		e, v := order.Event{Schedule: order.Schedule{Number: 1, EndTime: t0.AddDate(1, 0, 0)}, Publication: order.EventPublished}, order.Offer{State: order.VariantOnSale}
 		c.change(&e, &v)
 		if closed := order.SaleClosed(e, []order.Offer{v}, t0); closed == c.late {
 			t.Errorf("%s: late money finds the sale closed: %t", name, closed)
@@ -61,7 +61,7 @@ func TestLateMoneyAtTheEnd(t *testing.T) {
 	l.order.HoldDue = true
 	l.observe(order.HoldEnd{})
 	f := l.paid("pi_1")
-	end := l.order.EventEndTime
+	end := l.order.Schedule.EndTime
 	if !order.WantsStock(l.order, f, l.policy, end.Add(-time.Microsecond)) || order.WantsStock(l.order, f, l.policy, end) {
 		t.Error("late money buys tickets until the event ends, and not then")
 	}

@@ -15,9 +15,22 @@ type scenario struct {
 	order  order.Order
 	policy order.Policy
 	facts  []order.Fact
+	// canceled says when the event is canceled. What money buys depends on it.
+	canceled canceled
 }
 
-func (s scenario) String() string { return describe(s.facts) }
+type canceled int
+
+const (
+	canceledNever canceled = iota
+	canceledFirst
+	canceledRow // before all facts, but its own fact comes after them
+	canceledLast
+)
+
+func (s scenario) String() string {
+	return fmt.Sprintf("  canceled %d\n%s", s.canceled, describe(s.facts))
+}
 
 func describe(facts []order.Fact) string {
 	var b strings.Builder
@@ -45,7 +58,7 @@ func newOrder(p order.Policy) order.Order {
 		VariantID: "v1", Version: 1, ProductName: "Concert", Name: "Balcony", Currency: "EUR", Price: price, ApplicationFee: 300, Tax: 290,
 		TaxCountry: "DE", TaxKind: "vat", OrderTicketLimit: 10,
 	}
-	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", EndTime: t0.AddDate(1, 0, 0), Publication: order.EventPublished}, []order.Offer{offer}, order.Cart{
+	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", Schedule: order.Schedule{Number: 1, EndTime: t0.AddDate(1, 0, 0)}, Publication: order.EventPublished}, []order.Offer{offer}, order.Cart{
 		OrderID: "o1", BuyerName: "Ada", BuyerEmail: "ada@example.com", Language: "en", Lines: []order.CartLine{{VariantID: "v1", Quantity: 3}},
 	}, p, t0)
 	if err != nil {
@@ -59,6 +72,7 @@ func newOrder(p order.Policy) order.Order {
 func drawScenario(r *rand.Rand) scenario {
 	s := scenario{policy: testPolicy(r)}
 	s.order = newOrder(s.policy)
+	s.canceled = [...]canceled{canceledNever, canceledNever, canceledNever, canceledFirst, canceledRow, canceledLast}[r.IntN(6)]
 	total := s.order.TotalMinorUnits
 	clock := t0
 	later := func() time.Time { clock = clock.Add(time.Duration(1+r.IntN(90)) * time.Second); return clock }

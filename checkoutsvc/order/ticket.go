@@ -27,6 +27,8 @@ type Ticket struct {
 	ValidTime    *time.Time `json:"valid_time"`
 	// SeatReturned says that its seat is on sale again.
 	SeatReturned bool `json:"seat_returned"`
+	// ScheduleNumber is the number of the event's schedule that its pass shows, or is about to.
+	ScheduleNumber int32 `json:"schedule_number"`
 }
 
 // TicketState is the state of a ticket.
@@ -37,7 +39,7 @@ const (
 	TicketReserved  TicketState = "reserved"  // paid, not booked yet: it admits nobody
 	TicketValid     TicketState = "valid"     // it admits
 	TicketUsed      TicketState = "used"      // somebody entered with it
-	TicketSuspended TicketState = "suspended" // the payment is disputed or reviewed, or a refund is asked for: it admits nobody meanwhile
+	TicketSuspended TicketState = "suspended" // the payment is disputed or reviewed, a refund is asked for, or the event is canceled: it admits nobody meanwhile
 	TicketVoid      TicketState = "void"      // refunded, charged back or withdrawn; final
 )
 
@@ -60,7 +62,7 @@ func (d *decision) makeTickets() {
 				ID: d.policy.NewID(), OrderID: o.ID, Position: int32(len(o.Tickets) + 1), EventID: o.EventID,
 				VariantID: l.VariantID, VariantVersion: l.VariantVersion, State: TicketReserved,
 				Snapshot: snapshot, SnapshotSchema: l.SnapshotSchema,
-				CodeKeyVersion: d.policy.CodeKeyVersion, ChangeNumber: 1, CreateTime: d.now,
+				CodeKeyVersion: d.policy.CodeKeyVersion, ChangeNumber: 1, CreateTime: d.now, ScheduleNumber: o.Schedule.Number,
 			})
 		}
 	}
@@ -73,7 +75,7 @@ func (o *Order) deriveTicket(t Ticket) TicketState {
 		return TicketVoid
 	case t.State == TicketUsed:
 		return TicketUsed
-	case o.TicketsHeld(), o.ticketRefundRequested(t.ID):
+	case o.TicketsHeld(), o.Schedule.Canceled(), o.ticketRefundRequested(t.ID):
 		return TicketSuspended
 	case o.Fulfilment == FulfilmentCompleted:
 		return TicketValid

@@ -24,7 +24,7 @@ func bought(t *testing.T, offers ...order.Offer) *life {
 		offers[i].VariantID, offers[i].Version = fmt.Sprintf("v%d", i), 1
 		cart.Lines = append(cart.Lines, order.CartLine{VariantID: offers[i].VariantID, Quantity: 1})
 	}
-	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", EndTime: t0.AddDate(1, 0, 0), Publication: order.EventPublished}, offers, cart, l.policy, t0)
+	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", Schedule: order.Schedule{Number: 1, EndTime: t0.AddDate(1, 0, 0)}, Publication: order.EventPublished}, offers, cart, l.policy, t0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,8 @@ const (
 		'funds', (select json_agg(c order by c.funds_time, c.balance_transaction_id) from dispute_funds c where c.order_id = o.id),
 		'warnings', (select json_agg(c order by c.id) from fraud_warnings c where c.order_id = o.id),
 		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id),
-		'event_end_time', e.end_time,
+		'schedule', json_build_object('number', e.schedule_number, 'doors_time', e.doors_time, 'start_time', e.start_time,
+			'end_time', e.end_time, 'cancel_time', e.cancel_time),
 		'seats_return_until', case when not e.keep_refunded_seats then coalesce(e.doors_time, e.start_time) end
 	) from orders o join events e on e.id = o.event_id left join holds h on h.order_id = o.id`
 )
@@ -60,7 +61,7 @@ type stored struct {
 	Funds              []order.DisputeFunds  `json:"funds"`
 	Warnings           []order.FraudWarning  `json:"warnings"`
 	Reviews            []order.Review        `json:"reviews"`
-	EventEndTime       time.Time             `json:"event_end_time"`
+	Schedule           order.Schedule        `json:"schedule"`
 	SeatsReturnUntil   *time.Time            `json:"seats_return_until"`
 }
 
@@ -150,7 +151,7 @@ func (s stored) toOrder() (order.Order, error) {
 	o := s.Order
 	o.Lines, o.Hold, o.Tickets, o.Intents, o.Refunds = s.Lines, *s.Hold, s.Tickets, s.Intents, s.Refunds
 	o.Disputes, o.Funds, o.Warnings, o.Reviews = s.Disputes, s.Funds, s.Warnings, s.Reviews
-	o.HoldDue, o.EventEndTime, o.SeatsReturnUntil = s.HoldDue, s.EventEndTime, s.SeatsReturnUntil
+	o.HoldDue, o.Schedule, o.SeatsReturnUntil = s.HoldDue, s.Schedule, s.SeatsReturnUntil
 	o.HoldOverdue = time.Duration(s.HoldOverdueSeconds * float64(time.Second))
 	o.FulfillingFor = time.Duration(s.FulfillingSeconds * float64(time.Second))
 	return o, nil

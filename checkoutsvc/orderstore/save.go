@@ -176,7 +176,7 @@ func ticketFromRow(t checkoutdb.Ticket) order.Ticket {
 		ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
 		CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime, SnapshotSchema: t.SnapshotSchema, Snapshot: t.Snapshot,
 		State: order.TicketState(t.State), PassSerial: t.PassSerial, ChangeNumber: t.ChangeNumber, ValidTime: t.ValidTime,
-		SeatReturned: t.SeatReturned,
+		SeatReturned: t.SeatReturned, ScheduleNumber: t.ScheduleNumber,
 	}
 }
 
@@ -186,6 +186,7 @@ func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Ro
 		errs = append(errs, s.q.InsertTicket(ctx, p, checkoutdb.InsertTicketParams{
 			ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
 			Snapshot: t.Snapshot, SnapshotSchema: t.SnapshotSchema, CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime,
+			ScheduleNumber: t.ScheduleNumber,
 		}))
 	}
 	for _, t := range rows.Changed {

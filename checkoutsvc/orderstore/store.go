@@ -163,6 +163,7 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonInvalidField:          connect.CodeInvalidArgument,
 	order.ReasonEventNotOnSale:        connect.CodeFailedPrecondition,
 	order.ReasonVariantNotFound:       connect.CodeNotFound,
+	order.ReasonEventCanceled:         connect.CodeFailedPrecondition,
 	order.ReasonSaleNotOpen:           connect.CodeFailedPrecondition,
 	order.ReasonOrganizerCannotSell:   connect.CodeFailedPrecondition,
 	order.ReasonOrderTicketLimit:      connect.CodeResourceExhausted,

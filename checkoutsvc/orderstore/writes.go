@@ -97,24 +97,27 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx) error {
 	return w.store.Enqueue(ctx, tx, w.tasks...)
 }
 
+// ObserveAllTx is ObserveAll in the caller's transaction. Locks on stock come last, so it is the last thing that the transaction does.
+func (s *Store) ObserveAllTx(ctx context.Context, tx pgx.Tx, ids []string, f order.Fact) error {
+	orders, err := lockAll(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	w := s.newWrites(s.Clock.Now())
+	for _, before := range orders {
+		if _, _, err := s.observe(ctx, tx, w, before, f); err != nil {
+			return fmt.Errorf("order %s: %w", before.ID, err)
+		}
+	}
+	return w.flush(ctx, tx)
+}
+
 // ObserveAll has orders observe the same fact, in one transaction. Orders that somebody else has locked, and ids that are no
 // order's, are passed over. An error says that nothing changed of any of them: it may be one order that is to blame.
 //
 // Idempotent, as Observe is.
 func (s *Store) ObserveAll(ctx context.Context, ids []string, f order.Fact) error {
-	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
-		orders, err := lockAll(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		w := s.newWrites(s.Clock.Now())
-		for _, before := range orders {
-			if _, _, err := s.observe(ctx, tx, w, before, f); err != nil {
-				return fmt.Errorf("order %s: %w", before.ID, err)
-			}
-		}
-		return w.flush(ctx, tx)
-	})
+	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { return s.ObserveAllTx(ctx, tx, ids, f) })
 }
 
 // observe has a loaded order observe a fact, and adds what changed to the writes.

@@ -99,7 +99,8 @@ func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse, mailID st
 		letter:    newLetter(o, func(w words) string { return w.ReceiptSubject }, fill),
 		EventName: snap.EventName, VenueName: snap.Venue.Name, VenueAddress: snap.Venue.Address,
 	}
-	r.Ready, r.When = fill.Replace(r.Words.Ready), locale.DateTime(snap.StartTime.In(zone), r.Language)
+	// What was sold is as it was sold; when the event takes place is as it is now.
+	r.Ready, r.When = fill.Replace(r.Words.Ready), locale.DateTime(o.Schedule.StartTime.In(zone), r.Language)
 	r.Total = locale.Money(money.Money{Currency: o.Currency, MinorUnits: o.TotalMinorUnits}, r.Language)
 	for _, l := range o.Lines {
 		r.Lines = append(r.Lines, receiptLine{
@@ -117,5 +118,7 @@ func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse, mailID st
 	if mailID != "" {
 		id += "." + mailID
 	}
-	return write(o, id, "receipt", r.letter, r)
+	mail, err := write(o, id, "receipt", r.letter, r)
+	mail.Attachments = []smtp.Attachment{calendarFile(o, snap, zone, o.CreateTime)}
+	return mail, err
 }

@@ -18,7 +18,10 @@ import (
 // IssueKey is the idempotency key of a step that asks for passes. What the passes show is a part of it: the rows that it is built from
 // are frozen, but not how a release words them, and releases run side by side while one takes over. Another text is another call then. It
 // makes no second pass: passsvc keeps one per ticket, whatever the key, in the words of the first.
-func IssueKey(step string, req *passv1.IssuePassesRequest) (string, error) {
+func IssueKey(step string, req *passv1.IssuePassesRequest) (string, error) { return CallKey(step, req) }
+
+// CallKey is the idempotency key of a step whose request is a part of it.
+func CallKey(step string, req proto.Message) (string, error) {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(req) // builds may differ: that is one more call
 	if err != nil {
 		return "", fmt.Errorf("encode passes: %w", err)
@@ -27,7 +30,9 @@ func IssueKey(step string, req *passv1.IssuePassesRequest) (string, error) {
 	return step + "/" + hex.EncodeToString(sum[:16]), nil
 }
 
-// Content is what a ticket's pass shows, built from frozen rows only, so that a repeat by the same release is the same bytes.
+// Content is what a ticket's pass shows: what was sold, as it was sold, and when the event takes place, as the order was loaded with it.
+// All but the schedule is built from frozen rows, so that a repeat by the same release is the same bytes; a move of the event is
+// another call. passsvc keeps the newest schedule that it was told of.
 func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.PassContent, error) {
 	s, err := t.ReadSnapshot()
 	if err != nil {
@@ -39,7 +44,8 @@ func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.Pas
 		Event: &passv1.PassEvent{
 			Id: t.EventID, Name: s.EventName, VenueName: s.Venue.Name, VenueAddress: s.Venue.Address,
 			TimeZone: s.Venue.TimeZone, Latitude: s.Venue.Latitude, Longitude: s.Venue.Longitude,
-			DoorsTime: wire.TimeToProto(s.DoorsTime), StartTime: timestamppb.New(s.StartTime), EndTime: timestamppb.New(s.EndTime),
+			DoorsTime: wire.TimeToProto(o.Schedule.DoorsTime), StartTime: timestamppb.New(o.Schedule.StartTime),
+			EndTime: timestamppb.New(o.Schedule.EndTime), ScheduleNumber: int64(o.Schedule.Number), Canceled: o.Schedule.Canceled(),
 		},
 		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: string(o.BuyerName),
 		Price: wire.MoneyToProto(s.Price.Currency, s.Price.MinorUnits),

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/server"
 )
 
@@ -54,6 +56,40 @@ func driveDoor(t *testing.T, u running, sale client.Sale) {
 	if forged := decode[admitted](t, must(t, exitDone, "admit", code+"A", "-json", "-dev", u.devFile)); forged.Admission != "unknown_code" {
 		t.Errorf("a forged code: %+v", forged)
 	}
+}
+
+func driveEvent(t *testing.T, u running) {
+	t.Helper()
+	event := decode[client.Sale](t, must(t, exitDone, "sell", "-json", "-dev", u.devFile))
+	shown := decode[map[string]any](t, must(t, exitDone, "order", "show", event.OrderID, "-json", "-dev", u.devFile))
+	id, _ := shown["event_id"].(string)
+	type change struct {
+		EventID     string `json:"event_id"`
+		Passes      int64  `json:"passes"`
+		Orders      int64  `json:"orders"`
+		Amount      int64  `json:"amount_minor_units"`
+		OperationID string `json:"operation_id"`
+	}
+	const start = "2031-05-01T20:00:00+02:00"
+	seen := decode[change](t, must(t, exitDone, "event", "move", id, "-start", start, "-preview", "-json", "-dev", u.devFile))
+	if seen.EventID != id || seen.Passes < 1 || seen.Orders < 1 || seen.Amount < 1 || seen.OperationID != "" {
+		t.Errorf("event move -preview: %+v", seen)
+	}
+	moved := decode[change](t, must(t, exitDone, "event", "move", "-start", start, id, "-json", "-dev", u.devFile))
+	state := map[string]any{}
+	for deadline := (clock.System{}).Now().Add(time.Minute); state["state"] != "completed" && (clock.System{}).Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		state = decode[map[string]any](t, must(t, exitDone, "operation", "show", moved.OperationID, "-json", "-dev", u.devFile))
+	}
+	if state["state"] != "completed" || state["event_id"] != id {
+		t.Errorf("operation show: %v", state)
+	}
+	must(t, exitFailed, "event", "move", id, "-start", start, "-dev", u.devFile) // it takes place then already
+	must(t, exitUsage, "event", "move", id, "-start", "tomorrow", "-dev", u.devFile)
+	must(t, exitUsage, "event", "move", id, "-dev", u.devFile)
+	if text := must(t, exitDone, "event", "cancel", id, "-preview", "-dev", u.devFile); !strings.Contains(text, "would change: ") {
+		t.Errorf("event cancel -preview: %s", text)
+	}
+	must(t, exitFailed, "operation", "show", "nothing00000000000000", "-dev", u.devFile)
 }
 
 func drivePass(t *testing.T, u running, sale client.Sale) {

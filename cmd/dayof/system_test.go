@@ -276,6 +276,7 @@ func TestUp(t *testing.T) {
 	driveEvents(t, u)
 	driveReplay(t, u)
 	driveLists(t, u)
+	driveEvent(t, u)
 
 	check := must(t, exitDone, "check", "-dev", u.devFile)
 	for line := range strings.Lines(check) {

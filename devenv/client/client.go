@@ -30,6 +30,7 @@ type Client struct {
 	Admission  checkoutv1connect.AdmissionServiceClient
 	Operations checkoutv1connect.OperationsServiceClient
 	Accounts   checkoutv1connect.AccountServiceClient
+	Events     checkoutv1connect.EventOperationServiceClient
 	Passes     passv1connect.PassServiceClient
 	Ledger     ledgerv1connect.LedgerServiceClient
 	Statements ledgerv1connect.StatementServiceClient
@@ -54,6 +55,7 @@ func NewClient(f File) *Client {
 		Admission:  dial(f.CheckoutURL, f, checkoutv1connect.NewAdmissionServiceClient),
 		Operations: dial(f.CheckoutURL, f, checkoutv1connect.NewOperationsServiceClient),
 		Accounts:   dial(f.CheckoutURL, f, checkoutv1connect.NewAccountServiceClient),
+		Events:     dial(f.CheckoutURL, f, checkoutv1connect.NewEventOperationServiceClient),
 		Passes:     dial(f.PassURL, f, passv1connect.NewPassServiceClient),
 		Ledger:     dial(f.LedgerURL, f, ledgerv1connect.NewLedgerServiceClient),
 		Statements: dial(f.LedgerURL, f, ledgerv1connect.NewStatementServiceClient),

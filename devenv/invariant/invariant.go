@@ -41,7 +41,7 @@ type invariant struct {
 
 // invariants are all rules, in the order in which they are reported.
 func invariants() []invariant {
-	return slices.Concat(orderInvariants(), fulfilmentInvariants(), moneyInvariants(), ledgerInvariants(), splitInvariants(), passInvariants(), inboxInvariants(),
+	return slices.Concat(orderInvariants(), fulfilmentInvariants(), moneyInvariants(), ledgerInvariants(), splitInvariants(), passInvariants(), scheduleInvariants(), inboxInvariants(),
 		stripeInvariants(), riskInvariants(), doorInvariants())
 }
 

@@ -94,7 +94,20 @@ var violations = map[string]struct{ service, sql string }{
 	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
 	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},
 	"void_ticket_has_void_pass":  {"checkout", `update tickets set state = 'void' where order_id = $1`},
-	"pass_has_a_ticket":          {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
+	"ticket_has_its_events_schedule": {"checkout", `with op as (insert into event_operations (id, event_id, kind, state, actor, schedule_number,
+			old_start_time, old_end_time, start_time, end_time, total_ticket_count, create_time, finish_time)
+		select 'moved', e.id, 'move', 'completed', '', e.schedule_number, e.start_time, e.end_time, e.start_time, e.end_time, 1, now(), now()
+		from events e join orders o on o.event_id = e.id where o.id = $1)
+		update tickets set schedule_number = 0 where order_id = $1`},
+	// Of the event that the one before says was moved.
+	"pass_shows_its_events_schedule": {"pass", `update passes set content = jsonb_set(content, '{event,start_time}', '"2020-01-01T00:00:00Z"') where order_id = $1`},
+	"canceled_event_admits_nobody": {"checkout", `with gone as (insert into events
+			select (jsonb_populate_record(e, '{"id": "canceledEvent0000001", "cancel_time": "2026-01-01T00:00:00Z"}')).*
+			from events e join orders o on o.event_id = e.id where o.id = $1),
+		op as (insert into event_operations (id, event_id, kind, state, actor, schedule_number, old_start_time, old_end_time, start_time, end_time,
+			total_ticket_count, create_time, finish_time) values ('canceled', 'canceledEvent0000001', 'cancel', 'completed', '', 1, now(), now(), now(), now(), 1, now(), now()))
+		update orders set event_id = 'canceledEvent0000001' where id = $1`},
+	"pass_has_a_ticket": {"pass", `update passes set ticket_id = 'ticketOfNobody' where order_id = $1`},
 	"revision_has_its_pushes": {"pass", `with device as (insert into registrations (device_id, pass_type, serial, push_token, register_time)
 			select 'deaf', pass_type, serial, 'f00d', revise_time from passes where order_id = $1)
 		update passes set revision = 2, revise_time = revise_time + interval '1 minute' where order_id = $1`},

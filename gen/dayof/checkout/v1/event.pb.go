@@ -117,8 +117,12 @@ type Event struct {
 	UpdateNumber int64 `protobuf:"varint,25,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
 	// Most tickets of the event that one mail address may hold or own; 0 means no limit.
 	BuyerTicketLimit int32 `protobuf:"varint,26,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Number of the schedule: 1 as the event was put on sale, one more with each MoveEvent or CancelEvent.
+	ScheduleNumber int64 `protobuf:"varint,30,opt,name=schedule_number,json=scheduleNumber,proto3" json:"schedule_number,omitempty"`
+	// When the event was canceled; absent when it takes place. Nothing of a canceled event is sold, and no ticket of it admits.
+	CancelTime    *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=cancel_time,json=cancelTime,proto3" json:"cancel_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -263,6 +267,20 @@ func (x *Event) GetBuyerTicketLimit() int32 {
 	return 0
 }
 
+func (x *Event) GetScheduleNumber() int64 {
+	if x != nil {
+		return x.ScheduleNumber
+	}
+	return 0
+}
+
+func (x *Event) GetCancelTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelTime
+	}
+	return nil
+}
+
 // Venue is the place of an event; its zone decides what wall clock a ticket shows.
 type Venue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -349,7 +367,7 @@ var File_dayof_checkout_v1_event_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x05\n" +
+	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x06\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12%\n" +
@@ -371,7 +389,10 @@ const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\tlanguages\x18\x17 \x03(\tR\tlanguages\x12E\n" +
 	"\vpublication\x18\x18 \x01(\x0e2#.dayof.checkout.v1.EventPublicationR\vpublication\x12#\n" +
 	"\rupdate_number\x18\x19 \x01(\x03R\fupdateNumber\x12,\n" +
-	"\x12buyer_ticket_limit\x18\x1a \x01(\x05R\x10buyerTicketLimit\"\xdd\x04\n" +
+	"\x12buyer_ticket_limit\x18\x1a \x01(\x05R\x10buyerTicketLimit\x12'\n" +
+	"\x0fschedule_number\x18\x1e \x01(\x03R\x0escheduleNumber\x12;\n" +
+	"\vcancel_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"cancelTime\"\xdd\x04\n" +
 	"\x05Venue\x12\xc9\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12\xce\x01\n" +
@@ -418,11 +439,12 @@ var file_dayof_checkout_v1_event_proto_depIdxs = []int32{
 	3, // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
 	3, // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
 	0, // 5: dayof.checkout.v1.Event.publication:type_name -> dayof.checkout.v1.EventPublication
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	3, // 6: dayof.checkout.v1.Event.cancel_time:type_name -> google.protobuf.Timestamp
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_event_proto_init() }

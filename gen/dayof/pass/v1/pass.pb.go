@@ -355,7 +355,12 @@ type PassEvent struct {
 	// When it starts.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// When it ends.
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Number of the event's schedule that this is; one with a smaller number never replaces one with a larger, however late it
+	// comes. 0 means unknown: it replaces what is there.
+	ScheduleNumber int64 `protobuf:"varint,11,opt,name=schedule_number,json=scheduleNumber,proto3" json:"schedule_number,omitempty"`
+	// Whether the event is canceled: passes say so and have nothing to scan.
+	Canceled      bool `protobuf:"varint,12,opt,name=canceled,proto3" json:"canceled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -460,6 +465,20 @@ func (x *PassEvent) GetEndTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *PassEvent) GetScheduleNumber() int64 {
+	if x != nil {
+		return x.ScheduleNumber
+	}
+	return 0
+}
+
+func (x *PassEvent) GetCanceled() bool {
+	if x != nil {
+		return x.Canceled
+	}
+	return false
+}
+
 var File_dayof_pass_v1_pass_proto protoreflect.FileDescriptor
 
 const file_dayof_pass_v1_pass_proto_rawDesc = "" +
@@ -497,7 +516,7 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	" \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\x05terms\x12#\n" +
 	"\blanguage\x18\v \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x12\x16\n" +
 	"\x06voided\x18\f \x01(\bR\x06voided\x12B\n" +
-	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\"\xa7\x04\n" +
+	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\"\xf5\x04\n" +
 	"\tPassEvent\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\x02id\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12(\n" +
@@ -512,7 +531,9 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n" +
 	"\bend_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTimeB\v\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\aendTime\x120\n" +
+	"\x0fschedule_number\x18\v \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0escheduleNumber\x12\x1a\n" +
+	"\bcanceled\x18\f \x01(\bR\bcanceledB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\xa5\x01\n" +

@@ -117,13 +117,13 @@ type CatalogServiceClient interface {
 	// organiser's, ORGANIZER_NOT_FOUND (not_found) when no name is given for a new organiser,
 	// IDEMPOTENCY_KEY_REUSED (already_exists). A retry with the same key returns the first event.
 	CreateEvent(context.Context, *v1.CreateEventRequest) (*v1.CreateEventResponse, error)
-	// UpdateEvent changes what is neither money nor time of an event; MoveEvent is for its start and end.
+	// UpdateEvent changes what is neither money nor time of an event; MoveEvent is for its start and end, and for its doors once it is sold.
 	//
 	// What is sold from now on has the new name and venue. Tickets that were sold before keep what they were sold with, their
 	// passes included.
 	//
-	// Problems: EVENT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), TIME_ZONE_FIXED (failed_precondition) for
-	// another time zone once tickets are held or sold, INVALID_FIELD (invalid_argument) for a mask that names no field of these.
+	// Problems: EVENT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), DOORS_FIXED and TIME_ZONE_FIXED (failed_precondition) for
+	// other doors or another time zone once tickets are held or sold, INVALID_FIELD (invalid_argument) for a mask that names no field of these.
 	// A retry with the same key changes nothing more.
 	UpdateEvent(context.Context, *v1.UpdateEventRequest) (*v1.UpdateEventResponse, error)
 	// PublishEvent puts a draft or an archived event on sale. A published one stays as it is.
@@ -561,13 +561,13 @@ type CatalogServiceHandler interface {
 	// organiser's, ORGANIZER_NOT_FOUND (not_found) when no name is given for a new organiser,
 	// IDEMPOTENCY_KEY_REUSED (already_exists). A retry with the same key returns the first event.
 	CreateEvent(context.Context, *v1.CreateEventRequest) (*v1.CreateEventResponse, error)
-	// UpdateEvent changes what is neither money nor time of an event; MoveEvent is for its start and end.
+	// UpdateEvent changes what is neither money nor time of an event; MoveEvent is for its start and end, and for its doors once it is sold.
 	//
 	// What is sold from now on has the new name and venue. Tickets that were sold before keep what they were sold with, their
 	// passes included.
 	//
-	// Problems: EVENT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), TIME_ZONE_FIXED (failed_precondition) for
-	// another time zone once tickets are held or sold, INVALID_FIELD (invalid_argument) for a mask that names no field of these.
+	// Problems: EVENT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), DOORS_FIXED and TIME_ZONE_FIXED (failed_precondition) for
+	// other doors or another time zone once tickets are held or sold, INVALID_FIELD (invalid_argument) for a mask that names no field of these.
 	// A retry with the same key changes nothing more.
 	UpdateEvent(context.Context, *v1.UpdateEventRequest) (*v1.UpdateEventResponse, error)
 	// PublishEvent puts a draft or an archived event on sale. A published one stays as it is.
