@@ -301,11 +301,13 @@ func TestListEventsIsFiltered(t *testing.T) {
 		"of one, from": {&checkoutv1.ListEventsRequest{OrganizerId: organizerID, StartTimeFrom: later}, []string{"later"}, []string{"later"}},
 		"unpublished": {
 			&checkoutv1.ListEventsRequest{Publications: []checkoutv1.EventPublication{archived, draft}},
-			[]string{"first", "later", "other"}, []string{"draft", "archived"},
+			[]string{"first", "later", "other"},
+			[]string{"draft", "archived"},
 		},
 		"of one, in any state": {
 			&checkoutv1.ListEventsRequest{OrganizerId: organizerID, Publications: []checkoutv1.EventPublication{published, archived, draft}},
-			[]string{"first", "later"}, []string{"first", "draft", "archived", "later"},
+			[]string{"first", "later"},
+			[]string{"first", "draft", "archived", "later"},
 		},
 	} {
 		for who, catalog := range map[string]checkoutv1connect.CatalogServiceClient{"public": w.public(), "staff": staff} {
@@ -344,7 +346,7 @@ func TestArchivedWhileItIsSold(t *testing.T) {
 		var all sync.WaitGroup
 		for b := range buyers {
 			all.Go(func() {
-				for n := 0; n < 200; n++ {
+				for n := range 200 {
 					after := archived.Load()
 					_, err := w.replicas[b%2].checkout.StartCheckout(w.keyed(fmt.Sprintf("start/%d/%d/%d", round, b, n)), w.cart(1))
 					reason := problem.Reason(err)

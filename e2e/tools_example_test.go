@@ -149,8 +149,7 @@ func examples() []example {
 		ask(checkout+"CatalogService/CreateVariant", `{"product_id":%q,"name":"Floor","capacity_ticket_count":"10",
 			"version":{"price":{"currency":"EUR","minor_units":"4450"}}}`, func(s *scene) any { return s.product }),
 		ask(checkout+"CatalogService/CreateVariantVersion", `{"variant_id":%q,"version":{"price":{"currency":"EUR","minor_units":"4950"}}}`, variant),
-		ask(checkout+"CatalogService/UpdateVariant", `{"variant_id":%q,"variant":{"capacity_ticket_count":"90","order_ticket_limit":8},
-			"update_mask":"capacity_ticket_count,order_ticket_limit"}`, variant),
+		ask(checkout+"CatalogService/UpdateVariant", `{"variant_id":%q,"variant":{"name":"Floor, left"},"update_mask":"name"}`, variant),
 		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
 		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
 

@@ -200,8 +200,12 @@ func (s *Service) DeleteDraft(ctx context.Context, req *checkoutv1.DeleteDraftRe
 			what string
 			do   func(ctx context.Context, db checkoutdb.DBTX, eventID string) error
 		}{
-			{"lock variants", s.q.LockVariantsOfEvent}, {"delete versions", s.q.DeleteVersionsOfEvent}, {"delete stock", s.q.DeleteStockOfEvent},
-			{"delete variants", s.q.DeleteVariantsOfEvent}, {"delete products", s.q.DeleteProductsOfEvent}, {"delete event", s.q.DeleteEvent},
+			{"lock variants", s.q.LockVariantsOfEvent},
+			{"delete versions", s.q.DeleteVersionsOfEvent},
+			{"delete stock", s.q.DeleteStockOfEvent},
+			{"delete variants", s.q.DeleteVariantsOfEvent},
+			{"delete products", s.q.DeleteProductsOfEvent},
+			{"delete event", s.q.DeleteEvent},
 		} {
 			if err := step.do(ctx, tx, req.GetEventId()); err != nil {
 				return nil, fmt.Errorf("%s: %w", step.what, err)

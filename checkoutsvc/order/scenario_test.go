@@ -111,11 +111,12 @@ func drawScenario(r *rand.Rand) scenario {
 			CapturedMinorUnits: total, Time: captured.Time, BalanceTransactionID: "txn_1", Adopt: true,
 		})
 	}
-	if r.IntN(4) == 0 {
+	switch {
+	case r.IntN(4) == 0:
 		add(order.HoldEnd{}) // late money, or in time: there is stock
-	} else if r.IntN(6) == 0 {
+	case r.IntN(6) == 0:
 		add(payment("pi_1", order.IntentCanceled)) // reported as both; the capture counts
-	} else if r.IntN(6) == 0 {
+	case r.IntN(6) == 0:
 		add(order.CheckoutCanceled{}) // late money, or refused: there is stock
 	}
 	if r.IntN(6) == 0 { // a second capture for the order
