@@ -59,7 +59,7 @@ func (s *Service) ListAttendees(ctx context.Context, req *checkoutv1.ListAttende
 		res.NextPageToken = page.Token(list, attendeeCursor{Time: last.OrderTime.UTC(), OrderID: last.OrderID, Position: last.Position})
 	}
 	for _, row := range rows {
-		res.Attendees = append(res.Attendees, s.attendeeToProto(row))
+		res.Attendees = append(res.Attendees, s.attendeeToProto(at, row))
 	}
 	return res, nil
 }
@@ -84,14 +84,15 @@ func (s *Service) attendees(
 	return all, err
 }
 
-func (s *Service) attendeeToProto(r checkoutdb.ListAttendeesRow) *checkoutv1.Attendee {
+func (s *Service) attendeeToProto(at place, r checkoutdb.ListAttendeesRow) *checkoutv1.Attendee {
 	ticket := order.Ticket{
 		ID: r.ID, OrderID: r.OrderID, Position: r.Position, EventID: r.EventID, VariantID: r.VariantID, VariantVersion: r.VariantVersion,
 		CodeKeyVersion: r.CodeKeyVersion, CreateTime: r.CreateTime, SnapshotSchema: r.SnapshotSchema, Snapshot: r.Snapshot,
 		State: order.TicketState(r.State), PassSerial: r.PassSerial, ChangeNumber: r.ChangeNumber, ValidTime: r.ValidTime, SeatReturned: r.SeatReturned,
 	}
-	out := &checkoutv1.Attendee{
-		Ticket: orderproto.TicketInstanceToProto(ticket, s.Codes), HolderName: string(r.BuyerName), HolderEmail: string(r.BuyerEmail),
+	out := &checkoutv1.Attendee{Ticket: s.ticketFor(at, ticket), HolderName: string(r.BuyerName)}
+	if at.deviceID == "" {
+		out.HolderEmail = string(r.BuyerEmail)
 	}
 	if r.EntryNumber > 0 {
 		out.LatestStay = &checkoutv1.Stay{
