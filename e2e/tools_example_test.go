@@ -140,7 +140,9 @@ func examples() []example {
 		ask(checkout+"AdmissionService/UndoAdmission", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
 		ask(checkout+"AdmissionService/GetOfflinePackage", `{"event_id":%q}`, event).varying("package").varying("signature").varying("nextSince"),
 		ask(checkout+"AdmissionService/CreateDoorDevice", `{"event_id":%q,"gate":"north","name":"Scanner 1"}`, event).
-			learning(func(s *scene, a map[string]any) { s.device, s.enrolment = find(a, "device", "id"), find(a, "enrolmentCode") }),
+			learning(func(s *scene, a map[string]any) {
+				s.device, s.enrolment = find(a, "device", "id"), find(a, "enrolmentCode")
+			}),
 		ask(checkout+"AdmissionService/EnrolDoorDevice", `{"enrolment_code":%q}`, func(s *scene) any { return s.enrolment }),
 		ask(checkout+"AdmissionService/UploadScans", `{"device_id":%q,"scans":[{"id":"toolsScan00000000001","code":%q,"scan_time":"2027-01-02T18:30:00Z"}]}`,
 			func(s *scene) any { return s.device }, func(s *scene) any { return s.sold.Tickets[0].Code }),

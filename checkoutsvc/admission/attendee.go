@@ -22,15 +22,6 @@ type attendeeCursor struct {
 	Position int32     `json:"p"`
 }
 
-// ticketStates has the state of each message.
-var ticketStates = func() map[checkoutv1.TicketState]order.TicketState {
-	states := map[checkoutv1.TicketState]order.TicketState{}
-	for state, message := range orderproto.TicketToProto {
-		states[message] = state
-	}
-	return states
-}()
-
 // ListAttendees implements AdmissionService.
 func (s *Service) ListAttendees(ctx context.Context, req *checkoutv1.ListAttendeesRequest) (*checkoutv1.ListAttendeesResponse, error) {
 	at, err := eventOf(ctx, req.GetEventId())
@@ -67,7 +58,7 @@ func (s *Service) ListAttendees(ctx context.Context, req *checkoutv1.ListAttende
 func (s *Service) attendees(
 	ctx context.Context, eventID string, req *checkoutv1.ListAttendeesRequest, after attendeeCursor, limit int32,
 ) ([]checkoutdb.ListAttendeesRow, error) {
-	state := string(ticketStates[req.GetState()])
+	state := string(orderproto.TicketFromProto[req.GetState()])
 	if req.GetOrderId() == "" {
 		return s.q.ListAttendees(ctx, s.Orders.Pool, checkoutdb.ListAttendeesParams{
 			EventID: eventID, AfterTime: after.Time, AfterID: after.OrderID, AfterPosition: after.Position, State: state, Holder: req.GetHolder(),
