@@ -110,7 +110,7 @@ func LoadConfig(l *config.Loader) Config {
 		CodeKeys: l.SecretListRequired("DAYOF_CHECKOUT_TICKET_CODE_KEYS",
 			"seeds of the Ed25519 keys of ticket codes, each as version:seed with base64 of 32 bytes, comma separated; the newest signs"),
 		OrderTokenKeys: l.SecretListRequired("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",
-			"keys of order access tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
+			"keys of order access tokens and of door devices' codes and tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
 		OrderTokenLifetime: l.Duration("DAYOF_CHECKOUT_ORDER_TOKEN_LIFETIME", 0,
 			"how long after an order was made its access token opens it; 0s is for ever. Longer than buyers take to pay"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),

@@ -163,7 +163,8 @@ func TestDeviceToken(t *testing.T) {
 		t.Errorf("%d stays name the device", got)
 	}
 	list, err := device.ListAttendees(ctx, &checkoutv1.ListAttendeesRequest{})
-	if err != nil || len(list.GetAttendees()) != 2 || list.GetAttendees()[0].GetHolderName() != "Erika Beispiel" {
+	if err != nil || len(list.GetAttendees()) != 2 || list.GetAttendees()[0].GetHolderName() != "Erika Beispiel" ||
+		list.GetAttendees()[0].GetHolderEmail() != "" || list.GetAttendees()[0].GetTicket().GetCode() != "" {
 		t.Errorf("attendees: %v, %v", list, err)
 	}
 	for what, call := range map[string]func() error{

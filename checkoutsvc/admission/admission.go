@@ -4,6 +4,8 @@ package admission
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -44,46 +46,62 @@ func (s *Service) CheckTicket(ctx context.Context, req *checkoutv1.CheckTicketRe
 	}
 	named, refused := s.readCode(req.GetCode())
 	if refused == "" {
-		var tickets []checkoutdb.ListScannedTicketsRow
-		if tickets, err = s.q.ListScannedTickets(ctx, s.Orders.Pool, []string{named.ticketID}); err != nil {
-			return nil, err
-		}
-		if len(tickets) == 0 {
+		t, err := s.Orders.ReadTicket(ctx, named.ticketID)
+		switch {
+		case errors.Is(err, orderstore.ErrNotFound):
 			refused = order.PassageUnknownCode
-		} else {
-			return s.check(ctx, at, named, tickets[0])
+		case err != nil:
+			return nil, err
+		default:
+			return s.check(ctx, at, named, t)
 		}
 	}
 	admission, message := answer(refused, nil, order.Ticket{})
 	return &checkoutv1.CheckTicketResponse{Admission: admission, Message: message}, nil
 }
 
-func (s *Service) check(
-	ctx context.Context, at place, named subject, row checkoutdb.ListScannedTicketsRow,
-) (*checkoutv1.CheckTicketResponse, error) {
-	o, err := s.Orders.Read(ctx, orderstore.Key{ID: row.OrderID})
-	if err != nil {
-		return nil, err
+// check answers for a ticket. Mostly its own row says all: nobody has entered with one that is valid, reserved or suspended.
+func (s *Service) check(ctx context.Context, at place, named subject, t order.Ticket) (*checkoutv1.CheckTicketResponse, error) {
+	o, scan := order.Order{Tickets: []order.Ticket{t}}, order.Scan{TicketID: t.ID}
+	var stays []order.Stay
+	if t.State == order.TicketUsed || t.State == order.TicketVoid {
+		var err error
+		if o, err = s.Orders.Read(ctx, orderstore.Key{ID: t.OrderID}); err != nil {
+			return nil, err
+		}
+		policy, err := s.q.GetDoorPolicy(ctx, s.Orders.Pool, t.EventID)
+		if err != nil {
+			return nil, fmt.Errorf("get door policy: %w", err)
+		}
+		scans, err := s.q.ListCountedScans(ctx, s.Orders.Pool, []string{t.ID})
+		if err != nil {
+			return nil, fmt.Errorf("list scans: %w", err)
+		}
+		scan.Reentry = mayReenter(policy.Reentry)
+		stays, _ = order.Stays(scansFromRows(scans))
 	}
-	scans, err := s.q.ListCountedScans(ctx, s.Orders.Pool, []string{row.ID})
-	if err != nil {
-		return nil, err
-	}
-	t := o.Ticket(row.ID)
-	stays, _ := order.Stays(scansFromRows(scans))
-	passage := named.refusedAt(at, *t)
+	passage := named.refusedAt(at, t)
 	if passage == "" {
-		passage = o.Passage(order.Scan{TicketID: row.ID, Reentry: mayReenter(row.Reentry)}, stays)
+		passage = o.Passage(scan, stays)
 	}
 	res := &checkoutv1.CheckTicketResponse{}
-	res.Admission, res.Message = answer(passage, stays, *t)
-	if at.mayKnow(*t) {
-		res.Ticket = orderproto.TicketInstanceToProto(*t, s.Codes)
+	res.Admission, res.Message = answer(passage, stays, t)
+	if at.mayKnow(t) {
+		res.Ticket = s.ticketFor(at, t)
 		if len(stays) > 0 {
 			res.FirstAdmitTime, res.FirstGate = wire.TimeToProto(&stays[0].Entry.Time), stays[0].Entry.Gate
 		}
 	}
 	return res, nil
+}
+
+// ticketFor converts a ticket for who calls. A device gets no codes: whoever finds one could print them.
+func (s *Service) ticketFor(at place, t order.Ticket) *checkoutv1.TicketInstance {
+	out := orderproto.TicketInstanceToProto(t, s.Codes)
+	if at.deviceID != "" {
+		out.Code = ""
+	}
+	return out
 }
 
 // GetCodeKeys implements AdmissionService.

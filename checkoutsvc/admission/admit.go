@@ -6,7 +6,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
-	"github.com/dayof/dayof/checkoutsvc/orderproto"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
@@ -65,7 +64,7 @@ func (s *Service) admit(ctx context.Context, tx pgx.Tx, at place, named subject,
 	if !at.mayKnow(t) {
 		return res, nil
 	}
-	res.Ticket, res.HolderName = orderproto.TicketInstanceToProto(t, s.Codes), string(a.order(t.ID).BuyerName)
+	res.Ticket, res.HolderName = s.ticketFor(at, t), string(a.order(t.ID).BuyerName)
 	if len(stays) > 0 {
 		res.FirstAdmitTime, res.FirstGate = wire.TimeToProto(&stays[0].Entry.Time), stays[0].Entry.Gate
 	}

@@ -22,15 +22,6 @@ type attendeeCursor struct {
 	Position int32     `json:"p"`
 }
 
-// ticketStates has the state of each message.
-var ticketStates = func() map[checkoutv1.TicketState]order.TicketState {
-	states := map[checkoutv1.TicketState]order.TicketState{}
-	for state, message := range orderproto.TicketToProto {
-		states[message] = state
-	}
-	return states
-}()
-
 // ListAttendees implements AdmissionService.
 func (s *Service) ListAttendees(ctx context.Context, req *checkoutv1.ListAttendeesRequest) (*checkoutv1.ListAttendeesResponse, error) {
 	at, err := eventOf(ctx, req.GetEventId())
@@ -59,7 +50,7 @@ func (s *Service) ListAttendees(ctx context.Context, req *checkoutv1.ListAttende
 		res.NextPageToken = page.Token(list, attendeeCursor{Time: last.OrderTime.UTC(), OrderID: last.OrderID, Position: last.Position})
 	}
 	for _, row := range rows {
-		res.Attendees = append(res.Attendees, s.attendeeToProto(row))
+		res.Attendees = append(res.Attendees, s.attendeeToProto(at, row))
 	}
 	return res, nil
 }
@@ -67,7 +58,7 @@ func (s *Service) ListAttendees(ctx context.Context, req *checkoutv1.ListAttende
 func (s *Service) attendees(
 	ctx context.Context, eventID string, req *checkoutv1.ListAttendeesRequest, after attendeeCursor, limit int32,
 ) ([]checkoutdb.ListAttendeesRow, error) {
-	state := string(ticketStates[req.GetState()])
+	state := string(orderproto.TicketFromProto[req.GetState()])
 	if req.GetOrderId() == "" {
 		return s.q.ListAttendees(ctx, s.Orders.Pool, checkoutdb.ListAttendeesParams{
 			EventID: eventID, AfterTime: after.Time, AfterID: after.OrderID, AfterPosition: after.Position, State: state, Holder: req.GetHolder(),
@@ -84,14 +75,15 @@ func (s *Service) attendees(
 	return all, err
 }
 
-func (s *Service) attendeeToProto(r checkoutdb.ListAttendeesRow) *checkoutv1.Attendee {
+func (s *Service) attendeeToProto(at place, r checkoutdb.ListAttendeesRow) *checkoutv1.Attendee {
 	ticket := order.Ticket{
 		ID: r.ID, OrderID: r.OrderID, Position: r.Position, EventID: r.EventID, VariantID: r.VariantID, VariantVersion: r.VariantVersion,
 		CodeKeyVersion: r.CodeKeyVersion, CreateTime: r.CreateTime, SnapshotSchema: r.SnapshotSchema, Snapshot: r.Snapshot,
 		State: order.TicketState(r.State), PassSerial: r.PassSerial, ChangeNumber: r.ChangeNumber, ValidTime: r.ValidTime, SeatReturned: r.SeatReturned,
 	}
-	out := &checkoutv1.Attendee{
-		Ticket: orderproto.TicketInstanceToProto(ticket, s.Codes), HolderName: string(r.BuyerName), HolderEmail: string(r.BuyerEmail),
+	out := &checkoutv1.Attendee{Ticket: s.ticketFor(at, ticket), HolderName: string(r.BuyerName)}
+	if at.deviceID == "" {
+		out.HolderEmail = string(r.BuyerEmail)
 	}
 	if r.EntryNumber > 0 {
 		out.LatestStay = &checkoutv1.Stay{

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
-	"github.com/dayof/dayof/checkoutsvc/orderproto"
 	"github.com/dayof/dayof/checkoutsvc/wire"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/internal/chassis/idem"
@@ -53,7 +52,7 @@ func (s *Service) UndoAdmission(ctx context.Context, req *checkoutv1.UndoAdmissi
 		if err := w.write(ctx, tx, a); err != nil {
 			return nil, err
 		}
-		return &checkoutv1.UndoAdmissionResponse{Ticket: orderproto.TicketInstanceToProto(a.ticket(row.ID), s.Codes), Stay: stayToProto(last)}, nil
+		return &checkoutv1.UndoAdmissionResponse{Ticket: s.ticketFor(at, a.ticket(row.ID)), Stay: stayToProto(last)}, nil
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"connectrpc.com/connect"
@@ -188,9 +189,7 @@ func (m *merge) report(all []read, final map[string]order.Passage) *checkoutv1.U
 	for ticketID, scans := range m.attendance.scans {
 		of, outcomes := order.Stays(scans)
 		stays[ticketID] = of
-		for id, p := range outcomes {
-			passages[id] = p
-		}
+		maps.Copy(passages, outcomes)
 	}
 	for _, scan := range all {
 		passage, counts := passages[scan.ID]

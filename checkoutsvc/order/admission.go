@@ -176,7 +176,7 @@ func (f AdmissionUndone) observe(d *decision) error {
 		valid := *t
 		valid.State = TicketValid
 		d.moveTicket(t, d.order.deriveTicket(valid))
-		if f.PassShowsUsed && !(t.State == TicketSuspended && d.order.TicketsHeld()) { // else it is enqueued already
+		if f.PassShowsUsed && (t.State != TicketSuspended || !d.order.TicketsHeld()) { // else it is enqueued already
 			d.enqueue(WorkSuspendPass, t.ID)
 		}
 	}

@@ -110,6 +110,7 @@ var (
 	RefundStateToProto   = reversed(RefundStateFromProto)
 	DisputeStatusToProto = reversed(DisputeStatusFromProto)
 	FulfilmentFromProto  = reversed(FulfilmentToProto)
+	TicketFromProto      = reversed(TicketToProto)
 )
 
 // OrderToProto converts an order as staff may know it.

@@ -291,7 +291,7 @@ type Attendee struct {
 	Ticket *TicketInstance `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// Name of the holder.
 	HolderName string `protobuf:"bytes,2,opt,name=holder_name,json=holderName,proto3" json:"holder_name,omitempty"`
-	// Mail address of the holder.
+	// Mail address of the holder, for staff; empty for a device.
 	HolderEmail string `protobuf:"bytes,3,opt,name=holder_email,json=holderEmail,proto3" json:"holder_email,omitempty"`
 	// The latest stay; absent when the holder has not entered.
 	LatestStay    *Stay `protobuf:"bytes,4,opt,name=latest_stay,json=latestStay,proto3" json:"latest_stay,omitempty"`
@@ -676,6 +676,143 @@ func (x *OfflineKey) GetPublicKey() []byte {
 	return nil
 }
 
+// GetOfflinePackageRequest asks for a package, or for what changed since one.
+type GetOfflinePackageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event; empty means the device's own.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// next_since of the package before; empty for a full package.
+	Since         string `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOfflinePackageRequest) Reset() {
+	*x = GetOfflinePackageRequest{}
+	mi := &file_dayof_checkout_v1_admission_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOfflinePackageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOfflinePackageRequest) ProtoMessage() {}
+
+func (x *GetOfflinePackageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOfflinePackageRequest.ProtoReflect.Descriptor instead.
+func (*GetOfflinePackageRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetOfflinePackageRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *GetOfflinePackageRequest) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+// GetOfflinePackageResponse carries a signed package.
+type GetOfflinePackageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An OfflinePackage in protobuf's binary format; exactly these bytes are signed.
+	Package []byte `protobuf:"bytes,1,opt,name=package,proto3" json:"package,omitempty"`
+	// Ed25519 signature (RFC 8032) over the text "dayof-offline-package-1" and a zero byte, followed by the package.
+	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Version of the code key that signed it.
+	KeyVersion int32 `protobuf:"varint,3,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	// Send this as since for what follows. It stands in the package too.
+	NextSince string `protobuf:"bytes,4,opt,name=next_since,json=nextSince,proto3" json:"next_since,omitempty"`
+	// Whether more is ready now: ask again at once.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOfflinePackageResponse) Reset() {
+	*x = GetOfflinePackageResponse{}
+	mi := &file_dayof_checkout_v1_admission_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOfflinePackageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOfflinePackageResponse) ProtoMessage() {}
+
+func (x *GetOfflinePackageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_admission_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOfflinePackageResponse.ProtoReflect.Descriptor instead.
+func (*GetOfflinePackageResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_admission_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetOfflinePackageResponse) GetPackage() []byte {
+	if x != nil {
+		return x.Package
+	}
+	return nil
+}
+
+func (x *GetOfflinePackageResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *GetOfflinePackageResponse) GetKeyVersion() int32 {
+	if x != nil {
+		return x.KeyVersion
+	}
+	return 0
+}
+
+func (x *GetOfflinePackageResponse) GetNextSince() string {
+	if x != nil {
+		return x.NextSince
+	}
+	return ""
+}
+
+func (x *GetOfflinePackageResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 var File_dayof_checkout_v1_admission_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_admission_proto_rawDesc = "" +
@@ -732,7 +869,18 @@ const file_dayof_checkout_v1_admission_proto_rawDesc = "" +
 	"OfflineKey\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x05R\aversion\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x02 \x01(\fR\tpublicKey*K\n" +
+	"public_key\x18\x02 \x01(\fR\tpublicKey\"v\n" +
+	"\x18GetOfflinePackageRequest\x12:\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\x12\x1e\n" +
+	"\x05since\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x05since\"\xa7\x01\n" +
+	"\x19GetOfflinePackageResponse\x12\x18\n" +
+	"\apackage\x18\x01 \x01(\fR\apackage\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1f\n" +
+	"\vkey_version\x18\x03 \x01(\x05R\n" +
+	"keyVersion\x12\x1d\n" +
+	"\n" +
+	"next_since\x18\x04 \x01(\tR\tnextSince\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more*K\n" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fDIRECTION_IN\x10\x01\x12\x11\n" +
@@ -756,29 +904,31 @@ func file_dayof_checkout_v1_admission_proto_rawDescGZIP() []byte {
 }
 
 var file_dayof_checkout_v1_admission_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dayof_checkout_v1_admission_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_dayof_checkout_v1_admission_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_dayof_checkout_v1_admission_proto_goTypes = []any{
-	(Direction)(0),                // 0: dayof.checkout.v1.Direction
-	(Reentry)(0),                  // 1: dayof.checkout.v1.Reentry
-	(*DoorPolicy)(nil),            // 2: dayof.checkout.v1.DoorPolicy
-	(*Stay)(nil),                  // 3: dayof.checkout.v1.Stay
-	(*Attendee)(nil),              // 4: dayof.checkout.v1.Attendee
-	(*GateCounters)(nil),          // 5: dayof.checkout.v1.GateCounters
-	(*OfflineScan)(nil),           // 6: dayof.checkout.v1.OfflineScan
-	(*OfflinePackage)(nil),        // 7: dayof.checkout.v1.OfflinePackage
-	(*OfflineKey)(nil),            // 8: dayof.checkout.v1.OfflineKey
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*TicketInstance)(nil),        // 10: dayof.checkout.v1.TicketInstance
+	(Direction)(0),                    // 0: dayof.checkout.v1.Direction
+	(Reentry)(0),                      // 1: dayof.checkout.v1.Reentry
+	(*DoorPolicy)(nil),                // 2: dayof.checkout.v1.DoorPolicy
+	(*Stay)(nil),                      // 3: dayof.checkout.v1.Stay
+	(*Attendee)(nil),                  // 4: dayof.checkout.v1.Attendee
+	(*GateCounters)(nil),              // 5: dayof.checkout.v1.GateCounters
+	(*OfflineScan)(nil),               // 6: dayof.checkout.v1.OfflineScan
+	(*OfflinePackage)(nil),            // 7: dayof.checkout.v1.OfflinePackage
+	(*OfflineKey)(nil),                // 8: dayof.checkout.v1.OfflineKey
+	(*GetOfflinePackageRequest)(nil),  // 9: dayof.checkout.v1.GetOfflinePackageRequest
+	(*GetOfflinePackageResponse)(nil), // 10: dayof.checkout.v1.GetOfflinePackageResponse
+	(*timestamppb.Timestamp)(nil),     // 11: google.protobuf.Timestamp
+	(*TicketInstance)(nil),            // 12: dayof.checkout.v1.TicketInstance
 }
 var file_dayof_checkout_v1_admission_proto_depIdxs = []int32{
 	1,  // 0: dayof.checkout.v1.DoorPolicy.reentry:type_name -> dayof.checkout.v1.Reentry
-	9,  // 1: dayof.checkout.v1.Stay.entry_time:type_name -> google.protobuf.Timestamp
-	9,  // 2: dayof.checkout.v1.Stay.exit_time:type_name -> google.protobuf.Timestamp
-	10, // 3: dayof.checkout.v1.Attendee.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	11, // 1: dayof.checkout.v1.Stay.entry_time:type_name -> google.protobuf.Timestamp
+	11, // 2: dayof.checkout.v1.Stay.exit_time:type_name -> google.protobuf.Timestamp
+	12, // 3: dayof.checkout.v1.Attendee.ticket:type_name -> dayof.checkout.v1.TicketInstance
 	3,  // 4: dayof.checkout.v1.Attendee.latest_stay:type_name -> dayof.checkout.v1.Stay
 	0,  // 5: dayof.checkout.v1.OfflineScan.direction:type_name -> dayof.checkout.v1.Direction
-	9,  // 6: dayof.checkout.v1.OfflineScan.scan_time:type_name -> google.protobuf.Timestamp
-	9,  // 7: dayof.checkout.v1.OfflinePackage.make_time:type_name -> google.protobuf.Timestamp
+	11, // 6: dayof.checkout.v1.OfflineScan.scan_time:type_name -> google.protobuf.Timestamp
+	11, // 7: dayof.checkout.v1.OfflinePackage.make_time:type_name -> google.protobuf.Timestamp
 	8,  // 8: dayof.checkout.v1.OfflinePackage.keys:type_name -> dayof.checkout.v1.OfflineKey
 	1,  // 9: dayof.checkout.v1.OfflinePackage.reentry:type_name -> dayof.checkout.v1.Reentry
 	10, // [10:10] is the sub-list for method output_type
@@ -800,7 +950,7 @@ func file_dayof_checkout_v1_admission_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_admission_proto_rawDesc), len(file_dayof_checkout_v1_admission_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1260,143 +1260,6 @@ func (x *GetDoorCountersResponse) GetCountTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// GetOfflinePackageRequest asks for a package, or for what changed since one.
-type GetOfflinePackageRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the event; empty means the device's own.
-	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// next_since of the package before; empty for a full package.
-	Since         string `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOfflinePackageRequest) Reset() {
-	*x = GetOfflinePackageRequest{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOfflinePackageRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOfflinePackageRequest) ProtoMessage() {}
-
-func (x *GetOfflinePackageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOfflinePackageRequest.ProtoReflect.Descriptor instead.
-func (*GetOfflinePackageRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *GetOfflinePackageRequest) GetEventId() string {
-	if x != nil {
-		return x.EventId
-	}
-	return ""
-}
-
-func (x *GetOfflinePackageRequest) GetSince() string {
-	if x != nil {
-		return x.Since
-	}
-	return ""
-}
-
-// GetOfflinePackageResponse carries a signed package.
-type GetOfflinePackageResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// An OfflinePackage in protobuf's binary format; exactly these bytes are signed.
-	Package []byte `protobuf:"bytes,1,opt,name=package,proto3" json:"package,omitempty"`
-	// Ed25519 signature (RFC 8032) over the text "dayof-offline-package-1" and a zero byte, followed by the package.
-	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
-	// Version of the code key that signed it.
-	KeyVersion int32 `protobuf:"varint,3,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
-	// Send this as since for what follows. It stands in the package too.
-	NextSince string `protobuf:"bytes,4,opt,name=next_since,json=nextSince,proto3" json:"next_since,omitempty"`
-	// Whether more is ready now: ask again at once.
-	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOfflinePackageResponse) Reset() {
-	*x = GetOfflinePackageResponse{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOfflinePackageResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOfflinePackageResponse) ProtoMessage() {}
-
-func (x *GetOfflinePackageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOfflinePackageResponse.ProtoReflect.Descriptor instead.
-func (*GetOfflinePackageResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *GetOfflinePackageResponse) GetPackage() []byte {
-	if x != nil {
-		return x.Package
-	}
-	return nil
-}
-
-func (x *GetOfflinePackageResponse) GetSignature() []byte {
-	if x != nil {
-		return x.Signature
-	}
-	return nil
-}
-
-func (x *GetOfflinePackageResponse) GetKeyVersion() int32 {
-	if x != nil {
-		return x.KeyVersion
-	}
-	return 0
-}
-
-func (x *GetOfflinePackageResponse) GetNextSince() string {
-	if x != nil {
-		return x.NextSince
-	}
-	return ""
-}
-
-func (x *GetOfflinePackageResponse) GetMore() bool {
-	if x != nil {
-		return x.More
-	}
-	return false
-}
-
 // UploadScansRequest carries scans of one device.
 type UploadScansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1410,7 +1273,7 @@ type UploadScansRequest struct {
 
 func (x *UploadScansRequest) Reset() {
 	*x = UploadScansRequest{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[19]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1285,7 @@ func (x *UploadScansRequest) String() string {
 func (*UploadScansRequest) ProtoMessage() {}
 
 func (x *UploadScansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[19]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1298,7 @@ func (x *UploadScansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadScansRequest.ProtoReflect.Descriptor instead.
 func (*UploadScansRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{19}
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UploadScansRequest) GetDeviceId() string {
@@ -1465,7 +1328,7 @@ type UploadScansResponse struct {
 
 func (x *UploadScansResponse) Reset() {
 	*x = UploadScansResponse{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[20]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1340,7 @@ func (x *UploadScansResponse) String() string {
 func (*UploadScansResponse) ProtoMessage() {}
 
 func (x *UploadScansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[20]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1353,7 @@ func (x *UploadScansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadScansResponse.ProtoReflect.Descriptor instead.
 func (*UploadScansResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{20}
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UploadScansResponse) GetReports() []*ScanReport {
@@ -1522,7 +1385,7 @@ type ListScanConflictsRequest struct {
 
 func (x *ListScanConflictsRequest) Reset() {
 	*x = ListScanConflictsRequest{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[21]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1397,7 @@ func (x *ListScanConflictsRequest) String() string {
 func (*ListScanConflictsRequest) ProtoMessage() {}
 
 func (x *ListScanConflictsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[21]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1410,7 @@ func (x *ListScanConflictsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScanConflictsRequest.ProtoReflect.Descriptor instead.
 func (*ListScanConflictsRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{21}
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListScanConflictsRequest) GetEventId() string {
@@ -1584,7 +1447,7 @@ type ListScanConflictsResponse struct {
 
 func (x *ListScanConflictsResponse) Reset() {
 	*x = ListScanConflictsResponse{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[22]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1459,7 @@ func (x *ListScanConflictsResponse) String() string {
 func (*ListScanConflictsResponse) ProtoMessage() {}
 
 func (x *ListScanConflictsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[22]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1472,7 @@ func (x *ListScanConflictsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScanConflictsResponse.ProtoReflect.Descriptor instead.
 func (*ListScanConflictsResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{22}
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListScanConflictsResponse) GetReports() []*ScanReport {
@@ -1624,437 +1487,6 @@ func (x *ListScanConflictsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
-}
-
-// CreateDoorDeviceRequest names a device.
-type CreateDoorDeviceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Event that it is for.
-	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Gate that it stands at.
-	Gate string `protobuf:"bytes,2,opt,name=gate,proto3" json:"gate,omitempty"`
-	// What staff call it.
-	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDoorDeviceRequest) Reset() {
-	*x = CreateDoorDeviceRequest{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDoorDeviceRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDoorDeviceRequest) ProtoMessage() {}
-
-func (x *CreateDoorDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDoorDeviceRequest.ProtoReflect.Descriptor instead.
-func (*CreateDoorDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *CreateDoorDeviceRequest) GetEventId() string {
-	if x != nil {
-		return x.EventId
-	}
-	return ""
-}
-
-func (x *CreateDoorDeviceRequest) GetGate() string {
-	if x != nil {
-		return x.Gate
-	}
-	return ""
-}
-
-func (x *CreateDoorDeviceRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-// CreateDoorDeviceResponse carries a device and the code with which it enrols.
-type CreateDoorDeviceResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The device.
-	Device *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
-	// Code to type or scan on the device: four groups of four letters and digits. It is shown here only.
-	EnrolmentCode string `protobuf:"bytes,2,opt,name=enrolment_code,json=enrolmentCode,proto3" json:"enrolment_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDoorDeviceResponse) Reset() {
-	*x = CreateDoorDeviceResponse{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDoorDeviceResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDoorDeviceResponse) ProtoMessage() {}
-
-func (x *CreateDoorDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDoorDeviceResponse.ProtoReflect.Descriptor instead.
-func (*CreateDoorDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *CreateDoorDeviceResponse) GetDevice() *DoorDevice {
-	if x != nil {
-		return x.Device
-	}
-	return nil
-}
-
-func (x *CreateDoorDeviceResponse) GetEnrolmentCode() string {
-	if x != nil {
-		return x.EnrolmentCode
-	}
-	return ""
-}
-
-// EnrolDoorDeviceRequest carries the code of a device.
-type EnrolDoorDeviceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The code; case, spaces and hyphens do not matter.
-	EnrolmentCode string `protobuf:"bytes,1,opt,name=enrolment_code,json=enrolmentCode,proto3" json:"enrolment_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EnrolDoorDeviceRequest) Reset() {
-	*x = EnrolDoorDeviceRequest{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EnrolDoorDeviceRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EnrolDoorDeviceRequest) ProtoMessage() {}
-
-func (x *EnrolDoorDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EnrolDoorDeviceRequest.ProtoReflect.Descriptor instead.
-func (*EnrolDoorDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *EnrolDoorDeviceRequest) GetEnrolmentCode() string {
-	if x != nil {
-		return x.EnrolmentCode
-	}
-	return ""
-}
-
-// EnrolDoorDeviceResponse carries the token of a device.
-type EnrolDoorDeviceResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The device.
-	Device *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
-	// Bearer token of the device. It is shown here only: keep it like a password.
-	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EnrolDoorDeviceResponse) Reset() {
-	*x = EnrolDoorDeviceResponse{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EnrolDoorDeviceResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EnrolDoorDeviceResponse) ProtoMessage() {}
-
-func (x *EnrolDoorDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EnrolDoorDeviceResponse.ProtoReflect.Descriptor instead.
-func (*EnrolDoorDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *EnrolDoorDeviceResponse) GetDevice() *DoorDevice {
-	if x != nil {
-		return x.Device
-	}
-	return nil
-}
-
-func (x *EnrolDoorDeviceResponse) GetToken() string {
-	if x != nil {
-		return x.Token
-	}
-	return ""
-}
-
-// ListDoorDevicesRequest asks for a page of devices.
-type ListDoorDevicesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Event of the devices.
-	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Most devices to return, 1 to 100; 0 means 50.
-	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Token of the page, from the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListDoorDevicesRequest) Reset() {
-	*x = ListDoorDevicesRequest{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListDoorDevicesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListDoorDevicesRequest) ProtoMessage() {}
-
-func (x *ListDoorDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListDoorDevicesRequest.ProtoReflect.Descriptor instead.
-func (*ListDoorDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{27}
-}
-
-func (x *ListDoorDevicesRequest) GetEventId() string {
-	if x != nil {
-		return x.EventId
-	}
-	return ""
-}
-
-func (x *ListDoorDevicesRequest) GetPageSize() int32 {
-	if x != nil {
-		return x.PageSize
-	}
-	return 0
-}
-
-func (x *ListDoorDevicesRequest) GetPageToken() string {
-	if x != nil {
-		return x.PageToken
-	}
-	return ""
-}
-
-// ListDoorDevicesResponse carries a page of devices.
-type ListDoorDevicesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Devices, the oldest first.
-	Devices []*DoorDevice `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	// Token of the next page; empty when this is the last.
-	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListDoorDevicesResponse) Reset() {
-	*x = ListDoorDevicesResponse{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListDoorDevicesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListDoorDevicesResponse) ProtoMessage() {}
-
-func (x *ListDoorDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListDoorDevicesResponse.ProtoReflect.Descriptor instead.
-func (*ListDoorDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *ListDoorDevicesResponse) GetDevices() []*DoorDevice {
-	if x != nil {
-		return x.Devices
-	}
-	return nil
-}
-
-func (x *ListDoorDevicesResponse) GetNextPageToken() string {
-	if x != nil {
-		return x.NextPageToken
-	}
-	return ""
-}
-
-// RevokeDoorDeviceRequest names a device.
-type RevokeDoorDeviceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the device.
-	DeviceId      string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RevokeDoorDeviceRequest) Reset() {
-	*x = RevokeDoorDeviceRequest{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RevokeDoorDeviceRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RevokeDoorDeviceRequest) ProtoMessage() {}
-
-func (x *RevokeDoorDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RevokeDoorDeviceRequest.ProtoReflect.Descriptor instead.
-func (*RevokeDoorDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *RevokeDoorDeviceRequest) GetDeviceId() string {
-	if x != nil {
-		return x.DeviceId
-	}
-	return ""
-}
-
-// RevokeDoorDeviceResponse carries the device after the change.
-type RevokeDoorDeviceResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The device.
-	Device        *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RevokeDoorDeviceResponse) Reset() {
-	*x = RevokeDoorDeviceResponse{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RevokeDoorDeviceResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RevokeDoorDeviceResponse) ProtoMessage() {}
-
-func (x *RevokeDoorDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RevokeDoorDeviceResponse.ProtoReflect.Descriptor instead.
-func (*RevokeDoorDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{30}
-}
-
-func (x *RevokeDoorDeviceResponse) GetDevice() *DoorDevice {
-	if x != nil {
-		return x.Device
-	}
-	return nil
 }
 
 // ScanReport says what became of a scan that was made without a connection.
@@ -2084,7 +1516,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[31]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +1528,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[31]
+	mi := &file_dayof_checkout_v1_admission_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +1541,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{31}
+	return file_dayof_checkout_v1_admission_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ScanReport) GetScanId() string {
@@ -2263,18 +1695,7 @@ const file_dayof_checkout_v1_admission_service_proto_rawDesc = "" +
 	"\x0ereserved_count\x18\x06 \x01(\x03R\rreservedCount\x125\n" +
 	"\x05gates\x18\a \x03(\v2\x1f.dayof.checkout.v1.GateCountersR\x05gates\x129\n" +
 	"\n" +
-	"count_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcountTime\"v\n" +
-	"\x18GetOfflinePackageRequest\x12:\n" +
-	"\bevent_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\aeventId\x12\x1e\n" +
-	"\x05since\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x05since\"\xa7\x01\n" +
-	"\x19GetOfflinePackageResponse\x12\x18\n" +
-	"\apackage\x18\x01 \x01(\fR\apackage\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1f\n" +
-	"\vkey_version\x18\x03 \x01(\x05R\n" +
-	"keyVersion\x12\x1d\n" +
-	"\n" +
-	"next_since\x18\x04 \x01(\tR\tnextSince\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04more\"\xe9\x01\n" +
+	"count_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcountTime\"\xe9\x01\n" +
 	"\x12UploadScansRequest\x12<\n" +
 	"\tdevice_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\bdeviceId\x12\x94\x01\n" +
 	"\x05scans\x18\x02 \x03(\v2\x1e.dayof.checkout.v1.OfflineScanB^\xbaH[\xba\x01P\n" +
@@ -2290,31 +1711,7 @@ const file_dayof_checkout_v1_admission_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x19ListScanConflictsResponse\x127\n" +
 	"\areports\x18\x01 \x03(\v2\x1d.dayof.checkout.v1.ScanReportR\areports\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x90\x01\n" +
-	"\x17CreateDoorDeviceRequest\x127\n" +
-	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12\x1d\n" +
-	"\x04gate\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x04gate\x12\x1d\n" +
-	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x04name\"x\n" +
-	"\x18CreateDoorDeviceResponse\x125\n" +
-	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\x12%\n" +
-	"\x0eenrolment_code\x18\x02 \x01(\tR\renrolmentCode\"J\n" +
-	"\x16EnrolDoorDeviceRequest\x120\n" +
-	"\x0eenrolment_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\renrolmentCode\"f\n" +
-	"\x17EnrolDoorDeviceResponse\x125\n" +
-	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token\"\xa2\x01\n" +
-	"\x16ListDoorDevicesRequest\x127\n" +
-	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12&\n" +
-	"\tpage_size\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
-	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"z\n" +
-	"\x17ListDoorDevicesResponse\x127\n" +
-	"\adevices\x18\x01 \x03(\v2\x1d.dayof.checkout.v1.DoorDeviceR\adevices\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
-	"\x17RevokeDoorDeviceRequest\x129\n" +
-	"\tdevice_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bdeviceId\"Q\n" +
-	"\x18RevokeDoorDeviceResponse\x125\n" +
-	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\"\xe7\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe7\x02\n" +
 	"\n" +
 	"ScanReport\x12\x17\n" +
 	"\ascan_id\x18\x01 \x01(\tR\x06scanId\x12:\n" +
@@ -2371,7 +1768,7 @@ func file_dayof_checkout_v1_admission_service_proto_rawDescGZIP() []byte {
 }
 
 var file_dayof_checkout_v1_admission_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dayof_checkout_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_dayof_checkout_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_dayof_checkout_v1_admission_service_proto_goTypes = []any{
 	(Admission)(0),                    // 0: dayof.checkout.v1.Admission
 	(*CheckTicketRequest)(nil),        // 1: dayof.checkout.v1.CheckTicketRequest
@@ -2391,96 +1788,91 @@ var file_dayof_checkout_v1_admission_service_proto_goTypes = []any{
 	(*ListAttendeesResponse)(nil),     // 15: dayof.checkout.v1.ListAttendeesResponse
 	(*GetDoorCountersRequest)(nil),    // 16: dayof.checkout.v1.GetDoorCountersRequest
 	(*GetDoorCountersResponse)(nil),   // 17: dayof.checkout.v1.GetDoorCountersResponse
-	(*GetOfflinePackageRequest)(nil),  // 18: dayof.checkout.v1.GetOfflinePackageRequest
-	(*GetOfflinePackageResponse)(nil), // 19: dayof.checkout.v1.GetOfflinePackageResponse
-	(*UploadScansRequest)(nil),        // 20: dayof.checkout.v1.UploadScansRequest
-	(*UploadScansResponse)(nil),       // 21: dayof.checkout.v1.UploadScansResponse
-	(*ListScanConflictsRequest)(nil),  // 22: dayof.checkout.v1.ListScanConflictsRequest
-	(*ListScanConflictsResponse)(nil), // 23: dayof.checkout.v1.ListScanConflictsResponse
-	(*CreateDoorDeviceRequest)(nil),   // 24: dayof.checkout.v1.CreateDoorDeviceRequest
-	(*CreateDoorDeviceResponse)(nil),  // 25: dayof.checkout.v1.CreateDoorDeviceResponse
-	(*EnrolDoorDeviceRequest)(nil),    // 26: dayof.checkout.v1.EnrolDoorDeviceRequest
-	(*EnrolDoorDeviceResponse)(nil),   // 27: dayof.checkout.v1.EnrolDoorDeviceResponse
-	(*ListDoorDevicesRequest)(nil),    // 28: dayof.checkout.v1.ListDoorDevicesRequest
-	(*ListDoorDevicesResponse)(nil),   // 29: dayof.checkout.v1.ListDoorDevicesResponse
-	(*RevokeDoorDeviceRequest)(nil),   // 30: dayof.checkout.v1.RevokeDoorDeviceRequest
-	(*RevokeDoorDeviceResponse)(nil),  // 31: dayof.checkout.v1.RevokeDoorDeviceResponse
-	(*ScanReport)(nil),                // 32: dayof.checkout.v1.ScanReport
-	(*TicketInstance)(nil),            // 33: dayof.checkout.v1.TicketInstance
-	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
-	(Direction)(0),                    // 35: dayof.checkout.v1.Direction
-	(*Stay)(nil),                      // 36: dayof.checkout.v1.Stay
-	(*DoorPolicy)(nil),                // 37: dayof.checkout.v1.DoorPolicy
-	(TicketState)(0),                  // 38: dayof.checkout.v1.TicketState
-	(*Attendee)(nil),                  // 39: dayof.checkout.v1.Attendee
-	(*GateCounters)(nil),              // 40: dayof.checkout.v1.GateCounters
-	(*OfflineScan)(nil),               // 41: dayof.checkout.v1.OfflineScan
-	(*DoorDevice)(nil),                // 42: dayof.checkout.v1.DoorDevice
+	(*UploadScansRequest)(nil),        // 18: dayof.checkout.v1.UploadScansRequest
+	(*UploadScansResponse)(nil),       // 19: dayof.checkout.v1.UploadScansResponse
+	(*ListScanConflictsRequest)(nil),  // 20: dayof.checkout.v1.ListScanConflictsRequest
+	(*ListScanConflictsResponse)(nil), // 21: dayof.checkout.v1.ListScanConflictsResponse
+	(*ScanReport)(nil),                // 22: dayof.checkout.v1.ScanReport
+	(*TicketInstance)(nil),            // 23: dayof.checkout.v1.TicketInstance
+	(*timestamppb.Timestamp)(nil),     // 24: google.protobuf.Timestamp
+	(Direction)(0),                    // 25: dayof.checkout.v1.Direction
+	(*Stay)(nil),                      // 26: dayof.checkout.v1.Stay
+	(*DoorPolicy)(nil),                // 27: dayof.checkout.v1.DoorPolicy
+	(TicketState)(0),                  // 28: dayof.checkout.v1.TicketState
+	(*Attendee)(nil),                  // 29: dayof.checkout.v1.Attendee
+	(*GateCounters)(nil),              // 30: dayof.checkout.v1.GateCounters
+	(*OfflineScan)(nil),               // 31: dayof.checkout.v1.OfflineScan
+	(*GetOfflinePackageRequest)(nil),  // 32: dayof.checkout.v1.GetOfflinePackageRequest
+	(*CreateDoorDeviceRequest)(nil),   // 33: dayof.checkout.v1.CreateDoorDeviceRequest
+	(*EnrolDoorDeviceRequest)(nil),    // 34: dayof.checkout.v1.EnrolDoorDeviceRequest
+	(*ListDoorDevicesRequest)(nil),    // 35: dayof.checkout.v1.ListDoorDevicesRequest
+	(*RevokeDoorDeviceRequest)(nil),   // 36: dayof.checkout.v1.RevokeDoorDeviceRequest
+	(*GetOfflinePackageResponse)(nil), // 37: dayof.checkout.v1.GetOfflinePackageResponse
+	(*CreateDoorDeviceResponse)(nil),  // 38: dayof.checkout.v1.CreateDoorDeviceResponse
+	(*EnrolDoorDeviceResponse)(nil),   // 39: dayof.checkout.v1.EnrolDoorDeviceResponse
+	(*ListDoorDevicesResponse)(nil),   // 40: dayof.checkout.v1.ListDoorDevicesResponse
+	(*RevokeDoorDeviceResponse)(nil),  // 41: dayof.checkout.v1.RevokeDoorDeviceResponse
 }
 var file_dayof_checkout_v1_admission_service_proto_depIdxs = []int32{
 	0,  // 0: dayof.checkout.v1.CheckTicketResponse.admission:type_name -> dayof.checkout.v1.Admission
-	33, // 1: dayof.checkout.v1.CheckTicketResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
-	34, // 2: dayof.checkout.v1.CheckTicketResponse.first_admit_time:type_name -> google.protobuf.Timestamp
+	23, // 1: dayof.checkout.v1.CheckTicketResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	24, // 2: dayof.checkout.v1.CheckTicketResponse.first_admit_time:type_name -> google.protobuf.Timestamp
 	5,  // 3: dayof.checkout.v1.GetCodeKeysResponse.keys:type_name -> dayof.checkout.v1.CodeKey
-	35, // 4: dayof.checkout.v1.AdmitRequest.direction:type_name -> dayof.checkout.v1.Direction
+	25, // 4: dayof.checkout.v1.AdmitRequest.direction:type_name -> dayof.checkout.v1.Direction
 	0,  // 5: dayof.checkout.v1.AdmitResponse.admission:type_name -> dayof.checkout.v1.Admission
-	33, // 6: dayof.checkout.v1.AdmitResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
-	34, // 7: dayof.checkout.v1.AdmitResponse.admit_time:type_name -> google.protobuf.Timestamp
-	34, // 8: dayof.checkout.v1.AdmitResponse.first_admit_time:type_name -> google.protobuf.Timestamp
-	33, // 9: dayof.checkout.v1.UndoAdmissionResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
-	36, // 10: dayof.checkout.v1.UndoAdmissionResponse.stay:type_name -> dayof.checkout.v1.Stay
-	37, // 11: dayof.checkout.v1.SetDoorPolicyRequest.policy:type_name -> dayof.checkout.v1.DoorPolicy
-	37, // 12: dayof.checkout.v1.SetDoorPolicyResponse.policy:type_name -> dayof.checkout.v1.DoorPolicy
-	37, // 13: dayof.checkout.v1.GetDoorPolicyResponse.policy:type_name -> dayof.checkout.v1.DoorPolicy
-	38, // 14: dayof.checkout.v1.ListAttendeesRequest.state:type_name -> dayof.checkout.v1.TicketState
-	39, // 15: dayof.checkout.v1.ListAttendeesResponse.attendees:type_name -> dayof.checkout.v1.Attendee
-	40, // 16: dayof.checkout.v1.GetDoorCountersResponse.gates:type_name -> dayof.checkout.v1.GateCounters
-	34, // 17: dayof.checkout.v1.GetDoorCountersResponse.count_time:type_name -> google.protobuf.Timestamp
-	41, // 18: dayof.checkout.v1.UploadScansRequest.scans:type_name -> dayof.checkout.v1.OfflineScan
-	32, // 19: dayof.checkout.v1.UploadScansResponse.reports:type_name -> dayof.checkout.v1.ScanReport
-	32, // 20: dayof.checkout.v1.ListScanConflictsResponse.reports:type_name -> dayof.checkout.v1.ScanReport
-	42, // 21: dayof.checkout.v1.CreateDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
-	42, // 22: dayof.checkout.v1.EnrolDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
-	42, // 23: dayof.checkout.v1.ListDoorDevicesResponse.devices:type_name -> dayof.checkout.v1.DoorDevice
-	42, // 24: dayof.checkout.v1.RevokeDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
-	0,  // 25: dayof.checkout.v1.ScanReport.admission:type_name -> dayof.checkout.v1.Admission
-	34, // 26: dayof.checkout.v1.ScanReport.scan_time:type_name -> google.protobuf.Timestamp
-	34, // 27: dayof.checkout.v1.ScanReport.first_admit_time:type_name -> google.protobuf.Timestamp
-	1,  // 28: dayof.checkout.v1.AdmissionService.CheckTicket:input_type -> dayof.checkout.v1.CheckTicketRequest
-	3,  // 29: dayof.checkout.v1.AdmissionService.GetCodeKeys:input_type -> dayof.checkout.v1.GetCodeKeysRequest
-	6,  // 30: dayof.checkout.v1.AdmissionService.Admit:input_type -> dayof.checkout.v1.AdmitRequest
-	8,  // 31: dayof.checkout.v1.AdmissionService.UndoAdmission:input_type -> dayof.checkout.v1.UndoAdmissionRequest
-	10, // 32: dayof.checkout.v1.AdmissionService.SetDoorPolicy:input_type -> dayof.checkout.v1.SetDoorPolicyRequest
-	12, // 33: dayof.checkout.v1.AdmissionService.GetDoorPolicy:input_type -> dayof.checkout.v1.GetDoorPolicyRequest
-	14, // 34: dayof.checkout.v1.AdmissionService.ListAttendees:input_type -> dayof.checkout.v1.ListAttendeesRequest
-	16, // 35: dayof.checkout.v1.AdmissionService.GetDoorCounters:input_type -> dayof.checkout.v1.GetDoorCountersRequest
-	18, // 36: dayof.checkout.v1.AdmissionService.GetOfflinePackage:input_type -> dayof.checkout.v1.GetOfflinePackageRequest
-	20, // 37: dayof.checkout.v1.AdmissionService.UploadScans:input_type -> dayof.checkout.v1.UploadScansRequest
-	22, // 38: dayof.checkout.v1.AdmissionService.ListScanConflicts:input_type -> dayof.checkout.v1.ListScanConflictsRequest
-	24, // 39: dayof.checkout.v1.AdmissionService.CreateDoorDevice:input_type -> dayof.checkout.v1.CreateDoorDeviceRequest
-	26, // 40: dayof.checkout.v1.AdmissionService.EnrolDoorDevice:input_type -> dayof.checkout.v1.EnrolDoorDeviceRequest
-	28, // 41: dayof.checkout.v1.AdmissionService.ListDoorDevices:input_type -> dayof.checkout.v1.ListDoorDevicesRequest
-	30, // 42: dayof.checkout.v1.AdmissionService.RevokeDoorDevice:input_type -> dayof.checkout.v1.RevokeDoorDeviceRequest
-	2,  // 43: dayof.checkout.v1.AdmissionService.CheckTicket:output_type -> dayof.checkout.v1.CheckTicketResponse
-	4,  // 44: dayof.checkout.v1.AdmissionService.GetCodeKeys:output_type -> dayof.checkout.v1.GetCodeKeysResponse
-	7,  // 45: dayof.checkout.v1.AdmissionService.Admit:output_type -> dayof.checkout.v1.AdmitResponse
-	9,  // 46: dayof.checkout.v1.AdmissionService.UndoAdmission:output_type -> dayof.checkout.v1.UndoAdmissionResponse
-	11, // 47: dayof.checkout.v1.AdmissionService.SetDoorPolicy:output_type -> dayof.checkout.v1.SetDoorPolicyResponse
-	13, // 48: dayof.checkout.v1.AdmissionService.GetDoorPolicy:output_type -> dayof.checkout.v1.GetDoorPolicyResponse
-	15, // 49: dayof.checkout.v1.AdmissionService.ListAttendees:output_type -> dayof.checkout.v1.ListAttendeesResponse
-	17, // 50: dayof.checkout.v1.AdmissionService.GetDoorCounters:output_type -> dayof.checkout.v1.GetDoorCountersResponse
-	19, // 51: dayof.checkout.v1.AdmissionService.GetOfflinePackage:output_type -> dayof.checkout.v1.GetOfflinePackageResponse
-	21, // 52: dayof.checkout.v1.AdmissionService.UploadScans:output_type -> dayof.checkout.v1.UploadScansResponse
-	23, // 53: dayof.checkout.v1.AdmissionService.ListScanConflicts:output_type -> dayof.checkout.v1.ListScanConflictsResponse
-	25, // 54: dayof.checkout.v1.AdmissionService.CreateDoorDevice:output_type -> dayof.checkout.v1.CreateDoorDeviceResponse
-	27, // 55: dayof.checkout.v1.AdmissionService.EnrolDoorDevice:output_type -> dayof.checkout.v1.EnrolDoorDeviceResponse
-	29, // 56: dayof.checkout.v1.AdmissionService.ListDoorDevices:output_type -> dayof.checkout.v1.ListDoorDevicesResponse
-	31, // 57: dayof.checkout.v1.AdmissionService.RevokeDoorDevice:output_type -> dayof.checkout.v1.RevokeDoorDeviceResponse
-	43, // [43:58] is the sub-list for method output_type
-	28, // [28:43] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	23, // 6: dayof.checkout.v1.AdmitResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	24, // 7: dayof.checkout.v1.AdmitResponse.admit_time:type_name -> google.protobuf.Timestamp
+	24, // 8: dayof.checkout.v1.AdmitResponse.first_admit_time:type_name -> google.protobuf.Timestamp
+	23, // 9: dayof.checkout.v1.UndoAdmissionResponse.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	26, // 10: dayof.checkout.v1.UndoAdmissionResponse.stay:type_name -> dayof.checkout.v1.Stay
+	27, // 11: dayof.checkout.v1.SetDoorPolicyRequest.policy:type_name -> dayof.checkout.v1.DoorPolicy
+	27, // 12: dayof.checkout.v1.SetDoorPolicyResponse.policy:type_name -> dayof.checkout.v1.DoorPolicy
+	27, // 13: dayof.checkout.v1.GetDoorPolicyResponse.policy:type_name -> dayof.checkout.v1.DoorPolicy
+	28, // 14: dayof.checkout.v1.ListAttendeesRequest.state:type_name -> dayof.checkout.v1.TicketState
+	29, // 15: dayof.checkout.v1.ListAttendeesResponse.attendees:type_name -> dayof.checkout.v1.Attendee
+	30, // 16: dayof.checkout.v1.GetDoorCountersResponse.gates:type_name -> dayof.checkout.v1.GateCounters
+	24, // 17: dayof.checkout.v1.GetDoorCountersResponse.count_time:type_name -> google.protobuf.Timestamp
+	31, // 18: dayof.checkout.v1.UploadScansRequest.scans:type_name -> dayof.checkout.v1.OfflineScan
+	22, // 19: dayof.checkout.v1.UploadScansResponse.reports:type_name -> dayof.checkout.v1.ScanReport
+	22, // 20: dayof.checkout.v1.ListScanConflictsResponse.reports:type_name -> dayof.checkout.v1.ScanReport
+	0,  // 21: dayof.checkout.v1.ScanReport.admission:type_name -> dayof.checkout.v1.Admission
+	24, // 22: dayof.checkout.v1.ScanReport.scan_time:type_name -> google.protobuf.Timestamp
+	24, // 23: dayof.checkout.v1.ScanReport.first_admit_time:type_name -> google.protobuf.Timestamp
+	1,  // 24: dayof.checkout.v1.AdmissionService.CheckTicket:input_type -> dayof.checkout.v1.CheckTicketRequest
+	3,  // 25: dayof.checkout.v1.AdmissionService.GetCodeKeys:input_type -> dayof.checkout.v1.GetCodeKeysRequest
+	6,  // 26: dayof.checkout.v1.AdmissionService.Admit:input_type -> dayof.checkout.v1.AdmitRequest
+	8,  // 27: dayof.checkout.v1.AdmissionService.UndoAdmission:input_type -> dayof.checkout.v1.UndoAdmissionRequest
+	10, // 28: dayof.checkout.v1.AdmissionService.SetDoorPolicy:input_type -> dayof.checkout.v1.SetDoorPolicyRequest
+	12, // 29: dayof.checkout.v1.AdmissionService.GetDoorPolicy:input_type -> dayof.checkout.v1.GetDoorPolicyRequest
+	14, // 30: dayof.checkout.v1.AdmissionService.ListAttendees:input_type -> dayof.checkout.v1.ListAttendeesRequest
+	16, // 31: dayof.checkout.v1.AdmissionService.GetDoorCounters:input_type -> dayof.checkout.v1.GetDoorCountersRequest
+	32, // 32: dayof.checkout.v1.AdmissionService.GetOfflinePackage:input_type -> dayof.checkout.v1.GetOfflinePackageRequest
+	18, // 33: dayof.checkout.v1.AdmissionService.UploadScans:input_type -> dayof.checkout.v1.UploadScansRequest
+	20, // 34: dayof.checkout.v1.AdmissionService.ListScanConflicts:input_type -> dayof.checkout.v1.ListScanConflictsRequest
+	33, // 35: dayof.checkout.v1.AdmissionService.CreateDoorDevice:input_type -> dayof.checkout.v1.CreateDoorDeviceRequest
+	34, // 36: dayof.checkout.v1.AdmissionService.EnrolDoorDevice:input_type -> dayof.checkout.v1.EnrolDoorDeviceRequest
+	35, // 37: dayof.checkout.v1.AdmissionService.ListDoorDevices:input_type -> dayof.checkout.v1.ListDoorDevicesRequest
+	36, // 38: dayof.checkout.v1.AdmissionService.RevokeDoorDevice:input_type -> dayof.checkout.v1.RevokeDoorDeviceRequest
+	2,  // 39: dayof.checkout.v1.AdmissionService.CheckTicket:output_type -> dayof.checkout.v1.CheckTicketResponse
+	4,  // 40: dayof.checkout.v1.AdmissionService.GetCodeKeys:output_type -> dayof.checkout.v1.GetCodeKeysResponse
+	7,  // 41: dayof.checkout.v1.AdmissionService.Admit:output_type -> dayof.checkout.v1.AdmitResponse
+	9,  // 42: dayof.checkout.v1.AdmissionService.UndoAdmission:output_type -> dayof.checkout.v1.UndoAdmissionResponse
+	11, // 43: dayof.checkout.v1.AdmissionService.SetDoorPolicy:output_type -> dayof.checkout.v1.SetDoorPolicyResponse
+	13, // 44: dayof.checkout.v1.AdmissionService.GetDoorPolicy:output_type -> dayof.checkout.v1.GetDoorPolicyResponse
+	15, // 45: dayof.checkout.v1.AdmissionService.ListAttendees:output_type -> dayof.checkout.v1.ListAttendeesResponse
+	17, // 46: dayof.checkout.v1.AdmissionService.GetDoorCounters:output_type -> dayof.checkout.v1.GetDoorCountersResponse
+	37, // 47: dayof.checkout.v1.AdmissionService.GetOfflinePackage:output_type -> dayof.checkout.v1.GetOfflinePackageResponse
+	19, // 48: dayof.checkout.v1.AdmissionService.UploadScans:output_type -> dayof.checkout.v1.UploadScansResponse
+	21, // 49: dayof.checkout.v1.AdmissionService.ListScanConflicts:output_type -> dayof.checkout.v1.ListScanConflictsResponse
+	38, // 50: dayof.checkout.v1.AdmissionService.CreateDoorDevice:output_type -> dayof.checkout.v1.CreateDoorDeviceResponse
+	39, // 51: dayof.checkout.v1.AdmissionService.EnrolDoorDevice:output_type -> dayof.checkout.v1.EnrolDoorDeviceResponse
+	40, // 52: dayof.checkout.v1.AdmissionService.ListDoorDevices:output_type -> dayof.checkout.v1.ListDoorDevicesResponse
+	41, // 53: dayof.checkout.v1.AdmissionService.RevokeDoorDevice:output_type -> dayof.checkout.v1.RevokeDoorDeviceResponse
+	39, // [39:54] is the sub-list for method output_type
+	24, // [24:39] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_admission_service_proto_init() }
@@ -2505,7 +1897,7 @@ func file_dayof_checkout_v1_admission_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_admission_service_proto_rawDesc), len(file_dayof_checkout_v1_admission_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

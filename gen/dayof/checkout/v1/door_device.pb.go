@@ -7,6 +7,7 @@
 package checkoutv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -131,11 +132,442 @@ func (x *DoorDevice) GetRevokeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// CreateDoorDeviceRequest names a device.
+type CreateDoorDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event that it is for.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Gate that it stands at.
+	Gate string `protobuf:"bytes,2,opt,name=gate,proto3" json:"gate,omitempty"`
+	// What staff call it.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateDoorDeviceRequest) Reset() {
+	*x = CreateDoorDeviceRequest{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateDoorDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateDoorDeviceRequest) ProtoMessage() {}
+
+func (x *CreateDoorDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateDoorDeviceRequest.ProtoReflect.Descriptor instead.
+func (*CreateDoorDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CreateDoorDeviceRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *CreateDoorDeviceRequest) GetGate() string {
+	if x != nil {
+		return x.Gate
+	}
+	return ""
+}
+
+func (x *CreateDoorDeviceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// CreateDoorDeviceResponse carries a device and the code with which it enrols.
+type CreateDoorDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// Code to type or scan on the device: four groups of four letters and digits. It is shown here only.
+	EnrolmentCode string `protobuf:"bytes,2,opt,name=enrolment_code,json=enrolmentCode,proto3" json:"enrolment_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateDoorDeviceResponse) Reset() {
+	*x = CreateDoorDeviceResponse{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateDoorDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateDoorDeviceResponse) ProtoMessage() {}
+
+func (x *CreateDoorDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateDoorDeviceResponse.ProtoReflect.Descriptor instead.
+func (*CreateDoorDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CreateDoorDeviceResponse) GetDevice() *DoorDevice {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *CreateDoorDeviceResponse) GetEnrolmentCode() string {
+	if x != nil {
+		return x.EnrolmentCode
+	}
+	return ""
+}
+
+// EnrolDoorDeviceRequest carries the code of a device.
+type EnrolDoorDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code; case, spaces and hyphens do not matter.
+	EnrolmentCode string `protobuf:"bytes,1,opt,name=enrolment_code,json=enrolmentCode,proto3" json:"enrolment_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolDoorDeviceRequest) Reset() {
+	*x = EnrolDoorDeviceRequest{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolDoorDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolDoorDeviceRequest) ProtoMessage() {}
+
+func (x *EnrolDoorDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolDoorDeviceRequest.ProtoReflect.Descriptor instead.
+func (*EnrolDoorDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EnrolDoorDeviceRequest) GetEnrolmentCode() string {
+	if x != nil {
+		return x.EnrolmentCode
+	}
+	return ""
+}
+
+// EnrolDoorDeviceResponse carries the token of a device.
+type EnrolDoorDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// Bearer token of the device. It is shown here only: keep it like a password.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolDoorDeviceResponse) Reset() {
+	*x = EnrolDoorDeviceResponse{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolDoorDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolDoorDeviceResponse) ProtoMessage() {}
+
+func (x *EnrolDoorDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolDoorDeviceResponse.ProtoReflect.Descriptor instead.
+func (*EnrolDoorDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *EnrolDoorDeviceResponse) GetDevice() *DoorDevice {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *EnrolDoorDeviceResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// ListDoorDevicesRequest asks for a page of devices.
+type ListDoorDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event of the devices.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Most devices to return, 1 to 100; 0 means 50.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page, from the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDoorDevicesRequest) Reset() {
+	*x = ListDoorDevicesRequest{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDoorDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDoorDevicesRequest) ProtoMessage() {}
+
+func (x *ListDoorDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDoorDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ListDoorDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListDoorDevicesRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *ListDoorDevicesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDoorDevicesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListDoorDevicesResponse carries a page of devices.
+type ListDoorDevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Devices, the oldest first.
+	Devices []*DoorDevice `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	// Token of the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDoorDevicesResponse) Reset() {
+	*x = ListDoorDevicesResponse{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDoorDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDoorDevicesResponse) ProtoMessage() {}
+
+func (x *ListDoorDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDoorDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ListDoorDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListDoorDevicesResponse) GetDevices() []*DoorDevice {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *ListDoorDevicesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// RevokeDoorDeviceRequest names a device.
+type RevokeDoorDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the device.
+	DeviceId      string `protobuf:"bytes,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeDoorDeviceRequest) Reset() {
+	*x = RevokeDoorDeviceRequest{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeDoorDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeDoorDeviceRequest) ProtoMessage() {}
+
+func (x *RevokeDoorDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeDoorDeviceRequest.ProtoReflect.Descriptor instead.
+func (*RevokeDoorDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RevokeDoorDeviceRequest) GetDeviceId() string {
+	if x != nil {
+		return x.DeviceId
+	}
+	return ""
+}
+
+// RevokeDoorDeviceResponse carries the device after the change.
+type RevokeDoorDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device        *DoorDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeDoorDeviceResponse) Reset() {
+	*x = RevokeDoorDeviceResponse{}
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeDoorDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeDoorDeviceResponse) ProtoMessage() {}
+
+func (x *RevokeDoorDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_door_device_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeDoorDeviceResponse.ProtoReflect.Descriptor instead.
+func (*RevokeDoorDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_door_device_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RevokeDoorDeviceResponse) GetDevice() *DoorDevice {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
 var File_dayof_checkout_v1_door_device_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_door_device_proto_rawDesc = "" +
 	"\n" +
-	"#dayof/checkout/v1/door_device.proto\x12\x11dayof.checkout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x02\n" +
+	"#dayof/checkout/v1/door_device.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x02\n" +
 	"\n" +
 	"DoorDevice\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
@@ -148,7 +580,31 @@ const file_dayof_checkout_v1_door_device_proto_rawDesc = "" +
 	"\n" +
 	"enrol_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tenrolTime\x12;\n" +
 	"\vrevoke_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"revokeTimeB\xc7\x01\n" +
+	"revokeTime\"\x90\x01\n" +
+	"\x17CreateDoorDeviceRequest\x127\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12\x1d\n" +
+	"\x04gate\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x04gate\x12\x1d\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x04name\"x\n" +
+	"\x18CreateDoorDeviceResponse\x125\n" +
+	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\x12%\n" +
+	"\x0eenrolment_code\x18\x02 \x01(\tR\renrolmentCode\"J\n" +
+	"\x16EnrolDoorDeviceRequest\x120\n" +
+	"\x0eenrolment_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\renrolmentCode\"f\n" +
+	"\x17EnrolDoorDeviceResponse\x125\n" +
+	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06device\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"\xa2\x01\n" +
+	"\x16ListDoorDevicesRequest\x127\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12&\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"z\n" +
+	"\x17ListDoorDevicesResponse\x127\n" +
+	"\adevices\x18\x01 \x03(\v2\x1d.dayof.checkout.v1.DoorDeviceR\adevices\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
+	"\x17RevokeDoorDeviceRequest\x129\n" +
+	"\tdevice_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bdeviceId\"Q\n" +
+	"\x18RevokeDoorDeviceResponse\x125\n" +
+	"\x06device\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.DoorDeviceR\x06deviceB\xc7\x01\n" +
 	"\x15com.dayof.checkout.v1B\x0fDoorDeviceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -163,21 +619,33 @@ func file_dayof_checkout_v1_door_device_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_door_device_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_door_device_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_dayof_checkout_v1_door_device_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_dayof_checkout_v1_door_device_proto_goTypes = []any{
-	(*DoorDevice)(nil),            // 0: dayof.checkout.v1.DoorDevice
-	(*timestamppb.Timestamp)(nil), // 1: google.protobuf.Timestamp
+	(*DoorDevice)(nil),               // 0: dayof.checkout.v1.DoorDevice
+	(*CreateDoorDeviceRequest)(nil),  // 1: dayof.checkout.v1.CreateDoorDeviceRequest
+	(*CreateDoorDeviceResponse)(nil), // 2: dayof.checkout.v1.CreateDoorDeviceResponse
+	(*EnrolDoorDeviceRequest)(nil),   // 3: dayof.checkout.v1.EnrolDoorDeviceRequest
+	(*EnrolDoorDeviceResponse)(nil),  // 4: dayof.checkout.v1.EnrolDoorDeviceResponse
+	(*ListDoorDevicesRequest)(nil),   // 5: dayof.checkout.v1.ListDoorDevicesRequest
+	(*ListDoorDevicesResponse)(nil),  // 6: dayof.checkout.v1.ListDoorDevicesResponse
+	(*RevokeDoorDeviceRequest)(nil),  // 7: dayof.checkout.v1.RevokeDoorDeviceRequest
+	(*RevokeDoorDeviceResponse)(nil), // 8: dayof.checkout.v1.RevokeDoorDeviceResponse
+	(*timestamppb.Timestamp)(nil),    // 9: google.protobuf.Timestamp
 }
 var file_dayof_checkout_v1_door_device_proto_depIdxs = []int32{
-	1, // 0: dayof.checkout.v1.DoorDevice.create_time:type_name -> google.protobuf.Timestamp
-	1, // 1: dayof.checkout.v1.DoorDevice.enrolment_expire_time:type_name -> google.protobuf.Timestamp
-	1, // 2: dayof.checkout.v1.DoorDevice.enrol_time:type_name -> google.protobuf.Timestamp
-	1, // 3: dayof.checkout.v1.DoorDevice.revoke_time:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	9, // 0: dayof.checkout.v1.DoorDevice.create_time:type_name -> google.protobuf.Timestamp
+	9, // 1: dayof.checkout.v1.DoorDevice.enrolment_expire_time:type_name -> google.protobuf.Timestamp
+	9, // 2: dayof.checkout.v1.DoorDevice.enrol_time:type_name -> google.protobuf.Timestamp
+	9, // 3: dayof.checkout.v1.DoorDevice.revoke_time:type_name -> google.protobuf.Timestamp
+	0, // 4: dayof.checkout.v1.CreateDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
+	0, // 5: dayof.checkout.v1.EnrolDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
+	0, // 6: dayof.checkout.v1.ListDoorDevicesResponse.devices:type_name -> dayof.checkout.v1.DoorDevice
+	0, // 7: dayof.checkout.v1.RevokeDoorDeviceResponse.device:type_name -> dayof.checkout.v1.DoorDevice
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_door_device_proto_init() }
@@ -191,7 +659,7 @@ func file_dayof_checkout_v1_door_device_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_door_device_proto_rawDesc), len(file_dayof_checkout_v1_door_device_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
