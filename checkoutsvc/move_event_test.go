@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,6 +239,13 @@ func TestMoveEventMeetsSales(t *testing.T) {
 	}
 	id := res.GetOperation().GetId()
 	w.until("waiting", func() bool { return strings.Contains(w.operation(id).GetLastError(), "waits for transactions") })
+	var looked time.Time
+	if err := w.pool.QueryRow(t.Context(), "select next_step_time from event_operations where id = $1", id).Scan(&looked); err != nil {
+		t.Fatal(err)
+	}
+	w.until("waiting on", func() bool { // it has looked at least twice more
+		return w.count("select count(*) from event_operations where id = $1 and next_step_time > $2::timestamptz + interval '300 milliseconds'", id, looked) == 1
+	})
 	if got := w.operation(id).GetDoneTicketCount(); got != 0 {
 		t.Errorf("%d tickets have the new schedule while a sale may still read the old one", got)
 	}
@@ -255,20 +263,19 @@ func TestMoveEventMeetsSales(t *testing.T) {
 	}
 }
 
-// TestMoveEventMeetsFulfilment moves an event while passsvc answers no one who issues passes: a call that shows the old time arrives after
-// all passes were changed.
+// TestMoveEventMeetsFulfilment moves an event while a call that issues passes with the old time is on its way: it arrives after all
+// passes were changed.
 func TestMoveEventMeetsFulfilment(t *testing.T) {
 	w := newHarness(t)
-	held, release := make(chan struct{}, 64), make(chan struct{})
+	held, release := make(chan struct{}), make(chan struct{})
+	var later atomic.Bool // than the first call
 	w.passes.mu.Lock()
-	w.passes.before = func(ctx context.Context) error {
-		held <- struct{}{}
-		select {
-		case <-release:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+	w.passes.before = func(context.Context) error {
+		if !later.Swap(true) {
+			close(held)
+			<-release // also when nobody waits for it any more
 		}
+		return nil
 	}
 	w.passes.mu.Unlock()
 	o := w.start("held", 2).GetOrder()
@@ -282,11 +289,8 @@ func TestMoveEventMeetsFulfilment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := res.GetOperation().GetId()
-	w.until("at the passes", func() bool { return w.operation(id).GetDoneTicketCount() == 2 })
-	<-held // the operation issues them again, and waits too
+	w.completed(res.GetOperation().GetId())
 	close(release)
-	w.completed(id)
 	o = w.waitFor(o.GetId(), "completed", fulfilmentIs(checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED))
 	w.wantShown(o, aWeekLater, 2)
 }
