@@ -19,7 +19,7 @@ var answers = map[order.Passage]struct {
 	order.PassageAlreadyUsed: {checkoutv1.Admission_ADMISSION_ALREADY_USED, "Already used: somebody entered with this ticket."},
 	order.PassageNotInside:   {checkoutv1.Admission_ADMISSION_NOT_INSIDE, "Nobody is inside with this ticket."},
 	order.PassageVoid:        {checkoutv1.Admission_ADMISSION_VOID, "Void: the ticket was refunded, transferred or withdrawn."},
-	order.PassageSuspended:   {checkoutv1.Admission_ADMISSION_SUSPENDED, "On hold: the payment is disputed, reviewed or going back. Send the holder to the box office."},
+	order.PassageSuspended:   {checkoutv1.Admission_ADMISSION_SUSPENDED, "On hold: the event is canceled, or the payment is disputed, reviewed or going back. Send the holder to the box office."},
 	order.PassageNotValidYet: {checkoutv1.Admission_ADMISSION_NOT_VALID_YET, "Not valid yet: the payment is being booked. Scan again in a moment."},
 	order.PassageOtherEvent:  {checkoutv1.Admission_ADMISSION_OTHER_EVENT, "For another event."},
 	order.PassageUnknownCode: {checkoutv1.Admission_ADMISSION_UNKNOWN_CODE, "Not one of our tickets, or the code was changed."},

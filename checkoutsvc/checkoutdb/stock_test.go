@@ -119,7 +119,7 @@ func TestTakingStockIsSpread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer slow.Rollback(context.WithoutCancel(t.Context()))
+	defer func() { _ = slow.Rollback(context.WithoutCancel(t.Context())) }()
 	if _, err := slow.Exec(t.Context(), "select from stock where variant_id = 'hot' and shard % 2 = 0 for update"); err != nil {
 		t.Fatal(err)
 	}

@@ -111,12 +111,12 @@ func drawScenario(r *rand.Rand) scenario {
 			CapturedMinorUnits: total, Time: captured.Time, BalanceTransactionID: "txn_1", Adopt: true,
 		})
 	}
-	switch {
-	case r.IntN(4) == 0:
+	switch n := r.IntN(8); {
+	case n < 2:
 		add(order.HoldEnd{}) // late money, or in time: there is stock
-	case r.IntN(6) == 0:
+	case n == 2:
 		add(payment("pi_1", order.IntentCanceled)) // reported as both; the capture counts
-	case r.IntN(6) == 0:
+	case n == 3:
 		add(order.CheckoutCanceled{}) // late money, or refused: there is stock
 	}
 	if r.IntN(6) == 0 { // a second capture for the order

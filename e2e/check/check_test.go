@@ -44,7 +44,7 @@ var violations = map[string]struct{ service, sql string }{
 		update events set publication = 'draft' from unguarded where id = (select event_id from orders where id = $1)`},
 	"price_is_sold_from_its_time": {"checkout", `with unguarded as (select set_config('session_replication_role', 'replica', true))
 		update variant_versions set effective_time = now() + interval '1 day' from unguarded where variant_id = (select variant_id from tickets where order_id = $1 limit 1)`},
-	"used_ticket_has_a_stay":                 {"checkout", `update tickets set state = 'used' where order_id = $1`},
+	"used_ticket_has_a_stay": {"checkout", `update tickets set state = 'used' where order_id = $1`},
 	"admitted_ticket_was_valid": {"checkout", withScans(`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_time, record_time,
 			reentry, offline) select ticket_id || n, ticket_id, event_id, $1, n, 'north', now(), now(), false, false from scans where n = 1`)},
 	"ticket_admits_once_per_policy": {"checkout", withScans(`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_time, record_time,

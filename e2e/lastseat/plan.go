@@ -158,8 +158,8 @@ func (r *round) buy(ctx, trying context.Context, variant *checkoutv1.Variant, ra
 		r.carts = append(r.carts, cart)
 		r.mu.Unlock()
 		pause(ctx, time.Duration(random.Int64N(int64(payMax))))
-		if r.client.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays) != nil {
-			return nil // the intent was canceled, since the hold has ended
+		if err := r.client.Stripe.Confirm(ctx, cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
+			return ctx.Err() // the intent was canceled, since the hold has ended
 		}
 		r.mu.Lock()
 		r.paid++
