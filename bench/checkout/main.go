@@ -1,7 +1,7 @@
 // Command checkout measures sales through a whole system on this machine: Postgres with fsync on, the sandbox at 0 ms and
 // the four services, all beside each other on the same cores.
 //
-//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-idle 60] [-costs] [-statements 30] [-cpuprofile FILE]
+//	go run ./bench/checkout [-callers 1,8,64] [-seconds 5] [-rounds 3] [-replicas 1] [-processes] [-rate 20] [-variants 8] [-idle 60] [-costs] [-statements 30] [-cpuprofile FILE]
 //	go run ./bench/checkout -orders 10000,100000,1000000 [-callers 1,8,64] [-replicas 1]
 //	go run ./bench/checkout -postgres commit_delay=200,commit_siblings=5 [-postgres checkout.orders.fillfactor=85] [-callers 64] [-rounds 9]
 //
@@ -52,9 +52,8 @@ func program() int {
 	return 0
 }
 
-// variantCount spreads the buyers, as an event with several seat classes does: all who buy of one variant queue for its
-// stock row.
-const variantCount = 8
+// variantsDefault spreads the buyers, as an event with several seat classes does.
+const variantsDefault = 8
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	flags := flag.NewFlagSet("checkout", flag.ContinueOnError)
@@ -64,6 +63,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	replicas := flags.Int("replicas", 1, "replicas of each service")
 	processes := flags.Bool("processes", false, "run each replica as a process of its own")
 	rate := flags.Int("rate", 0, "instead of callers: so many sales begin per second, however long they take")
+	variants := flags.Int("variants", variantsDefault, "variants that are sold; 1 is one that everybody wants")
 	costs := flags.Bool("costs", false, "also print what a sale costs each party (needs pg_stat_statements and pg_walinspect)")
 	statements := flags.Int("statements", 0, "also print the so many statements that cost Postgres most (needs pg_stat_statements)")
 	idle := flags.Int("idle", 0, "instead of sales: so many seconds in which nobody asks anything, after a few sales")
@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if *rate > 0 {
 		counts = []int{*rate}
 	}
-	s := system{replicas: *replicas, length: time.Duration(*seconds) * time.Second, settings: map[string]string{}, costs: *costs || *idle > 0, errOut: errOut}
+	s := system{replicas: *replicas, variants: *variants, length: time.Duration(*seconds) * time.Second, settings: map[string]string{}, costs: *costs || *idle > 0, errOut: errOut}
 	if *statements > 0 || *costs || *idle > 0 {
 		s.settings = cost.Settings()
 	}
@@ -227,12 +227,12 @@ type result struct {
 	cpu       map[string]time.Duration // by party
 }
 
-func (b *bench) sell(ctx context.Context) error {
+func (b *bench) sell(ctx context.Context, variants int) error {
 	event, err := b.client.Seed(ctx, b.clock.Now())
 	if err != nil {
 		return err
 	}
-	for i := range variantCount {
+	for i := range variants {
 		v, err := b.client.CreateVariant(ctx, "bench", event.GetId(), fmt.Sprintf("Block %d", i), "Seat", 1_000_000, &checkoutv1.VariantVersion{
 			Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 4900}, ApplicationFeeMinorUnits: 250, TaxMinorUnits: 320, TaxCountry: "DE", TaxKind: "vat",
 		})
@@ -289,7 +289,7 @@ func (b *bench) metered(ctx context.Context, sell func(until time.Time, buy func
 	}
 	from := b.clock.Now()
 	sell(from.Add(b.length), func() error {
-		start, complete, scannable, err := b.sale(ctx, b.variants[int(next.Add(1))%variantCount])
+		start, complete, scannable, err := b.sale(ctx, b.variants[int(next.Add(1))%len(b.variants)])
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {

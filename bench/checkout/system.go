@@ -24,6 +24,7 @@ import (
 // system is what is measured.
 type system struct {
 	replicas int
+	variants int    // that are sold
 	program  string // of processes of their own
 	length   time.Duration
 	settings map[string]string // of each Postgres
@@ -70,13 +71,13 @@ func (s system) start(ctx context.Context, server serverSettings) (*bench, error
 	if err != nil {
 		return nil, fmt.Errorf("start the cluster: %w", err)
 	}
-	if err := b.open(ctx, server.tables, s.costs); err != nil {
+	if err := b.open(ctx, server.tables, s.variants, s.costs); err != nil {
 		return nil, errors.Join(err, b.stop(context.WithoutCancel(ctx)))
 	}
 	return b, nil
 }
 
-func (b *bench) open(ctx context.Context, parameters []storageParameter, costs bool) (err error) {
+func (b *bench) open(ctx context.Context, parameters []storageParameter, variants int, costs bool) (err error) {
 	b.client = client.NewClient(b.cluster.File)
 	for _, p := range parameters {
 		err := b.withDatabase(ctx, p.database, func(conn *pgx.Conn) error {
@@ -92,7 +93,7 @@ func (b *bench) open(ctx context.Context, parameters []storageParameter, costs b
 			return err
 		}
 	}
-	if err := b.sell(ctx); err != nil {
+	if err := b.sell(ctx, variants); err != nil {
 		return err
 	}
 	_, err = b.measure(ctx, 8) // warms caches, connections and prepared statements
