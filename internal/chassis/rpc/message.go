@@ -130,7 +130,13 @@ func (v *violations) pairs(path string, f protoreflect.FieldDescriptor, pairs pr
 // sizeLimits remembers the limits of fields: uint64 by protoreflect.FieldDescriptor.
 var sizeLimits sync.Map
 
-// sizeLimit is how many items the schema lets a list or a map have; without a rule there is no limit but the body's.
+// Masks are not ours, so that no rule of the schema limits them; no message has a hundred fields to name.
+const (
+	maskPaths    = "google.protobuf.FieldMask.paths"
+	maskPathsMax = 100
+)
+
+// sizeLimit is how many items the schema lets a list or a map have; without a rule there is no limit but the body's and that of masks.
 func sizeLimit(f protoreflect.FieldDescriptor) uint64 {
 	if known, ok := sizeLimits.Load(f); ok {
 		if limit, ok := known.(uint64); ok {
@@ -138,6 +144,9 @@ func sizeLimit(f protoreflect.FieldDescriptor) uint64 {
 		}
 	}
 	limit := ^uint64(0)
+	if f.FullName() == maskPaths {
+		limit = maskPathsMax
+	}
 	if rules, ok := proto.GetExtension(f.Options(), validate.E_Field).(*validate.FieldRules); ok {
 		switch {
 		case rules.GetRepeated().HasMaxItems():
