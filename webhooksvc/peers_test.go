@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -82,7 +83,12 @@ func (p *peers) start(t *testing.T, address string) {
 }
 
 func (p *peers) payments() checkoutv1connect.PaymentServiceClient {
-	client, opts := rpc.Dial(rpc.DialConfig{BaseURL: p.url, Token: config.NewSecret(operatorToken), Timeout: CallTimeout})
+	return p.paymentsWithin(CallTimeout)
+}
+
+// paymentsWithin is payments for calls that may take so long.
+func (p *peers) paymentsWithin(timeout time.Duration) checkoutv1connect.PaymentServiceClient {
+	client, opts := rpc.Dial(rpc.DialConfig{BaseURL: p.url, Token: config.NewSecret(operatorToken), Timeout: timeout})
 	return checkoutv1connect.NewPaymentServiceClient(client, p.url, opts...)
 }
 

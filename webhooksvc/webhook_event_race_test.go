@@ -153,7 +153,8 @@ func TestReplayDuringTry(t *testing.T) {
 // else, the other one's is.
 func TestLeases(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t, nil)
+	reached := newPeers(t)
+	w := newHarness(t, func(_ *Config, d *Deps) { d.Payments = reached.paymentsWithin(tryTimeout) }) // longer than what is held
 	other, err := New(w.Deps)
 	if err != nil {
 		t.Fatal(err)
@@ -163,14 +164,14 @@ func TestLeases(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = other.Stop(context.WithoutCancel(t.Context())) })
 	thaw := make(chan struct{})
-	w.peers.answerWith(func(c peerCall) error {
+	reached.answerWith(func(c peerCall) error {
 		if c.key == "webhook/account/evt_held" {
 			<-thaw
 		}
 		return nil
 	})
 	w.deliver(t, accountPath, accountSecret, intentBody("evt_held")).must(t)
-	await(t, "the call", func() bool { return len(w.peers.got()) == 1 })
+	await(t, "the call", func() bool { return len(reached.got()) == 1 })
 	w.queue.mu.Lock()
 	w.queue.away, w.queue.rest = true, time.NewTimer(patience) // only the other one looks for what is due
 	w.queue.mu.Unlock()
@@ -190,7 +191,7 @@ func TestLeases(t *testing.T) {
 	w.awaitState(t, "evt_lost", stateApplied)
 	close(thaw)
 	w.awaitState(t, "evt_held", stateApplied)
-	if calls := w.peers.got(); len(calls) != 2 {
+	if calls := reached.got(); len(calls) != 2 {
 		t.Errorf("calls %v", calls)
 	}
 }
