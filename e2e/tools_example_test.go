@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dayof/dayof/devenv/client"
@@ -31,7 +32,8 @@ type scene struct {
 	client                          *client.Client
 	run, difference                 string
 	draft, organizer                string
-	canceled                        client.Cart
+	canceled, returned              client.Cart
+	returnedTicket                  string // of returned, whose event lets buyers give tickets back
 	device, enrolment               string
 	moving, confirmation, operation string // of an event that cannot be moved before the examples end
 }
@@ -122,6 +124,7 @@ func examples() []example {
 	operation := func(s *scene) any { return s.operation }
 	order := func(s *scene) any { return s.sold.OrderID }
 	buyer := func(s *scene) string { return s.cart.AccessToken }
+	returning := func(s *scene) string { return s.returned.AccessToken }
 	const checkout, pass, ledger, webhook = "dayof.checkout.v1.", "dayof.pass.v1.", "dayof.ledger.v1.", "dayof.webhook.v1."
 	const capture = `{"order_id":"toolsOrder0000000001","organizer_id":"toolsOrganizer000001","payment_intent_id":"pi_%s",
 		"gross":{"currency":"EUR","minor_units":"4450"},"capture_time":"2026-01-02T03:04:05Z"}`
@@ -173,6 +176,10 @@ func examples() []example {
 		ask(checkout+"CheckoutService/CompleteCheckout", `{"order_id":%q,"payment_intent_id":%q}`,
 			func(s *scene) any { return s.cart.OrderID }, func(s *scene) any { return s.cart.IntentID }).by(buyer),
 		ask(checkout+"CheckoutService/GetOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer),
+		ask(checkout+"CheckoutService/PreviewRefund", `{"order_id":%q,"ticket_ids":[%q]}`,
+			func(s *scene) any { return s.returned.OrderID }, func(s *scene) any { return s.returnedTicket }).by(returning).varying("deadline"),
+		ask(checkout+"CheckoutService/RefundTickets", `{"order_id":%q,"ticket_ids":[%q]}`,
+			func(s *scene) any { return s.returned.OrderID }, func(s *scene) any { return s.returnedTicket }).by(returning),
 		ask(checkout+"CheckoutService/WatchOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer).streaming(),
 
 		ask(checkout+"AdmissionService/CheckTicket", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
@@ -325,11 +332,15 @@ func newScene(t *testing.T) *scene {
 	s.serial = s.sold.Tickets[0].PassSerial
 	s.refundable, s.disputable = e2etest.Order(t, system, sell().OrderID), e2etest.Order(t, system, sell().OrderID)
 	s.other = e2etest.Start(t, system, variant, 1)
-	s.cart = e2etest.Start(t, system, variant, 1)
-	if err := system.Stripe.Confirm(e2etest.Within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, client.CardThatPays); err != nil {
+	s.cart = s.buy(t, variant)
+	if _, err := system.Catalog.UpdateEvent(e2etest.Keyed(e2etest.Within(t, 10*time.Second)), &checkoutv1.UpdateEventRequest{
+		EventId: s.event, Event: &checkoutv1.EventFields{RefundPolicy: &checkoutv1.RefundPolicy{BuyerSecondsBeforeStart: new(int64), KeptBasisPoints: 1000}},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"refund_policy"}},
+	}); err != nil {
 		t.Fatal(err)
 	}
-	e2etest.Await(t, system, s.cart.OrderID, "completed", e2etest.Completed)
+	s.returned = s.buy(t, variant)
+	s.returnedTicket = e2etest.Order(t, system, s.returned.OrderID).Tickets[0].ID
 	// Money that does not fit raises an item for the examples to resolve.
 	odd := e2etest.Start(t, system, variant, 1)
 	request := succeeded(odd, 4450)
@@ -346,6 +357,17 @@ func newScene(t *testing.T) *scene {
 	}
 	s.prepareMove(t, m)
 	return s
+}
+
+// buy has a buyer buy a ticket and returns the cart.
+func (s *scene) buy(t *testing.T, variant *checkoutv1.Variant) client.Cart {
+	t.Helper()
+	cart := e2etest.Start(t, s.client, variant, 1)
+	if err := s.client.Stripe.Confirm(e2etest.Within(t, 10*time.Second), cart.IntentID, cart.ClientSecret, client.CardThatPays); err != nil {
+		t.Fatal(err)
+	}
+	e2etest.Await(t, s.client, cart.OrderID, "completed", e2etest.Completed)
+	return cart
 }
 
 // prepareMove has the examples' event be moved as far as the fence: a transaction that is older than the move stays open.

@@ -204,7 +204,7 @@ func eventToProto(e checkoutdb.Event) *checkoutv1.Event {
 		CreateTime: timestamppb.New(e.CreateTime), KeepRefundedSeats: e.KeepRefundedSeats, Description: e.Description,
 		ImageUrls: e.ImageUrls, Languages: e.Languages, Publication: publicationToProto[order.Publication(e.Publication)],
 		UpdateNumber: e.UpdateNumber, BuyerTicketLimit: orderstore.Number(e.BuyerTicketLimit),
-		ScheduleNumber: int64(e.ScheduleNumber), CancelTime: wire.TimeToProto(e.CancelTime),
+		ScheduleNumber: int64(e.ScheduleNumber), CancelTime: wire.TimeToProto(e.CancelTime), RefundPolicy: refundPolicyToProto(e),
 	}
 }
 

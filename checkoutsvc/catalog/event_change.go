@@ -23,6 +23,9 @@ func (s *Service) UpdateEvent(ctx context.Context, req *checkoutv1.UpdateEventRe
 	fingerprint := idem.Fingerprint(1, req.GetEventId(), req.GetUpdateMask().GetPaths(), req.GetUpdateNumber(), f.GetName(), f.GetDescription(),
 		f.GetImageUrls(), f.GetLanguages(), v.GetName(), v.GetAddress(), v.GetTimeZone(), fmt.Sprint(v != nil && v.Latitude != nil, v.GetLatitude(), v != nil && v.Longitude != nil, v.GetLongitude()),
 		instant(f.GetDoorsTime()), f.GetKeepRefundedSeats(), f.GetBuyerTicketLimit())
+	if p := f.GetRefundPolicy(); p != nil { // requests of before there was one stay the same
+		fingerprint = idem.Fingerprint(2, fingerprint, p.BuyerSecondsBeforeStart != nil, p.GetBuyerSecondsBeforeStart(), p.GetKeptBasisPoints(), int32(p.GetApplicationFee()))
+	}
 	return idem.Do(ctx, s.Pool, now, fingerprint, func(ctx context.Context, tx pgx.Tx) (*checkoutv1.UpdateEventResponse, error) {
 		e, err := s.lockEvent(ctx, tx, req.GetEventId())
 		if err != nil {
@@ -48,7 +51,8 @@ func (s *Service) UpdateEvent(ctx context.Context, req *checkoutv1.UpdateEventRe
 		if e.UpdateNumber, err = s.q.UpdateEvent(ctx, tx, checkoutdb.UpdateEventParams{
 			ID: e.ID, Name: e.Name, Description: e.Description, ImageUrls: e.ImageUrls, Languages: e.Languages, VenueName: e.VenueName,
 			VenueAddress: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude, DoorsTime: e.DoorsTime,
-			KeepRefundedSeats: e.KeepRefundedSeats, BuyerTicketLimit: e.BuyerTicketLimit,
+			KeepRefundedSeats: e.KeepRefundedSeats, BuyerTicketLimit: e.BuyerTicketLimit, BuyerRefundSeconds: e.BuyerRefundSeconds,
+			RefundKeptBasisPoints: e.RefundKeptBasisPoints, RefundApplicationFee: e.RefundApplicationFee,
 		}); err != nil {
 			return nil, fmt.Errorf("update event: %w", err)
 		}
@@ -84,6 +88,7 @@ func setEvent(e *checkoutdb.Event, req *checkoutv1.UpdateEventRequest) error {
 		},
 		"keep_refunded_seats": func() { e.KeepRefundedSeats = f.GetKeepRefundedSeats() },
 		"buyer_ticket_limit":  func() { e.BuyerTicketLimit = limit(f.GetBuyerTicketLimit()) },
+		"refund_policy":       func() { setRefundPolicy(e, f.GetRefundPolicy()) },
 	})
 	if err != nil {
 		return err

@@ -120,6 +120,7 @@ func eventFromRow(e checkoutdb.KeepEventForSaleRow) order.Event {
 			Number: e.ScheduleNumber, DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime, CancelTime: e.CancelTime,
 		},
 		Publication: order.Publication(e.Publication), BuyerTicketLimit: orderstore.Number(e.BuyerTicketLimit),
+		RefundPolicy: orderstore.RefundPolicy(e.BuyerRefundSeconds, e.RefundKeptBasisPoints, e.RefundApplicationFee),
 	}
 }
 

@@ -11,7 +11,8 @@ select sqlc.embed(events) from events where id = $1;
 -- KeepEventForSale returns what a sale needs of an event. The reference of the order would take the same lock a moment later; taken
 -- here, an event is not deleted and does not change its time zone between being read and being sold.
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time
+    start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time, buyer_refund_seconds, refund_kept_basis_points,
+    refund_application_fee
 from events where id = $1 for key share;
 
 -- name: KeepEvent :one
@@ -33,7 +34,8 @@ select sqlc.embed(events) from events where id = $1 for update;
 update events set name = @name, description = @description, image_urls = @image_urls, languages = @languages,
     venue_name = @venue_name, venue_address = @venue_address, time_zone = @time_zone, latitude = sqlc.narg(latitude),
     longitude = sqlc.narg(longitude), doors_time = sqlc.narg(doors_time), keep_refunded_seats = @keep_refunded_seats,
-    buyer_ticket_limit = sqlc.narg(buyer_ticket_limit)
+    buyer_ticket_limit = sqlc.narg(buyer_ticket_limit), buyer_refund_seconds = sqlc.narg(buyer_refund_seconds),
+    refund_kept_basis_points = @refund_kept_basis_points, refund_application_fee = @refund_application_fee
 where id = @id returning update_number;
 
 -- name: SetPublication :one

@@ -70,7 +70,7 @@ func (q *Queries) EventHasTickets(ctx context.Context, db DBTX, eventID string) 
 }
 
 const getEvent = `-- name: GetEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee from events where id = $1
 `
 
 type GetEventRow struct {
@@ -103,6 +103,9 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (GetEventRow
 		&i.Event.UpdateNumber,
 		&i.Event.ScheduleNumber,
 		&i.Event.CancelTime,
+		&i.Event.BuyerRefundSeconds,
+		&i.Event.RefundKeptBasisPoints,
+		&i.Event.RefundApplicationFee,
 	)
 	return i, err
 }
@@ -186,27 +189,31 @@ func (q *Queries) KeepEvent(ctx context.Context, db DBTX, id string) (string, er
 
 const keepEventForSale = `-- name: KeepEventForSale :one
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
-    start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time
+    start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time, buyer_refund_seconds, refund_kept_basis_points,
+    refund_application_fee
 from events where id = $1 for key share
 `
 
 type KeepEventForSaleRow struct {
-	ID               string     `json:"id"`
-	OrganizerID      string     `json:"organizer_id"`
-	OrganizerName    string     `json:"organizer_name"`
-	Name             string     `json:"name"`
-	VenueName        string     `json:"venue_name"`
-	VenueAddress     string     `json:"venue_address"`
-	TimeZone         string     `json:"time_zone"`
-	Latitude         *float64   `json:"latitude"`
-	Longitude        *float64   `json:"longitude"`
-	DoorsTime        *time.Time `json:"doors_time"`
-	StartTime        time.Time  `json:"start_time"`
-	EndTime          time.Time  `json:"end_time"`
-	Publication      string     `json:"publication"`
-	BuyerTicketLimit *int32     `json:"buyer_ticket_limit"`
-	ScheduleNumber   int32      `json:"schedule_number"`
-	CancelTime       *time.Time `json:"cancel_time"`
+	ID                    string     `json:"id"`
+	OrganizerID           string     `json:"organizer_id"`
+	OrganizerName         string     `json:"organizer_name"`
+	Name                  string     `json:"name"`
+	VenueName             string     `json:"venue_name"`
+	VenueAddress          string     `json:"venue_address"`
+	TimeZone              string     `json:"time_zone"`
+	Latitude              *float64   `json:"latitude"`
+	Longitude             *float64   `json:"longitude"`
+	DoorsTime             *time.Time `json:"doors_time"`
+	StartTime             time.Time  `json:"start_time"`
+	EndTime               time.Time  `json:"end_time"`
+	Publication           string     `json:"publication"`
+	BuyerTicketLimit      *int32     `json:"buyer_ticket_limit"`
+	ScheduleNumber        int32      `json:"schedule_number"`
+	CancelTime            *time.Time `json:"cancel_time"`
+	BuyerRefundSeconds    *int64     `json:"buyer_refund_seconds"`
+	RefundKeptBasisPoints int32      `json:"refund_kept_basis_points"`
+	RefundApplicationFee  string     `json:"refund_application_fee"`
 }
 
 // KeepEventForSale returns what a sale needs of an event. The reference of the order would take the same lock a moment later; taken
@@ -231,12 +238,15 @@ func (q *Queries) KeepEventForSale(ctx context.Context, db DBTX, id string) (Kee
 		&i.BuyerTicketLimit,
 		&i.ScheduleNumber,
 		&i.CancelTime,
+		&i.BuyerRefundSeconds,
+		&i.RefundKeptBasisPoints,
+		&i.RefundApplicationFee,
 	)
 	return i, err
 }
 
 const listEvents = `-- name: ListEvents :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee
 from events
 where (start_time, id) > ($1::timestamptz, $2::text)
     and start_time < $3::timestamptz and publication = any($4::text[])
@@ -295,6 +305,9 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 			&i.Event.UpdateNumber,
 			&i.Event.ScheduleNumber,
 			&i.Event.CancelTime,
+			&i.Event.BuyerRefundSeconds,
+			&i.Event.RefundKeptBasisPoints,
+			&i.Event.RefundApplicationFee,
 		); err != nil {
 			return nil, err
 		}
@@ -307,7 +320,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 }
 
 const listEventsOfOrganizer = `-- name: ListEventsOfOrganizer :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee
 from events
 where organizer_id = $1
     and (start_time, id) > ($2::timestamptz, $3::text)
@@ -369,6 +382,9 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 			&i.Event.UpdateNumber,
 			&i.Event.ScheduleNumber,
 			&i.Event.CancelTime,
+			&i.Event.BuyerRefundSeconds,
+			&i.Event.RefundKeptBasisPoints,
+			&i.Event.RefundApplicationFee,
 		); err != nil {
 			return nil, err
 		}
@@ -381,7 +397,7 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 }
 
 const lockEvent = `-- name: LockEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1 for no key update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee from events where id = $1 for no key update
 `
 
 type LockEventRow struct {
@@ -415,12 +431,15 @@ func (q *Queries) LockEvent(ctx context.Context, db DBTX, id string) (LockEventR
 		&i.Event.UpdateNumber,
 		&i.Event.ScheduleNumber,
 		&i.Event.CancelTime,
+		&i.Event.BuyerRefundSeconds,
+		&i.Event.RefundKeptBasisPoints,
+		&i.Event.RefundApplicationFee,
 	)
 	return i, err
 }
 
 const lockEventAlone = `-- name: LockEventAlone :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1 for update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee from events where id = $1 for update
 `
 
 type LockEventAloneRow struct {
@@ -454,6 +473,9 @@ func (q *Queries) LockEventAlone(ctx context.Context, db DBTX, id string) (LockE
 		&i.Event.UpdateNumber,
 		&i.Event.ScheduleNumber,
 		&i.Event.CancelTime,
+		&i.Event.BuyerRefundSeconds,
+		&i.Event.RefundKeptBasisPoints,
+		&i.Event.RefundApplicationFee,
 	)
 	return i, err
 }
@@ -482,24 +504,28 @@ const updateEvent = `-- name: UpdateEvent :one
 update events set name = $1, description = $2, image_urls = $3, languages = $4,
     venue_name = $5, venue_address = $6, time_zone = $7, latitude = $8,
     longitude = $9, doors_time = $10, keep_refunded_seats = $11,
-    buyer_ticket_limit = $12
-where id = $13 returning update_number
+    buyer_ticket_limit = $12, buyer_refund_seconds = $13,
+    refund_kept_basis_points = $14, refund_application_fee = $15
+where id = $16 returning update_number
 `
 
 type UpdateEventParams struct {
-	Name              string     `json:"name"`
-	Description       string     `json:"description"`
-	ImageUrls         []string   `json:"image_urls"`
-	Languages         []string   `json:"languages"`
-	VenueName         string     `json:"venue_name"`
-	VenueAddress      string     `json:"venue_address"`
-	TimeZone          string     `json:"time_zone"`
-	Latitude          *float64   `json:"latitude"`
-	Longitude         *float64   `json:"longitude"`
-	DoorsTime         *time.Time `json:"doors_time"`
-	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
-	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
-	ID                string     `json:"id"`
+	Name                  string     `json:"name"`
+	Description           string     `json:"description"`
+	ImageUrls             []string   `json:"image_urls"`
+	Languages             []string   `json:"languages"`
+	VenueName             string     `json:"venue_name"`
+	VenueAddress          string     `json:"venue_address"`
+	TimeZone              string     `json:"time_zone"`
+	Latitude              *float64   `json:"latitude"`
+	Longitude             *float64   `json:"longitude"`
+	DoorsTime             *time.Time `json:"doors_time"`
+	KeepRefundedSeats     bool       `json:"keep_refunded_seats"`
+	BuyerTicketLimit      *int32     `json:"buyer_ticket_limit"`
+	BuyerRefundSeconds    *int64     `json:"buyer_refund_seconds"`
+	RefundKeptBasisPoints int32      `json:"refund_kept_basis_points"`
+	RefundApplicationFee  string     `json:"refund_application_fee"`
+	ID                    string     `json:"id"`
 }
 
 func (q *Queries) UpdateEvent(ctx context.Context, db DBTX, arg UpdateEventParams) (int64, error) {
@@ -516,6 +542,9 @@ func (q *Queries) UpdateEvent(ctx context.Context, db DBTX, arg UpdateEventParam
 		arg.DoorsTime,
 		arg.KeepRefundedSeats,
 		arg.BuyerTicketLimit,
+		arg.BuyerRefundSeconds,
+		arg.RefundKeptBasisPoints,
+		arg.RefundApplicationFee,
 		arg.ID,
 	)
 	var update_number int64

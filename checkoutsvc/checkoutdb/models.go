@@ -113,28 +113,31 @@ type DoorScan struct {
 }
 
 type Event struct {
-	ID                string     `json:"id"`
-	OrganizerID       string     `json:"organizer_id"`
-	OrganizerName     string     `json:"organizer_name"`
-	Name              string     `json:"name"`
-	VenueName         string     `json:"venue_name"`
-	VenueAddress      string     `json:"venue_address"`
-	TimeZone          string     `json:"time_zone"`
-	Latitude          *float64   `json:"latitude"`
-	Longitude         *float64   `json:"longitude"`
-	DoorsTime         *time.Time `json:"doors_time"`
-	StartTime         time.Time  `json:"start_time"`
-	EndTime           time.Time  `json:"end_time"`
-	CreateTime        time.Time  `json:"create_time"`
-	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
-	Description       string     `json:"description"`
-	ImageUrls         []string   `json:"image_urls"`
-	Languages         []string   `json:"languages"`
-	Publication       string     `json:"publication"`
-	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
-	UpdateNumber      int64      `json:"update_number"`
-	ScheduleNumber    int32      `json:"schedule_number"`
-	CancelTime        *time.Time `json:"cancel_time"`
+	ID                    string     `json:"id"`
+	OrganizerID           string     `json:"organizer_id"`
+	OrganizerName         string     `json:"organizer_name"`
+	Name                  string     `json:"name"`
+	VenueName             string     `json:"venue_name"`
+	VenueAddress          string     `json:"venue_address"`
+	TimeZone              string     `json:"time_zone"`
+	Latitude              *float64   `json:"latitude"`
+	Longitude             *float64   `json:"longitude"`
+	DoorsTime             *time.Time `json:"doors_time"`
+	StartTime             time.Time  `json:"start_time"`
+	EndTime               time.Time  `json:"end_time"`
+	CreateTime            time.Time  `json:"create_time"`
+	KeepRefundedSeats     bool       `json:"keep_refunded_seats"`
+	Description           string     `json:"description"`
+	ImageUrls             []string   `json:"image_urls"`
+	Languages             []string   `json:"languages"`
+	Publication           string     `json:"publication"`
+	BuyerTicketLimit      *int32     `json:"buyer_ticket_limit"`
+	UpdateNumber          int64      `json:"update_number"`
+	ScheduleNumber        int32      `json:"schedule_number"`
+	CancelTime            *time.Time `json:"cancel_time"`
+	BuyerRefundSeconds    *int64     `json:"buyer_refund_seconds"`
+	RefundKeptBasisPoints int32      `json:"refund_kept_basis_points"`
+	RefundApplicationFee  string     `json:"refund_application_fee"`
 }
 
 type EventOperation struct {

@@ -166,4 +166,6 @@ const (
 	ReasonTicketNotValid        Reason = "TICKET_NOT_VALID"         // it admits nobody now
 	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"     // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED"  // less is left
+	ReasonBuyerRefundClosed     Reason = "BUYER_REFUND_CLOSED"      // only staff refund it, or not any more
+	ReasonRefundKeepsAll        Reason = "REFUND_KEEPS_ALL"         // nothing would go back
 )

@@ -33,7 +33,8 @@ type Event struct {
 	Venue                                SnapshotVenue
 	Schedule
 	Publication      Publication
-	BuyerTicketLimit int32 // 0: none
+	BuyerTicketLimit int32         // 0: none
+	RefundPolicy     *RefundPolicy // nil: the platform's, and not by buyers
 }
 
 // Offer is a variant with the version that is on sale. Amounts are in minor units; fee and tax are parts of the price.
@@ -180,6 +181,6 @@ func (v Offer) snapshot(e Event) Snapshot {
 	return Snapshot{
 		OrganizerName: e.OrganizerName, EventName: e.Name, Venue: e.Venue, DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime,
 		ProductName: v.ProductName, VariantName: v.Name, Price: SnapshotPrice{Currency: v.Currency, MinorUnits: v.Price}, Terms: v.Terms,
-		PriceParts: parts,
+		PriceParts: parts, RefundPolicy: e.RefundPolicy,
 	}
 }

@@ -158,10 +158,18 @@ func (o *Order) standingRefunds(intentID, except string, limit int64) []Refund {
 	return standing
 }
 
-// returnsFee says whether the platform's fee goes back with the money: as the policy says, and always of an order that was given up, whose
-// sale is undone, should the ledger have it.
+// returnsFee says whether the platform's fee goes back with the money: as the policy says that the order was sold under, or else the
+// platform's, and always of an order that was given up, whose sale is undone, should the ledger have it.
 func (d *decision) returnsFee() bool {
-	return d.policy.RefundApplicationFee || d.order.Fulfilment == FulfilmentUnfulfillable
+	if d.order.Fulfilment == FulfilmentUnfulfillable {
+		return true
+	}
+	switch fee := d.order.refundPolicy().ApplicationFee; fee {
+	case ApplicationFeeReturned, ApplicationFeeKept:
+		return fee == ApplicationFeeReturned
+	case ApplicationFeeAsConfigured:
+	}
+	return d.policy.RefundApplicationFee
 }
 
 // shareOwed brings the shares of a refund that we owe to its amount. Only money that would have bought tickets may be booked as a

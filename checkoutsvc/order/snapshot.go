@@ -28,8 +28,9 @@ type Snapshot struct {
 	VariantName   string        `json:"variant_name"`
 	Price         SnapshotPrice `json:"price"`
 	Terms         string        `json:"terms,omitempty"`
-	// PriceParts are kept with the line only: tickets are written in a sale. Nil in a line means not known.
-	PriceParts *PriceParts `json:"price_parts,omitempty"`
+	// PriceParts and RefundPolicy are kept with the line only: tickets are written in a sale. Nil in a line means not known.
+	PriceParts   *PriceParts   `json:"price_parts,omitempty"`
+	RefundPolicy *RefundPolicy `json:"refund_policy,omitempty"`
 }
 
 // SnapshotVenue is where the event takes place.
@@ -126,10 +127,11 @@ func (l Line) priceParts() *PriceParts {
 // ticketSnapshot is what a ticket of the line keeps of its snapshot, with all fields that this release does not know.
 func (l Line) ticketSnapshot() Document {
 	var fields map[string]Document
-	if err := json.Unmarshal(l.Snapshot, &fields); err != nil || fields["price_parts"] == nil {
+	if err := json.Unmarshal(l.Snapshot, &fields); err != nil || fields["price_parts"] == nil && fields["refund_policy"] == nil {
 		return l.Snapshot
 	}
 	delete(fields, "price_parts")
+	delete(fields, "refund_policy")
 	b, err := json.Marshal(fields)
 	if err != nil {
 		panic("a snapshot cannot be written: " + err.Error())

@@ -110,6 +110,16 @@ func collectTickets(rows pgx.Rows) (map[string]int64, error) {
 	return tickets, err
 }
 
+// RefundPolicy is the policy that the columns of an event hold; nil where they hold none.
+func RefundPolicy(buyerSeconds *int64, keptBasisPoints int32, applicationFee string) *order.RefundPolicy {
+	if buyerSeconds == nil && keptBasisPoints == 0 && applicationFee == "" {
+		return nil
+	}
+	return &order.RefundPolicy{
+		BuyerSecondsBeforeStart: buyerSeconds, KeptBasisPoints: keptBasisPoints, ApplicationFee: order.ApplicationFeeRefund(applicationFee),
+	}
+}
+
 // Number is a limit of a row; 0 for none.
 func Number(limit *int32) int32 {
 	if limit == nil {

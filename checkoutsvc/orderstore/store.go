@@ -183,6 +183,8 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonTicketNotValid:        connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
+	order.ReasonBuyerRefundClosed:     connect.CodeFailedPrecondition,
+	order.ReasonRefundKeepsAll:        connect.CodeFailedPrecondition,
 }
 
 // ToProblem turns what an order refuses into the problem that the caller gets.

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/dayof/dayof/gen/dayof/money/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -426,6 +427,244 @@ func (x *CancelCheckoutResponse) GetOrder() *Order {
 	return nil
 }
 
+// PreviewRefundRequest names tickets of an order.
+type PreviewRefundRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Tickets to give back, 1 to 100.
+	TicketIds     []string `protobuf:"bytes,2,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRefundRequest) Reset() {
+	*x = PreviewRefundRequest{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRefundRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRefundRequest) ProtoMessage() {}
+
+func (x *PreviewRefundRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRefundRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRefundRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PreviewRefundRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *PreviewRefundRequest) GetTicketIds() []string {
+	if x != nil {
+		return x.TicketIds
+	}
+	return nil
+}
+
+// PreviewRefundResponse says what would go back.
+type PreviewRefundResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the buyer would get.
+	Amount *v1.Money `protobuf:"bytes,1,opt,name=amount,proto3" json:"amount,omitempty"`
+	// What would be kept of the tickets' price.
+	Kept *v1.Money `protobuf:"bytes,2,opt,name=kept,proto3" json:"kept,omitempty"`
+	// When buyers can no longer give tickets of the order back; absent when that is never over, as of a canceled event.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRefundResponse) Reset() {
+	*x = PreviewRefundResponse{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRefundResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRefundResponse) ProtoMessage() {}
+
+func (x *PreviewRefundResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRefundResponse.ProtoReflect.Descriptor instead.
+func (*PreviewRefundResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PreviewRefundResponse) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *PreviewRefundResponse) GetKept() *v1.Money {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *PreviewRefundResponse) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// RefundTicketsRequest names tickets of an order.
+type RefundTicketsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Tickets to give back, 1 to 100.
+	TicketIds []string `protobuf:"bytes,2,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
+	// What the buyer was shown that would go back. When given, another amount is refused instead of refunded.
+	ExpectedAmount *v1.Money `protobuf:"bytes,3,opt,name=expected_amount,json=expectedAmount,proto3" json:"expected_amount,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RefundTicketsRequest) Reset() {
+	*x = RefundTicketsRequest{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundTicketsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundTicketsRequest) ProtoMessage() {}
+
+func (x *RefundTicketsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundTicketsRequest.ProtoReflect.Descriptor instead.
+func (*RefundTicketsRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RefundTicketsRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *RefundTicketsRequest) GetTicketIds() []string {
+	if x != nil {
+		return x.TicketIds
+	}
+	return nil
+}
+
+func (x *RefundTicketsRequest) GetExpectedAmount() *v1.Money {
+	if x != nil {
+		return x.ExpectedAmount
+	}
+	return nil
+}
+
+// RefundTicketsResponse carries the refund.
+type RefundTicketsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The refund.
+	Refund *Refund `protobuf:"bytes,1,opt,name=refund,proto3" json:"refund,omitempty"`
+	// The order as it stands.
+	Order         *Order `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundTicketsResponse) Reset() {
+	*x = RefundTicketsResponse{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundTicketsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundTicketsResponse) ProtoMessage() {}
+
+func (x *RefundTicketsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundTicketsResponse.ProtoReflect.Descriptor instead.
+func (*RefundTicketsResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RefundTicketsResponse) GetRefund() *Refund {
+	if x != nil {
+		return x.Refund
+	}
+	return nil
+}
+
+func (x *RefundTicketsResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 // GetOrderRequest names an order.
 type GetOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -443,7 +682,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +694,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +707,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -518,7 +757,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +769,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +782,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -598,7 +837,7 @@ type TicketPass struct {
 
 func (x *TicketPass) Reset() {
 	*x = TicketPass{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +849,7 @@ func (x *TicketPass) String() string {
 func (*TicketPass) ProtoMessage() {}
 
 func (x *TicketPass) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +862,7 @@ func (x *TicketPass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketPass.ProtoReflect.Descriptor instead.
 func (*TicketPass) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{9}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TicketPass) GetTicketId() string {
@@ -667,7 +906,7 @@ type WatchOrderRequest struct {
 
 func (x *WatchOrderRequest) Reset() {
 	*x = WatchOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +918,7 @@ func (x *WatchOrderRequest) String() string {
 func (*WatchOrderRequest) ProtoMessage() {}
 
 func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +931,7 @@ func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
 func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{10}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchOrderRequest) GetOrderId() string {
@@ -722,7 +961,7 @@ type WatchOrderResponse struct {
 
 func (x *WatchOrderResponse) Reset() {
 	*x = WatchOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +973,7 @@ func (x *WatchOrderResponse) String() string {
 func (*WatchOrderResponse) ProtoMessage() {}
 
 func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +986,7 @@ func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
 func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{11}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchOrderResponse) GetOrder() *Order {
@@ -768,7 +1007,7 @@ var File_dayof_checkout_v1_checkout_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\n" +
-	"(dayof/checkout/v1/checkout_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1adayof/money/v1/money.proto\"\x84\x02\n" +
+	"(dayof/checkout/v1/checkout_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x02\n" +
 	"\x14StartCheckoutRequest\x127\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12=\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1b.dayof.checkout.v1.CartLineB\n" +
@@ -793,7 +1032,23 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\x15CancelCheckoutRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"H\n" +
 	"\x16CancelCheckoutResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc7\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\x97\x01\n" +
+	"\x14PreviewRefundRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12F\n" +
+	"\n" +
+	"ticket_ids\x18\x02 \x03(\tB'\xbaH$\x92\x01!\b\x01\x10d\x18\x01\"\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tticketIds\"\xa9\x01\n" +
+	"\x15PreviewRefundResponse\x12-\n" +
+	"\x06amount\x18\x01 \x01(\v2\x15.dayof.money.v1.MoneyR\x06amount\x12)\n" +
+	"\x04kept\x18\x02 \x01(\v2\x15.dayof.money.v1.MoneyR\x04kept\x126\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xd7\x01\n" +
+	"\x14RefundTicketsRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12F\n" +
+	"\n" +
+	"ticket_ids\x18\x02 \x03(\tB'\xbaH$\x92\x01!\b\x01\x10d\x18\x01\"\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tticketIds\x12>\n" +
+	"\x0fexpected_amount\x18\x03 \x01(\v2\x15.dayof.money.v1.MoneyR\x0eexpectedAmount\"z\n" +
+	"\x15RefundTicketsResponse\x121\n" +
+	"\x06refund\x18\x01 \x01(\v2\x19.dayof.checkout.v1.RefundR\x06refund\x12.\n" +
+	"\x05order\x18\x02 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc7\x01\n" +
 	"\x0fGetOrderRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12,\n" +
 	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\x12,\n" +
@@ -818,11 +1073,13 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\"^\n" +
 	"\x12WatchOrderResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion2\x94\x04\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion2\xe6\x05\n" +
 	"\x0fCheckoutService\x12g\n" +
 	"\rStartCheckout\x12'.dayof.checkout.v1.StartCheckoutRequest\x1a(.dayof.checkout.v1.StartCheckoutResponse\"\x03\x90\x02\x02\x12p\n" +
 	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12j\n" +
-	"\x0eCancelCheckout\x12(.dayof.checkout.v1.CancelCheckoutRequest\x1a).dayof.checkout.v1.CancelCheckoutResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\x0eCancelCheckout\x12(.dayof.checkout.v1.CancelCheckoutRequest\x1a).dayof.checkout.v1.CancelCheckoutResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rPreviewRefund\x12'.dayof.checkout.v1.PreviewRefundRequest\x1a(.dayof.checkout.v1.PreviewRefundResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\rRefundTickets\x12'.dayof.checkout.v1.RefundTicketsRequest\x1a(.dayof.checkout.v1.RefundTicketsResponse\"\x03\x90\x02\x02\x12X\n" +
 	"\bGetOrder\x12\".dayof.checkout.v1.GetOrderRequest\x1a#.dayof.checkout.v1.GetOrderResponse\"\x03\x90\x02\x01\x12`\n" +
 	"\n" +
 	"WatchOrder\x12$.dayof.checkout.v1.WatchOrderRequest\x1a%.dayof.checkout.v1.WatchOrderResponse\"\x03\x90\x02\x010\x01B\xcc\x01\n" +
@@ -840,7 +1097,7 @@ func file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_checkout_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*StartCheckoutRequest)(nil),     // 0: dayof.checkout.v1.StartCheckoutRequest
 	(*CartLine)(nil),                 // 1: dayof.checkout.v1.CartLine
@@ -849,40 +1106,56 @@ var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*CompleteCheckoutResponse)(nil), // 4: dayof.checkout.v1.CompleteCheckoutResponse
 	(*CancelCheckoutRequest)(nil),    // 5: dayof.checkout.v1.CancelCheckoutRequest
 	(*CancelCheckoutResponse)(nil),   // 6: dayof.checkout.v1.CancelCheckoutResponse
-	(*GetOrderRequest)(nil),          // 7: dayof.checkout.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),         // 8: dayof.checkout.v1.GetOrderResponse
-	(*TicketPass)(nil),               // 9: dayof.checkout.v1.TicketPass
-	(*WatchOrderRequest)(nil),        // 10: dayof.checkout.v1.WatchOrderRequest
-	(*WatchOrderResponse)(nil),       // 11: dayof.checkout.v1.WatchOrderResponse
-	(*Buyer)(nil),                    // 12: dayof.checkout.v1.Buyer
-	(*v1.Money)(nil),                 // 13: dayof.money.v1.Money
-	(*Order)(nil),                    // 14: dayof.checkout.v1.Order
+	(*PreviewRefundRequest)(nil),     // 7: dayof.checkout.v1.PreviewRefundRequest
+	(*PreviewRefundResponse)(nil),    // 8: dayof.checkout.v1.PreviewRefundResponse
+	(*RefundTicketsRequest)(nil),     // 9: dayof.checkout.v1.RefundTicketsRequest
+	(*RefundTicketsResponse)(nil),    // 10: dayof.checkout.v1.RefundTicketsResponse
+	(*GetOrderRequest)(nil),          // 11: dayof.checkout.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),         // 12: dayof.checkout.v1.GetOrderResponse
+	(*TicketPass)(nil),               // 13: dayof.checkout.v1.TicketPass
+	(*WatchOrderRequest)(nil),        // 14: dayof.checkout.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),       // 15: dayof.checkout.v1.WatchOrderResponse
+	(*Buyer)(nil),                    // 16: dayof.checkout.v1.Buyer
+	(*v1.Money)(nil),                 // 17: dayof.money.v1.Money
+	(*Order)(nil),                    // 18: dayof.checkout.v1.Order
+	(*timestamppb.Timestamp)(nil),    // 19: google.protobuf.Timestamp
+	(*Refund)(nil),                   // 20: dayof.checkout.v1.Refund
 }
 var file_dayof_checkout_v1_checkout_service_proto_depIdxs = []int32{
 	1,  // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
-	12, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
-	13, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
-	14, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	14, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	14, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	14, // 6: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	9,  // 7: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
-	14, // 8: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	0,  // 9: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
-	3,  // 10: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
-	5,  // 11: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
-	7,  // 12: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
-	10, // 13: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
-	2,  // 14: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
-	4,  // 15: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
-	6,  // 16: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
-	8,  // 17: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
-	11, // 18: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	16, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
+	17, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
+	18, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	18, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	18, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	17, // 6: dayof.checkout.v1.PreviewRefundResponse.amount:type_name -> dayof.money.v1.Money
+	17, // 7: dayof.checkout.v1.PreviewRefundResponse.kept:type_name -> dayof.money.v1.Money
+	19, // 8: dayof.checkout.v1.PreviewRefundResponse.deadline:type_name -> google.protobuf.Timestamp
+	17, // 9: dayof.checkout.v1.RefundTicketsRequest.expected_amount:type_name -> dayof.money.v1.Money
+	20, // 10: dayof.checkout.v1.RefundTicketsResponse.refund:type_name -> dayof.checkout.v1.Refund
+	18, // 11: dayof.checkout.v1.RefundTicketsResponse.order:type_name -> dayof.checkout.v1.Order
+	18, // 12: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	13, // 13: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
+	18, // 14: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 15: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
+	3,  // 16: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
+	5,  // 17: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
+	7,  // 18: dayof.checkout.v1.CheckoutService.PreviewRefund:input_type -> dayof.checkout.v1.PreviewRefundRequest
+	9,  // 19: dayof.checkout.v1.CheckoutService.RefundTickets:input_type -> dayof.checkout.v1.RefundTicketsRequest
+	11, // 20: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
+	14, // 21: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
+	2,  // 22: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
+	4,  // 23: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
+	6,  // 24: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
+	8,  // 25: dayof.checkout.v1.CheckoutService.PreviewRefund:output_type -> dayof.checkout.v1.PreviewRefundResponse
+	10, // 26: dayof.checkout.v1.CheckoutService.RefundTickets:output_type -> dayof.checkout.v1.RefundTicketsResponse
+	12, // 27: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
+	15, // 28: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
+	22, // [22:29] is the sub-list for method output_type
+	15, // [15:22] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_checkout_service_proto_init() }
@@ -891,13 +1164,14 @@ func file_dayof_checkout_v1_checkout_service_proto_init() {
 		return
 	}
 	file_dayof_checkout_v1_order_proto_init()
+	file_dayof_checkout_v1_refund_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_checkout_service_proto_rawDesc), len(file_dayof_checkout_v1_checkout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

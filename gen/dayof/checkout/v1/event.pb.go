@@ -23,6 +23,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ApplicationFeeRefund says what becomes of the platform's fee when a ticket is refunded.
+type ApplicationFeeRefund int32
+
+const (
+	// As DAYOF_CHECKOUT_REFUND_APPLICATION_FEE says; buyers get it back.
+	ApplicationFeeRefund_APPLICATION_FEE_REFUND_UNSPECIFIED ApplicationFeeRefund = 0
+	// The platform gives it back with the rest.
+	ApplicationFeeRefund_APPLICATION_FEE_REFUND_RETURNED ApplicationFeeRefund = 1
+	// The platform keeps it. A buyer who gives a ticket back gets the price without it; a refund by staff is at the organiser's cost.
+	ApplicationFeeRefund_APPLICATION_FEE_REFUND_KEPT ApplicationFeeRefund = 2
+)
+
+// Enum value maps for ApplicationFeeRefund.
+var (
+	ApplicationFeeRefund_name = map[int32]string{
+		0: "APPLICATION_FEE_REFUND_UNSPECIFIED",
+		1: "APPLICATION_FEE_REFUND_RETURNED",
+		2: "APPLICATION_FEE_REFUND_KEPT",
+	}
+	ApplicationFeeRefund_value = map[string]int32{
+		"APPLICATION_FEE_REFUND_UNSPECIFIED": 0,
+		"APPLICATION_FEE_REFUND_RETURNED":    1,
+		"APPLICATION_FEE_REFUND_KEPT":        2,
+	}
+)
+
+func (x ApplicationFeeRefund) Enum() *ApplicationFeeRefund {
+	p := new(ApplicationFeeRefund)
+	*p = x
+	return p
+}
+
+func (x ApplicationFeeRefund) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ApplicationFeeRefund) Descriptor() protoreflect.EnumDescriptor {
+	return file_dayof_checkout_v1_event_proto_enumTypes[0].Descriptor()
+}
+
+func (ApplicationFeeRefund) Type() protoreflect.EnumType {
+	return &file_dayof_checkout_v1_event_proto_enumTypes[0]
+}
+
+func (x ApplicationFeeRefund) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ApplicationFeeRefund.Descriptor instead.
+func (ApplicationFeeRefund) EnumDescriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_event_proto_rawDescGZIP(), []int{0}
+}
+
 // EventPublication says who sees an event and whether it is on sale. A draft is published, a published event archived, an
 // archived one published again; none becomes a draft again.
 type EventPublication int32
@@ -65,11 +118,11 @@ func (x EventPublication) String() string {
 }
 
 func (EventPublication) Descriptor() protoreflect.EnumDescriptor {
-	return file_dayof_checkout_v1_event_proto_enumTypes[0].Descriptor()
+	return file_dayof_checkout_v1_event_proto_enumTypes[1].Descriptor()
 }
 
 func (EventPublication) Type() protoreflect.EnumType {
-	return &file_dayof_checkout_v1_event_proto_enumTypes[0]
+	return &file_dayof_checkout_v1_event_proto_enumTypes[1]
 }
 
 func (x EventPublication) Number() protoreflect.EnumNumber {
@@ -78,7 +131,7 @@ func (x EventPublication) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventPublication.Descriptor instead.
 func (EventPublication) EnumDescriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_event_proto_rawDescGZIP(), []int{0}
+	return file_dayof_checkout_v1_event_proto_rawDescGZIP(), []int{1}
 }
 
 // Event is the show that people attend.
@@ -117,6 +170,9 @@ type Event struct {
 	UpdateNumber int64 `protobuf:"varint,25,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
 	// Most tickets of the event that one mail address may hold or own; 0 means no limit.
 	BuyerTicketLimit int32 `protobuf:"varint,26,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
+	// How refunds of its tickets go, for those that are sold from now on; absent: as the service is configured, and not by buyers
+	// themselves.
+	RefundPolicy *RefundPolicy `protobuf:"bytes,27,opt,name=refund_policy,json=refundPolicy,proto3" json:"refund_policy,omitempty"`
 	// Number of the schedule: 1 as the event was put on sale, one more with each MoveEvent or CancelEvent.
 	ScheduleNumber int64 `protobuf:"varint,30,opt,name=schedule_number,json=scheduleNumber,proto3" json:"schedule_number,omitempty"`
 	// When the event was canceled; absent when it takes place. Nothing of a canceled event is sold, and no ticket of it admits.
@@ -267,6 +323,13 @@ func (x *Event) GetBuyerTicketLimit() int32 {
 	return 0
 }
 
+func (x *Event) GetRefundPolicy() *RefundPolicy {
+	if x != nil {
+		return x.RefundPolicy
+	}
+	return nil
+}
+
 func (x *Event) GetScheduleNumber() int64 {
 	if x != nil {
 		return x.ScheduleNumber
@@ -279,6 +342,72 @@ func (x *Event) GetCancelTime() *timestamppb.Timestamp {
 		return x.CancelTime
 	}
 	return nil
+}
+
+// RefundPolicy says how tickets of an event are refunded. A sold ticket keeps the policy that it was sold under.
+type RefundPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Until how long before the start buyers may give tickets back by themselves, in seconds, at most a year; absent: staff refund only.
+	// The start is that of the day: it moves with the event. Of a canceled event buyers may give tickets back at any time, and nothing is
+	// kept.
+	BuyerSecondsBeforeStart *int64 `protobuf:"varint,1,opt,name=buyer_seconds_before_start,json=buyerSecondsBeforeStart,proto3,oneof" json:"buyer_seconds_before_start,omitempty"`
+	// What is kept of the price of a ticket that its buyer gives back, in hundredths of a percent, rounded down to a minor unit.
+	KeptBasisPoints int32 `protobuf:"varint,2,opt,name=kept_basis_points,json=keptBasisPoints,proto3" json:"kept_basis_points,omitempty"`
+	// What becomes of the application fee.
+	ApplicationFee ApplicationFeeRefund `protobuf:"varint,3,opt,name=application_fee,json=applicationFee,proto3,enum=dayof.checkout.v1.ApplicationFeeRefund" json:"application_fee,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RefundPolicy) Reset() {
+	*x = RefundPolicy{}
+	mi := &file_dayof_checkout_v1_event_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundPolicy) ProtoMessage() {}
+
+func (x *RefundPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_event_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundPolicy.ProtoReflect.Descriptor instead.
+func (*RefundPolicy) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RefundPolicy) GetBuyerSecondsBeforeStart() int64 {
+	if x != nil && x.BuyerSecondsBeforeStart != nil {
+		return *x.BuyerSecondsBeforeStart
+	}
+	return 0
+}
+
+func (x *RefundPolicy) GetKeptBasisPoints() int32 {
+	if x != nil {
+		return x.KeptBasisPoints
+	}
+	return 0
+}
+
+func (x *RefundPolicy) GetApplicationFee() ApplicationFeeRefund {
+	if x != nil {
+		return x.ApplicationFee
+	}
+	return ApplicationFeeRefund_APPLICATION_FEE_REFUND_UNSPECIFIED
 }
 
 // Venue is the place of an event; its zone decides what wall clock a ticket shows.
@@ -300,7 +429,7 @@ type Venue struct {
 
 func (x *Venue) Reset() {
 	*x = Venue{}
-	mi := &file_dayof_checkout_v1_event_proto_msgTypes[1]
+	mi := &file_dayof_checkout_v1_event_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -312,7 +441,7 @@ func (x *Venue) String() string {
 func (*Venue) ProtoMessage() {}
 
 func (x *Venue) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_event_proto_msgTypes[1]
+	mi := &file_dayof_checkout_v1_event_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -325,7 +454,7 @@ func (x *Venue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Venue.ProtoReflect.Descriptor instead.
 func (*Venue) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_event_proto_rawDescGZIP(), []int{1}
+	return file_dayof_checkout_v1_event_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Venue) GetName() string {
@@ -367,7 +496,7 @@ var File_dayof_checkout_v1_event_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x06\n" +
+	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x06\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12%\n" +
@@ -389,10 +518,17 @@ const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\tlanguages\x18\x17 \x03(\tR\tlanguages\x12E\n" +
 	"\vpublication\x18\x18 \x01(\x0e2#.dayof.checkout.v1.EventPublicationR\vpublication\x12#\n" +
 	"\rupdate_number\x18\x19 \x01(\x03R\fupdateNumber\x12,\n" +
-	"\x12buyer_ticket_limit\x18\x1a \x01(\x05R\x10buyerTicketLimit\x12'\n" +
+	"\x12buyer_ticket_limit\x18\x1a \x01(\x05R\x10buyerTicketLimit\x12D\n" +
+	"\rrefund_policy\x18\x1b \x01(\v2\x1f.dayof.checkout.v1.RefundPolicyR\frefundPolicy\x12'\n" +
 	"\x0fschedule_number\x18\x1e \x01(\x03R\x0escheduleNumber\x12;\n" +
 	"\vcancel_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"cancelTime\"\xdd\x04\n" +
+	"cancelTime\"\x91\x02\n" +
+	"\fRefundPolicy\x12N\n" +
+	"\x1abuyer_seconds_before_start\x18\x01 \x01(\x03B\f\xbaH\t\"\a\x18\x80\xe7\x84\x0f(\x00H\x00R\x17buyerSecondsBeforeStart\x88\x01\x01\x126\n" +
+	"\x11kept_basis_points\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\x0fkeptBasisPoints\x12Z\n" +
+	"\x0fapplication_fee\x18\x03 \x01(\x0e2'.dayof.checkout.v1.ApplicationFeeRefundB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0eapplicationFeeB\x1d\n" +
+	"\x1b_buyer_seconds_before_start\"\xdd\x04\n" +
 	"\x05Venue\x12\xc9\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12\xce\x01\n" +
@@ -403,7 +539,11 @@ const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\tlongitude\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80f@)\x00\x00\x00\x00\x00\x80f\xc0H\x01R\tlongitude\x88\x01\x01B\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude*\x93\x01\n" +
+	"_longitude*\x84\x01\n" +
+	"\x14ApplicationFeeRefund\x12&\n" +
+	"\"APPLICATION_FEE_REFUND_UNSPECIFIED\x10\x00\x12#\n" +
+	"\x1fAPPLICATION_FEE_REFUND_RETURNED\x10\x01\x12\x1f\n" +
+	"\x1bAPPLICATION_FEE_REFUND_KEPT\x10\x02*\x93\x01\n" +
 	"\x10EventPublication\x12!\n" +
 	"\x1dEVENT_PUBLICATION_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17EVENT_PUBLICATION_DRAFT\x10\x01\x12\x1f\n" +
@@ -424,27 +564,31 @@ func file_dayof_checkout_v1_event_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_event_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dayof_checkout_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_dayof_checkout_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_dayof_checkout_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_dayof_checkout_v1_event_proto_goTypes = []any{
-	(EventPublication)(0),         // 0: dayof.checkout.v1.EventPublication
-	(*Event)(nil),                 // 1: dayof.checkout.v1.Event
-	(*Venue)(nil),                 // 2: dayof.checkout.v1.Venue
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(ApplicationFeeRefund)(0),     // 0: dayof.checkout.v1.ApplicationFeeRefund
+	(EventPublication)(0),         // 1: dayof.checkout.v1.EventPublication
+	(*Event)(nil),                 // 2: dayof.checkout.v1.Event
+	(*RefundPolicy)(nil),          // 3: dayof.checkout.v1.RefundPolicy
+	(*Venue)(nil),                 // 4: dayof.checkout.v1.Venue
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_dayof_checkout_v1_event_proto_depIdxs = []int32{
-	2, // 0: dayof.checkout.v1.Event.venue:type_name -> dayof.checkout.v1.Venue
-	3, // 1: dayof.checkout.v1.Event.doors_time:type_name -> google.protobuf.Timestamp
-	3, // 2: dayof.checkout.v1.Event.start_time:type_name -> google.protobuf.Timestamp
-	3, // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
-	3, // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
-	0, // 5: dayof.checkout.v1.Event.publication:type_name -> dayof.checkout.v1.EventPublication
-	3, // 6: dayof.checkout.v1.Event.cancel_time:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	4, // 0: dayof.checkout.v1.Event.venue:type_name -> dayof.checkout.v1.Venue
+	5, // 1: dayof.checkout.v1.Event.doors_time:type_name -> google.protobuf.Timestamp
+	5, // 2: dayof.checkout.v1.Event.start_time:type_name -> google.protobuf.Timestamp
+	5, // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
+	5, // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
+	1, // 5: dayof.checkout.v1.Event.publication:type_name -> dayof.checkout.v1.EventPublication
+	3, // 6: dayof.checkout.v1.Event.refund_policy:type_name -> dayof.checkout.v1.RefundPolicy
+	5, // 7: dayof.checkout.v1.Event.cancel_time:type_name -> google.protobuf.Timestamp
+	0, // 8: dayof.checkout.v1.RefundPolicy.application_fee:type_name -> dayof.checkout.v1.ApplicationFeeRefund
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_event_proto_init() }
@@ -453,13 +597,14 @@ func file_dayof_checkout_v1_event_proto_init() {
 		return
 	}
 	file_dayof_checkout_v1_event_proto_msgTypes[1].OneofWrappers = []any{}
+	file_dayof_checkout_v1_event_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_event_proto_rawDesc), len(file_dayof_checkout_v1_event_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   2,
+			NumEnums:      2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

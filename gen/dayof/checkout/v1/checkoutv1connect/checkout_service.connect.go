@@ -42,6 +42,12 @@ const (
 	// CheckoutServiceCancelCheckoutProcedure is the fully-qualified name of the CheckoutService's
 	// CancelCheckout RPC.
 	CheckoutServiceCancelCheckoutProcedure = "/dayof.checkout.v1.CheckoutService/CancelCheckout"
+	// CheckoutServicePreviewRefundProcedure is the fully-qualified name of the CheckoutService's
+	// PreviewRefund RPC.
+	CheckoutServicePreviewRefundProcedure = "/dayof.checkout.v1.CheckoutService/PreviewRefund"
+	// CheckoutServiceRefundTicketsProcedure is the fully-qualified name of the CheckoutService's
+	// RefundTickets RPC.
+	CheckoutServiceRefundTicketsProcedure = "/dayof.checkout.v1.CheckoutService/RefundTickets"
 	// CheckoutServiceGetOrderProcedure is the fully-qualified name of the CheckoutService's GetOrder
 	// RPC.
 	CheckoutServiceGetOrderProcedure = "/dayof.checkout.v1.CheckoutService/GetOrder"
@@ -78,6 +84,19 @@ type CheckoutServiceClient interface {
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_UNDER_WAY (failed_precondition) while money is on its way or authorised,
 	// ORDER_ALREADY_PAID (failed_precondition). A retry changes nothing more.
 	CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error)
+	// PreviewRefund says what the buyer would get back now for tickets of the order, and until when. It changes nothing.
+	//
+	// Problems: as RefundTickets.
+	PreviewRefund(context.Context, *v1.PreviewRefundRequest) (*v1.PreviewRefundResponse, error)
+	// RefundTickets gives tickets back: their buyer gets the price less what the event's policy keeps, as it was when they were sold. The
+	// tickets are suspended at once and void once Stripe has the refund.
+	//
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), BUYER_REFUND_CLOSED (failed_precondition) where the policy lets only staff
+	// refund, or the time for it is over, TICKET_NOT_VALID (failed_precondition) for a ticket that was used, waits for its order, or is on
+	// hold, TICKET_VOID (failed_precondition) for one that is void or about to be, REFUND_KEEPS_ALL (failed_precondition) where nothing
+	// would go back, ORDER_NOT_PAID, ORDER_DISPUTED, REFUND_EXCEEDS_CAPTURED (failed_precondition).
+	// A retry with the same key returns the same refund.
+	RefundTickets(context.Context, *v1.RefundTicketsRequest) (*v1.RefundTicketsResponse, error)
 	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
 	// it has changed. With with_passes the links to its passes come with it.
 	//
@@ -126,6 +145,20 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		previewRefund: connect.NewClient[v1.PreviewRefundRequest, v1.PreviewRefundResponse](
+			httpClient,
+			baseURL+CheckoutServicePreviewRefundProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("PreviewRefund")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		refundTickets: connect.NewClient[v1.RefundTicketsRequest, v1.RefundTicketsResponse](
+			httpClient,
+			baseURL+CheckoutServiceRefundTicketsProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("RefundTickets")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		getOrder: connect.NewClient[v1.GetOrderRequest, v1.GetOrderResponse](
 			httpClient,
 			baseURL+CheckoutServiceGetOrderProcedure,
@@ -148,6 +181,8 @@ type checkoutServiceClient struct {
 	startCheckout    *connect.Client[v1.StartCheckoutRequest, v1.StartCheckoutResponse]
 	completeCheckout *connect.Client[v1.CompleteCheckoutRequest, v1.CompleteCheckoutResponse]
 	cancelCheckout   *connect.Client[v1.CancelCheckoutRequest, v1.CancelCheckoutResponse]
+	previewRefund    *connect.Client[v1.PreviewRefundRequest, v1.PreviewRefundResponse]
+	refundTickets    *connect.Client[v1.RefundTicketsRequest, v1.RefundTicketsResponse]
 	getOrder         *connect.Client[v1.GetOrderRequest, v1.GetOrderResponse]
 	watchOrder       *connect.Client[v1.WatchOrderRequest, v1.WatchOrderResponse]
 }
@@ -173,6 +208,24 @@ func (c *checkoutServiceClient) CompleteCheckout(ctx context.Context, req *v1.Co
 // CancelCheckout calls dayof.checkout.v1.CheckoutService.CancelCheckout.
 func (c *checkoutServiceClient) CancelCheckout(ctx context.Context, req *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error) {
 	response, err := c.cancelCheckout.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PreviewRefund calls dayof.checkout.v1.CheckoutService.PreviewRefund.
+func (c *checkoutServiceClient) PreviewRefund(ctx context.Context, req *v1.PreviewRefundRequest) (*v1.PreviewRefundResponse, error) {
+	response, err := c.previewRefund.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RefundTickets calls dayof.checkout.v1.CheckoutService.RefundTickets.
+func (c *checkoutServiceClient) RefundTickets(ctx context.Context, req *v1.RefundTicketsRequest) (*v1.RefundTicketsResponse, error) {
+	response, err := c.refundTickets.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -221,6 +274,19 @@ type CheckoutServiceHandler interface {
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_UNDER_WAY (failed_precondition) while money is on its way or authorised,
 	// ORDER_ALREADY_PAID (failed_precondition). A retry changes nothing more.
 	CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error)
+	// PreviewRefund says what the buyer would get back now for tickets of the order, and until when. It changes nothing.
+	//
+	// Problems: as RefundTickets.
+	PreviewRefund(context.Context, *v1.PreviewRefundRequest) (*v1.PreviewRefundResponse, error)
+	// RefundTickets gives tickets back: their buyer gets the price less what the event's policy keeps, as it was when they were sold. The
+	// tickets are suspended at once and void once Stripe has the refund.
+	//
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), BUYER_REFUND_CLOSED (failed_precondition) where the policy lets only staff
+	// refund, or the time for it is over, TICKET_NOT_VALID (failed_precondition) for a ticket that was used, waits for its order, or is on
+	// hold, TICKET_VOID (failed_precondition) for one that is void or about to be, REFUND_KEEPS_ALL (failed_precondition) where nothing
+	// would go back, ORDER_NOT_PAID, ORDER_DISPUTED, REFUND_EXCEEDS_CAPTURED (failed_precondition).
+	// A retry with the same key returns the same refund.
+	RefundTickets(context.Context, *v1.RefundTicketsRequest) (*v1.RefundTicketsResponse, error)
 	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
 	// it has changed. With with_passes the links to its passes come with it.
 	//
@@ -265,6 +331,20 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	checkoutServicePreviewRefundHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServicePreviewRefundProcedure,
+		svc.PreviewRefund,
+		connect.WithSchema(checkoutServiceMethods.ByName("PreviewRefund")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	checkoutServiceRefundTicketsHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServiceRefundTicketsProcedure,
+		svc.RefundTickets,
+		connect.WithSchema(checkoutServiceMethods.ByName("RefundTickets")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	checkoutServiceGetOrderHandler := connect.NewUnaryHandlerSimple(
 		CheckoutServiceGetOrderProcedure,
 		svc.GetOrder,
@@ -287,6 +367,10 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 			checkoutServiceCompleteCheckoutHandler.ServeHTTP(w, r)
 		case CheckoutServiceCancelCheckoutProcedure:
 			checkoutServiceCancelCheckoutHandler.ServeHTTP(w, r)
+		case CheckoutServicePreviewRefundProcedure:
+			checkoutServicePreviewRefundHandler.ServeHTTP(w, r)
+		case CheckoutServiceRefundTicketsProcedure:
+			checkoutServiceRefundTicketsHandler.ServeHTTP(w, r)
 		case CheckoutServiceGetOrderProcedure:
 			checkoutServiceGetOrderHandler.ServeHTTP(w, r)
 		case CheckoutServiceWatchOrderProcedure:
@@ -310,6 +394,14 @@ func (UnimplementedCheckoutServiceHandler) CompleteCheckout(context.Context, *v1
 
 func (UnimplementedCheckoutServiceHandler) CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.CancelCheckout is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) PreviewRefund(context.Context, *v1.PreviewRefundRequest) (*v1.PreviewRefundResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.PreviewRefund is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) RefundTickets(context.Context, *v1.RefundTicketsRequest) (*v1.RefundTicketsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.RefundTickets is not implemented"))
 }
 
 func (UnimplementedCheckoutServiceHandler) GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error) {
