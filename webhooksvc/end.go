@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/dayof/dayof/internal/chassis/gather"
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
 )
 
@@ -27,17 +28,16 @@ type ending struct {
 	done chan error // holds one
 }
 
-func (s *Service) newEnds() gathering[*ending] {
-	return gathering[*ending]{
-		write: s.endGroup, size: func(*ending) int { return 0 },
-		writersMax: endWritersMax, countMax: endGroupMax, pendingMax: endPendingMax,
+func (s *Service) newEnds() gather.Gathering[*ending] {
+	return gather.Gathering[*ending]{
+		Write: s.endGroup, WritersMax: endWritersMax, CountMax: endGroupMax, PendingMax: endPendingMax,
 	}
 }
 
 // endTogether ends a run, with those that end at the same time.
 func (s *Service) endTogether(ctx context.Context, params webhookdb.EndWebhookEventParams) error {
 	e := &ending{EndWebhookEventParams: params, done: make(chan error, 1)}
-	s.ends.add(ctx, e)
+	s.ends.Add(ctx, e)
 	select {
 	case err := <-e.done:
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/dayof/dayof/internal/chassis/crash"
+	"github.com/dayof/dayof/internal/chassis/gather"
 	"github.com/dayof/dayof/webhooksvc/webhookdb"
 )
 
@@ -65,7 +66,7 @@ type stored struct {
 // A delivery costs one flush of one statement, commit included. Deliveries that arrive at the same time share the
 // statement and the commit: with 200 of them in flight the disk is asked for a few commits, not for 200.
 type inbox struct {
-	gathering[*waiting]
+	gather.Gathering[*waiting]
 	pool  *pgxpool.Pool
 	queue *queue
 }
@@ -83,9 +84,9 @@ type storeResult struct {
 
 func newInbox(pool *pgxpool.Pool, q *queue) *inbox {
 	b := &inbox{pool: pool, queue: q}
-	b.gathering = gathering[*waiting]{
-		write: b.writeGroup, size: func(w *waiting) int { return len(w.body) },
-		writersMax: inboxWritersMax, countMax: inboxGroupMax, sizeMax: inboxGroupSizeMax, pendingMax: inboxPendingMax,
+	b.Gathering = gather.Gathering[*waiting]{
+		Write: b.writeGroup, Size: func(w *waiting) int { return len(w.body) },
+		WritersMax: inboxWritersMax, CountMax: inboxGroupMax, SizeMax: inboxGroupSizeMax, PendingMax: inboxPendingMax,
 	}
 	return b
 }
@@ -94,7 +95,7 @@ func newInbox(pool *pgxpool.Pool, q *queue) *inbox {
 // a repeat is safe.
 func (b *inbox) store(ctx context.Context, d delivery) (stored, error) {
 	w := &waiting{delivery: d, done: make(chan storeResult, 1)}
-	if !b.add(ctx, w) {
+	if !b.Add(ctx, w) {
 		return stored{}, errInboxFull
 	}
 	select {

@@ -132,11 +132,7 @@ func TestGroupsShareAStatement(t *testing.T) {
 	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE webhook_events IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
-	waiting := func() int {
-		w.inbox.mu.Lock()
-		defer w.inbox.mu.Unlock()
-		return len(w.inbox.pending)
-	}
+	waiting := w.inbox.Pending
 	var senders sync.WaitGroup
 	send := func(id string) {
 		senders.Go(func() {

@@ -28,6 +28,7 @@ import (
 	"github.com/dayof/dayof/gen/dayof/webhook/v1/webhookv1connect"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/clock"
+	"github.com/dayof/dayof/internal/chassis/gather"
 	"github.com/dayof/dayof/internal/chassis/idem"
 	"github.com/dayof/dayof/internal/chassis/jobs"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
@@ -62,7 +63,7 @@ type Service struct {
 	q        webhookdb.Queries
 	queue    *queue
 	inbox    *inbox
-	ends     gathering[*ending]
+	ends     gather.Gathering[*ending]
 	handlers map[string]handler
 	stripe   stripeReader
 	metrics  *metrics
