@@ -20,16 +20,6 @@ import (
 // again.
 const unfinishedStates = `('available', 'running', 'retryable', 'scheduled')`
 
-// InsertSelect returns a statement that inserts jobs for the rows of a query,
-// without River's client: for one round trip with the facts they follow from, in
-// a common table expression. The arguments are SQL expressions: the job's args as
-// jsonb, its kind, its policy's attempts and queue, and the rest of the SELECT
-// from FROM on.
-func InsertSelect(args, kind, maxAttempts, queue, from string) string {
-	return `insert into river_job (args, kind, max_attempts, queue, state) select ` +
-		args + `, ` + kind + `, ` + maxAttempts + `, ` + queue + `, 'available' ` + from
-}
-
 // Open is a job that has not ended.
 type Open struct {
 	Kind  string
