@@ -69,6 +69,7 @@ type replica struct {
 	catalog  checkoutv1connect.CatalogServiceClient
 	desk     checkoutv1connect.OperationsServiceClient
 	events   checkoutv1connect.EventOperationServiceClient
+	rooms    checkoutv1connect.WaitingRoomServiceClient
 	url      string
 }
 
@@ -183,6 +184,7 @@ func (w *harness) newReplica(pool *pgxpool.Pool, opts ...option) *replica {
 		catalog:  checkoutv1connect.NewCatalogServiceClient(client, url, clientOpts...),
 		desk:     checkoutv1connect.NewOperationsServiceClient(client, url, clientOpts...),
 		events:   checkoutv1connect.NewEventOperationServiceClient(client, url, clientOpts...),
+		rooms:    checkoutv1connect.NewWaitingRoomServiceClient(client, url, clientOpts...),
 	}
 	w.replicas = append(w.replicas, r)
 	return r

@@ -3,7 +3,7 @@
 //
 //	catalog, checkout, payment, orders, account,   a package per proto service: handlers, each with what it uses
 //	admission, settlement, operations,
-//	eventoperation
+//	eventoperation, waitingroom
 //	fulfilment, refund, booking, ticketpass,       work between them: attempts and jobs
 //	receipt, dispute
 //	orderstore, orderproto, stripecalls,           orders to and from rows, messages and Stripe
@@ -48,6 +48,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/ticketcode"
 	"github.com/dayof/dayof/checkoutsvc/ticketpass"
+	"github.com/dayof/dayof/checkoutsvc/waitingroom"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
@@ -100,6 +101,7 @@ type Service struct {
 	settlement *settlement.Service
 	operations *operations.Service
 	events     *eventoperation.Service
+	rooms      *waitingroom.Service
 }
 
 // New returns a Service, or what is wrong with its configuration.
@@ -114,11 +116,12 @@ func New(d Deps) (*Service, error) {
 	doorTokens, doorTokensErr := doortoken.NewKeys(c.OrderTokenKeys)
 	c.StripeLimits.Replicas = replica.NewCounter(d.Pool, d.Clock).Count
 	confirmations, confirmationsErr := eventoperation.NewKeys(c.OrderTokenKeys)
+	places, placesErr := waitingroom.NewKeys(c.OrderTokenKeys)
 	stripe, stripeErr := stripecalls.New(stripeapi.Config{
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Limits: c.StripeLimits, Transport: d.StripeTransport, Logger: d.Logger,
 	})
 	mail, mailErr := smtp.New(c.mail(d.Logger))
-	if err := errors.Join(remindersErr, codesErr, tokensErr, doorTokensErr, confirmationsErr, stripeErr, mailErr); err != nil {
+	if err := errors.Join(remindersErr, codesErr, tokensErr, doorTokensErr, confirmationsErr, placesErr, stripeErr, mailErr); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -142,7 +145,7 @@ func New(d Deps) (*Service, error) {
 
 	s.catalog = &catalog.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
 	s.checkout = checkout.New(checkout.Deps{
-		Orders: store, Passes: d.Passes, Payments: payments, Codes: codes, Tokens: tokens,
+		Orders: store, Passes: d.Passes, Payments: payments, Codes: codes, Tokens: tokens, Places: places,
 		HoldTerms: c.holdTerms(), ProcessingHoldMax: c.ProcessingHoldMax,
 	})
 	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
@@ -153,6 +156,7 @@ func New(d Deps) (*Service, error) {
 	s.operations = &operations.Service{Pool: d.Pool, Clock: d.Clock, NewID: id.New}
 
 	s.runner = &eventoperation.Runner{Orders: store, Passes: d.Passes, Codes: codes, Logger: d.Logger}
+	s.rooms = waitingroom.New(waitingroom.Deps{Pool: d.Pool, Clock: d.Clock, Tokens: places})
 	s.events = &eventoperation.Service{Orders: store, Passes: d.Passes, Tokens: confirmations}
 
 	workers{
@@ -257,5 +261,6 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	add(checkoutv1connect.SettlementServiceName)(checkoutv1connect.NewSettlementServiceHandler(s.settlement, opts...))
 	add(checkoutv1connect.OperationsServiceName)(checkoutv1connect.NewOperationsServiceHandler(s.operations, opts...))
 	add(checkoutv1connect.EventOperationServiceName)(checkoutv1connect.NewEventOperationServiceHandler(s.events, opts...))
+	add(checkoutv1connect.WaitingRoomServiceName)(checkoutv1connect.NewWaitingRoomServiceHandler(s.rooms, opts...))
 	return services
 }

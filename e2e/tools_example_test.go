@@ -34,7 +34,7 @@ type scene struct {
 	draft, organizer                string
 	canceled, returned              client.Cart
 	returnedTicket                  string // of returned, whose event lets buyers give tickets back
-	device, enrolment               string
+	device, enrolment, place        string
 	moving, confirmation, operation string // of an event that cannot be moved before the examples end
 }
 
@@ -122,6 +122,7 @@ func examples() []example {
 	variant := func(s *scene) any { return s.variant }
 	serial := func(s *scene) any { return s.serial }
 	operation := func(s *scene) any { return s.operation }
+	moving := func(s *scene) any { return s.moving }
 	order := func(s *scene) any { return s.sold.OrderID }
 	buyer := func(s *scene) string { return s.cart.AccessToken }
 	returning := func(s *scene) string { return s.returned.AccessToken }
@@ -157,14 +158,14 @@ func examples() []example {
 		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
 
 		ask(checkout+"EventOperationService/MoveEvent", `{"event_id":%q,"start_time":"2030-01-02T19:00:00Z","confirmation_token":%q}`,
-			func(s *scene) any { return s.moving }, func(s *scene) any { return s.confirmation }).
+			moving, func(s *scene) any { return s.confirmation }).
 			learning(func(s *scene, a map[string]any) { s.operation = find(a, "operation", "id") }),
 		ask(checkout+"EventOperationService/GetEventOperation", `{"event_operation_id":%q}`, operation).varying("operation"),
-		ask(checkout+"EventOperationService/ListEventOperations", `{"event_id":%q}`, func(s *scene) any { return s.moving }).varying("operations"),
+		ask(checkout+"EventOperationService/ListEventOperations", `{"event_id":%q}`, moving).varying("operations"),
 		ask(checkout+"EventOperationService/PauseEventOperation", `{"event_operation_id":%q}`, operation),
 		ask(checkout+"EventOperationService/ResumeEventOperation", `{"event_operation_id":%q}`, operation),
 		ask(checkout+"EventOperationService/CancelEventOperation", `{"event_operation_id":%q}`, operation),
-		ask(checkout+"EventOperationService/CancelEvent", `{"event_id":%q,"preview":true}`, func(s *scene) any { return s.moving }).varying("preview"),
+		ask(checkout+"EventOperationService/CancelEvent", `{"event_id":%q,"preview":true}`, moving).varying("preview"),
 
 		ask(checkout+"CheckoutService/StartCheckout", `{"event_id":%q,"lines":[{"variant_id":%q,"quantity":1}],
 			"buyer":{"name":"Ada","email":"ada@example.test"}}`, event, variant).
@@ -181,6 +182,12 @@ func examples() []example {
 		ask(checkout+"CheckoutService/RefundTickets", `{"order_id":%q,"ticket_ids":[%q]}`,
 			func(s *scene) any { return s.returned.OrderID }, func(s *scene) any { return s.returnedTicket }).by(returning),
 		ask(checkout+"CheckoutService/WatchOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer).streaming(),
+
+		ask(checkout+"WaitingRoomService/SetWaitingRoom", `{"event_id":%q,"open_time":"2026-01-01T10:00:00Z","admissions_per_minute":600}`, moving),
+		ask(checkout+"WaitingRoomService/GetWaitingRoom", `{"event_id":%q}`, moving).varying("room"),
+		ask(checkout+"WaitingRoomService/JoinWaitingRoom", `{"event_id":%q}`, moving).varying("place").varying("placeToken").
+			learning(func(s *scene, a map[string]any) { s.place = find(a, "placeToken") }),
+		ask(checkout+"WaitingRoomService/GetWaitingRoomPlace", `{"place_token":%q}`, func(s *scene) any { return s.place }).varying("place"),
 
 		ask(checkout+"AdmissionService/CheckTicket", `{"code":%q}`, func(s *scene) any { return s.sold.Tickets[0].Code }),
 		ask(checkout+"AdmissionService/GetCodeKeys", `{}`),

@@ -12,6 +12,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/ordertoken"
 	"github.com/dayof/dayof/checkoutsvc/payment"
 	"github.com/dayof/dayof/checkoutsvc/ticketcode"
+	"github.com/dayof/dayof/checkoutsvc/waitingroom"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/idem"
@@ -36,6 +37,7 @@ type Deps struct {
 	Payments  *payment.Payments
 	Codes     ticketcode.Keys
 	Tokens    ordertoken.Keys
+	Places    waitingroom.Keys
 	HoldTerms orderstore.HoldTerms // of unpaid orders
 	// ProcessingHoldMax is for how long a payment on its way keeps a hold that has run out.
 	ProcessingHoldMax time.Duration

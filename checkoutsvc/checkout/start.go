@@ -71,15 +71,31 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 		if err != nil {
 			return err
 		}
+		place, err := s.placeOf(ctx, event, req.GetWaitingRoomToken(), now)
+		if err != nil {
+			return err
+		}
 		if o, err = order.Quote(event, offers, cartFromProto(id, req), policy, now); err != nil {
 			return orderstore.ToProblem(err)
 		}
+		o.WaitingRoomNumber = place
 		return s.Orders.Insert(ctx, tx, &o, s.HoldTerms)
 	})
 	if err == nil && replay {
 		return s.Orders.Read(ctx, orderstore.Key{ID: id})
 	}
 	return o, err
+}
+
+// placeOf is the number in the event's waiting room that the checkout is of; nil where nobody waits, and for staff.
+//
+// Problems: WAITING_ROOM_REQUIRED.
+func (s *Service) placeOf(ctx context.Context, e order.Event, token string, now time.Time) (*int64, error) {
+	if !e.WaitingRoom || rpc.CallerFrom(ctx).Role >= rpc.RoleOperator {
+		return nil, nil
+	}
+	number, err := s.Places.Admission(token, e.ID, now)
+	return &number, err
 }
 
 // offers loads an event and those of its variants that a cart names: an event may have more than a cart can. Drafts are there for staff
@@ -120,6 +136,7 @@ func eventFromRow(e checkoutdb.KeepEventForSaleRow) order.Event {
 			Number: e.ScheduleNumber, DoorsTime: e.DoorsTime, StartTime: e.StartTime, EndTime: e.EndTime, CancelTime: e.CancelTime,
 		},
 		Publication: order.Publication(e.Publication), BuyerTicketLimit: orderstore.Number(e.BuyerTicketLimit),
+		WaitingRoom:  e.WaitingRoom,
 		RefundPolicy: orderstore.RefundPolicy(e.BuyerRefundSeconds, e.RefundKeptBasisPoints, e.RefundApplicationFee),
 	}
 }

@@ -12,7 +12,7 @@ select sqlc.embed(events) from events where id = $1;
 -- here, an event is not deleted and does not change its time zone between being read and being sold.
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
     start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time, buyer_refund_seconds, refund_kept_basis_points,
-    refund_application_fee
+    refund_application_fee, exists (select from waiting_rooms w where w.event_id = events.id and not w.closed) as waiting_room
 from events where id = $1 for key share;
 
 -- name: KeepEvent :one

@@ -190,7 +190,7 @@ func (q *Queries) KeepEvent(ctx context.Context, db DBTX, id string) (string, er
 const keepEventForSale = `-- name: KeepEventForSale :one
 select id, organizer_id, organizer_name, name, venue_name, venue_address, time_zone, latitude, longitude, doors_time,
     start_time, end_time, publication, buyer_ticket_limit, schedule_number, cancel_time, buyer_refund_seconds, refund_kept_basis_points,
-    refund_application_fee
+    refund_application_fee, exists (select from waiting_rooms w where w.event_id = events.id and not w.closed) as waiting_room
 from events where id = $1 for key share
 `
 
@@ -214,6 +214,7 @@ type KeepEventForSaleRow struct {
 	BuyerRefundSeconds    *int64     `json:"buyer_refund_seconds"`
 	RefundKeptBasisPoints int32      `json:"refund_kept_basis_points"`
 	RefundApplicationFee  string     `json:"refund_application_fee"`
+	WaitingRoom           bool       `json:"waiting_room"`
 }
 
 // KeepEventForSale returns what a sale needs of an event. The reference of the order would take the same lock a moment later; taken
@@ -241,6 +242,7 @@ func (q *Queries) KeepEventForSale(ctx context.Context, db DBTX, id string) (Kee
 		&i.BuyerRefundSeconds,
 		&i.RefundKeptBasisPoints,
 		&i.RefundApplicationFee,
+		&i.WaitingRoom,
 	)
 	return i, err
 }

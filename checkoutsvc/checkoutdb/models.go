@@ -416,3 +416,21 @@ type VariantVersion struct {
 	CreateTime               time.Time  `json:"create_time"`
 	EffectiveTime            *time.Time `json:"effective_time"`
 }
+
+type WaitingRoom struct {
+	EventID             string    `json:"event_id"`
+	OpenTime            time.Time `json:"open_time"`
+	AdmissionsPerMinute int32     `json:"admissions_per_minute"`
+	Closed              bool      `json:"closed"`
+	JoinedCount         int64     `json:"joined_count"`
+	GatheredCount       *int64    `json:"gathered_count"`
+	DrawSeed            []byte    `json:"draw_seed"`
+	AdmittedCount       int64     `json:"admitted_count"`
+	PaceTime            time.Time `json:"pace_time"`
+}
+
+type WaitingRoomOrder struct {
+	EventID string `json:"event_id"`
+	Number  int64  `json:"number"`
+	OrderID string `json:"order_id"`
+}

@@ -57,6 +57,9 @@ var grown = []string{
 	from orders`,
 	`insert into dispute_funds (balance_transaction_id, dispute_id, order_id, minor_units, fee_minor_units, funds_time)
 	select 'txn_' || id, 'dispute-' || id, id, -8900, 1500, create_time from orders`,
+	`insert into waiting_rooms (event_id, open_time, admissions_per_minute, closed, pace_time)
+	select 'event-' || i, now(), 60, false, now() from generate_series(0, 99999) i`,
+	`insert into waiting_room_orders (event_id, number, order_id) select event_id, replace(id, 'order-', '')::bigint, id from orders`,
 	`insert into timeline (order_id, time, step) select id, create_time, 'submitted' from orders, generate_series(1, 3)`,
 	`insert into review_cases (id, kind, subject, order_id, facts, suggested_action, create_time, resolve_time)
 	select 'case-' || id, 'kind', id, id, '{}', '', create_time, create_time from orders`,

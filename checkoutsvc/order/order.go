@@ -51,6 +51,8 @@ type Order struct {
 	// as of the load.
 	SeatsReturnUntil *time.Time `json:"-"`
 	Schedule         Schedule   `json:"-"`
+	// WaitingRoomNumber is the place in the event's waiting room that a new order is of; nil for none.
+	WaitingRoomNumber *int64 `json:"-"`
 	// BuyerLimits are what the order was checked against when it took stock; they are not stored.
 	BuyerLimits BuyerLimits `json:"-"`
 	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.

@@ -35,6 +35,7 @@ type Event struct {
 	Publication      Publication
 	BuyerTicketLimit int32         // 0: none
 	RefundPolicy     *RefundPolicy // nil: the platform's, and not by buyers
+	WaitingRoom      bool          // buyers wait for their turn
 }
 
 // Offer is a variant with the version that is on sale. Amounts are in minor units; fee and tax are parts of the price.

@@ -2,13 +2,16 @@ package orderstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
+	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
 const (
@@ -126,4 +129,21 @@ func Number(limit *int32) int32 {
 		return 0
 	}
 	return *limit
+}
+
+// takePlace queues that a new order is that of its place in the waiting room, for orders that have one. The lock is a statement before, so
+// that the order that has the place is seen as it is when the lock is free.
+func (s *Store) takePlace(ctx context.Context, p *pgdb.Pipeline, o *order.Order) error {
+	if o.WaitingRoomNumber == nil {
+		return nil
+	}
+	lockErr := s.q.LockWaitingRoomPlace(ctx, p, o.EventID, *o.WaitingRoomNumber)
+	_, err := s.q.TakeWaitingRoomPlace(ctx, p.Then(func(rows int64) error {
+		if rows == 1 {
+			return nil
+		}
+		return problem.New(connect.CodeFailedPrecondition, "WAITING_ROOM_PLACE_USED",
+			"this place in the waiting room has an unpaid order that is open, or has bought; pay or cancel that order, or join again")
+	}), o.EventID, *o.WaitingRoomNumber, o.ID)
+	return errors.Join(lockErr, err)
 }

@@ -20,7 +20,7 @@ import (
 
 // Insert writes a new order and takes its stock. The order is then as Read returns it.
 //
-// Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT.
+// Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT, WAITING_ROOM_PLACE_USED.
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms HoldTerms) error {
 	var p pgdb.Pipeline
 	errs := []error{s.q.InsertOrder(ctx, &p, checkoutdb.InsertOrderParams{
@@ -39,7 +39,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer,
 		}))
 	}
-	errs = append(errs, s.insertHold(ctx, &p, o, terms))
+	errs = append(errs, s.takePlace(ctx, &p, o), s.insertHold(ctx, &p, o, terms))
 	for _, intent := range o.Intents {
 		errs = append(errs, s.insertIntent(ctx, &p, o.ID, intent))
 	}

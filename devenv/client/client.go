@@ -31,6 +31,7 @@ type Client struct {
 	Operations checkoutv1connect.OperationsServiceClient
 	Accounts   checkoutv1connect.AccountServiceClient
 	Events     checkoutv1connect.EventOperationServiceClient
+	Rooms      checkoutv1connect.WaitingRoomServiceClient
 	Passes     passv1connect.PassServiceClient
 	Ledger     ledgerv1connect.LedgerServiceClient
 	Statements ledgerv1connect.StatementServiceClient
@@ -56,6 +57,7 @@ func NewClient(f File) *Client {
 		Operations: dial(f.CheckoutURL, f, checkoutv1connect.NewOperationsServiceClient),
 		Accounts:   dial(f.CheckoutURL, f, checkoutv1connect.NewAccountServiceClient),
 		Events:     dial(f.CheckoutURL, f, checkoutv1connect.NewEventOperationServiceClient),
+		Rooms:      dial(f.CheckoutURL, f, checkoutv1connect.NewWaitingRoomServiceClient),
 		Passes:     dial(f.PassURL, f, passv1connect.NewPassServiceClient),
 		Ledger:     dial(f.LedgerURL, f, ledgerv1connect.NewLedgerServiceClient),
 		Statements: dial(f.LedgerURL, f, ledgerv1connect.NewStatementServiceClient),

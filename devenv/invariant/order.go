@@ -48,6 +48,11 @@ func orderInvariants() []invariant {
 			select format('intent %s pays for %s orders', paying_intent, count(*))
 			from orders where paying_intent is not null group by paying_intent having count(*) > 1`),
 
+		query("place_has_joined", "an order of a waiting room is of its event, and of a place that was given out", checkout, `
+			select format('order %s of event %s has place %s of event %s, of which %s were given out', p.order_id, o.event_id, p.number, p.event_id, w.joined_count)
+			from waiting_room_orders p join waiting_rooms w on w.event_id = p.event_id join orders o on o.id = p.order_id
+			where p.number >= w.joined_count or o.event_id <> p.event_id`),
+
 		query("tickets_fit_capacity", "what is taken of a variant is what holds keep and tickets have, never more than exists", checkout, `
 			select format('variant %s has %s tickets, of which %s are counted as taken, tickets have %s and holds keep %s', s.variant_id, s.capacity, s.taken, sold, held)
 			from (select variant_id, sum(capacity) as capacity, sum(taken) as taken from stock group by variant_id) s

@@ -38,8 +38,11 @@ var violations = map[string]struct{ service, sql string }{
 	"unfulfillable_order_has_no_live_ticket": {"checkout", `update orders set fulfilment = 'unfulfillable', complete_time = null where id = $1`},
 	"completed_order_is_paid":                {"checkout", `update payment_intents set captured_minor_units = 1 where order_id = $1`},
 	"tickets_fit_capacity":                   {"checkout", `update stock set taken = 0 where variant_id = (select variant_id from tickets where order_id = $1)`},
-	"returned_seat_has_a_void_ticket":        {"checkout", `update tickets set seat_returned = true where order_id = $1`},
-	"nothing_is_sold_after_the_end":          {"checkout", `update orders set create_time = (select end_time from events e where e.id = event_id) where id = $1`},
+	"place_has_joined": {"checkout", `with room as (insert into waiting_rooms (event_id, open_time, admissions_per_minute, closed, joined_count, pace_time)
+			select event_id, now(), 60, true, 1, now() from orders where id = $1 on conflict do nothing)
+		insert into waiting_room_orders (event_id, number, order_id) select event_id, 1, id from orders where id = $1`},
+	"returned_seat_has_a_void_ticket": {"checkout", `update tickets set seat_returned = true where order_id = $1`},
+	"nothing_is_sold_after_the_end":   {"checkout", `update orders set create_time = (select end_time from events e where e.id = event_id) where id = $1`},
 	"draft_is_not_sold": {"checkout", `with unguarded as (select set_config('session_replication_role', 'replica', true))
 		update events set publication = 'draft' from unguarded where id = (select event_id from orders where id = $1)`},
 	"price_is_sold_from_its_time": {"checkout", `with unguarded as (select set_config('session_replication_role', 'replica', true))

@@ -66,7 +66,9 @@ type CheckoutServiceClient interface {
 	// BUYER_HOLD_LIMIT (resource_exhausted), the latter two per mail address, TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
-	// payment of this amount or currency: the order is canceled and its stock on sale again.
+	// payment of this amount or currency: the order is canceled and its stock on sale again, WAITING_ROOM_REQUIRED (failed_precondition)
+	// without a good admission token where the event has a waiting room, WAITING_ROOM_PLACE_USED (failed_precondition) when its place has an
+	// unpaid order that is open, or has bought.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
@@ -256,7 +258,9 @@ type CheckoutServiceHandler interface {
 	// BUYER_HOLD_LIMIT (resource_exhausted), the latter two per mail address, TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
-	// payment of this amount or currency: the order is canceled and its stock on sale again.
+	// payment of this amount or currency: the order is canceled and its stock on sale again, WAITING_ROOM_REQUIRED (failed_precondition)
+	// without a good admission token where the event has a waiting room, WAITING_ROOM_PLACE_USED (failed_precondition) when its place has an
+	// unpaid order that is open, or has bought.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
