@@ -28,6 +28,8 @@ type Snapshot struct {
 	VariantName   string        `json:"variant_name"`
 	Price         SnapshotPrice `json:"price"`
 	Terms         string        `json:"terms,omitempty"`
+	// Seat is kept with a ticket only; nil for general admission.
+	Seat *Seat `json:"seat,omitempty"`
 	// PriceParts are kept with the line only: tickets are written in a sale. Nil in a line means not known.
 	PriceParts *PriceParts `json:"price_parts,omitempty"`
 }
@@ -85,11 +87,7 @@ func (s snapshotSchema1) upgrade() Snapshot {
 
 // write returns the snapshot as it is stored, of today's schema.
 func (s Snapshot) write() Document {
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic("a snapshot cannot be written: " + err.Error())
-	}
-	return b
+	return document(s)
 }
 
 // ReadSnapshot reads what was sold with the ticket, of whichever schema. A newer schema than this release knows is an error.
@@ -130,9 +128,5 @@ func (l Line) ticketSnapshot() Document {
 		return l.Snapshot
 	}
 	delete(fields, "price_parts")
-	b, err := json.Marshal(fields)
-	if err != nil {
-		panic("a snapshot cannot be written: " + err.Error())
-	}
-	return b
+	return document(fields)
 }

@@ -61,6 +61,8 @@ type CheckoutServiceClient interface {
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again.
+	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
+	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
@@ -204,6 +206,8 @@ type CheckoutServiceHandler interface {
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again.
+	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
+	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
