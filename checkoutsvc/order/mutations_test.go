@@ -125,7 +125,7 @@ var mutations = map[string]struct{ file, from, to string }{
 		"ticket.go", "d.changes.SeatIDsReturned = append(d.changes.SeatIDsReturned, t.SeatID)", "_ = t.SeatID",
 	},
 	"all tickets of a line have one seat": {
-		"ticket.go", "t.sit(l.Seats[i])", "t.sit(l.Seats[0])",
+		"ticket.go", "t.sit(l.Seats[i])", "t.sit(l.Seats[i/2])",
 	},
 	"seats across an aisle are neighbours": {
 		"seat.go", "a.RowNumber == b.RowNumber && a.Place+1 == b.Place", "a.Place+1 == b.Place",
