@@ -23,6 +23,7 @@ func TestExpiredSeatsAreFree(t *testing.T) {
 // TestLateMoneyForSeats pays after the hold has run out: for seats that are free still, that somebody else has by now in part, that staff
 // have blocked, and that are no more.
 func TestLateMoneyForSeats(t *testing.T) {
+	t.Parallel()
 	const completed, refunded = checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED, checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE
 	for name, c := range map[string]struct {
 		meanwhile func(w *harness, h hall)
@@ -67,6 +68,7 @@ func TestLateMoneyForSeats(t *testing.T) {
 
 // TestRefundedSeatIsFree refunds one of two seats: it is on sale again, but where the event keeps such seats or somebody sat on it.
 func TestRefundedSeatIsFree(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		event string // what is special about it, as SQL
 		used  bool

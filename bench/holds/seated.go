@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,7 +40,7 @@ func (b *bench) hall(ctx context.Context, seats int64) (*checkoutv1.Variant, []s
 	for i := range int(seats) {
 		row := i / seatsPerRow
 		hall = append(hall, client.Seat{
-			Section: fmt.Sprint("Section ", 1+row/rowsPerSection), Row: fmt.Sprint(1 + row%rowsPerSection), Label: fmt.Sprint(1 + i%seatsPerRow), QualityRank: int32(row),
+			Section: "Section " + strconv.Itoa(1+row/rowsPerSection), Row: strconv.Itoa(1 + row%rowsPerSection), Label: strconv.Itoa(1 + i%seatsPerRow), QualityRank: int32(row),
 		})
 	}
 	if err := b.client.SetSeats(ctx, event.GetId(), variant.GetId(), hall); err != nil {

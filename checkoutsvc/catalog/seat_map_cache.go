@@ -43,7 +43,7 @@ func (c *seatMapCache) get(
 	if found && now.Sub(kept.time) < seatMapAge {
 		return kept.res, nil
 	}
-	res, err, _ := c.reading.Do(key, func() (any, error) {
+	shared, err, _ := c.reading.Do(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), seatMapTimeout)
 		defer cancel()
 		res, err := read(ctx)
@@ -55,7 +55,11 @@ func (c *seatMapCache) get(
 	if err != nil {
 		return nil, err
 	}
-	return res.(*checkoutv1.GetSeatMapResponse), nil //nolint:forcetypeassert // it is what the function returns
+	res, ok := shared.(*checkoutv1.GetSeatMapResponse)
+	if !ok {
+		panic("something else than a seat map was read")
+	}
+	return res, nil
 }
 
 func (c *seatMapCache) keep(key string, s keptSeatMap) {

@@ -20,7 +20,7 @@ func hallOf(rows ...string) []order.FreeSeat {
 	for r, row := range rows {
 		place, label := int32(0), 0
 		number++
-		for _, word := range strings.Fields(row) {
+		for word := range strings.FieldsSeq(row) {
 			if word == "|" {
 				number, place = number+1, 0
 				continue
