@@ -49,6 +49,7 @@ bench:  ## repeat the measurements of docs/performance.md; takes an hour and mor
 	go run ./bench/webhooks
 	go run ./bench/holds
 	go run ./bench/holds -rush 20000
+	go run ./bench/holds -rush 20000 -seated
 	cd bench/engines && go run . && go run . -jobs && go run . -sale
 
 demo:  ## sell one ticket, keep the three files

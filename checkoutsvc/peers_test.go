@@ -26,6 +26,7 @@ type passKeeper struct {
 	used      map[string]bool
 	changes   map[string]int64                // latest number of SetPassSuspended by serial
 	events    map[string]*passv1.PassEvent    // what passes show, by serial
+	seats     map[string]*passv1.PassSeat     // what passes show, by serial
 	issues    map[string]int64                // latest number of IssuePasses by serial
 	batches   map[string]*passv1.PassBatch    // by key
 	stopped   map[string]bool                 // batches
@@ -33,7 +34,7 @@ type passKeeper struct {
 }
 
 func newPassKeeper() *passKeeper {
-	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, used: map[string]bool{}, changes: map[string]int64{}, events: map[string]*passv1.PassEvent{}, issues: map[string]int64{}, batches: map[string]*passv1.PassBatch{}, stopped: map[string]bool{}}
+	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, used: map[string]bool{}, changes: map[string]int64{}, events: map[string]*passv1.PassEvent{}, seats: map[string]*passv1.PassSeat{}, issues: map[string]int64{}, batches: map[string]*passv1.PassBatch{}, stopped: map[string]bool{}}
 }
 
 func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
@@ -55,6 +56,7 @@ func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesReq
 		if serial := k.serials[p.GetTicketId()]; p.GetTicketChangeNumber() > k.issues[serial] {
 			k.issues[serial] = p.GetTicketChangeNumber()
 			k.show(serial, p.GetEvent())
+			k.seats[serial] = p.GetSeat()
 		}
 		if p.GetVoided() {
 			k.voided[k.serials[p.GetTicketId()]] = true
@@ -62,6 +64,13 @@ func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesReq
 		res.Passes = append(res.Passes, &passv1.Pass{Serial: k.serials[p.GetTicketId()], TicketId: p.GetTicketId()})
 	}
 	return res, nil
+}
+
+// seatOf is the seat that a pass shows.
+func (k *passKeeper) seatOf(serial string) *passv1.PassSeat {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.seats[serial]
 }
 
 // show has a pass show an event, unless it shows a newer schedule.

@@ -35,6 +35,7 @@ type scene struct {
 	canceled, returned              client.Cart
 	returnedTicket                  string // of returned, whose event lets buyers give tickets back
 	device, enrolment, place        string
+	seated, seat                    string
 	moving, confirmation, operation string // of an event that cannot be moved before the examples end
 }
 
@@ -150,12 +151,21 @@ func examples() []example {
 		ask(checkout+"CatalogService/UpdateProduct", `{"product_id":%q,"name":"Standing room"}`, func(s *scene) any { return s.product }),
 		ask(checkout+"CatalogService/GetProduct", `{"product_id":%q}`, func(s *scene) any { return s.product }),
 		ask(checkout+"CatalogService/ListProducts", `{"event_id":%q}`, event),
-		ask(checkout+"CatalogService/CreateVariant", `{"product_id":%q,"name":"Floor","capacity_ticket_count":"10",
-			"version":{"price":{"currency":"EUR","minor_units":"4450"}}}`, func(s *scene) any { return s.product }),
+		ask(checkout+"CatalogService/CreateVariant", `{"product_id":%q,"name":"Balcony","seated":true,
+			"version":{"price":{"currency":"EUR","minor_units":"4450"}}}`, func(s *scene) any { return s.product }).
+			learning(func(s *scene, a map[string]any) { s.seated = find(a, "variant", "id") }),
 		ask(checkout+"CatalogService/CreateVariantVersion", `{"variant_id":%q,"version":{"price":{"currency":"EUR","minor_units":"4950"}}}`, variant),
 		ask(checkout+"CatalogService/UpdateVariant", `{"variant_id":%q,"variant":{"name":"Floor, left"},"update_mask":"name"}`, variant),
 		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
 		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
+
+		ask(checkout+"CatalogService/SetSeatMap", `{"event_id":%q,"section":"Left","rows":[{"label":"F","seats":[{"label":"1","variant_id":%q},
+			{"label":"2","variant_id":%q}]}]}`, event, func(s *scene) any { return s.seated }, func(s *scene) any { return s.seated }),
+		ask(checkout+"CatalogService/GetSeatMap", `{"event_id":%q}`, event),
+		ask(checkout+"CatalogService/ListSeats", `{"event_id":%q,"section":"Left"}`, event).
+			learning(func(s *scene, a map[string]any) { s.seat = find(first(a, "seats"), "seat", "id") }),
+		ask(checkout+"CatalogService/BlockSeats", `{"event_id":%q,"seat_ids":[%q]}`, event, func(s *scene) any { return s.seat }),
+		ask(checkout+"CatalogService/UnblockSeats", `{"event_id":%q,"seat_ids":[%q]}`, event, func(s *scene) any { return s.seat }),
 
 		ask(checkout+"EventOperationService/MoveEvent", `{"event_id":%q,"start_time":"2030-01-02T19:00:00Z","confirmation_token":%q}`,
 			moving, func(s *scene) any { return s.confirmation }).

@@ -1,6 +1,7 @@
 package passsvc
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"log/slog"
@@ -34,6 +35,7 @@ type content struct {
 	Suspended     bool              `json:"suspended,omitempty"`
 	Used          bool              `json:"used,omitempty"`
 	Voided        bool              `json:"voided,omitempty"`
+	Seat          *seatContent      `json:"seat,omitempty"`
 	Staff         map[string]string `json:"staff,omitempty"` // by staffFields
 }
 
@@ -53,6 +55,12 @@ type eventContent struct {
 	// ScheduleNumber is 0 where it is not known.
 	ScheduleNumber int64 `json:"schedule_number,omitempty"`
 	Canceled       bool  `json:"canceled,omitempty"`
+}
+
+type seatContent struct {
+	Section string `json:"section"`
+	Row     string `json:"row"`
+	Label   string `json:"label"`
 }
 
 type coordinate struct {
@@ -87,7 +95,27 @@ func contentFromProto(orderID string, p *passv1.PassContent, path string) (conte
 		Terms:         manyLines(p.GetTerms()),
 		Language:      p.GetLanguage(),
 		Voided:        p.GetVoided(),
+		Seat:          seatFromProto(p.GetSeat()),
 	}, nil
+}
+
+// seatFromProto normalises a seat; nil for none.
+func seatFromProto(s *passv1.PassSeat) *seatContent {
+	if s == nil {
+		return nil
+	}
+	return &seatContent{Section: oneLine(s.GetSection()), Row: oneLine(s.GetRow()), Label: oneLine(s.GetLabel())}
+}
+
+// shownSeat is the seat as the pass shows it: what staff set, and else the ticket's own. It is empty for general admission.
+func (c content) shownSeat() seatContent {
+	var own seatContent
+	if c.Seat != nil {
+		own = *c.Seat
+	}
+	return seatContent{
+		Section: cmp.Or(c.Staff["section"], own.Section), Row: cmp.Or(c.Staff["row"], own.Row), Label: cmp.Or(c.Staff["seat"], own.Label),
+	}
 }
 
 // eventFromProto checks and normalises an event.
@@ -225,6 +253,11 @@ func (c content) facts() []fact {
 	add("variant_name", c.VariantName)
 	add("holder_name", string(c.HolderName))
 	add("price", c.Price.Currency+" "+strconv.FormatInt(c.Price.MinorUnits, 10))
+	if c.Seat != nil {
+		add("seat.section", c.Seat.Section)
+		add("seat.row", c.Seat.Row)
+		add("seat.label", c.Seat.Label)
+	}
 	add("terms", c.Terms)
 	add("language", c.Language)
 	if c.onHold() {

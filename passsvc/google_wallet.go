@@ -148,8 +148,9 @@ func (g *googleWallet) statement(serial string, c content) (*googleClass, *googl
 		ID: g.issuerID + "." + serial, ClassID: class.ID, State: "ACTIVE", Barcode: googleBarcode{"QR_CODE", c.Code},
 		Number: c.TicketID, HolderName: string(c.HolderName), TicketType: optional(c.ProductName + ", " + c.VariantName),
 	}
+	shown := c.shownSeat()
 	seat := googleSeat{
-		Seat: optional(c.Staff["seat"]), Row: optional(c.Staff["row"]), Section: optional(c.Staff["section"]), Gate: optional(c.Staff["gate"]),
+		Seat: optional(shown.Label), Row: optional(shown.Row), Section: optional(shown.Section), Gate: optional(c.Staff["gate"]),
 	}
 	if seat != (googleSeat{}) {
 		object.SeatInfo = &seat

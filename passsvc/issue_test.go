@@ -226,13 +226,20 @@ func TestPassJSON(t *testing.T) {
 	for field, value := range map[string]string{"gate": "Tor 4", "section": "C", "row": "12", "seat": "7", "note": "Bitte Ausweis mitbringen"} {
 		r.set(t, fullPass.GetSerial(), field, value)
 	}
+	seated := newContent(5)
+	seated.Seat = &passv1.PassSeat{Section: "Balkon links", Row: "F", Label: "12"}
+	if res, err = r.client.IssuePasses(withKey(t.Context()), &passv1.IssuePassesRequest{OrderId: orderID, Passes: []*passv1.PassContent{seated}}); err != nil {
+		t.Fatal(err)
+	}
+	seatedPass := res.GetPasses()[0]
+	r.set(t, seatedPass.GetSerial(), "row", "G") // the seat was moved: staff's word is shown, and the rest stays
 	void := r.issue(t, 3)[2]
 	if _, err := r.client.VoidPass(withKey(t.Context()), &passv1.VoidPassRequest{PassSerial: void.GetSerial()}); err != nil {
 		t.Fatal(err)
 	}
 	onHold := r.issue(t, 4)[3]
 	r.suspend(t, onHold, true, 2)
-	for name, p := range map[string]*passv1.Pass{"plain": plain, "full": fullPass, "void": void, "hold": onHold} {
+	for name, p := range map[string]*passv1.Pass{"plain": plain, "full": fullPass, "void": void, "hold": onHold, "seat": seatedPass} {
 		got := r.fetch(t, p)
 		if got.status != http.StatusOK {
 			t.Fatalf("%s: %d", name, got.status)

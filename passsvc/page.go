@@ -272,9 +272,12 @@ func (s ticketPages) ticketModel(row passdb.Pass, c content, valid bool) (ticket
 	add(phraseTicket, c.ProductName)
 	add(phrasePlace, c.VariantName)
 	add(phraseHolder, string(c.HolderName))
-	for i, label := range []phrase{phraseGate, phraseSection, phraseRow, phraseSeat, phraseNote} {
-		add(label, c.Staff[staffFields()[i]])
-	}
+	seat := c.shownSeat()
+	add(phraseGate, c.Staff["gate"])
+	add(phraseSection, seat.Section)
+	add(phraseRow, seat.Row)
+	add(phraseSeat, seat.Label)
+	add(phraseNote, c.Staff["note"])
 	if c.admitsNobody() {
 		t.Void = say(language, c.whyNobody())
 		return t, nil

@@ -202,11 +202,12 @@ func fields(c content, words *[phraseCount]string, at func(time.Time) string) ti
 		text("product", phraseTicket, c.ProductName, 0),
 		text("variant", phrasePlace, c.VariantName, phrasePlaceChanged),
 		text("holder", phraseHolder, string(c.HolderName), 0))
+	seat := c.shownSeat()
 	lower := row(1,
 		text("gate", phraseGate, c.Staff["gate"], phraseGateChanged),
-		text("section", phraseSection, c.Staff["section"], phraseSectionChanged),
-		text("row", phraseRow, c.Staff["row"], phraseRowChanged),
-		text("seat", phraseSeat, c.Staff["seat"], phraseSeatChanged))
+		text("section", phraseSection, seat.Section, phraseSectionChanged),
+		text("row", phraseRow, seat.Row, phraseRowChanged),
+		text("seat", phraseSeat, seat.Label, phraseSeatChanged))
 	headers := []field{header}
 	if c.onHold() { // headers are all that shows of a pass in a stack
 		headers = append([]field{text("state", phraseState, words[phraseOnHold], 0)}, headers...)
@@ -294,7 +295,8 @@ func semantics(c content, at func(time.Time) string) passSemantics {
 	if c.Event.DoorsTime != nil {
 		s.VenueDoorsOpen = at(*c.Event.DoorsTime)
 	}
-	seat := semanticsSeat{Section: c.Staff["section"], Row: c.Staff["row"], Number: c.Staff["seat"]}
+	shown := c.shownSeat()
+	seat := semanticsSeat{Section: shown.Section, Row: shown.Row, Number: shown.Label}
 	if seat != (semanticsSeat{}) {
 		s.Seats = []semanticsSeat{seat}
 	}

@@ -3,6 +3,7 @@
 //
 //	go run ./bench/holds [-callers 64] [-seconds 3] [-rounds 5]
 //	go run ./bench/holds -rush 20000 -seats 10000 [-callers 64]
+//	go run ./bench/holds -rush 20000 -seats 10000 -seated [-tickets 2] [-callers 64]
 //
 // A whole system runs, with fsync. First the stock alone, one statement and one commit each: a single row with UPDATE ... WHERE left >= n,
 // the shards that the product has, and a row per seat with SKIP LOCKED. Then a hold and its stock in one transaction, of one row and of
@@ -10,6 +11,8 @@
 // interleaved and medians are printed.
 //
 // With -rush so many buyers want one seat each of one variant: it counts who got one, and checks that no seat is sold twice or lost.
+// With -seated the seats stand on a seat map, and each buyer wants some beside each other: half of them choose, at random, and the others take
+// the best available.
 package main
 
 import (
@@ -59,6 +62,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	rounds := flags.Int("rounds", 5, "interleaved rounds, of which the median counts")
 	rush := flags.Int("rush", 0, "instead: so many buyers want a seat of one variant")
 	seats := flags.Int64("seats", 10000, "seats that the variant has in a rush")
+	seated := flags.Bool("seated", false, "in a rush: by a seat map")
+	tickets := flags.Int("tickets", 2, "seats that each buyer wants of a seat map")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -78,6 +83,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	defer pool.Close()
 	b := &bench{client: client.NewClient(c.File), pool: pool, callers: *callers, length: time.Duration(*seconds) * time.Second}
+	if *rush > 0 && *seated {
+		return b.seatedRush(ctx, *rush, *seats, *tickets, out)
+	}
 	if *rush > 0 {
 		return b.rush(ctx, *rush, *seats, out)
 	}

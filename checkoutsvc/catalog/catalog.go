@@ -27,7 +27,8 @@ type Service struct {
 	Clock clock.Clock
 	NewID func() string
 
-	q checkoutdb.Queries
+	q        checkoutdb.Queries
+	seatMaps seatMapCache
 }
 
 // isStaff says whether the caller sees drafts, and what is between organiser and platform.

@@ -207,6 +207,8 @@ func (s *Service) DeleteDraft(ctx context.Context, req *checkoutv1.DeleteDraftRe
 		}{
 			{"lock variants", s.q.LockVariantsOfEvent},
 			{"delete versions", s.q.DeleteVersionsOfEvent},
+			{"delete seats", s.q.DeleteSeatsOfEvent},
+			{"delete sections", s.q.DeleteSectionsOfEvent},
 			{"delete stock", s.q.DeleteStockOfEvent},
 			{"delete variants", s.q.DeleteVariantsOfEvent},
 			{"delete products", s.q.DeleteProductsOfEvent},

@@ -33,6 +33,9 @@ func (s *Service) CreateVariant(ctx context.Context, req *checkoutv1.CreateVaria
 	if req.GetVersion().GetEffectiveTime() != nil {
 		wrong = append(wrong, problem.Field{Path: "version.effective_time", Description: "the first version has none, sale_start_time says when it is sold"})
 	}
+	if req.GetSeated() != (req.GetCapacityTicketCount() == 0) {
+		wrong = append(wrong, problem.Field{Path: "capacity_ticket_count", Description: "must be at least 1, or 0 for a seated variant, whose seats are its capacity"})
+	}
 	if err := problem.InvalidFields(wrong...); err != nil {
 		return nil, err
 	}
@@ -48,6 +51,9 @@ func (s *Service) CreateVariant(ctx context.Context, req *checkoutv1.CreateVaria
 	if req.GetBuyerTicketLimit() > 0 || state != order.VariantOnSale { // what older callers send has the fingerprint that it had
 		fingerprint = idem.Fingerprint(2, fingerprint, req.GetBuyerTicketLimit(), string(state))
 	}
+	if req.GetSeated() {
+		fingerprint = idem.Fingerprint(3, fingerprint, true)
+	}
 	return idem.Do(ctx, s.Pool, now, fingerprint, func(ctx context.Context, tx pgx.Tx) (*checkoutv1.CreateVariantResponse, error) {
 		product, err := s.keepProduct(ctx, tx, req.GetProductId())
 		if err != nil {
@@ -57,6 +63,7 @@ func (s *Service) CreateVariant(ctx context.Context, req *checkoutv1.CreateVaria
 		err = s.q.InsertVariant(ctx, tx, checkoutdb.InsertVariantParams{
 			ID: id, ProductID: product.ID, EventID: product.EventID, Name: req.GetName(), SaleStartTime: opens, SaleEndTime: closes,
 			OrderTicketLimit: perOrder, CreateTime: now, State: string(state), BuyerTicketLimit: limit(req.GetBuyerTicketLimit()),
+			Seated: req.GetSeated(),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("insert variant: %w", err)
@@ -121,6 +128,9 @@ func (s *Service) UpdateVariant(ctx context.Context, req *checkoutv1.UpdateVaria
 		capacity, err := setVariant(&v, req)
 		if err != nil {
 			return nil, err
+		}
+		if capacity > 0 && v.Seated {
+			return nil, problem.New(connect.CodeFailedPrecondition, "SEATED_VARIANT", "the capacity of a seated variant is its seats: set the seat map")
 		}
 		if err := s.q.UpdateVariant(ctx, tx, checkoutdb.UpdateVariantParams{
 			ID: v.ID, Name: v.Name, SaleStartTime: v.SaleStartTime, SaleEndTime: v.SaleEndTime, OrderTicketLimit: v.OrderTicketLimit,
@@ -301,6 +311,7 @@ func variantToProto(v checkoutdb.ListVariantsRow) *checkoutv1.Variant {
 		SaleStartTime: wire.TimeToProto(v.SaleStartTime), SaleEndTime: wire.TimeToProto(v.SaleEndTime), OrderTicketLimit: v.OrderTicketLimit,
 		OrganizerCannotSell: v.OrganizerCannotSell, State: variantStateToProto[order.VariantState(v.State)],
 		BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit), UpdateNumber: v.UpdateNumber,
+		Seated: v.Seated,
 		CurrentVersion: versionToProto(checkoutdb.VariantVersion{
 			VariantID: v.ID, Version: v.Version, Currency: v.Currency, PriceMinorUnits: v.PriceMinorUnits,
 			ApplicationFeeMinorUnits: v.ApplicationFeeMinorUnits, TaxMinorUnits: v.TaxMinorUnits, TaxCountry: v.TaxCountry, TaxKind: v.TaxKind,

@@ -146,7 +146,7 @@ func offerFromRow(v checkoutdb.ListVariantsRow) order.Offer {
 		VariantID: v.ID, Version: v.Version, ProductName: v.ProductName, Name: v.Name, Currency: v.Currency, Price: v.PriceMinorUnits,
 		ApplicationFee: v.ApplicationFeeMinorUnits, Tax: v.TaxMinorUnits, TaxCountry: v.TaxCountry, TaxKind: v.TaxKind, Terms: v.Terms,
 		SaleStartTime: v.SaleStartTime, SaleEndTime: v.SaleEndTime, OrderTicketLimit: v.OrderTicketLimit,
-		OrganizerCannotSell: v.OrganizerCannotSell, State: order.VariantState(v.State), BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit),
+		OrganizerCannotSell: v.OrganizerCannotSell, State: order.VariantState(v.State), BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit), Seated: v.Seated,
 	}
 }
 
@@ -156,7 +156,7 @@ func cartFromProto(orderID string, req *checkoutv1.StartCheckoutRequest) order.C
 		BuyerName: personal.Text(req.GetBuyer().GetName()), BuyerEmail: personal.Text(req.GetBuyer().GetEmail()),
 	}
 	for _, l := range req.GetLines() {
-		cart.Lines = append(cart.Lines, order.CartLine{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()})
+		cart.Lines = append(cart.Lines, order.CartLine{VariantID: l.GetVariantId(), Quantity: l.GetQuantity(), SeatIDs: l.GetSeatIds()})
 	}
 	if t := req.GetExpectedTotal(); t != nil {
 		cart.ExpectedTotal = &order.Amount{Currency: t.GetCurrency(), MinorUnits: t.GetMinorUnits()}
@@ -173,5 +173,15 @@ func fingerprint(req *checkoutv1.StartCheckoutRequest) []byte {
 	if t := req.GetExpectedTotal(); t != nil {
 		parts = append(parts, t.GetCurrency(), t.GetMinorUnits())
 	}
-	return idem.Fingerprint(1, parts...)
+	base := idem.Fingerprint(1, parts...)
+	var seats []any
+	for i, l := range req.GetLines() {
+		if len(l.GetSeatIds()) > 0 {
+			seats = append(seats, i, l.GetSeatIds())
+		}
+	}
+	if len(seats) == 0 { // what callers send who choose no seats has the fingerprint that it had
+		return base
+	}
+	return idem.Fingerprint(2, append([]any{base}, seats...)...)
 }

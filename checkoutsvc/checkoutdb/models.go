@@ -246,6 +246,7 @@ type OrderLine struct {
 	Snapshot            json.RawMessage `json:"snapshot"`
 	SnapshotSchema      int32           `json:"snapshot_schema"`
 	BuyerKey            *int64          `json:"buyer_key"`
+	Seats               json.RawMessage `json:"seats"`
 }
 
 type Organizer struct {
@@ -335,6 +336,30 @@ type ReviewCase struct {
 	ResolveNote     string          `json:"resolve_note"`
 }
 
+type Seat struct {
+	ID          string  `json:"id"`
+	EventID     string  `json:"event_id"`
+	Section     string  `json:"section"`
+	RowLabel    string  `json:"row_label"`
+	Label       string  `json:"label"`
+	VariantID   string  `json:"variant_id"`
+	RowNumber   int32   `json:"row_number"`
+	Place       int32   `json:"place"`
+	QualityRank int32   `json:"quality_rank"`
+	X           *int32  `json:"x"`
+	Y           *int32  `json:"y"`
+	Accessible  bool    `json:"accessible"`
+	Blocked     bool    `json:"blocked"`
+	OrderID     *string `json:"order_id"`
+}
+
+type SeatSection struct {
+	EventID    string    `json:"event_id"`
+	Name       string    `json:"name"`
+	SeatCount  int32     `json:"seat_count"`
+	CreateTime time.Time `json:"create_time"`
+}
+
 type Stock struct {
 	VariantID string `json:"variant_id"`
 	Capacity  int64  `json:"capacity"`
@@ -373,6 +398,7 @@ type Ticket struct {
 	ValidTime      *time.Time      `json:"valid_time"`
 	SeatReturned   bool            `json:"seat_returned"`
 	ScheduleNumber int32           `json:"schedule_number"`
+	SeatID         *string         `json:"seat_id"`
 }
 
 type Timeline struct {
@@ -401,6 +427,7 @@ type Variant struct {
 	State            string    `json:"state"`
 	BuyerTicketLimit *int32    `json:"buyer_ticket_limit"`
 	UpdateNumber     int64     `json:"update_number"`
+	Seated           bool      `json:"seated"`
 }
 
 type VariantVersion struct {

@@ -5,8 +5,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: InsertOrderLine :exec
 insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
-    unit_price_minor_units, snapshot, snapshot_schema, buyer_key)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    unit_price_minor_units, snapshot, snapshot_schema, buyer_key, seats)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: SaveOrder :exec
 -- SaveOrder writes what rules change of an order's own row. The caller holds its lock, and has compared the attempt. A

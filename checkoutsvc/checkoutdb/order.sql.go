@@ -191,8 +191,8 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 
 const insertOrderLine = `-- name: InsertOrderLine :exec
 insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
-    unit_price_minor_units, snapshot, snapshot_schema, buyer_key)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    unit_price_minor_units, snapshot, snapshot_schema, buyer_key, seats)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertOrderLineParams struct {
@@ -207,6 +207,7 @@ type InsertOrderLineParams struct {
 	Snapshot            json.RawMessage `json:"snapshot"`
 	SnapshotSchema      int32           `json:"snapshot_schema"`
 	BuyerKey            *int64          `json:"buyer_key"`
+	Seats               json.RawMessage `json:"seats"`
 }
 
 func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderLineParams) error {
@@ -222,6 +223,7 @@ func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderL
 		arg.Snapshot,
 		arg.SnapshotSchema,
 		arg.BuyerKey,
+		arg.Seats,
 	)
 	return err
 }

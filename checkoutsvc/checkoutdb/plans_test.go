@@ -102,6 +102,13 @@ var grown = []string{
 	select 'variant-' || id, 1, 'EUR', 4900, 250, 0, '', '', '', create_time from events`,
 	`insert into door_policies (event_id, reentry, pass_shows_used, update_time) select id, 'after_exit', false, create_time from events`,
 	`insert into stock (variant_id, capacity) select 'variant-' || id, 1000 from events`,
+	// Every event has two sections, and every hundredth their seats: 250 each, most of them sold.
+	`insert into seat_sections (event_id, name, seat_count, create_time)
+	select id, 'section-' || n, 250, create_time from events, generate_series(1, 2) n`,
+	`insert into seats (id, event_id, section, row_label, label, variant_id, row_number, place, quality_rank, accessible, order_id)
+	select 'seat-' || event_id || name || i, event_id, name, (i / 25)::text, (i % 25)::text, 'variant-' || event_id, i / 25, i % 25, i / 25, i % 100 = 0,
+		case when i % 10 > 0 then 'order-' || i end
+	from seat_sections, generate_series(1, 250) i where event_id like '%00'`,
 	`set session_replication_role = origin`,
 	`analyze`,
 }

@@ -1,12 +1,12 @@
 -- name: InsertTicket :exec
 insert into tickets (id, order_id, position, event_id, variant_id, variant_version, snapshot, snapshot_schema,
-    code_key_version, create_time, schedule_number)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    code_key_version, create_time, schedule_number, seat_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: SetTicketState :exec
-update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5, seat_returned = $6 where id = $1;
+update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5, seat_returned = $6, seat_id = $7 where id = $1;
 
 -- name: GetTicket :one
 select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
-    snapshot, state, pass_serial, change_number, valid_time, seat_returned, schedule_number
+    snapshot, state, pass_serial, change_number, valid_time, seat_returned, schedule_number, seat_id
 from tickets where id = $1;

@@ -13,7 +13,7 @@ import (
 
 const getTicket = `-- name: GetTicket :one
 select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
-    snapshot, state, pass_serial, change_number, valid_time, seat_returned, schedule_number
+    snapshot, state, pass_serial, change_number, valid_time, seat_returned, schedule_number, seat_id
 from tickets where id = $1
 `
 
@@ -37,14 +37,15 @@ func (q *Queries) GetTicket(ctx context.Context, db DBTX, id string) (Ticket, er
 		&i.ValidTime,
 		&i.SeatReturned,
 		&i.ScheduleNumber,
+		&i.SeatID,
 	)
 	return i, err
 }
 
 const insertTicket = `-- name: InsertTicket :exec
 insert into tickets (id, order_id, position, event_id, variant_id, variant_version, snapshot, snapshot_schema,
-    code_key_version, create_time, schedule_number)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    code_key_version, create_time, schedule_number, seat_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertTicketParams struct {
@@ -59,6 +60,7 @@ type InsertTicketParams struct {
 	CodeKeyVersion int32           `json:"code_key_version"`
 	CreateTime     time.Time       `json:"create_time"`
 	ScheduleNumber int32           `json:"schedule_number"`
+	SeatID         *string         `json:"seat_id"`
 }
 
 func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketParams) error {
@@ -74,12 +76,13 @@ func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketPar
 		arg.CodeKeyVersion,
 		arg.CreateTime,
 		arg.ScheduleNumber,
+		arg.SeatID,
 	)
 	return err
 }
 
 const setTicketState = `-- name: SetTicketState :exec
-update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5, seat_returned = $6 where id = $1
+update tickets set state = $2, pass_serial = $3, valid_time = $4, change_number = $5, seat_returned = $6, seat_id = $7 where id = $1
 `
 
 type SetTicketStateParams struct {
@@ -89,6 +92,7 @@ type SetTicketStateParams struct {
 	ValidTime    *time.Time `json:"valid_time"`
 	ChangeNumber int64      `json:"change_number"`
 	SeatReturned bool       `json:"seat_returned"`
+	SeatID       *string    `json:"seat_id"`
 }
 
 func (q *Queries) SetTicketState(ctx context.Context, db DBTX, arg SetTicketStateParams) error {
@@ -99,6 +103,7 @@ func (q *Queries) SetTicketState(ctx context.Context, db DBTX, arg SetTicketStat
 		arg.ValidTime,
 		arg.ChangeNumber,
 		arg.SeatReturned,
+		arg.SeatID,
 	)
 	return err
 }

@@ -1,7 +1,7 @@
 -- name: InsertVariant :exec
 insert into variants (id, product_id, event_id, name, sale_start_time, sale_end_time, order_ticket_limit, current_version,
-    create_time, state, buyer_ticket_limit)
-values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10);
+    create_time, state, buyer_ticket_limit, seated)
+values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11);
 
 -- name: InsertVariantVersion :exec
 insert into variant_versions (variant_id, version, currency, price_minor_units, application_fee_minor_units,
@@ -42,7 +42,7 @@ select sum(taken)::bigint from stock where variant_id = $1;
 -- their ids. A version without a time is sold from its creation on, whatever the reader's clock says. An organiser cannot sell who has
 -- accounts at Stripe of which none may take money.
 select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_time, v.order_ticket_limit, v.create_time,
-    v.state, v.buyer_ticket_limit, v.update_number, e.publication,
+    v.state, v.buyer_ticket_limit, v.update_number, v.seated, e.publication,
     s.capacity, s.taken, p.name as product_name,
     vv.version, vv.currency, vv.price_minor_units, vv.application_fee_minor_units, vv.tax_minor_units, vv.tax_country,
     vv.tax_kind, vv.terms, vv.create_time as version_create_time, vv.effective_time,

@@ -35,8 +35,8 @@ func (q *Queries) InsertStock(ctx context.Context, db DBTX, variantID string, ca
 
 const insertVariant = `-- name: InsertVariant :exec
 insert into variants (id, product_id, event_id, name, sale_start_time, sale_end_time, order_ticket_limit, current_version,
-    create_time, state, buyer_ticket_limit)
-values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10)
+    create_time, state, buyer_ticket_limit, seated)
+values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11)
 `
 
 type InsertVariantParams struct {
@@ -50,6 +50,7 @@ type InsertVariantParams struct {
 	CreateTime       time.Time  `json:"create_time"`
 	State            string     `json:"state"`
 	BuyerTicketLimit *int32     `json:"buyer_ticket_limit"`
+	Seated           bool       `json:"seated"`
 }
 
 func (q *Queries) InsertVariant(ctx context.Context, db DBTX, arg InsertVariantParams) error {
@@ -64,6 +65,7 @@ func (q *Queries) InsertVariant(ctx context.Context, db DBTX, arg InsertVariantP
 		arg.CreateTime,
 		arg.State,
 		arg.BuyerTicketLimit,
+		arg.Seated,
 	)
 	return err
 }
@@ -211,7 +213,7 @@ func (q *Queries) ListScheduledVersions(ctx context.Context, db DBTX, variantID 
 
 const listVariants = `-- name: ListVariants :many
 select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_time, v.order_ticket_limit, v.create_time,
-    v.state, v.buyer_ticket_limit, v.update_number, e.publication,
+    v.state, v.buyer_ticket_limit, v.update_number, v.seated, e.publication,
     s.capacity, s.taken, p.name as product_name,
     vv.version, vv.currency, vv.price_minor_units, vv.application_fee_minor_units, vv.tax_minor_units, vv.tax_country,
     vv.tax_kind, vv.terms, vv.create_time as version_create_time, vv.effective_time,
@@ -254,6 +256,7 @@ type ListVariantsRow struct {
 	State                    string     `json:"state"`
 	BuyerTicketLimit         *int32     `json:"buyer_ticket_limit"`
 	UpdateNumber             int64      `json:"update_number"`
+	Seated                   bool       `json:"seated"`
 	Publication              string     `json:"publication"`
 	Capacity                 int64      `json:"capacity"`
 	Taken                    int64      `json:"taken"`
@@ -303,6 +306,7 @@ func (q *Queries) ListVariants(ctx context.Context, db DBTX, arg ListVariantsPar
 			&i.State,
 			&i.BuyerTicketLimit,
 			&i.UpdateNumber,
+			&i.Seated,
 			&i.Publication,
 			&i.Capacity,
 			&i.Taken,
@@ -330,7 +334,7 @@ func (q *Queries) ListVariants(ctx context.Context, db DBTX, arg ListVariantsPar
 }
 
 const lockVariant = `-- name: LockVariant :one
-select variants.id, variants.product_id, variants.event_id, variants.name, variants.sale_start_time, variants.sale_end_time, variants.order_ticket_limit, variants.current_version, variants.create_time, variants.state, variants.buyer_ticket_limit, variants.update_number from variants where id = $1 for update
+select variants.id, variants.product_id, variants.event_id, variants.name, variants.sale_start_time, variants.sale_end_time, variants.order_ticket_limit, variants.current_version, variants.create_time, variants.state, variants.buyer_ticket_limit, variants.update_number, variants.seated from variants where id = $1 for update
 `
 
 type LockVariantRow struct {
@@ -354,6 +358,7 @@ func (q *Queries) LockVariant(ctx context.Context, db DBTX, id string) (LockVari
 		&i.Variant.State,
 		&i.Variant.BuyerTicketLimit,
 		&i.Variant.UpdateNumber,
+		&i.Variant.Seated,
 	)
 	return i, err
 }

@@ -23,6 +23,8 @@ type Changes struct {
 	Hold, StockReturned bool
 	// SeatsReturned are the variants of void tickets whose seats are on sale again, one for each.
 	SeatsReturned []string
+	// SeatIDsReturned are those of these seats that stand on a seat map.
+	SeatIDsReturned []string
 
 	Tickets  Rows[Ticket]
 	Intents  Rows[PaymentIntent]
@@ -168,7 +170,7 @@ func same[T comparable](a, b T) bool { return a == b }
 // sameTicket compares what rules change of a ticket.
 func sameTicket(a, b Ticket) bool {
 	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime &&
-		a.SeatReturned == b.SeatReturned
+		a.SeatReturned == b.SeatReturned && a.SeatID == b.SeatID
 }
 
 // sameRefund compares what rules change of a refund.

@@ -121,6 +121,33 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a used ticket without a stay admits": {
 		"admission.go", "(p == PassageAlreadyUsed || len(stays) == 0)", "p == PassageAlreadyUsed",
 	},
+	"a seat of a void ticket stays off sale": {
+		"ticket.go", "d.changes.SeatIDsReturned = append(d.changes.SeatIDsReturned, t.SeatID)", "_ = t.SeatID",
+	},
+	"all tickets of a line have one seat": {
+		"ticket.go", "t.sit(l.Seats[i])", "t.sit(l.Seats[i/2])",
+	},
+	"seats across an aisle are neighbours": {
+		"seat.go", "a.RowNumber == b.RowNumber && a.Place+1 == b.Place", "a.Place+1 == b.Place",
+	},
+	"the worst seats are the best": {
+		"seat.go", "slices.Compare(x[:], y[:])", "slices.Compare(y[:], x[:])",
+	},
+	"a wheelchair's seat is given like any other": {
+		"seat.go", "q[0]++", "_ = q",
+	},
+	"seats are split though there are neighbours": {
+		"seat.go", "for size := n; len(choice) < n; {", "for size := 1; len(choice) < n; {",
+	},
+	"a seat that is gone is sold": {
+		"seat.go", "} else if !taken[s.ID] {", "} else if false {",
+	},
+	"fewer seats than tickets are chosen": {
+		"seat.go", "if len(ids) != int(lines[i].Quantity) {", "if len(ids) > int(lines[i].Quantity) {",
+	},
+	"a seat of another variant is sold": {
+		"seat.go", "if variants[s.ID] != l.VariantID {", "if variants[s.ID] == \"\" {",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

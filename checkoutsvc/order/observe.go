@@ -162,6 +162,8 @@ const (
 	ReasonPaymentIntentNotFound Reason = "PAYMENT_INTENT_NOT_FOUND" // the order has no such payment
 	ReasonPaymentNotAcceptable  Reason = "PAYMENT_NOT_ACCEPTABLE"   // no capture below the total waits for a decision
 	ReasonSoldOut               Reason = "SOLD_OUT"                 // not enough tickets are left
+	ReasonSeatNotFound          Reason = "SEAT_NOT_FOUND"           // the variant has no such seat
+	ReasonSeatTaken             Reason = "SEAT_TAKEN"               // somebody else holds or owns it, or it is blocked
 	ReasonTicketVoid            Reason = "TICKET_VOID"              // refunded already, or about to be
 	ReasonTicketNotValid        Reason = "TICKET_NOT_VALID"         // it admits nobody now
 	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"     // the named tickets cost less

@@ -72,6 +72,10 @@ type Line struct {
 	UnitPriceMinorUnits int64    `json:"unit_price_minor_units"`
 	SnapshotSchema      int32    `json:"snapshot_schema"`
 	Snapshot            Document `json:"snapshot"`
+	// Seats are those of its tickets, in their order; none for general admission.
+	Seats []Seat `json:"seats"`
+	// Seated says of a new line that the best seats are to be found for it; it is not stored.
+	Seated bool `json:"-"`
 }
 
 // eventOver says whether the event has ended or is canceled, so that nothing of it is sold any more.

@@ -25,6 +25,8 @@ type Cart struct {
 type CartLine struct {
 	VariantID string
 	Quantity  int32
+	// SeatIDs are the chosen seats, as many as Quantity; none for the best that are available, and for general admission.
+	SeatIDs []string
 }
 
 // Event is what an order keeps of the event that it is for.
@@ -51,6 +53,7 @@ type Offer struct {
 	OrderTicketLimit           int32
 	BuyerTicketLimit           int32 // 0: none
 	OrganizerCannotSell        bool
+	Seated                     bool // each ticket is a seat
 }
 
 // Quote prices a cart with the versions of now and returns the order of it, with an active hold and the first intent to ask
@@ -87,6 +90,7 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 		o.Lines = append(o.Lines, Line{
 			Position: int32(i + 1), VariantID: v.VariantID, VariantVersion: v.Version, ProductName: v.ProductName, VariantName: v.Name,
 			Quantity: line.Quantity, UnitPriceMinorUnits: v.Price, SnapshotSchema: SnapshotSchema, Snapshot: v.snapshot(e).write(),
+			Seats: seatsOf(line), Seated: v.Seated,
 		})
 		o.TotalMinorUnits += v.Price * quantity
 		o.ApplicationFeeMinorUnits += v.ApplicationFee * quantity
@@ -150,6 +154,9 @@ func checkLine(offers []Offer, lines []CartLine, i int, now time.Time) *Refusal 
 		return &Refusal{
 			Field: "quantity", Reason: ReasonOrderTicketLimit, Detail: fmt.Sprintf("one order may have at most %d tickets of this variant", v.OrderTicketLimit),
 		}
+	}
+	if r := checkSeats(v, lines, i); r != nil {
+		return r
 	}
 	if first := slices.IndexFunc(lines[:i], func(l CartLine) bool { return offerOf(offers, l) >= 0 }); first >= 0 && offers[offerOf(offers, lines[first])].Currency != v.Currency {
 		return &Refusal{Field: "variant_id", Reason: ReasonCurrencyMismatch, Detail: "all lines of an order are of one currency, make an order per currency"}

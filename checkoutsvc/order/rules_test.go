@@ -241,7 +241,7 @@ func check(before, after *order.Order, c *order.Changes) error {
 		!slices.ContainsFunc(c.Work, func(w order.Work) bool { return w.Kind == order.WorkSendReceipt }) {
 		return fmt.Errorf("an order completed without a receipt: %v", c.Work)
 	}
-	return nil
+	return checkSeats(before, after, c)
 }
 
 type move struct {

@@ -72,6 +72,12 @@ func newOrder(p order.Policy) order.Order {
 func drawScenario(r *rand.Rand) scenario {
 	s := scenario{policy: testPolicy(r)}
 	s.order = newOrder(s.policy)
+	if r.IntN(2) == 0 {
+		s.order = seatedOrder(s.policy)
+	}
+	if r.IntN(2) == 0 {
+		s.order.SeatsReturnUntil = new(t0.AddDate(1, 0, 0))
+	}
 	s.canceled = [...]canceled{canceledNever, canceledNever, canceledNever, canceledFirst, canceledRow, canceledLast}[r.IntN(6)]
 	total := s.order.TotalMinorUnits
 	clock := t0

@@ -28,6 +28,8 @@ type Snapshot struct {
 	VariantName   string        `json:"variant_name"`
 	Price         SnapshotPrice `json:"price"`
 	Terms         string        `json:"terms,omitempty"`
+	// Seat is kept with a ticket only; nil for general admission.
+	Seat *Seat `json:"seat,omitempty"`
 	// PriceParts and RefundPolicy are kept with the line only: tickets are written in a sale. Nil in a line means not known.
 	PriceParts   *PriceParts   `json:"price_parts,omitempty"`
 	RefundPolicy *RefundPolicy `json:"refund_policy,omitempty"`
@@ -86,11 +88,7 @@ func (s snapshotSchema1) upgrade() Snapshot {
 
 // write returns the snapshot as it is stored, of today's schema.
 func (s Snapshot) write() Document {
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic("a snapshot cannot be written: " + err.Error())
-	}
-	return b
+	return document(s)
 }
 
 // ReadSnapshot reads what was sold with the ticket, of whichever schema. A newer schema than this release knows is an error.
@@ -132,9 +130,5 @@ func (l Line) ticketSnapshot() Document {
 	}
 	delete(fields, "price_parts")
 	delete(fields, "refund_policy")
-	b, err := json.Marshal(fields)
-	if err != nil {
-		panic("a snapshot cannot be written: " + err.Error())
-	}
-	return b
+	return document(fields)
 }

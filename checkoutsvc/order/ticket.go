@@ -25,8 +25,10 @@ type Ticket struct {
 	// ChangeNumber counts what the pass must show; passsvc ignores smaller numbers.
 	ChangeNumber int64      `json:"change_number"`
 	ValidTime    *time.Time `json:"valid_time"`
-	// SeatReturned says that its seat is on sale again.
+	// SeatReturned says that its seat is on sale again: that it is not counted any more.
 	SeatReturned bool `json:"seat_returned"`
+	// SeatID is the seat that it keeps off sale; empty for general admission, and when the seat went back or to another ticket.
+	SeatID string `json:"seat_id"`
 	// ScheduleNumber is the number of the event's schedule that its pass shows, or is about to.
 	ScheduleNumber int32 `json:"schedule_number"`
 }
@@ -57,13 +59,17 @@ func (d *decision) makeTickets() {
 	o := &d.order
 	for _, l := range o.Lines {
 		snapshot := l.ticketSnapshot()
-		for range l.Quantity {
-			o.Tickets = append(o.Tickets, Ticket{
+		for i := range l.Quantity {
+			t := Ticket{
 				ID: d.policy.NewID(), OrderID: o.ID, Position: int32(len(o.Tickets) + 1), EventID: o.EventID,
 				VariantID: l.VariantID, VariantVersion: l.VariantVersion, State: TicketReserved,
 				Snapshot: snapshot, SnapshotSchema: l.SnapshotSchema,
 				CodeKeyVersion: d.policy.CodeKeyVersion, ChangeNumber: 1, CreateTime: d.now, ScheduleNumber: o.Schedule.Number,
-			})
+			}
+			if len(l.Seats) > 0 {
+				t.sit(l.Seats[i])
+			}
+			o.Tickets = append(o.Tickets, t)
 		}
 	}
 }
@@ -181,5 +187,9 @@ func (d *decision) returnSeat(t *Ticket) {
 	if !t.SeatReturned {
 		t.SeatReturned = true
 		d.changes.SeatsReturned = append(d.changes.SeatsReturned, t.VariantID)
+		if t.SeatID != "" {
+			d.changes.SeatIDsReturned = append(d.changes.SeatIDsReturned, t.SeatID)
+			t.SeatID = ""
+		}
 	}
 }

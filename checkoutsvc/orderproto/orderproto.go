@@ -126,7 +126,7 @@ func OrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 	for _, l := range o.Lines {
 		out.Lines = append(out.Lines, &checkoutv1.OrderLine{
 			VariantId: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName, VariantName: l.VariantName,
-			Quantity: l.Quantity, UnitPrice: wire.MoneyToProto(o.Currency, l.UnitPriceMinorUnits),
+			Quantity: l.Quantity, UnitPrice: wire.MoneyToProto(o.Currency, l.UnitPriceMinorUnits), Seats: seatsToProto(l.Seats),
 		})
 	}
 	for _, t := range o.Tickets {
@@ -181,8 +181,23 @@ func TicketInstanceToProto(t order.Ticket, codes ticketcode.Keys) *checkoutv1.Ti
 	}
 	if s, err := t.ReadSnapshot(); err == nil {
 		out.ProductName, out.VariantName = s.ProductName, s.VariantName
+		if s.Seat != nil {
+			out.Seat = seatToProto(*s.Seat)
+		}
 	}
 	return out
+}
+
+func seatsToProto(seats []order.Seat) []*checkoutv1.Seat {
+	var out []*checkoutv1.Seat
+	for _, s := range seats {
+		out = append(out, seatToProto(s))
+	}
+	return out
+}
+
+func seatToProto(s order.Seat) *checkoutv1.Seat {
+	return &checkoutv1.Seat{Id: s.ID, Section: s.Section, Row: s.Row, Label: s.Label}
 }
 
 // RefundToProto converts a refund.

@@ -8,20 +8,23 @@ import (
 	"slices"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/internal/chassis/alert"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
-	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
-// Insert writes a new order and takes its stock. The order is then as Read returns it.
+// Insert writes a new order and takes its seats and its stock. The order is then as Read returns it.
 //
-// Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT, WAITING_ROOM_PLACE_USED.
+// Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT, WAITING_ROOM_PLACE_USED, and those of takeSeats.
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms HoldTerms) error {
+	if o.HasSeats() {
+		if err := s.takeSeats(ctx, tx, o); err != nil {
+			return err
+		}
+	}
 	var p pgdb.Pipeline
 	errs := []error{s.q.InsertOrder(ctx, &p, checkoutdb.InsertOrderParams{
 		ID: o.ID, OrganizerID: o.OrganizerID, EventID: o.EventID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language,
@@ -36,7 +39,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 		errs = append(errs, s.q.InsertOrderLine(ctx, &p, checkoutdb.InsertOrderLineParams{
 			OrderID: o.ID, Position: l.Position, VariantID: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName,
 			VariantName: l.VariantName, Quantity: l.Quantity, UnitPriceMinorUnits: l.UnitPriceMinorUnits,
-			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer,
+			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer, Seats: seatsColumn(l.Seats),
 		}))
 	}
 	errs = append(errs, s.takePlace(ctx, &p, o), s.insertHold(ctx, &p, o, terms))
@@ -49,8 +52,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 			if rows == 1 {
 				return nil
 			}
-			return problem.New(connect.CodeResourceExhausted, "SOLD_OUT",
-				"there are not enough tickets of "+l.VariantName+" left; holds of others may end, try again later with a new key")
+			return soldOut(&l)
 		}), l.VariantID, int64(l.Quantity))
 		errs = append(errs, err)
 	}
@@ -60,14 +62,23 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 	return p.Flush(ctx, tx)
 }
 
-// retakeStock takes the order's stock once more, for money that came after its hold had ended. If there is not enough of
+// retakeStock takes the order's stock once more, for money that came after its hold had ended, and its own seats. If there is not enough of
 // everything, or something is not sold any more, nothing is taken.
 func (s *Store) retakeStock(ctx context.Context, tx pgx.Tx, o *order.Order, now time.Time) (order.Stock, error) {
+	if err := s.lockSeats(ctx, tx, o); err != nil {
+		return order.StockGone, err
+	}
 	if may, err := s.mayBuyLate(ctx, tx, o, now); err != nil || !may {
 		return order.StockGone, err
 	}
 	stock := order.StockTaken
 	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+		if all, err := s.retakeSeats(ctx, savepoint, o); err != nil {
+			return err
+		} else if !all {
+			stock = order.StockGone
+			return pgx.ErrTxCommitRollback
+		}
 		for _, l := range o.StockLines() {
 			rows, err := s.q.TakeStock(ctx, savepoint, l.VariantID, int64(l.Quantity))
 			if err != nil {
@@ -176,7 +187,7 @@ func ticketFromRow(t checkoutdb.Ticket) order.Ticket {
 		ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
 		CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime, SnapshotSchema: t.SnapshotSchema, Snapshot: t.Snapshot,
 		State: order.TicketState(t.State), PassSerial: t.PassSerial, ChangeNumber: t.ChangeNumber, ValidTime: t.ValidTime,
-		SeatReturned: t.SeatReturned, ScheduleNumber: t.ScheduleNumber,
+		SeatReturned: t.SeatReturned, ScheduleNumber: t.ScheduleNumber, SeatID: text(t.SeatID),
 	}
 }
 
@@ -186,13 +197,13 @@ func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Ro
 		errs = append(errs, s.q.InsertTicket(ctx, p, checkoutdb.InsertTicketParams{
 			ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
 			Snapshot: t.Snapshot, SnapshotSchema: t.SnapshotSchema, CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime,
-			ScheduleNumber: t.ScheduleNumber,
+			ScheduleNumber: t.ScheduleNumber, SeatID: nullable(t.SeatID),
 		}))
 	}
 	for _, t := range rows.Changed {
 		errs = append(errs, s.q.SetTicketState(ctx, p, checkoutdb.SetTicketStateParams{
 			ID: t.ID, State: string(t.State), PassSerial: t.PassSerial, ValidTime: t.ValidTime, ChangeNumber: t.ChangeNumber,
-			SeatReturned: t.SeatReturned,
+			SeatReturned: t.SeatReturned, SeatID: nullable(t.SeatID),
 		}))
 	}
 	return errors.Join(errs...)
@@ -258,6 +269,22 @@ func nullable(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// text turns null into an empty text.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// seatsColumn is null for a line without seats.
+func seatsColumn(seats []order.Seat) json.RawMessage {
+	if len(seats) == 0 {
+		return nil
+	}
+	return column(seats)
 }
 
 // list turns no list into an empty one: the column has no null.

@@ -179,6 +179,8 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonPaymentIntentNotFound: connect.CodeNotFound,
 	order.ReasonPaymentNotAcceptable:  connect.CodeFailedPrecondition,
 	order.ReasonSoldOut:               connect.CodeResourceExhausted,
+	order.ReasonSeatNotFound:          connect.CodeNotFound,
+	order.ReasonSeatTaken:             connect.CodeResourceExhausted,
 	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,
 	order.ReasonTicketNotValid:        connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,

@@ -32,6 +32,7 @@ type writes struct {
 	holds    endedHolds
 	notes    checkoutdb.InsertTimelineParams
 	stock    map[string]int64 // tickets that are on sale again, by variant
+	seats    returnedSeats    // those of them that stand on a seat map
 	tasks    []Task
 }
 
@@ -39,6 +40,15 @@ type writes struct {
 type endedHolds struct {
 	orderIDs, states []string
 	endTimes         []time.Time
+}
+
+// returnedSeats are lists of equal length: each seat with the order that had it.
+type returnedSeats struct{ ids, orderIDs []string }
+
+func (r *returnedSeats) add(orderID string, ids []string) {
+	for _, id := range ids {
+		r.ids, r.orderIDs = append(r.ids, id), append(r.orderIDs, orderID)
+	}
 }
 
 func (s *Store) newWrites(now time.Time) *writes {
@@ -56,7 +66,9 @@ func (w *writes) add(ctx context.Context, o *order.Order, c *order.Changes) erro
 		for _, l := range o.Lines {
 			w.stock[l.VariantID] += int64(l.Quantity)
 		}
+		w.seats.add(o.ID, o.SeatIDs())
 	}
+	w.seats.add(o.ID, c.SeatIDsReturned)
 	for _, variantID := range c.SeatsReturned {
 		w.stock[variantID]++
 	}
@@ -75,7 +87,7 @@ func (w *writes) add(ctx context.Context, o *order.Order, c *order.Changes) erro
 	return w.store.save(ctx, &w.pipeline, o, c, w.now)
 }
 
-// flush writes all that was added, the stock last and in the order in which its rows are locked: others wait for them until the
+// flush writes all that was added, seats and then stock last and in the order in which its rows are locked: others wait for them until the
 // transaction has ended.
 func (w *writes) flush(ctx context.Context, tx pgx.Tx) error {
 	var errs []error
@@ -84,6 +96,9 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx) error {
 	}
 	if len(w.notes.OrderIds) > 0 {
 		errs = append(errs, w.store.q.InsertTimeline(ctx, &w.pipeline, w.notes))
+	}
+	if len(w.seats.ids) > 0 {
+		errs = append(errs, w.store.q.ReturnSeats(ctx, &w.pipeline, w.seats.ids, w.seats.orderIDs))
 	}
 	for _, variantID := range slices.Sorted(maps.Keys(w.stock)) {
 		errs = append(errs, w.store.q.ReturnStock(ctx, &w.pipeline, variantID, w.stock[variantID]))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/internal/chassis/smtp"
+	"github.com/dayof/dayof/internal/locale"
 )
 
 // calendarFile is the event as a calendar takes it, on the venue's wall clock. Its UID is that of the order and its SEQUENCE the number of
@@ -46,6 +47,9 @@ func calendarFile(o *order.Order, sold order.Snapshot, zone *time.Location, now 
 		}
 	}
 	c.line("SUMMARY", calendarValue(sold.EventName))
+	if seats := seatsOf(o, "", wordsOf(locale.Nearest(o.Language))); len(seats) > 0 {
+		c.line("DESCRIPTION", calendarValue(strings.Join(seats, "\n")))
+	}
 	place := sold.Venue.Name
 	if sold.Venue.Address != "" {
 		place += ", " + sold.Venue.Address

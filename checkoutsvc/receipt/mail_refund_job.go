@@ -102,7 +102,11 @@ func refundMessage(o *order.Order, r *order.Refund, id string) (smtp.Message, er
 		if err != nil {
 			return smtp.Message{}, err
 		}
-		n.Tickets = append(n.Tickets, s.ProductName+", "+s.VariantName+" ("+t.ID+")")
+		name := s.ProductName + ", " + s.VariantName
+		if s.Seat != nil {
+			name += ", " + n.Words.seat(*s.Seat)
+		}
+		n.Tickets = append(n.Tickets, name+" ("+t.ID+")")
 	}
 	return write(o, id, "notice", n.letter, n)
 }

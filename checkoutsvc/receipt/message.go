@@ -49,6 +49,7 @@ type receiptLine struct {
 	Quantity         int32
 	Product, Variant string
 	Price            string
+	Seats            []string
 }
 
 // notice is a letter of sentences.
@@ -106,6 +107,7 @@ func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse, mailID st
 		r.Lines = append(r.Lines, receiptLine{
 			Quantity: l.Quantity, Product: l.ProductName, Variant: l.VariantName,
 			Price: locale.Money(money.Money{Currency: o.Currency, MinorUnits: l.UnitPriceMinorUnits}, r.Language),
+			Seats: seatsOf(o, l.VariantID, r.Words),
 		})
 	}
 	if len(passes.GetPasses()) > 1 {

@@ -4,6 +4,7 @@ package receipt
 // "{amount}" for money.
 type words struct {
 	Hello, Order, When, Where string
+	Row, Seat                 string // before the label of one
 
 	ReceiptSubject, Ready, Each, Total       string
 	AllTickets, AddToWallet, AddThemToWallet string
@@ -23,7 +24,7 @@ func wordsOf(language string) words {
 	switch language {
 	case "de":
 		return words{
-			Hello: "Hallo {name},", Order: "Bestellung", When: "Wann", Where: "Wo",
+			Hello: "Hallo {name},", Order: "Bestellung", When: "Wann", Where: "Wo", Row: "Reihe", Seat: "Platz",
 			ReceiptSubject: "Deine Tickets für {event}", Ready: "deine Tickets für {event} sind da.", Each: "je Ticket", Total: "Summe",
 			AllTickets: "Alle Tickets auf einer Seite", AddToWallet: "Zum Wallet hinzufügen", AddThemToWallet: "Füge sie deinem Wallet hinzu",
 			RefundSubject:     "Erstattung für {event}",
@@ -42,7 +43,7 @@ func wordsOf(language string) words {
 		}
 	case "es":
 		return words{
-			Hello: "Hola, {name}:", Order: "Pedido", When: "Cuándo", Where: "Dónde",
+			Hello: "Hola, {name}:", Order: "Pedido", When: "Cuándo", Where: "Dónde", Row: "fila", Seat: "asiento",
 			ReceiptSubject: "Tus entradas para {event}", Ready: "tus entradas para {event} están listas.", Each: "por entrada", Total: "Total",
 			AllTickets: "Todas las entradas en una página", AddToWallet: "Añadir al Wallet", AddThemToWallet: "Añádelas a tu Wallet",
 			RefundSubject:     "Reembolso de {event}",
@@ -61,7 +62,7 @@ func wordsOf(language string) words {
 		}
 	case "fr":
 		return words{
-			Hello: "Bonjour {name},", Order: "Commande", When: "Quand", Where: "Où",
+			Hello: "Bonjour {name},", Order: "Commande", When: "Quand", Where: "Où", Row: "rang", Seat: "place",
 			ReceiptSubject: "Vos billets pour {event}", Ready: "vos billets pour {event} sont prêts.", Each: "l’unité", Total: "Total",
 			AllTickets: "Tous les billets sur une page", AddToWallet: "Ajouter au Wallet", AddThemToWallet: "Ajoutez-les à votre Wallet",
 			RefundSubject:     "Remboursement pour {event}",
@@ -80,7 +81,7 @@ func wordsOf(language string) words {
 		}
 	case "it":
 		return words{
-			Hello: "Ciao {name},", Order: "Ordine", When: "Quando", Where: "Dove",
+			Hello: "Ciao {name},", Order: "Ordine", When: "Quando", Where: "Dove", Row: "fila", Seat: "posto",
 			ReceiptSubject: "I tuoi biglietti per {event}", Ready: "i tuoi biglietti per {event} sono pronti.", Each: "ciascuno", Total: "Totale",
 			AllTickets: "Tutti i biglietti in una pagina", AddToWallet: "Aggiungi al Wallet", AddThemToWallet: "Aggiungili al tuo Wallet",
 			RefundSubject:     "Rimborso per {event}",
@@ -99,7 +100,7 @@ func wordsOf(language string) words {
 		}
 	case "nl":
 		return words{
-			Hello: "Hallo {name},", Order: "Bestelling", When: "Wanneer", Where: "Waar",
+			Hello: "Hallo {name},", Order: "Bestelling", When: "Wanneer", Where: "Waar", Row: "rij", Seat: "stoel",
 			ReceiptSubject: "Je tickets voor {event}", Ready: "je tickets voor {event} staan klaar.", Each: "per ticket", Total: "Totaal",
 			AllTickets: "Alle tickets op één pagina", AddToWallet: "Voeg toe aan Wallet", AddThemToWallet: "Voeg ze toe aan je Wallet",
 			RefundSubject:     "Terugbetaling voor {event}",
@@ -118,7 +119,7 @@ func wordsOf(language string) words {
 		}
 	}
 	return words{
-		Hello: "Hello {name},", Order: "Order", When: "When", Where: "Where",
+		Hello: "Hello {name},", Order: "Order", When: "When", Where: "Where", Row: "row", Seat: "seat",
 		ReceiptSubject: "Your tickets for {event}", Ready: "your tickets for {event} are ready.", Each: "each", Total: "Total",
 		AllTickets: "All tickets on one page", AddToWallet: "Add to wallet", AddThemToWallet: "Add them to your wallet",
 		RefundSubject:     "Refund for {event}",

@@ -38,6 +38,10 @@ func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.Pas
 	if err != nil {
 		return nil, err
 	}
+	var seat *passv1.PassSeat
+	if s.Seat != nil {
+		seat = &passv1.PassSeat{Section: s.Seat.Section, Row: s.Seat.Row, Label: s.Seat.Label}
+	}
 	return &passv1.PassContent{
 		TicketId: t.ID, TicketChangeNumber: 1, Code: codes.Sign(t.ID, t.EventID, t.CodeKeyVersion),
 		OrganizerId: o.OrganizerID, OrganizerName: s.OrganizerName,
@@ -49,6 +53,6 @@ func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.Pas
 		},
 		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: string(o.BuyerName),
 		Price: wire.MoneyToProto(s.Price.Currency, s.Price.MinorUnits),
-		Terms: s.Terms, Language: o.Language,
+		Terms: s.Terms, Language: o.Language, Seat: seat,
 	}, nil
 }

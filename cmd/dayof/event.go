@@ -34,7 +34,7 @@ func eventCreateCommand() command {
 			draft := flags.Bool("draft", false, "leave it unpublished")
 			price := flags.Int64("price", 0, "minor `UNITS` that a ticket costs; default: no variant is made")
 			currency := flags.String("currency", "EUR", "`CURRENCY` of the price")
-			capacity := flags.Int64("capacity", 100, "`NUMBER` of tickets of the variant")
+			capacity := flags.Int64("capacity", 100, "`NUMBER` of tickets of the variant; 0: it is sold by seats, which dayof event seats sets")
 			limit := flags.Int32("buyer-limit", 0, "most tickets that one mail address may have; default: any `NUMBER`")
 			return func(ctx context.Context, h host, args []string) error {
 				if err := wantArgs(args); err != nil {

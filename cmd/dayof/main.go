@@ -51,7 +51,7 @@ func commands() []command {
 		upCommand(), demoCommand(),
 		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), admitCommand(), passSetCommand(), passVerifyCommand(),
 		eventListCommand(), eventCreateCommand(), eventShowCommand(), eventPublishCommand(), eventArchiveCommand(),
-		eventMoveCommand(), eventCancelCommand(), operationShowCommand(),
+		eventSeatsCommand(), eventMoveCommand(), eventCancelCommand(), operationShowCommand(),
 		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(), reconcileCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
 		webhooksListCommand(), webhooksShowCommand(), webhooksRetryCommand(),

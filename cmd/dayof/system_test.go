@@ -274,6 +274,7 @@ func TestUp(t *testing.T) {
 	drivePass(t, u, sale)
 	driveFaults(t, u)
 	driveEvents(t, u)
+	driveSeats(t, u)
 	driveReplay(t, u)
 	driveLists(t, u)
 	driveEvent(t, u)

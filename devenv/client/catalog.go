@@ -65,7 +65,8 @@ func (c *Client) Seed(ctx context.Context, now time.Time) (*checkoutv1.Event, er
 	return event, nil
 }
 
-// CreateVariant adds a product with one variant to an event. The same key returns the same variant.
+// CreateVariant adds a product with one variant to an event. The same key returns the same variant. Without a
+// capacity it is a seated one, whose seats SetSeats sets.
 func (c *Client) CreateVariant(
 	ctx context.Context, key, eventID, product, variant string, capacity int64, version *checkoutv1.VariantVersion,
 ) (*checkoutv1.Variant, error) {
@@ -77,6 +78,7 @@ func (c *Client) CreateVariant(
 	}
 	res, err := c.Catalog.CreateVariant(rpc.WithIdempotencyKey(ctx, base+"/variant"), &checkoutv1.CreateVariantRequest{
 		ProductId: made.GetProduct().GetId(), Name: variant, CapacityTicketCount: capacity, OrderTicketLimit: 100, Version: version,
+		Seated: capacity == 0,
 	})
 	if err != nil {
 		return nil, err

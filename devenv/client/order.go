@@ -30,6 +30,7 @@ type Ticket struct {
 	PassSerial          string `json:"pass_serial"`
 	AuthenticationToken string `json:"authentication_token"`
 	DownloadURL         string `json:"download_url"`
+	Seat                string `json:"seat,omitempty"` // section, row and label
 }
 
 // Order is a sale with all that the services know of it: `dayof order show`, and order.json of the demo.
@@ -243,10 +244,18 @@ func newSale(o *checkoutv1.Order, passes []*passv1.Pass) Sale {
 		p := byTicket[t.GetId()]
 		out.Tickets = append(out.Tickets, Ticket{
 			ID: t.GetId(), State: Word(t.GetState()), Code: t.GetCode(), PassSerial: t.GetPassSerial(),
-			AuthenticationToken: p.GetAuthenticationToken(), DownloadURL: p.GetDownloadUrl(),
+			AuthenticationToken: p.GetAuthenticationToken(), DownloadURL: p.GetDownloadUrl(), Seat: seatOf(t),
 		})
 	}
 	return out
+}
+
+// seatOf names the seat of a ticket; empty for general admission.
+func seatOf(t *checkoutv1.TicketInstance) string {
+	if t.GetSeat() == nil {
+		return ""
+	}
+	return t.GetSeat().GetSection() + ", " + t.GetSeat().GetRow() + ", " + t.GetSeat().GetLabel()
 }
 
 func newPayment(o *checkoutv1.Order) Payment {
@@ -294,7 +303,7 @@ func postings(e *ledgerv1.Entry) []Posting {
 var words = []string{
 	"PAYMENT_INTENT_STATUS_", "PAYMENT_STATE_", "FULFILMENT_STATE_", "HOLD_STATE_", "TICKET_STATE_", "REFUND_STATE_",
 	"REFUND_REASON_", "DISPUTE_STATUS_", "WEBHOOK_EVENT_STATE_", "ENTRY_KIND_", "ADMISSION_",
-	"DIFFERENCE_KIND_", "EVENT_PUBLICATION_", "VARIANT_STATE_", "EVENT_OPERATION_KIND_", "EVENT_OPERATION_STATE_",
+	"DIFFERENCE_KIND_", "EVENT_PUBLICATION_", "VARIANT_STATE_", "EVENT_OPERATION_KIND_", "EVENT_OPERATION_STATE_", "SEAT_STATE_",
 }
 
 // Word is an enum value as scripts and people read it: "paid" for PAYMENT_STATE_PAID.

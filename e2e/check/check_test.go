@@ -27,6 +27,10 @@ func withScans(statement string) string {
 		where t.order_id = $1 returning ticket_id, event_id, right(id, 1)::integer as n) ` + statement
 }
 
+// seatedVariant begins a statement with a seated variant of the event of an order.
+const seatedVariant = `with made as (insert into variants (id, product_id, event_id, name, order_ticket_limit, current_version, create_time, seated)
+	select 'seated' || $1, '', event_id, '', 1, 1, now(), true from orders where id = $1 returning id) `
+
 // violations are ways to break the system behind its back, by the invariant that must notice each. Every statement gets the id
 // of a completed order of its own as $1.
 var violations = map[string]struct{ service, sql string }{
@@ -47,7 +51,14 @@ var violations = map[string]struct{ service, sql string }{
 		update events set publication = 'draft' from unguarded where id = (select event_id from orders where id = $1)`},
 	"price_is_sold_from_its_time": {"checkout", `with unguarded as (select set_config('session_replication_role', 'replica', true))
 		update variant_versions set effective_time = now() + interval '1 day' from unguarded where variant_id = (select variant_id from tickets where order_id = $1 limit 1)`},
-	"used_ticket_has_a_stay": {"checkout", `update tickets set state = 'used' where order_id = $1`},
+	"taken_seat_has_a_claim": {"checkout", `insert into seats (id, event_id, section, row_label, label, variant_id, row_number, place, quality_rank, accessible, order_id)
+		select 'seatForNothing', event_id, 'Hall', 'A', '1', '', 0, 0, 0, false, id from orders where id = $1`},
+	"claim_has_its_seat": {"checkout", `update tickets set seat_id = 'seatOfNobody' where order_id = $1`},
+	"seat_has_one_ticket": {"checkout", `update tickets set snapshot = snapshot || '{"seat": {"id": "doubleSeat"}}'
+		where order_id in ($1, (select id from orders order by create_time limit 1))`}, // see the last one
+	"seated_ticket_has_its_seat": {"checkout", seatedVariant + `update tickets set variant_id = 'seated' || $1 from made where order_id = $1`},
+	"seated_stock_is_its_seats":  {"checkout", seatedVariant + `insert into stock (variant_id, capacity) select id, 5 from made`},
+	"used_ticket_has_a_stay":     {"checkout", `update tickets set state = 'used' where order_id = $1`},
 	"admitted_ticket_was_valid": {"checkout", withScans(`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_time, record_time,
 			reentry, offline) select ticket_id || n, ticket_id, event_id, $1, n, 'north', now(), now(), false, false from scans where n = 1`)},
 	"ticket_admits_once_per_policy": {"checkout", withScans(`insert into admissions (id, ticket_id, event_id, order_id, entry_number, entry_gate, entry_time, record_time,

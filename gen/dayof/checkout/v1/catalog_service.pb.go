@@ -570,7 +570,7 @@ type CreateVariantRequest struct {
 	ProductId string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// Name, 1 to 120 characters.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tickets exist in all, 1 to 1,000,000.
+	// How many tickets exist in all, 1 to 1,000,000; 0 for a seated variant.
 	CapacityTicketCount int64 `protobuf:"varint,3,opt,name=capacity_ticket_count,json=capacityTicketCount,proto3" json:"capacity_ticket_count,omitempty"`
 	// Sales open at this time; absent means at once.
 	SaleStartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=sale_start_time,json=saleStartTime,proto3" json:"sale_start_time,omitempty"`
@@ -583,7 +583,9 @@ type CreateVariantRequest struct {
 	// Most tickets of this variant that one mail address may hold or own, 1 to 1,000; 0 means no limit.
 	BuyerTicketLimit int32 `protobuf:"varint,8,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
 	// Whether it is on sale; unspecified means on sale.
-	State         VariantState `protobuf:"varint,9,opt,name=state,proto3,enum=dayof.checkout.v1.VariantState" json:"state,omitempty"`
+	State VariantState `protobuf:"varint,9,opt,name=state,proto3,enum=dayof.checkout.v1.VariantState" json:"state,omitempty"`
+	// Whether each of its tickets is a seat of the event's seat map; else it is general admission. It stays so.
+	Seated        bool `protobuf:"varint,21,opt,name=seated,proto3" json:"seated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +681,13 @@ func (x *CreateVariantRequest) GetState() VariantState {
 		return x.State
 	}
 	return VariantState_VARIANT_STATE_UNSPECIFIED
+}
+
+func (x *CreateVariantRequest) GetSeated() bool {
+	if x != nil {
+		return x.Seated
+	}
+	return false
 }
 
 // CreateVariantResponse carries the new variant.
@@ -1043,7 +1052,7 @@ var File_dayof_checkout_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/checkout/v1/catalog_event.proto\x1a)dayof/checkout/v1/catalog_organizer.proto\x1a'dayof/checkout/v1/catalog_product.proto\x1a'dayof/checkout/v1/catalog_variant.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\n" +
+	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/checkout/v1/catalog_event.proto\x1a)dayof/checkout/v1/catalog_organizer.proto\x1a'dayof/checkout/v1/catalog_product.proto\x1a$dayof/checkout/v1/catalog_seat.proto\x1a'dayof/checkout/v1/catalog_variant.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\n" +
 	"\n" +
 	"\x12CreateEventRequest\x12?\n" +
 	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12\xda\x01\n" +
@@ -1091,20 +1100,21 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\"M\n" +
 	"\x15CreateProductResponse\x124\n" +
-	"\aproduct\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.ProductR\aproduct\"\xdd\x05\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.ProductR\aproduct\"\xf5\x05\n" +
 	"\x14CreateVariantRequest\x12;\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tproductId\x12\xc9\x01\n" +
 	"\x04name\x18\x02 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12?\n" +
-	"\x15capacity_ticket_count\x18\x03 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x13capacityTicketCount\x12B\n" +
+	"\x15capacity_ticket_count\x18\x03 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x00R\x13capacityTicketCount\x12B\n" +
 	"\x0fsale_start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rsaleStartTime\x12>\n" +
 	"\rsale_end_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vsaleEndTime\x127\n" +
 	"\x12order_ticket_limit\x18\x06 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x10orderTicketLimit\x12C\n" +
 	"\aversion\x18\a \x01(\v2!.dayof.checkout.v1.VariantVersionB\x06\xbaH\x03\xc8\x01\x01R\aversion\x128\n" +
 	"\x12buyer_ticket_limit\x18\b \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x10buyerTicketLimit\x12?\n" +
-	"\x05state\x18\t \x01(\x0e2\x1f.dayof.checkout.v1.VariantStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"M\n" +
+	"\x05state\x18\t \x01(\x0e2\x1f.dayof.checkout.v1.VariantStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x16\n" +
+	"\x06seated\x18\x15 \x01(\bR\x06seated\"M\n" +
 	"\x15CreateVariantResponse\x124\n" +
 	"\avariant\x18\x01 \x01(\v2\x1a.dayof.checkout.v1.VariantR\avariant\"\x9f\x01\n" +
 	"\x1bCreateVariantVersionRequest\x12;\n" +
@@ -1126,7 +1136,7 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"v\n" +
 	"\x14ListVariantsResponse\x126\n" +
 	"\bvariants\x18\x01 \x03(\v2\x1a.dayof.checkout.v1.VariantR\bvariants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x9d\x10\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x80\x14\n" +
 	"\x0eCatalogService\x12m\n" +
 	"\x0fCreateOrganizer\x12).dayof.checkout.v1.CreateOrganizerRequest\x1a*.dayof.checkout.v1.CreateOrganizerResponse\"\x03\x90\x02\x02\x12m\n" +
 	"\x0fUpdateOrganizer\x12).dayof.checkout.v1.UpdateOrganizerRequest\x1a*.dayof.checkout.v1.UpdateOrganizerResponse\"\x03\x90\x02\x02\x12d\n" +
@@ -1150,7 +1160,15 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\x14CreateVariantVersion\x12..dayof.checkout.v1.CreateVariantVersionRequest\x1a/.dayof.checkout.v1.CreateVariantVersionResponse\"\x03\x90\x02\x02\x12^\n" +
 	"\n" +
 	"GetVariant\x12$.dayof.checkout.v1.GetVariantRequest\x1a%.dayof.checkout.v1.GetVariantResponse\"\x03\x90\x02\x01\x12d\n" +
-	"\fListVariants\x12&.dayof.checkout.v1.ListVariantsRequest\x1a'.dayof.checkout.v1.ListVariantsResponse\"\x03\x90\x02\x01B\xcb\x01\n" +
+	"\fListVariants\x12&.dayof.checkout.v1.ListVariantsRequest\x1a'.dayof.checkout.v1.ListVariantsResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\n" +
+	"SetSeatMap\x12$.dayof.checkout.v1.SetSeatMapRequest\x1a%.dayof.checkout.v1.SetSeatMapResponse\"\x03\x90\x02\x02\x12^\n" +
+	"\n" +
+	"GetSeatMap\x12$.dayof.checkout.v1.GetSeatMapRequest\x1a%.dayof.checkout.v1.GetSeatMapResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\tListSeats\x12#.dayof.checkout.v1.ListSeatsRequest\x1a$.dayof.checkout.v1.ListSeatsResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\n" +
+	"BlockSeats\x12$.dayof.checkout.v1.BlockSeatsRequest\x1a%.dayof.checkout.v1.BlockSeatsResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\fUnblockSeats\x12&.dayof.checkout.v1.UnblockSeatsRequest\x1a'.dayof.checkout.v1.UnblockSeatsResponse\"\x03\x90\x02\x02B\xcb\x01\n" +
 	"\x15com.dayof.checkout.v1B\x13CatalogServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -1203,18 +1221,28 @@ var file_dayof_checkout_v1_catalog_service_proto_goTypes = []any{
 	(*GetProductRequest)(nil),            // 33: dayof.checkout.v1.GetProductRequest
 	(*ListProductsRequest)(nil),          // 34: dayof.checkout.v1.ListProductsRequest
 	(*UpdateVariantRequest)(nil),         // 35: dayof.checkout.v1.UpdateVariantRequest
-	(*CreateOrganizerResponse)(nil),      // 36: dayof.checkout.v1.CreateOrganizerResponse
-	(*UpdateOrganizerResponse)(nil),      // 37: dayof.checkout.v1.UpdateOrganizerResponse
-	(*GetOrganizerResponse)(nil),         // 38: dayof.checkout.v1.GetOrganizerResponse
-	(*ListOrganizersResponse)(nil),       // 39: dayof.checkout.v1.ListOrganizersResponse
-	(*UpdateEventResponse)(nil),          // 40: dayof.checkout.v1.UpdateEventResponse
-	(*PublishEventResponse)(nil),         // 41: dayof.checkout.v1.PublishEventResponse
-	(*ArchiveEventResponse)(nil),         // 42: dayof.checkout.v1.ArchiveEventResponse
-	(*DeleteDraftResponse)(nil),          // 43: dayof.checkout.v1.DeleteDraftResponse
-	(*UpdateProductResponse)(nil),        // 44: dayof.checkout.v1.UpdateProductResponse
-	(*GetProductResponse)(nil),           // 45: dayof.checkout.v1.GetProductResponse
-	(*ListProductsResponse)(nil),         // 46: dayof.checkout.v1.ListProductsResponse
-	(*UpdateVariantResponse)(nil),        // 47: dayof.checkout.v1.UpdateVariantResponse
+	(*SetSeatMapRequest)(nil),            // 36: dayof.checkout.v1.SetSeatMapRequest
+	(*GetSeatMapRequest)(nil),            // 37: dayof.checkout.v1.GetSeatMapRequest
+	(*ListSeatsRequest)(nil),             // 38: dayof.checkout.v1.ListSeatsRequest
+	(*BlockSeatsRequest)(nil),            // 39: dayof.checkout.v1.BlockSeatsRequest
+	(*UnblockSeatsRequest)(nil),          // 40: dayof.checkout.v1.UnblockSeatsRequest
+	(*CreateOrganizerResponse)(nil),      // 41: dayof.checkout.v1.CreateOrganizerResponse
+	(*UpdateOrganizerResponse)(nil),      // 42: dayof.checkout.v1.UpdateOrganizerResponse
+	(*GetOrganizerResponse)(nil),         // 43: dayof.checkout.v1.GetOrganizerResponse
+	(*ListOrganizersResponse)(nil),       // 44: dayof.checkout.v1.ListOrganizersResponse
+	(*UpdateEventResponse)(nil),          // 45: dayof.checkout.v1.UpdateEventResponse
+	(*PublishEventResponse)(nil),         // 46: dayof.checkout.v1.PublishEventResponse
+	(*ArchiveEventResponse)(nil),         // 47: dayof.checkout.v1.ArchiveEventResponse
+	(*DeleteDraftResponse)(nil),          // 48: dayof.checkout.v1.DeleteDraftResponse
+	(*UpdateProductResponse)(nil),        // 49: dayof.checkout.v1.UpdateProductResponse
+	(*GetProductResponse)(nil),           // 50: dayof.checkout.v1.GetProductResponse
+	(*ListProductsResponse)(nil),         // 51: dayof.checkout.v1.ListProductsResponse
+	(*UpdateVariantResponse)(nil),        // 52: dayof.checkout.v1.UpdateVariantResponse
+	(*SetSeatMapResponse)(nil),           // 53: dayof.checkout.v1.SetSeatMapResponse
+	(*GetSeatMapResponse)(nil),           // 54: dayof.checkout.v1.GetSeatMapResponse
+	(*ListSeatsResponse)(nil),            // 55: dayof.checkout.v1.ListSeatsResponse
+	(*BlockSeatsResponse)(nil),           // 56: dayof.checkout.v1.BlockSeatsResponse
+	(*UnblockSeatsResponse)(nil),         // 57: dayof.checkout.v1.UnblockSeatsResponse
 }
 var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	16, // 0: dayof.checkout.v1.CreateEventRequest.venue:type_name -> dayof.checkout.v1.Venue
@@ -1257,28 +1285,38 @@ var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	10, // 37: dayof.checkout.v1.CatalogService.CreateVariantVersion:input_type -> dayof.checkout.v1.CreateVariantVersionRequest
 	12, // 38: dayof.checkout.v1.CatalogService.GetVariant:input_type -> dayof.checkout.v1.GetVariantRequest
 	14, // 39: dayof.checkout.v1.CatalogService.ListVariants:input_type -> dayof.checkout.v1.ListVariantsRequest
-	36, // 40: dayof.checkout.v1.CatalogService.CreateOrganizer:output_type -> dayof.checkout.v1.CreateOrganizerResponse
-	37, // 41: dayof.checkout.v1.CatalogService.UpdateOrganizer:output_type -> dayof.checkout.v1.UpdateOrganizerResponse
-	38, // 42: dayof.checkout.v1.CatalogService.GetOrganizer:output_type -> dayof.checkout.v1.GetOrganizerResponse
-	39, // 43: dayof.checkout.v1.CatalogService.ListOrganizers:output_type -> dayof.checkout.v1.ListOrganizersResponse
-	1,  // 44: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
-	40, // 45: dayof.checkout.v1.CatalogService.UpdateEvent:output_type -> dayof.checkout.v1.UpdateEventResponse
-	41, // 46: dayof.checkout.v1.CatalogService.PublishEvent:output_type -> dayof.checkout.v1.PublishEventResponse
-	42, // 47: dayof.checkout.v1.CatalogService.ArchiveEvent:output_type -> dayof.checkout.v1.ArchiveEventResponse
-	43, // 48: dayof.checkout.v1.CatalogService.DeleteDraft:output_type -> dayof.checkout.v1.DeleteDraftResponse
-	3,  // 49: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
-	5,  // 50: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
-	7,  // 51: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
-	44, // 52: dayof.checkout.v1.CatalogService.UpdateProduct:output_type -> dayof.checkout.v1.UpdateProductResponse
-	45, // 53: dayof.checkout.v1.CatalogService.GetProduct:output_type -> dayof.checkout.v1.GetProductResponse
-	46, // 54: dayof.checkout.v1.CatalogService.ListProducts:output_type -> dayof.checkout.v1.ListProductsResponse
-	9,  // 55: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
-	47, // 56: dayof.checkout.v1.CatalogService.UpdateVariant:output_type -> dayof.checkout.v1.UpdateVariantResponse
-	11, // 57: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
-	13, // 58: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
-	15, // 59: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
-	40, // [40:60] is the sub-list for method output_type
-	20, // [20:40] is the sub-list for method input_type
+	36, // 40: dayof.checkout.v1.CatalogService.SetSeatMap:input_type -> dayof.checkout.v1.SetSeatMapRequest
+	37, // 41: dayof.checkout.v1.CatalogService.GetSeatMap:input_type -> dayof.checkout.v1.GetSeatMapRequest
+	38, // 42: dayof.checkout.v1.CatalogService.ListSeats:input_type -> dayof.checkout.v1.ListSeatsRequest
+	39, // 43: dayof.checkout.v1.CatalogService.BlockSeats:input_type -> dayof.checkout.v1.BlockSeatsRequest
+	40, // 44: dayof.checkout.v1.CatalogService.UnblockSeats:input_type -> dayof.checkout.v1.UnblockSeatsRequest
+	41, // 45: dayof.checkout.v1.CatalogService.CreateOrganizer:output_type -> dayof.checkout.v1.CreateOrganizerResponse
+	42, // 46: dayof.checkout.v1.CatalogService.UpdateOrganizer:output_type -> dayof.checkout.v1.UpdateOrganizerResponse
+	43, // 47: dayof.checkout.v1.CatalogService.GetOrganizer:output_type -> dayof.checkout.v1.GetOrganizerResponse
+	44, // 48: dayof.checkout.v1.CatalogService.ListOrganizers:output_type -> dayof.checkout.v1.ListOrganizersResponse
+	1,  // 49: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
+	45, // 50: dayof.checkout.v1.CatalogService.UpdateEvent:output_type -> dayof.checkout.v1.UpdateEventResponse
+	46, // 51: dayof.checkout.v1.CatalogService.PublishEvent:output_type -> dayof.checkout.v1.PublishEventResponse
+	47, // 52: dayof.checkout.v1.CatalogService.ArchiveEvent:output_type -> dayof.checkout.v1.ArchiveEventResponse
+	48, // 53: dayof.checkout.v1.CatalogService.DeleteDraft:output_type -> dayof.checkout.v1.DeleteDraftResponse
+	3,  // 54: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
+	5,  // 55: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
+	7,  // 56: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
+	49, // 57: dayof.checkout.v1.CatalogService.UpdateProduct:output_type -> dayof.checkout.v1.UpdateProductResponse
+	50, // 58: dayof.checkout.v1.CatalogService.GetProduct:output_type -> dayof.checkout.v1.GetProductResponse
+	51, // 59: dayof.checkout.v1.CatalogService.ListProducts:output_type -> dayof.checkout.v1.ListProductsResponse
+	9,  // 60: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
+	52, // 61: dayof.checkout.v1.CatalogService.UpdateVariant:output_type -> dayof.checkout.v1.UpdateVariantResponse
+	11, // 62: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
+	13, // 63: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
+	15, // 64: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
+	53, // 65: dayof.checkout.v1.CatalogService.SetSeatMap:output_type -> dayof.checkout.v1.SetSeatMapResponse
+	54, // 66: dayof.checkout.v1.CatalogService.GetSeatMap:output_type -> dayof.checkout.v1.GetSeatMapResponse
+	55, // 67: dayof.checkout.v1.CatalogService.ListSeats:output_type -> dayof.checkout.v1.ListSeatsResponse
+	56, // 68: dayof.checkout.v1.CatalogService.BlockSeats:output_type -> dayof.checkout.v1.BlockSeatsResponse
+	57, // 69: dayof.checkout.v1.CatalogService.UnblockSeats:output_type -> dayof.checkout.v1.UnblockSeatsResponse
+	45, // [45:70] is the sub-list for method output_type
+	20, // [20:45] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -1292,6 +1330,7 @@ func file_dayof_checkout_v1_catalog_service_proto_init() {
 	file_dayof_checkout_v1_catalog_event_proto_init()
 	file_dayof_checkout_v1_catalog_organizer_proto_init()
 	file_dayof_checkout_v1_catalog_product_proto_init()
+	file_dayof_checkout_v1_catalog_seat_proto_init()
 	file_dayof_checkout_v1_catalog_variant_proto_init()
 	file_dayof_checkout_v1_event_proto_init()
 	file_dayof_checkout_v1_variant_proto_init()

@@ -112,7 +112,10 @@ type CartLine struct {
 	// Variant to buy.
 	VariantId string `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
 	// Number of tickets, 1 to 100.
-	Quantity      int32 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	Quantity int32 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// Seats of a seated variant, as many as the quantity; none for the best that are available: neighbours if there are any. docs/seating.md
+	// has the rule.
+	SeatIds       []string `protobuf:"bytes,21,rep,name=seat_ids,json=seatIds,proto3" json:"seat_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +162,13 @@ func (x *CartLine) GetQuantity() int32 {
 		return x.Quantity
 	}
 	return 0
+}
+
+func (x *CartLine) GetSeatIds() []string {
+	if x != nil {
+		return x.SeatIds
+	}
+	return nil
 }
 
 // StartCheckoutResponse is what a browser needs to pay.
@@ -1023,11 +1033,12 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\x14R\x05lines\x126\n" +
 	"\x05buyer\x18\x03 \x01(\v2\x18.dayof.checkout.v1.BuyerB\x06\xbaH\x03\xc8\x01\x01R\x05buyer\x12<\n" +
 	"\x0eexpected_total\x18\x04 \x01(\v2\x15.dayof.money.v1.MoneyR\rexpectedTotal\x126\n" +
-	"\x12waiting_room_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\x10waitingRoomToken\"n\n" +
+	"\x12waiting_room_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\x10waitingRoomToken\"\xae\x01\n" +
 	"\bCartLine\x12;\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tvariantId\x12%\n" +
-	"\bquantity\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01R\bquantity\"\xfc\x01\n" +
+	"\bquantity\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01R\bquantity\x12>\n" +
+	"\bseat_ids\x18\x15 \x03(\tB#\xbaH \x92\x01\x1d\x10d\"\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aseatIds\"\xfc\x01\n" +
 	"\x15StartCheckoutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12,\n" +
 	"\x12order_access_token\x18\x02 \x01(\tR\x10orderAccessToken\x12*\n" +

@@ -456,7 +456,9 @@ type OrderLine struct {
 	// Number of tickets.
 	Quantity int32 `protobuf:"varint,5,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	// Price of one ticket.
-	UnitPrice     *v1.Money `protobuf:"bytes,6,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	UnitPrice *v1.Money `protobuf:"bytes,6,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	// Seats of its tickets, in their order; none for general admission.
+	Seats         []*Seat `protobuf:"bytes,21,rep,name=seats,proto3" json:"seats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -529,6 +531,13 @@ func (x *OrderLine) GetQuantity() int32 {
 func (x *OrderLine) GetUnitPrice() *v1.Money {
 	if x != nil {
 		return x.UnitPrice
+	}
+	return nil
+}
+
+func (x *OrderLine) GetSeats() []*Seat {
+	if x != nil {
+		return x.Seats
 	}
 	return nil
 }
@@ -712,7 +721,7 @@ var File_dayof_checkout_v1_order_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\a\n" +
+	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\a\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12\x19\n" +
@@ -734,7 +743,7 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x10paying_intent_id\x18\x10 \x01(\tR\x0epayingIntentId\x12;\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12?\n" +
-	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\"\xeb\x01\n" +
+	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\"\x9a\x02\n" +
 	"\tOrderLine\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12'\n" +
@@ -743,7 +752,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\fvariant_name\x18\x04 \x01(\tR\vvariantName\x12\x1a\n" +
 	"\bquantity\x18\x05 \x01(\x05R\bquantity\x124\n" +
 	"\n" +
-	"unit_price\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyR\tunitPrice\"\xc1\x02\n" +
+	"unit_price\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyR\tunitPrice\x12-\n" +
+	"\x05seats\x18\x15 \x03(\v2\x17.dayof.checkout.v1.SeatR\x05seats\"\xc1\x02\n" +
 	"\x05Buyer\x12\xc9\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12 \n" +
@@ -818,6 +828,7 @@ var file_dayof_checkout_v1_order_proto_goTypes = []any{
 	(*PaymentIntent)(nil),         // 10: dayof.checkout.v1.PaymentIntent
 	(*Refund)(nil),                // 11: dayof.checkout.v1.Refund
 	(*Dispute)(nil),               // 12: dayof.checkout.v1.Dispute
+	(*Seat)(nil),                  // 13: dayof.checkout.v1.Seat
 }
 var file_dayof_checkout_v1_order_proto_depIdxs = []int32{
 	0,  // 0: dayof.checkout.v1.Order.payment_state:type_name -> dayof.checkout.v1.PaymentState
@@ -833,12 +844,13 @@ var file_dayof_checkout_v1_order_proto_depIdxs = []int32{
 	7,  // 10: dayof.checkout.v1.Order.create_time:type_name -> google.protobuf.Timestamp
 	7,  // 11: dayof.checkout.v1.Order.complete_time:type_name -> google.protobuf.Timestamp
 	8,  // 12: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
-	7,  // 13: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	13, // 13: dayof.checkout.v1.OrderLine.seats:type_name -> dayof.checkout.v1.Seat
+	7,  // 14: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_proto_init() }
@@ -848,6 +860,7 @@ func file_dayof_checkout_v1_order_proto_init() {
 	}
 	file_dayof_checkout_v1_payment_proto_init()
 	file_dayof_checkout_v1_refund_proto_init()
+	file_dayof_checkout_v1_seat_proto_init()
 	file_dayof_checkout_v1_ticket_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

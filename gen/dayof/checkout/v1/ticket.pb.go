@@ -115,7 +115,9 @@ type TicketInstance struct {
 	// Number of the ticket's latest change, from 1; a pass never goes back to a smaller one.
 	ChangeNumber int64 `protobuf:"varint,11,opt,name=change_number,json=changeNumber,proto3" json:"change_number,omitempty"`
 	// When the ticket became valid; absent before.
-	ValidTime     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=valid_time,json=validTime,proto3" json:"valid_time,omitempty"`
+	ValidTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=valid_time,json=validTime,proto3" json:"valid_time,omitempty"`
+	// Seat that it was sold with; absent for general admission.
+	Seat          *Seat `protobuf:"bytes,21,opt,name=seat,proto3" json:"seat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -234,11 +236,18 @@ func (x *TicketInstance) GetValidTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *TicketInstance) GetSeat() *Seat {
+	if x != nil {
+		return x.Seat
+	}
+	return nil
+}
+
 var File_dayof_checkout_v1_ticket_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_ticket_proto_rawDesc = "" +
 	"\n" +
-	"\x1edayof/checkout/v1/ticket.proto\x12\x11dayof.checkout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x03\n" +
+	"\x1edayof/checkout/v1/ticket.proto\x12\x11dayof.checkout.v1\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x03\n" +
 	"\x0eTicketInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x19\n" +
@@ -255,7 +264,8 @@ const file_dayof_checkout_v1_ticket_proto_rawDesc = "" +
 	" \x01(\tR\vvariantName\x12#\n" +
 	"\rchange_number\x18\v \x01(\x03R\fchangeNumber\x129\n" +
 	"\n" +
-	"valid_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tvalidTime*\xa8\x01\n" +
+	"valid_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tvalidTime\x12+\n" +
+	"\x04seat\x18\x15 \x01(\v2\x17.dayof.checkout.v1.SeatR\x04seat*\xa8\x01\n" +
 	"\vTicketState\x12\x1c\n" +
 	"\x18TICKET_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15TICKET_STATE_RESERVED\x10\x01\x12\x16\n" +
@@ -283,15 +293,17 @@ var file_dayof_checkout_v1_ticket_proto_goTypes = []any{
 	(TicketState)(0),              // 0: dayof.checkout.v1.TicketState
 	(*TicketInstance)(nil),        // 1: dayof.checkout.v1.TicketInstance
 	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*Seat)(nil),                  // 3: dayof.checkout.v1.Seat
 }
 var file_dayof_checkout_v1_ticket_proto_depIdxs = []int32{
 	0, // 0: dayof.checkout.v1.TicketInstance.state:type_name -> dayof.checkout.v1.TicketState
 	2, // 1: dayof.checkout.v1.TicketInstance.valid_time:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 2: dayof.checkout.v1.TicketInstance.seat:type_name -> dayof.checkout.v1.Seat
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_ticket_proto_init() }
@@ -299,6 +311,7 @@ func file_dayof_checkout_v1_ticket_proto_init() {
 	if File_dayof_checkout_v1_ticket_proto != nil {
 		return
 	}
+	file_dayof_checkout_v1_seat_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

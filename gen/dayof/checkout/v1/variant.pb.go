@@ -174,7 +174,7 @@ type Variant struct {
 	EventId string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Name as printed on tickets, such as "Block A".
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tickets exist in all. For staff only: 0 for everybody else.
+	// How many tickets exist in all; of a seated variant, its seats that are not blocked. For staff only: 0 for everybody else.
 	CapacityTicketCount int64 `protobuf:"varint,5,opt,name=capacity_ticket_count,json=capacityTicketCount,proto3" json:"capacity_ticket_count,omitempty"`
 	// How many tickets are neither held nor sold at the moment of the answer; for everybody but staff at most 100, so that
 	// nobody follows how many are sold.
@@ -199,8 +199,10 @@ type Variant struct {
 	UpdateNumber int64 `protobuf:"varint,15,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
 	// Versions whose time has not come, the next one first. For staff only, and where one variant is returned.
 	ScheduledVersions []*VariantVersion `protobuf:"bytes,16,rep,name=scheduled_versions,json=scheduledVersions,proto3" json:"scheduled_versions,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Whether each of its tickets is a seat of the event's seat map; else it is general admission.
+	Seated        bool `protobuf:"varint,21,opt,name=seated,proto3" json:"seated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Variant) Reset() {
@@ -345,6 +347,13 @@ func (x *Variant) GetScheduledVersions() []*VariantVersion {
 	return nil
 }
 
+func (x *Variant) GetSeated() bool {
+	if x != nil {
+		return x.Seated
+	}
+	return false
+}
+
 // VariantVersion is an immutable, numbered snapshot of what a variant costs and promises. Order lines and tickets point
 // at a version, so a later price change never touches what was quoted or sold.
 type VariantVersion struct {
@@ -476,7 +485,7 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12#\n" +
-	"\rupdate_number\x18\x05 \x01(\x03R\fupdateNumber\"\x82\x06\n" +
+	"\rupdate_number\x18\x05 \x01(\x03R\fupdateNumber\"\x9a\x06\n" +
 	"\aVariant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -495,7 +504,8 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\x05state\x18\r \x01(\x0e2\x1f.dayof.checkout.v1.VariantStateR\x05state\x12,\n" +
 	"\x12buyer_ticket_limit\x18\x0e \x01(\x05R\x10buyerTicketLimit\x12#\n" +
 	"\rupdate_number\x18\x0f \x01(\x03R\fupdateNumber\x12P\n" +
-	"\x12scheduled_versions\x18\x10 \x03(\v2!.dayof.checkout.v1.VariantVersionR\x11scheduledVersions\"\xec\x03\n" +
+	"\x12scheduled_versions\x18\x10 \x03(\v2!.dayof.checkout.v1.VariantVersionR\x11scheduledVersions\x12\x16\n" +
+	"\x06seated\x18\x15 \x01(\bR\x06seated\"\xec\x03\n" +
 	"\x0eVariantVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x05R\aversion\x123\n" +
 	"\x05price\x18\x02 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12F\n" +

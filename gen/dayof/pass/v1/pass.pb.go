@@ -207,7 +207,9 @@ type PassContent struct {
 	Voided bool `protobuf:"varint,12,opt,name=voided,proto3" json:"voided,omitempty"`
 	// Organiser of the event: those with a certificate of their own have a pass type of their own. It decides when the pass
 	// is made and is not shown. Empty means the pass type of everybody else.
-	OrganizerId   string `protobuf:"bytes,13,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	OrganizerId string `protobuf:"bytes,13,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	// Seat of the ticket; absent for general admission. What staff set with UpdatePass is shown instead.
+	Seat          *PassSeat `protobuf:"bytes,21,opt,name=seat,proto3" json:"seat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +335,77 @@ func (x *PassContent) GetOrganizerId() string {
 	return ""
 }
 
+func (x *PassContent) GetSeat() *PassSeat {
+	if x != nil {
+		return x.Seat
+	}
+	return nil
+}
+
+// PassSeat is a seat as a pass shows it.
+type PassSeat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Section, such as "Balcony left".
+	Section string `protobuf:"bytes,1,opt,name=section,proto3" json:"section,omitempty"`
+	// Row, such as "F".
+	Row string `protobuf:"bytes,2,opt,name=row,proto3" json:"row,omitempty"`
+	// Label within the row, such as "12".
+	Label         string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PassSeat) Reset() {
+	*x = PassSeat{}
+	mi := &file_dayof_pass_v1_pass_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PassSeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PassSeat) ProtoMessage() {}
+
+func (x *PassSeat) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_pass_v1_pass_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PassSeat.ProtoReflect.Descriptor instead.
+func (*PassSeat) Descriptor() ([]byte, []int) {
+	return file_dayof_pass_v1_pass_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PassSeat) GetSection() string {
+	if x != nil {
+		return x.Section
+	}
+	return ""
+}
+
+func (x *PassSeat) GetRow() string {
+	if x != nil {
+		return x.Row
+	}
+	return ""
+}
+
+func (x *PassSeat) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
 // PassEvent is the event as a pass shows it.
 type PassEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -367,7 +440,7 @@ type PassEvent struct {
 
 func (x *PassEvent) Reset() {
 	*x = PassEvent{}
-	mi := &file_dayof_pass_v1_pass_proto_msgTypes[2]
+	mi := &file_dayof_pass_v1_pass_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +452,7 @@ func (x *PassEvent) String() string {
 func (*PassEvent) ProtoMessage() {}
 
 func (x *PassEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_pass_v1_pass_proto_msgTypes[2]
+	mi := &file_dayof_pass_v1_pass_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +465,7 @@ func (x *PassEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassEvent.ProtoReflect.Descriptor instead.
 func (*PassEvent) Descriptor() ([]byte, []int) {
-	return file_dayof_pass_v1_pass_proto_rawDescGZIP(), []int{2}
+	return file_dayof_pass_v1_pass_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PassEvent) GetId() string {
@@ -499,7 +572,7 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	" \x01(\tR\x13authenticationToken\x12!\n" +
 	"\fdownload_url\x18\v \x01(\tR\vdownloadUrl\x12\x1c\n" +
 	"\tsuspended\x18\f \x01(\bR\tsuspended\x12\x12\n" +
-	"\x04used\x18\r \x01(\bR\x04used\"\xe9\x04\n" +
+	"\x04used\x18\r \x01(\bR\x04used\"\x96\x05\n" +
 	"\vPassContent\x129\n" +
 	"\tticket_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bticketId\x129\n" +
 	"\x14ticket_change_number\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\x12\x1e\n" +
@@ -516,7 +589,12 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	" \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\x05terms\x12#\n" +
 	"\blanguage\x18\v \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x12\x16\n" +
 	"\x06voided\x18\f \x01(\bR\x06voided\x12B\n" +
-	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\"\xf5\x04\n" +
+	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\x12+\n" +
+	"\x04seat\x18\x15 \x01(\v2\x17.dayof.pass.v1.PassSeatR\x04seat\"m\n" +
+	"\bPassSeat\x12#\n" +
+	"\asection\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\asection\x12\x1b\n" +
+	"\x03row\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14R\x03row\x12\x1f\n" +
+	"\x05label\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14R\x05label\"\xf5\x04\n" +
 	"\tPassEvent\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\x02id\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12(\n" +
@@ -551,26 +629,28 @@ func file_dayof_pass_v1_pass_proto_rawDescGZIP() []byte {
 	return file_dayof_pass_v1_pass_proto_rawDescData
 }
 
-var file_dayof_pass_v1_pass_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_dayof_pass_v1_pass_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_dayof_pass_v1_pass_proto_goTypes = []any{
 	(*Pass)(nil),                  // 0: dayof.pass.v1.Pass
 	(*PassContent)(nil),           // 1: dayof.pass.v1.PassContent
-	(*PassEvent)(nil),             // 2: dayof.pass.v1.PassEvent
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
-	(*v1.Money)(nil),              // 4: dayof.money.v1.Money
+	(*PassSeat)(nil),              // 2: dayof.pass.v1.PassSeat
+	(*PassEvent)(nil),             // 3: dayof.pass.v1.PassEvent
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*v1.Money)(nil),              // 5: dayof.money.v1.Money
 }
 var file_dayof_pass_v1_pass_proto_depIdxs = []int32{
-	3, // 0: dayof.pass.v1.Pass.modify_time:type_name -> google.protobuf.Timestamp
-	2, // 1: dayof.pass.v1.PassContent.event:type_name -> dayof.pass.v1.PassEvent
-	4, // 2: dayof.pass.v1.PassContent.price:type_name -> dayof.money.v1.Money
-	3, // 3: dayof.pass.v1.PassEvent.doors_time:type_name -> google.protobuf.Timestamp
-	3, // 4: dayof.pass.v1.PassEvent.start_time:type_name -> google.protobuf.Timestamp
-	3, // 5: dayof.pass.v1.PassEvent.end_time:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4, // 0: dayof.pass.v1.Pass.modify_time:type_name -> google.protobuf.Timestamp
+	3, // 1: dayof.pass.v1.PassContent.event:type_name -> dayof.pass.v1.PassEvent
+	5, // 2: dayof.pass.v1.PassContent.price:type_name -> dayof.money.v1.Money
+	2, // 3: dayof.pass.v1.PassContent.seat:type_name -> dayof.pass.v1.PassSeat
+	4, // 4: dayof.pass.v1.PassEvent.doors_time:type_name -> google.protobuf.Timestamp
+	4, // 5: dayof.pass.v1.PassEvent.start_time:type_name -> google.protobuf.Timestamp
+	4, // 6: dayof.pass.v1.PassEvent.end_time:type_name -> google.protobuf.Timestamp
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_dayof_pass_v1_pass_proto_init() }
@@ -578,14 +658,14 @@ func file_dayof_pass_v1_pass_proto_init() {
 	if File_dayof_pass_v1_pass_proto != nil {
 		return
 	}
-	file_dayof_pass_v1_pass_proto_msgTypes[2].OneofWrappers = []any{}
+	file_dayof_pass_v1_pass_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_pass_v1_pass_proto_rawDesc), len(file_dayof_pass_v1_pass_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -92,6 +92,21 @@ const (
 	// CatalogServiceListVariantsProcedure is the fully-qualified name of the CatalogService's
 	// ListVariants RPC.
 	CatalogServiceListVariantsProcedure = "/dayof.checkout.v1.CatalogService/ListVariants"
+	// CatalogServiceSetSeatMapProcedure is the fully-qualified name of the CatalogService's SetSeatMap
+	// RPC.
+	CatalogServiceSetSeatMapProcedure = "/dayof.checkout.v1.CatalogService/SetSeatMap"
+	// CatalogServiceGetSeatMapProcedure is the fully-qualified name of the CatalogService's GetSeatMap
+	// RPC.
+	CatalogServiceGetSeatMapProcedure = "/dayof.checkout.v1.CatalogService/GetSeatMap"
+	// CatalogServiceListSeatsProcedure is the fully-qualified name of the CatalogService's ListSeats
+	// RPC.
+	CatalogServiceListSeatsProcedure = "/dayof.checkout.v1.CatalogService/ListSeats"
+	// CatalogServiceBlockSeatsProcedure is the fully-qualified name of the CatalogService's BlockSeats
+	// RPC.
+	CatalogServiceBlockSeatsProcedure = "/dayof.checkout.v1.CatalogService/BlockSeats"
+	// CatalogServiceUnblockSeatsProcedure is the fully-qualified name of the CatalogService's
+	// UnblockSeats RPC.
+	CatalogServiceUnblockSeatsProcedure = "/dayof.checkout.v1.CatalogService/UnblockSeats"
 )
 
 // CatalogServiceClient is a client for the dayof.checkout.v1.CatalogService service.
@@ -159,13 +174,15 @@ type CatalogServiceClient interface {
 	ListProducts(context.Context, *v1.ListProductsRequest) (*v1.ListProductsResponse, error)
 	// CreateVariant adds a variant with its first version and its stock.
 	//
-	// Problems: PRODUCT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) when fee and tax exceed the price.
+	// Problems: PRODUCT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) when fee and tax exceed the price, or when a seated variant
+	// has a capacity or another has none.
 	CreateVariant(context.Context, *v1.CreateVariantRequest) (*v1.CreateVariantResponse, error)
 	// UpdateVariant changes all of a variant but its price, which CreateVariantVersion changes. Open holds and sold tickets keep
 	// what they have.
 	//
 	// Problems: VARIANT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), CAPACITY_BELOW_TAKEN
-	// (failed_precondition) for less than is held and sold, INVALID_FIELD (invalid_argument) for a mask that names no field of
+	// (failed_precondition) for less than is held and sold, SEATED_VARIANT (failed_precondition) for the capacity of a seated variant,
+	// which its seats are, INVALID_FIELD (invalid_argument) for a mask that names no field of
 	// these or a sale that ends before it begins. A retry with the same key changes nothing more.
 	UpdateVariant(context.Context, *v1.UpdateVariantRequest) (*v1.UpdateVariantResponse, error)
 	// CreateVariantVersion puts a new version on sale, at once or at its effective_time. Open holds and sold tickets keep the
@@ -178,6 +195,27 @@ type CatalogServiceClient interface {
 	GetVariant(context.Context, *v1.GetVariantRequest) (*v1.GetVariantResponse, error)
 	// ListVariants returns the variants of an event that are on sale, oldest first; to staff all of them. Problems: EVENT_NOT_FOUND (not_found).
 	ListVariants(context.Context, *v1.ListVariantsRequest) (*v1.ListVariantsResponse, error)
+	// SetSeatMap sets one section of an event's seat map, whole: seats that the section has not yet are added, those that the request
+	// does not name are removed, and the others keep their ids. The number of seats is the capacity of their variants. Sales go on.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a seat that is there twice, a variant that is not a seated
+	// one of the event, or too many seats, SEAT_IN_USE (failed_precondition) when a seat that is held or sold would be removed or sold as
+	// another variant. A retry with the same key changes nothing more.
+	SetSeatMap(context.Context, *v1.SetSeatMapRequest) (*v1.SetSeatMapResponse, error)
+	// GetSeatMap returns the sections of an event's seat map, or the seats of one section with their availability. It may be a second
+	// old for everybody but staff; StartCheckout decides. Problems: EVENT_NOT_FOUND, SECTION_NOT_FOUND (not_found).
+	GetSeatMap(context.Context, *v1.GetSeatMapRequest) (*v1.GetSeatMapResponse, error)
+	// ListSeats returns seats with the orders that have them, to staff.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListSeats(context.Context, *v1.ListSeatsRequest) (*v1.ListSeatsResponse, error)
+	// BlockSeats keeps seats off sale, such as those of the house or broken ones: all of them or none. A seat that is blocked stays so.
+	//
+	// Problems: SEAT_NOT_FOUND (not_found), SEAT_IN_USE (failed_precondition) for seats that are held or sold. A retry with the same key
+	// changes nothing more.
+	BlockSeats(context.Context, *v1.BlockSeatsRequest) (*v1.BlockSeatsResponse, error)
+	// UnblockSeats puts blocked seats on sale again. Problems: SEAT_NOT_FOUND (not_found). A retry with the same key changes nothing more.
+	UnblockSeats(context.Context, *v1.UnblockSeatsRequest) (*v1.UnblockSeatsResponse, error)
 }
 
 // NewCatalogServiceClient constructs a client for the dayof.checkout.v1.CatalogService service. By
@@ -331,6 +369,41 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		setSeatMap: connect.NewClient[v1.SetSeatMapRequest, v1.SetSeatMapResponse](
+			httpClient,
+			baseURL+CatalogServiceSetSeatMapProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("SetSeatMap")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		getSeatMap: connect.NewClient[v1.GetSeatMapRequest, v1.GetSeatMapResponse](
+			httpClient,
+			baseURL+CatalogServiceGetSeatMapProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("GetSeatMap")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listSeats: connect.NewClient[v1.ListSeatsRequest, v1.ListSeatsResponse](
+			httpClient,
+			baseURL+CatalogServiceListSeatsProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListSeats")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		blockSeats: connect.NewClient[v1.BlockSeatsRequest, v1.BlockSeatsResponse](
+			httpClient,
+			baseURL+CatalogServiceBlockSeatsProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("BlockSeats")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		unblockSeats: connect.NewClient[v1.UnblockSeatsRequest, v1.UnblockSeatsResponse](
+			httpClient,
+			baseURL+CatalogServiceUnblockSeatsProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("UnblockSeats")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -356,6 +429,11 @@ type catalogServiceClient struct {
 	createVariantVersion *connect.Client[v1.CreateVariantVersionRequest, v1.CreateVariantVersionResponse]
 	getVariant           *connect.Client[v1.GetVariantRequest, v1.GetVariantResponse]
 	listVariants         *connect.Client[v1.ListVariantsRequest, v1.ListVariantsResponse]
+	setSeatMap           *connect.Client[v1.SetSeatMapRequest, v1.SetSeatMapResponse]
+	getSeatMap           *connect.Client[v1.GetSeatMapRequest, v1.GetSeatMapResponse]
+	listSeats            *connect.Client[v1.ListSeatsRequest, v1.ListSeatsResponse]
+	blockSeats           *connect.Client[v1.BlockSeatsRequest, v1.BlockSeatsResponse]
+	unblockSeats         *connect.Client[v1.UnblockSeatsRequest, v1.UnblockSeatsResponse]
 }
 
 // CreateOrganizer calls dayof.checkout.v1.CatalogService.CreateOrganizer.
@@ -538,6 +616,51 @@ func (c *catalogServiceClient) ListVariants(ctx context.Context, req *v1.ListVar
 	return nil, err
 }
 
+// SetSeatMap calls dayof.checkout.v1.CatalogService.SetSeatMap.
+func (c *catalogServiceClient) SetSeatMap(ctx context.Context, req *v1.SetSeatMapRequest) (*v1.SetSeatMapResponse, error) {
+	response, err := c.setSeatMap.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetSeatMap calls dayof.checkout.v1.CatalogService.GetSeatMap.
+func (c *catalogServiceClient) GetSeatMap(ctx context.Context, req *v1.GetSeatMapRequest) (*v1.GetSeatMapResponse, error) {
+	response, err := c.getSeatMap.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListSeats calls dayof.checkout.v1.CatalogService.ListSeats.
+func (c *catalogServiceClient) ListSeats(ctx context.Context, req *v1.ListSeatsRequest) (*v1.ListSeatsResponse, error) {
+	response, err := c.listSeats.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BlockSeats calls dayof.checkout.v1.CatalogService.BlockSeats.
+func (c *catalogServiceClient) BlockSeats(ctx context.Context, req *v1.BlockSeatsRequest) (*v1.BlockSeatsResponse, error) {
+	response, err := c.blockSeats.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UnblockSeats calls dayof.checkout.v1.CatalogService.UnblockSeats.
+func (c *catalogServiceClient) UnblockSeats(ctx context.Context, req *v1.UnblockSeatsRequest) (*v1.UnblockSeatsResponse, error) {
+	response, err := c.unblockSeats.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // CatalogServiceHandler is an implementation of the dayof.checkout.v1.CatalogService service.
 type CatalogServiceHandler interface {
 	// CreateOrganizer adds an organiser.
@@ -603,13 +726,15 @@ type CatalogServiceHandler interface {
 	ListProducts(context.Context, *v1.ListProductsRequest) (*v1.ListProductsResponse, error)
 	// CreateVariant adds a variant with its first version and its stock.
 	//
-	// Problems: PRODUCT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) when fee and tax exceed the price.
+	// Problems: PRODUCT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) when fee and tax exceed the price, or when a seated variant
+	// has a capacity or another has none.
 	CreateVariant(context.Context, *v1.CreateVariantRequest) (*v1.CreateVariantResponse, error)
 	// UpdateVariant changes all of a variant but its price, which CreateVariantVersion changes. Open holds and sold tickets keep
 	// what they have.
 	//
 	// Problems: VARIANT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE (failed_precondition), CAPACITY_BELOW_TAKEN
-	// (failed_precondition) for less than is held and sold, INVALID_FIELD (invalid_argument) for a mask that names no field of
+	// (failed_precondition) for less than is held and sold, SEATED_VARIANT (failed_precondition) for the capacity of a seated variant,
+	// which its seats are, INVALID_FIELD (invalid_argument) for a mask that names no field of
 	// these or a sale that ends before it begins. A retry with the same key changes nothing more.
 	UpdateVariant(context.Context, *v1.UpdateVariantRequest) (*v1.UpdateVariantResponse, error)
 	// CreateVariantVersion puts a new version on sale, at once or at its effective_time. Open holds and sold tickets keep the
@@ -622,6 +747,27 @@ type CatalogServiceHandler interface {
 	GetVariant(context.Context, *v1.GetVariantRequest) (*v1.GetVariantResponse, error)
 	// ListVariants returns the variants of an event that are on sale, oldest first; to staff all of them. Problems: EVENT_NOT_FOUND (not_found).
 	ListVariants(context.Context, *v1.ListVariantsRequest) (*v1.ListVariantsResponse, error)
+	// SetSeatMap sets one section of an event's seat map, whole: seats that the section has not yet are added, those that the request
+	// does not name are removed, and the others keep their ids. The number of seats is the capacity of their variants. Sales go on.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a seat that is there twice, a variant that is not a seated
+	// one of the event, or too many seats, SEAT_IN_USE (failed_precondition) when a seat that is held or sold would be removed or sold as
+	// another variant. A retry with the same key changes nothing more.
+	SetSeatMap(context.Context, *v1.SetSeatMapRequest) (*v1.SetSeatMapResponse, error)
+	// GetSeatMap returns the sections of an event's seat map, or the seats of one section with their availability. It may be a second
+	// old for everybody but staff; StartCheckout decides. Problems: EVENT_NOT_FOUND, SECTION_NOT_FOUND (not_found).
+	GetSeatMap(context.Context, *v1.GetSeatMapRequest) (*v1.GetSeatMapResponse, error)
+	// ListSeats returns seats with the orders that have them, to staff.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListSeats(context.Context, *v1.ListSeatsRequest) (*v1.ListSeatsResponse, error)
+	// BlockSeats keeps seats off sale, such as those of the house or broken ones: all of them or none. A seat that is blocked stays so.
+	//
+	// Problems: SEAT_NOT_FOUND (not_found), SEAT_IN_USE (failed_precondition) for seats that are held or sold. A retry with the same key
+	// changes nothing more.
+	BlockSeats(context.Context, *v1.BlockSeatsRequest) (*v1.BlockSeatsResponse, error)
+	// UnblockSeats puts blocked seats on sale again. Problems: SEAT_NOT_FOUND (not_found). A retry with the same key changes nothing more.
+	UnblockSeats(context.Context, *v1.UnblockSeatsRequest) (*v1.UnblockSeatsResponse, error)
 }
 
 // NewCatalogServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -771,6 +917,41 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceSetSeatMapHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceSetSeatMapProcedure,
+		svc.SetSeatMap,
+		connect.WithSchema(catalogServiceMethods.ByName("SetSeatMap")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceGetSeatMapHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceGetSeatMapProcedure,
+		svc.GetSeatMap,
+		connect.WithSchema(catalogServiceMethods.ByName("GetSeatMap")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceListSeatsHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListSeatsProcedure,
+		svc.ListSeats,
+		connect.WithSchema(catalogServiceMethods.ByName("ListSeats")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceBlockSeatsHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceBlockSeatsProcedure,
+		svc.BlockSeats,
+		connect.WithSchema(catalogServiceMethods.ByName("BlockSeats")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceUnblockSeatsHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceUnblockSeatsProcedure,
+		svc.UnblockSeats,
+		connect.WithSchema(catalogServiceMethods.ByName("UnblockSeats")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.checkout.v1.CatalogService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CatalogServiceCreateOrganizerProcedure:
@@ -813,6 +994,16 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 			catalogServiceGetVariantHandler.ServeHTTP(w, r)
 		case CatalogServiceListVariantsProcedure:
 			catalogServiceListVariantsHandler.ServeHTTP(w, r)
+		case CatalogServiceSetSeatMapProcedure:
+			catalogServiceSetSeatMapHandler.ServeHTTP(w, r)
+		case CatalogServiceGetSeatMapProcedure:
+			catalogServiceGetSeatMapHandler.ServeHTTP(w, r)
+		case CatalogServiceListSeatsProcedure:
+			catalogServiceListSeatsHandler.ServeHTTP(w, r)
+		case CatalogServiceBlockSeatsProcedure:
+			catalogServiceBlockSeatsHandler.ServeHTTP(w, r)
+		case CatalogServiceUnblockSeatsProcedure:
+			catalogServiceUnblockSeatsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -900,4 +1091,24 @@ func (UnimplementedCatalogServiceHandler) GetVariant(context.Context, *v1.GetVar
 
 func (UnimplementedCatalogServiceHandler) ListVariants(context.Context, *v1.ListVariantsRequest) (*v1.ListVariantsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.ListVariants is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) SetSeatMap(context.Context, *v1.SetSeatMapRequest) (*v1.SetSeatMapResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.SetSeatMap is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) GetSeatMap(context.Context, *v1.GetSeatMapRequest) (*v1.GetSeatMapResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.GetSeatMap is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListSeats(context.Context, *v1.ListSeatsRequest) (*v1.ListSeatsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.ListSeats is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) BlockSeats(context.Context, *v1.BlockSeatsRequest) (*v1.BlockSeatsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.BlockSeats is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) UnblockSeats(context.Context, *v1.UnblockSeatsRequest) (*v1.UnblockSeatsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.UnblockSeats is not implemented"))
 }

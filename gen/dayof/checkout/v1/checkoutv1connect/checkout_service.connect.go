@@ -69,6 +69,8 @@ type CheckoutServiceClient interface {
 	// payment of this amount or currency: the order is canceled and its stock on sale again, WAITING_ROOM_REQUIRED (failed_precondition)
 	// without a good admission token where the event has a waiting room, WAITING_ROOM_PLACE_USED (failed_precondition) when its place has an
 	// unpaid order that is open, or has bought.
+	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
+	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
@@ -261,6 +263,8 @@ type CheckoutServiceHandler interface {
 	// payment of this amount or currency: the order is canceled and its stock on sale again, WAITING_ROOM_REQUIRED (failed_precondition)
 	// without a good admission token where the event has a waiting room, WAITING_ROOM_PLACE_USED (failed_precondition) when its place has an
 	// unpaid order that is open, or has bought.
+	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
+	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
