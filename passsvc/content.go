@@ -35,6 +35,10 @@ type content struct {
 	Used          bool              `json:"used,omitempty"`
 	Voided        bool              `json:"voided,omitempty"`
 	Staff         map[string]string `json:"staff,omitempty"` // by staffFields
+	// HolderNumber counts the changes of HolderName.
+	HolderNumber int64 `json:"holder_number,omitempty"`
+	// HolderOnly says that the pass is on no page of its order: it is somebody else's.
+	HolderOnly bool `json:"holder_only,omitempty"`
 }
 
 // LogValue keeps all but the ticket's id from slog, whose JSON would hold what is stored.
@@ -87,6 +91,8 @@ func contentFromProto(orderID string, p *passv1.PassContent, path string) (conte
 		Terms:         manyLines(p.GetTerms()),
 		Language:      p.GetLanguage(),
 		Voided:        p.GetVoided(),
+		HolderNumber:  p.GetHolderNumber(),
+		HolderOnly:    p.GetHolderOnly(),
 	}, nil
 }
 
@@ -224,6 +230,9 @@ func (c content) facts() []fact {
 	add("product_name", c.ProductName)
 	add("variant_name", c.VariantName)
 	add("holder_name", string(c.HolderName))
+	if c.HolderNumber > 0 { // as the tickets were issued, none was named
+		add("holder_number", strconv.FormatInt(c.HolderNumber, 10))
+	}
 	add("price", c.Price.Currency+" "+strconv.FormatInt(c.Price.MinorUnits, 10))
 	add("terms", c.Terms)
 	add("language", c.Language)
@@ -239,7 +248,18 @@ func (c content) facts() []fact {
 	for _, name := range staffFields() {
 		add("staff."+name, c.Staff[name])
 	}
+	if c.HolderOnly {
+		add("holder_only", "true")
+	}
 	return out
+}
+
+// withHolderOf returns c with the holder's name of next, if that is the newer one.
+func (c content) withHolderOf(next content) content {
+	if next.HolderNumber > c.HolderNumber {
+		c.HolderName, c.HolderNumber = next.HolderName, next.HolderNumber
+	}
+	return c
 }
 
 func (e eventContent) facts(add func(path, value string)) {

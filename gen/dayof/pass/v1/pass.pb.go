@@ -207,7 +207,12 @@ type PassContent struct {
 	Voided bool `protobuf:"varint,12,opt,name=voided,proto3" json:"voided,omitempty"`
 	// Organiser of the event: those with a certificate of their own have a pass type of their own. It decides when the pass
 	// is made and is not shown. Empty means the pass type of everybody else.
-	OrganizerId   string `protobuf:"bytes,13,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	OrganizerId string `protobuf:"bytes,13,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	// Number of the change of the holder's name; a name with a smaller number than the stored one never replaces it, and one with a
+	// larger number does, whatever the ticket's change number says.
+	HolderNumber int64 `protobuf:"varint,20,opt,name=holder_number,json=holderNumber,proto3" json:"holder_number,omitempty"`
+	// Whether the ticket is not the buyer's of its order: its pass is on no page of the order, and in none of its bundles.
+	HolderOnly    bool `protobuf:"varint,21,opt,name=holder_only,json=holderOnly,proto3" json:"holder_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,6 +336,20 @@ func (x *PassContent) GetOrganizerId() string {
 		return x.OrganizerId
 	}
 	return ""
+}
+
+func (x *PassContent) GetHolderNumber() int64 {
+	if x != nil {
+		return x.HolderNumber
+	}
+	return 0
+}
+
+func (x *PassContent) GetHolderOnly() bool {
+	if x != nil {
+		return x.HolderOnly
+	}
+	return false
 }
 
 // PassEvent is the event as a pass shows it.
@@ -499,7 +518,7 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	" \x01(\tR\x13authenticationToken\x12!\n" +
 	"\fdownload_url\x18\v \x01(\tR\vdownloadUrl\x12\x1c\n" +
 	"\tsuspended\x18\f \x01(\bR\tsuspended\x12\x12\n" +
-	"\x04used\x18\r \x01(\bR\x04used\"\xe9\x04\n" +
+	"\x04used\x18\r \x01(\bR\x04used\"\xb8\x05\n" +
 	"\vPassContent\x129\n" +
 	"\tticket_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bticketId\x129\n" +
 	"\x14ticket_change_number\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\x12\x1e\n" +
@@ -516,7 +535,10 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	" \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\x05terms\x12#\n" +
 	"\blanguage\x18\v \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x12\x16\n" +
 	"\x06voided\x18\f \x01(\bR\x06voided\x12B\n" +
-	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\"\xf5\x04\n" +
+	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\x12,\n" +
+	"\rholder_number\x18\x14 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\fholderNumber\x12\x1f\n" +
+	"\vholder_only\x18\x15 \x01(\bR\n" +
+	"holderOnly\"\xf5\x04\n" +
 	"\tPassEvent\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\x02id\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12(\n" +
