@@ -70,7 +70,7 @@ func (q *Queries) EventHasTickets(ctx context.Context, db DBTX, eventID string) 
 }
 
 const getEvent = `-- name: GetEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time from events where id = $1
 `
 
 type GetEventRow struct {
@@ -103,6 +103,10 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (GetEventRow
 		&i.Event.UpdateNumber,
 		&i.Event.ScheduleNumber,
 		&i.Event.CancelTime,
+		&i.Event.TransfersAllowed,
+		&i.Event.TransferEndTime,
+		&i.Event.TransferLimit,
+		&i.Event.HolderChangeEndTime,
 	)
 	return i, err
 }
@@ -236,7 +240,7 @@ func (q *Queries) KeepEventForSale(ctx context.Context, db DBTX, id string) (Kee
 }
 
 const listEvents = `-- name: ListEvents :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time
 from events
 where (start_time, id) > ($1::timestamptz, $2::text)
     and start_time < $3::timestamptz and publication = any($4::text[])
@@ -295,6 +299,10 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 			&i.Event.UpdateNumber,
 			&i.Event.ScheduleNumber,
 			&i.Event.CancelTime,
+			&i.Event.TransfersAllowed,
+			&i.Event.TransferEndTime,
+			&i.Event.TransferLimit,
+			&i.Event.HolderChangeEndTime,
 		); err != nil {
 			return nil, err
 		}
@@ -307,7 +315,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 }
 
 const listEventsOfOrganizer = `-- name: ListEventsOfOrganizer :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time
 from events
 where organizer_id = $1
     and (start_time, id) > ($2::timestamptz, $3::text)
@@ -369,6 +377,10 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 			&i.Event.UpdateNumber,
 			&i.Event.ScheduleNumber,
 			&i.Event.CancelTime,
+			&i.Event.TransfersAllowed,
+			&i.Event.TransferEndTime,
+			&i.Event.TransferLimit,
+			&i.Event.HolderChangeEndTime,
 		); err != nil {
 			return nil, err
 		}
@@ -381,7 +393,7 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 }
 
 const lockEvent = `-- name: LockEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1 for no key update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time from events where id = $1 for no key update
 `
 
 type LockEventRow struct {
@@ -415,12 +427,16 @@ func (q *Queries) LockEvent(ctx context.Context, db DBTX, id string) (LockEventR
 		&i.Event.UpdateNumber,
 		&i.Event.ScheduleNumber,
 		&i.Event.CancelTime,
+		&i.Event.TransfersAllowed,
+		&i.Event.TransferEndTime,
+		&i.Event.TransferLimit,
+		&i.Event.HolderChangeEndTime,
 	)
 	return i, err
 }
 
 const lockEventAlone = `-- name: LockEventAlone :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time from events where id = $1 for update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time from events where id = $1 for update
 `
 
 type LockEventAloneRow struct {
@@ -454,6 +470,10 @@ func (q *Queries) LockEventAlone(ctx context.Context, db DBTX, id string) (LockE
 		&i.Event.UpdateNumber,
 		&i.Event.ScheduleNumber,
 		&i.Event.CancelTime,
+		&i.Event.TransfersAllowed,
+		&i.Event.TransferEndTime,
+		&i.Event.TransferLimit,
+		&i.Event.HolderChangeEndTime,
 	)
 	return i, err
 }
@@ -482,24 +502,30 @@ const updateEvent = `-- name: UpdateEvent :one
 update events set name = $1, description = $2, image_urls = $3, languages = $4,
     venue_name = $5, venue_address = $6, time_zone = $7, latitude = $8,
     longitude = $9, doors_time = $10, keep_refunded_seats = $11,
-    buyer_ticket_limit = $12
-where id = $13 returning update_number
+    buyer_ticket_limit = $12, transfers_allowed = $13,
+    transfer_end_time = $14, transfer_limit = $15,
+    holder_change_end_time = $16
+where id = $17 returning update_number
 `
 
 type UpdateEventParams struct {
-	Name              string     `json:"name"`
-	Description       string     `json:"description"`
-	ImageUrls         []string   `json:"image_urls"`
-	Languages         []string   `json:"languages"`
-	VenueName         string     `json:"venue_name"`
-	VenueAddress      string     `json:"venue_address"`
-	TimeZone          string     `json:"time_zone"`
-	Latitude          *float64   `json:"latitude"`
-	Longitude         *float64   `json:"longitude"`
-	DoorsTime         *time.Time `json:"doors_time"`
-	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
-	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
-	ID                string     `json:"id"`
+	Name                string     `json:"name"`
+	Description         string     `json:"description"`
+	ImageUrls           []string   `json:"image_urls"`
+	Languages           []string   `json:"languages"`
+	VenueName           string     `json:"venue_name"`
+	VenueAddress        string     `json:"venue_address"`
+	TimeZone            string     `json:"time_zone"`
+	Latitude            *float64   `json:"latitude"`
+	Longitude           *float64   `json:"longitude"`
+	DoorsTime           *time.Time `json:"doors_time"`
+	KeepRefundedSeats   bool       `json:"keep_refunded_seats"`
+	BuyerTicketLimit    *int32     `json:"buyer_ticket_limit"`
+	TransfersAllowed    bool       `json:"transfers_allowed"`
+	TransferEndTime     *time.Time `json:"transfer_end_time"`
+	TransferLimit       int32      `json:"transfer_limit"`
+	HolderChangeEndTime *time.Time `json:"holder_change_end_time"`
+	ID                  string     `json:"id"`
 }
 
 func (q *Queries) UpdateEvent(ctx context.Context, db DBTX, arg UpdateEventParams) (int64, error) {
@@ -516,6 +542,10 @@ func (q *Queries) UpdateEvent(ctx context.Context, db DBTX, arg UpdateEventParam
 		arg.DoorsTime,
 		arg.KeepRefundedSeats,
 		arg.BuyerTicketLimit,
+		arg.TransfersAllowed,
+		arg.TransferEndTime,
+		arg.TransferLimit,
+		arg.HolderChangeEndTime,
 		arg.ID,
 	)
 	var update_number int64

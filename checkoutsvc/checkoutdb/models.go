@@ -113,28 +113,32 @@ type DoorScan struct {
 }
 
 type Event struct {
-	ID                string     `json:"id"`
-	OrganizerID       string     `json:"organizer_id"`
-	OrganizerName     string     `json:"organizer_name"`
-	Name              string     `json:"name"`
-	VenueName         string     `json:"venue_name"`
-	VenueAddress      string     `json:"venue_address"`
-	TimeZone          string     `json:"time_zone"`
-	Latitude          *float64   `json:"latitude"`
-	Longitude         *float64   `json:"longitude"`
-	DoorsTime         *time.Time `json:"doors_time"`
-	StartTime         time.Time  `json:"start_time"`
-	EndTime           time.Time  `json:"end_time"`
-	CreateTime        time.Time  `json:"create_time"`
-	KeepRefundedSeats bool       `json:"keep_refunded_seats"`
-	Description       string     `json:"description"`
-	ImageUrls         []string   `json:"image_urls"`
-	Languages         []string   `json:"languages"`
-	Publication       string     `json:"publication"`
-	BuyerTicketLimit  *int32     `json:"buyer_ticket_limit"`
-	UpdateNumber      int64      `json:"update_number"`
-	ScheduleNumber    int32      `json:"schedule_number"`
-	CancelTime        *time.Time `json:"cancel_time"`
+	ID                  string     `json:"id"`
+	OrganizerID         string     `json:"organizer_id"`
+	OrganizerName       string     `json:"organizer_name"`
+	Name                string     `json:"name"`
+	VenueName           string     `json:"venue_name"`
+	VenueAddress        string     `json:"venue_address"`
+	TimeZone            string     `json:"time_zone"`
+	Latitude            *float64   `json:"latitude"`
+	Longitude           *float64   `json:"longitude"`
+	DoorsTime           *time.Time `json:"doors_time"`
+	StartTime           time.Time  `json:"start_time"`
+	EndTime             time.Time  `json:"end_time"`
+	CreateTime          time.Time  `json:"create_time"`
+	KeepRefundedSeats   bool       `json:"keep_refunded_seats"`
+	Description         string     `json:"description"`
+	ImageUrls           []string   `json:"image_urls"`
+	Languages           []string   `json:"languages"`
+	Publication         string     `json:"publication"`
+	BuyerTicketLimit    *int32     `json:"buyer_ticket_limit"`
+	UpdateNumber        int64      `json:"update_number"`
+	ScheduleNumber      int32      `json:"schedule_number"`
+	CancelTime          *time.Time `json:"cancel_time"`
+	TransfersAllowed    bool       `json:"transfers_allowed"`
+	TransferEndTime     *time.Time `json:"transfer_end_time"`
+	TransferLimit       int32      `json:"transfer_limit"`
+	HolderChangeEndTime *time.Time `json:"holder_change_end_time"`
 }
 
 type EventOperation struct {
@@ -370,6 +374,24 @@ type Ticket struct {
 	ValidTime      *time.Time      `json:"valid_time"`
 	SeatReturned   bool            `json:"seat_returned"`
 	ScheduleNumber int32           `json:"schedule_number"`
+	Replaces       *string         `json:"replaces"`
+	HolderName     personal.Text   `json:"holder_name"`
+	HolderEmail    personal.Text   `json:"holder_email"`
+	HolderLanguage string          `json:"holder_language"`
+	HolderNumber   int32           `json:"holder_number"`
+}
+
+type TicketTransfer struct {
+	ID                string        `json:"id"`
+	OrderID           string        `json:"order_id"`
+	TicketID          string        `json:"ticket_id"`
+	State             string        `json:"state"`
+	RecipientName     personal.Text `json:"recipient_name"`
+	RecipientEmail    personal.Text `json:"recipient_email"`
+	RecipientLanguage string        `json:"recipient_language"`
+	CreateTime        time.Time     `json:"create_time"`
+	ExpireTime        time.Time     `json:"expire_time"`
+	EndTime           *time.Time    `json:"end_time"`
 }
 
 type Timeline struct {

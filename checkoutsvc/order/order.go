@@ -46,11 +46,15 @@ type Order struct {
 	Funds    []DisputeFunds  `json:"-"` // of all disputes
 	Warnings []FraudWarning  `json:"-"`
 	Reviews  []Review        `json:"-"`
+	// Transfers are of all tickets, by time.
+	Transfers []Transfer `json:"-"`
 
 	// SeatsReturnUntil is when seats of void tickets stop to return to sale; nil when they never do. It and the schedule are the event's
 	// as of the load.
 	SeatsReturnUntil *time.Time `json:"-"`
 	Schedule         Schedule   `json:"-"`
+	// TransferTerms are the event's, too.
+	TransferTerms TransferTerms `json:"-"`
 	// BuyerLimits are what the order was checked against when it took stock; they are not stored.
 	BuyerLimits BuyerLimits `json:"-"`
 	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
@@ -82,6 +86,7 @@ func (o Order) clone() Order {
 	o.Tickets, o.Intents, o.Refunds = slices.Clone(o.Tickets), slices.Clone(o.Intents), slices.Clone(o.Refunds)
 	o.Disputes, o.Funds = slices.Clone(o.Disputes), slices.Clone(o.Funds)
 	o.Warnings, o.Reviews = slices.Clone(o.Warnings), slices.Clone(o.Reviews)
+	o.Transfers = slices.Clone(o.Transfers)
 	return o
 }
 

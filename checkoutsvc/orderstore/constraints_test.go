@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 var stateConstraints = map[string]string{
 	"payment": "order_payment_is_known", "fulfilment": "order_fulfilment_is_known", "hold": "hold_state_is_known",
 	"ticket": "ticket_state_is_known", "payment intent": "payment_intent_status_is_known", "refund": "refund_state_is_known",
-	"dispute": "dispute_status_is_known",
+	"dispute": "dispute_status_is_known", "transfer": "ticket_transfer_state_is_known",
 }
 
 // The database knows the states that the rules know, and no others.
