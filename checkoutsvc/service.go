@@ -197,7 +197,10 @@ func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
 			due  bool
 			wake func()
 		}{
-			{found.DueOrders, attemptDue}, {found.WaitingOrders, attemptWaiting}, {found.DueHolds, expireHolds}, {found.DueOperations, runOperations},
+			{found.DueOrders, attemptDue},
+			{found.WaitingOrders, attemptWaiting},
+			{found.DueHolds, expireHolds},
+			{found.DueOperations, runOperations},
 			{found.DueTransfers, expireTransfers},
 		} {
 			if work.due {

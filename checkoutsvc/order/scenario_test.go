@@ -66,7 +66,7 @@ func newOrder(p order.Policy) order.Order {
 		panic(err)
 	}
 	o.Intents[0].StripeID = "pi_1"
-	o.TransferTerms = order.TransferTerms{Allowed: true, Limit: 3}
+	o.TransferTerms, o.SeatsReturnUntil = order.TransferTerms{Allowed: true, Limit: 3}, &o.Schedule.StartTime
 	return o
 }
 

@@ -181,6 +181,10 @@ func TestTransferLimits(t *testing.T) {
 	x := newExchanger(t)
 	a, b, c := x.o.Tickets[0].ID, x.o.Tickets[1].ID, x.o.Tickets[2].ID
 	x.see(x.offer("1", a))
+	x.see(order.TransfersDue{})
+	if !x.last.None() {
+		t.Errorf("a transfer that is not due ends: %+v", x.last)
+	}
 	x.refused(x.offer("2", a), order.ReasonTransferPending)
 	x.see(x.offer("2", b))
 	x.refused(x.offer("3", c), order.ReasonTransferLimit) // two are pending
@@ -301,6 +305,21 @@ func TestRefundAtStripeNamesAnOldTicket(t *testing.T) {
 	}
 	if ids := x.last.SeatsReturned; len(ids) != 0 {
 		t.Errorf("seats return: %v", ids)
+	}
+}
+
+// TestWholeRefundNamesLatestTickets sends all of the money back at once.
+func TestWholeRefundNamesLatestTickets(t *testing.T) {
+	t.Parallel()
+	x := newExchanger(t)
+	a := x.o.Tickets[0].ID
+	x.see(order.TicketReissue{TicketID: a})
+	if ids := x.last.SeatsReturned; len(ids) != 0 {
+		t.Errorf("the seat of a ticket that was issued again is on sale: %v", ids)
+	}
+	x.see(order.RefundRequest{ID: "r1"})
+	if ids := x.o.Refund("r1").TicketIDs; len(ids) != 3 || slices.Contains(ids, a) || !slices.Contains(ids, x.live(a).ID) {
+		t.Errorf("it names %v, ticket %s was replaced", ids, a)
 	}
 }
 

@@ -90,11 +90,11 @@ func (m *Mailer) transferMessage(o *order.Order, t *order.Transfer, id string) (
 	}
 	n := notice{letter: newLetterTo(to, o.ID, func(words) string { return subjects[t.State][0] }, fill)}
 	n.Paragraphs = append([]string{fill.Replace(subjects[t.State][1])}, whenAndWhere(o, sold, zone, n.letter)...)
-	if t.State == order.TransferPending {
+	if to != sender || ticket.Transferred() {
 		n.OrderID = "" // it is the buyer's
+	}
+	if t.State == order.TransferPending {
 		n.Links = []link{{Label: fill.Replace(w.Answer), URL: m.shopLink("/transfers/", t.ID, m.Tokens.Transfer(t.ID))}}
-	} else if t.State == order.TransferCanceled {
-		n.OrderID = ""
 	}
 	return write(id, "notice", n.letter, n)
 }
