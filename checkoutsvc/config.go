@@ -54,6 +54,11 @@ type Config struct {
 	// GiveUpAfter is how long fulfilment may fail before the order is given up and refunded.
 	GiveUpAfter time.Duration
 
+	// TransferDuration is for how long a ticket is offered to its recipient.
+	TransferDuration time.Duration
+	// TransfersPendingMax is how many tickets of an order may be offered at once, TransfersDailyMax how many within a day; 0: any number.
+	TransfersPendingMax, TransfersDailyMax int
+
 	// CodeKeys are the seeds of the Ed25519 keys that sign ticket codes, each as version:seed with base64 of 32 bytes; the
 	// newest signs, all verify.
 	CodeKeys []config.Secret
@@ -77,6 +82,8 @@ type Config struct {
 	MailFrom string
 	// ConsoleURL is where links in alerts lead; empty: they have none.
 	ConsoleURL string
+	// ShopURL is where links in mails about tickets lead.
+	ShopURL string
 }
 
 // LoadConfig reads the settings of checkoutsvc. Problems are reported by the loader.
@@ -107,10 +114,15 @@ func LoadConfig(l *config.Loader) Config {
 		DisputeReminders: l.String("DAYOF_CHECKOUT_DISPUTE_REMINDERS", "72h,24h",
 			"how long before the end of the time for evidence of a dispute an alert is raised, comma separated durations; empty raises none"),
 		GiveUpAfter: l.Duration("DAYOF_CHECKOUT_GIVE_UP_AFTER", 30*time.Minute, "how long fulfilment may fail before the order is refunded"),
+		TransferDuration: l.Duration("DAYOF_CHECKOUT_TRANSFER_DURATION", 3*24*time.Hour,
+			"how long a ticket is offered to whom it is transferred to; never beyond the event's latest time for transfers"),
+		TransfersPendingMax: l.Int("DAYOF_CHECKOUT_TRANSFERS_PENDING_MAX", 20, "how many tickets of an order may be offered at once; 0 is any number"),
+		TransfersDailyMax: l.Int("DAYOF_CHECKOUT_TRANSFERS_DAILY_MAX", 40,
+			"how many tickets of an order may be offered within a day, each with a mail to the recipient; 0 is any number"),
 		CodeKeys: l.SecretListRequired("DAYOF_CHECKOUT_TICKET_CODE_KEYS",
 			"seeds of the Ed25519 keys of ticket codes, each as version:seed with base64 of 32 bytes, comma separated; the newest signs"),
 		OrderTokenKeys: l.SecretListRequired("DAYOF_CHECKOUT_ORDER_TOKEN_KEYS",
-			"keys of order access tokens and of door devices' codes and tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
+			"keys of order, ticket and transfer tokens and of door devices' codes and tokens, each as version:key of at least 32 characters, comma separated; the newest signs"),
 		OrderTokenLifetime: l.Duration("DAYOF_CHECKOUT_ORDER_TOKEN_LIFETIME", 0,
 			"how long after an order was made its access token opens it; 0s is for ever. Longer than buyers take to pay"),
 		StripeURL:     l.URL("DAYOF_STRIPE_URL", "https://api.stripe.com", "base URL of Stripe's API"),
@@ -120,6 +132,8 @@ func LoadConfig(l *config.Loader) Config {
 		SMTP:          smtp.LoadConfig(l),
 		MailFrom:      l.String("DAYOF_MAIL_FROM", "tickets@dayof.example", "sender of receipts"),
 		ConsoleURL:    l.URL("DAYOF_CONSOLE_URL", "", "base URL of the console, for links in alerts; empty: alerts have no link"),
+		ShopURL: l.URL("DAYOF_SHOP_URL", "https://shop.dayof.example",
+			"base URL of the shop, for links in mails about tickets: /transfers/<id>#<token> and /tickets/<id>#<token>"),
 	}
 }
 
@@ -129,7 +143,8 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 		Livemode: c.Livemode, Lease: c.AttemptLease, BlockedAfter: c.BlockedAfter, GiveUpAfter: c.GiveUpAfter,
 		RefundApplicationFee: c.RefundApplicationFee, FraudWarningRefunds: c.FraudWarningRefunds,
 		ReviewHoldsDelivery: c.ReviewHoldsDelivery, PartialCaptureKeepsHold: c.PartialCaptureKeepsHold, ProcessingHoldMax: c.ProcessingHoldMax,
-		UnansweredHoldMax: c.UnansweredHoldMax,
+		UnansweredHoldMax: c.UnansweredHoldMax, TransferDuration: c.TransferDuration, TransfersPendingMax: c.TransfersPendingMax,
+		TransfersDailyMax: c.TransfersDailyMax,
 		CodeKeyVersion:    codeKeyVersion, NewID: id.New,
 	}
 }

@@ -116,7 +116,7 @@ func newHarnessAlone(t testing.TB, opts ...option) *harness {
 			passv1connect.PassServiceIssuePassesProcedure: rpc.RoleOperator, passv1connect.PassServiceVoidPassProcedure: rpc.RoleOperator,
 			passv1connect.PassServiceListPassesProcedure: rpc.RoleOperator, passv1connect.PassServiceSetPassSuspendedProcedure: rpc.RoleOperator,
 			passv1connect.PassServiceBatchUpdatePassesProcedure: rpc.RoleOperator, passv1connect.PassServiceGetPassBatchProcedure: rpc.RoleOperator,
-			passv1connect.PassServiceCancelPassBatchProcedure: rpc.RoleOperator,
+			passv1connect.PassServiceCancelPassBatchProcedure: rpc.RoleOperator, passv1connect.PassServiceGetPassProcedure: rpc.RoleOperator,
 		}, nil)...)
 	})
 	w.peers[1] = serveRPC(t, ledgerv1connect.LedgerServiceName, func() (string, http.Handler) {

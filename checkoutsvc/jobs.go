@@ -55,10 +55,14 @@ func (w workers) register(r *jobs.Registry) {
 	jobs.Register(r, jobs.Policy{MaxAttempts: moneyAttempts, Timeout: outsideTimeout, Queue: queueCancels}, w.payments.CancelIntents)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.VoidPass)
 	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.SuspendPass)
+	jobs.Register(r, jobs.Policy{MaxAttempts: moneyAttempts, Timeout: outsideTimeout}, w.passes.IssuePass)
+	jobs.Register(r, jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout}, w.passes.NamePass)
 	mail := jobs.Policy{MaxAttempts: 24, Timeout: outsideTimeout, Queue: "mail"}
 	jobs.Register(r, mail, w.mailer.SendReceipt)
 	jobs.Register(r, mail, w.mailer.MailRefund)
 	jobs.Register(r, mail, w.mailer.MailGivenUp)
+	jobs.Register(r, mail, w.mailer.MailTransfer)
+	jobs.Register(r, mail, w.mailer.MailTicket)
 	mail.Queue = queueCancels // as many as the event has orders: receipts do not wait for them
 	jobs.Register(r, mail, w.mailer.MailSchedule)
 }
@@ -100,6 +104,14 @@ func jobOf(orderID string, w order.Work) river.JobArgs {
 		return receipt.MailScheduleArgs{OrderID: orderID, ScheduleNumber: w.ID}
 	case order.WorkSuspendPass:
 		return ticketpass.SuspendPassArgs{TicketID: w.ID}
+	case order.WorkIssuePass:
+		return ticketpass.IssuePassArgs{TicketID: w.ID}
+	case order.WorkNamePass:
+		return ticketpass.NamePassArgs{TicketID: w.ID}
+	case order.WorkMailTransfer:
+		return receipt.MailTransferArgs{OrderID: orderID, TransferID: w.ID}
+	case order.WorkMailTicket:
+		return receipt.MailTicketArgs{OrderID: orderID, TicketID: w.ID}
 	}
 	panic("no job does the work " + string(w.Kind))
 }

@@ -28,13 +28,14 @@ type passKeeper struct {
 	events    map[string]*passv1.PassEvent    // what passes show, by serial
 	seats     map[string]*passv1.PassSeat     // what passes show, by serial
 	issues    map[string]int64                // latest number of IssuePasses by serial
+	holders   map[string]*passv1.PassContent  // what passes show of their holders, by ticket
 	batches   map[string]*passv1.PassBatch    // by key
 	stopped   map[string]bool                 // batches
 	before    func(ctx context.Context) error // runs first, may fail or wait
 }
 
 func newPassKeeper() *passKeeper {
-	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, used: map[string]bool{}, changes: map[string]int64{}, events: map[string]*passv1.PassEvent{}, seats: map[string]*passv1.PassSeat{}, issues: map[string]int64{}, batches: map[string]*passv1.PassBatch{}, stopped: map[string]bool{}}
+	return &passKeeper{serials: map[string]string{}, voided: map[string]bool{}, suspended: map[string]bool{}, used: map[string]bool{}, changes: map[string]int64{}, events: map[string]*passv1.PassEvent{}, seats: map[string]*passv1.PassSeat{}, issues: map[string]int64{}, holders: map[string]*passv1.PassContent{}, batches: map[string]*passv1.PassBatch{}, stopped: map[string]bool{}}
 }
 
 func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesRequest) (*passv1.IssuePassesResponse, error) {
@@ -57,6 +58,9 @@ func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesReq
 			k.issues[serial] = p.GetTicketChangeNumber()
 			k.show(serial, p.GetEvent())
 			k.seats[serial] = p.GetSeat()
+		}
+		if held := k.holders[p.GetTicketId()]; held == nil || p.GetHolderNumber() > held.GetHolderNumber() {
+			k.holders[p.GetTicketId()] = p
 		}
 		if p.GetVoided() {
 			k.voided[k.serials[p.GetTicketId()]] = true
@@ -149,6 +153,32 @@ func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSusp
 // ListPasses returns no pass: what these tests are about is not where a pass is.
 func (k *passKeeper) ListPasses(context.Context, *passv1.ListPassesRequest) (*passv1.ListPassesResponse, error) {
 	return &passv1.ListPassesResponse{}, nil
+}
+
+// GetPass returns a link to a pass.
+func (k *passKeeper) GetPass(_ context.Context, req *passv1.GetPassRequest) (*passv1.GetPassResponse, error) {
+	return &passv1.GetPassResponse{Pass: &passv1.Pass{Serial: req.GetPassSerial(), DownloadUrl: "https://pass.test/p/" + req.GetPassSerial()}}, nil
+}
+
+// holder is what the pass of a ticket shows of its holder; nil before it is issued.
+func (k *passKeeper) holder(ticketID string) *passv1.PassContent {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.holders[ticketID]
+}
+
+// isVoid reports whether the pass of a ticket is void.
+func (k *passKeeper) isVoid(ticketID string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.voided[k.serials[ticketID]]
+}
+
+// setBefore has something run before passes are issued.
+func (k *passKeeper) setBefore(before func(ctx context.Context) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.before = before
 }
 
 // isUsed reports whether the pass of a ticket shows that it was used.

@@ -5,7 +5,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// Policy says who may call what. Buyers' methods are open here and check the order access token themselves,
+// Policy says who may call what. Buyers' and holders' methods are open here and check their tokens themselves,
 // and so is the enrolment of a door device, which brings a code.
 func Policy() rpc.Policy {
 	return rpc.Policy{
@@ -16,6 +16,14 @@ func Policy() rpc.Policy {
 		checkoutv1connect.CheckoutServiceCancelCheckoutProcedure:             rpc.RolePublic,
 		checkoutv1connect.CheckoutServicePreviewRefundProcedure:              rpc.RolePublic,
 		checkoutv1connect.CheckoutServiceRefundTicketsProcedure:              rpc.RolePublic,
+		checkoutv1connect.TicketServiceGetTicketProcedure:                    rpc.RolePublic,
+		checkoutv1connect.TicketServiceTransferTicketProcedure:               rpc.RolePublic,
+		checkoutv1connect.TicketServiceGetTransferProcedure:                  rpc.RolePublic,
+		checkoutv1connect.TicketServiceAcceptTransferProcedure:               rpc.RolePublic,
+		checkoutv1connect.TicketServiceDeclineTransferProcedure:              rpc.RolePublic,
+		checkoutv1connect.TicketServiceCancelTransferProcedure:               rpc.RolePublic,
+		checkoutv1connect.TicketServiceSetTicketHolderProcedure:              rpc.RolePublic,
+		checkoutv1connect.TicketServiceReissueTicketProcedure:                rpc.RolePublic,
 		checkoutv1connect.CatalogServiceGetProductProcedure:                  rpc.RolePublic,
 		checkoutv1connect.CatalogServiceListProductsProcedure:                rpc.RolePublic,
 		checkoutv1connect.CatalogServiceGetEventProcedure:                    rpc.RolePublic,

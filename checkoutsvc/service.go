@@ -48,6 +48,8 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/stripecalls"
 	"github.com/dayof/dayof/checkoutsvc/ticketcode"
 	"github.com/dayof/dayof/checkoutsvc/ticketpass"
+	"github.com/dayof/dayof/checkoutsvc/tickets"
+	"github.com/dayof/dayof/checkoutsvc/tickettoken"
 	"github.com/dayof/dayof/checkoutsvc/waitingroom"
 	"github.com/dayof/dayof/gen/dayof/checkout/v1/checkoutv1connect"
 	"github.com/dayof/dayof/gen/dayof/ledger/v1/ledgerv1connect"
@@ -102,6 +104,7 @@ type Service struct {
 	operations *operations.Service
 	events     *eventoperation.Service
 	rooms      *waitingroom.Service
+	tickets    *tickets.Service
 }
 
 // New returns a Service, or what is wrong with its configuration.
@@ -113,6 +116,7 @@ func New(d Deps) (*Service, error) {
 	reminders, remindersErr := dispute.ParseBefore(c.DisputeReminders)
 	codes, codesErr := ticketcode.NewKeys(c.CodeKeys)
 	tokens, tokensErr := ordertoken.NewKeys(c.OrderTokenKeys, c.OrderTokenLifetime)
+	ticketTokens, ticketTokensErr := tickettoken.NewKeys(c.OrderTokenKeys, c.OrderTokenLifetime)
 	doorTokens, doorTokensErr := doortoken.NewKeys(c.OrderTokenKeys)
 	c.StripeLimits.Replicas = replica.NewCounter(d.Pool, d.Clock).Count
 	confirmations, confirmationsErr := eventoperation.NewKeys(c.OrderTokenKeys)
@@ -121,7 +125,7 @@ func New(d Deps) (*Service, error) {
 		URL: c.StripeURL, Key: c.StripeKey, Timeout: c.StripeTimeout, Limits: c.StripeLimits, Transport: d.StripeTransport, Logger: d.Logger,
 	})
 	mail, mailErr := smtp.New(c.mail(d.Logger))
-	if err := errors.Join(remindersErr, codesErr, tokensErr, doorTokensErr, confirmationsErr, placesErr, stripeErr, mailErr); err != nil {
+	if err := errors.Join(remindersErr, codesErr, tokensErr, ticketTokensErr, doorTokensErr, confirmationsErr, placesErr, stripeErr, mailErr); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -159,12 +163,17 @@ func New(d Deps) (*Service, error) {
 	s.rooms = waitingroom.New(waitingroom.Deps{Pool: d.Pool, Clock: d.Clock, Tokens: places})
 	s.events = &eventoperation.Service{Orders: store, Passes: d.Passes, Tokens: confirmations}
 
+	passJobs := &ticketpass.Jobs{Orders: store, Passes: d.Passes, Codes: codes}
+	s.tickets = &tickets.Service{
+		Orders: store, Passes: d.Passes, Issuer: passJobs, Codes: codes, OrderTokens: tokens, Tokens: ticketTokens, CallerWait: c.CallerWait,
+	}
+
 	workers{
 		booking:  &booking.Jobs{Orders: store, Ledger: d.Ledger, Stripe: stripe, FetchRefunds: refunds.Fetch, Insert: s.insert},
 		refunds:  refunds,
 		payments: payments,
-		passes:   &ticketpass.Jobs{Orders: store, Passes: d.Passes, Codes: codes},
-		mailer:   &receipt.Mailer{Orders: store, Passes: d.Passes, Mail: mail},
+		passes:   passJobs,
+		mailer:   &receipt.Mailer{Orders: store, Passes: d.Passes, Mail: mail, Tokens: ticketTokens, ShopURL: c.ShopURL},
 		delayed:  delayedWork{pool: d.Pool, clock: d.Clock, link: c.orderLink},
 	}.register(s.Jobs)
 	s.schedule(c.SweepInterval, d.Clock)
@@ -181,6 +190,7 @@ func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
 	attemptWaiting := s.Jobs.OnWake("attempt waiting orders", s.fulfilment.AttemptWaitingOrders)
 	expireHolds := s.Jobs.OnWake("expire holds", s.checkout.ExpireHolds)
 	runOperations := s.Jobs.OnWake("carry on event operations", s.runner.Run)
+	expireTransfers := s.Jobs.OnWake("expire transfers", s.tickets.ExpireTransfers)
 	s.fulfilment.SweepNow, s.events.Wake = attemptDue, runOperations
 	s.Jobs.Sweep("look for due work", sweepInterval, func(ctx context.Context) error {
 		found, err := checkoutdb.New().FindDueWork(ctx, s.pool)
@@ -190,7 +200,13 @@ func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
 		for _, work := range []struct {
 			due  bool
 			wake func()
-		}{{found.DueOrders, attemptDue}, {found.WaitingOrders, attemptWaiting}, {found.DueHolds, expireHolds}, {found.DueOperations, runOperations}} {
+		}{
+			{found.DueOrders, attemptDue},
+			{found.WaitingOrders, attemptWaiting},
+			{found.DueHolds, expireHolds},
+			{found.DueOperations, runOperations},
+			{found.DueTransfers, expireTransfers},
+		} {
 			if work.due {
 				work.wake()
 			}
@@ -260,6 +276,7 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	add(checkoutv1connect.AdmissionServiceName)(checkoutv1connect.NewAdmissionServiceHandler(s.admission, opts...))
 	add(checkoutv1connect.SettlementServiceName)(checkoutv1connect.NewSettlementServiceHandler(s.settlement, opts...))
 	add(checkoutv1connect.OperationsServiceName)(checkoutv1connect.NewOperationsServiceHandler(s.operations, opts...))
+	add(checkoutv1connect.TicketServiceName)(checkoutv1connect.NewTicketServiceHandler(s.tickets, opts...))
 	add(checkoutv1connect.EventOperationServiceName)(checkoutv1connect.NewEventOperationServiceHandler(s.events, opts...))
 	add(checkoutv1connect.WaitingRoomServiceName)(checkoutv1connect.NewWaitingRoomServiceHandler(s.rooms, opts...))
 	return services

@@ -37,6 +37,7 @@ type scene struct {
 	device, enrolment, place        string
 	seated, seat                    string
 	moving, confirmation, operation string // of an event that cannot be moved before the examples end
+	handover                        handover
 }
 
 // awaitRun waits until the reconciliation that was started has ended, and returns its id.
@@ -346,6 +347,7 @@ func newScene(t *testing.T) *scene {
 		return sale
 	}
 	s.sold = sell()
+	s.handover = newHandover(t, system, variant.GetId())
 	s.serial = s.sold.Tickets[0].PassSerial
 	s.refundable, s.disputable = e2etest.Order(t, system, sell().OrderID), e2etest.Order(t, system, sell().OrderID)
 	s.other = e2etest.Start(t, system, variant, 1)

@@ -80,7 +80,7 @@ func TestEachRPCByTools(t *testing.T) {
 	for _, m := range methods(t) {
 		missing[strings.TrimPrefix(m.path(), "/")] = true
 	}
-	for _, e := range examples() {
+	for _, e := range append(examples(), ticketExamples()...) {
 		delete(missing, e.method)
 		t.Run(e.method, func(t *testing.T) {
 			output := output

@@ -39,11 +39,31 @@ func (s ticketPages) linkedOrder(w http.ResponseWriter, r *http.Request) ([]pass
 		s.pageError(w, r, fmt.Errorf("list passes: %w", err))
 		return nil, false
 	}
+	rows, err = ofBuyer(rows)
+	if err != nil {
+		s.pageError(w, r, err)
+		return nil, false
+	}
 	if len(rows) == 0 {
 		s.wrongLink(w, r)
 		return nil, false
 	}
 	return rows, !s.refuseExpired(w, r, rows[0])
+}
+
+// ofBuyer leaves out passes that are somebody else's.
+func ofBuyer(rows []passdb.Pass) ([]passdb.Pass, error) {
+	var own []passdb.Pass
+	for _, row := range rows {
+		c, err := decodeContent(row)
+		if err != nil {
+			return nil, err
+		}
+		if !c.HolderOnly {
+			own = append(own, row)
+		}
+	}
+	return own, nil
 }
 
 // serveOrder serves the page of an order.

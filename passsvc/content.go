@@ -37,6 +37,10 @@ type content struct {
 	Voided        bool              `json:"voided,omitempty"`
 	Seat          *seatContent      `json:"seat,omitempty"`
 	Staff         map[string]string `json:"staff,omitempty"` // by staffFields
+	// HolderNumber counts the changes of HolderName.
+	HolderNumber int64 `json:"holder_number,omitempty"`
+	// HolderOnly says that the pass is on no page of its order: it is somebody else's.
+	HolderOnly bool `json:"holder_only,omitempty"`
 }
 
 // LogValue keeps all but the ticket's id from slog, whose JSON would hold what is stored.
@@ -96,6 +100,8 @@ func contentFromProto(orderID string, p *passv1.PassContent, path string) (conte
 		Language:      p.GetLanguage(),
 		Voided:        p.GetVoided(),
 		Seat:          seatFromProto(p.GetSeat()),
+		HolderNumber:  p.GetHolderNumber(),
+		HolderOnly:    p.GetHolderOnly(),
 	}, nil
 }
 
@@ -252,6 +258,9 @@ func (c content) facts() []fact {
 	add("product_name", c.ProductName)
 	add("variant_name", c.VariantName)
 	add("holder_name", string(c.HolderName))
+	if c.HolderNumber > 0 { // as the tickets were issued, none was named
+		add("holder_number", strconv.FormatInt(c.HolderNumber, 10))
+	}
 	add("price", c.Price.Currency+" "+strconv.FormatInt(c.Price.MinorUnits, 10))
 	if c.Seat != nil {
 		add("seat.section", c.Seat.Section)
@@ -272,7 +281,18 @@ func (c content) facts() []fact {
 	for _, name := range staffFields() {
 		add("staff."+name, c.Staff[name])
 	}
+	if c.HolderOnly {
+		add("holder_only", "true")
+	}
 	return out
+}
+
+// withHolderOf returns c with the holder's name of next, if that is the newer one.
+func (c content) withHolderOf(next content) content {
+	if next.HolderNumber > c.HolderNumber {
+		c.HolderName, c.HolderNumber = next.HolderName, next.HolderNumber
+	}
+	return c
 }
 
 func (e eventContent) facts(add func(path, value string)) {

@@ -168,7 +168,7 @@ func (s issuer) insertPasses(
 }
 
 // refresh adds to byTicket the passes that were there before, and gives newer content to those whose ticket changed
-// since. What staff set stays, a suspended pass stays suspended, a used one used, and a void one void.
+// since, or whose holder has a newer name. What staff set stays, a suspended pass stays suspended, a used one used, and a void one void.
 func (s issuer) refresh(
 	ctx context.Context, tx pgx.Tx, now time.Time, byTicket map[string]passdb.Pass, wanted []wantedPass,
 ) (revised []passdb.Pass, err error) {
@@ -188,14 +188,24 @@ func (s issuer) refresh(
 	for _, row := range rows {
 		byTicket[row.TicketID] = row
 		w := want[row.TicketID]
-		if w.changeNumber <= row.TicketChangeNumber {
-			continue
-		}
 		before, err := decodeContent(row)
 		if err != nil {
 			return nil, err
 		}
+		if w.changeNumber <= row.TicketChangeNumber {
+			r, isMaterial, err := material(row, before.withHolderOf(w.content))
+			if err != nil {
+				return nil, err
+			}
+			if isMaterial {
+				revisions = append(revisions, r)
+			}
+			continue
+		}
 		next := w.content
+		if before.HolderNumber > next.HolderNumber {
+			next = next.withHolderOf(before)
+		}
 		next.Staff, next.Suspended, next.Used, next.Voided = before.Staff, before.Suspended, before.Used, before.Voided || next.Voided
 		next.Event = before.Event.replacedBy(next.Event)
 		row.TicketChangeNumber, row.OrderID, row.EventID = w.changeNumber, next.OrderID, next.Event.ID

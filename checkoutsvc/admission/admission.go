@@ -86,8 +86,10 @@ func (s *Service) check(ctx context.Context, at place, named subject, t order.Ti
 	}
 	res := &checkoutv1.CheckTicketResponse{}
 	res.Admission, res.Message = answer(passage, stays, t)
+	res.Message = aboutVoid(res.Message, passage, &o, t)
 	if at.mayKnow(t) {
 		res.Ticket = s.ticketFor(at, t)
+		res.Ticket.VoidReason = orderproto.VoidReasonToProto[o.VoidReason(&t)]
 		if len(stays) > 0 {
 			res.FirstAdmitTime, res.FirstGate = wire.TimeToProto(&stays[0].Entry.Time), stays[0].Entry.Gate
 		}

@@ -61,10 +61,11 @@ func (s *Service) admit(ctx context.Context, tx pgx.Tx, at place, named subject,
 	t, stays := a.ticket(scan.TicketID), a.stays(scan.TicketID)
 	res := &checkoutv1.AdmitResponse{Gate: at.gate}
 	res.Admission, res.Message = answer(passage, stays, t)
+	res.Message = aboutVoid(res.Message, passage, a.order(t.ID), t)
 	if !at.mayKnow(t) {
 		return res, nil
 	}
-	res.Ticket, res.HolderName = s.ticketFor(at, t), string(a.order(t.ID).BuyerName)
+	res.Ticket, res.HolderName = s.ticketFor(at, t), string(a.order(t.ID).Holder(&t).Name)
 	if len(stays) > 0 {
 		res.FirstAdmitTime, res.FirstGate = wire.TimeToProto(&stays[0].Entry.Time), stays[0].Entry.Gate
 	}

@@ -39,6 +39,21 @@ func answer(p order.Passage, stays []order.Stay, t order.Ticket) (checkoutv1.Adm
 	return a.admission, a.message
 }
 
+// aboutVoid says of a ticket that another one replaced, that it was, instead of what is said of void ones.
+func aboutVoid(message string, p order.Passage, o *order.Order, t order.Ticket) string {
+	if p != order.PassageVoid {
+		return message
+	}
+	switch o.VoidReason(&t) {
+	case order.VoidTransferred:
+		return "Void: the ticket was transferred to somebody else, whose ticket admits."
+	case order.VoidReissued:
+		return "Void: the ticket was issued again. Ask the holder for the latest one."
+	case order.VoidByMoney:
+	}
+	return message
+}
+
 // venueZone is the time zone of a ticket's venue; UTC when its snapshot cannot be read.
 func venueZone(t order.Ticket) *time.Location {
 	sold, err := t.ReadSnapshot()

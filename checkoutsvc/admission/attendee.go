@@ -80,10 +80,12 @@ func (s *Service) attendeeToProto(at place, r checkoutdb.ListAttendeesRow) *chec
 		ID: r.ID, OrderID: r.OrderID, Position: r.Position, EventID: r.EventID, VariantID: r.VariantID, VariantVersion: r.VariantVersion,
 		CodeKeyVersion: r.CodeKeyVersion, CreateTime: r.CreateTime, SnapshotSchema: r.SnapshotSchema, Snapshot: r.Snapshot,
 		State: order.TicketState(r.State), PassSerial: r.PassSerial, ChangeNumber: r.ChangeNumber, ValidTime: r.ValidTime, SeatReturned: r.SeatReturned,
+		HolderName: r.HolderName, HolderEmail: r.HolderEmail,
 	}
-	out := &checkoutv1.Attendee{Ticket: s.ticketFor(at, ticket), HolderName: string(r.BuyerName)}
+	holder := (&order.Order{BuyerName: r.BuyerName, BuyerEmail: r.BuyerEmail}).Holder(&ticket)
+	out := &checkoutv1.Attendee{Ticket: s.ticketFor(at, ticket), HolderName: string(holder.Name)}
 	if at.deviceID == "" {
-		out.HolderEmail = string(r.BuyerEmail)
+		out.HolderEmail = string(holder.Email)
 	}
 	if r.EntryNumber > 0 {
 		out.LatestStay = &checkoutv1.Stay{

@@ -205,6 +205,8 @@ func eventToProto(e checkoutdb.Event) *checkoutv1.Event {
 		ImageUrls: e.ImageUrls, Languages: e.Languages, Publication: publicationToProto[order.Publication(e.Publication)],
 		UpdateNumber: e.UpdateNumber, BuyerTicketLimit: orderstore.Number(e.BuyerTicketLimit),
 		ScheduleNumber: int64(e.ScheduleNumber), CancelTime: wire.TimeToProto(e.CancelTime), RefundPolicy: refundPolicyToProto(e),
+		TransfersAllowed: e.TransfersAllowed, TransferEndTime: wire.TimeToProto(e.TransferEndTime), TransferLimit: e.TransferLimit,
+		HolderChangeEndTime: wire.TimeToProto(e.HolderChangeEndTime),
 	}
 }
 

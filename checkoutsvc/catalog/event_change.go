@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -25,6 +27,9 @@ func (s *Service) UpdateEvent(ctx context.Context, req *checkoutv1.UpdateEventRe
 		instant(f.GetDoorsTime()), f.GetKeepRefundedSeats(), f.GetBuyerTicketLimit())
 	if p := f.GetRefundPolicy(); p != nil { // requests of before there was one stay the same
 		fingerprint = idem.Fingerprint(2, fingerprint, p.BuyerSecondsBeforeStart != nil, p.GetBuyerSecondsBeforeStart(), p.GetKeptBasisPoints(), int32(p.GetApplicationFee()))
+	}
+	if changesTransfers(req.GetUpdateMask().GetPaths()) { // requests of before they could be named stay the same
+		fingerprint = idem.Fingerprint(3, fingerprint, f.GetTransfersAllowed(), instant(f.GetTransferEndTime()), f.GetTransferLimit(), instant(f.GetHolderChangeEndTime()))
 	}
 	return idem.Do(ctx, s.Pool, now, fingerprint, func(ctx context.Context, tx pgx.Tx) (*checkoutv1.UpdateEventResponse, error) {
 		e, err := s.lockEvent(ctx, tx, req.GetEventId())
@@ -52,12 +57,18 @@ func (s *Service) UpdateEvent(ctx context.Context, req *checkoutv1.UpdateEventRe
 			ID: e.ID, Name: e.Name, Description: e.Description, ImageUrls: e.ImageUrls, Languages: e.Languages, VenueName: e.VenueName,
 			VenueAddress: e.VenueAddress, TimeZone: e.TimeZone, Latitude: e.Latitude, Longitude: e.Longitude, DoorsTime: e.DoorsTime,
 			KeepRefundedSeats: e.KeepRefundedSeats, BuyerTicketLimit: e.BuyerTicketLimit, BuyerRefundSeconds: e.BuyerRefundSeconds,
-			RefundKeptBasisPoints: e.RefundKeptBasisPoints, RefundApplicationFee: e.RefundApplicationFee,
+			RefundKeptBasisPoints: e.RefundKeptBasisPoints, RefundApplicationFee: e.RefundApplicationFee, TransfersAllowed: e.TransfersAllowed,
+			TransferEndTime: e.TransferEndTime, TransferLimit: e.TransferLimit, HolderChangeEndTime: e.HolderChangeEndTime,
 		}); err != nil {
 			return nil, fmt.Errorf("update event: %w", err)
 		}
 		return &checkoutv1.UpdateEventResponse{Event: eventToProto(e)}, nil
 	})
+}
+
+// changesTransfers says whether a mask names what an event allows of its tickets' holders.
+func changesTransfers(paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, "transfer") || strings.HasPrefix(p, "holder_") })
 }
 
 // setEvent sets the fields that the request names.
@@ -89,6 +100,13 @@ func setEvent(e *checkoutdb.Event, req *checkoutv1.UpdateEventRequest) error {
 		"keep_refunded_seats": func() { e.KeepRefundedSeats = f.GetKeepRefundedSeats() },
 		"buyer_ticket_limit":  func() { e.BuyerTicketLimit = limit(f.GetBuyerTicketLimit()) },
 		"refund_policy":       func() { setRefundPolicy(e, f.GetRefundPolicy()) },
+		"transfers_allowed":   func() { e.TransfersAllowed = f.GetTransfersAllowed() },
+		"transfer_end_time":   func() { e.TransferEndTime = wire.TimeFromProto(f.GetTransferEndTime()) },
+		"transfer_limit": func() {
+			e.TransferLimit = f.GetTransferLimit()
+			wrong = wanted(wrong, "event.transfer_limit", e.TransferLimit > 0)
+		},
+		"holder_change_end_time": func() { e.HolderChangeEndTime = wire.TimeFromProto(f.GetHolderChangeEndTime()) },
 	})
 	if err != nil {
 		return err

@@ -154,7 +154,9 @@ func errTooManyWatches() error {
 func (s *Service) addPasses(ctx context.Context, res *checkoutv1.GetOrderResponse) {
 	states := map[string]checkoutv1.TicketState{}
 	for _, t := range res.GetOrder().GetTickets() {
-		states[t.GetId()] = t.GetState()
+		if !t.GetTransferred() { // its pass is its holder's
+			states[t.GetId()] = t.GetState()
+		}
 	}
 	if len(states) == 0 {
 		return

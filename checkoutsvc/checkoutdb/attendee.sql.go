@@ -15,7 +15,8 @@ import (
 
 const listAttendees = `-- name: ListAttendees :many
 select t.id, t.order_id, t.position, t.event_id, t.variant_id, t.variant_version, t.code_key_version, t.create_time, t.snapshot_schema,
-    t.snapshot, t.state, t.pass_serial, t.change_number, t.valid_time, t.seat_returned, o.create_time as order_time, o.buyer_name, o.buyer_email,
+    t.snapshot, t.state, t.pass_serial, t.change_number, t.valid_time, t.seat_returned, o.create_time as order_time,
+    o.buyer_name, o.buyer_email, t.holder_name, t.holder_email,
     coalesce(a.entry_number, 0)::integer as entry_number, coalesce(a.entry_time, 'epoch')::timestamptz as entry_time, coalesce(a.entry_gate, '')::text as entry_gate, a.entry_device_id,
     a.exit_time, coalesce(a.exit_gate, '')::text as exit_gate, coalesce(a.offline, false)::boolean as offline
 from orders o
@@ -26,7 +27,10 @@ where o.event_id = $1 and o.create_time >= $2::timestamptz
     and (o.create_time, o.id, t.position) > ($2::timestamptz, $3::text, $4::integer)
     and ($5::text = '' or t.state = $5::text)
     and ($6::text = '' or strpos(lower(o.buyer_name), lower($6::text)) > 0
-        or strpos(lower(o.buyer_email), lower($6::text)) > 0)
+        or strpos(lower(o.buyer_email), lower($6::text)) > 0
+        or strpos(lower(t.holder_name), lower($6::text)) > 0
+        or strpos(lower(t.holder_email), lower($6::text)) > 0)
+    and not exists (select from tickets n where n.replaces = t.id)
 order by o.create_time, o.id, t.position
 limit $7::integer
 `
@@ -60,6 +64,8 @@ type ListAttendeesRow struct {
 	OrderTime      time.Time       `json:"order_time"`
 	BuyerName      personal.Text   `json:"buyer_name"`
 	BuyerEmail     personal.Text   `json:"buyer_email"`
+	HolderName     personal.Text   `json:"holder_name"`
+	HolderEmail    personal.Text   `json:"holder_email"`
 	EntryNumber    int32           `json:"entry_number"`
 	EntryTime      time.Time       `json:"entry_time"`
 	EntryGate      string          `json:"entry_gate"`
@@ -70,7 +76,7 @@ type ListAttendeesRow struct {
 }
 
 // ListAttendees returns tickets of an event after the cursor (create_time of the order, order_id, position), in the order in which they were
-// bought. A holder is searched along the index of the event's orders.
+// bought, but for those that were replaced. A holder is searched along the index of the event's orders.
 func (q *Queries) ListAttendees(ctx context.Context, db DBTX, arg ListAttendeesParams) ([]ListAttendeesRow, error) {
 	rows, err := db.Query(ctx, listAttendees,
 		arg.EventID,
@@ -107,6 +113,8 @@ func (q *Queries) ListAttendees(ctx context.Context, db DBTX, arg ListAttendeesP
 			&i.OrderTime,
 			&i.BuyerName,
 			&i.BuyerEmail,
+			&i.HolderName,
+			&i.HolderEmail,
 			&i.EntryNumber,
 			&i.EntryTime,
 			&i.EntryGate,
@@ -127,7 +135,8 @@ func (q *Queries) ListAttendees(ctx context.Context, db DBTX, arg ListAttendeesP
 
 const listAttendeesOfOrder = `-- name: ListAttendeesOfOrder :many
 select t.id, t.order_id, t.position, t.event_id, t.variant_id, t.variant_version, t.code_key_version, t.create_time, t.snapshot_schema,
-    t.snapshot, t.state, t.pass_serial, t.change_number, t.valid_time, t.seat_returned, o.create_time as order_time, o.buyer_name, o.buyer_email,
+    t.snapshot, t.state, t.pass_serial, t.change_number, t.valid_time, t.seat_returned, o.create_time as order_time,
+    o.buyer_name, o.buyer_email, t.holder_name, t.holder_email,
     coalesce(a.entry_number, 0)::integer as entry_number, coalesce(a.entry_time, 'epoch')::timestamptz as entry_time, coalesce(a.entry_gate, '')::text as entry_gate, a.entry_device_id,
     a.exit_time, coalesce(a.exit_gate, '')::text as exit_gate, coalesce(a.offline, false)::boolean as offline
 from orders o
@@ -137,7 +146,10 @@ left join lateral (select s.entry_number, s.entry_time, s.entry_gate, s.entry_de
 where o.id = $1 and o.event_id = $2 and t.position > $3::integer
     and ($4::text = '' or t.state = $4::text)
     and ($5::text = '' or strpos(lower(o.buyer_name), lower($5::text)) > 0
-        or strpos(lower(o.buyer_email), lower($5::text)) > 0)
+        or strpos(lower(o.buyer_email), lower($5::text)) > 0
+        or strpos(lower(t.holder_name), lower($5::text)) > 0
+        or strpos(lower(t.holder_email), lower($5::text)) > 0)
+    and not exists (select from tickets n where n.replaces = t.id)
 order by t.position
 limit $6::integer
 `
@@ -170,6 +182,8 @@ type ListAttendeesOfOrderRow struct {
 	OrderTime      time.Time       `json:"order_time"`
 	BuyerName      personal.Text   `json:"buyer_name"`
 	BuyerEmail     personal.Text   `json:"buyer_email"`
+	HolderName     personal.Text   `json:"holder_name"`
+	HolderEmail    personal.Text   `json:"holder_email"`
 	EntryNumber    int32           `json:"entry_number"`
 	EntryTime      time.Time       `json:"entry_time"`
 	EntryGate      string          `json:"entry_gate"`
@@ -215,6 +229,8 @@ func (q *Queries) ListAttendeesOfOrder(ctx context.Context, db DBTX, arg ListAtt
 			&i.OrderTime,
 			&i.BuyerName,
 			&i.BuyerEmail,
+			&i.HolderName,
+			&i.HolderEmail,
 			&i.EntryNumber,
 			&i.EntryTime,
 			&i.EntryGate,

@@ -80,8 +80,10 @@ order by record_time, id
 limit sqlc.arg(page_size)::integer;
 
 -- name: CountTickets :many
--- CountTickets counts the tickets of an event by state.
-select t.state, count(*) as ticket_count from orders o join tickets t on t.order_id = o.id where o.event_id = $1 group by t.state;
+-- CountTickets counts the tickets of an event by state, but for those that were replaced.
+select t.state, count(*) as ticket_count from orders o join tickets t on t.order_id = o.id
+where o.event_id = $1 and (t.state <> 'void' or not exists (select from tickets n where n.replaces = t.id))
+group by t.state;
 
 -- name: CountEntries :many
 -- CountEntries counts what passed the gates of an event.

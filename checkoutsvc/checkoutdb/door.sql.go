@@ -56,7 +56,9 @@ func (q *Queries) CountEntries(ctx context.Context, db DBTX, eventID string) ([]
 }
 
 const countTickets = `-- name: CountTickets :many
-select t.state, count(*) as ticket_count from orders o join tickets t on t.order_id = o.id where o.event_id = $1 group by t.state
+select t.state, count(*) as ticket_count from orders o join tickets t on t.order_id = o.id
+where o.event_id = $1 and (t.state <> 'void' or not exists (select from tickets n where n.replaces = t.id))
+group by t.state
 `
 
 type CountTicketsRow struct {
@@ -64,7 +66,7 @@ type CountTicketsRow struct {
 	TicketCount int64  `json:"ticket_count"`
 }
 
-// CountTickets counts the tickets of an event by state.
+// CountTickets counts the tickets of an event by state, but for those that were replaced.
 func (q *Queries) CountTickets(ctx context.Context, db DBTX, eventID string) ([]CountTicketsRow, error) {
 	rows, err := db.Query(ctx, countTickets, eventID)
 	if err != nil {

@@ -35,7 +35,9 @@ update events set name = @name, description = @description, image_urls = @image_
     venue_name = @venue_name, venue_address = @venue_address, time_zone = @time_zone, latitude = sqlc.narg(latitude),
     longitude = sqlc.narg(longitude), doors_time = sqlc.narg(doors_time), keep_refunded_seats = @keep_refunded_seats,
     buyer_ticket_limit = sqlc.narg(buyer_ticket_limit), buyer_refund_seconds = sqlc.narg(buyer_refund_seconds),
-    refund_kept_basis_points = @refund_kept_basis_points, refund_application_fee = @refund_application_fee
+    refund_kept_basis_points = @refund_kept_basis_points, refund_application_fee = @refund_application_fee,
+    transfers_allowed = @transfers_allowed, transfer_end_time = sqlc.narg(transfer_end_time), transfer_limit = @transfer_limit,
+    holder_change_end_time = sqlc.narg(holder_change_end_time)
 where id = @id returning update_number;
 
 -- name: SetPublication :one

@@ -70,7 +70,7 @@ func (q *Queries) EventHasTickets(ctx context.Context, db DBTX, eventID string) 
 }
 
 const getEvent = `-- name: GetEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee from events where id = $1
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time from events where id = $1
 `
 
 type GetEventRow struct {
@@ -106,6 +106,10 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id string) (GetEventRow
 		&i.Event.BuyerRefundSeconds,
 		&i.Event.RefundKeptBasisPoints,
 		&i.Event.RefundApplicationFee,
+		&i.Event.TransfersAllowed,
+		&i.Event.TransferEndTime,
+		&i.Event.TransferLimit,
+		&i.Event.HolderChangeEndTime,
 	)
 	return i, err
 }
@@ -248,7 +252,7 @@ func (q *Queries) KeepEventForSale(ctx context.Context, db DBTX, id string) (Kee
 }
 
 const listEvents = `-- name: ListEvents :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time
 from events
 where (start_time, id) > ($1::timestamptz, $2::text)
     and start_time < $3::timestamptz and publication = any($4::text[])
@@ -310,6 +314,10 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 			&i.Event.BuyerRefundSeconds,
 			&i.Event.RefundKeptBasisPoints,
 			&i.Event.RefundApplicationFee,
+			&i.Event.TransfersAllowed,
+			&i.Event.TransferEndTime,
+			&i.Event.TransferLimit,
+			&i.Event.HolderChangeEndTime,
 		); err != nil {
 			return nil, err
 		}
@@ -322,7 +330,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 }
 
 const listEventsOfOrganizer = `-- name: ListEventsOfOrganizer :many
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time
 from events
 where organizer_id = $1
     and (start_time, id) > ($2::timestamptz, $3::text)
@@ -387,6 +395,10 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 			&i.Event.BuyerRefundSeconds,
 			&i.Event.RefundKeptBasisPoints,
 			&i.Event.RefundApplicationFee,
+			&i.Event.TransfersAllowed,
+			&i.Event.TransferEndTime,
+			&i.Event.TransferLimit,
+			&i.Event.HolderChangeEndTime,
 		); err != nil {
 			return nil, err
 		}
@@ -399,7 +411,7 @@ func (q *Queries) ListEventsOfOrganizer(ctx context.Context, db DBTX, arg ListEv
 }
 
 const lockEvent = `-- name: LockEvent :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee from events where id = $1 for no key update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time from events where id = $1 for no key update
 `
 
 type LockEventRow struct {
@@ -436,12 +448,16 @@ func (q *Queries) LockEvent(ctx context.Context, db DBTX, id string) (LockEventR
 		&i.Event.BuyerRefundSeconds,
 		&i.Event.RefundKeptBasisPoints,
 		&i.Event.RefundApplicationFee,
+		&i.Event.TransfersAllowed,
+		&i.Event.TransferEndTime,
+		&i.Event.TransferLimit,
+		&i.Event.HolderChangeEndTime,
 	)
 	return i, err
 }
 
 const lockEventAlone = `-- name: LockEventAlone :one
-select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee from events where id = $1 for update
+select events.id, events.organizer_id, events.organizer_name, events.name, events.venue_name, events.venue_address, events.time_zone, events.latitude, events.longitude, events.doors_time, events.start_time, events.end_time, events.create_time, events.keep_refunded_seats, events.description, events.image_urls, events.languages, events.publication, events.buyer_ticket_limit, events.update_number, events.schedule_number, events.cancel_time, events.buyer_refund_seconds, events.refund_kept_basis_points, events.refund_application_fee, events.transfers_allowed, events.transfer_end_time, events.transfer_limit, events.holder_change_end_time from events where id = $1 for update
 `
 
 type LockEventAloneRow struct {
@@ -478,6 +494,10 @@ func (q *Queries) LockEventAlone(ctx context.Context, db DBTX, id string) (LockE
 		&i.Event.BuyerRefundSeconds,
 		&i.Event.RefundKeptBasisPoints,
 		&i.Event.RefundApplicationFee,
+		&i.Event.TransfersAllowed,
+		&i.Event.TransferEndTime,
+		&i.Event.TransferLimit,
+		&i.Event.HolderChangeEndTime,
 	)
 	return i, err
 }
@@ -507,8 +527,10 @@ update events set name = $1, description = $2, image_urls = $3, languages = $4,
     venue_name = $5, venue_address = $6, time_zone = $7, latitude = $8,
     longitude = $9, doors_time = $10, keep_refunded_seats = $11,
     buyer_ticket_limit = $12, buyer_refund_seconds = $13,
-    refund_kept_basis_points = $14, refund_application_fee = $15
-where id = $16 returning update_number
+    refund_kept_basis_points = $14, refund_application_fee = $15,
+    transfers_allowed = $16, transfer_end_time = $17, transfer_limit = $18,
+    holder_change_end_time = $19
+where id = $20 returning update_number
 `
 
 type UpdateEventParams struct {
@@ -527,6 +549,10 @@ type UpdateEventParams struct {
 	BuyerRefundSeconds    *int64     `json:"buyer_refund_seconds"`
 	RefundKeptBasisPoints int32      `json:"refund_kept_basis_points"`
 	RefundApplicationFee  string     `json:"refund_application_fee"`
+	TransfersAllowed      bool       `json:"transfers_allowed"`
+	TransferEndTime       *time.Time `json:"transfer_end_time"`
+	TransferLimit         int32      `json:"transfer_limit"`
+	HolderChangeEndTime   *time.Time `json:"holder_change_end_time"`
 	ID                    string     `json:"id"`
 }
 
@@ -547,6 +573,10 @@ func (q *Queries) UpdateEvent(ctx context.Context, db DBTX, arg UpdateEventParam
 		arg.BuyerRefundSeconds,
 		arg.RefundKeptBasisPoints,
 		arg.RefundApplicationFee,
+		arg.TransfersAllowed,
+		arg.TransferEndTime,
+		arg.TransferLimit,
+		arg.HolderChangeEndTime,
 		arg.ID,
 	)
 	var update_number int64

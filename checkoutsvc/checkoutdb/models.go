@@ -138,6 +138,10 @@ type Event struct {
 	BuyerRefundSeconds    *int64     `json:"buyer_refund_seconds"`
 	RefundKeptBasisPoints int32      `json:"refund_kept_basis_points"`
 	RefundApplicationFee  string     `json:"refund_application_fee"`
+	TransfersAllowed      bool       `json:"transfers_allowed"`
+	TransferEndTime       *time.Time `json:"transfer_end_time"`
+	TransferLimit         int32      `json:"transfer_limit"`
+	HolderChangeEndTime   *time.Time `json:"holder_change_end_time"`
 }
 
 type EventOperation struct {
@@ -399,6 +403,24 @@ type Ticket struct {
 	SeatReturned   bool            `json:"seat_returned"`
 	ScheduleNumber int32           `json:"schedule_number"`
 	SeatID         *string         `json:"seat_id"`
+	Replaces       *string         `json:"replaces"`
+	HolderName     personal.Text   `json:"holder_name"`
+	HolderEmail    personal.Text   `json:"holder_email"`
+	HolderLanguage string          `json:"holder_language"`
+	HolderNumber   int32           `json:"holder_number"`
+}
+
+type TicketTransfer struct {
+	ID                string        `json:"id"`
+	OrderID           string        `json:"order_id"`
+	TicketID          string        `json:"ticket_id"`
+	State             string        `json:"state"`
+	RecipientName     personal.Text `json:"recipient_name"`
+	RecipientEmail    personal.Text `json:"recipient_email"`
+	RecipientLanguage string        `json:"recipient_language"`
+	CreateTime        time.Time     `json:"create_time"`
+	ExpireTime        time.Time     `json:"expire_time"`
+	EndTime           *time.Time    `json:"end_time"`
 }
 
 type Timeline struct {

@@ -27,13 +27,14 @@ where id = @id;
 update orders set total_minor_units = $2, application_fee_minor_units = $3, taxes = $4 where id = $1;
 
 -- name: FindDueWork :one
--- FindDueWork says whether orders are due, or wait after a failed attempt, whether holds have run out, and whether changes of events go on: one statement for a replica
+-- FindDueWork says whether orders are due, or wait after a failed attempt, whether holds or transfers have run out, and whether changes of events go on: one statement for a replica
 -- that has nothing to do. What it says of holds does not tell those that are left for later.
 select exists (select from orders o where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time <= now()) as due_orders,
     exists (select from orders o where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time > now()
         and o.last_error <> '' and o.earliest_attempt_time <= now()) as waiting_orders,
     exists (select from holds h where h.state = 'active' and h.expire_time <= now()) as due_holds,
-    exists (select from event_operations e where e.state = 'running' and e.next_step_time <= now()) as due_operations;
+    exists (select from event_operations e where e.state = 'running' and e.next_step_time <= now()) as due_operations,
+    exists (select from ticket_transfers x where x.state = 'pending' and x.expire_time <= now()) as due_transfers;
 
 -- name: ClaimDueOrders :many
 -- ClaimDueOrders leases orders whose next attempt is due to this replica.

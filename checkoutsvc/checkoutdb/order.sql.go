@@ -96,7 +96,8 @@ select exists (select from orders o where o.fulfilment in ('in_progress', 'ledge
     exists (select from orders o where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time > now()
         and o.last_error <> '' and o.earliest_attempt_time <= now()) as waiting_orders,
     exists (select from holds h where h.state = 'active' and h.expire_time <= now()) as due_holds,
-    exists (select from event_operations e where e.state = 'running' and e.next_step_time <= now()) as due_operations
+    exists (select from event_operations e where e.state = 'running' and e.next_step_time <= now()) as due_operations,
+    exists (select from ticket_transfers x where x.state = 'pending' and x.expire_time <= now()) as due_transfers
 `
 
 type FindDueWorkRow struct {
@@ -104,9 +105,10 @@ type FindDueWorkRow struct {
 	WaitingOrders bool `json:"waiting_orders"`
 	DueHolds      bool `json:"due_holds"`
 	DueOperations bool `json:"due_operations"`
+	DueTransfers  bool `json:"due_transfers"`
 }
 
-// FindDueWork says whether orders are due, or wait after a failed attempt, whether holds have run out, and whether changes of events go on: one statement for a replica
+// FindDueWork says whether orders are due, or wait after a failed attempt, whether holds or transfers have run out, and whether changes of events go on: one statement for a replica
 // that has nothing to do. What it says of holds does not tell those that are left for later.
 func (q *Queries) FindDueWork(ctx context.Context, db DBTX) (FindDueWorkRow, error) {
 	row := db.QueryRow(ctx, findDueWork)
@@ -116,6 +118,7 @@ func (q *Queries) FindDueWork(ctx context.Context, db DBTX) (FindDueWorkRow, err
 		&i.WaitingOrders,
 		&i.DueHolds,
 		&i.DueOperations,
+		&i.DueTransfers,
 	)
 	return i, err
 }

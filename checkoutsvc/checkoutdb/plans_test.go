@@ -87,6 +87,9 @@ var grown = []string{
 	select 'operation-' || i, 'event-' || i, 'move', case when i % 1000 = 0 then 'running' else 'completed' end, '', 2, t, t, t, t, 1, t,
 		case when i % 1000 > 0 then t end
 	from (select i, now() - i * interval '1 minute' as t from generate_series(1, 20000) i) s`,
+	`insert into ticket_transfers (id, order_id, ticket_id, state, recipient_name, recipient_email, recipient_language, create_time, expire_time, end_time)
+	select 'transfer-' || id, order_id, id, case when id like '%99' then 'pending' else 'accepted' end, 'Bob', 'bob@example.com', 'en', create_time, create_time,
+		case when id not like '%99' then create_time end from tickets where id like 'ticket-1%'`,
 	`insert into event_operation_orders (operation_id, order_id) select 'operation-' || right(id, 2) || '00', id from orders where id like '%7'`,
 	// Organisers and what they sell grow too, if slowly: 20,000 events of 2,000 organisers.
 	`insert into organizers (id, name) select 'organizer-' || i, 'Organizer ' || i from generate_series(1, 20000) i`,

@@ -9,11 +9,14 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 const getTicket = `-- name: GetTicket :one
 select id, order_id, position, event_id, variant_id, variant_version, code_key_version, create_time, snapshot_schema,
-    snapshot, state, pass_serial, change_number, valid_time, seat_returned, schedule_number, seat_id
+    snapshot, state, pass_serial, change_number, valid_time, seat_returned, schedule_number, seat_id, replaces, holder_name, holder_email,
+    holder_language, holder_number
 from tickets where id = $1
 `
 
@@ -38,8 +41,64 @@ func (q *Queries) GetTicket(ctx context.Context, db DBTX, id string) (Ticket, er
 		&i.SeatReturned,
 		&i.ScheduleNumber,
 		&i.SeatID,
+		&i.Replaces,
+		&i.HolderName,
+		&i.HolderEmail,
+		&i.HolderLanguage,
+		&i.HolderNumber,
 	)
 	return i, err
+}
+
+const insertReplacement = `-- name: InsertReplacement :exec
+insert into tickets (id, order_id, position, event_id, variant_id, variant_version, snapshot, snapshot_schema,
+    code_key_version, create_time, schedule_number, replaces, holder_name, holder_email, holder_language, holder_number,
+    seat_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+`
+
+type InsertReplacementParams struct {
+	ID             string          `json:"id"`
+	OrderID        string          `json:"order_id"`
+	Position       int32           `json:"position"`
+	EventID        string          `json:"event_id"`
+	VariantID      string          `json:"variant_id"`
+	VariantVersion int32           `json:"variant_version"`
+	Snapshot       json.RawMessage `json:"snapshot"`
+	SnapshotSchema int32           `json:"snapshot_schema"`
+	CodeKeyVersion int32           `json:"code_key_version"`
+	CreateTime     time.Time       `json:"create_time"`
+	ScheduleNumber int32           `json:"schedule_number"`
+	Replaces       *string         `json:"replaces"`
+	HolderName     personal.Text   `json:"holder_name"`
+	HolderEmail    personal.Text   `json:"holder_email"`
+	HolderLanguage string          `json:"holder_language"`
+	HolderNumber   int32           `json:"holder_number"`
+	SeatID         *string         `json:"seat_id"`
+}
+
+// InsertReplacement inserts a ticket in the place of another one, which must be void by then.
+func (q *Queries) InsertReplacement(ctx context.Context, db DBTX, arg InsertReplacementParams) error {
+	_, err := db.Exec(ctx, insertReplacement,
+		arg.ID,
+		arg.OrderID,
+		arg.Position,
+		arg.EventID,
+		arg.VariantID,
+		arg.VariantVersion,
+		arg.Snapshot,
+		arg.SnapshotSchema,
+		arg.CodeKeyVersion,
+		arg.CreateTime,
+		arg.ScheduleNumber,
+		arg.Replaces,
+		arg.HolderName,
+		arg.HolderEmail,
+		arg.HolderLanguage,
+		arg.HolderNumber,
+		arg.SeatID,
+	)
+	return err
 }
 
 const insertTicket = `-- name: InsertTicket :exec
@@ -78,6 +137,15 @@ func (q *Queries) InsertTicket(ctx context.Context, db DBTX, arg InsertTicketPar
 		arg.ScheduleNumber,
 		arg.SeatID,
 	)
+	return err
+}
+
+const setTicketHolder = `-- name: SetTicketHolder :exec
+update tickets set holder_name = $2, holder_number = $3 where id = $1
+`
+
+func (q *Queries) SetTicketHolder(ctx context.Context, db DBTX, iD string, holderName personal.Text, holderNumber int32) error {
+	_, err := db.Exec(ctx, setTicketHolder, iD, holderName, holderNumber)
 	return err
 }
 

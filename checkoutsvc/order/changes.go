@@ -33,6 +33,8 @@ type Changes struct {
 	Funds    Rows[DisputeFunds]
 	Warnings Rows[FraudWarning]
 	Reviews  Rows[Review]
+	// Transfers are written behind the tickets.
+	Transfers Rows[Transfer]
 
 	Work     []Work
 	Notes    []Note
@@ -80,6 +82,10 @@ const (
 	WorkVoidPass         WorkKind = "void_pass"          // a ticket: show its pass as void
 	WorkSuspendPass      WorkKind = "suspend_pass"       // a ticket: show whether its pass is on hold or used
 	WorkMailSchedule     WorkKind = "mail_schedule"      // the number of the event's schedule: tell the buyer of it
+	WorkIssuePass        WorkKind = "issue_pass"         // a ticket that replaces another one: issue its pass
+	WorkNamePass         WorkKind = "name_pass"          // a ticket: show its holder's name on its pass
+	WorkMailTransfer     WorkKind = "mail_transfer"      // a transfer: tell those whom its state concerns
+	WorkMailTicket       WorkKind = "mail_ticket"        // a ticket that replaces another one: mail it to its holder
 )
 
 // Note is a line of an order's timeline.
@@ -152,6 +158,7 @@ func (c *Changes) compare(before, after *Order) {
 	c.Funds = compareRows(before.Funds, after.Funds, same)
 	c.Warnings = compareRows(before.Warnings, after.Warnings, same)
 	c.Reviews = compareRows(before.Reviews, after.Reviews, same)
+	c.Transfers = compareRows(before.Transfers, after.Transfers, same)
 }
 
 // None says whether the fact changed nothing, so that there is nothing to write.
@@ -170,7 +177,7 @@ func same[T comparable](a, b T) bool { return a == b }
 // sameTicket compares what rules change of a ticket.
 func sameTicket(a, b Ticket) bool {
 	return a.State == b.State && a.PassSerial == b.PassSerial && a.ChangeNumber == b.ChangeNumber && a.ValidTime == b.ValidTime &&
-		a.SeatReturned == b.SeatReturned && a.SeatID == b.SeatID
+		a.SeatReturned == b.SeatReturned && a.SeatID == b.SeatID && a.HolderName == b.HolderName && a.HolderNumber == b.HolderNumber
 }
 
 // sameRefund compares what rules change of a refund.

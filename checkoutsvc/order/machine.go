@@ -24,6 +24,7 @@ func Machines() []Machine {
 		machine("payment intent", IntentRequiresPaymentMethod, intentTransitions),
 		machine("refund", RefundRequested, refundTransitions),
 		machine("dispute", DisputeNeedsResponse, disputeTransitions),
+		machine("transfer", TransferPending, transferTransitions),
 	}
 }
 

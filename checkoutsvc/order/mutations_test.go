@@ -26,7 +26,7 @@ var mutations = map[string]struct{ file, from, to string }{
 		"ticket.go", "case t.State == TicketVoid, o.Fulfilment", "case o.Fulfilment",
 	},
 	"tickets become valid before the ledger has the sale": {
-		"ticket.go", "case o.Fulfilment == FulfilmentCompleted:", "case o.Fulfilment != FulfilmentNone:",
+		"ticket.go", "case o.Fulfilment == FulfilmentCompleted && t.PassSerial != \"\":", "case o.Fulfilment != FulfilmentNone:",
 	},
 	"a dispute takes the status that arrives last": {
 		"dispute.go", "if disputeRank[f.Status] > disputeRank[dispute.Status] {", "if true {",
@@ -147,6 +147,57 @@ var mutations = map[string]struct{ file, from, to string }{
 	},
 	"a seat of another variant is sold": {
 		"seat.go", "if variants[s.ID] != l.VariantID {", "if variants[s.ID] == \"\" {",
+	},
+	"a ticket that was replaced admits on": {
+		"reissue.go", "d.moveTicket(o.Ticket(next.Replaces), TicketVoid)", "_ = next",
+	},
+	"the seat of a ticket that was replaced is on sale": {
+		"ticket.go", " && d.order.Replacement(t.ID) == nil {", " {",
+	},
+	"the seat of a ticket that was replaced stays with it": {
+		"reissue.go", "next.TakeSeat(o.Ticket(next.Replaces))", "_ = next",
+	},
+	"a ticket is valid before it has its pass": {
+		"ticket.go", "case o.Fulfilment == FulfilmentCompleted && t.PassSerial != \"\":", "case o.Fulfilment == FulfilmentCompleted:",
+	},
+	"nothing issues the pass of a new ticket": {
+		"reissue.go", "d.enqueue(WorkIssuePass, next.ID)", "_ = next",
+	},
+	"a ticket that was used is still offered": {
+		"ticket.go", "if state == TicketVoid || state == TicketUsed {", "if state == TicketVoid {",
+	},
+	"a ticket that is void is still offered": {
+		"ticket.go", "if state == TicketVoid || state == TicketUsed {", "if state == TicketUsed {",
+	},
+	"a ticket that changes hands stays the buyer's": {
+		"transfer.go", "next.HolderName, next.HolderEmail, next.HolderLanguage = transfer.RecipientName, transfer.RecipientEmail, transfer.RecipientLanguage", "next.HolderName = transfer.RecipientName",
+	},
+	"a ticket on hold changes hands": {
+		"reissue.go", "case t.State != TicketValid || o.ticketRefundRequested(t.ID):", "case t.State == TicketReserved, t.State == TicketUsed:",
+	},
+	"an offer outlives the event's start": {
+		"transfer.go", "expire.After(end) {", "expire.Before(end) {",
+	},
+	"a ticket is offered to two people": {
+		"transfer.go", "if o.findTransfer(t.ID, TransferPending) != nil {", "if false {",
+	},
+	"a ticket that is issued again may change hands as often as before": {
+		"transfer.go", "range o.chain(t.ID)", "range []string{t.ID}",
+	},
+	"a whole refund names tickets that were replaced": {
+		"refund_request.go", "if o.Replacement(t.ID) == nil {", "if true {",
+	},
+	"an admission counts twice in the shares of a refund": {
+		"share.go", "if o.Replacement(t.ID) == nil {", "if true {",
+	},
+	"a refund at Stripe of an old ticket leaves the new one valid": {
+		"ticket.go", "slices.ContainsFunc(o.chain(id), func(id string) bool { return slices.Contains(r.TicketIDs, id) })", "slices.Contains(r.TicketIDs, id)",
+	},
+	"a transfer ends before its time": {
+		"transfer.go", "t.State == TransferPending && t.Due", "t.State == TransferPending",
+	},
+	"a name that was given late counts": {
+		"reissue.go", "case !d.now.Before(end):", "case d.now.After(end):",
 	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",

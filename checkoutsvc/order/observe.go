@@ -28,6 +28,11 @@ type Policy struct {
 	ProcessingHoldMax time.Duration
 	// UnansweredHoldMax is for how long beyond its time a hold is kept while Stripe does not say whether the buyer has paid.
 	UnansweredHoldMax time.Duration
+	// TransferDuration is for how long a ticket is offered to its recipient.
+	TransferDuration time.Duration
+	// TransfersPendingMax is how many tickets of an order may be offered at once, and TransfersDailyMax how many within a day: each
+	// offer is a mail to somebody who did not ask for it. 0: any number.
+	TransfersPendingMax, TransfersDailyMax int
 	// CodeKeyVersion is the version of the key that signs the codes of new tickets.
 	CodeKeyVersion int32
 	// NewID returns an id that nobody has.
@@ -164,10 +169,18 @@ const (
 	ReasonSoldOut               Reason = "SOLD_OUT"                 // not enough tickets are left
 	ReasonSeatNotFound          Reason = "SEAT_NOT_FOUND"           // the variant has no such seat
 	ReasonSeatTaken             Reason = "SEAT_TAKEN"               // somebody else holds or owns it, or it is blocked
-	ReasonTicketVoid            Reason = "TICKET_VOID"              // refunded already, or about to be
+	ReasonTicketVoid            Reason = "TICKET_VOID"              // refunded already, or about to be, or replaced by another one
 	ReasonTicketNotValid        Reason = "TICKET_NOT_VALID"         // it admits nobody now
 	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"     // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED"  // less is left
 	ReasonBuyerRefundClosed     Reason = "BUYER_REFUND_CLOSED"      // only staff refund it, or not any more
 	ReasonRefundKeepsAll        Reason = "REFUND_KEEPS_ALL"         // nothing would go back
+	ReasonEventEnded            Reason = "EVENT_ENDED"              // the event is over
+	ReasonTransferNotFound      Reason = "TRANSFER_NOT_FOUND"       // the order has no such transfer
+	ReasonTransferNotAllowed    Reason = "TRANSFER_NOT_ALLOWED"     // the organiser does not want it, or not any more
+	ReasonTransferPending       Reason = "TRANSFER_PENDING"         // the ticket is offered to somebody already
+	ReasonTransferLimit         Reason = "TRANSFER_LIMIT"           // of the ticket, of the order at once, or of the order in a day
+	ReasonTransferEnded         Reason = "TRANSFER_ENDED"           // it was answered, canceled or has expired
+	ReasonReissueLimit          Reason = "REISSUE_LIMIT"            // the ticket was issued again too often
+	ReasonHolderFixed           Reason = "HOLDER_FIXED"             // it is too late to name somebody else
 )

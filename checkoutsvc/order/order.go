@@ -46,6 +46,8 @@ type Order struct {
 	Funds    []DisputeFunds  `json:"-"` // of all disputes
 	Warnings []FraudWarning  `json:"-"`
 	Reviews  []Review        `json:"-"`
+	// Transfers are of all tickets, by time.
+	Transfers []Transfer `json:"-"`
 
 	// SeatsReturnUntil is when seats of void tickets stop to return to sale; nil when they never do. It and the schedule are the event's
 	// as of the load.
@@ -53,6 +55,8 @@ type Order struct {
 	Schedule         Schedule   `json:"-"`
 	// WaitingRoomNumber is the place in the event's waiting room that a new order is of; nil for none.
 	WaitingRoomNumber *int64 `json:"-"`
+	// TransferTerms are the event's, too.
+	TransferTerms TransferTerms `json:"-"`
 	// BuyerLimits are what the order was checked against when it took stock; they are not stored.
 	BuyerLimits BuyerLimits `json:"-"`
 	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
@@ -88,6 +92,7 @@ func (o Order) clone() Order {
 	o.Tickets, o.Intents, o.Refunds = slices.Clone(o.Tickets), slices.Clone(o.Intents), slices.Clone(o.Refunds)
 	o.Disputes, o.Funds = slices.Clone(o.Disputes), slices.Clone(o.Funds)
 	o.Warnings, o.Reviews = slices.Clone(o.Warnings), slices.Clone(o.Reviews)
+	o.Transfers = slices.Clone(o.Transfers)
 	return o
 }
 

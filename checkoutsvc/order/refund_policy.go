@@ -125,9 +125,9 @@ func (o *Order) BuyerRefundOf(ticketIDs []string, now time.Time) (BuyerRefundOff
 	return offer, nil
 }
 
-// givesBack says whether the buyer may give a ticket back: one that admits, or would if the event took place.
+// givesBack says whether the buyer may give a ticket back: one of their own that admits, or would if the event took place.
 func (o *Order) givesBack(t *Ticket) bool {
-	return t.State == TicketValid || t.State == TicketSuspended && o.Schedule.Canceled() && !o.TicketsHeld()
+	return !t.Transferred() && (t.State == TicketValid || t.State == TicketSuspended && o.Schedule.Canceled() && !o.TicketsHeld())
 }
 
 // partsOf are the parts of a ticket's price; nil when they are not known.

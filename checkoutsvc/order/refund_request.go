@@ -137,6 +137,10 @@ func (o *Order) checkTickets(ids []string) error {
 		switch {
 		case t == nil:
 			return &Refusal{Reason: ReasonTicketNotFound, Detail: fmt.Sprintf("ticket_ids[%d]: the order has no such ticket", i)}
+		case o.Replacement(id) != nil:
+			return &Refusal{
+				Reason: ReasonTicketVoid, Detail: fmt.Sprintf("ticket_ids[%d]: the ticket was replaced by another one; name that", i),
+			}
 		case t.State == TicketVoid, o.ticketRefunded(id), o.ticketRefundRequested(id):
 			return &Refusal{
 				Reason: ReasonTicketVoid, Detail: fmt.Sprintf("ticket_ids[%d]: the ticket is void, or a refund that voids it is on its way", i),
@@ -167,7 +171,9 @@ func refundTickets(o *Order, p *PaymentIntent, f RefundRequest, amount int64) []
 	}
 	var ids []string
 	for _, t := range o.Tickets {
-		ids = append(ids, t.ID)
+		if o.Replacement(t.ID) == nil {
+			ids = append(ids, t.ID)
+		}
 	}
 	return ids
 }
@@ -188,7 +194,8 @@ func (f FraudRefundDue) observe(d *decision) error {
 	}
 	var ids []string
 	for _, t := range o.Tickets {
-		if (t.State == TicketValid || t.State == TicketSuspended) && !o.ticketRefundRequested(t.ID) {
+		unused := t.State == TicketValid || t.State == TicketSuspended || t.State == TicketReserved // that replaces another one
+		if unused && !o.ticketRefundRequested(t.ID) {
 			ids = append(ids, t.ID)
 		}
 	}
@@ -199,7 +206,7 @@ func (f FraudRefundDue) observe(d *decision) error {
 	if err != nil {
 		return err
 	}
-	if len(ids) == len(o.Tickets) || amount > o.Refundable() {
+	if len(ids) == o.TicketCount() || amount > o.Refundable() {
 		amount = o.Refundable()
 	}
 	d.requestRefund(o.Paying(), "", Refund{ID: d.policy.NewID(), AmountMinorUnits: amount, Reason: RefundFraud, TicketIDs: ids})

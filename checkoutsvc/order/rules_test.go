@@ -149,11 +149,19 @@ func play(s scenario, facts []order.Fact, r *rand.Rand) (string, error) {
 				return "", err
 			}
 		}
+		if r.IntN(2) == 0 {
+			if err := exchange(&o, observe, r); err != nil {
+				return "", err
+			}
+		}
 	}
 	for o.BeingFulfilled() {
 		if err := attempt(); err != nil {
 			return "", err
 		}
+	}
+	if err := issueAll(&o, observe); err != nil {
+		return "", err
 	}
 	for _, t := range o.Tickets { // who entered was let in by mistake: the tickets end as if nobody had
 		if err := observe(order.AdmissionUndone{TicketID: t.ID, PassShowsUsed: r.IntN(2) == 0}); err != nil {
@@ -232,6 +240,9 @@ func check(before, after *order.Order, c *order.Changes) error {
 			return fmt.Errorf("a ticket is %s while fulfilment is %s", t.State, after.Fulfilment)
 		}
 	}
+	if err := checkReplaced(after, c); err != nil {
+		return err
+	}
 	for _, m := range moves(before, after) {
 		if !m.machine.May(m.from, m.to) {
 			return fmt.Errorf("%s went from %s to %s", m.machine.Name, m.from, m.to)
@@ -273,6 +284,9 @@ func moves(before, after *order.Order) []move {
 	for i := range before.Refunds {
 		all = append(all, move{machines["refund"], string(before.Refunds[i].State), string(after.Refunds[i].State)})
 	}
+	for i := range before.Transfers {
+		all = append(all, move{machines["transfer"], string(before.Transfers[i].State), string(after.Transfers[i].State)})
+	}
 	for i := range before.Disputes {
 		all = append(all, move{machines["dispute"], string(before.Disputes[i].Status), string(after.Disputes[i].Status)})
 	}
@@ -285,7 +299,9 @@ func end(o *order.Order) string {
 	lines := []string{fmt.Sprintf("%s %s hold %s review %q captured %d refunded %d", o.Payment, o.Fulfilment, o.Hold.State, o.Review, o.Captured(), o.Refunded())}
 	var parts []string
 	for _, t := range o.Tickets {
-		parts = append(parts, string(t.State))
+		if o.Replacement(t.ID) == nil { // who holds a ticket is not Stripe's affair: its latest one ends as the first would
+			parts = append(parts, string(t.State))
+		}
 	}
 	duplicate := slices.ContainsFunc(o.Intents, func(p order.PaymentIntent) bool { return p.Duplicate })
 	for _, p := range o.Intents {

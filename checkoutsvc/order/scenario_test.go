@@ -48,6 +48,7 @@ func testPolicy(r *rand.Rand) order.Policy {
 	return order.Policy{
 		Lease: 8 * time.Second, BlockedAfter: time.Minute, GiveUpAfter: 30 * time.Minute, CodeKeyVersion: 1,
 		RefundApplicationFee: r.IntN(2) == 0, ReviewHoldsDelivery: r.IntN(2) == 0, FraudWarningRefunds: r.IntN(2) == 0,
+		TransferDuration: time.Hour, TransfersDailyMax: 8, TransfersPendingMax: 2,
 		NewID: func() string { ids++; return "id" + strconv.Itoa(ids) },
 	}
 }
@@ -58,13 +59,14 @@ func newOrder(p order.Policy) order.Order {
 		VariantID: "v1", Version: 1, ProductName: "Concert", Name: "Balcony", Currency: "EUR", Price: price, ApplicationFee: 300, Tax: 290,
 		TaxCountry: "DE", TaxKind: "vat", OrderTicketLimit: 10,
 	}
-	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", Schedule: order.Schedule{Number: 1, EndTime: t0.AddDate(1, 0, 0)}, Publication: order.EventPublished}, []order.Offer{offer}, order.Cart{
+	o, err := order.Quote(order.Event{ID: "e1", OrganizerID: "g1", Schedule: order.Schedule{Number: 1, StartTime: t0.AddDate(1, 0, -1), EndTime: t0.AddDate(1, 0, 0)}, Publication: order.EventPublished}, []order.Offer{offer}, order.Cart{
 		OrderID: "o1", BuyerName: "Ada", BuyerEmail: "ada@example.com", Language: "en", Lines: []order.CartLine{{VariantID: "v1", Quantity: 3}},
 	}, p, t0)
 	if err != nil {
 		panic(err)
 	}
 	o.Intents[0].StripeID = "pi_1"
+	o.TransferTerms, o.SeatsReturnUntil = order.TransferTerms{Allowed: true, Limit: 3}, &o.Schedule.StartTime
 	return o
 }
 

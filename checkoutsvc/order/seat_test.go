@@ -174,8 +174,12 @@ func checkSeats(before, after *order.Order, c *order.Changes) error {
 	}
 	var back []string
 	for i, t := range after.Tickets {
-		seat := after.Lines[0].Seats[i]
-		if want := map[bool]string{true: "", false: seat.ID}[t.SeatReturned]; t.SeatID != want {
+		first := i // the position of the ticket that was sold, of which this one is the latest or one before
+		for id := t.Replaces; id != ""; id = after.Ticket(id).Replaces {
+			first = int(after.Ticket(id).Position) - 1
+		}
+		seat := after.Lines[0].Seats[first]
+		if want := map[bool]string{true: "", false: seat.ID}[t.SeatReturned || after.Replacement(t.ID) != nil]; t.SeatID != want {
 			return fmt.Errorf("ticket %d, %s, has the seat %q, want %q", i, t.State, t.SeatID, want)
 		}
 		if t.SeatReturned && (i >= len(before.Tickets) || !before.Tickets[i].SeatReturned) {

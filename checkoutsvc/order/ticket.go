@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dayof/dayof/internal/personal"
 )
 
 // Ticket is a ticket instance: one admission owned by one holder.
@@ -31,6 +33,14 @@ type Ticket struct {
 	SeatID string `json:"seat_id"`
 	// ScheduleNumber is the number of the event's schedule that its pass shows, or is about to.
 	ScheduleNumber int32 `json:"schedule_number"`
+	// Replaces is the ticket of the order in whose place this one is; empty for one that was sold. See Replacement.
+	Replaces string `json:"replaces"`
+	// HolderName is who comes with it, and HolderEmail and HolderLanguage are of whom it was transferred to; empty where the buyer's hold.
+	HolderName     personal.Text `json:"holder_name"`
+	HolderEmail    personal.Text `json:"holder_email"`
+	HolderLanguage string        `json:"holder_language"`
+	// HolderNumber counts the changes of the name; passsvc ignores smaller numbers.
+	HolderNumber int32 `json:"holder_number"`
 }
 
 // TicketState is the state of a ticket.
@@ -42,7 +52,7 @@ const (
 	TicketValid     TicketState = "valid"     // it admits
 	TicketUsed      TicketState = "used"      // somebody entered with it
 	TicketSuspended TicketState = "suspended" // the payment is disputed or reviewed, a refund is asked for, or the event is canceled: it admits nobody meanwhile
-	TicketVoid      TicketState = "void"      // refunded, charged back or withdrawn; final
+	TicketVoid      TicketState = "void"      // refunded, charged back, withdrawn or replaced by another ticket; final
 )
 
 // The database keeps the same table by a trigger, whatever the code does.
@@ -83,7 +93,7 @@ func (o *Order) deriveTicket(t Ticket) TicketState {
 		return TicketUsed
 	case o.TicketsHeld(), o.Schedule.Canceled(), o.ticketRefundRequested(t.ID):
 		return TicketSuspended
-	case o.Fulfilment == FulfilmentCompleted:
+	case o.Fulfilment == FulfilmentCompleted && t.PassSerial != "": // one that replaces another waits for its pass
 		return TicketValid
 	default:
 		return t.State
@@ -102,11 +112,16 @@ func (o *Order) ticketRefunded(id string) bool {
 			continue // Stripe never made it, or has not answered
 		}
 		whole := o.Captured() > 0 && r.PaymentIntent == o.PayingIntent && r.AmountMinorUnits >= o.Captured()
-		if whole || slices.Contains(r.TicketIDs, id) && o.covers(r) {
+		if whole || o.names(r, id) && o.covers(r) {
 			return true
 		}
 	}
 	return o.refundedWhole()
+}
+
+// names says whether a refund names a ticket, or one that it replaces: what was made at Stripe may name an old one.
+func (o *Order) names(r Refund, id string) bool {
+	return len(r.TicketIDs) > 0 && slices.ContainsFunc(o.chain(id), func(id string) bool { return slices.Contains(r.TicketIDs, id) })
 }
 
 // covers says whether a refund voids the tickets that it names. What staff ask for here does; one that was made at Stripe, whose
@@ -129,7 +144,7 @@ func (o *Order) ticketRefundRequested(id string) bool {
 	for _, r := range o.Refunds {
 		if r.State == RefundRequested && r.PaymentIntent == o.PayingIntent {
 			requested = true
-			if slices.Contains(r.TicketIDs, id) {
+			if o.names(r, id) {
 				return true
 			}
 		}
@@ -168,9 +183,13 @@ func (d *decision) moveTicket(t *Ticket, state TicketState) {
 		now := d.now
 		t.ValidTime = &now
 	}
+	if state == TicketVoid || state == TicketUsed {
+		d.cancelTransfer(t.ID)
+	}
 	if state == TicketVoid {
 		d.enqueue(WorkVoidPass, t.ID)
-		if until := d.order.SeatsReturnUntil; t.State != TicketUsed && until != nil && d.now.Before(*until) {
+		until := d.order.SeatsReturnUntil
+		if t.State != TicketUsed && until != nil && d.now.Before(*until) && d.order.Replacement(t.ID) == nil {
 			d.returnSeat(t)
 		}
 	} else if state == TicketSuspended && d.order.TicketsHeld() || t.State == TicketSuspended && d.held {

@@ -76,6 +76,13 @@ func TestTicketsGiveBackTheirOwnShares(t *testing.T) {
 		want(t, l.refunded(0, 0), "10000: fee 200, vat 1600")
 		want(t, l.refunded(0, 1), "10000: fee 0")
 	})
+	t.Run("one that replaces the taxed one", func(t *testing.T) {
+		t.Parallel()
+		l := mixed(t)
+		l.observe(order.TicketReissue{TicketID: l.order.Tickets[0].ID})
+		want(t, l.refunded(0, 2), "10000: fee 200, vat 1600")
+		want(t, l.refunded(0, 1), "10000: fee 0")
+	})
 	t.Run("the untaxed one", func(t *testing.T) {
 		t.Parallel()
 		l := mixed(t)

@@ -129,8 +129,13 @@ func OrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 			Quantity: l.Quantity, UnitPrice: wire.MoneyToProto(o.Currency, l.UnitPriceMinorUnits), Seats: seatsToProto(l.Seats),
 		})
 	}
-	for _, t := range o.Tickets {
-		out.Tickets = append(out.Tickets, TicketInstanceToProto(t, codes))
+	for i := range o.Tickets {
+		t := TicketInstanceToProto(o.Tickets[i], codes)
+		t.VoidReason = VoidReasonToProto[o.VoidReason(&o.Tickets[i])]
+		out.Tickets = append(out.Tickets, t)
+	}
+	for i := range o.Transfers {
+		out.Transfers = append(out.Transfers, TransferToProto(o, &o.Transfers[i]))
 	}
 	for _, p := range o.Intents {
 		out.PaymentIntents = append(out.PaymentIntents, &checkoutv1.PaymentIntent{
@@ -169,6 +174,7 @@ func BuyerOrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order 
 			t.Code = "" // it admits nobody yet
 		}
 	}
+	hideTransferred(o, out)
 	return out
 }
 
@@ -178,6 +184,7 @@ func TicketInstanceToProto(t order.Ticket, codes ticketcode.Keys) *checkoutv1.Ti
 		Id: t.ID, OrderId: t.OrderID, EventId: t.EventID, VariantId: t.VariantID, VariantVersion: t.VariantVersion,
 		State: TicketToProto[t.State], Code: codes.Sign(t.ID, t.EventID, t.CodeKeyVersion), PassSerial: t.PassSerial,
 		ChangeNumber: t.ChangeNumber, ValidTime: wire.TimeToProto(t.ValidTime),
+		ReplacesTicketId: t.Replaces, Transferred: t.Transferred(), HolderName: string(t.HolderName),
 	}
 	if s, err := t.ReadSnapshot(); err == nil {
 		out.ProductName, out.VariantName = s.ProductName, s.VariantName

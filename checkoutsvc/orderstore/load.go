@@ -40,6 +40,10 @@ const (
 		'funds', (select json_agg(c order by c.funds_time, c.balance_transaction_id) from dispute_funds c where c.order_id = o.id),
 		'warnings', (select json_agg(c order by c.id) from fraud_warnings c where c.order_id = o.id),
 		'reviews', (select json_agg(c order by c.id) from reviews c where c.order_id = o.id),
+		'transfers', (select json_agg(c order by c.create_time, c.id)
+			from (select x.*, x.expire_time <= now() as due from ticket_transfers x where x.order_id = o.id) c),
+		'transfer_terms', json_build_object('allowed', e.transfers_allowed, 'end_time', e.transfer_end_time, 'limit', e.transfer_limit,
+			'holder_end_time', e.holder_change_end_time),
 		'schedule', json_build_object('number', e.schedule_number, 'doors_time', e.doors_time, 'start_time', e.start_time,
 			'end_time', e.end_time, 'cancel_time', e.cancel_time),
 		'seats_return_until', case when not e.keep_refunded_seats then coalesce(e.doors_time, e.start_time) end
@@ -61,6 +65,8 @@ type stored struct {
 	Funds              []order.DisputeFunds  `json:"funds"`
 	Warnings           []order.FraudWarning  `json:"warnings"`
 	Reviews            []order.Review        `json:"reviews"`
+	Transfers          []order.Transfer      `json:"transfers"`
+	TransferTerms      order.TransferTerms   `json:"transfer_terms"`
 	Schedule           order.Schedule        `json:"schedule"`
 	SeatsReturnUntil   *time.Time            `json:"seats_return_until"`
 }
@@ -151,6 +157,7 @@ func (s stored) toOrder() (order.Order, error) {
 	o := s.Order
 	o.Lines, o.Hold, o.Tickets, o.Intents, o.Refunds = s.Lines, *s.Hold, s.Tickets, s.Intents, s.Refunds
 	o.Disputes, o.Funds, o.Warnings, o.Reviews = s.Disputes, s.Funds, s.Warnings, s.Reviews
+	o.Transfers, o.TransferTerms = s.Transfers, s.TransferTerms
 	o.HoldDue, o.Schedule, o.SeatsReturnUntil = s.HoldDue, s.Schedule, s.SeatsReturnUntil
 	o.HoldOverdue = time.Duration(s.HoldOverdueSeconds * float64(time.Second))
 	o.FulfillingFor = time.Duration(s.FulfillingSeconds * float64(time.Second))

@@ -11,7 +11,8 @@ const orderMarkersSQL = `select o.id, concat_ws(' ', o.xmin, h.xmin,
 		(select string_agg(c.xmin::text, ' ' order by c.id) from tickets c where c.order_id = o.id), '|',
 		(select string_agg(c.xmin::text, ' ' order by c.id) from payment_intents c where c.order_id = o.id), '|',
 		(select string_agg(c.xmin::text, ' ' order by c.id) from refunds c where c.order_id = o.id), '|',
-		(select string_agg(c.xmin::text, ' ' order by c.id) from disputes c where c.order_id = o.id))
+		(select string_agg(c.xmin::text, ' ' order by c.id) from disputes c where c.order_id = o.id), '|',
+		(select string_agg(c.xmin::text, ' ' order by c.id) from ticket_transfers c where c.order_id = o.id))
 	from orders o left join holds h on h.order_id = o.id where o.id = any($1)`
 
 // ReadMarkers returns a text for each order, which is another one once anything of the order has changed. It costs a fraction of

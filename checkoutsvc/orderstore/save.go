@@ -111,6 +111,7 @@ func (s *Store) save(ctx context.Context, p *pgdb.Pipeline, o *order.Order, c *o
 		s.saveHead(ctx, p, o, c),
 		s.saveIntents(ctx, p, o.ID, c.Intents),
 		s.saveTickets(ctx, p, c.Tickets),
+		s.saveTransfers(ctx, p, o.ID, c.Transfers),
 		s.saveRefunds(ctx, p, o.ID, c.Refunds),
 		s.saveDisputes(ctx, p, o.ID, c),
 		s.saveRisk(ctx, p, o.ID, c),
@@ -177,33 +178,6 @@ func (s *Store) saveIntents(ctx context.Context, p *pgdb.Pipeline, orderID strin
 			Succeeded: i.Succeeded, Canceled: i.Canceled, ChargeID: i.ChargeID, BalanceTransactionID: i.BalanceTransactionID,
 			FailureCode: i.FailureCode, Duplicate: i.Duplicate, Mismatch: string(i.Mismatch), RefundedMinorUnits: i.RefundedMinorUnits,
 			Attempt: i.Attempt, AttemptTime: i.AttemptTime,
-		}))
-	}
-	return errors.Join(errs...)
-}
-
-func ticketFromRow(t checkoutdb.Ticket) order.Ticket {
-	return order.Ticket{
-		ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
-		CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime, SnapshotSchema: t.SnapshotSchema, Snapshot: t.Snapshot,
-		State: order.TicketState(t.State), PassSerial: t.PassSerial, ChangeNumber: t.ChangeNumber, ValidTime: t.ValidTime,
-		SeatReturned: t.SeatReturned, ScheduleNumber: t.ScheduleNumber, SeatID: text(t.SeatID),
-	}
-}
-
-func (s *Store) saveTickets(ctx context.Context, p *pgdb.Pipeline, rows order.Rows[order.Ticket]) error {
-	var errs []error
-	for _, t := range rows.Added {
-		errs = append(errs, s.q.InsertTicket(ctx, p, checkoutdb.InsertTicketParams{
-			ID: t.ID, OrderID: t.OrderID, Position: t.Position, EventID: t.EventID, VariantID: t.VariantID, VariantVersion: t.VariantVersion,
-			Snapshot: t.Snapshot, SnapshotSchema: t.SnapshotSchema, CodeKeyVersion: t.CodeKeyVersion, CreateTime: t.CreateTime,
-			ScheduleNumber: t.ScheduleNumber, SeatID: nullable(t.SeatID),
-		}))
-	}
-	for _, t := range rows.Changed {
-		errs = append(errs, s.q.SetTicketState(ctx, p, checkoutdb.SetTicketStateParams{
-			ID: t.ID, State: string(t.State), PassSerial: t.PassSerial, ValidTime: t.ValidTime, ChangeNumber: t.ChangeNumber,
-			SeatReturned: t.SeatReturned, SeatID: nullable(t.SeatID),
 		}))
 	}
 	return errors.Join(errs...)

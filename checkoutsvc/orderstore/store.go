@@ -187,6 +187,14 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
 	order.ReasonBuyerRefundClosed:     connect.CodeFailedPrecondition,
 	order.ReasonRefundKeepsAll:        connect.CodeFailedPrecondition,
+	order.ReasonEventEnded:            connect.CodeFailedPrecondition,
+	order.ReasonTransferNotFound:      connect.CodeNotFound,
+	order.ReasonTransferNotAllowed:    connect.CodeFailedPrecondition,
+	order.ReasonTransferPending:       connect.CodeFailedPrecondition,
+	order.ReasonTransferLimit:         connect.CodeResourceExhausted,
+	order.ReasonTransferEnded:         connect.CodeFailedPrecondition,
+	order.ReasonReissueLimit:          connect.CodeResourceExhausted,
+	order.ReasonHolderFixed:           connect.CodeFailedPrecondition,
 }
 
 // ToProblem turns what an order refuses into the problem that the caller gets.

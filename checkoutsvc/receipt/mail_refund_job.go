@@ -108,7 +108,7 @@ func refundMessage(o *order.Order, r *order.Refund, id string) (smtp.Message, er
 		}
 		n.Tickets = append(n.Tickets, name+" ("+t.ID+")")
 	}
-	return write(o, id, "notice", n.letter, n)
+	return write(id, "notice", n.letter, n)
 }
 
 func givenUpMessage(o *order.Order, id string) (smtp.Message, error) {
@@ -117,7 +117,7 @@ func givenUpMessage(o *order.Order, id string) (smtp.Message, error) {
 		return smtp.Message{}, err
 	}
 	n.Paragraphs = []string{fill(n.Words.Unfulfillable), fill(n.Words.UnfulfillableMoney), n.Words.RefundArrival}
-	return write(o, id, "notice", n.letter, n)
+	return write(id, "notice", n.letter, n)
 }
 
 // newNotice begins a notice about an amount, and returns what fills in its sentences.

@@ -2,9 +2,11 @@ package receipt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/riverqueue/river"
 
@@ -26,8 +28,8 @@ type MailScheduleArgs struct {
 // Kind implements river.JobArgs.
 func (MailScheduleArgs) Kind() string { return string(order.WorkMailSchedule) }
 
-// MailSchedule tells the buyer when the event takes place now, or that it does not, with a calendar file that replaces the one of the
-// receipt. Idempotent, as MailRefund: once per order and schedule. Who was not told yet when the event changes again is told the newest
+// MailSchedule tells the buyer, and whom tickets were transferred to, when the event takes place now, or that it does not, with a calendar file that replaces the one of the
+// receipt. Idempotent, as MailRefund: once per person and schedule. Who was not told yet when the event changes again is told the newest
 // only.
 func (m *Mailer) MailSchedule(ctx context.Context, job *river.Job[MailScheduleArgs]) error {
 	if !m.Mail.Enabled() {
@@ -47,14 +49,26 @@ func (m *Mailer) MailSchedule(ctx context.Context, job *river.Job[MailScheduleAr
 		return nil
 	}
 	id := "schedule." + o.ID + "." + strconv.Itoa(int(o.Schedule.Number))
-	err = m.mailOnce(ctx, &o, id, func(id string) (smtp.Message, error) { return m.scheduleMessage(&o, id) })
+	buyer := order.Holder{Name: o.BuyerName, Email: o.BuyerEmail, Language: o.Language}
+	errs := []error{m.tellSchedule(ctx, &o, id, buyer, o.ID)}
+	for i := range o.Tickets {
+		if t := &o.Tickets[i]; t.Transferred() && t.State != order.TicketVoid {
+			errs = append(errs, m.tellSchedule(ctx, &o, id+"."+t.ID, o.Holder(t), ""))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tellSchedule mails the schedule to one person, whose address may reach nobody.
+func (m *Mailer) tellSchedule(ctx context.Context, o *order.Order, id string, to order.Holder, orderID string) error {
+	err := m.mailOnce(ctx, o, id, func(id string) (smtp.Message, error) { return m.scheduleMessage(o, to, orderID, id) })
 	if smtp.Undeliverable(err) {
 		return m.raiseUndeliverable(ctx, o.ID, err)
 	}
 	return err
 }
 
-func (m *Mailer) scheduleMessage(o *order.Order, id string) (smtp.Message, error) {
+func (m *Mailer) scheduleMessage(o *order.Order, to order.Holder, orderID, id string) (smtp.Message, error) {
 	sold, err := o.Tickets[0].ReadSnapshot()
 	if err != nil {
 		return smtp.Message{}, err
@@ -64,23 +78,27 @@ func (m *Mailer) scheduleMessage(o *order.Order, id string) (smtp.Message, error
 		return smtp.Message{}, fmt.Errorf("load zone of the venue: %w", err)
 	}
 	fill := fillIn(sold.EventName, "")
-	n := notice{letter: newLetter(o, func(w words) string {
+	n := notice{letter: newLetterTo(to, orderID, func(w words) string {
 		if o.Schedule.Canceled() {
 			return w.CanceledSubject
 		}
 		return w.MovedSubject
 	}, fill)}
-	when := n.Words.When + ": " + locale.DateTime(o.Schedule.StartTime.In(zone), n.Language)
-	where := n.Words.Where + ": " + sold.Venue.Name
-	if sold.Venue.Address != "" {
-		where += ", " + sold.Venue.Address
-	}
 	lead, tickets := n.Words.Moved, n.Words.MovedTickets
 	if o.Schedule.Canceled() {
 		lead, tickets = n.Words.Canceled, n.Words.CanceledTickets
 	}
-	n.Paragraphs = []string{fill.Replace(lead), when, where, tickets}
-	mail, err := write(o, id, "notice", n.letter, n)
+	n.Paragraphs = slices.Concat([]string{fill.Replace(lead)}, whenAndWhere(o, sold, zone, n.letter), []string{tickets})
+	mail, err := write(id, "notice", n.letter, n)
 	mail.Attachments = []smtp.Attachment{calendarFile(o, sold, zone, m.Orders.Clock.Now())}
 	return mail, err
+}
+
+// whenAndWhere says when the event takes place now, and where.
+func whenAndWhere(o *order.Order, sold order.Snapshot, zone *time.Location, l letter) []string {
+	where := l.Words.Where + ": " + sold.Venue.Name
+	if sold.Venue.Address != "" {
+		where += ", " + sold.Venue.Address
+	}
+	return []string{l.Words.When + ": " + locale.DateTime(o.Schedule.StartTime.In(zone), l.Language), where}
 }

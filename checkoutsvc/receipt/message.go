@@ -14,6 +14,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/smtp"
 	"github.com/dayof/dayof/internal/locale"
 	"github.com/dayof/dayof/internal/money"
+	"github.com/dayof/dayof/internal/personal"
 	"github.com/dayof/dayof/internal/timezone"
 )
 
@@ -30,8 +31,10 @@ var (
 
 // letter is what all mails show. Language is one of locale.Languages.
 type letter struct {
-	Language, Subject, Hello, OrderID string
-	Words                             words
+	Language, Subject, Hello string
+	OrderID                  string // empty where it is not the reader's
+	To                       personal.Text
+	Words                    words
 }
 
 // receipt is the letter with the tickets.
@@ -57,15 +60,24 @@ type notice struct {
 	letter
 	Paragraphs []string
 	Tickets    []string // that are void by now
+	Links      []link
 }
+
+// link is a link with what it leads to.
+type link struct{ Label, URL string }
 
 // newLetter begins a letter to the buyer. The language is that of the order, or the nearest that we speak.
 func newLetter(o *order.Order, subject func(words) string, fill *strings.Replacer) letter {
-	language := locale.Nearest(o.Language)
+	return newLetterTo(order.Holder{Name: o.BuyerName, Email: o.BuyerEmail, Language: o.Language}, o.ID, subject, fill)
+}
+
+// newLetterTo begins a letter to somebody, in their language or the nearest that we speak.
+func newLetterTo(to order.Holder, orderID string, subject func(words) string, fill *strings.Replacer) letter {
+	language := locale.Nearest(to.Language)
 	w := wordsOf(language)
 	return letter{
-		Language: language, Words: w, OrderID: o.ID, Subject: fill.Replace(subject(w)),
-		Hello: strings.ReplaceAll(w.Hello, "{name}", string(o.BuyerName)),
+		Language: language, Words: w, OrderID: orderID, To: to.Email, Subject: fill.Replace(subject(w)),
+		Hello: strings.ReplaceAll(w.Hello, "{name}", string(to.Name)),
 	}
 }
 
@@ -74,14 +86,14 @@ func fillIn(eventName, amount string) *strings.Replacer {
 	return strings.NewReplacer("{event}", eventName, "{amount}", amount)
 }
 
-// write renders a letter as a mail to the buyer. A repeat after a crash with the same id is the same mail to a reader.
-func write(o *order.Order, id, template string, l letter, model any) (smtp.Message, error) {
+// write renders a letter as a mail. A repeat after a crash with the same id is the same mail to a reader.
+func write(id, template string, l letter, model any) (smtp.Message, error) {
 	var text, html bytes.Buffer
 	if err := errors.Join(mailTextTemplate.ExecuteTemplate(&text, template, model), mailHTMLTemplate.ExecuteTemplate(&html, template, model)); err != nil {
 		return smtp.Message{}, fmt.Errorf("write mail: %w", err)
 	}
 	return smtp.Message{
-		To: []string{string(o.BuyerEmail)}, Subject: l.Subject, ID: id + "@dayof", Language: l.Language, Text: text.String(), HTML: html.String(),
+		To: []string{string(l.To)}, Subject: l.Subject, ID: id + "@dayof", Language: l.Language, Text: text.String(), HTML: html.String(),
 	}, nil
 }
 
@@ -120,7 +132,7 @@ func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse, mailID st
 	if mailID != "" {
 		id += "." + mailID
 	}
-	mail, err := write(o, id, "receipt", r.letter, r)
+	mail, err := write(id, "receipt", r.letter, r)
 	mail.Attachments = []smtp.Attachment{calendarFile(o, snap, zone, o.CreateTime)}
 	return mail, err
 }

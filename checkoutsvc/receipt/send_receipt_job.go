@@ -5,6 +5,7 @@ package receipt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +15,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/reviewcase"
+	"github.com/dayof/dayof/checkoutsvc/tickettoken"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/crash"
@@ -26,6 +28,9 @@ type Mailer struct {
 	Orders *orderstore.Store
 	Passes passv1connect.PassServiceClient // lists passes
 	Mail   *smtp.Sender
+	Tokens tickettoken.Keys // of links to tickets and transfers
+	// ShopURL is where these links lead.
+	ShopURL string
 
 	q checkoutdb.Queries
 }
@@ -63,6 +68,10 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 	if err != nil {
 		return fmt.Errorf("list passes: %w", err)
 	}
+	passes.Passes = slices.DeleteFunc(passes.GetPasses(), func(p *passv1.Pass) bool { // a receipt that is sent again
+		t := o.Ticket(p.GetTicketId())
+		return t != nil && (t.Transferred() || o.Replacement(t.ID) != nil)
+	})
 	mail, err := receiptMessage(&o, passes, job.Args.MailID)
 	if err != nil {
 		return err

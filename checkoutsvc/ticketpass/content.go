@@ -31,8 +31,8 @@ func CallKey(step string, req proto.Message) (string, error) {
 }
 
 // Content is what a ticket's pass shows: what was sold, as it was sold, and when the event takes place, as the order was loaded with it.
-// All but the schedule is built from frozen rows, so that a repeat by the same release is the same bytes; a move of the event is
-// another call. passsvc keeps the newest schedule that it was told of.
+// All but the schedule and the holder's name is built from frozen rows, so that a repeat by the same release is the same bytes; a move of
+// the event is another call. passsvc keeps the newest schedule and the newest name that it was told of.
 func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.PassContent, error) {
 	s, err := t.ReadSnapshot()
 	if err != nil {
@@ -42,6 +42,7 @@ func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.Pas
 	if s.Seat != nil {
 		seat = &passv1.PassSeat{Section: s.Seat.Section, Row: s.Seat.Row, Label: s.Seat.Label}
 	}
+	holder := o.Holder(&t)
 	return &passv1.PassContent{
 		TicketId: t.ID, TicketChangeNumber: 1, Code: codes.Sign(t.ID, t.EventID, t.CodeKeyVersion),
 		OrganizerId: o.OrganizerID, OrganizerName: s.OrganizerName,
@@ -51,8 +52,8 @@ func Content(o *order.Order, t order.Ticket, codes ticketcode.Keys) (*passv1.Pas
 			DoorsTime: wire.TimeToProto(o.Schedule.DoorsTime), StartTime: timestamppb.New(o.Schedule.StartTime),
 			EndTime: timestamppb.New(o.Schedule.EndTime), ScheduleNumber: int64(o.Schedule.Number), Canceled: o.Schedule.Canceled(),
 		},
-		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: string(o.BuyerName),
+		ProductName: s.ProductName, VariantName: s.VariantName, HolderName: string(holder.Name), HolderNumber: int64(t.HolderNumber),
 		Price: wire.MoneyToProto(s.Price.Currency, s.Price.MinorUnits),
-		Terms: s.Terms, Language: o.Language, Seat: seat,
+		Terms: s.Terms, Language: holder.Language, HolderOnly: t.Transferred(), Seat: seat,
 	}, nil
 }

@@ -45,6 +45,8 @@ func TestCommandLine(t *testing.T) {
 		"jobs list -state completed":          {"dayof jobs list", "", "state=completed"},
 		"pass set SERIAL gate=B seat=12":      {"dayof pass set", "SERIAL gate=B seat=12", "json=false"},
 		"admit CODE -gate north -undo":        {"dayof admit", "CODE", "undo=true"},
+		"ticket reissue ID":                   {"dayof ticket reissue", "ID", "json=false"},
+		"ticket transfer ID -name N -email E": {"dayof ticket transfer", "ID", "email=E"},
 		"up -data DIR --port-base 9000":       {"dayof up", "", "port-base=9000"},
 		"replay -shuffle 7 -events D -double": {"dayof replay", "", "shuffle=7"},
 	} {
@@ -113,6 +115,7 @@ func TestExitCodes(t *testing.T) {
 		"sell now":                  exitUsage,
 		"pass set serial gate":      exitUsage,
 		"admit":                     exitUsage,
+		"ticket transfer ID":        exitUsage,
 		"replay":                    exitUsage,
 		"webhooks list -state lost": exitUsage,
 		"jobs show 17":              exitUsage,

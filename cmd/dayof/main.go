@@ -49,7 +49,8 @@ type host struct {
 func commands() []command {
 	return []command{
 		upCommand(), demoCommand(),
-		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), admitCommand(), passSetCommand(), passVerifyCommand(),
+		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), admitCommand(),
+		ticketTransferCommand(), ticketReissueCommand(), passSetCommand(), passVerifyCommand(),
 		eventListCommand(), eventCreateCommand(), eventShowCommand(), eventPublishCommand(), eventArchiveCommand(),
 		eventSeatsCommand(), eventMoveCommand(), eventCancelCommand(), operationShowCommand(),
 		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(), reconcileCommand(),

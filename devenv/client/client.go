@@ -28,6 +28,7 @@ type Client struct {
 	Orders     checkoutv1connect.OrderServiceClient
 	Payments   checkoutv1connect.PaymentServiceClient
 	Admission  checkoutv1connect.AdmissionServiceClient
+	Tickets    checkoutv1connect.TicketServiceClient
 	Operations checkoutv1connect.OperationsServiceClient
 	Accounts   checkoutv1connect.AccountServiceClient
 	Events     checkoutv1connect.EventOperationServiceClient
@@ -54,6 +55,7 @@ func NewClient(f File) *Client {
 		Orders:     dial(f.CheckoutURL, f, checkoutv1connect.NewOrderServiceClient),
 		Payments:   dial(f.CheckoutURL, f, checkoutv1connect.NewPaymentServiceClient),
 		Admission:  dial(f.CheckoutURL, f, checkoutv1connect.NewAdmissionServiceClient),
+		Tickets:    dial(f.CheckoutURL, f, checkoutv1connect.NewTicketServiceClient),
 		Operations: dial(f.CheckoutURL, f, checkoutv1connect.NewOperationsServiceClient),
 		Accounts:   dial(f.CheckoutURL, f, checkoutv1connect.NewAccountServiceClient),
 		Events:     dial(f.CheckoutURL, f, checkoutv1connect.NewEventOperationServiceClient),

@@ -31,6 +31,9 @@ type Ticket struct {
 	AuthenticationToken string `json:"authentication_token"`
 	DownloadURL         string `json:"download_url"`
 	Seat                string `json:"seat,omitempty"` // section, row and label
+	// ReplacesTicketID is the ticket in whose place it is, and VoidReason why it is void; empty where it is not.
+	ReplacesTicketID string `json:"replaces_ticket_id"`
+	VoidReason       string `json:"void_reason"`
 }
 
 // Order is a sale with all that the services know of it: `dayof order show`, and order.json of the demo.
@@ -245,6 +248,7 @@ func newSale(o *checkoutv1.Order, passes []*passv1.Pass) Sale {
 		out.Tickets = append(out.Tickets, Ticket{
 			ID: t.GetId(), State: Word(t.GetState()), Code: t.GetCode(), PassSerial: t.GetPassSerial(),
 			AuthenticationToken: p.GetAuthenticationToken(), DownloadURL: p.GetDownloadUrl(), Seat: seatOf(t),
+			ReplacesTicketID: t.GetReplacesTicketId(), VoidReason: voidReason(t),
 		})
 	}
 	return out
@@ -256,6 +260,13 @@ func seatOf(t *checkoutv1.TicketInstance) string {
 		return ""
 	}
 	return t.GetSeat().GetSection() + ", " + t.GetSeat().GetRow() + ", " + t.GetSeat().GetLabel()
+}
+
+func voidReason(t *checkoutv1.TicketInstance) string {
+	if t.GetVoidReason() == checkoutv1.TicketVoidReason_TICKET_VOID_REASON_UNSPECIFIED {
+		return ""
+	}
+	return Word(t.GetVoidReason())
 }
 
 func newPayment(o *checkoutv1.Order) Payment {
@@ -304,6 +315,7 @@ var words = []string{
 	"PAYMENT_INTENT_STATUS_", "PAYMENT_STATE_", "FULFILMENT_STATE_", "HOLD_STATE_", "TICKET_STATE_", "REFUND_STATE_",
 	"REFUND_REASON_", "DISPUTE_STATUS_", "WEBHOOK_EVENT_STATE_", "ENTRY_KIND_", "ADMISSION_",
 	"DIFFERENCE_KIND_", "EVENT_PUBLICATION_", "VARIANT_STATE_", "EVENT_OPERATION_KIND_", "EVENT_OPERATION_STATE_", "SEAT_STATE_",
+	"TRANSFER_STATE_", "TICKET_VOID_REASON_",
 }
 
 // Word is an enum value as scripts and people read it: "paid" for PAYMENT_STATE_PAID.

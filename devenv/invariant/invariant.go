@@ -42,7 +42,7 @@ type invariant struct {
 // invariants are all rules, in the order in which they are reported.
 func invariants() []invariant {
 	return slices.Concat(orderInvariants(), fulfilmentInvariants(), moneyInvariants(), ledgerInvariants(), splitInvariants(), passInvariants(), scheduleInvariants(), inboxInvariants(),
-		stripeInvariants(), riskInvariants(), doorInvariants(), seatInvariants())
+		stripeInvariants(), riskInvariants(), doorInvariants(), seatInvariants(), transferInvariants())
 }
 
 // Run checks all invariants of the system that the file describes. One that cannot be checked counts as violated. An error means

@@ -40,11 +40,11 @@ func moneyInvariants() []invariant {
 			)
 			select format('order %s is refunded; of taxes %s went back %s, of the fee %s went back %s', id, taxes, taxes_back, fee, fee_back)
 			from back where abs(taxes_back - taxes) > undone or least(abs(fee_back), abs(fee_back - fee)) > undone`), // each that was undone may leave a unit
-		query("void_ticket_has_its_reason", "a ticket is void only where money went back, was lost to a dispute, or bought nothing", "checkout", `
+		query("void_ticket_has_its_reason", "a ticket is void only where money went back, was lost to a dispute, or bought nothing, or where another ticket replaced it", "checkout", `
 			select format('ticket %s of order %s is void, and no refund or dispute took its money', t.id, o.id)
 			from tickets t join orders o on o.id = t.order_id
 			join payment_intents p on p.order_id = o.id and p.stripe_id = o.paying_intent
-			where t.state = 'void' and o.fulfilment <> 'unfulfillable'
+			where t.state = 'void' and o.fulfilment <> 'unfulfillable' and not exists (select from tickets n where n.replaces = t.id)
 				and not exists (select from disputes d where d.order_id = o.id and d.payment_intent = o.paying_intent and d.status = 'lost')
 				and not exists (select from refunds r where r.order_id = o.id and r.stripe_refund_id is not null and t.id = any (r.ticket_ids))
 				and p.captured_minor_units > coalesce((select sum(r.amount_minor_units) from refunds r

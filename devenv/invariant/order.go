@@ -19,13 +19,13 @@ func orderInvariants() []invariant {
 			from orders o
 			join lateral (select sum(quantity) bought from order_lines l where l.order_id = o.id) l on true
 			join lateral (select count(*) total, count(*) filter (where state <> 'void') alive
-				from tickets t where t.order_id = o.id) t on true
+				from tickets t where t.order_id = o.id and not exists (select from tickets n where n.replaces = t.id)) t on true
 			where o.fulfilment = 'completed' and (total < bought or alive > bought)`),
 
 		query("completed_order_is_not_reserved", "no ticket of a completed order waits any more", checkout, `
 			select format('ticket %s of completed order %s is still reserved', t.id, o.id)
 			from tickets t join orders o on o.id = t.order_id
-			where t.state = 'reserved' and o.fulfilment = 'completed'`),
+			where t.state = 'reserved' and o.fulfilment = 'completed' and t.replaces is null`),
 
 		query("unpaid_order_has_no_tickets", "tickets are written when money was captured, not before", checkout, `
 			select format('order %s has %s tickets and no money', o.id, count(*))
@@ -56,7 +56,8 @@ func orderInvariants() []invariant {
 		query("tickets_fit_capacity", "what is taken of a variant is what holds keep and tickets have, never more than exists", checkout, `
 			select format('variant %s has %s tickets, of which %s are counted as taken, tickets have %s and holds keep %s', s.variant_id, s.capacity, s.taken, sold, held)
 			from (select variant_id, sum(capacity) as capacity, sum(taken) as taken from stock group by variant_id) s
-			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and not t.seat_returned) t on true
+			join lateral (select count(*) sold from tickets t where t.variant_id = s.variant_id and not t.seat_returned
+				and not exists (select from tickets n where n.replaces = t.id)) t on true -- the seat of one that was replaced is the other's
 			join lateral (select coalesce(sum(l.quantity), 0) held
 				from order_lines l join holds h on h.order_id = l.order_id
 				where l.variant_id = s.variant_id and h.state = 'active') h on true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -247,6 +248,7 @@ func TestCheckFindsViolations(t *testing.T) {
 	system := client.NewClient(m.File)
 	variant := e2etest.NewVariant(t, system, 4450, 100)
 	orders := map[string]string{}
+	maps.Copy(violations, transferViolations)
 	names := []string{
 		"sound", "order_account_is_settled", "capture_is_booked_once", "captured_money_is_at_stripe", "stripe_money_is_known",
 		"refund_at_stripe_has_its_row", "refunded_sum_is_known",

@@ -44,9 +44,17 @@ type EventFields struct {
 	// Most tickets of the event that one mail address may hold or own, 1 to 1,000; 0 means no limit.
 	BuyerTicketLimit int32 `protobuf:"varint,8,opt,name=buyer_ticket_limit,json=buyerTicketLimit,proto3" json:"buyer_ticket_limit,omitempty"`
 	// How refunds go of tickets that are sold from now on; absent: as the service is configured, and not by buyers themselves.
-	RefundPolicy  *RefundPolicy `protobuf:"bytes,9,opt,name=refund_policy,json=refundPolicy,proto3" json:"refund_policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RefundPolicy *RefundPolicy `protobuf:"bytes,9,opt,name=refund_policy,json=refundPolicy,proto3" json:"refund_policy,omitempty"`
+	// Whether holders may transfer tickets to others; they may unless an event says otherwise. Pending transfers are refused once they may not.
+	TransfersAllowed bool `protobuf:"varint,20,opt,name=transfers_allowed,json=transfersAllowed,proto3" json:"transfers_allowed,omitempty"`
+	// Until when tickets are transferred; absent, or later than the start: until the start.
+	TransferEndTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=transfer_end_time,json=transferEndTime,proto3" json:"transfer_end_time,omitempty"`
+	// How often one ticket may be transferred from holder to holder, 1 to 50; 5 unless an event says otherwise.
+	TransferLimit int32 `protobuf:"varint,22,opt,name=transfer_limit,json=transferLimit,proto3" json:"transfer_limit,omitempty"`
+	// Until when holders of tickets may be named; absent: until the start.
+	HolderChangeEndTime *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=holder_change_end_time,json=holderChangeEndTime,proto3" json:"holder_change_end_time,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *EventFields) Reset() {
@@ -142,6 +150,34 @@ func (x *EventFields) GetRefundPolicy() *RefundPolicy {
 	return nil
 }
 
+func (x *EventFields) GetTransfersAllowed() bool {
+	if x != nil {
+		return x.TransfersAllowed
+	}
+	return false
+}
+
+func (x *EventFields) GetTransferEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TransferEndTime
+	}
+	return nil
+}
+
+func (x *EventFields) GetTransferLimit() int32 {
+	if x != nil {
+		return x.TransferLimit
+	}
+	return 0
+}
+
+func (x *EventFields) GetHolderChangeEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HolderChangeEndTime
+	}
+	return nil
+}
+
 // UpdateEventRequest names an event and what changes of it.
 type UpdateEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -150,7 +186,7 @@ type UpdateEventRequest struct {
 	// The new values.
 	Event *EventFields `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// Fields of event to change: name, description, image_urls, languages, venue, doors_time, keep_refunded_seats,
-	// buyer_ticket_limit and refund_policy. At least one.
+	// buyer_ticket_limit, refund_policy, transfers_allowed, transfer_end_time, transfer_limit and holder_change_end_time. At least one.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Number of the change that the caller has read: another one in between is not overwritten. 0 overwrites whatever is there.
 	UpdateNumber  int64 `protobuf:"varint,4,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
@@ -533,7 +569,7 @@ var File_dayof_checkout_v1_catalog_event_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_catalog_event_proto_rawDesc = "" +
 	"\n" +
-	"%dayof/checkout/v1/catalog_event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\a\n" +
+	"%dayof/checkout/v1/catalog_event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\t\n" +
 	"\vEventFields\x12\xc7\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb2\x01\xbaH\xae\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x02\x18xR\x04name\x12\x86\x02\n" +
@@ -551,7 +587,11 @@ const file_dayof_checkout_v1_catalog_event_proto_rawDesc = "" +
 	"\x13keep_refunded_seats\x18\a \x01(\bR\x11keepRefundedSeats\x128\n" +
 	"\x12buyer_ticket_limit\x18\b \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x10buyerTicketLimit\x12D\n" +
-	"\rrefund_policy\x18\t \x01(\v2\x1f.dayof.checkout.v1.RefundPolicyR\frefundPolicy\"\xfe\x01\n" +
+	"\rrefund_policy\x18\t \x01(\v2\x1f.dayof.checkout.v1.RefundPolicyR\frefundPolicy\x12+\n" +
+	"\x11transfers_allowed\x18\x14 \x01(\bR\x10transfersAllowed\x12F\n" +
+	"\x11transfer_end_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x0ftransferEndTime\x120\n" +
+	"\x0etransfer_limit\x18\x16 \x01(\x05B\t\xbaH\x06\x1a\x04\x182(\x00R\rtransferLimit\x12O\n" +
+	"\x16holder_change_end_time\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\x13holderChangeEndTime\"\xfe\x01\n" +
 	"\x12UpdateEventRequest\x127\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12<\n" +
 	"\x05event\x18\x02 \x01(\v2\x1e.dayof.checkout.v1.EventFieldsB\x06\xbaH\x03\xc8\x01\x01R\x05event\x12C\n" +
@@ -606,16 +646,18 @@ var file_dayof_checkout_v1_catalog_event_proto_depIdxs = []int32{
 	9,  // 0: dayof.checkout.v1.EventFields.venue:type_name -> dayof.checkout.v1.Venue
 	10, // 1: dayof.checkout.v1.EventFields.doors_time:type_name -> google.protobuf.Timestamp
 	11, // 2: dayof.checkout.v1.EventFields.refund_policy:type_name -> dayof.checkout.v1.RefundPolicy
-	0,  // 3: dayof.checkout.v1.UpdateEventRequest.event:type_name -> dayof.checkout.v1.EventFields
-	12, // 4: dayof.checkout.v1.UpdateEventRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 5: dayof.checkout.v1.UpdateEventResponse.event:type_name -> dayof.checkout.v1.Event
-	13, // 6: dayof.checkout.v1.PublishEventResponse.event:type_name -> dayof.checkout.v1.Event
-	13, // 7: dayof.checkout.v1.ArchiveEventResponse.event:type_name -> dayof.checkout.v1.Event
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 3: dayof.checkout.v1.EventFields.transfer_end_time:type_name -> google.protobuf.Timestamp
+	10, // 4: dayof.checkout.v1.EventFields.holder_change_end_time:type_name -> google.protobuf.Timestamp
+	0,  // 5: dayof.checkout.v1.UpdateEventRequest.event:type_name -> dayof.checkout.v1.EventFields
+	12, // 6: dayof.checkout.v1.UpdateEventRequest.update_mask:type_name -> google.protobuf.FieldMask
+	13, // 7: dayof.checkout.v1.UpdateEventResponse.event:type_name -> dayof.checkout.v1.Event
+	13, // 8: dayof.checkout.v1.PublishEventResponse.event:type_name -> dayof.checkout.v1.Event
+	13, // 9: dayof.checkout.v1.ArchiveEventResponse.event:type_name -> dayof.checkout.v1.Event
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_catalog_event_proto_init() }

@@ -176,9 +176,17 @@ type Event struct {
 	// Number of the schedule: 1 as the event was put on sale, one more with each MoveEvent or CancelEvent.
 	ScheduleNumber int64 `protobuf:"varint,30,opt,name=schedule_number,json=scheduleNumber,proto3" json:"schedule_number,omitempty"`
 	// When the event was canceled; absent when it takes place. Nothing of a canceled event is sold, and no ticket of it admits.
-	CancelTime    *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=cancel_time,json=cancelTime,proto3" json:"cancel_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CancelTime *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=cancel_time,json=cancelTime,proto3" json:"cancel_time,omitempty"`
+	// Whether holders may transfer tickets to others.
+	TransfersAllowed bool `protobuf:"varint,40,opt,name=transfers_allowed,json=transfersAllowed,proto3" json:"transfers_allowed,omitempty"`
+	// Until when tickets are transferred; absent, or later than the start: until the start.
+	TransferEndTime *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=transfer_end_time,json=transferEndTime,proto3" json:"transfer_end_time,omitempty"`
+	// How often one ticket may be transferred from holder to holder.
+	TransferLimit int32 `protobuf:"varint,42,opt,name=transfer_limit,json=transferLimit,proto3" json:"transfer_limit,omitempty"`
+	// Until when holders of tickets may be named; absent: until the start.
+	HolderChangeEndTime *timestamppb.Timestamp `protobuf:"bytes,43,opt,name=holder_change_end_time,json=holderChangeEndTime,proto3" json:"holder_change_end_time,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -344,6 +352,34 @@ func (x *Event) GetCancelTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Event) GetTransfersAllowed() bool {
+	if x != nil {
+		return x.TransfersAllowed
+	}
+	return false
+}
+
+func (x *Event) GetTransferEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TransferEndTime
+	}
+	return nil
+}
+
+func (x *Event) GetTransferLimit() int32 {
+	if x != nil {
+		return x.TransferLimit
+	}
+	return 0
+}
+
+func (x *Event) GetHolderChangeEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HolderChangeEndTime
+	}
+	return nil
+}
+
 // RefundPolicy says how tickets of an event are refunded. A sold ticket keeps the policy that it was sold under.
 type RefundPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -496,7 +532,7 @@ var File_dayof_checkout_v1_event_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x06\n" +
+	"\x1ddayof/checkout/v1/event.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\b\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12%\n" +
@@ -522,7 +558,11 @@ const file_dayof_checkout_v1_event_proto_rawDesc = "" +
 	"\rrefund_policy\x18\x1b \x01(\v2\x1f.dayof.checkout.v1.RefundPolicyR\frefundPolicy\x12'\n" +
 	"\x0fschedule_number\x18\x1e \x01(\x03R\x0escheduleNumber\x12;\n" +
 	"\vcancel_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"cancelTime\"\x91\x02\n" +
+	"cancelTime\x12+\n" +
+	"\x11transfers_allowed\x18( \x01(\bR\x10transfersAllowed\x12F\n" +
+	"\x11transfer_end_time\x18) \x01(\v2\x1a.google.protobuf.TimestampR\x0ftransferEndTime\x12%\n" +
+	"\x0etransfer_limit\x18* \x01(\x05R\rtransferLimit\x12O\n" +
+	"\x16holder_change_end_time\x18+ \x01(\v2\x1a.google.protobuf.TimestampR\x13holderChangeEndTime\"\x91\x02\n" +
 	"\fRefundPolicy\x12N\n" +
 	"\x1abuyer_seconds_before_start\x18\x01 \x01(\x03B\f\xbaH\t\"\a\x18\x80\xe7\x84\x0f(\x00H\x00R\x17buyerSecondsBeforeStart\x88\x01\x01\x126\n" +
 	"\x11kept_basis_points\x18\x02 \x01(\x05B\n" +
@@ -575,20 +615,22 @@ var file_dayof_checkout_v1_event_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_dayof_checkout_v1_event_proto_depIdxs = []int32{
-	4, // 0: dayof.checkout.v1.Event.venue:type_name -> dayof.checkout.v1.Venue
-	5, // 1: dayof.checkout.v1.Event.doors_time:type_name -> google.protobuf.Timestamp
-	5, // 2: dayof.checkout.v1.Event.start_time:type_name -> google.protobuf.Timestamp
-	5, // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
-	5, // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
-	1, // 5: dayof.checkout.v1.Event.publication:type_name -> dayof.checkout.v1.EventPublication
-	3, // 6: dayof.checkout.v1.Event.refund_policy:type_name -> dayof.checkout.v1.RefundPolicy
-	5, // 7: dayof.checkout.v1.Event.cancel_time:type_name -> google.protobuf.Timestamp
-	0, // 8: dayof.checkout.v1.RefundPolicy.application_fee:type_name -> dayof.checkout.v1.ApplicationFeeRefund
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	4,  // 0: dayof.checkout.v1.Event.venue:type_name -> dayof.checkout.v1.Venue
+	5,  // 1: dayof.checkout.v1.Event.doors_time:type_name -> google.protobuf.Timestamp
+	5,  // 2: dayof.checkout.v1.Event.start_time:type_name -> google.protobuf.Timestamp
+	5,  // 3: dayof.checkout.v1.Event.end_time:type_name -> google.protobuf.Timestamp
+	5,  // 4: dayof.checkout.v1.Event.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 5: dayof.checkout.v1.Event.publication:type_name -> dayof.checkout.v1.EventPublication
+	3,  // 6: dayof.checkout.v1.Event.refund_policy:type_name -> dayof.checkout.v1.RefundPolicy
+	5,  // 7: dayof.checkout.v1.Event.cancel_time:type_name -> google.protobuf.Timestamp
+	5,  // 8: dayof.checkout.v1.Event.transfer_end_time:type_name -> google.protobuf.Timestamp
+	5,  // 9: dayof.checkout.v1.Event.holder_change_end_time:type_name -> google.protobuf.Timestamp
+	0,  // 10: dayof.checkout.v1.RefundPolicy.application_fee:type_name -> dayof.checkout.v1.ApplicationFeeRefund
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_event_proto_init() }

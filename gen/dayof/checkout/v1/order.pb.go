@@ -281,7 +281,9 @@ type Order struct {
 	// When the order was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the tickets became valid; absent before.
-	CompleteTime  *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=complete_time,json=completeTime,proto3" json:"complete_time,omitempty"`
+	CompleteTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=complete_time,json=completeTime,proto3" json:"complete_time,omitempty"`
+	// Transfers of the order's tickets, oldest first. Buyers are told of those that they began.
+	Transfers     []*TicketTransfer `protobuf:"bytes,40,rep,name=transfers,proto3" json:"transfers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +440,13 @@ func (x *Order) GetCreateTime() *timestamppb.Timestamp {
 func (x *Order) GetCompleteTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CompleteTime
+	}
+	return nil
+}
+
+func (x *Order) GetTransfers() []*TicketTransfer {
+	if x != nil {
+		return x.Transfers
 	}
 	return nil
 }
@@ -721,7 +730,7 @@ var File_dayof_checkout_v1_order_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\a\n" +
+	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a dayof/checkout/v1/transfer.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\b\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12\x19\n" +
@@ -743,7 +752,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x10paying_intent_id\x18\x10 \x01(\tR\x0epayingIntentId\x12;\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12?\n" +
-	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\"\x9a\x02\n" +
+	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\x12?\n" +
+	"\ttransfers\x18( \x03(\v2!.dayof.checkout.v1.TicketTransferR\ttransfers\"\x9a\x02\n" +
 	"\tOrderLine\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12'\n" +
@@ -828,7 +838,8 @@ var file_dayof_checkout_v1_order_proto_goTypes = []any{
 	(*PaymentIntent)(nil),         // 10: dayof.checkout.v1.PaymentIntent
 	(*Refund)(nil),                // 11: dayof.checkout.v1.Refund
 	(*Dispute)(nil),               // 12: dayof.checkout.v1.Dispute
-	(*Seat)(nil),                  // 13: dayof.checkout.v1.Seat
+	(*TicketTransfer)(nil),        // 13: dayof.checkout.v1.TicketTransfer
+	(*Seat)(nil),                  // 14: dayof.checkout.v1.Seat
 }
 var file_dayof_checkout_v1_order_proto_depIdxs = []int32{
 	0,  // 0: dayof.checkout.v1.Order.payment_state:type_name -> dayof.checkout.v1.PaymentState
@@ -843,14 +854,15 @@ var file_dayof_checkout_v1_order_proto_depIdxs = []int32{
 	12, // 9: dayof.checkout.v1.Order.disputes:type_name -> dayof.checkout.v1.Dispute
 	7,  // 10: dayof.checkout.v1.Order.create_time:type_name -> google.protobuf.Timestamp
 	7,  // 11: dayof.checkout.v1.Order.complete_time:type_name -> google.protobuf.Timestamp
-	8,  // 12: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
-	13, // 13: dayof.checkout.v1.OrderLine.seats:type_name -> dayof.checkout.v1.Seat
-	7,  // 14: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	13, // 12: dayof.checkout.v1.Order.transfers:type_name -> dayof.checkout.v1.TicketTransfer
+	8,  // 13: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
+	14, // 14: dayof.checkout.v1.OrderLine.seats:type_name -> dayof.checkout.v1.Seat
+	7,  // 15: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_proto_init() }
@@ -862,6 +874,7 @@ func file_dayof_checkout_v1_order_proto_init() {
 	file_dayof_checkout_v1_refund_proto_init()
 	file_dayof_checkout_v1_seat_proto_init()
 	file_dayof_checkout_v1_ticket_proto_init()
+	file_dayof_checkout_v1_transfer_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -88,6 +88,63 @@ func (TicketState) EnumDescriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_ticket_proto_rawDescGZIP(), []int{0}
 }
 
+// TicketVoidReason is why a ticket is void.
+type TicketVoidReason int32
+
+const (
+	// The ticket is not void.
+	TicketVoidReason_TICKET_VOID_REASON_UNSPECIFIED TicketVoidReason = 0
+	// Its money went back or was lost to a dispute, or the order was given up.
+	TicketVoidReason_TICKET_VOID_REASON_MONEY TicketVoidReason = 1
+	// It was transferred: a ticket of somebody else's replaced it.
+	TicketVoidReason_TICKET_VOID_REASON_TRANSFERRED TicketVoidReason = 2
+	// It was issued again: another ticket of the same holder's replaced it.
+	TicketVoidReason_TICKET_VOID_REASON_REISSUED TicketVoidReason = 3
+)
+
+// Enum value maps for TicketVoidReason.
+var (
+	TicketVoidReason_name = map[int32]string{
+		0: "TICKET_VOID_REASON_UNSPECIFIED",
+		1: "TICKET_VOID_REASON_MONEY",
+		2: "TICKET_VOID_REASON_TRANSFERRED",
+		3: "TICKET_VOID_REASON_REISSUED",
+	}
+	TicketVoidReason_value = map[string]int32{
+		"TICKET_VOID_REASON_UNSPECIFIED": 0,
+		"TICKET_VOID_REASON_MONEY":       1,
+		"TICKET_VOID_REASON_TRANSFERRED": 2,
+		"TICKET_VOID_REASON_REISSUED":    3,
+	}
+)
+
+func (x TicketVoidReason) Enum() *TicketVoidReason {
+	p := new(TicketVoidReason)
+	*p = x
+	return p
+}
+
+func (x TicketVoidReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TicketVoidReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_dayof_checkout_v1_ticket_proto_enumTypes[1].Descriptor()
+}
+
+func (TicketVoidReason) Type() protoreflect.EnumType {
+	return &file_dayof_checkout_v1_ticket_proto_enumTypes[1]
+}
+
+func (x TicketVoidReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TicketVoidReason.Descriptor instead.
+func (TicketVoidReason) EnumDescriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_ticket_proto_rawDescGZIP(), []int{1}
+}
+
 // TicketInstance is one admission owned by one holder.
 type TicketInstance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -117,7 +174,16 @@ type TicketInstance struct {
 	// When the ticket became valid; absent before.
 	ValidTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=valid_time,json=validTime,proto3" json:"valid_time,omitempty"`
 	// Seat that it was sold with; absent for general admission.
-	Seat          *Seat `protobuf:"bytes,21,opt,name=seat,proto3" json:"seat,omitempty"`
+	Seat *Seat `protobuf:"bytes,30,opt,name=seat,proto3" json:"seat,omitempty"`
+	// Ticket of the order in whose place this one is; empty for one that was sold.
+	ReplacesTicketId string `protobuf:"bytes,20,opt,name=replaces_ticket_id,json=replacesTicketId,proto3" json:"replaces_ticket_id,omitempty"`
+	// Why a void ticket is void. Where tickets are told without their order, it is unspecified.
+	VoidReason TicketVoidReason `protobuf:"varint,21,opt,name=void_reason,json=voidReason,proto3,enum=dayof.checkout.v1.TicketVoidReason" json:"void_reason,omitempty"`
+	// Whether the ticket is not the buyer's any more but of whom it was transferred to: the buyer gets neither its code nor its pass.
+	Transferred bool `protobuf:"varint,22,opt,name=transferred,proto3" json:"transferred,omitempty"`
+	// Name of who comes with it, where it is not the buyer. The buyer is told of whom a ticket was transferred to, and not of
+	// whom that one transfers it to.
+	HolderName    string `protobuf:"bytes,23,opt,name=holder_name,json=holderName,proto3" json:"holder_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,11 +309,39 @@ func (x *TicketInstance) GetSeat() *Seat {
 	return nil
 }
 
+func (x *TicketInstance) GetReplacesTicketId() string {
+	if x != nil {
+		return x.ReplacesTicketId
+	}
+	return ""
+}
+
+func (x *TicketInstance) GetVoidReason() TicketVoidReason {
+	if x != nil {
+		return x.VoidReason
+	}
+	return TicketVoidReason_TICKET_VOID_REASON_UNSPECIFIED
+}
+
+func (x *TicketInstance) GetTransferred() bool {
+	if x != nil {
+		return x.Transferred
+	}
+	return false
+}
+
+func (x *TicketInstance) GetHolderName() string {
+	if x != nil {
+		return x.HolderName
+	}
+	return ""
+}
+
 var File_dayof_checkout_v1_ticket_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_ticket_proto_rawDesc = "" +
 	"\n" +
-	"\x1edayof/checkout/v1/ticket.proto\x12\x11dayof.checkout.v1\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x03\n" +
+	"\x1edayof/checkout/v1/ticket.proto\x12\x11dayof.checkout.v1\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x05\n" +
 	"\x0eTicketInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x19\n" +
@@ -265,14 +359,25 @@ const file_dayof_checkout_v1_ticket_proto_rawDesc = "" +
 	"\rchange_number\x18\v \x01(\x03R\fchangeNumber\x129\n" +
 	"\n" +
 	"valid_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tvalidTime\x12+\n" +
-	"\x04seat\x18\x15 \x01(\v2\x17.dayof.checkout.v1.SeatR\x04seat*\xa8\x01\n" +
+	"\x04seat\x18\x1e \x01(\v2\x17.dayof.checkout.v1.SeatR\x04seat\x12,\n" +
+	"\x12replaces_ticket_id\x18\x14 \x01(\tR\x10replacesTicketId\x12D\n" +
+	"\vvoid_reason\x18\x15 \x01(\x0e2#.dayof.checkout.v1.TicketVoidReasonR\n" +
+	"voidReason\x12 \n" +
+	"\vtransferred\x18\x16 \x01(\bR\vtransferred\x12\x1f\n" +
+	"\vholder_name\x18\x17 \x01(\tR\n" +
+	"holderName*\xa8\x01\n" +
 	"\vTicketState\x12\x1c\n" +
 	"\x18TICKET_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15TICKET_STATE_RESERVED\x10\x01\x12\x16\n" +
 	"\x12TICKET_STATE_VALID\x10\x02\x12\x15\n" +
 	"\x11TICKET_STATE_USED\x10\x03\x12\x1a\n" +
 	"\x16TICKET_STATE_SUSPENDED\x10\x04\x12\x15\n" +
-	"\x11TICKET_STATE_VOID\x10\x05B\xc3\x01\n" +
+	"\x11TICKET_STATE_VOID\x10\x05*\x99\x01\n" +
+	"\x10TicketVoidReason\x12\"\n" +
+	"\x1eTICKET_VOID_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18TICKET_VOID_REASON_MONEY\x10\x01\x12\"\n" +
+	"\x1eTICKET_VOID_REASON_TRANSFERRED\x10\x02\x12\x1f\n" +
+	"\x1bTICKET_VOID_REASON_REISSUED\x10\x03B\xc3\x01\n" +
 	"\x15com.dayof.checkout.v1B\vTicketProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -287,23 +392,25 @@ func file_dayof_checkout_v1_ticket_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_ticket_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_ticket_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_dayof_checkout_v1_ticket_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_dayof_checkout_v1_ticket_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_dayof_checkout_v1_ticket_proto_goTypes = []any{
 	(TicketState)(0),              // 0: dayof.checkout.v1.TicketState
-	(*TicketInstance)(nil),        // 1: dayof.checkout.v1.TicketInstance
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
-	(*Seat)(nil),                  // 3: dayof.checkout.v1.Seat
+	(TicketVoidReason)(0),         // 1: dayof.checkout.v1.TicketVoidReason
+	(*TicketInstance)(nil),        // 2: dayof.checkout.v1.TicketInstance
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*Seat)(nil),                  // 4: dayof.checkout.v1.Seat
 }
 var file_dayof_checkout_v1_ticket_proto_depIdxs = []int32{
 	0, // 0: dayof.checkout.v1.TicketInstance.state:type_name -> dayof.checkout.v1.TicketState
-	2, // 1: dayof.checkout.v1.TicketInstance.valid_time:type_name -> google.protobuf.Timestamp
-	3, // 2: dayof.checkout.v1.TicketInstance.seat:type_name -> dayof.checkout.v1.Seat
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 1: dayof.checkout.v1.TicketInstance.valid_time:type_name -> google.protobuf.Timestamp
+	4, // 2: dayof.checkout.v1.TicketInstance.seat:type_name -> dayof.checkout.v1.Seat
+	1, // 3: dayof.checkout.v1.TicketInstance.void_reason:type_name -> dayof.checkout.v1.TicketVoidReason
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_ticket_proto_init() }
@@ -317,7 +424,7 @@ func file_dayof_checkout_v1_ticket_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_ticket_proto_rawDesc), len(file_dayof_checkout_v1_ticket_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -208,8 +208,13 @@ type PassContent struct {
 	// Organiser of the event: those with a certificate of their own have a pass type of their own. It decides when the pass
 	// is made and is not shown. Empty means the pass type of everybody else.
 	OrganizerId string `protobuf:"bytes,13,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	// Number of the change of the holder's name; a name with a smaller number than the stored one never replaces it, and one with a
+	// larger number does, whatever the ticket's change number says.
+	HolderNumber int64 `protobuf:"varint,20,opt,name=holder_number,json=holderNumber,proto3" json:"holder_number,omitempty"`
+	// Whether the ticket is not the buyer's of its order: its pass is on no page of the order, and in none of its bundles.
+	HolderOnly bool `protobuf:"varint,21,opt,name=holder_only,json=holderOnly,proto3" json:"holder_only,omitempty"`
 	// Seat of the ticket; absent for general admission. What staff set with UpdatePass is shown instead.
-	Seat          *PassSeat `protobuf:"bytes,21,opt,name=seat,proto3" json:"seat,omitempty"`
+	Seat          *PassSeat `protobuf:"bytes,22,opt,name=seat,proto3" json:"seat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +338,20 @@ func (x *PassContent) GetOrganizerId() string {
 		return x.OrganizerId
 	}
 	return ""
+}
+
+func (x *PassContent) GetHolderNumber() int64 {
+	if x != nil {
+		return x.HolderNumber
+	}
+	return 0
+}
+
+func (x *PassContent) GetHolderOnly() bool {
+	if x != nil {
+		return x.HolderOnly
+	}
+	return false
 }
 
 func (x *PassContent) GetSeat() *PassSeat {
@@ -572,7 +591,7 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	" \x01(\tR\x13authenticationToken\x12!\n" +
 	"\fdownload_url\x18\v \x01(\tR\vdownloadUrl\x12\x1c\n" +
 	"\tsuspended\x18\f \x01(\bR\tsuspended\x12\x12\n" +
-	"\x04used\x18\r \x01(\bR\x04used\"\x96\x05\n" +
+	"\x04used\x18\r \x01(\bR\x04used\"\xe5\x05\n" +
 	"\vPassContent\x129\n" +
 	"\tticket_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bticketId\x129\n" +
 	"\x14ticket_change_number\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x12ticketChangeNumber\x12\x1e\n" +
@@ -589,8 +608,11 @@ const file_dayof_pass_v1_pass_proto_rawDesc = "" +
 	" \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\x05terms\x12#\n" +
 	"\blanguage\x18\v \x01(\tB\a\xbaH\x04r\x02\x18#R\blanguage\x12\x16\n" +
 	"\x06voided\x18\f \x01(\bR\x06voided\x12B\n" +
-	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\x12+\n" +
-	"\x04seat\x18\x15 \x01(\v2\x17.dayof.pass.v1.PassSeatR\x04seat\"m\n" +
+	"\forganizer_id\x18\r \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_]{16,64})?$R\vorganizerId\x12,\n" +
+	"\rholder_number\x18\x14 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\fholderNumber\x12\x1f\n" +
+	"\vholder_only\x18\x15 \x01(\bR\n" +
+	"holderOnly\x12+\n" +
+	"\x04seat\x18\x16 \x01(\v2\x17.dayof.pass.v1.PassSeatR\x04seat\"m\n" +
 	"\bPassSeat\x12#\n" +
 	"\asection\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\asection\x12\x1b\n" +
 	"\x03row\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14R\x03row\x12\x1f\n" +

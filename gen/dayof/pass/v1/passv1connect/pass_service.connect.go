@@ -73,7 +73,7 @@ type PassServiceClient interface {
 	// IssuePasses makes the passes of an order's tickets, or brings them to newer content.
 	//
 	// A ticket has one pass: a repeat returns the same serials, and content with a smaller change number than the stored
-	// one changes nothing. All passes or none are written.
+	// one changes nothing, but for a newer name of the holder. All passes or none are written.
 	// Problems: PASS_TYPE_UNKNOWN (failed_precondition) when no certificate is set up.
 	IssuePasses(context.Context, *v1.IssuePassesRequest) (*v1.IssuePassesResponse, error)
 	// GetPass returns one pass. Problems: PASS_NOT_FOUND (not_found).
@@ -359,7 +359,7 @@ type PassServiceHandler interface {
 	// IssuePasses makes the passes of an order's tickets, or brings them to newer content.
 	//
 	// A ticket has one pass: a repeat returns the same serials, and content with a smaller change number than the stored
-	// one changes nothing. All passes or none are written.
+	// one changes nothing, but for a newer name of the holder. All passes or none are written.
 	// Problems: PASS_TYPE_UNKNOWN (failed_precondition) when no certificate is set up.
 	IssuePasses(context.Context, *v1.IssuePassesRequest) (*v1.IssuePassesResponse, error)
 	// GetPass returns one pass. Problems: PASS_NOT_FOUND (not_found).
