@@ -150,6 +150,12 @@ func (k *passKeeper) isUsed(ticketID string) bool {
 }
 
 // isSuspended reports whether the pass of a ticket shows that it is suspended.
+func (k *passKeeper) isVoid(ticketID string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.voided[k.serials[ticketID]]
+}
+
 func (k *passKeeper) isSuspended(ticketID string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -213,6 +219,10 @@ func (k *bookKeeper) fail(before func(ctx context.Context, reference string) err
 }
 
 func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	if free := req.GetFreeSale(); free != nil {
+		e, err := k.post(ctx, "free:"+free.GetOrderId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
+		return &ledgerv1.RecordSaleResponse{Entry: e}, err
+	}
 	k.mu.Lock()
 	k.sales[req.GetCapture().GetPaymentIntentId()] = req
 	k.mu.Unlock()

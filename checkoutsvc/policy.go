@@ -14,6 +14,7 @@ func Policy() rpc.Policy {
 		checkoutv1connect.CheckoutServiceGetOrderProcedure:                   rpc.RolePublic,
 		checkoutv1connect.CheckoutServiceWatchOrderProcedure:                 rpc.RolePublic,
 		checkoutv1connect.CheckoutServiceCancelCheckoutProcedure:             rpc.RolePublic,
+		checkoutv1connect.CheckoutServiceReleaseTicketsProcedure:             rpc.RolePublic,
 		checkoutv1connect.CatalogServiceGetProductProcedure:                  rpc.RolePublic,
 		checkoutv1connect.CatalogServiceListProductsProcedure:                rpc.RolePublic,
 		checkoutv1connect.CatalogServiceGetEventProcedure:                    rpc.RolePublic,

@@ -26,7 +26,7 @@ type scene struct {
 	event, product, variant, serial string
 	sold                            client.Sale
 	refundable, disputable          client.Order
-	cart, other, part               client.Cart
+	cart, other, part, free         client.Cart // free of a variant that costs nothing
 	item, batch, webhookEvent       string
 	client                          *client.Client
 	run, difference                 string
@@ -170,6 +170,8 @@ func examples() []example {
 			}),
 		ask(checkout+"CheckoutService/CancelCheckout", `{"order_id":%q}`, func(s *scene) any { return s.canceled.OrderID }).
 			by(func(s *scene) string { return s.canceled.AccessToken }).varying("order"),
+		ask(checkout+"CheckoutService/ReleaseTickets", `{"order_id":%q,"note":"ill"}`, func(s *scene) any { return s.free.OrderID }).
+			by(func(s *scene) string { return s.free.AccessToken }),
 		ask(checkout+"CheckoutService/CompleteCheckout", `{"order_id":%q,"payment_intent_id":%q}`,
 			func(s *scene) any { return s.cart.OrderID }, func(s *scene) any { return s.cart.IntentID }).by(buyer),
 		ask(checkout+"CheckoutService/GetOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer),
@@ -326,6 +328,7 @@ func newScene(t *testing.T) *scene {
 	s.refundable, s.disputable = e2etest.Order(t, system, sell().OrderID), e2etest.Order(t, system, sell().OrderID)
 	s.other = e2etest.Start(t, system, variant, 1)
 	s.cart = e2etest.Start(t, system, variant, 1)
+	s.free = e2etest.Start(t, system, newFreeVariant(t, system, 1), 1)
 	if err := system.Stripe.Confirm(e2etest.Within(t, 10*time.Second), s.cart.IntentID, s.cart.ClientSecret, client.CardThatPays); err != nil {
 		t.Fatal(err)
 	}

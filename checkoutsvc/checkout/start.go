@@ -28,7 +28,7 @@ const insertTimeout = 15 * time.Second
 
 // StartCheckout implements CheckoutService. The order, its hold and its intent row are written in one transaction
 // together with the key; Stripe is called after it with a key of the row. A repeat finds the order by the key and goes
-// on where the first call ended.
+// on where the first call ended. A free order is written with its tickets, and fulfilled.
 func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (*checkoutv1.StartCheckoutResponse, error) {
 	if _, err := smtp.ParseAddress(req.GetBuyer().GetEmail()); err != nil {
 		return nil, problem.InvalidField("buyer.email", err.Error())
@@ -39,11 +39,17 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 	// From here on a caller that hangs up ends its own waiting and nothing else: stock that is taken gets its intent.
 	insertCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
-	o, err := s.insertOrder(insertCtx, req)
+	o, replay, err := s.insertOrder(insertCtx, req)
 	if err != nil {
 		return nil, err
 	}
 	crash.At(crash.CheckoutStartWritten)
+	if o.Free() {
+		if o.BeingFulfilled() {
+			o = s.Payments.Fulfilment.AttemptOrJoin(ctx, o, !replay)
+		}
+		return &checkoutv1.StartCheckoutResponse{Order: orderproto.BuyerOrderToProto(&o, s.Codes), OrderAccessToken: s.Tokens.Sign(o.ID)}, nil
+	}
 	o, err = s.Payments.FinishIntents(ctx, o)
 	if err != nil {
 		return nil, err
@@ -59,10 +65,10 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 }
 
 // insertOrder writes the order, its lines, hold and intent row, and takes the stock, all in one transaction with the
-// key. It returns the order of the key: this one, or that of an earlier call.
-func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (o order.Order, err error) {
+// key. It returns the order of the key: this one, or, for a replay, that of an earlier call.
+func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (o order.Order, replay bool, err error) {
 	policy, now := s.Orders.Policy, s.Orders.Clock.Now()
-	id, replay := policy.NewID(), false
+	id := policy.NewID()
 	err = pgx.BeginFunc(ctx, s.Orders.Pool, func(tx pgx.Tx) (err error) {
 		if id, replay, err = idem.Claim(ctx, tx, now, fingerprint(req), id); err != nil || replay {
 			return err
@@ -77,9 +83,9 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 		return s.Orders.Insert(ctx, tx, &o, s.HoldTerms)
 	})
 	if err == nil && replay {
-		return s.Orders.Read(ctx, orderstore.Key{ID: id})
+		o, err = s.Orders.Read(ctx, orderstore.Key{ID: id})
 	}
-	return o, err
+	return o, replay, err
 }
 
 // offers loads an event and those of its variants that a cart names: an event may have more than a cart can. Drafts are there for staff

@@ -154,8 +154,8 @@ func (q *Queries) GetOrderStates(ctx context.Context, db DBTX, id string) (GetOr
 
 const insertOrder = `-- name: InsertOrder :exec
 insert into orders (id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
-    application_fee_minor_units, taxes, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    application_fee_minor_units, taxes, create_time, payment)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertOrderParams struct {
@@ -170,6 +170,7 @@ type InsertOrderParams struct {
 	ApplicationFeeMinorUnits int64           `json:"application_fee_minor_units"`
 	Taxes                    json.RawMessage `json:"taxes"`
 	CreateTime               time.Time       `json:"create_time"`
+	Payment                  string          `json:"payment"`
 }
 
 func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParams) error {
@@ -185,6 +186,7 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 		arg.ApplicationFeeMinorUnits,
 		arg.Taxes,
 		arg.CreateTime,
+		arg.Payment,
 	)
 	return err
 }

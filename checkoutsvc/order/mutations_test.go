@@ -121,6 +121,21 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a used ticket without a stay admits": {
 		"admission.go", "(p == PassageAlreadyUsed || len(stays) == 0)", "p == PassageAlreadyUsed",
 	},
+	"money buys tickets of a free order": {
+		"intent.go", "case o.Free():\n\t\treturn MismatchAmount", "case false:\n\t\treturn MismatchAmount",
+	},
+	"a ticket that was paid for is released": {
+		"free.go", "if price > 0 {", "if price < 0 {",
+	},
+	"a free order is made twice": {
+		"free.go", " || d.order.Fulfilment != FulfilmentNone {", " {",
+	},
+	"a free order waits for a payment": {
+		"payment.go", "if o.Free() {\n\t\treturn PaymentNotRequired", "if false {\n\t\treturn PaymentNotRequired",
+	},
+	"a free checkout is canceled behind its tickets": {
+		"hold.go", "case o.Free():", "case false:",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

@@ -164,6 +164,7 @@ const (
 	ReasonSoldOut               Reason = "SOLD_OUT"                 // not enough tickets are left
 	ReasonTicketVoid            Reason = "TICKET_VOID"              // refunded already, or about to be
 	ReasonTicketNotValid        Reason = "TICKET_NOT_VALID"         // it admits nobody now
+	ReasonTicketNotFree         Reason = "TICKET_NOT_FREE"          // it was paid for
 	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"     // the named tickets cost less
 	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED"  // less is left
 )

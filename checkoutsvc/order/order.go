@@ -40,7 +40,7 @@ type Order struct {
 	Lines    []Line          `json:"-"`
 	Hold     Hold            `json:"-"`
 	Tickets  []Ticket        `json:"-"` // by position; none before payment
-	Intents  []PaymentIntent `json:"-"` // by number; the last one is the current one
+	Intents  []PaymentIntent `json:"-"` // by number; the last one is the current one; none of a free order
 	Refunds  []Refund        `json:"-"` // by time
 	Disputes []Dispute       `json:"-"` // by time
 	Funds    []DisputeFunds  `json:"-"` // of all disputes
@@ -85,8 +85,13 @@ func (o Order) clone() Order {
 	return o
 }
 
-// StripeAccount is the account that the order is sold on; empty for the platform's own.
-func (o *Order) StripeAccount() string { return o.Intents[0].StripeAccount }
+// StripeAccount is the account that the order is sold on; empty for the platform's own, and where nothing is to be paid.
+func (o *Order) StripeAccount() string {
+	if len(o.Intents) == 0 {
+		return ""
+	}
+	return o.Intents[0].StripeAccount
+}
 
 // TicketCount is the number of tickets that the lines add up to.
 func (o *Order) TicketCount() int {

@@ -52,7 +52,7 @@ type Offer struct {
 }
 
 // Quote prices a cart with the versions of now and returns the order of it, with an active hold and the first intent to ask
-// Stripe for. It checks all that does not depend on stock. The time at which the hold ends is the database's to say.
+// Stripe for; a free order has none, and is to observe [NothingToPay]. It checks all that does not depend on stock. The time at which the hold ends is the database's to say.
 //
 // A refusal names all lines that are wrong, and has the reason of the first.
 //
@@ -96,11 +96,18 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 		o.Taxes = append(o.Taxes, TaxShare{Country: place[0], Kind: place[1], MinorUnits: taxes[place]})
 	}
 	o.BuyerLimits = buyerLimits(e, offers)
+	if err := checkTotal(&o, cart.ExpectedTotal); err != nil {
+		return o, err
+	}
+	if o.Free() {
+		o.Payment = PaymentNotRequired
+		return o, nil
+	}
 	o.Intents = []PaymentIntent{{
 		ID: p.NewID(), Number: 1, Currency: o.Currency, AmountMinorUnits: o.TotalMinorUnits,
 		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: now, Attempt: 1,
 	}}
-	return o, checkTotal(&o, cart.ExpectedTotal)
+	return o, nil
 }
 
 // offerOf is where the variant of a line is among the offers; negative when it is not.
@@ -142,7 +149,7 @@ func checkLine(offers []Offer, lines []CartLine, i int, now time.Time) *Refusal 
 		return &Refusal{Field: "variant_id", Reason: ReasonInvalidField, Detail: "the variant is in another line already, add to its quantity"}
 	case v.SaleStartTime != nil && now.Before(*v.SaleStartTime), v.closed(now):
 		return &Refusal{Field: "variant_id", Reason: ReasonSaleNotOpen, Detail: "this variant is not on sale now, see its sale times"}
-	case v.OrganizerCannotSell:
+	case v.OrganizerCannotSell && v.Price > 0:
 		return &Refusal{Field: "variant_id", Reason: ReasonOrganizerCannotSell, Detail: "the organiser cannot take money now, try again later with a new key"}
 	case lines[i].Quantity > v.OrderTicketLimit:
 		return &Refusal{

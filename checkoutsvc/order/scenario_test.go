@@ -71,6 +71,9 @@ func newOrder(p order.Policy) order.Order {
 // drawScenario draws what happens to the money of an order at Stripe, and the facts that report it.
 func drawScenario(r *rand.Rand) scenario {
 	s := scenario{policy: testPolicy(r)}
+	if r.IntN(8) == 0 {
+		return drawFreeScenario(r, s)
+	}
 	s.order = newOrder(s.policy)
 	s.canceled = [...]canceled{canceledNever, canceledNever, canceledNever, canceledFirst, canceledRow, canceledLast}[r.IntN(6)]
 	total := s.order.TotalMinorUnits

@@ -24,6 +24,7 @@ var PaymentToProto = map[order.PaymentState]checkoutv1.PaymentState{
 	order.PaymentCanceled:          checkoutv1.PaymentState_PAYMENT_STATE_CANCELED,
 	order.PaymentExpired:           checkoutv1.PaymentState_PAYMENT_STATE_EXPIRED,
 	order.PaymentFailed:            checkoutv1.PaymentState_PAYMENT_STATE_FAILED,
+	order.PaymentNotRequired:       checkoutv1.PaymentState_PAYMENT_STATE_NOT_REQUIRED,
 }
 
 // FulfilmentToProto has the message of each fulfilment state.

@@ -18,30 +18,37 @@ import (
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
-// Insert writes a new order and takes its stock. The order is then as Read returns it.
+// Insert writes a new order and takes its stock. The order is then as Read returns it. A free order has its tickets then, and who inserts
+// it has the lease of its first attempt.
 //
 // Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT.
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms HoldTerms) error {
-	var p pgdb.Pipeline
-	errs := []error{s.q.InsertOrder(ctx, &p, checkoutdb.InsertOrderParams{
+	w := s.newWrites(o.CreateTime)
+	p := &w.pipeline
+	errs := []error{s.q.InsertOrder(ctx, p, checkoutdb.InsertOrderParams{
 		ID: o.ID, OrganizerID: o.OrganizerID, EventID: o.EventID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language,
 		Currency: o.Currency, TotalMinorUnits: o.TotalMinorUnits, ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
-		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime,
+		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime, Payment: string(o.Payment),
 	})}
 	for i, l := range o.Lines {
 		var buyer *int64 // of the first line
 		if i == 0 {
 			buyer = new(o.BuyerKey())
 		}
-		errs = append(errs, s.q.InsertOrderLine(ctx, &p, checkoutdb.InsertOrderLineParams{
+		errs = append(errs, s.q.InsertOrderLine(ctx, p, checkoutdb.InsertOrderLineParams{
 			OrderID: o.ID, Position: l.Position, VariantID: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName,
 			VariantName: l.VariantName, Quantity: l.Quantity, UnitPriceMinorUnits: l.UnitPriceMinorUnits,
 			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer,
 		}))
 	}
-	errs = append(errs, s.insertHold(ctx, &p, o, terms))
+	errs = append(errs, s.insertHold(ctx, p, o, terms))
 	for _, intent := range o.Intents {
-		errs = append(errs, s.insertIntent(ctx, &p, o.ID, intent))
+		errs = append(errs, s.insertIntent(ctx, p, o.ID, intent))
+	}
+	if o.Free() {
+		begun, c, err := order.Observe(*o, order.NothingToPay{}, s.Policy, w.now)
+		*o = begun
+		errs = append(errs, err, w.add(ctx, o, &c))
 	}
 	// Last: everybody who buys of a variant waits for its row until the one before has committed.
 	for _, l := range o.StockLines() {
@@ -57,7 +64,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return p.Flush(ctx, tx)
+	return w.flush(ctx, tx)
 }
 
 // retakeStock takes the order's stock once more, for money that came after its hold had ended. If there is not enough of

@@ -181,6 +181,7 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonSoldOut:               connect.CodeResourceExhausted,
 	order.ReasonTicketVoid:            connect.CodeFailedPrecondition,
 	order.ReasonTicketNotValid:        connect.CodeFailedPrecondition,
+	order.ReasonTicketNotFree:         connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsPrice:    connect.CodeFailedPrecondition,
 	order.ReasonRefundExceedsCaptured: connect.CodeFailedPrecondition,
 }

@@ -78,6 +78,9 @@ func (m *Mailer) scheduleMessage(o *order.Order, id string) (smtp.Message, error
 	lead, tickets := n.Words.Moved, n.Words.MovedTickets
 	if o.Schedule.Canceled() {
 		lead, tickets = n.Words.Canceled, n.Words.CanceledTickets
+		if o.Free() {
+			tickets = n.Words.CanceledFreeTickets
+		}
 	}
 	n.Paragraphs = []string{fill.Replace(lead), when, where, tickets}
 	mail, err := write(o, id, "notice", n.letter, n)

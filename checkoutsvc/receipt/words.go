@@ -12,10 +12,11 @@ type words struct {
 	Refunded, RefundedDuplicate, RefundArrival string
 	VoidTickets                                string // before the tickets that a refund voids
 	UnfulfillableSubject, Unfulfillable        string
-	UnfulfillableMoney                         string
+	UnfulfillableMoney, UnfulfillableFree      string // the latter where there is no money
 
 	MovedSubject, Moved, MovedTickets          string // the event takes place at another time
 	CanceledSubject, Canceled, CanceledTickets string // or not at all
+	CanceledFreeTickets                        string // where there is no money
 }
 
 // wordsOf returns the texts in one of locale.Languages.
@@ -31,14 +32,16 @@ func wordsOf(language string) words {
 			RefundedDuplicate: "für deine Bestellung für {event} ging mehr als eine Zahlung ein. Wir haben dir {amount} erstattet.",
 			RefundArrival:     "Das Geld geht auf dem Weg zurück, auf dem du bezahlt hast. Je nach Bank dauert das 5 bis 10 Tage.",
 			VoidTickets:       "Diese Tickets sind nicht mehr gültig", UnfulfillableSubject: "Deine Bestellung für {event} kam nicht zustande",
-			Unfulfillable:      "deine Zahlung für {event} ist angekommen, aber wir konnten dir keine Tickets ausstellen. Das tut uns leid.",
-			UnfulfillableMoney: "Du bekommst {amount} zurück, ohne dass du etwas tun musst.",
-			MovedSubject:       "Neuer Termin für {event}",
-			Moved:              "{event} findet zu einer anderen Zeit statt.",
-			MovedTickets:       "Deine Tickets bleiben gültig. Tickets in deinem Wallet ändern sich von selbst, und die angehängte Kalenderdatei enthält den neuen Termin.",
-			CanceledSubject:    "{event} ist abgesagt",
-			Canceled:           "{event} ist abgesagt und findet nicht statt.",
-			CanceledTickets:    "Deine Tickets berechtigen nicht mehr zum Eintritt. Wegen deines Geldes melden wir uns; du musst nichts tun.",
+			Unfulfillable:       "deine Zahlung für {event} ist angekommen, aber wir konnten dir keine Tickets ausstellen. Das tut uns leid.",
+			UnfulfillableMoney:  "Du bekommst {amount} zurück, ohne dass du etwas tun musst.",
+			UnfulfillableFree:   "für {event} konnten wir dir keine Tickets ausstellen. Das tut uns leid.",
+			MovedSubject:        "Neuer Termin für {event}",
+			Moved:               "{event} findet zu einer anderen Zeit statt.",
+			MovedTickets:        "Deine Tickets bleiben gültig. Tickets in deinem Wallet ändern sich von selbst, und die angehängte Kalenderdatei enthält den neuen Termin.",
+			CanceledSubject:     "{event} ist abgesagt",
+			Canceled:            "{event} ist abgesagt und findet nicht statt.",
+			CanceledTickets:     "Deine Tickets berechtigen nicht mehr zum Eintritt. Wegen deines Geldes melden wir uns; du musst nichts tun.",
+			CanceledFreeTickets: "Deine Tickets berechtigen nicht mehr zum Eintritt.",
 		}
 	case "es":
 		return words{
@@ -50,14 +53,16 @@ func wordsOf(language string) words {
 			RefundedDuplicate: "recibimos más de un pago por tu pedido para {event}. Te hemos reembolsado {amount}.",
 			RefundArrival:     "El dinero vuelve al medio de pago que usaste. Según el banco, tarda de 5 a 10 días.",
 			VoidTickets:       "Estas entradas ya no son válidas", UnfulfillableSubject: "Tu pedido para {event} no se ha podido completar",
-			Unfulfillable:      "hemos recibido tu pago para {event}, pero no hemos podido emitir tus entradas. Lo sentimos.",
-			UnfulfillableMoney: "Recibirás {amount} de vuelta sin tener que hacer nada.",
-			MovedSubject:       "Nueva fecha para {event}",
-			Moved:              "{event} se celebra en otro momento.", //nolint:misspell // Spanish
-			MovedTickets:       "Tus entradas siguen siendo válidas. Las entradas de tu Wallet cambian solas, y el archivo de calendario adjunto tiene la nueva fecha.",
-			CanceledSubject:    "{event} se ha cancelado",
-			Canceled:           "{event} se ha cancelado y no se celebrará.",
-			CanceledTickets:    "Tus entradas ya no dan acceso. Te escribiremos sobre tu dinero; no tienes que hacer nada.",
+			Unfulfillable:       "hemos recibido tu pago para {event}, pero no hemos podido emitir tus entradas. Lo sentimos.",
+			UnfulfillableMoney:  "Recibirás {amount} de vuelta sin tener que hacer nada.",
+			UnfulfillableFree:   "no hemos podido emitir tus entradas para {event}. Lo sentimos.",
+			MovedSubject:        "Nueva fecha para {event}",
+			Moved:               "{event} se celebra en otro momento.", //nolint:misspell // Spanish
+			MovedTickets:        "Tus entradas siguen siendo válidas. Las entradas de tu Wallet cambian solas, y el archivo de calendario adjunto tiene la nueva fecha.",
+			CanceledSubject:     "{event} se ha cancelado",
+			Canceled:            "{event} se ha cancelado y no se celebrará.",
+			CanceledTickets:     "Tus entradas ya no dan acceso. Te escribiremos sobre tu dinero; no tienes que hacer nada.",
+			CanceledFreeTickets: "Tus entradas ya no dan acceso.",
 		}
 	case "fr":
 		return words{
@@ -69,14 +74,16 @@ func wordsOf(language string) words {
 			RefundedDuplicate: "nous avons reçu plus d’un paiement pour votre commande pour {event}. Nous vous avons remboursé {amount}.",
 			RefundArrival:     "L’argent revient sur le moyen de paiement utilisé. Selon la banque, cela prend de 5 à 10 jours.",
 			VoidTickets:       "Ces billets ne sont plus valables", UnfulfillableSubject: "Votre commande pour {event} n’a pas pu aboutir",
-			Unfulfillable:      "votre paiement pour {event} nous est parvenu, mais nous n’avons pas pu émettre vos billets. Nous en sommes désolés.",
-			UnfulfillableMoney: "{amount} vous seront remboursés sans démarche de votre part.",
-			MovedSubject:       "Nouvelle date pour {event}",
-			Moved:              "{event} aura lieu à un autre moment.",
-			MovedTickets:       "Vos billets restent valables. Les billets de votre Wallet changent d’eux-mêmes, et le fichier de calendrier joint contient la nouvelle date.",
-			CanceledSubject:    "{event} est annulé",
-			Canceled:           "{event} est annulé et n’aura pas lieu.",
-			CanceledTickets:    "Vos billets ne donnent plus accès. Nous vous écrirons au sujet de votre argent ; vous n’avez rien à faire.",
+			Unfulfillable:       "votre paiement pour {event} nous est parvenu, mais nous n’avons pas pu émettre vos billets. Nous en sommes désolés.",
+			UnfulfillableMoney:  "{amount} vous seront remboursés sans démarche de votre part.",
+			UnfulfillableFree:   "nous n’avons pas pu émettre vos billets pour {event}. Nous en sommes désolés.",
+			MovedSubject:        "Nouvelle date pour {event}",
+			Moved:               "{event} aura lieu à un autre moment.",
+			MovedTickets:        "Vos billets restent valables. Les billets de votre Wallet changent d’eux-mêmes, et le fichier de calendrier joint contient la nouvelle date.",
+			CanceledSubject:     "{event} est annulé",
+			Canceled:            "{event} est annulé et n’aura pas lieu.",
+			CanceledTickets:     "Vos billets ne donnent plus accès. Nous vous écrirons au sujet de votre argent ; vous n’avez rien à faire.",
+			CanceledFreeTickets: "Vos billets ne donnent plus accès.",
 		}
 	case "it":
 		return words{
@@ -88,14 +95,16 @@ func wordsOf(language string) words {
 			RefundedDuplicate: "abbiamo ricevuto più di un pagamento per il tuo ordine per {event}. Ti abbiamo rimborsato {amount}.",
 			RefundArrival:     "Il denaro torna sul metodo di pagamento che hai usato. A seconda della banca servono da 5 a 10 giorni.",
 			VoidTickets:       "Questi biglietti non sono più validi", UnfulfillableSubject: "Il tuo ordine per {event} non è andato a buon fine",
-			Unfulfillable:      "abbiamo ricevuto il tuo pagamento per {event}, ma non abbiamo potuto emettere i biglietti. Ci dispiace.",
-			UnfulfillableMoney: "Riceverai {amount} senza dover fare nulla.",
-			MovedSubject:       "Nuova data per {event}",
-			Moved:              "{event} si terrà in un altro momento.", //nolint:misspell // Italian
-			MovedTickets:       "I tuoi biglietti restano validi. I biglietti nel tuo Wallet cambiano da soli, e il file di calendario allegato contiene la nuova data.",
-			CanceledSubject:    "{event} è annullato",
-			Canceled:           "{event} è annullato e non si terrà.",
-			CanceledTickets:    "I tuoi biglietti non danno più accesso. Ti scriveremo riguardo al tuo denaro; non devi fare nulla.",
+			Unfulfillable:       "abbiamo ricevuto il tuo pagamento per {event}, ma non abbiamo potuto emettere i biglietti. Ci dispiace.",
+			UnfulfillableMoney:  "Riceverai {amount} senza dover fare nulla.",
+			UnfulfillableFree:   "non abbiamo potuto emettere i tuoi biglietti per {event}. Ci dispiace.",
+			MovedSubject:        "Nuova data per {event}",
+			Moved:               "{event} si terrà in un altro momento.", //nolint:misspell // Italian
+			MovedTickets:        "I tuoi biglietti restano validi. I biglietti nel tuo Wallet cambiano da soli, e il file di calendario allegato contiene la nuova data.",
+			CanceledSubject:     "{event} è annullato",
+			Canceled:            "{event} è annullato e non si terrà.",
+			CanceledTickets:     "I tuoi biglietti non danno più accesso. Ti scriveremo riguardo al tuo denaro; non devi fare nulla.",
+			CanceledFreeTickets: "I tuoi biglietti non danno più accesso.",
 		}
 	case "nl":
 		return words{
@@ -107,14 +116,16 @@ func wordsOf(language string) words {
 			RefundedDuplicate: "we ontvingen meer dan één betaling voor je bestelling voor {event}. We hebben {amount} terugbetaald.",
 			RefundArrival:     "Het geld gaat terug naar het betaalmiddel dat je hebt gebruikt. Afhankelijk van je bank duurt dat 5 tot 10 dagen.",
 			VoidTickets:       "Deze tickets zijn niet meer geldig", UnfulfillableSubject: "Je bestelling voor {event} is niet gelukt",
-			Unfulfillable:      "je betaling voor {event} is binnengekomen, maar we konden je tickets niet uitgeven. Het spijt ons.",
-			UnfulfillableMoney: "Je krijgt {amount} terug zonder dat je iets hoeft te doen.",
-			MovedSubject:       "Nieuwe datum voor {event}",
-			Moved:              "{event} vindt op een ander moment plaats.",
-			MovedTickets:       "Je tickets blijven geldig. Tickets in je Wallet veranderen vanzelf, en het bijgevoegde agendabestand bevat de nieuwe datum.",
-			CanceledSubject:    "{event} is afgelast",
-			Canceled:           "{event} is afgelast en gaat niet door.",
-			CanceledTickets:    "Je tickets geven geen toegang meer. We laten je weten hoe het met je geld gaat; je hoeft niets te doen.",
+			Unfulfillable:       "je betaling voor {event} is binnengekomen, maar we konden je tickets niet uitgeven. Het spijt ons.",
+			UnfulfillableMoney:  "Je krijgt {amount} terug zonder dat je iets hoeft te doen.",
+			UnfulfillableFree:   "we konden je tickets voor {event} niet uitgeven. Het spijt ons.",
+			MovedSubject:        "Nieuwe datum voor {event}",
+			Moved:               "{event} vindt op een ander moment plaats.",
+			MovedTickets:        "Je tickets blijven geldig. Tickets in je Wallet veranderen vanzelf, en het bijgevoegde agendabestand bevat de nieuwe datum.",
+			CanceledSubject:     "{event} is afgelast",
+			Canceled:            "{event} is afgelast en gaat niet door.",
+			CanceledTickets:     "Je tickets geven geen toegang meer. We laten je weten hoe het met je geld gaat; je hoeft niets te doen.",
+			CanceledFreeTickets: "Je tickets geven geen toegang meer.",
 		}
 	}
 	return words{
@@ -126,13 +137,15 @@ func wordsOf(language string) words {
 		RefundedDuplicate: "we received more than one payment for your order for {event}. We have refunded {amount}.",
 		RefundArrival:     "The money goes back the way you paid. Depending on your bank, this takes 5 to 10 days.",
 		VoidTickets:       "These tickets are no longer valid", UnfulfillableSubject: "Your order for {event} could not be completed",
-		Unfulfillable:      "your payment for {event} reached us, but we could not issue your tickets. We are sorry.",
-		UnfulfillableMoney: "You will get {amount} back; there is nothing you need to do.",
-		MovedSubject:       "{event} has a new date",
-		Moved:              "{event} takes place at another time.",
-		MovedTickets:       "Your tickets stay valid. Tickets in your wallet change by themselves, and the attached calendar file has the new time.",
-		CanceledSubject:    "{event} is canceled",
-		Canceled:           "{event} is canceled and does not take place.",
-		CanceledTickets:    "Your tickets do not admit any more. You will hear about your money; there is nothing you need to do.",
+		Unfulfillable:       "your payment for {event} reached us, but we could not issue your tickets. We are sorry.",
+		UnfulfillableMoney:  "You will get {amount} back; there is nothing you need to do.",
+		UnfulfillableFree:   "we could not issue your tickets for {event}. We are sorry.",
+		MovedSubject:        "{event} has a new date",
+		Moved:               "{event} takes place at another time.",
+		MovedTickets:        "Your tickets stay valid. Tickets in your wallet change by themselves, and the attached calendar file has the new time.",
+		CanceledSubject:     "{event} is canceled",
+		Canceled:            "{event} is canceled and does not take place.",
+		CanceledTickets:     "Your tickets do not admit any more. You will hear about your money; there is nothing you need to do.",
+		CanceledFreeTickets: "Your tickets do not admit any more.",
 	}
 }

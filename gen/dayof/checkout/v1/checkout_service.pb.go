@@ -158,9 +158,9 @@ type StartCheckoutResponse struct {
 	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	// Bearer token that opens this order and no other. Keep it like a password.
 	OrderAccessToken string `protobuf:"bytes,2,opt,name=order_access_token,json=orderAccessToken,proto3" json:"order_access_token,omitempty"`
-	// Id of the payment intent.
+	// Id of the payment intent; empty for a free order.
 	PaymentIntentId string `protobuf:"bytes,3,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
-	// Secret with which Stripe.js confirms the intent.
+	// Secret with which Stripe.js confirms the intent; empty for a free order.
 	PaymentClientSecret string `protobuf:"bytes,4,opt,name=payment_client_secret,json=paymentClientSecret,proto3" json:"payment_client_secret,omitempty"`
 	// Connected account to confirm on; empty for the platform.
 	StripeAccount string `protobuf:"bytes,5,opt,name=stripe_account,json=stripeAccount,proto3" json:"stripe_account,omitempty"`
@@ -238,7 +238,7 @@ type CompleteCheckoutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the order.
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// Intent that succeeded.
+	// Intent that succeeded; empty for a free order, and only there.
 	PaymentIntentId string `protobuf:"bytes,2,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -426,6 +426,116 @@ func (x *CancelCheckoutResponse) GetOrder() *Order {
 	return nil
 }
 
+// ReleaseTicketsRequest names tickets of an order.
+type ReleaseTicketsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Tickets to give up; empty means all of the order that are not void.
+	TicketIds []string `protobuf:"bytes,2,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
+	// Why, for the audit trail; shown to staff. At most 200 characters.
+	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTicketsRequest) Reset() {
+	*x = ReleaseTicketsRequest{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTicketsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTicketsRequest) ProtoMessage() {}
+
+func (x *ReleaseTicketsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTicketsRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseTicketsRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReleaseTicketsRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ReleaseTicketsRequest) GetTicketIds() []string {
+	if x != nil {
+		return x.TicketIds
+	}
+	return nil
+}
+
+func (x *ReleaseTicketsRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// ReleaseTicketsResponse carries the order after it.
+type ReleaseTicketsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTicketsResponse) Reset() {
+	*x = ReleaseTicketsResponse{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTicketsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTicketsResponse) ProtoMessage() {}
+
+func (x *ReleaseTicketsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTicketsResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseTicketsResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReleaseTicketsResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 // GetOrderRequest names an order.
 type GetOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -443,7 +553,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +565,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +578,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{7}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -518,7 +628,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +640,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +653,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{8}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -598,7 +708,7 @@ type TicketPass struct {
 
 func (x *TicketPass) Reset() {
 	*x = TicketPass{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +720,7 @@ func (x *TicketPass) String() string {
 func (*TicketPass) ProtoMessage() {}
 
 func (x *TicketPass) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +733,7 @@ func (x *TicketPass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketPass.ProtoReflect.Descriptor instead.
 func (*TicketPass) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{9}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TicketPass) GetTicketId() string {
@@ -667,7 +777,7 @@ type WatchOrderRequest struct {
 
 func (x *WatchOrderRequest) Reset() {
 	*x = WatchOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +789,7 @@ func (x *WatchOrderRequest) String() string {
 func (*WatchOrderRequest) ProtoMessage() {}
 
 func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[10]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +802,7 @@ func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
 func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{10}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchOrderRequest) GetOrderId() string {
@@ -722,7 +832,7 @@ type WatchOrderResponse struct {
 
 func (x *WatchOrderResponse) Reset() {
 	*x = WatchOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +844,7 @@ func (x *WatchOrderResponse) String() string {
 func (*WatchOrderResponse) ProtoMessage() {}
 
 func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +857,7 @@ func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
 func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{11}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchOrderResponse) GetOrder() *Order {
@@ -784,15 +894,22 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\x12order_access_token\x18\x02 \x01(\tR\x10orderAccessToken\x12*\n" +
 	"\x11payment_intent_id\x18\x03 \x01(\tR\x0fpaymentIntentId\x122\n" +
 	"\x15payment_client_secret\x18\x04 \x01(\tR\x13paymentClientSecret\x12%\n" +
-	"\x0estripe_account\x18\x05 \x01(\tR\rstripeAccount\"\x9f\x01\n" +
+	"\x0estripe_account\x18\x05 \x01(\tR\rstripeAccount\"\xa2\x01\n" +
 	"\x17CompleteCheckoutRequest\x127\n" +
-	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12K\n" +
-	"\x11payment_intent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\"J\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12N\n" +
+	"\x11payment_intent_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(pi_[A-Za-z0-9_]{1,250})?$R\x0fpaymentIntentId\"J\n" +
 	"\x18CompleteCheckoutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"P\n" +
 	"\x15CancelCheckoutRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"H\n" +
 	"\x16CancelCheckoutResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xb4\x01\n" +
+	"\x15ReleaseTicketsRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12D\n" +
+	"\n" +
+	"ticket_ids\x18\x02 \x03(\tB%\xbaH\"\x92\x01\x1f\x10d\x18\x01\"\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tticketIds\x12\x1c\n" +
+	"\x04note\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\"H\n" +
+	"\x16ReleaseTicketsResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc7\x01\n" +
 	"\x0fGetOrderRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12,\n" +
@@ -818,11 +935,12 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\"^\n" +
 	"\x12WatchOrderResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion2\x94\x04\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion2\x80\x05\n" +
 	"\x0fCheckoutService\x12g\n" +
 	"\rStartCheckout\x12'.dayof.checkout.v1.StartCheckoutRequest\x1a(.dayof.checkout.v1.StartCheckoutResponse\"\x03\x90\x02\x02\x12p\n" +
 	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12j\n" +
-	"\x0eCancelCheckout\x12(.dayof.checkout.v1.CancelCheckoutRequest\x1a).dayof.checkout.v1.CancelCheckoutResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\x0eCancelCheckout\x12(.dayof.checkout.v1.CancelCheckoutRequest\x1a).dayof.checkout.v1.CancelCheckoutResponse\"\x03\x90\x02\x02\x12j\n" +
+	"\x0eReleaseTickets\x12(.dayof.checkout.v1.ReleaseTicketsRequest\x1a).dayof.checkout.v1.ReleaseTicketsResponse\"\x03\x90\x02\x02\x12X\n" +
 	"\bGetOrder\x12\".dayof.checkout.v1.GetOrderRequest\x1a#.dayof.checkout.v1.GetOrderResponse\"\x03\x90\x02\x01\x12`\n" +
 	"\n" +
 	"WatchOrder\x12$.dayof.checkout.v1.WatchOrderRequest\x1a%.dayof.checkout.v1.WatchOrderResponse\"\x03\x90\x02\x010\x01B\xcc\x01\n" +
@@ -840,7 +958,7 @@ func file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_checkout_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*StartCheckoutRequest)(nil),     // 0: dayof.checkout.v1.StartCheckoutRequest
 	(*CartLine)(nil),                 // 1: dayof.checkout.v1.CartLine
@@ -849,40 +967,45 @@ var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*CompleteCheckoutResponse)(nil), // 4: dayof.checkout.v1.CompleteCheckoutResponse
 	(*CancelCheckoutRequest)(nil),    // 5: dayof.checkout.v1.CancelCheckoutRequest
 	(*CancelCheckoutResponse)(nil),   // 6: dayof.checkout.v1.CancelCheckoutResponse
-	(*GetOrderRequest)(nil),          // 7: dayof.checkout.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),         // 8: dayof.checkout.v1.GetOrderResponse
-	(*TicketPass)(nil),               // 9: dayof.checkout.v1.TicketPass
-	(*WatchOrderRequest)(nil),        // 10: dayof.checkout.v1.WatchOrderRequest
-	(*WatchOrderResponse)(nil),       // 11: dayof.checkout.v1.WatchOrderResponse
-	(*Buyer)(nil),                    // 12: dayof.checkout.v1.Buyer
-	(*v1.Money)(nil),                 // 13: dayof.money.v1.Money
-	(*Order)(nil),                    // 14: dayof.checkout.v1.Order
+	(*ReleaseTicketsRequest)(nil),    // 7: dayof.checkout.v1.ReleaseTicketsRequest
+	(*ReleaseTicketsResponse)(nil),   // 8: dayof.checkout.v1.ReleaseTicketsResponse
+	(*GetOrderRequest)(nil),          // 9: dayof.checkout.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),         // 10: dayof.checkout.v1.GetOrderResponse
+	(*TicketPass)(nil),               // 11: dayof.checkout.v1.TicketPass
+	(*WatchOrderRequest)(nil),        // 12: dayof.checkout.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),       // 13: dayof.checkout.v1.WatchOrderResponse
+	(*Buyer)(nil),                    // 14: dayof.checkout.v1.Buyer
+	(*v1.Money)(nil),                 // 15: dayof.money.v1.Money
+	(*Order)(nil),                    // 16: dayof.checkout.v1.Order
 }
 var file_dayof_checkout_v1_checkout_service_proto_depIdxs = []int32{
 	1,  // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
-	12, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
-	13, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
-	14, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	14, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	14, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	14, // 6: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	9,  // 7: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
-	14, // 8: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	0,  // 9: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
-	3,  // 10: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
-	5,  // 11: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
-	7,  // 12: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
-	10, // 13: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
-	2,  // 14: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
-	4,  // 15: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
-	6,  // 16: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
-	8,  // 17: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
-	11, // 18: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	14, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
+	15, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
+	16, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	16, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	16, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	16, // 6: dayof.checkout.v1.ReleaseTicketsResponse.order:type_name -> dayof.checkout.v1.Order
+	16, // 7: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	11, // 8: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
+	16, // 9: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 10: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
+	3,  // 11: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
+	5,  // 12: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
+	7,  // 13: dayof.checkout.v1.CheckoutService.ReleaseTickets:input_type -> dayof.checkout.v1.ReleaseTicketsRequest
+	9,  // 14: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
+	12, // 15: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
+	2,  // 16: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
+	4,  // 17: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
+	6,  // 18: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
+	8,  // 19: dayof.checkout.v1.CheckoutService.ReleaseTickets:output_type -> dayof.checkout.v1.ReleaseTicketsResponse
+	10, // 20: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
+	13, // 21: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_checkout_service_proto_init() }
@@ -897,7 +1020,7 @@ func file_dayof_checkout_v1_checkout_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_checkout_service_proto_rawDesc), len(file_dayof_checkout_v1_checkout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -54,6 +54,8 @@ const (
 	PaymentState_PAYMENT_STATE_FAILED PaymentState = 11
 	// Less than the total was captured; a review case asks to refund it or to complete the order for it.
 	PaymentState_PAYMENT_STATE_PARTIALLY_CAPTURED PaymentState = 12
+	// The order is free: it has no payment intent, and no money moves.
+	PaymentState_PAYMENT_STATE_NOT_REQUIRED PaymentState = 13
 )
 
 // Enum value maps for PaymentState.
@@ -72,6 +74,7 @@ var (
 		10: "PAYMENT_STATE_EXPIRED",
 		11: "PAYMENT_STATE_FAILED",
 		12: "PAYMENT_STATE_PARTIALLY_CAPTURED",
+		13: "PAYMENT_STATE_NOT_REQUIRED",
 	}
 	PaymentState_value = map[string]int32{
 		"PAYMENT_STATE_UNSPECIFIED":        0,
@@ -87,6 +90,7 @@ var (
 		"PAYMENT_STATE_EXPIRED":            10,
 		"PAYMENT_STATE_FAILED":             11,
 		"PAYMENT_STATE_PARTIALLY_CAPTURED": 12,
+		"PAYMENT_STATE_NOT_REQUIRED":       13,
 	}
 )
 
@@ -123,7 +127,7 @@ type FulfilmentState int32
 const (
 	// Never used.
 	FulfilmentState_FULFILMENT_STATE_UNSPECIFIED FulfilmentState = 0
-	// No money yet, so nothing to do.
+	// Money is missing, so nothing to do.
 	FulfilmentState_FULFILMENT_STATE_NONE FulfilmentState = 1
 	// Tickets are written; passes and postings are being made.
 	FulfilmentState_FULFILMENT_STATE_IN_PROGRESS FulfilmentState = 2
@@ -268,9 +272,9 @@ type Order struct {
 	CapturedMinorUnits int64 `protobuf:"varint,10,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
 	// Sum refunded of the paying intent, in minor units of the total's currency.
 	RefundedMinorUnits int64 `protobuf:"varint,11,opt,name=refunded_minor_units,json=refundedMinorUnits,proto3" json:"refunded_minor_units,omitempty"`
-	// Ticket instances; empty before payment.
+	// Ticket instances; empty before payment, and there from the start of a free order.
 	Tickets []*TicketInstance `protobuf:"bytes,12,rep,name=tickets,proto3" json:"tickets,omitempty"`
-	// Payment intents of the order, oldest first.
+	// Payment intents of the order, oldest first. A free order has none.
 	PaymentIntents []*PaymentIntent `protobuf:"bytes,13,rep,name=payment_intents,json=paymentIntents,proto3" json:"payment_intents,omitempty"`
 	// Refunds of the order, oldest first.
 	Refunds []*Refund `protobuf:"bytes,14,rep,name=refunds,proto3" json:"refunds,omitempty"`
@@ -758,7 +762,7 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\atook_ms\x18\x05 \x01(\x03R\x06tookMs\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12\x14\n" +
-	"\x05actor\x18\b \x01(\tR\x05actor*\x9a\x03\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor*\xba\x03\n" +
 	"\fPaymentState\x12\x1d\n" +
 	"\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1ePAYMENT_STATE_AWAITING_PAYMENT\x10\x01\x12\x1c\n" +
@@ -773,7 +777,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x15PAYMENT_STATE_EXPIRED\x10\n" +
 	"\x12\x18\n" +
 	"\x14PAYMENT_STATE_FAILED\x10\v\x12$\n" +
-	" PAYMENT_STATE_PARTIALLY_CAPTURED\x10\f*\xd9\x01\n" +
+	" PAYMENT_STATE_PARTIALLY_CAPTURED\x10\f\x12\x1e\n" +
+	"\x1aPAYMENT_STATE_NOT_REQUIRED\x10\r*\xd9\x01\n" +
 	"\x0fFulfilmentState\x12 \n" +
 	"\x1cFULFILMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15FULFILMENT_STATE_NONE\x10\x01\x12 \n" +

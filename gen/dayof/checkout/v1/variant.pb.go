@@ -351,7 +351,7 @@ type VariantVersion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of the version within the variant, from 1 without gaps. Ignored in requests.
 	Version int32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	// Price of one ticket, everything included. At least 1 minor unit.
+	// Price of one ticket, everything included. 0 makes it free; fee and tax are 0 then.
 	Price *v1.Money `protobuf:"bytes,2,opt,name=price,proto3" json:"price,omitempty"`
 	// Part of the price that the platform keeps, in minor units of the price's currency. For staff only: 0 for everybody else.
 	ApplicationFeeMinorUnits int64 `protobuf:"varint,3,opt,name=application_fee_minor_units,json=applicationFeeMinorUnits,proto3" json:"application_fee_minor_units,omitempty"`
