@@ -233,6 +233,13 @@ func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleReq
 	return &ledgerv1.RecordSaleResponse{Entry: e, StripeFeePosted: req.StripeFee != nil}, err
 }
 
+// saleOf is what was asked for the sale of an intent.
+func (k *bookKeeper) saleOf(intent string) *ledgerv1.RecordSaleRequest {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sales[intent]
+}
+
 func (k *bookKeeper) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceiptRequest) (*ledgerv1.RecordReceiptResponse, error) {
 	e, err := k.post(ctx, "capture:"+req.GetCapture().GetPaymentIntentId(), ledgerv1.EntryKind_ENTRY_KIND_RECEIPT)
 	return &ledgerv1.RecordReceiptResponse{Entry: e}, err

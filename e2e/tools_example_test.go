@@ -30,7 +30,7 @@ type scene struct {
 	item, batch, webhookEvent       string
 	client                          *client.Client
 	run, difference                 string
-	draft, organizer                string
+	draft, organizer, promotion     string
 	canceled                        client.Cart
 	device, enrolment               string
 	moving, confirmation, operation string // of an event that cannot be moved before the examples end
@@ -150,6 +150,12 @@ func examples() []example {
 			"version":{"price":{"currency":"EUR","minor_units":"4450"}}}`, func(s *scene) any { return s.product }),
 		ask(checkout+"CatalogService/CreateVariantVersion", `{"variant_id":%q,"version":{"price":{"currency":"EUR","minor_units":"4950"}}}`, variant),
 		ask(checkout+"CatalogService/UpdateVariant", `{"variant_id":%q,"variant":{"name":"Floor, left"},"update_mask":"name"}`, variant),
+		ask(checkout+"CatalogService/CreatePromotionCode", `{"event_id":%q,"code":"TOOLS-10","discount":{"basis_points":1000},"variant_ids":[%q],"order_limit":10}`, event, variant).
+			learning(func(s *scene, a map[string]any) { s.promotion = find(a, "promotionCode", "id") }),
+		ask(checkout+"CatalogService/UpdatePromotionCode", `{"promotion_code_id":%q,"promotion_code":{"order_limit":20},"update_mask":"orderLimit"}`,
+			func(s *scene) any { return s.promotion }),
+		ask(checkout+"CatalogService/ListPromotionCodes", `{"event_id":%q}`, event),
+		ask(checkout+"CatalogService/ArchivePromotionCode", `{"promotion_code_id":%q}`, func(s *scene) any { return s.promotion }),
 		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
 		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
 

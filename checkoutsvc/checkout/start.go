@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -77,7 +78,11 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 		if err != nil {
 			return err
 		}
-		if o, err = order.Quote(event, offers, cartFromProto(id, req), policy, now); err != nil {
+		cart := cartFromProto(id, req)
+		if cart.Promotion, err = s.promotion(ctx, tx, req); err != nil {
+			return orderstore.ToProblem(err)
+		}
+		if o, err = order.Quote(event, offers, cart, policy, now); err != nil {
 			return orderstore.ToProblem(err)
 		}
 		return s.Orders.Insert(ctx, tx, &o, s.HoldTerms)
@@ -135,6 +140,7 @@ func offerFromRow(v checkoutdb.ListVariantsRow) order.Offer {
 		ApplicationFee: v.ApplicationFeeMinorUnits, Tax: v.TaxMinorUnits, TaxCountry: v.TaxCountry, TaxKind: v.TaxKind, Terms: v.Terms,
 		SaleStartTime: v.SaleStartTime, SaleEndTime: v.SaleEndTime, OrderTicketLimit: v.OrderTicketLimit,
 		OrganizerCannotSell: v.OrganizerCannotSell, State: order.VariantState(v.State), BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit),
+		NeedsCode: v.NeedsCode,
 	}
 }
 
@@ -160,6 +166,9 @@ func fingerprint(req *checkoutv1.StartCheckoutRequest) []byte {
 	}
 	if t := req.GetExpectedTotal(); t != nil {
 		parts = append(parts, t.GetCurrency(), t.GetMinorUnits())
+	}
+	if code := req.GetPromotionCode(); code != "" { // carts of before there were codes have the fingerprint that they had
+		parts = append(parts, strings.ToLower(code))
 	}
 	return idem.Fingerprint(1, parts...)
 }

@@ -154,8 +154,8 @@ func (q *Queries) GetOrderStates(ctx context.Context, db DBTX, id string) (GetOr
 
 const insertOrder = `-- name: InsertOrder :exec
 insert into orders (id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
-    application_fee_minor_units, taxes, create_time, payment)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    application_fee_minor_units, taxes, create_time, payment, promotion_code_id, promotion_code, discount_minor_units)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 `
 
 type InsertOrderParams struct {
@@ -171,6 +171,9 @@ type InsertOrderParams struct {
 	Taxes                    json.RawMessage `json:"taxes"`
 	CreateTime               time.Time       `json:"create_time"`
 	Payment                  string          `json:"payment"`
+	PromotionCodeID          *string         `json:"promotion_code_id"`
+	PromotionCode            string          `json:"promotion_code"`
+	DiscountMinorUnits       int64           `json:"discount_minor_units"`
 }
 
 func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParams) error {
@@ -187,14 +190,17 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 		arg.Taxes,
 		arg.CreateTime,
 		arg.Payment,
+		arg.PromotionCodeID,
+		arg.PromotionCode,
+		arg.DiscountMinorUnits,
 	)
 	return err
 }
 
 const insertOrderLine = `-- name: InsertOrderLine :exec
 insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
-    unit_price_minor_units, snapshot, snapshot_schema, buyer_key)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    unit_price_minor_units, snapshot, snapshot_schema, buyer_key, discount_minor_units)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertOrderLineParams struct {
@@ -209,6 +215,7 @@ type InsertOrderLineParams struct {
 	Snapshot            json.RawMessage `json:"snapshot"`
 	SnapshotSchema      int32           `json:"snapshot_schema"`
 	BuyerKey            *int64          `json:"buyer_key"`
+	DiscountMinorUnits  int64           `json:"discount_minor_units"`
 }
 
 func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderLineParams) error {
@@ -224,6 +231,7 @@ func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderL
 		arg.Snapshot,
 		arg.SnapshotSchema,
 		arg.BuyerKey,
+		arg.DiscountMinorUnits,
 	)
 	return err
 }

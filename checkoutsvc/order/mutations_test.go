@@ -121,6 +121,27 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a used ticket without a stay admits": {
 		"admission.go", "(p == PassageAlreadyUsed || len(stays) == 0)", "p == PassageAlreadyUsed",
 	},
+	"odd units of a discount go to the last line": {
+		"promotion.go", "return cmp.Compare(b.remainder, a.remainder)", "return cmp.Compare(a.remainder, b.remainder)",
+	},
+	"a tax stays while its ticket gets cheaper": {
+		"promotion.go", "t.MinorUnits = min(roundedShare(t.MinorUnits, l.UnitPriceMinorUnits, price), left)", "t.MinorUnits = min(t.MinorUnits, left)",
+	},
+	"a fee is above what is left": {
+		"promotion.go", "min(list.ApplicationFeeMinorUnits, left)", "list.ApplicationFeeMinorUnits",
+	},
+	"a refunded ticket gives back what it cost without its discount": {
+		"share.go", "o.splitOf(o.Lines[i].ticketPrice(k), parts", "o.splitOf(o.Lines[i].UnitPriceMinorUnits, parts",
+	},
+	"a code holds at the instant of its end": {
+		"promotion.go", "now.Before(*p.EndTime)", "!now.After(*p.EndTime)",
+	},
+	"a hidden variant is sold without its code": {
+		"promotion.go", ".NeedsCode && !p.unlocks(line.VariantID)", ".NeedsCode && p == nil && false",
+	},
+	"all tickets of a line cost what the first does": {
+		"ticket.go", "if k > 0 && k == l", "if k < 0 && k == l",
+	},
 	"money buys tickets of a free order": {
 		"intent.go", "case o.Free():\n\t\treturn MismatchAmount", "case false:\n\t\treturn MismatchAmount",
 	},

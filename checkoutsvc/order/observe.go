@@ -143,28 +143,33 @@ type Reason string
 
 // The reasons of refusals.
 const (
-	ReasonInvalidField          Reason = "INVALID_FIELD"            // Field says which
-	ReasonEventNotOnSale        Reason = "EVENT_NOT_ON_SALE"        // the event is archived, or a draft
-	ReasonVariantNotFound       Reason = "VARIANT_NOT_FOUND"        // the event has no such variant
-	ReasonEventCanceled         Reason = "EVENT_CANCELED"           // nothing of it is sold any more
-	ReasonSaleNotOpen           Reason = "SALE_NOT_OPEN"            // outside of the sale times
-	ReasonOrganizerCannotSell   Reason = "ORGANIZER_CANNOT_SELL"    // the organiser may not take money at Stripe
-	ReasonOrderTicketLimit      Reason = "ORDER_TICKET_LIMIT"       // more than one order may have
-	ReasonBuyerTicketLimit      Reason = "BUYER_TICKET_LIMIT"       // more than one mail address may have
-	ReasonBuyerHoldLimit        Reason = "BUYER_HOLD_LIMIT"         // more unpaid orders than one mail address may have open
-	ReasonPaymentUnderWay       Reason = "PAYMENT_UNDER_WAY"        // money is on its way or authorised
-	ReasonOrderAlreadyPaid      Reason = "ORDER_ALREADY_PAID"       // money was captured
-	ReasonCurrencyMismatch      Reason = "CURRENCY_MISMATCH"        // not the order's currency
-	ReasonTotalChanged          Reason = "TOTAL_CHANGED"            // the price is another one now
-	ReasonOrderNotPaid          Reason = "ORDER_NOT_PAID"           // no money was captured
-	ReasonOrderDisputed         Reason = "ORDER_DISPUTED"           // Stripe refuses refunds
-	ReasonTicketNotFound        Reason = "TICKET_NOT_FOUND"         // the order has no such ticket
-	ReasonPaymentIntentNotFound Reason = "PAYMENT_INTENT_NOT_FOUND" // the order has no such payment
-	ReasonPaymentNotAcceptable  Reason = "PAYMENT_NOT_ACCEPTABLE"   // no capture below the total waits for a decision
-	ReasonSoldOut               Reason = "SOLD_OUT"                 // not enough tickets are left
-	ReasonTicketVoid            Reason = "TICKET_VOID"              // refunded already, or about to be
-	ReasonTicketNotValid        Reason = "TICKET_NOT_VALID"         // it admits nobody now
-	ReasonTicketNotFree         Reason = "TICKET_NOT_FREE"          // it was paid for
-	ReasonRefundExceedsPrice    Reason = "REFUND_EXCEEDS_PRICE"     // the named tickets cost less
-	ReasonRefundExceedsCaptured Reason = "REFUND_EXCEEDS_CAPTURED"  // less is left
+	ReasonInvalidField           Reason = "INVALID_FIELD"                 // Field says which
+	ReasonEventNotOnSale         Reason = "EVENT_NOT_ON_SALE"             // the event is archived, or a draft
+	ReasonVariantNotFound        Reason = "VARIANT_NOT_FOUND"             // the event has no such variant
+	ReasonEventCanceled          Reason = "EVENT_CANCELED"                // nothing of it is sold any more
+	ReasonSaleNotOpen            Reason = "SALE_NOT_OPEN"                 // outside of the sale times
+	ReasonOrganizerCannotSell    Reason = "ORGANIZER_CANNOT_SELL"         // the organiser may not take money at Stripe
+	ReasonOrderTicketLimit       Reason = "ORDER_TICKET_LIMIT"            // more than one order may have
+	ReasonBuyerTicketLimit       Reason = "BUYER_TICKET_LIMIT"            // more than one mail address may have
+	ReasonBuyerHoldLimit         Reason = "BUYER_HOLD_LIMIT"              // more unpaid orders than one mail address may have open
+	ReasonPaymentUnderWay        Reason = "PAYMENT_UNDER_WAY"             // money is on its way or authorised
+	ReasonOrderAlreadyPaid       Reason = "ORDER_ALREADY_PAID"            // money was captured
+	ReasonCurrencyMismatch       Reason = "CURRENCY_MISMATCH"             // not the order's currency
+	ReasonTotalChanged           Reason = "TOTAL_CHANGED"                 // the price is another one now
+	ReasonOrderNotPaid           Reason = "ORDER_NOT_PAID"                // no money was captured
+	ReasonOrderDisputed          Reason = "ORDER_DISPUTED"                // Stripe refuses refunds
+	ReasonTicketNotFound         Reason = "TICKET_NOT_FOUND"              // the order has no such ticket
+	ReasonPaymentIntentNotFound  Reason = "PAYMENT_INTENT_NOT_FOUND"      // the order has no such payment
+	ReasonPaymentNotAcceptable   Reason = "PAYMENT_NOT_ACCEPTABLE"        // no capture below the total waits for a decision
+	ReasonSoldOut                Reason = "SOLD_OUT"                      // not enough tickets are left
+	ReasonTicketVoid             Reason = "TICKET_VOID"                   // refunded already, or about to be
+	ReasonTicketNotValid         Reason = "TICKET_NOT_VALID"              // it admits nobody now
+	ReasonTicketNotFree          Reason = "TICKET_NOT_FREE"               // it was paid for
+	ReasonPromotionNotFound      Reason = "PROMOTION_CODE_NOT_FOUND"      // the event has no such code
+	ReasonPromotionNotActive     Reason = "PROMOTION_CODE_NOT_ACTIVE"     // outside of its times, or archived
+	ReasonPromotionUsedUp        Reason = "PROMOTION_CODE_USED_UP"        // as many orders have it as may, of all buyers or of this one
+	ReasonPromotionNotApplicable Reason = "PROMOTION_CODE_NOT_APPLICABLE" // it does nothing for this cart
+	ReasonPromotionRequired      Reason = "PROMOTION_CODE_REQUIRED"       // the variant is sold with its code only
+	ReasonRefundExceedsPrice     Reason = "REFUND_EXCEEDS_PRICE"          // the named tickets cost less
+	ReasonRefundExceedsCaptured  Reason = "REFUND_EXCEEDS_CAPTURED"       // less is left
 )

@@ -20,6 +20,10 @@ type Order struct {
 	TotalMinorUnits          int64      `json:"total_minor_units"`
 	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
 	Taxes                    []TaxShare `json:"taxes"`
+	// PromotionCode is the code that took DiscountMinorUnits off, or unlocked what is bought; empty for none. The total is what is left.
+	PromotionCodeID    string `json:"promotion_code_id"`
+	PromotionCode      string `json:"promotion_code"`
+	DiscountMinorUnits int64  `json:"discount_minor_units"`
 
 	Payment    PaymentState    `json:"payment"`
 	Fulfilment FulfilmentState `json:"fulfilment"`
@@ -51,6 +55,8 @@ type Order struct {
 	// as of the load.
 	SeatsReturnUntil *time.Time `json:"-"`
 	Schedule         Schedule   `json:"-"`
+	// Promotion is the code that the order was quoted with, nil for none; it is not stored.
+	Promotion *Promotion `json:"-"`
 	// BuyerLimits are what the order was checked against when it took stock; they are not stored.
 	BuyerLimits BuyerLimits `json:"-"`
 	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
@@ -67,7 +73,8 @@ type Line struct {
 	ProductName         string   `json:"product_name"`
 	VariantName         string   `json:"variant_name"`
 	Quantity            int32    `json:"quantity"`
-	UnitPriceMinorUnits int64    `json:"unit_price_minor_units"`
+	UnitPriceMinorUnits int64    `json:"unit_price_minor_units"` // without a discount
+	DiscountMinorUnits  int64    `json:"discount_minor_units"`   // off all tickets of the line together
 	SnapshotSchema      int32    `json:"snapshot_schema"`
 	Snapshot            Document `json:"snapshot"`
 }

@@ -19,6 +19,8 @@ type Cart struct {
 	Lines                 []CartLine
 	// ExpectedTotal is what the buyer was shown; nil accepts any.
 	ExpectedTotal *Amount
+	// Promotion is the code that the buyer names; nil for none.
+	Promotion *Promotion
 }
 
 // CartLine is a number of tickets of one variant.
@@ -49,6 +51,7 @@ type Offer struct {
 	OrderTicketLimit           int32
 	BuyerTicketLimit           int32 // 0: none
 	OrganizerCannotSell        bool
+	NeedsCode                  bool // sold with a promotion code that unlocks it only
 }
 
 // Quote prices a cart with the versions of now and returns the order of it, with an active hold and the first intent to ask
@@ -59,7 +62,7 @@ type Offer struct {
 // What the buyer has already is checked by [Order.CheckBuyer].
 //
 // Reasons: EVENT_NOT_ON_SALE, EVENT_CANCELED, VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT,
-// CURRENCY_MISMATCH, TOTAL_CHANGED.
+// CURRENCY_MISMATCH, TOTAL_CHANGED, PROMOTION_CODE_NOT_ACTIVE, PROMOTION_CODE_REQUIRED, PROMOTION_CODE_NOT_APPLICABLE.
 func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, error) {
 	o := Order{
 		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
@@ -78,19 +81,28 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	if err := checkLines(offers, cart.Lines, now); err != nil {
 		return o, err
 	}
+	if err := checkPromotion(offers, cart, now); err != nil {
+		return o, err
+	}
 	taxes := map[[2]string]int64{} // by country and kind
 	for i, line := range cart.Lines {
 		v, quantity := offers[offerOf(offers, line)], int64(line.Quantity)
 		o.Currency = v.Currency
 		o.Lines = append(o.Lines, Line{
 			Position: int32(i + 1), VariantID: v.VariantID, VariantVersion: v.Version, ProductName: v.ProductName, VariantName: v.Name,
-			Quantity: line.Quantity, UnitPriceMinorUnits: v.Price, SnapshotSchema: SnapshotSchema, Snapshot: v.snapshot(e).write(),
+			Quantity: line.Quantity, UnitPriceMinorUnits: v.Price, SnapshotSchema: snapshotWithoutDiscount, Snapshot: v.snapshot(e).write(),
 		})
 		o.TotalMinorUnits += v.Price * quantity
 		o.ApplicationFeeMinorUnits += v.ApplicationFee * quantity
 		if v.Tax > 0 {
 			taxes[[2]string{v.TaxCountry, v.TaxKind}] += v.Tax * quantity
 		}
+	}
+	if cart.Promotion != nil {
+		if err := o.promote(cart.Promotion, taxes); err != nil {
+			return o, err
+		}
+		maps.DeleteFunc(taxes, func(_ [2]string, tax int64) bool { return tax == 0 })
 	}
 	for _, place := range slices.SortedFunc(maps.Keys(taxes), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 		o.Taxes = append(o.Taxes, TaxShare{Country: place[0], Kind: place[1], MinorUnits: taxes[place]})

@@ -93,16 +93,19 @@ func (o *Order) sharesBeside(intentID, id string, ticketIDs []string, amount int
 // parts of a price were kept, and those of which less was captured than they were sold for.
 func (o *Order) ticketShares(sale split, withFee bool) map[string]split {
 	shares, sum := map[string]split{}, make(split, len(sale))
+	seen := map[string]int64{} // tickets of each variant, which is one line
 	for _, t := range o.Tickets {
 		i := slices.IndexFunc(o.Lines, func(l Line) bool { return l.VariantID == t.VariantID })
 		if i < 0 {
 			return nil
 		}
-		parts := o.Lines[i].priceParts()
+		k := seen[t.VariantID]
+		parts := o.Lines[i].partsOf(k)
 		if parts == nil {
 			return nil
 		}
-		shares[t.ID] = o.splitOf(o.Lines[i].UnitPriceMinorUnits, parts.ApplicationFeeMinorUnits, parts.Taxes, withFee)
+		seen[t.VariantID] = k + 1
+		shares[t.ID] = o.splitOf(o.Lines[i].ticketPrice(k), parts.ApplicationFeeMinorUnits, parts.Taxes, withFee)
 		sum.add(shares[t.ID])
 	}
 	if !slices.Equal(sum, sale) {

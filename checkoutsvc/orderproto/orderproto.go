@@ -124,10 +124,13 @@ func OrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 		CapturedMinorUnits: o.Captured(), RefundedMinorUnits: o.Refunded(), PayingIntentId: o.PayingIntent,
 		CreateTime: timestamppb.New(o.CreateTime), CompleteTime: wire.TimeToProto(o.CompleteTime),
 	}
+	if o.PromotionCode != "" {
+		out.PromotionCode, out.Discount = o.PromotionCode, wire.MoneyToProto(o.Currency, o.DiscountMinorUnits)
+	}
 	for _, l := range o.Lines {
 		out.Lines = append(out.Lines, &checkoutv1.OrderLine{
 			VariantId: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName, VariantName: l.VariantName,
-			Quantity: l.Quantity, UnitPrice: wire.MoneyToProto(o.Currency, l.UnitPriceMinorUnits),
+			Quantity: l.Quantity, UnitPrice: wire.MoneyToProto(o.Currency, l.UnitPriceMinorUnits), DiscountMinorUnits: l.DiscountMinorUnits,
 		})
 	}
 	for _, t := range o.Tickets {

@@ -29,6 +29,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 		ID: o.ID, OrganizerID: o.OrganizerID, EventID: o.EventID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language,
 		Currency: o.Currency, TotalMinorUnits: o.TotalMinorUnits, ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
 		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime, Payment: string(o.Payment),
+		PromotionCodeID: nullable(o.PromotionCodeID), PromotionCode: o.PromotionCode, DiscountMinorUnits: o.DiscountMinorUnits,
 	})}
 	for i, l := range o.Lines {
 		var buyer *int64 // of the first line
@@ -39,6 +40,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 			OrderID: o.ID, Position: l.Position, VariantID: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName,
 			VariantName: l.VariantName, Quantity: l.Quantity, UnitPriceMinorUnits: l.UnitPriceMinorUnits,
 			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer,
+			DiscountMinorUnits: l.DiscountMinorUnits,
 		}))
 	}
 	errs = append(errs, s.insertHold(ctx, p, o, terms))
@@ -50,6 +52,7 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 		*o = begun
 		errs = append(errs, err, w.add(ctx, o, &c))
 	}
+	errs = append(errs, s.takePromotion(ctx, p, o))
 	// Last: everybody who buys of a variant waits for its row until the one before has committed.
 	for _, l := range o.StockLines() {
 		_, err := s.q.TakeStock(ctx, p.Then(func(rows int64) error {
@@ -68,13 +71,23 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 }
 
 // retakeStock takes the order's stock once more, for money that came after its hold had ended. If there is not enough of
-// everything, or something is not sold any more, nothing is taken.
+// everything, or something is not sold any more, or its promotion code is used up, nothing is taken.
 func (s *Store) retakeStock(ctx context.Context, tx pgx.Tx, o *order.Order, now time.Time) (order.Stock, error) {
 	if may, err := s.mayBuyLate(ctx, tx, o, now); err != nil || !may {
 		return order.StockGone, err
 	}
 	stock := order.StockTaken
 	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+		if o.PromotionCodeID != "" { // the price that was quoted is kept, whatever became of the code but its number of uses
+			rows, err := s.q.TakePromotionUse(ctx, savepoint, o.PromotionCodeID)
+			if err != nil {
+				return fmt.Errorf("take use of promotion code again: %w", err)
+			}
+			if rows == 0 {
+				stock = order.StockGone
+				return pgx.ErrTxCommitRollback
+			}
+		}
 		for _, l := range o.StockLines() {
 			rows, err := s.q.TakeStock(ctx, savepoint, l.VariantID, int64(l.Quantity))
 			if err != nil {

@@ -5,8 +5,8 @@ package receipt
 type words struct {
 	Hello, Order, When, Where string
 
-	ReceiptSubject, Ready, Each, Total       string
-	AllTickets, AddToWallet, AddThemToWallet string
+	ReceiptSubject, Ready, Each, Discount, Total string
+	AllTickets, AddToWallet, AddThemToWallet     string
 
 	RefundSubject                              string
 	Refunded, RefundedDuplicate, RefundArrival string
@@ -25,7 +25,7 @@ func wordsOf(language string) words {
 	case "de":
 		return words{
 			Hello: "Hallo {name},", Order: "Bestellung", When: "Wann", Where: "Wo",
-			ReceiptSubject: "Deine Tickets für {event}", Ready: "deine Tickets für {event} sind da.", Each: "je Ticket", Total: "Summe",
+			ReceiptSubject: "Deine Tickets für {event}", Ready: "deine Tickets für {event} sind da.", Each: "je Ticket", Discount: "Rabatt", Total: "Summe",
 			AllTickets: "Alle Tickets auf einer Seite", AddToWallet: "Zum Wallet hinzufügen", AddThemToWallet: "Füge sie deinem Wallet hinzu",
 			RefundSubject:     "Erstattung für {event}",
 			Refunded:          "wir haben dir {amount} deiner Bestellung für {event} erstattet.",
@@ -46,7 +46,7 @@ func wordsOf(language string) words {
 	case "es":
 		return words{
 			Hello: "Hola, {name}:", Order: "Pedido", When: "Cuándo", Where: "Dónde",
-			ReceiptSubject: "Tus entradas para {event}", Ready: "tus entradas para {event} están listas.", Each: "por entrada", Total: "Total",
+			ReceiptSubject: "Tus entradas para {event}", Ready: "tus entradas para {event} están listas.", Each: "por entrada", Discount: "Descuento", Total: "Total",
 			AllTickets: "Todas las entradas en una página", AddToWallet: "Añadir al Wallet", AddThemToWallet: "Añádelas a tu Wallet",
 			RefundSubject:     "Reembolso de {event}",
 			Refunded:          "te hemos reembolsado {amount} de tu pedido para {event}.",
@@ -67,7 +67,7 @@ func wordsOf(language string) words {
 	case "fr":
 		return words{
 			Hello: "Bonjour {name},", Order: "Commande", When: "Quand", Where: "Où",
-			ReceiptSubject: "Vos billets pour {event}", Ready: "vos billets pour {event} sont prêts.", Each: "l’unité", Total: "Total",
+			ReceiptSubject: "Vos billets pour {event}", Ready: "vos billets pour {event} sont prêts.", Each: "l’unité", Discount: "Réduction", Total: "Total",
 			AllTickets: "Tous les billets sur une page", AddToWallet: "Ajouter au Wallet", AddThemToWallet: "Ajoutez-les à votre Wallet",
 			RefundSubject:     "Remboursement pour {event}",
 			Refunded:          "nous vous avons remboursé {amount} de votre commande pour {event}.",
@@ -88,7 +88,7 @@ func wordsOf(language string) words {
 	case "it":
 		return words{
 			Hello: "Ciao {name},", Order: "Ordine", When: "Quando", Where: "Dove",
-			ReceiptSubject: "I tuoi biglietti per {event}", Ready: "i tuoi biglietti per {event} sono pronti.", Each: "ciascuno", Total: "Totale",
+			ReceiptSubject: "I tuoi biglietti per {event}", Ready: "i tuoi biglietti per {event} sono pronti.", Each: "ciascuno", Discount: "Sconto", Total: "Totale",
 			AllTickets: "Tutti i biglietti in una pagina", AddToWallet: "Aggiungi al Wallet", AddThemToWallet: "Aggiungili al tuo Wallet",
 			RefundSubject:     "Rimborso per {event}",
 			Refunded:          "ti abbiamo rimborsato {amount} del tuo ordine per {event}.",
@@ -109,7 +109,7 @@ func wordsOf(language string) words {
 	case "nl":
 		return words{
 			Hello: "Hallo {name},", Order: "Bestelling", When: "Wanneer", Where: "Waar",
-			ReceiptSubject: "Je tickets voor {event}", Ready: "je tickets voor {event} staan klaar.", Each: "per ticket", Total: "Totaal",
+			ReceiptSubject: "Je tickets voor {event}", Ready: "je tickets voor {event} staan klaar.", Each: "per ticket", Discount: "Korting", Total: "Totaal",
 			AllTickets: "Alle tickets op één pagina", AddToWallet: "Voeg toe aan Wallet", AddThemToWallet: "Voeg ze toe aan je Wallet",
 			RefundSubject:     "Terugbetaling voor {event}",
 			Refunded:          "we hebben {amount} van je bestelling voor {event} terugbetaald.",
@@ -130,7 +130,7 @@ func wordsOf(language string) words {
 	}
 	return words{
 		Hello: "Hello {name},", Order: "Order", When: "When", Where: "Where",
-		ReceiptSubject: "Your tickets for {event}", Ready: "your tickets for {event} are ready.", Each: "each", Total: "Total",
+		ReceiptSubject: "Your tickets for {event}", Ready: "your tickets for {event} are ready.", Each: "each", Discount: "Discount", Total: "Total",
 		AllTickets: "All tickets on one page", AddToWallet: "Add to wallet", AddThemToWallet: "Add them to your wallet",
 		RefundSubject:     "Refund for {event}",
 		Refunded:          "we have refunded {amount} of your order for {event}.",

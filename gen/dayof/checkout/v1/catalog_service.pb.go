@@ -1043,7 +1043,7 @@ var File_dayof_checkout_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/checkout/v1/catalog_event.proto\x1a)dayof/checkout/v1/catalog_organizer.proto\x1a'dayof/checkout/v1/catalog_product.proto\x1a'dayof/checkout/v1/catalog_variant.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\n" +
+	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/checkout/v1/catalog_event.proto\x1a)dayof/checkout/v1/catalog_organizer.proto\x1a'dayof/checkout/v1/catalog_product.proto\x1a'dayof/checkout/v1/catalog_variant.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a&dayof/checkout/v1/promotion_code.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\n" +
 	"\n" +
 	"\x12CreateEventRequest\x12?\n" +
 	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12\xda\x01\n" +
@@ -1126,7 +1126,7 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"v\n" +
 	"\x14ListVariantsResponse\x126\n" +
 	"\bvariants\x18\x01 \x03(\v2\x1a.dayof.checkout.v1.VariantR\bvariants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x9d\x10\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x89\x14\n" +
 	"\x0eCatalogService\x12m\n" +
 	"\x0fCreateOrganizer\x12).dayof.checkout.v1.CreateOrganizerRequest\x1a*.dayof.checkout.v1.CreateOrganizerResponse\"\x03\x90\x02\x02\x12m\n" +
 	"\x0fUpdateOrganizer\x12).dayof.checkout.v1.UpdateOrganizerRequest\x1a*.dayof.checkout.v1.UpdateOrganizerResponse\"\x03\x90\x02\x02\x12d\n" +
@@ -1147,7 +1147,11 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\fListProducts\x12&.dayof.checkout.v1.ListProductsRequest\x1a'.dayof.checkout.v1.ListProductsResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\rCreateVariant\x12'.dayof.checkout.v1.CreateVariantRequest\x1a(.dayof.checkout.v1.CreateVariantResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rUpdateVariant\x12'.dayof.checkout.v1.UpdateVariantRequest\x1a(.dayof.checkout.v1.UpdateVariantResponse\"\x03\x90\x02\x02\x12|\n" +
-	"\x14CreateVariantVersion\x12..dayof.checkout.v1.CreateVariantVersionRequest\x1a/.dayof.checkout.v1.CreateVariantVersionResponse\"\x03\x90\x02\x02\x12^\n" +
+	"\x14CreateVariantVersion\x12..dayof.checkout.v1.CreateVariantVersionRequest\x1a/.dayof.checkout.v1.CreateVariantVersionResponse\"\x03\x90\x02\x02\x12y\n" +
+	"\x13CreatePromotionCode\x12-.dayof.checkout.v1.CreatePromotionCodeRequest\x1a..dayof.checkout.v1.CreatePromotionCodeResponse\"\x03\x90\x02\x02\x12y\n" +
+	"\x13UpdatePromotionCode\x12-.dayof.checkout.v1.UpdatePromotionCodeRequest\x1a..dayof.checkout.v1.UpdatePromotionCodeResponse\"\x03\x90\x02\x02\x12v\n" +
+	"\x12ListPromotionCodes\x12,.dayof.checkout.v1.ListPromotionCodesRequest\x1a-.dayof.checkout.v1.ListPromotionCodesResponse\"\x03\x90\x02\x01\x12|\n" +
+	"\x14ArchivePromotionCode\x12..dayof.checkout.v1.ArchivePromotionCodeRequest\x1a/.dayof.checkout.v1.ArchivePromotionCodeResponse\"\x03\x90\x02\x02\x12^\n" +
 	"\n" +
 	"GetVariant\x12$.dayof.checkout.v1.GetVariantRequest\x1a%.dayof.checkout.v1.GetVariantResponse\"\x03\x90\x02\x01\x12d\n" +
 	"\fListVariants\x12&.dayof.checkout.v1.ListVariantsRequest\x1a'.dayof.checkout.v1.ListVariantsResponse\"\x03\x90\x02\x01B\xcb\x01\n" +
@@ -1203,18 +1207,26 @@ var file_dayof_checkout_v1_catalog_service_proto_goTypes = []any{
 	(*GetProductRequest)(nil),            // 33: dayof.checkout.v1.GetProductRequest
 	(*ListProductsRequest)(nil),          // 34: dayof.checkout.v1.ListProductsRequest
 	(*UpdateVariantRequest)(nil),         // 35: dayof.checkout.v1.UpdateVariantRequest
-	(*CreateOrganizerResponse)(nil),      // 36: dayof.checkout.v1.CreateOrganizerResponse
-	(*UpdateOrganizerResponse)(nil),      // 37: dayof.checkout.v1.UpdateOrganizerResponse
-	(*GetOrganizerResponse)(nil),         // 38: dayof.checkout.v1.GetOrganizerResponse
-	(*ListOrganizersResponse)(nil),       // 39: dayof.checkout.v1.ListOrganizersResponse
-	(*UpdateEventResponse)(nil),          // 40: dayof.checkout.v1.UpdateEventResponse
-	(*PublishEventResponse)(nil),         // 41: dayof.checkout.v1.PublishEventResponse
-	(*ArchiveEventResponse)(nil),         // 42: dayof.checkout.v1.ArchiveEventResponse
-	(*DeleteDraftResponse)(nil),          // 43: dayof.checkout.v1.DeleteDraftResponse
-	(*UpdateProductResponse)(nil),        // 44: dayof.checkout.v1.UpdateProductResponse
-	(*GetProductResponse)(nil),           // 45: dayof.checkout.v1.GetProductResponse
-	(*ListProductsResponse)(nil),         // 46: dayof.checkout.v1.ListProductsResponse
-	(*UpdateVariantResponse)(nil),        // 47: dayof.checkout.v1.UpdateVariantResponse
+	(*CreatePromotionCodeRequest)(nil),   // 36: dayof.checkout.v1.CreatePromotionCodeRequest
+	(*UpdatePromotionCodeRequest)(nil),   // 37: dayof.checkout.v1.UpdatePromotionCodeRequest
+	(*ListPromotionCodesRequest)(nil),    // 38: dayof.checkout.v1.ListPromotionCodesRequest
+	(*ArchivePromotionCodeRequest)(nil),  // 39: dayof.checkout.v1.ArchivePromotionCodeRequest
+	(*CreateOrganizerResponse)(nil),      // 40: dayof.checkout.v1.CreateOrganizerResponse
+	(*UpdateOrganizerResponse)(nil),      // 41: dayof.checkout.v1.UpdateOrganizerResponse
+	(*GetOrganizerResponse)(nil),         // 42: dayof.checkout.v1.GetOrganizerResponse
+	(*ListOrganizersResponse)(nil),       // 43: dayof.checkout.v1.ListOrganizersResponse
+	(*UpdateEventResponse)(nil),          // 44: dayof.checkout.v1.UpdateEventResponse
+	(*PublishEventResponse)(nil),         // 45: dayof.checkout.v1.PublishEventResponse
+	(*ArchiveEventResponse)(nil),         // 46: dayof.checkout.v1.ArchiveEventResponse
+	(*DeleteDraftResponse)(nil),          // 47: dayof.checkout.v1.DeleteDraftResponse
+	(*UpdateProductResponse)(nil),        // 48: dayof.checkout.v1.UpdateProductResponse
+	(*GetProductResponse)(nil),           // 49: dayof.checkout.v1.GetProductResponse
+	(*ListProductsResponse)(nil),         // 50: dayof.checkout.v1.ListProductsResponse
+	(*UpdateVariantResponse)(nil),        // 51: dayof.checkout.v1.UpdateVariantResponse
+	(*CreatePromotionCodeResponse)(nil),  // 52: dayof.checkout.v1.CreatePromotionCodeResponse
+	(*UpdatePromotionCodeResponse)(nil),  // 53: dayof.checkout.v1.UpdatePromotionCodeResponse
+	(*ListPromotionCodesResponse)(nil),   // 54: dayof.checkout.v1.ListPromotionCodesResponse
+	(*ArchivePromotionCodeResponse)(nil), // 55: dayof.checkout.v1.ArchivePromotionCodeResponse
 }
 var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	16, // 0: dayof.checkout.v1.CreateEventRequest.venue:type_name -> dayof.checkout.v1.Venue
@@ -1255,30 +1267,38 @@ var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	8,  // 35: dayof.checkout.v1.CatalogService.CreateVariant:input_type -> dayof.checkout.v1.CreateVariantRequest
 	35, // 36: dayof.checkout.v1.CatalogService.UpdateVariant:input_type -> dayof.checkout.v1.UpdateVariantRequest
 	10, // 37: dayof.checkout.v1.CatalogService.CreateVariantVersion:input_type -> dayof.checkout.v1.CreateVariantVersionRequest
-	12, // 38: dayof.checkout.v1.CatalogService.GetVariant:input_type -> dayof.checkout.v1.GetVariantRequest
-	14, // 39: dayof.checkout.v1.CatalogService.ListVariants:input_type -> dayof.checkout.v1.ListVariantsRequest
-	36, // 40: dayof.checkout.v1.CatalogService.CreateOrganizer:output_type -> dayof.checkout.v1.CreateOrganizerResponse
-	37, // 41: dayof.checkout.v1.CatalogService.UpdateOrganizer:output_type -> dayof.checkout.v1.UpdateOrganizerResponse
-	38, // 42: dayof.checkout.v1.CatalogService.GetOrganizer:output_type -> dayof.checkout.v1.GetOrganizerResponse
-	39, // 43: dayof.checkout.v1.CatalogService.ListOrganizers:output_type -> dayof.checkout.v1.ListOrganizersResponse
-	1,  // 44: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
-	40, // 45: dayof.checkout.v1.CatalogService.UpdateEvent:output_type -> dayof.checkout.v1.UpdateEventResponse
-	41, // 46: dayof.checkout.v1.CatalogService.PublishEvent:output_type -> dayof.checkout.v1.PublishEventResponse
-	42, // 47: dayof.checkout.v1.CatalogService.ArchiveEvent:output_type -> dayof.checkout.v1.ArchiveEventResponse
-	43, // 48: dayof.checkout.v1.CatalogService.DeleteDraft:output_type -> dayof.checkout.v1.DeleteDraftResponse
-	3,  // 49: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
-	5,  // 50: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
-	7,  // 51: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
-	44, // 52: dayof.checkout.v1.CatalogService.UpdateProduct:output_type -> dayof.checkout.v1.UpdateProductResponse
-	45, // 53: dayof.checkout.v1.CatalogService.GetProduct:output_type -> dayof.checkout.v1.GetProductResponse
-	46, // 54: dayof.checkout.v1.CatalogService.ListProducts:output_type -> dayof.checkout.v1.ListProductsResponse
-	9,  // 55: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
-	47, // 56: dayof.checkout.v1.CatalogService.UpdateVariant:output_type -> dayof.checkout.v1.UpdateVariantResponse
-	11, // 57: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
-	13, // 58: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
-	15, // 59: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
-	40, // [40:60] is the sub-list for method output_type
-	20, // [20:40] is the sub-list for method input_type
+	36, // 38: dayof.checkout.v1.CatalogService.CreatePromotionCode:input_type -> dayof.checkout.v1.CreatePromotionCodeRequest
+	37, // 39: dayof.checkout.v1.CatalogService.UpdatePromotionCode:input_type -> dayof.checkout.v1.UpdatePromotionCodeRequest
+	38, // 40: dayof.checkout.v1.CatalogService.ListPromotionCodes:input_type -> dayof.checkout.v1.ListPromotionCodesRequest
+	39, // 41: dayof.checkout.v1.CatalogService.ArchivePromotionCode:input_type -> dayof.checkout.v1.ArchivePromotionCodeRequest
+	12, // 42: dayof.checkout.v1.CatalogService.GetVariant:input_type -> dayof.checkout.v1.GetVariantRequest
+	14, // 43: dayof.checkout.v1.CatalogService.ListVariants:input_type -> dayof.checkout.v1.ListVariantsRequest
+	40, // 44: dayof.checkout.v1.CatalogService.CreateOrganizer:output_type -> dayof.checkout.v1.CreateOrganizerResponse
+	41, // 45: dayof.checkout.v1.CatalogService.UpdateOrganizer:output_type -> dayof.checkout.v1.UpdateOrganizerResponse
+	42, // 46: dayof.checkout.v1.CatalogService.GetOrganizer:output_type -> dayof.checkout.v1.GetOrganizerResponse
+	43, // 47: dayof.checkout.v1.CatalogService.ListOrganizers:output_type -> dayof.checkout.v1.ListOrganizersResponse
+	1,  // 48: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
+	44, // 49: dayof.checkout.v1.CatalogService.UpdateEvent:output_type -> dayof.checkout.v1.UpdateEventResponse
+	45, // 50: dayof.checkout.v1.CatalogService.PublishEvent:output_type -> dayof.checkout.v1.PublishEventResponse
+	46, // 51: dayof.checkout.v1.CatalogService.ArchiveEvent:output_type -> dayof.checkout.v1.ArchiveEventResponse
+	47, // 52: dayof.checkout.v1.CatalogService.DeleteDraft:output_type -> dayof.checkout.v1.DeleteDraftResponse
+	3,  // 53: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
+	5,  // 54: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
+	7,  // 55: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
+	48, // 56: dayof.checkout.v1.CatalogService.UpdateProduct:output_type -> dayof.checkout.v1.UpdateProductResponse
+	49, // 57: dayof.checkout.v1.CatalogService.GetProduct:output_type -> dayof.checkout.v1.GetProductResponse
+	50, // 58: dayof.checkout.v1.CatalogService.ListProducts:output_type -> dayof.checkout.v1.ListProductsResponse
+	9,  // 59: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
+	51, // 60: dayof.checkout.v1.CatalogService.UpdateVariant:output_type -> dayof.checkout.v1.UpdateVariantResponse
+	11, // 61: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
+	52, // 62: dayof.checkout.v1.CatalogService.CreatePromotionCode:output_type -> dayof.checkout.v1.CreatePromotionCodeResponse
+	53, // 63: dayof.checkout.v1.CatalogService.UpdatePromotionCode:output_type -> dayof.checkout.v1.UpdatePromotionCodeResponse
+	54, // 64: dayof.checkout.v1.CatalogService.ListPromotionCodes:output_type -> dayof.checkout.v1.ListPromotionCodesResponse
+	55, // 65: dayof.checkout.v1.CatalogService.ArchivePromotionCode:output_type -> dayof.checkout.v1.ArchivePromotionCodeResponse
+	13, // 66: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
+	15, // 67: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
+	44, // [44:68] is the sub-list for method output_type
+	20, // [20:44] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -1294,6 +1314,7 @@ func file_dayof_checkout_v1_catalog_service_proto_init() {
 	file_dayof_checkout_v1_catalog_product_proto_init()
 	file_dayof_checkout_v1_catalog_variant_proto_init()
 	file_dayof_checkout_v1_event_proto_init()
+	file_dayof_checkout_v1_promotion_code_proto_init()
 	file_dayof_checkout_v1_variant_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -34,6 +34,8 @@ type StartCheckoutRequest struct {
 	Buyer *Buyer `protobuf:"bytes,3,opt,name=buyer,proto3" json:"buyer,omitempty"`
 	// Total that the buyer was shown. When given, another total is refused instead of charged.
 	ExpectedTotal *v1.Money `protobuf:"bytes,4,opt,name=expected_total,json=expectedTotal,proto3" json:"expected_total,omitempty"`
+	// Promotion code of the event, in upper or lower case; empty for none.
+	PromotionCode string `protobuf:"bytes,8,opt,name=promotion_code,json=promotionCode,proto3" json:"promotion_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -94,6 +96,13 @@ func (x *StartCheckoutRequest) GetExpectedTotal() *v1.Money {
 		return x.ExpectedTotal
 	}
 	return nil
+}
+
+func (x *StartCheckoutRequest) GetPromotionCode() string {
+	if x != nil {
+		return x.PromotionCode
+	}
+	return ""
 }
 
 // CartLine is a quantity of one variant.
@@ -878,13 +887,14 @@ var File_dayof_checkout_v1_checkout_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\n" +
-	"(dayof/checkout/v1/checkout_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1adayof/money/v1/money.proto\"\x84\x02\n" +
+	"(dayof/checkout/v1/checkout_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1adayof/money/v1/money.proto\"\xcc\x02\n" +
 	"\x14StartCheckoutRequest\x127\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12=\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1b.dayof.checkout.v1.CartLineB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\x14R\x05lines\x126\n" +
 	"\x05buyer\x18\x03 \x01(\v2\x18.dayof.checkout.v1.BuyerB\x06\xbaH\x03\xc8\x01\x01R\x05buyer\x12<\n" +
-	"\x0eexpected_total\x18\x04 \x01(\v2\x15.dayof.money.v1.MoneyR\rexpectedTotal\"n\n" +
+	"\x0eexpected_total\x18\x04 \x01(\v2\x15.dayof.money.v1.MoneyR\rexpectedTotal\x12F\n" +
+	"\x0epromotion_code\x18\b \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_-]{3,40})?$R\rpromotionCode\"n\n" +
 	"\bCartLine\x12;\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tvariantId\x12%\n" +

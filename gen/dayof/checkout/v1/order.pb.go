@@ -266,7 +266,7 @@ type Order struct {
 	HoldExpireTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=hold_expire_time,json=holdExpireTime,proto3" json:"hold_expire_time,omitempty"`
 	// What was ordered.
 	Lines []*OrderLine `protobuf:"bytes,8,rep,name=lines,proto3" json:"lines,omitempty"`
-	// Sum of the lines.
+	// What is to be paid: the sum of the lines without the discount.
 	Total *v1.Money `protobuf:"bytes,9,opt,name=total,proto3" json:"total,omitempty"`
 	// Sum captured on the paying intent, in minor units of the total's currency.
 	CapturedMinorUnits int64 `protobuf:"varint,10,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
@@ -285,7 +285,11 @@ type Order struct {
 	// When the order was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the tickets became valid; absent before.
-	CompleteTime  *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=complete_time,json=completeTime,proto3" json:"complete_time,omitempty"`
+	CompleteTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=complete_time,json=completeTime,proto3" json:"complete_time,omitempty"`
+	// What the promotion code took off the sum of the lines; the total is what is left. Absent without a code.
+	Discount *v1.Money `protobuf:"bytes,28,opt,name=discount,proto3" json:"discount,omitempty"`
+	// Promotion code that the order was quoted with; empty for none.
+	PromotionCode string `protobuf:"bytes,29,opt,name=promotion_code,json=promotionCode,proto3" json:"promotion_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -446,6 +450,20 @@ func (x *Order) GetCompleteTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Order) GetDiscount() *v1.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *Order) GetPromotionCode() string {
+	if x != nil {
+		return x.PromotionCode
+	}
+	return ""
+}
+
 // OrderLine is a quantity of one variant version.
 type OrderLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -459,10 +477,13 @@ type OrderLine struct {
 	VariantName string `protobuf:"bytes,4,opt,name=variant_name,json=variantName,proto3" json:"variant_name,omitempty"`
 	// Number of tickets.
 	Quantity int32 `protobuf:"varint,5,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	// Price of one ticket.
-	UnitPrice     *v1.Money `protobuf:"bytes,6,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Price of one ticket, without a discount.
+	UnitPrice *v1.Money `protobuf:"bytes,6,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	// What is off the tickets of the line together, in minor units of the price's currency. Where it cannot be shared out evenly, the first
+	// tickets of the line are cheaper by a minor unit.
+	DiscountMinorUnits int64 `protobuf:"varint,16,opt,name=discount_minor_units,json=discountMinorUnits,proto3" json:"discount_minor_units,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *OrderLine) Reset() {
@@ -535,6 +556,13 @@ func (x *OrderLine) GetUnitPrice() *v1.Money {
 		return x.UnitPrice
 	}
 	return nil
+}
+
+func (x *OrderLine) GetDiscountMinorUnits() int64 {
+	if x != nil {
+		return x.DiscountMinorUnits
+	}
+	return 0
 }
 
 // Buyer is who orders. It is never logged.
@@ -716,7 +744,7 @@ var File_dayof_checkout_v1_order_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\a\n" +
+	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\b\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12\x19\n" +
@@ -738,7 +766,9 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x10paying_intent_id\x18\x10 \x01(\tR\x0epayingIntentId\x12;\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12?\n" +
-	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\"\xeb\x01\n" +
+	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\x121\n" +
+	"\bdiscount\x18\x1c \x01(\v2\x15.dayof.money.v1.MoneyR\bdiscount\x12%\n" +
+	"\x0epromotion_code\x18\x1d \x01(\tR\rpromotionCode\"\x9d\x02\n" +
 	"\tOrderLine\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12'\n" +
@@ -747,7 +777,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\fvariant_name\x18\x04 \x01(\tR\vvariantName\x12\x1a\n" +
 	"\bquantity\x18\x05 \x01(\x05R\bquantity\x124\n" +
 	"\n" +
-	"unit_price\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyR\tunitPrice\"\xc1\x02\n" +
+	"unit_price\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyR\tunitPrice\x120\n" +
+	"\x14discount_minor_units\x18\x10 \x01(\x03R\x12discountMinorUnits\"\xc1\x02\n" +
 	"\x05Buyer\x12\xc9\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12 \n" +
@@ -837,13 +868,14 @@ var file_dayof_checkout_v1_order_proto_depIdxs = []int32{
 	12, // 9: dayof.checkout.v1.Order.disputes:type_name -> dayof.checkout.v1.Dispute
 	7,  // 10: dayof.checkout.v1.Order.create_time:type_name -> google.protobuf.Timestamp
 	7,  // 11: dayof.checkout.v1.Order.complete_time:type_name -> google.protobuf.Timestamp
-	8,  // 12: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
-	7,  // 13: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	8,  // 12: dayof.checkout.v1.Order.discount:type_name -> dayof.money.v1.Money
+	8,  // 13: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
+	7,  // 14: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_proto_init() }

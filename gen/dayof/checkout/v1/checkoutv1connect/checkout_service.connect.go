@@ -65,7 +65,8 @@ type CheckoutServiceClient interface {
 	// EVENT_NOT_ON_SALE (failed_precondition) for an event that is archived, SOLD_OUT, ORDER_TICKET_LIMIT, BUYER_TICKET_LIMIT,
 	// BUYER_HOLD_LIMIT (resource_exhausted), the latter two per mail address, TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
-	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
+	// (unavailable; the hold is kept for a retry with the same key), PROMOTION_CODE_NOT_FOUND (not_found), PROMOTION_CODE_NOT_ACTIVE,
+	// PROMOTION_CODE_NOT_APPLICABLE, PROMOTION_CODE_REQUIRED (failed_precondition), PROMOTION_CODE_USED_UP (resource_exhausted), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
@@ -235,7 +236,8 @@ type CheckoutServiceHandler interface {
 	// EVENT_NOT_ON_SALE (failed_precondition) for an event that is archived, SOLD_OUT, ORDER_TICKET_LIMIT, BUYER_TICKET_LIMIT,
 	// BUYER_HOLD_LIMIT (resource_exhausted), the latter two per mail address, TOTAL_CHANGED (failed_precondition) when an expected total is
 	// given and differs, CURRENCY_MISMATCH (invalid_argument) when lines mix currencies, PAYMENT_PROVIDER_UNAVAILABLE
-	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
+	// (unavailable; the hold is kept for a retry with the same key), PROMOTION_CODE_NOT_FOUND (not_found), PROMOTION_CODE_NOT_ACTIVE,
+	// PROMOTION_CODE_NOT_APPLICABLE, PROMOTION_CODE_REQUIRED (failed_precondition), PROMOTION_CODE_USED_UP (resource_exhausted), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again.
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
