@@ -46,6 +46,7 @@ func Policy() rpc.Policy {
 		checkoutv1connect.OrderServiceRetryOrderProcedure:                    rpc.RoleOperator,
 		checkoutv1connect.OrderServiceResendReceiptProcedure:                 rpc.RoleOperator,
 		checkoutv1connect.OrderServiceAcceptPaymentProcedure:                 rpc.RoleOperator,
+		checkoutv1connect.OrderServiceImportGuestsProcedure:                  rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordPaymentProcedure:               rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordChargeProcedure:                rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordRefundProcedure:                rpc.RoleOperator,

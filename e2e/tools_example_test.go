@@ -209,6 +209,7 @@ func examples() []example {
 		ask(checkout+"OrderService/ResendReceipt", `{"order_id":%q}`, order),
 		ask(checkout+"OrderService/AcceptPayment", `{"order_id":%q,"payment_intent_id":%q,"note":"the rest is waived"}`,
 			func(s *scene) any { return s.part.OrderID }, func(s *scene) any { return s.part.IntentID }).varying("order"),
+		ask(checkout+"OrderService/ImportGuests", `{"event_id":%q,"variant_id":%q,"guests":[{"name":"Grace","email":"grace@example.test","quantity":2}],"note":"press"}`, event, variant),
 		ask(checkout+"OrderService/RefundOrder", `{"order_id":%q,"amount":{"currency":"EUR","minor_units":"100"}}`, order),
 
 		ask(checkout+"PaymentService/RecordPayment", `{"payment_intent_id":%q,"order_id":%q,"status":"PAYMENT_INTENT_STATUS_REQUIRES_ACTION",

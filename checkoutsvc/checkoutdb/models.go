@@ -232,6 +232,7 @@ type Order struct {
 	PromotionCodeID          *string         `json:"promotion_code_id"`
 	PromotionCode            string          `json:"promotion_code"`
 	DiscountMinorUnits       int64           `json:"discount_minor_units"`
+	Kind                     string          `json:"kind"`
 }
 
 type OrderLine struct {

@@ -154,8 +154,8 @@ func (q *Queries) GetOrderStates(ctx context.Context, db DBTX, id string) (GetOr
 
 const insertOrder = `-- name: InsertOrder :exec
 insert into orders (id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
-    application_fee_minor_units, taxes, create_time, payment, promotion_code_id, promotion_code, discount_minor_units)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    application_fee_minor_units, taxes, create_time, payment, promotion_code_id, promotion_code, discount_minor_units, kind)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 `
 
 type InsertOrderParams struct {
@@ -174,6 +174,7 @@ type InsertOrderParams struct {
 	PromotionCodeID          *string         `json:"promotion_code_id"`
 	PromotionCode            string          `json:"promotion_code"`
 	DiscountMinorUnits       int64           `json:"discount_minor_units"`
+	Kind                     string          `json:"kind"`
 }
 
 func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParams) error {
@@ -193,6 +194,7 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 		arg.PromotionCodeID,
 		arg.PromotionCode,
 		arg.DiscountMinorUnits,
+		arg.Kind,
 	)
 	return err
 }

@@ -13,6 +13,8 @@ func (o *Order) Free() bool { return o.TotalMinorUnits == 0 }
 type NothingToPay struct {
 	// Later leaves the first attempt to the sweep.
 	Later bool
+	// By is who invited the guest of a complimentary order, for the timeline, and Note is why.
+	By, Note string
 }
 
 func (f NothingToPay) observe(d *decision) error {
@@ -22,6 +24,9 @@ func (f NothingToPay) observe(d *decision) error {
 	d.beginFulfilment()
 	if f.Later {
 		*d.changes.NextAttempt = 0
+	}
+	if d.order.Kind == KindComplimentary {
+		d.noteBy(f.By, "guest_invited", f.Note)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ type Order struct {
 	ID          string        `json:"id"`
 	OrganizerID string        `json:"organizer_id"`
 	EventID     string        `json:"event_id"`
+	Kind        Kind          `json:"kind"`
 	BuyerName   personal.Text `json:"buyer_name"`
 	BuyerEmail  personal.Text `json:"buyer_email"`
 	Language    string        `json:"language"`

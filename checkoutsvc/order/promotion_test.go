@@ -294,3 +294,21 @@ func TestPromotionIsRefused(t *testing.T) {
 		t.Errorf("%s: %v, want %q", name, err, c.want)
 	}
 }
+
+// A ticket that is refunded gives back the fee and the tax that are in its own price, with what is off.
+func TestDiscountedTicketGivesBackItsOwnShares(t *testing.T) {
+	t.Parallel()
+	p := testPolicy(rand.New(rand.NewPCG(1, 1)))
+	p.RefundApplicationFee = true
+	offers := []order.Offer{offer(1000, 300, 290, "vat"), offer(500, 20, 35, "city")}
+	o, err := quoteWith(p, &order.Promotion{ID: "p1", Code: "TENTH", Discount: order.Discount{BasisPoints: 1000}}, offers, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := soldWith(t, o, p)
+	for i, want := range []string{"900: fee 300, vat 261", "900: fee 300, vat 261", "450: fee 20, city 32"} {
+		if got := l.refunded(0, i); got != want {
+			t.Errorf("ticket %d gives back %s, want %s", i+1, got, want)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	o := Order{
 		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
 		Language: cart.Language, Payment: PaymentAwaiting, Fulfilment: FulfilmentNone, Hold: Hold{State: HoldActive}, CreateTime: now,
-		Schedule: e.Schedule,
+		Schedule: e.Schedule, Kind: KindSale,
 	}
 	if o.Schedule.Canceled() {
 		return o, &Refusal{Reason: ReasonEventCanceled, Detail: "the event is canceled, nothing of it is sold any more"}

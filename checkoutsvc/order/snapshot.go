@@ -13,7 +13,8 @@ type Document = json.RawMessage
 //
 //	1  venue and price were fields of the snapshot itself
 //	2  they are objects of their own; a line without price_parts is of before these were kept
-//	3  list_price is what the ticket cost before a discount; written only where there was one, so that releases before read all others
+//	3  list_price is what the ticket cost before a discount, or would cost who is no guest; written only of such tickets, so that releases
+//	   before read all others
 const SnapshotSchema = 3
 
 // snapshotWithoutDiscount is the schema of what was sold without a discount.
@@ -33,7 +34,9 @@ type Snapshot struct {
 	Price         SnapshotPrice `json:"price"`
 	// ListPrice is the price without the discount, of a ticket that has one.
 	ListPrice *SnapshotPrice `json:"list_price,omitempty"`
-	Terms     string         `json:"terms,omitempty"`
+	// Complimentary says that the organiser gave the ticket to a guest.
+	Complimentary bool   `json:"complimentary,omitempty"`
+	Terms         string `json:"terms,omitempty"`
 	// PriceParts are kept with the line only: tickets are written in a sale. Nil in a line means not known.
 	PriceParts *PriceParts `json:"price_parts,omitempty"`
 }

@@ -36,6 +36,12 @@ var FulfilmentToProto = map[order.FulfilmentState]checkoutv1.FulfilmentState{
 	order.FulfilmentUnfulfillable: checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE,
 }
 
+// KindToProto has the message of each kind of order.
+var KindToProto = map[order.Kind]checkoutv1.OrderKind{
+	order.KindSale:          checkoutv1.OrderKind_ORDER_KIND_SALE,
+	order.KindComplimentary: checkoutv1.OrderKind_ORDER_KIND_COMPLIMENTARY,
+}
+
 // HoldToProto has the message of each hold state.
 var HoldToProto = map[order.HoldState]checkoutv1.HoldState{
 	order.HoldActive:   checkoutv1.HoldState_HOLD_STATE_ACTIVE,
@@ -117,7 +123,7 @@ var (
 // OrderToProto converts an order as staff may know it.
 func OrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 	out := &checkoutv1.Order{
-		Id: o.ID, OrganizerId: o.OrganizerID, EventId: o.EventID,
+		Id: o.ID, OrganizerId: o.OrganizerID, EventId: o.EventID, Kind: KindToProto[o.Kind],
 		PaymentState: PaymentToProto[o.Payment], FulfilmentState: FulfilmentToProto[o.Fulfilment],
 		HoldState: HoldToProto[o.Hold.State], HoldExpireTime: timestamppb.New(o.Hold.ExpireTime),
 		Total:              wire.MoneyToProto(o.Currency, o.TotalMinorUnits),

@@ -25,11 +25,56 @@ import (
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms HoldTerms) error {
 	w := s.newWrites(o.CreateTime)
 	p := &w.pipeline
+	errs := []error{s.queueOrder(ctx, w, o, terms, order.NothingToPay{}), s.takePromotion(ctx, p, o)}
+	// Last: everybody who buys of a variant waits for its row until the one before has committed.
+	for _, l := range o.StockLines() {
+		errs = append(errs, s.takeStock(ctx, p, l, int64(l.Quantity)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return w.flush(ctx, tx)
+}
+
+// InsertInvited writes the orders of guests of one variant and takes their stock. Their attempts are left to the sweep.
+//
+// Problems: SOLD_OUT.
+func (s *Store) InsertInvited(ctx context.Context, tx pgx.Tx, orders []order.Order, f order.NothingToPay) error {
+	w := s.newWrites(orders[0].CreateTime)
+	var errs []error
+	var tickets int64
+	for i := range orders {
+		errs = append(errs, s.queueOrder(ctx, w, &orders[i], HoldTerms{}, f))
+		tickets += int64(orders[i].TicketCount())
+	}
+	errs = append(errs, s.takeStock(ctx, &w.pipeline, orders[0].Lines[0], tickets))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return w.flush(ctx, tx)
+}
+
+// takeStock queues that tickets of a line's variant are taken.
+func (s *Store) takeStock(ctx context.Context, p *pgdb.Pipeline, l order.Line, tickets int64) error {
+	_, err := s.q.TakeStock(ctx, p.Then(func(rows int64) error {
+		if rows == 1 {
+			return nil
+		}
+		return problem.New(connect.CodeResourceExhausted, "SOLD_OUT",
+			"there are not enough tickets of "+l.VariantName+" left; holds of others may end, try again later with a new key")
+	}), l.VariantID, tickets)
+	return err
+}
+
+// queueOrder queues the rows of a new order, and of a free one what follows from f.
+func (s *Store) queueOrder(ctx context.Context, w *writes, o *order.Order, terms HoldTerms, f order.NothingToPay) error {
+	p := &w.pipeline
 	errs := []error{s.q.InsertOrder(ctx, p, checkoutdb.InsertOrderParams{
 		ID: o.ID, OrganizerID: o.OrganizerID, EventID: o.EventID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language,
 		Currency: o.Currency, TotalMinorUnits: o.TotalMinorUnits, ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
 		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime, Payment: string(o.Payment),
 		PromotionCodeID: nullable(o.PromotionCodeID), PromotionCode: o.PromotionCode, DiscountMinorUnits: o.DiscountMinorUnits,
+		Kind: string(o.Kind),
 	})}
 	for i, l := range o.Lines {
 		var buyer *int64 // of the first line
@@ -48,26 +93,11 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 		errs = append(errs, s.insertIntent(ctx, p, o.ID, intent))
 	}
 	if o.Free() {
-		begun, c, err := order.Observe(*o, order.NothingToPay{}, s.Policy, w.now)
+		begun, c, err := order.Observe(*o, f, s.Policy, w.now)
 		*o = begun
 		errs = append(errs, err, w.add(ctx, o, &c))
 	}
-	errs = append(errs, s.takePromotion(ctx, p, o))
-	// Last: everybody who buys of a variant waits for its row until the one before has committed.
-	for _, l := range o.StockLines() {
-		_, err := s.q.TakeStock(ctx, p.Then(func(rows int64) error {
-			if rows == 1 {
-				return nil
-			}
-			return problem.New(connect.CodeResourceExhausted, "SOLD_OUT",
-				"there are not enough tickets of "+l.VariantName+" left; holds of others may end, try again later with a new key")
-		}), l.VariantID, int64(l.Quantity))
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return w.flush(ctx, tx)
+	return errors.Join(errs...)
 }
 
 // retakeStock takes the order's stock once more, for money that came after its hold had ended. If there is not enough of

@@ -54,6 +54,13 @@ func orderInvariants() []invariant {
 			where o.total_minor_units = 0 and (p.stripe_id is null or p.captured_minor_units > 0 and not exists (
 				select from review_cases c where c.order_id = o.id and c.kind = 'payment_mismatch'))`),
 
+		query("complimentary_ticket_says_so", "a guest's ticket costs nothing and says that it is complimentary, and nobody else's does", "checkout", `
+			select format('ticket %s of order %s, of kind %s, costs %s; complimentary: %s', t.id, o.id, o.kind, t.snapshot->'price'->>'minor_units',
+				coalesce(t.snapshot->>'complimentary', 'false'))
+			from tickets t join orders o on o.id = t.order_id
+			where (o.kind = 'complimentary') <> coalesce((t.snapshot->>'complimentary')::boolean, false)
+				or o.kind = 'complimentary' and t.snapshot->'price'->>'minor_units' <> '0'`),
+
 		query("paying_intent_pays_once", "a payment intent pays for one order", checkout, `
 			select format('intent %s pays for %s orders', paying_intent, count(*))
 			from orders where paying_intent is not null group by paying_intent having count(*) > 1`),

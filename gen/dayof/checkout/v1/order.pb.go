@@ -247,6 +247,59 @@ func (HoldState) EnumDescriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_order_proto_rawDescGZIP(), []int{2}
 }
 
+// OrderKind says how an order came about.
+type OrderKind int32
+
+const (
+	// Never used.
+	OrderKind_ORDER_KIND_UNSPECIFIED OrderKind = 0
+	// A buyer ordered it.
+	OrderKind_ORDER_KIND_SALE OrderKind = 1
+	// The organiser gives the tickets to a guest.
+	OrderKind_ORDER_KIND_COMPLIMENTARY OrderKind = 2
+)
+
+// Enum value maps for OrderKind.
+var (
+	OrderKind_name = map[int32]string{
+		0: "ORDER_KIND_UNSPECIFIED",
+		1: "ORDER_KIND_SALE",
+		2: "ORDER_KIND_COMPLIMENTARY",
+	}
+	OrderKind_value = map[string]int32{
+		"ORDER_KIND_UNSPECIFIED":   0,
+		"ORDER_KIND_SALE":          1,
+		"ORDER_KIND_COMPLIMENTARY": 2,
+	}
+)
+
+func (x OrderKind) Enum() *OrderKind {
+	p := new(OrderKind)
+	*p = x
+	return p
+}
+
+func (x OrderKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrderKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_dayof_checkout_v1_order_proto_enumTypes[3].Descriptor()
+}
+
+func (OrderKind) Type() protoreflect.EnumType {
+	return &file_dayof_checkout_v1_order_proto_enumTypes[3]
+}
+
+func (x OrderKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrderKind.Descriptor instead.
+func (OrderKind) EnumDescriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_proto_rawDescGZIP(), []int{3}
+}
+
 // Order is what a buyer submits: lines, totals, and the two states.
 type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -290,6 +343,8 @@ type Order struct {
 	Discount *v1.Money `protobuf:"bytes,28,opt,name=discount,proto3" json:"discount,omitempty"`
 	// Promotion code that the order was quoted with; empty for none.
 	PromotionCode string `protobuf:"bytes,29,opt,name=promotion_code,json=promotionCode,proto3" json:"promotion_code,omitempty"`
+	// How it came about.
+	Kind          OrderKind `protobuf:"varint,30,opt,name=kind,proto3,enum=dayof.checkout.v1.OrderKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -462,6 +517,13 @@ func (x *Order) GetPromotionCode() string {
 		return x.PromotionCode
 	}
 	return ""
+}
+
+func (x *Order) GetKind() OrderKind {
+	if x != nil {
+		return x.Kind
+	}
+	return OrderKind_ORDER_KIND_UNSPECIFIED
 }
 
 // OrderLine is a quantity of one variant version.
@@ -744,7 +806,7 @@ var File_dayof_checkout_v1_order_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\b\n" +
+	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\b\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12\x19\n" +
@@ -768,7 +830,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"createTime\x12?\n" +
 	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\x121\n" +
 	"\bdiscount\x18\x1c \x01(\v2\x15.dayof.money.v1.MoneyR\bdiscount\x12%\n" +
-	"\x0epromotion_code\x18\x1d \x01(\tR\rpromotionCode\"\x9d\x02\n" +
+	"\x0epromotion_code\x18\x1d \x01(\tR\rpromotionCode\x120\n" +
+	"\x04kind\x18\x1e \x01(\x0e2\x1c.dayof.checkout.v1.OrderKindR\x04kind\"\x9d\x02\n" +
 	"\tOrderLine\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12'\n" +
@@ -822,7 +885,11 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x11HOLD_STATE_ACTIVE\x10\x01\x12\x17\n" +
 	"\x13HOLD_STATE_CONSUMED\x10\x02\x12\x17\n" +
 	"\x13HOLD_STATE_RELEASED\x10\x03\x12\x16\n" +
-	"\x12HOLD_STATE_EXPIRED\x10\x04B\xc2\x01\n" +
+	"\x12HOLD_STATE_EXPIRED\x10\x04*Z\n" +
+	"\tOrderKind\x12\x1a\n" +
+	"\x16ORDER_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fORDER_KIND_SALE\x10\x01\x12\x1c\n" +
+	"\x18ORDER_KIND_COMPLIMENTARY\x10\x02B\xc2\x01\n" +
 	"\x15com.dayof.checkout.v1B\n" +
 	"OrderProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
@@ -838,44 +905,46 @@ func file_dayof_checkout_v1_order_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_order_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_dayof_checkout_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_dayof_checkout_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_dayof_checkout_v1_order_proto_goTypes = []any{
 	(PaymentState)(0),             // 0: dayof.checkout.v1.PaymentState
 	(FulfilmentState)(0),          // 1: dayof.checkout.v1.FulfilmentState
 	(HoldState)(0),                // 2: dayof.checkout.v1.HoldState
-	(*Order)(nil),                 // 3: dayof.checkout.v1.Order
-	(*OrderLine)(nil),             // 4: dayof.checkout.v1.OrderLine
-	(*Buyer)(nil),                 // 5: dayof.checkout.v1.Buyer
-	(*TimelineEntry)(nil),         // 6: dayof.checkout.v1.TimelineEntry
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*v1.Money)(nil),              // 8: dayof.money.v1.Money
-	(*TicketInstance)(nil),        // 9: dayof.checkout.v1.TicketInstance
-	(*PaymentIntent)(nil),         // 10: dayof.checkout.v1.PaymentIntent
-	(*Refund)(nil),                // 11: dayof.checkout.v1.Refund
-	(*Dispute)(nil),               // 12: dayof.checkout.v1.Dispute
+	(OrderKind)(0),                // 3: dayof.checkout.v1.OrderKind
+	(*Order)(nil),                 // 4: dayof.checkout.v1.Order
+	(*OrderLine)(nil),             // 5: dayof.checkout.v1.OrderLine
+	(*Buyer)(nil),                 // 6: dayof.checkout.v1.Buyer
+	(*TimelineEntry)(nil),         // 7: dayof.checkout.v1.TimelineEntry
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*v1.Money)(nil),              // 9: dayof.money.v1.Money
+	(*TicketInstance)(nil),        // 10: dayof.checkout.v1.TicketInstance
+	(*PaymentIntent)(nil),         // 11: dayof.checkout.v1.PaymentIntent
+	(*Refund)(nil),                // 12: dayof.checkout.v1.Refund
+	(*Dispute)(nil),               // 13: dayof.checkout.v1.Dispute
 }
 var file_dayof_checkout_v1_order_proto_depIdxs = []int32{
 	0,  // 0: dayof.checkout.v1.Order.payment_state:type_name -> dayof.checkout.v1.PaymentState
 	1,  // 1: dayof.checkout.v1.Order.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
 	2,  // 2: dayof.checkout.v1.Order.hold_state:type_name -> dayof.checkout.v1.HoldState
-	7,  // 3: dayof.checkout.v1.Order.hold_expire_time:type_name -> google.protobuf.Timestamp
-	4,  // 4: dayof.checkout.v1.Order.lines:type_name -> dayof.checkout.v1.OrderLine
-	8,  // 5: dayof.checkout.v1.Order.total:type_name -> dayof.money.v1.Money
-	9,  // 6: dayof.checkout.v1.Order.tickets:type_name -> dayof.checkout.v1.TicketInstance
-	10, // 7: dayof.checkout.v1.Order.payment_intents:type_name -> dayof.checkout.v1.PaymentIntent
-	11, // 8: dayof.checkout.v1.Order.refunds:type_name -> dayof.checkout.v1.Refund
-	12, // 9: dayof.checkout.v1.Order.disputes:type_name -> dayof.checkout.v1.Dispute
-	7,  // 10: dayof.checkout.v1.Order.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 11: dayof.checkout.v1.Order.complete_time:type_name -> google.protobuf.Timestamp
-	8,  // 12: dayof.checkout.v1.Order.discount:type_name -> dayof.money.v1.Money
-	8,  // 13: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
-	7,  // 14: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	8,  // 3: dayof.checkout.v1.Order.hold_expire_time:type_name -> google.protobuf.Timestamp
+	5,  // 4: dayof.checkout.v1.Order.lines:type_name -> dayof.checkout.v1.OrderLine
+	9,  // 5: dayof.checkout.v1.Order.total:type_name -> dayof.money.v1.Money
+	10, // 6: dayof.checkout.v1.Order.tickets:type_name -> dayof.checkout.v1.TicketInstance
+	11, // 7: dayof.checkout.v1.Order.payment_intents:type_name -> dayof.checkout.v1.PaymentIntent
+	12, // 8: dayof.checkout.v1.Order.refunds:type_name -> dayof.checkout.v1.Refund
+	13, // 9: dayof.checkout.v1.Order.disputes:type_name -> dayof.checkout.v1.Dispute
+	8,  // 10: dayof.checkout.v1.Order.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 11: dayof.checkout.v1.Order.complete_time:type_name -> google.protobuf.Timestamp
+	9,  // 12: dayof.checkout.v1.Order.discount:type_name -> dayof.money.v1.Money
+	3,  // 13: dayof.checkout.v1.Order.kind:type_name -> dayof.checkout.v1.OrderKind
+	9,  // 14: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
+	8,  // 15: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_proto_init() }
@@ -891,7 +960,7 @@ func file_dayof_checkout_v1_order_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_order_proto_rawDesc), len(file_dayof_checkout_v1_order_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
