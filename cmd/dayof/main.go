@@ -51,6 +51,7 @@ func commands() []command {
 		upCommand(), demoCommand(),
 		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), admitCommand(), passSetCommand(), passVerifyCommand(),
 		eventListCommand(), eventCreateCommand(), eventShowCommand(), eventPublishCommand(), eventArchiveCommand(),
+		promotionCreateCommand(), promotionListCommand(), promotionArchiveCommand(),
 		eventMoveCommand(), eventCancelCommand(), operationShowCommand(),
 		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(), reconcileCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),
