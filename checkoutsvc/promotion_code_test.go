@@ -219,6 +219,12 @@ func TestPromotionCodeUnlocks(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.key, got, c.want)
 		}
 	}
+	for id, want := range map[string]bool{hidden.variant.GetId(): true, w.variant.GetId(): false} {
+		res, err := w.public().GetVariant(t.Context(), &checkoutv1.GetVariantRequest{VariantId: id})
+		if err != nil || res.GetVariant().GetNeedsPromotionCode() != want {
+			t.Errorf("variant %s: %v, %v", id, res, err)
+		}
+	}
 	if got := w.triesCode("elsewhere", w.with("FRIENDS", "erika@example.test", 1)); got != "PROMOTION_CODE_NOT_APPLICABLE" {
 		t.Errorf("for what it does not unlock: %q", got)
 	}

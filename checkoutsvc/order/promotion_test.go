@@ -200,7 +200,7 @@ func discountsAddUp(t *testing.T, r *rand.Rand) string {
 	if sum != o.TotalMinorUnits || list-o.DiscountMinorUnits != sum || o.ApplicationFeeMinorUnits < 0 || o.ApplicationFeeMinorUnits+taxes > sum {
 		return fmt.Sprintf("tickets of %d cost %d, the total is %d, off are %d, fee %d, taxes %d", list, sum, o.TotalMinorUnits, o.DiscountMinorUnits, o.ApplicationFeeMinorUnits, taxes)
 	}
-	fee, taxes = o.ApplicationFeeMinorUnits, taxes
+	fee = o.ApplicationFeeMinorUnits
 	for i, price := range l.prices() {
 		if price == 0 {
 			if err := l.try(order.TicketsReleased{TicketIDs: []string{l.order.Tickets[i].ID}}); err != nil && !reasonIs(err, order.ReasonTicketVoid) { // with the last money

@@ -199,8 +199,10 @@ type Variant struct {
 	UpdateNumber int64 `protobuf:"varint,15,opt,name=update_number,json=updateNumber,proto3" json:"update_number,omitempty"`
 	// Versions whose time has not come, the next one first. For staff only, and where one variant is returned.
 	ScheduledVersions []*VariantVersion `protobuf:"bytes,16,rep,name=scheduled_versions,json=scheduledVersions,proto3" json:"scheduled_versions,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Whether it is hidden and sold with a promotion code that unlocks it only.
+	NeedsPromotionCode bool `protobuf:"varint,24,opt,name=needs_promotion_code,json=needsPromotionCode,proto3" json:"needs_promotion_code,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Variant) Reset() {
@@ -345,6 +347,13 @@ func (x *Variant) GetScheduledVersions() []*VariantVersion {
 	return nil
 }
 
+func (x *Variant) GetNeedsPromotionCode() bool {
+	if x != nil {
+		return x.NeedsPromotionCode
+	}
+	return false
+}
+
 // VariantVersion is an immutable, numbered snapshot of what a variant costs and promises. Order lines and tickets point
 // at a version, so a later price change never touches what was quoted or sold.
 type VariantVersion struct {
@@ -476,7 +485,7 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12#\n" +
-	"\rupdate_number\x18\x05 \x01(\x03R\fupdateNumber\"\x82\x06\n" +
+	"\rupdate_number\x18\x05 \x01(\x03R\fupdateNumber\"\xb4\x06\n" +
 	"\aVariant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -495,7 +504,8 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\x05state\x18\r \x01(\x0e2\x1f.dayof.checkout.v1.VariantStateR\x05state\x12,\n" +
 	"\x12buyer_ticket_limit\x18\x0e \x01(\x05R\x10buyerTicketLimit\x12#\n" +
 	"\rupdate_number\x18\x0f \x01(\x03R\fupdateNumber\x12P\n" +
-	"\x12scheduled_versions\x18\x10 \x03(\v2!.dayof.checkout.v1.VariantVersionR\x11scheduledVersions\"\xec\x03\n" +
+	"\x12scheduled_versions\x18\x10 \x03(\v2!.dayof.checkout.v1.VariantVersionR\x11scheduledVersions\x120\n" +
+	"\x14needs_promotion_code\x18\x18 \x01(\bR\x12needsPromotionCode\"\xec\x03\n" +
 	"\x0eVariantVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x05R\aversion\x123\n" +
 	"\x05price\x18\x02 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12F\n" +
