@@ -16,8 +16,6 @@ import (
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
-	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
-	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 )
 
 // scene is what the requests of the examples are about.
@@ -34,20 +32,6 @@ type scene struct {
 	canceled                        client.Cart
 	device, enrolment               string
 	moving, confirmation, operation string // of an event that cannot be moved before the examples end
-}
-
-// awaitRun waits until the reconciliation that was started has ended, and returns its id.
-func (s *scene) awaitRun() any {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for ctx.Err() == nil {
-		res, err := s.client.Books.GetReconciliationRun(ctx, &ledgerv1.GetReconciliationRunRequest{RunId: s.run})
-		if err == nil && res.GetRun().GetState() != ledgerv1.RunState_RUN_STATE_RUNNING {
-			break
-		}
-		e2etest.Pause(ctx)
-	}
-	return s.run
 }
 
 // first is the first element of a list in an answer.
@@ -386,22 +370,4 @@ func (s *scene) prepareMove(t *testing.T, m *cluster.Cluster) {
 		t.Fatal(err)
 	}
 	s.confirmation = seen.GetPreview().GetConfirmationToken()
-}
-
-// newestEvent is the id of the newest webhook event that was stored without an effect.
-func newestEvent(t *testing.T, system *client.Client) string {
-	t.Helper()
-	ctx := e2etest.Within(t, time.Minute)
-	for {
-		page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
-			Filter: &webhookv1.WebhookEventFilter{State: webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED, Type: "product.created"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page.GetEvents()) > 0 {
-			return page.GetEvents()[0].GetEventId()
-		}
-		e2etest.Pause(ctx)
-	}
 }
