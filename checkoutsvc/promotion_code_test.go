@@ -333,3 +333,15 @@ func TestPromotionCodesAreKept(t *testing.T) {
 		t.Errorf("archived: %v, then %v, %v", first, second, err)
 	}
 }
+
+// The receipt says what is off, and the total that is left.
+func TestReceiptShowsTheDiscount(t *testing.T) {
+	w, server := newMailHarness(t)
+	w.promote(w.seller, &checkoutv1.CreatePromotionCodeRequest{Code: "SPRING", Discount: percent(10)})
+	s := w.free("receipt", w.with("spring", "erika@example.test", 2))
+	w.confirm(s.GetPaymentIntentId())
+	if _, err := w.replicas[0].payments.RecordPayment(w.keyed("paid"), paid(s.GetOrder())); err != nil {
+		t.Fatal(err)
+	}
+	wantInMail(t, w.mailTo(server, "erika@example.test", 1), "89,00 EUR je Ticket", "Rabatt SPRING", "-17,80 EUR", "160,20 EUR")
+}

@@ -24,14 +24,21 @@ const (
 	guestTicketsMax, invitedTicketsMax = 10, 2000
 )
 
-// Invite is ImportGuests of OrderService. All orders are written in one transaction with the key; the sweep for due orders fulfils them.
+// Invite is ImportGuests of OrderService. A check has no effect and keeps no key. All orders are written in one transaction with the key; the sweep for due orders fulfils them.
 func (s *Service) Invite(ctx context.Context, req *checkoutv1.ImportGuestsRequest) (*checkoutv1.ImportGuestsResponse, error) {
 	faults, tickets, err := guestFaults(req)
 	if err != nil {
 		return nil, err
 	}
-	if len(faults) > 0 {
+	if req.GetCheckOnly() {
 		return &checkoutv1.ImportGuestsResponse{Faults: faults}, nil
+	}
+	wrong := make([]problem.Field, len(faults))
+	for i, f := range faults {
+		wrong[i] = problem.Field{Path: f.GetField(), Description: f.GetDescription()}
+	}
+	if err := problem.InvalidFields(wrong...); err != nil {
+		return nil, err
 	}
 	if tickets > invitedTicketsMax {
 		return nil, problem.InvalidField("guests", fmt.Sprintf("have %d tickets together, more than %d: import them in several batches", tickets, invitedTicketsMax))

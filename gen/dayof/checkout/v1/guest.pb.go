@@ -106,7 +106,9 @@ type ImportGuestsRequest struct {
 	// The guests, 1 to 1,000, with at most 2,000 tickets together.
 	Guests []*Guest `protobuf:"bytes,3,rep,name=guests,proto3" json:"guests,omitempty"`
 	// Why, for the audit trail; shown to staff. At most 200 characters.
-	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	// Whether the guests' fields are checked and nothing else is done: the answer names all that are wrong, where a refusal names 16 at most.
+	CheckOnly     bool `protobuf:"varint,5,opt,name=check_only,json=checkOnly,proto3" json:"check_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -169,12 +171,19 @@ func (x *ImportGuestsRequest) GetNote() string {
 	return ""
 }
 
-// ImportGuestsResponse carries either the orders of all guests, or what is wrong.
+func (x *ImportGuestsRequest) GetCheckOnly() bool {
+	if x != nil {
+		return x.CheckOnly
+	}
+	return false
+}
+
+// ImportGuestsResponse carries the orders of all guests, or what was found wrong with them.
 type ImportGuestsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Ids of the guests' orders, in the order of the request; empty when something is wrong.
+	// Ids of the guests' orders, in the order of the request; empty where guests were only checked.
 	OrderIds []string `protobuf:"bytes,1,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
-	// All that is wrong; nothing was imported then, and the key stays free.
+	// All that is wrong with guests that were only checked. The key stays free.
 	Faults        []*GuestFault `protobuf:"bytes,2,rep,name=faults,proto3" json:"faults,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -297,13 +306,15 @@ const file_dayof_checkout_v1_guest_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x1a\n" +
 	"\blanguage\x18\x03 \x01(\tR\blanguage\x12\x1a\n" +
-	"\bquantity\x18\x04 \x01(\x05R\bquantity\"\xe8\x01\n" +
+	"\bquantity\x18\x04 \x01(\x05R\bquantity\"\x87\x02\n" +
 	"\x13ImportGuestsRequest\x127\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12;\n" +
 	"\n" +
 	"variant_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tvariantId\x12=\n" +
 	"\x06guests\x18\x03 \x03(\v2\x18.dayof.checkout.v1.GuestB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x06guests\x12\x1c\n" +
-	"\x04note\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\"j\n" +
+	"\x04note\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\x12\x1d\n" +
+	"\n" +
+	"check_only\x18\x05 \x01(\bR\tcheckOnly\"j\n" +
 	"\x14ImportGuestsResponse\x12\x1b\n" +
 	"\torder_ids\x18\x01 \x03(\tR\borderIds\x125\n" +
 	"\x06faults\x18\x02 \x03(\v2\x1d.dayof.checkout.v1.GuestFaultR\x06faults\"e\n" +

@@ -89,13 +89,13 @@ type OrderServiceClient interface {
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_NOT_ACCEPTABLE, ORDER_DISPUTED, SALE_NOT_OPEN (failed_precondition),
 	// SOLD_OUT (resource_exhausted). A retry with the same key returns the same answer.
 	AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error)
-	// ImportGuests gives tickets of a variant to guests: all of them, or nobody when one field of one guest is wrong, which the answer then says of
-	// each. Each guest gets a complimentary order of their own, which costs nothing, takes stock and is fulfilled and mailed by itself. Sale times
+	// ImportGuests gives tickets of a variant to guests: all of them, or nobody when one field of one guest is wrong. With check_only it reports what is
+	// wrong with each guest. Each guest gets a complimentary order of their own, which costs nothing, takes stock and is fulfilled and mailed by itself. Sale times
 	// and limits are not those of guests.
 	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), EVENT_NOT_ON_SALE, EVENT_CANCELED, SALE_NOT_OPEN (failed_precondition) once the
 	// event is over or the variant archived, SOLD_OUT (resource_exhausted) when there are not enough tickets for all, INVALID_FIELD
-	// (invalid_argument) for more than 2,000 tickets. A retry with the same key returns the same orders.
+	// (invalid_argument) for wrong guests, or more than 2,000 tickets. A retry with the same key returns the same orders.
 	ImportGuests(context.Context, *v1.ImportGuestsRequest) (*v1.ImportGuestsResponse, error)
 }
 
@@ -271,13 +271,13 @@ type OrderServiceHandler interface {
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_NOT_ACCEPTABLE, ORDER_DISPUTED, SALE_NOT_OPEN (failed_precondition),
 	// SOLD_OUT (resource_exhausted). A retry with the same key returns the same answer.
 	AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error)
-	// ImportGuests gives tickets of a variant to guests: all of them, or nobody when one field of one guest is wrong, which the answer then says of
-	// each. Each guest gets a complimentary order of their own, which costs nothing, takes stock and is fulfilled and mailed by itself. Sale times
+	// ImportGuests gives tickets of a variant to guests: all of them, or nobody when one field of one guest is wrong. With check_only it reports what is
+	// wrong with each guest. Each guest gets a complimentary order of their own, which costs nothing, takes stock and is fulfilled and mailed by itself. Sale times
 	// and limits are not those of guests.
 	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), EVENT_NOT_ON_SALE, EVENT_CANCELED, SALE_NOT_OPEN (failed_precondition) once the
 	// event is over or the variant archived, SOLD_OUT (resource_exhausted) when there are not enough tickets for all, INVALID_FIELD
-	// (invalid_argument) for more than 2,000 tickets. A retry with the same key returns the same orders.
+	// (invalid_argument) for wrong guests, or more than 2,000 tickets. A retry with the same key returns the same orders.
 	ImportGuests(context.Context, *v1.ImportGuestsRequest) (*v1.ImportGuestsResponse, error)
 }
 
