@@ -252,6 +252,10 @@ func (k *bookKeeper) fail(before func(ctx context.Context, reference string) err
 }
 
 func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	if free := req.GetFreeSale(); free != nil {
+		e, err := k.post(ctx, "free:"+free.GetOrderId(), ledgerv1.EntryKind_ENTRY_KIND_SALE)
+		return &ledgerv1.RecordSaleResponse{Entry: e}, err
+	}
 	k.mu.Lock()
 	k.sales[req.GetCapture().GetPaymentIntentId()] = req
 	k.mu.Unlock()
@@ -260,6 +264,13 @@ func (k *bookKeeper) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleReq
 		_, err = k.RecordStripeFee(ctx, req.GetStripeFee())
 	}
 	return &ledgerv1.RecordSaleResponse{Entry: e, StripeFeePosted: req.StripeFee != nil}, err
+}
+
+// saleOf is what was asked for the sale of an intent.
+func (k *bookKeeper) saleOf(intent string) *ledgerv1.RecordSaleRequest {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sales[intent]
 }
 
 func (k *bookKeeper) RecordReceipt(ctx context.Context, req *ledgerv1.RecordReceiptRequest) (*ledgerv1.RecordReceiptResponse, error) {

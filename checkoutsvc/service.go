@@ -153,7 +153,7 @@ func New(d Deps) (*Service, error) {
 		HoldTerms: c.holdTerms(), ProcessingHoldMax: c.ProcessingHoldMax,
 	})
 	s.payment = &payment.Service{Orders: store, Payments: payments, Refunds: refunds}
-	s.orders = &orders.Service{Orders: store, Codes: codes}
+	s.orders = &orders.Service{Orders: store, Codes: codes, Invite: s.checkout.Invite}
 	s.account = &account.Service{Pool: d.Pool, Clock: d.Clock, Stripe: stripe, NewID: id.New, Link: c.accountLink}
 	s.admission = &admission.Service{Orders: store, Codes: codes, Tokens: doorTokens, NewID: id.New}
 	s.settlement = &settlement.Service{Pool: d.Pool}

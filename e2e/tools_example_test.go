@@ -17,8 +17,6 @@ import (
 	"github.com/dayof/dayof/devenv/idle"
 	"github.com/dayof/dayof/e2e/e2etest"
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
-	ledgerv1 "github.com/dayof/dayof/gen/dayof/ledger/v1"
-	webhookv1 "github.com/dayof/dayof/gen/dayof/webhook/v1"
 )
 
 // scene is what the requests of the examples are about.
@@ -27,31 +25,17 @@ type scene struct {
 	event, product, variant, serial string
 	sold                            client.Sale
 	refundable, disputable          client.Order
-	cart, other, part               client.Cart
+	cart, other, part, free         client.Cart // free of a variant that costs nothing
 	item, batch, webhookEvent       string
 	client                          *client.Client
 	run, difference                 string
-	draft, organizer                string
+	draft, organizer, promotion     string
 	canceled, returned              client.Cart
 	returnedTicket                  string // of returned, whose event lets buyers give tickets back
 	device, enrolment, place        string
 	seated, seat                    string
 	moving, confirmation, operation string // of an event that cannot be moved before the examples end
 	handover                        handover
-}
-
-// awaitRun waits until the reconciliation that was started has ended, and returns its id.
-func (s *scene) awaitRun() any {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for ctx.Err() == nil {
-		res, err := s.client.Books.GetReconciliationRun(ctx, &ledgerv1.GetReconciliationRunRequest{RunId: s.run})
-		if err == nil && res.GetRun().GetState() != ledgerv1.RunState_RUN_STATE_RUNNING {
-			break
-		}
-		e2etest.Pause(ctx)
-	}
-	return s.run
 }
 
 // first is the first element of a list in an answer.
@@ -157,6 +141,12 @@ func examples() []example {
 			learning(func(s *scene, a map[string]any) { s.seated = find(a, "variant", "id") }),
 		ask(checkout+"CatalogService/CreateVariantVersion", `{"variant_id":%q,"version":{"price":{"currency":"EUR","minor_units":"4950"}}}`, variant),
 		ask(checkout+"CatalogService/UpdateVariant", `{"variant_id":%q,"variant":{"name":"Floor, left"},"update_mask":"name"}`, variant),
+		ask(checkout+"CatalogService/CreatePromotionCode", `{"event_id":%q,"code":"TOOLS-10","discount":{"basis_points":1000},"variant_ids":[%q],"order_limit":10}`, event, variant).
+			learning(func(s *scene, a map[string]any) { s.promotion = find(a, "promotionCode", "id") }),
+		ask(checkout+"CatalogService/UpdatePromotionCode", `{"promotion_code_id":%q,"promotion_code":{"order_limit":20},"update_mask":"orderLimit"}`,
+			func(s *scene) any { return s.promotion }),
+		ask(checkout+"CatalogService/ListPromotionCodes", `{"event_id":%q}`, event),
+		ask(checkout+"CatalogService/ArchivePromotionCode", `{"promotion_code_id":%q}`, func(s *scene) any { return s.promotion }),
 		ask(checkout+"CatalogService/GetVariant", `{"variant_id":%q}`, variant),
 		ask(checkout+"CatalogService/ListVariants", `{"event_id":%q}`, event),
 
@@ -185,6 +175,8 @@ func examples() []example {
 			}),
 		ask(checkout+"CheckoutService/CancelCheckout", `{"order_id":%q}`, func(s *scene) any { return s.canceled.OrderID }).
 			by(func(s *scene) string { return s.canceled.AccessToken }).varying("order"),
+		ask(checkout+"CheckoutService/ReleaseTickets", `{"order_id":%q,"note":"ill"}`, func(s *scene) any { return s.free.OrderID }).
+			by(func(s *scene) string { return s.free.AccessToken }),
 		ask(checkout+"CheckoutService/CompleteCheckout", `{"order_id":%q,"payment_intent_id":%q}`,
 			func(s *scene) any { return s.cart.OrderID }, func(s *scene) any { return s.cart.IntentID }).by(buyer),
 		ask(checkout+"CheckoutService/GetOrder", `{"order_id":%q}`, func(s *scene) any { return s.cart.OrderID }).by(buyer),
@@ -226,6 +218,7 @@ func examples() []example {
 		ask(checkout+"OrderService/ResendReceipt", `{"order_id":%q}`, order),
 		ask(checkout+"OrderService/AcceptPayment", `{"order_id":%q,"payment_intent_id":%q,"note":"the rest is waived"}`,
 			func(s *scene) any { return s.part.OrderID }, func(s *scene) any { return s.part.IntentID }).varying("order"),
+		ask(checkout+"OrderService/ImportGuests", `{"event_id":%q,"variant_id":%q,"guests":[{"name":"Grace","email":"grace@example.test","quantity":2}],"note":"press"}`, event, variant),
 		ask(checkout+"OrderService/RefundOrder", `{"order_id":%q,"amount":{"currency":"EUR","minor_units":"100"}}`, order),
 
 		ask(checkout+"PaymentService/RecordPayment", `{"payment_intent_id":%q,"order_id":%q,"status":"PAYMENT_INTENT_STATUS_REQUIRES_ACTION",
@@ -352,6 +345,7 @@ func newScene(t *testing.T) *scene {
 	s.refundable, s.disputable = e2etest.Order(t, system, sell().OrderID), e2etest.Order(t, system, sell().OrderID)
 	s.other = e2etest.Start(t, system, variant, 1)
 	s.cart = s.buy(t, variant)
+	s.free = e2etest.Start(t, system, newFreeVariant(t, system, 1), 1)
 	if _, err := system.Catalog.UpdateEvent(e2etest.Keyed(e2etest.Within(t, 10*time.Second)), &checkoutv1.UpdateEventRequest{
 		EventId: s.event, Event: &checkoutv1.EventFields{RefundPolicy: &checkoutv1.RefundPolicy{BuyerSecondsBeforeStart: new(int64), KeptBasisPoints: 1000}},
 		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"refund_policy"}},
@@ -417,22 +411,4 @@ func (s *scene) prepareMove(t *testing.T, m *cluster.Cluster) {
 		t.Fatal(err)
 	}
 	s.confirmation = seen.GetPreview().GetConfirmationToken()
-}
-
-// newestEvent is the id of the newest webhook event that was stored without an effect.
-func newestEvent(t *testing.T, system *client.Client) string {
-	t.Helper()
-	ctx := e2etest.Within(t, time.Minute)
-	for {
-		page, err := system.Webhooks.ListWebhookEvents(ctx, &webhookv1.ListWebhookEventsRequest{
-			Filter: &webhookv1.WebhookEventFilter{State: webhookv1.WebhookEventState_WEBHOOK_EVENT_STATE_IGNORED, Type: "product.created"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page.GetEvents()) > 0 {
-			return page.GetEvents()[0].GetEventId()
-		}
-		e2etest.Pause(ctx)
-	}
 }

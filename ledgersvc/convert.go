@@ -11,12 +11,14 @@ import (
 
 func entryToProto(e journal.Entry) *ledgerv1.Entry {
 	out := &ledgerv1.Entry{
-		Reference:           e.Reference,
-		Kind:                e.Kind,
-		OrderId:             e.Facts.OrderID,
-		EffectiveTime:       timestamppb.New(e.EffectiveTime),
-		PostTime:            timestamppb.New(e.PostTime),
-		LedgerTransactionId: strconv.FormatInt(e.TransactionID, 10),
+		Reference:     e.Reference,
+		Kind:          e.Kind,
+		OrderId:       e.Facts.OrderID,
+		EffectiveTime: timestamppb.New(e.EffectiveTime),
+		PostTime:      timestamppb.New(e.PostTime),
+	}
+	if e.TransactionID != 0 {
+		out.LedgerTransactionId = strconv.FormatInt(e.TransactionID, 10)
 	}
 	for _, p := range e.Postings {
 		out.Postings = append(out.Postings, postingToProto(p, e.Reference))

@@ -20,8 +20,11 @@ import (
 //
 //	stripe:connect -> orders:o:payment G;  -> organizers:g:connect G-A;  -> platform:revenue A;  platform clearing -> stripe:connect A
 //
-// Stripe's fee goes with it where it is given: as RecordStripeFee posts it.
+// Stripe's fee goes with it where it is given: as RecordStripeFee posts it. A free sale is no transaction: see free_sale.go.
 func (s *Service) RecordSale(ctx context.Context, req *ledgerv1.RecordSaleRequest) (*ledgerv1.RecordSaleResponse, error) {
+	if free := req.GetFreeSale(); free != nil {
+		return s.recordFreeSale(ctx, free)
+	}
 	p, err := salePlan(req)
 	fee, wrongFee := feeBeside(req)
 	if err := problem.All(err, wrongFee); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,6 +32,9 @@ type statements struct {
 // GetEntry implements StatementService, from our copies: it answers while the ledger is away.
 func (s *statements) GetEntry(ctx context.Context, req *ledgerv1.GetEntryRequest) (*ledgerv1.GetEntryResponse, error) {
 	e, found, err := entryCopy(ctx, s.pool, req.GetReference())
+	if orderID, free := strings.CutPrefix(req.GetReference(), journal.FreeSalePrefix); free && err == nil && !found {
+		e, found, err = s.freeSaleOf(ctx, orderID)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +53,13 @@ func (s *statements) GetOrderStatement(ctx context.Context, req *ledgerv1.GetOrd
 	entries, err := journal.EntriesFromRows(ctx, s.pool, rows)
 	if err != nil {
 		return nil, err
+	}
+	free, found, err := s.freeSaleOf(ctx, req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		entries = append([]journal.Entry{free}, entries...)
 	}
 	return &ledgerv1.GetOrderStatementResponse{Entries: entriesToProto(entries)}, nil
 }

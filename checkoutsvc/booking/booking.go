@@ -58,6 +58,11 @@ func Capture(o *order.Order, p *order.PaymentIntent, at time.Time) *ledgerv1.Cap
 	}
 }
 
+// FreeSale names an order that costs nothing for the ledger.
+func FreeSale(o *order.Order) *ledgerv1.FreeSale {
+	return &ledgerv1.FreeSale{OrderId: o.ID, OrganizerId: o.OrganizerID, Currency: o.Currency, SaleTime: timestamppb.New(o.CreateTime)}
+}
+
 // TaxesToProto converts shares of tax.
 func TaxesToProto(taxes []order.TaxShare) []*ledgerv1.TaxShare {
 	var out []*ledgerv1.TaxShare

@@ -224,6 +224,8 @@ func (s *Service) DeleteDraft(ctx context.Context, req *checkoutv1.DeleteDraftRe
 			do   func(ctx context.Context, db checkoutdb.DBTX, eventID string) error
 		}{
 			{"lock variants", s.q.LockVariantsOfEvent},
+			{"delete variants of promotion codes", s.q.DeletePromotionCodeVariantsOfEvent},
+			{"delete promotion codes", s.q.DeletePromotionCodesOfEvent},
 			{"delete versions", s.q.DeleteVersionsOfEvent},
 			{"delete seats", s.q.DeleteSeatsOfEvent},
 			{"delete sections", s.q.DeleteSectionsOfEvent},

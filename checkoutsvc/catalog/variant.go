@@ -309,7 +309,7 @@ func variantToProto(v checkoutdb.ListVariantsRow) *checkoutv1.Variant {
 		Id: v.ID, ProductId: v.ProductID, EventId: v.EventID, Name: v.Name, ProductName: v.ProductName,
 		CapacityTicketCount: v.Capacity, AvailableTicketCount: v.Capacity - v.Taken,
 		SaleStartTime: wire.TimeToProto(v.SaleStartTime), SaleEndTime: wire.TimeToProto(v.SaleEndTime), OrderTicketLimit: v.OrderTicketLimit,
-		OrganizerCannotSell: v.OrganizerCannotSell, State: variantStateToProto[order.VariantState(v.State)],
+		OrganizerCannotSell: v.OrganizerCannotSell, NeedsPromotionCode: v.NeedsCode, State: variantStateToProto[order.VariantState(v.State)],
 		BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit), UpdateNumber: v.UpdateNumber,
 		Seated: v.Seated,
 		CurrentVersion: versionToProto(checkoutdb.VariantVersion{

@@ -79,12 +79,12 @@ func versionFaults(v *checkoutv1.VariantVersion) []problem.Field {
 	}
 	price := money.Money{Currency: v.GetPrice().GetCurrency(), MinorUnits: v.GetPrice().GetMinorUnits()}
 	switch {
-	case price.MinorUnits <= 0 || price.MinorUnits > priceMax:
-		add("price.minor_units", fmt.Sprintf("must be from 1 to %d", int64(priceMax)))
+	case price.MinorUnits < 0 || price.MinorUnits > priceMax:
+		add("price.minor_units", fmt.Sprintf("must be from 0 to %d", int64(priceMax)))
 	case !money.Supported(price.Currency):
 		add("price.currency", "Stripe charges nothing in this currency")
-	case price.MinorUnits < money.ChargeMin(price.Currency).MinorUnits:
-		add("price.minor_units", "is below the smallest charge of Stripe, "+money.ChargeMin(price.Currency).Format())
+	case price.MinorUnits > 0 && price.MinorUnits < money.ChargeMin(price.Currency).MinorUnits:
+		add("price.minor_units", "is neither 0 nor the smallest charge of Stripe or more, "+money.ChargeMin(price.Currency).Format())
 	case !price.Chargeable():
 		add("price.minor_units", "cannot be charged in this currency, such as a dinar amount whose last digit is not 0")
 	case v.GetApplicationFeeMinorUnits() > price.MinorUnits || v.GetTaxMinorUnits() > price.MinorUnits-v.GetApplicationFeeMinorUnits():

@@ -24,10 +24,15 @@ func (s *Service) CompleteCheckout(ctx context.Context, req *checkoutv1.Complete
 		return nil, err
 	}
 	fingerprint := idem.Fingerprint(1, req.GetOrderId(), req.GetPaymentIntentId())
-	if o.PayingIntent == req.GetPaymentIntentId() {
+	switch intentID := req.GetPaymentIntentId(); {
+	case o.Free() && intentID != "":
+		err = errNotOurIntent
+	case !o.Free() && intentID == "":
+		err = problem.InvalidField("payment_intent_id", "is required: the order is not free")
+	case o.PayingIntent == intentID:
 		o, err = s.join(ctx, o, fingerprint)
-	} else {
-		o, err = s.complete(ctx, o, req.GetPaymentIntentId(), fingerprint)
+	default:
+		o, err = s.complete(ctx, o, intentID, fingerprint)
 	}
 	if err != nil {
 		return nil, err
@@ -59,7 +64,7 @@ func (s *Service) complete(ctx context.Context, o order.Order, intentID string, 
 	if !s.claims.take(claimed{orderID: o.ID, own: own}, now) {
 		return o, errTooManyClaims()
 	}
-	account := o.Intents[0].StripeAccount
+	account := o.StripeAccount()
 	pi, err := s.Payments.Stripe.GetIntent(ctx, account, intentID)
 	if stripeapi.NotFound(err) {
 		return o, errNotOurIntent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -28,7 +29,7 @@ const insertTimeout = 15 * time.Second
 
 // StartCheckout implements CheckoutService. The order, its hold and its intent row are written in one transaction
 // together with the key; Stripe is called after it with a key of the row. A repeat finds the order by the key and goes
-// on where the first call ended.
+// on where the first call ended. A free order is written with its tickets, and fulfilled.
 func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (*checkoutv1.StartCheckoutResponse, error) {
 	if _, err := smtp.ParseAddress(req.GetBuyer().GetEmail()); err != nil {
 		return nil, problem.InvalidField("buyer.email", err.Error())
@@ -39,11 +40,17 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 	// From here on a caller that hangs up ends its own waiting and nothing else: stock that is taken gets its intent.
 	insertCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
-	o, err := s.insertOrder(insertCtx, req)
+	o, replay, err := s.insertOrder(insertCtx, req)
 	if err != nil {
 		return nil, err
 	}
 	crash.At(crash.CheckoutStartWritten)
+	if o.Free() {
+		if o.BeingFulfilled() {
+			o = s.Payments.Fulfilment.AttemptOrJoin(ctx, o, !replay)
+		}
+		return &checkoutv1.StartCheckoutResponse{Order: orderproto.BuyerOrderToProto(&o, s.Codes), OrderAccessToken: s.Tokens.Sign(o.ID)}, nil
+	}
 	o, err = s.Payments.FinishIntents(ctx, o)
 	if err != nil {
 		return nil, err
@@ -59,10 +66,10 @@ func (s *Service) StartCheckout(ctx context.Context, req *checkoutv1.StartChecko
 }
 
 // insertOrder writes the order, its lines, hold and intent row, and takes the stock, all in one transaction with the
-// key. It returns the order of the key: this one, or that of an earlier call.
-func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (o order.Order, err error) {
+// key. It returns the order of the key: this one, or, for a replay, that of an earlier call.
+func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckoutRequest) (o order.Order, replay bool, err error) {
 	policy, now := s.Orders.Policy, s.Orders.Clock.Now()
-	id, replay := policy.NewID(), false
+	id := policy.NewID()
 	err = pgx.BeginFunc(ctx, s.Orders.Pool, func(tx pgx.Tx) (err error) {
 		if id, replay, err = idem.Claim(ctx, tx, now, fingerprint(req), id); err != nil || replay {
 			return err
@@ -75,16 +82,20 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 		if err != nil {
 			return err
 		}
-		if o, err = order.Quote(event, offers, cartFromProto(id, req), policy, now); err != nil {
+		cart := cartFromProto(id, req)
+		if cart.Promotion, err = s.promotion(ctx, tx, req); err != nil {
+			return orderstore.ToProblem(err)
+		}
+		if o, err = order.Quote(event, offers, cart, policy, now); err != nil {
 			return orderstore.ToProblem(err)
 		}
 		o.WaitingRoomNumber = place
 		return s.Orders.Insert(ctx, tx, &o, s.HoldTerms)
 	})
 	if err == nil && replay {
-		return s.Orders.Read(ctx, orderstore.Key{ID: id})
+		o, err = s.Orders.Read(ctx, orderstore.Key{ID: id})
 	}
-	return o, err
+	return o, replay, err
 }
 
 // placeOf is the number in the event's waiting room that the checkout is of; nil where nobody waits, and for staff.
@@ -146,7 +157,8 @@ func offerFromRow(v checkoutdb.ListVariantsRow) order.Offer {
 		VariantID: v.ID, Version: v.Version, ProductName: v.ProductName, Name: v.Name, Currency: v.Currency, Price: v.PriceMinorUnits,
 		ApplicationFee: v.ApplicationFeeMinorUnits, Tax: v.TaxMinorUnits, TaxCountry: v.TaxCountry, TaxKind: v.TaxKind, Terms: v.Terms,
 		SaleStartTime: v.SaleStartTime, SaleEndTime: v.SaleEndTime, OrderTicketLimit: v.OrderTicketLimit,
-		OrganizerCannotSell: v.OrganizerCannotSell, State: order.VariantState(v.State), BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit), Seated: v.Seated,
+		OrganizerCannotSell: v.OrganizerCannotSell, State: order.VariantState(v.State), BuyerTicketLimit: orderstore.Number(v.BuyerTicketLimit),
+		Seated: v.Seated, NeedsCode: v.NeedsCode,
 	}
 }
 
@@ -172,6 +184,9 @@ func fingerprint(req *checkoutv1.StartCheckoutRequest) []byte {
 	}
 	if t := req.GetExpectedTotal(); t != nil {
 		parts = append(parts, t.GetCurrency(), t.GetMinorUnits())
+	}
+	if code := req.GetPromotionCode(); code != "" { // carts of before there were codes have the fingerprint that they had
+		parts = append(parts, strings.ToLower(code))
 	}
 	base := idem.Fingerprint(1, parts...)
 	var seats []any

@@ -236,6 +236,10 @@ type Order struct {
 	ReceiptSentTime          *time.Time      `json:"receipt_sent_time"`
 	Review                   string          `json:"review"`
 	EarliestAttemptTime      *time.Time      `json:"earliest_attempt_time"`
+	PromotionCodeID          *string         `json:"promotion_code_id"`
+	PromotionCode            string          `json:"promotion_code"`
+	DiscountMinorUnits       int64           `json:"discount_minor_units"`
+	Kind                     string          `json:"kind"`
 }
 
 type OrderLine struct {
@@ -251,6 +255,7 @@ type OrderLine struct {
 	SnapshotSchema      int32           `json:"snapshot_schema"`
 	BuyerKey            *int64          `json:"buyer_key"`
 	Seats               json.RawMessage `json:"seats"`
+	DiscountMinorUnits  int64           `json:"discount_minor_units"`
 }
 
 type Organizer struct {
@@ -291,6 +296,31 @@ type Product struct {
 	Name         string    `json:"name"`
 	CreateTime   time.Time `json:"create_time"`
 	UpdateNumber int64     `json:"update_number"`
+}
+
+type PromotionCode struct {
+	ID               string     `json:"id"`
+	EventID          string     `json:"event_id"`
+	Code             string     `json:"code"`
+	BasisPoints      *int32     `json:"basis_points"`
+	AmountMinorUnits *int64     `json:"amount_minor_units"`
+	Currency         string     `json:"currency"`
+	PerTicket        bool       `json:"per_ticket"`
+	StartTime        *time.Time `json:"start_time"`
+	EndTime          *time.Time `json:"end_time"`
+	OrderLimit       *int32     `json:"order_limit"`
+	BuyerOrderLimit  *int32     `json:"buyer_order_limit"`
+	CreateTime       time.Time  `json:"create_time"`
+	ArchiveTime      *time.Time `json:"archive_time"`
+	UpdateNumber     int64      `json:"update_number"`
+	UsedOrderCount   int32      `json:"used_order_count"`
+}
+
+type PromotionCodeVariant struct {
+	PromotionCodeID string `json:"promotion_code_id"`
+	VariantID       string `json:"variant_id"`
+	Discounted      bool   `json:"discounted"`
+	Unlocked        bool   `json:"unlocked"`
 }
 
 type Refund struct {

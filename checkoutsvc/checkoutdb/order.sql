@@ -1,12 +1,12 @@
 -- name: InsertOrder :exec
 insert into orders (id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
-    application_fee_minor_units, taxes, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    application_fee_minor_units, taxes, create_time, payment, promotion_code_id, promotion_code, discount_minor_units, kind)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
 
 -- name: InsertOrderLine :exec
 insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
-    unit_price_minor_units, snapshot, snapshot_schema, buyer_key, seats)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+    unit_price_minor_units, snapshot, snapshot_schema, buyer_key, seats, discount_minor_units)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: SaveOrder :exec
 -- SaveOrder writes what rules change of an order's own row. The caller holds its lock, and has compared the attempt. A

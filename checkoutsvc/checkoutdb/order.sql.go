@@ -157,8 +157,8 @@ func (q *Queries) GetOrderStates(ctx context.Context, db DBTX, id string) (GetOr
 
 const insertOrder = `-- name: InsertOrder :exec
 insert into orders (id, organizer_id, event_id, buyer_name, buyer_email, language, currency, total_minor_units,
-    application_fee_minor_units, taxes, create_time)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    application_fee_minor_units, taxes, create_time, payment, promotion_code_id, promotion_code, discount_minor_units, kind)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 `
 
 type InsertOrderParams struct {
@@ -173,6 +173,11 @@ type InsertOrderParams struct {
 	ApplicationFeeMinorUnits int64           `json:"application_fee_minor_units"`
 	Taxes                    json.RawMessage `json:"taxes"`
 	CreateTime               time.Time       `json:"create_time"`
+	Payment                  string          `json:"payment"`
+	PromotionCodeID          *string         `json:"promotion_code_id"`
+	PromotionCode            string          `json:"promotion_code"`
+	DiscountMinorUnits       int64           `json:"discount_minor_units"`
+	Kind                     string          `json:"kind"`
 }
 
 func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParams) error {
@@ -188,14 +193,19 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 		arg.ApplicationFeeMinorUnits,
 		arg.Taxes,
 		arg.CreateTime,
+		arg.Payment,
+		arg.PromotionCodeID,
+		arg.PromotionCode,
+		arg.DiscountMinorUnits,
+		arg.Kind,
 	)
 	return err
 }
 
 const insertOrderLine = `-- name: InsertOrderLine :exec
 insert into order_lines (order_id, position, variant_id, variant_version, product_name, variant_name, quantity,
-    unit_price_minor_units, snapshot, snapshot_schema, buyer_key, seats)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    unit_price_minor_units, snapshot, snapshot_schema, buyer_key, seats, discount_minor_units)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 `
 
 type InsertOrderLineParams struct {
@@ -211,6 +221,7 @@ type InsertOrderLineParams struct {
 	SnapshotSchema      int32           `json:"snapshot_schema"`
 	BuyerKey            *int64          `json:"buyer_key"`
 	Seats               json.RawMessage `json:"seats"`
+	DiscountMinorUnits  int64           `json:"discount_minor_units"`
 }
 
 func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderLineParams) error {
@@ -227,6 +238,7 @@ func (q *Queries) InsertOrderLine(ctx context.Context, db DBTX, arg InsertOrderL
 		arg.SnapshotSchema,
 		arg.BuyerKey,
 		arg.Seats,
+		arg.DiscountMinorUnits,
 	)
 	return err
 }

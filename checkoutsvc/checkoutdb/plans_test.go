@@ -71,6 +71,10 @@ var grown = []string{
 	`insert into dispute_reminders (dispute_id, seconds_before, raise_time) select id, 86400, create_time from disputes where id like '%999'`,
 	`insert into idempotency_keys (caller, method, key, fingerprint, created_time)
 	select 'storefront', 'StartCheckout', id, '\x00', create_time from orders`,
+	`insert into promotion_codes (id, event_id, code, basis_points, currency, per_ticket, create_time)
+	select 'promotion-' || i, 'event-' || i % 5000, 'CODE' || i, 1000, '', false, now() from generate_series(1, 20000) i`,
+	`insert into promotion_code_variants (promotion_code_id, variant_id, discounted, unlocked)
+	select 'promotion-' || i, 'variant-' || n || '-' || i, true, false from generate_series(1, 20000) i, generate_series(1, 2) n`,
 	// Every ticket was scanned, two in a hundred twice; five in a hundred are void.
 	`insert into door_devices (id, event_id, gate, name, create_time, created_by, enrol_handle, enrol_expire_time, enrol_time, token_hash)
 	select 'device-' || i, 'event-' || i % 20000, 'north', 'scanner', now(), 'operator', 'handle' || i, now(), now(), ('hash' || i)::bytea

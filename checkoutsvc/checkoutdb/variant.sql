@@ -47,7 +47,8 @@ select v.id, v.product_id, v.event_id, v.name, v.sale_start_time, v.sale_end_tim
     vv.version, vv.currency, vv.price_minor_units, vv.application_fee_minor_units, vv.tax_minor_units, vv.tax_country,
     vv.tax_kind, vv.terms, vv.create_time as version_create_time, vv.effective_time,
     coalesce((select not bool_or(a.charges_enabled and not a.disconnected)
-        from stripe_accounts a where a.organizer_id = e.organizer_id and a.organizer_id <> '' and a.fetch_merged > 0), false)::boolean as organizer_cannot_sell
+        from stripe_accounts a where a.organizer_id = e.organizer_id and a.organizer_id <> '' and a.fetch_merged > 0), false)::boolean as organizer_cannot_sell,
+    (v.state = 'hidden' and exists (select from promotion_code_variants u where u.variant_id = v.id and u.unlocked))::boolean as needs_code
 from variants v
 join events e on e.id = v.event_id
 join products p on p.id = v.product_id

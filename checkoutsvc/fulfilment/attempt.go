@@ -24,7 +24,7 @@ import (
 	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
-// Attempt is one attempt to take an order from captured money to valid tickets:
+// Attempt is one attempt to take an order from captured money, or from its start if it is free, to valid tickets:
 //
 //	issue passes  }  at once; both are idempotent by their business keys, and their requests are built from rows that
 //	record sale   }  tx 1 froze, so that a repeat of this release is the same bytes
@@ -132,10 +132,13 @@ var errReceiptWon = errors.New("the ledger has a bare receipt instead of the sal
 // recordSale posts the sale, and with it Stripe's fee where it was just observed. Idempotent: the second time it is the same entry.
 func (f *Fulfilment) recordSale(ctx context.Context, o *order.Order) (feePosted bool, err error) {
 	p := o.Paying()
-	req := &ledgerv1.RecordSaleRequest{
-		Capture: booking.Capture(o, p, *o.CaptureTime), ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits, Taxes: booking.TaxesToProto(o.Taxes),
+	req := &ledgerv1.RecordSaleRequest{}
+	if p == nil {
+		req.FreeSale = booking.FreeSale(o)
+	} else {
+		req.Capture, req.ApplicationFeeMinorUnits, req.Taxes = booking.Capture(o, p, *o.CaptureTime), o.ApplicationFeeMinorUnits, booking.TaxesToProto(o.Taxes)
 	}
-	if p.Fee != nil {
+	if p != nil && p.Fee != nil {
 		req.StripeFee = booking.StripeFee(o, p, p.BalanceTransactionID, wire.MoneyToProto(p.Currency, p.Fee.MinorUnits), p.Fee.Time)
 	}
 	res, err := f.Ledger.RecordSale(rpc.WithIdempotencyKey(ctx, "order/"+o.ID+"/record-sale"), req)

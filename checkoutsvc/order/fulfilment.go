@@ -6,16 +6,16 @@ import (
 	amounts "github.com/dayof/dayof/internal/money" // money is a word of the rules themselves
 )
 
-// FulfilmentState is the state of an order's way from captured money to valid tickets.
+// FulfilmentState is the state of an order's way from captured money, or from its start if it is free, to valid tickets.
 type FulfilmentState string
 
 // The states of an order's fulfilment.
 const (
-	FulfilmentNone          FulfilmentState = "none"           // there is no money yet
+	FulfilmentNone          FulfilmentState = "none"           // money is missing
 	FulfilmentInProgress    FulfilmentState = "in_progress"    // passes and ledger entry are being made
 	FulfilmentLedgerBlocked FulfilmentState = "ledger_blocked" // the same, failing at the ledger for over a minute
 	FulfilmentCompleted     FulfilmentState = "completed"      // the tickets are valid
-	FulfilmentUnfulfillable FulfilmentState = "unfulfillable"  // the money buys nothing and goes back
+	FulfilmentUnfulfillable FulfilmentState = "unfulfillable"  // there are no tickets; money that came goes back
 )
 
 var fulfilmentTransitions = map[FulfilmentState][]FulfilmentState{
@@ -43,10 +43,14 @@ func (d *decision) setFulfilment(state FulfilmentState) {
 
 // startFulfilment sets the paying intent, makes the tickets and gives the order to its first attempt.
 func (d *decision) startFulfilment(p *PaymentIntent, captureTime time.Time) {
-	o := &d.order
-	o.PayingIntent, o.CaptureTime = p.StripeID, &captureTime
+	d.order.PayingIntent, d.order.CaptureTime = p.StripeID, &captureTime
+	d.beginFulfilment()
+}
+
+// beginFulfilment makes the tickets and gives the order to its first attempt.
+func (d *decision) beginFulfilment() {
 	d.setFulfilment(FulfilmentInProgress)
-	o.Attempt = 1
+	d.order.Attempt = 1
 	d.endHold(HoldConsumed)
 	d.makeTickets()
 	lease := d.policy.Lease
@@ -83,7 +87,7 @@ func (f AttemptSucceeded) observe(d *decision) error {
 	d.setPayment()
 	o.IssuePassesMs, o.RecordSaleMs = f.PassesTook.Milliseconds(), f.SaleTook.Milliseconds()
 	d.changes.NextAttempt = new(time.Duration)
-	if !f.FeePosted {
+	if !f.FeePosted && !o.Free() {
 		d.enqueue(WorkRecordFee, o.Paying().ID)
 	}
 	d.enqueue(WorkSendReceipt, o.ID)
@@ -117,9 +121,9 @@ func (f AttemptFailed) observe(d *decision) error {
 		if f.SaleFailure != "" {
 			d.setFulfilment(FulfilmentLedgerBlocked)
 		}
-		facts := map[string]any{
-			"order_id": o.ID, "payment_intent_id": o.PayingIntent,
-			"amount": amounts.Money{Currency: o.Currency, MinorUnits: o.Captured()}.Format(),
+		facts := map[string]any{"order_id": o.ID, "amount": amounts.Money{Currency: o.Currency, MinorUnits: o.Captured()}.Format()}
+		if !o.Free() {
+			facts["payment_intent_id"] = o.PayingIntent
 		}
 		if f.SaleFailure != "" {
 			facts["record_sale"] = f.SaleFailure
@@ -141,7 +145,12 @@ func (f AttemptFailed) observe(d *decision) error {
 // has or gets.
 func (d *decision) giveUp() {
 	o := &d.order
-	d.refundAndFail(o.Paying(), *o.CaptureTime, RefundGivenUp)
+	if o.Free() {
+		d.fail()
+		d.tellFailure("", RefundGivenUp, "The order was free, and the buyer was told by mail. Offer other tickets if there are any.")
+	} else {
+		d.refundAndFail(o.Paying(), *o.CaptureTime, RefundGivenUp)
+	}
 	d.settleTickets()
 	for i := range o.Tickets {
 		d.returnSeat(&o.Tickets[i])
@@ -153,16 +162,25 @@ func (d *decision) giveUp() {
 func (d *decision) refundAndFail(p *PaymentIntent, captureTime time.Time, reason RefundReason) {
 	o := &d.order
 	o.PayingIntent, o.CaptureTime = p.StripeID, &captureTime
-	d.setFulfilment(FulfilmentUnfulfillable)
-	o.Attempt++
-	d.changes.NextAttempt = new(time.Duration)
+	d.fail()
 	d.refundUnwanted(p, reason)
 	d.enqueue(WorkRecordFee, p.ID)
-	d.enqueue(WorkMailGivenUp, o.ID)
+	d.tellFailure(p.StripeID, reason, "The money is being refunded by itself, and the buyer was told by mail. Offer other tickets if there are any.")
+}
+
+// fail makes an order unfulfillable and fences off whoever attempts to fulfil it.
+func (d *decision) fail() {
+	d.setFulfilment(FulfilmentUnfulfillable)
+	d.order.Attempt++
+	d.changes.NextAttempt = new(time.Duration)
+}
+
+// tellFailure tells buyer and staff that an order is unfulfillable.
+func (d *decision) tellFailure(intent string, reason RefundReason, action string) {
+	d.enqueue(WorkMailGivenUp, d.order.ID)
 	d.setPayment()
 	d.note("unfulfillable", string(reason))
 	d.raise(ReviewCase{
-		Kind: CaseOrderUnfulfillable, Subject: o.ID, Intent: p.StripeID, Facts: map[string]string{"reason": string(reason)},
-		Action: "The money is being refunded by itself, and the buyer was told by mail. Offer other tickets if there are any.",
+		Kind: CaseOrderUnfulfillable, Subject: d.order.ID, Intent: intent, Facts: map[string]string{"reason": string(reason)}, Action: action,
 	})
 }

@@ -88,6 +88,8 @@ type CheckoutCanceled struct{}
 func (CheckoutCanceled) observe(d *decision) error {
 	o := &d.order
 	switch {
+	case o.Free():
+		return &Refusal{Reason: ReasonOrderAlreadyPaid, Detail: "there is nothing to pay, and the tickets are the buyer's; release them instead"}
 	case o.PayingIntent != "" || o.anyIntent(IntentSucceeded):
 		return &Refusal{Reason: ReasonOrderAlreadyPaid, Detail: "the order is paid, or money for it has arrived; ask for a refund instead"}
 	case o.Hold.State != HoldActive:

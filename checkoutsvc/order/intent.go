@@ -232,6 +232,8 @@ func (o *Order) MismatchOf(f Payment, captured int64, livemode bool) Mismatch {
 		return MismatchLivemode
 	case f.Currency != o.Currency:
 		return MismatchCurrency
+	case o.Free():
+		return MismatchAmount
 	case captured != o.TotalMinorUnits:
 		return MismatchAmount
 	}

@@ -199,6 +199,42 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a name that was given late counts": {
 		"reissue.go", "case !d.now.Before(end):", "case d.now.After(end):",
 	},
+	"odd units of a discount go to the last line": {
+		"promotion.go", "return cmp.Compare(b.remainder, a.remainder)", "return cmp.Compare(a.remainder, b.remainder)",
+	},
+	"a tax stays while its ticket gets cheaper": {
+		"promotion.go", "t.MinorUnits = min(roundedShare(t.MinorUnits, l.UnitPriceMinorUnits, price), left)", "t.MinorUnits = min(t.MinorUnits, left)",
+	},
+	"a fee is above what is left": {
+		"promotion.go", "min(list.ApplicationFeeMinorUnits, left)", "list.ApplicationFeeMinorUnits",
+	},
+	"a refunded ticket gives back what it cost without its discount": {
+		"share.go", "o.splitOf(o.Lines[i].ticketPrice(k), parts", "o.splitOf(o.Lines[i].UnitPriceMinorUnits, parts",
+	},
+	"a code holds at the instant of its end": {
+		"promotion.go", "now.Before(*p.EndTime)", "!now.After(*p.EndTime)",
+	},
+	"a hidden variant is sold without its code": {
+		"promotion.go", ".NeedsCode && !p.unlocks(line.VariantID)", ".NeedsCode && p == nil && false",
+	},
+	"all tickets of a line cost what the first does": {
+		"ticket.go", "if k > 0 && k == l", "if k < 0 && k == l",
+	},
+	"money buys tickets of a free order": {
+		"intent.go", "case o.Free():\n\t\treturn MismatchAmount", "case false:\n\t\treturn MismatchAmount",
+	},
+	"a ticket that was paid for is released": {
+		"free.go", "if price > 0 {", "if price < 0 {",
+	},
+	"a free order is made twice": {
+		"free.go", " || d.order.Fulfilment != FulfilmentNone {", " {",
+	},
+	"a free order waits for a payment": {
+		"payment.go", "if o.Free() {\n\t\treturn PaymentNotRequired", "if false {\n\t\treturn PaymentNotRequired",
+	},
+	"a free checkout is canceled behind its tickets": {
+		"hold.go", "case o.Free():", "case false:",
+	},
 	"a closed review is open again": {
 		"risk.go", "r.Open = r.Open && f.Open", "r.Open = f.Open",
 	},

@@ -12,6 +12,7 @@ type Order struct {
 	ID          string        `json:"id"`
 	OrganizerID string        `json:"organizer_id"`
 	EventID     string        `json:"event_id"`
+	Kind        Kind          `json:"kind"`
 	BuyerName   personal.Text `json:"buyer_name"`
 	BuyerEmail  personal.Text `json:"buyer_email"`
 	Language    string        `json:"language"`
@@ -20,6 +21,10 @@ type Order struct {
 	TotalMinorUnits          int64      `json:"total_minor_units"`
 	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`
 	Taxes                    []TaxShare `json:"taxes"`
+	// PromotionCode is the code that took DiscountMinorUnits off, or unlocked what is bought; empty for none. The total is what is left.
+	PromotionCodeID    string `json:"promotion_code_id"`
+	PromotionCode      string `json:"promotion_code"`
+	DiscountMinorUnits int64  `json:"discount_minor_units"`
 
 	Payment    PaymentState    `json:"payment"`
 	Fulfilment FulfilmentState `json:"fulfilment"`
@@ -40,7 +45,7 @@ type Order struct {
 	Lines    []Line          `json:"-"`
 	Hold     Hold            `json:"-"`
 	Tickets  []Ticket        `json:"-"` // by position; none before payment
-	Intents  []PaymentIntent `json:"-"` // by number; the last one is the current one
+	Intents  []PaymentIntent `json:"-"` // by number; the last one is the current one; none of a free order
 	Refunds  []Refund        `json:"-"` // by time
 	Disputes []Dispute       `json:"-"` // by time
 	Funds    []DisputeFunds  `json:"-"` // of all disputes
@@ -57,6 +62,8 @@ type Order struct {
 	WaitingRoomNumber *int64 `json:"-"`
 	// TransferTerms are the event's, too.
 	TransferTerms TransferTerms `json:"-"`
+	// Promotion is the code that the order was quoted with, nil for none; it is not stored.
+	Promotion *Promotion `json:"-"`
 	// BuyerLimits are what the order was checked against when it took stock; they are not stored.
 	BuyerLimits BuyerLimits `json:"-"`
 	// HoldDue, HoldOverdue and FulfillingFor are as of the load, by the database's clock: no reader's clock ends a hold or an attempt.
@@ -73,7 +80,8 @@ type Line struct {
 	ProductName         string   `json:"product_name"`
 	VariantName         string   `json:"variant_name"`
 	Quantity            int32    `json:"quantity"`
-	UnitPriceMinorUnits int64    `json:"unit_price_minor_units"`
+	UnitPriceMinorUnits int64    `json:"unit_price_minor_units"` // without a discount
+	DiscountMinorUnits  int64    `json:"discount_minor_units"`   // off all tickets of the line together
 	SnapshotSchema      int32    `json:"snapshot_schema"`
 	Snapshot            Document `json:"snapshot"`
 	// Seats are those of its tickets, in their order; none for general admission.
@@ -96,8 +104,13 @@ func (o Order) clone() Order {
 	return o
 }
 
-// StripeAccount is the account that the order is sold on; empty for the platform's own.
-func (o *Order) StripeAccount() string { return o.Intents[0].StripeAccount }
+// StripeAccount is the account that the order is sold on; empty for the platform's own, and where nothing is to be paid.
+func (o *Order) StripeAccount() string {
+	if len(o.Intents) == 0 {
+		return ""
+	}
+	return o.Intents[0].StripeAccount
+}
 
 // TicketCount is the number of tickets that the lines add up to.
 func (o *Order) TicketCount() int {

@@ -23,6 +23,7 @@ const (
 	PaymentCanceled          PaymentState = "canceled"           // the hold was released without money
 	PaymentExpired           PaymentState = "expired"            // the hold ran out without money
 	PaymentFailed            PaymentState = "failed"             // the hold ran out after a payment that failed
+	PaymentNotRequired       PaymentState = "not_required"       // the order is free, from its start and for good
 )
 
 // withMoney are the states of captured money. It may come in any state before: late money.
@@ -42,6 +43,7 @@ var paymentTransitions = map[PaymentState][]PaymentState{
 	PaymentDisputed:          {PaymentPartiallyCaptured, PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentChargedBack},
 	// Lost is the highest rank of a dispute: only another intent's money, after a part of the total was charged back, leads on.
 	PaymentChargedBack: {PaymentPaid, PaymentPartiallyRefunded, PaymentRefunded, PaymentDisputed},
+	PaymentNotRequired: {},
 }
 
 func or(states []PaymentState, more ...PaymentState) []PaymentState {
@@ -73,6 +75,9 @@ func (o *Order) refundedWhole() bool { return o.Captured() > 0 && o.Refunded() >
 // derivePayment derives the payment state from the facts; the first rule that holds decides.
 // Source: docs/design.md, "Payments are facts that commute".
 func (o *Order) derivePayment() PaymentState {
+	if o.Free() {
+		return PaymentNotRequired
+	}
 	captured, refunded := o.Captured(), o.Refunded()
 	current := o.Intents[len(o.Intents)-1]
 	switch {
@@ -156,9 +161,12 @@ func (d *decision) mergePayment(f Payment) (*PaymentIntent, error) {
 // adoptIntent adds an intent to the order that we did not make ourselves, such as one made in Stripe's dashboard with
 // the order's id. It can pay like any other: what counts is that the money fits.
 func (d *decision) adoptIntent(f Payment) *PaymentIntent {
-	o := &d.order
+	o, number := &d.order, int32(1)
+	if len(o.Intents) > 0 {
+		number = o.Intents[len(o.Intents)-1].Number + 1
+	}
 	o.Intents = append(o.Intents, PaymentIntent{
-		ID: d.policy.NewID(), Number: o.Intents[len(o.Intents)-1].Number + 1, StripeAccount: f.Account, StripeID: f.IntentID,
+		ID: d.policy.NewID(), Number: number, StripeAccount: f.Account, StripeID: f.IntentID,
 		Currency: f.Currency, AmountMinorUnits: f.AmountMinorUnits,
 		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: d.now, Attempt: 1,
 	})
@@ -232,7 +240,7 @@ func WithStock(f Fact, s Stock) Fact {
 // acceptMoney decides what captured money buys.
 //
 //	of the paying intent           nothing
-//	does not fit the order         nothing; a review case
+//	does not fit the order         nothing; a review case; so all money for a free order
 //	another intent paid            a duplicate payment: receipt and refund
 //	hold alive                     tickets
 //	hold gone, stock left          tickets

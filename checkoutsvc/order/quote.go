@@ -19,6 +19,8 @@ type Cart struct {
 	Lines                 []CartLine
 	// ExpectedTotal is what the buyer was shown; nil accepts any.
 	ExpectedTotal *Amount
+	// Promotion is the code that the buyer names; nil for none.
+	Promotion *Promotion
 }
 
 // CartLine is a number of tickets of one variant.
@@ -54,22 +56,23 @@ type Offer struct {
 	BuyerTicketLimit           int32 // 0: none
 	OrganizerCannotSell        bool
 	Seated                     bool // each ticket is a seat
+	NeedsCode                  bool // sold with a promotion code that unlocks it only
 }
 
 // Quote prices a cart with the versions of now and returns the order of it, with an active hold and the first intent to ask
-// Stripe for. It checks all that does not depend on stock. The time at which the hold ends is the database's to say.
+// Stripe for; a free order has none, and is to observe [NothingToPay]. It checks all that does not depend on stock. The time at which the hold ends is the database's to say.
 //
 // A refusal names all lines that are wrong, and has the reason of the first.
 //
 // What the buyer has already is checked by [Order.CheckBuyer].
 //
 // Reasons: EVENT_NOT_ON_SALE, EVENT_CANCELED, VARIANT_NOT_FOUND, INVALID_FIELD, SALE_NOT_OPEN, ORGANIZER_CANNOT_SELL, ORDER_TICKET_LIMIT,
-// CURRENCY_MISMATCH, TOTAL_CHANGED.
+// CURRENCY_MISMATCH, TOTAL_CHANGED, PROMOTION_CODE_NOT_ACTIVE, PROMOTION_CODE_REQUIRED, PROMOTION_CODE_NOT_APPLICABLE.
 func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, error) {
 	o := Order{
 		ID: cart.OrderID, OrganizerID: e.OrganizerID, EventID: e.ID, BuyerName: cart.BuyerName, BuyerEmail: cart.BuyerEmail,
 		Language: cart.Language, Payment: PaymentAwaiting, Fulfilment: FulfilmentNone, Hold: Hold{State: HoldActive}, CreateTime: now,
-		Schedule: e.Schedule,
+		Schedule: e.Schedule, Kind: KindSale,
 	}
 	if o.Schedule.Canceled() {
 		return o, &Refusal{Reason: ReasonEventCanceled, Detail: "the event is canceled, nothing of it is sold any more"}
@@ -83,13 +86,16 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 	if err := checkLines(offers, cart.Lines, now); err != nil {
 		return o, err
 	}
+	if err := checkPromotion(offers, cart, now); err != nil {
+		return o, err
+	}
 	taxes := map[[2]string]int64{} // by country and kind
 	for i, line := range cart.Lines {
 		v, quantity := offers[offerOf(offers, line)], int64(line.Quantity)
 		o.Currency = v.Currency
 		o.Lines = append(o.Lines, Line{
 			Position: int32(i + 1), VariantID: v.VariantID, VariantVersion: v.Version, ProductName: v.ProductName, VariantName: v.Name,
-			Quantity: line.Quantity, UnitPriceMinorUnits: v.Price, SnapshotSchema: SnapshotSchema, Snapshot: v.snapshot(e).write(),
+			Quantity: line.Quantity, UnitPriceMinorUnits: v.Price, SnapshotSchema: snapshotWithoutDiscount, Snapshot: v.snapshot(e).write(),
 			Seats: seatsOf(line), Seated: v.Seated,
 		})
 		o.TotalMinorUnits += v.Price * quantity
@@ -98,15 +104,28 @@ func Quote(e Event, offers []Offer, cart Cart, p Policy, now time.Time) (Order, 
 			taxes[[2]string{v.TaxCountry, v.TaxKind}] += v.Tax * quantity
 		}
 	}
+	if cart.Promotion != nil {
+		if err := o.promote(cart.Promotion, taxes); err != nil {
+			return o, err
+		}
+		maps.DeleteFunc(taxes, func(_ [2]string, tax int64) bool { return tax == 0 })
+	}
 	for _, place := range slices.SortedFunc(maps.Keys(taxes), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 		o.Taxes = append(o.Taxes, TaxShare{Country: place[0], Kind: place[1], MinorUnits: taxes[place]})
 	}
 	o.BuyerLimits = buyerLimits(e, offers)
+	if err := checkTotal(&o, cart.ExpectedTotal); err != nil {
+		return o, err
+	}
+	if o.Free() {
+		o.Payment = PaymentNotRequired
+		return o, nil
+	}
 	o.Intents = []PaymentIntent{{
 		ID: p.NewID(), Number: 1, Currency: o.Currency, AmountMinorUnits: o.TotalMinorUnits,
 		Status: IntentRequiresPaymentMethod, StatusTime: StatusTimeUnknown, CreateTime: now, Attempt: 1,
 	}}
-	return o, checkTotal(&o, cart.ExpectedTotal)
+	return o, nil
 }
 
 // offerOf is where the variant of a line is among the offers; negative when it is not.
@@ -148,7 +167,7 @@ func checkLine(offers []Offer, lines []CartLine, i int, now time.Time) *Refusal 
 		return &Refusal{Field: "variant_id", Reason: ReasonInvalidField, Detail: "the variant is in another line already, add to its quantity"}
 	case v.SaleStartTime != nil && now.Before(*v.SaleStartTime), v.closed(now):
 		return &Refusal{Field: "variant_id", Reason: ReasonSaleNotOpen, Detail: "this variant is not on sale now, see its sale times"}
-	case v.OrganizerCannotSell:
+	case v.OrganizerCannotSell && v.Price > 0:
 		return &Refusal{Field: "variant_id", Reason: ReasonOrganizerCannotSell, Detail: "the organiser cannot take money now, try again later with a new key"}
 	case lines[i].Quantity > v.OrderTicketLimit:
 		return &Refusal{

@@ -132,10 +132,8 @@ func (o *Order) givesBack(t *Ticket) bool {
 
 // partsOf are the parts of a ticket's price; nil when they are not known.
 func (o *Order) partsOf(t *Ticket) *PriceParts {
-	for _, l := range o.Lines {
-		if l.VariantID == t.VariantID {
-			return l.priceParts()
-		}
+	if l, k := o.sold(t); l != nil {
+		return l.partsOf(k)
 	}
 	return nil
 }

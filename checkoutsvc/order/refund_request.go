@@ -83,6 +83,9 @@ func refundedIntent(o *Order, f RefundRequest) (*PaymentIntent, error) {
 			return nil, &Refusal{Reason: ReasonPaymentIntentNotFound, Detail: "the order has no such payment intent"}
 		}
 	}
+	if p == nil && o.Free() {
+		return nil, &Refusal{Reason: ReasonOrderNotPaid, Detail: "the order was free; release its tickets instead"}
+	}
 	if p == nil || p.CapturedMinorUnits == 0 {
 		return nil, &Refusal{Reason: ReasonOrderNotPaid, Detail: "no money was captured for this order"}
 	}
@@ -106,6 +109,9 @@ func refundAmount(o *Order, p *PaymentIntent, f RefundRequest) (int64, error) {
 		var err error
 		if amount, err = o.priceOf(f.TicketIDs); err != nil {
 			return 0, err
+		}
+		if amount == 0 {
+			return 0, &Refusal{Reason: ReasonRefundExceedsPrice, Detail: "the tickets cost nothing; release them instead"}
 		}
 	}
 	if a := f.Amount; a != nil {

@@ -73,6 +73,9 @@ func newOrder(p order.Policy) order.Order {
 // drawScenario draws what happens to the money of an order at Stripe, and the facts that report it.
 func drawScenario(r *rand.Rand) scenario {
 	s := scenario{policy: testPolicy(r)}
+	if r.IntN(8) == 0 {
+		return drawFreeScenario(r, s)
+	}
 	s.order = newOrder(s.policy)
 	if r.IntN(2) == 0 {
 		s.order = seatedOrder(s.policy)

@@ -94,15 +94,15 @@ func (o *Order) sharesBeside(intentID, id string, ticketIDs []string, amount int
 func (o *Order) ticketShares(sale split, withFee bool) map[string]split {
 	shares, sum := map[string]split{}, make(split, len(sale))
 	for _, t := range o.Tickets {
-		i := slices.IndexFunc(o.Lines, func(l Line) bool { return l.VariantID == t.VariantID })
-		if i < 0 {
+		l, k := o.sold(&t)
+		if l == nil {
 			return nil
 		}
-		parts := o.Lines[i].priceParts()
+		parts := l.partsOf(k)
 		if parts == nil {
 			return nil
 		}
-		shares[t.ID] = o.splitOf(o.Lines[i].UnitPriceMinorUnits, parts.ApplicationFeeMinorUnits, parts.Taxes, withFee)
+		shares[t.ID] = o.splitOf(l.ticketPrice(k), parts.ApplicationFeeMinorUnits, parts.Taxes, withFee)
 		if o.Replacement(t.ID) == nil { // one that was replaced is the same admission
 			sum.add(shares[t.ID])
 		}
@@ -111,6 +111,26 @@ func (o *Order) ticketShares(sale split, withFee bool) map[string]split {
 		return nil
 	}
 	return shares
+}
+
+// sold is the line that a ticket, or the one that it replaces, was sold with, and which of its tickets that is, from 0; nil when there is none.
+func (o *Order) sold(t *Ticket) (l *Line, k int64) {
+	for t.Replaces != "" {
+		t = o.Ticket(t.Replaces)
+	}
+	i := slices.IndexFunc(o.Lines, func(l Line) bool { return l.VariantID == t.VariantID }) // each variant is one line
+	if i < 0 {
+		return nil, 0
+	}
+	for _, other := range o.Tickets {
+		if other.ID == t.ID {
+			break
+		}
+		if other.VariantID == t.VariantID && other.Replaces == "" {
+			k++
+		}
+	}
+	return &o.Lines[i], k
 }
 
 // partsOf are the shares of tickets together; nil where none are named, or not all are known.

@@ -13,7 +13,12 @@ type Document = json.RawMessage
 //
 //	1  venue and price were fields of the snapshot itself
 //	2  they are objects of their own; a line without price_parts is of before these were kept
-const SnapshotSchema = 2
+//	3  list_price is what the ticket cost before a discount, or would cost who is no guest; written only of such tickets, so that releases
+//	   before read all others
+const SnapshotSchema = 3
+
+// snapshotWithoutDiscount is the schema of what was sold without a discount.
+const snapshotWithoutDiscount = 2
 
 // Snapshot is what was quoted and sold, kept with the line and with each ticket, so that no later change of the catalogue
 // touches it.
@@ -27,7 +32,11 @@ type Snapshot struct {
 	ProductName   string        `json:"product_name"`
 	VariantName   string        `json:"variant_name"`
 	Price         SnapshotPrice `json:"price"`
-	Terms         string        `json:"terms,omitempty"`
+	// ListPrice is the price without the discount, of a ticket that has one.
+	ListPrice *SnapshotPrice `json:"list_price,omitempty"`
+	// Complimentary says that the organiser gave the ticket to a guest.
+	Complimentary bool   `json:"complimentary,omitempty"`
+	Terms         string `json:"terms,omitempty"`
 	// Seat is kept with a ticket only; nil for general admission.
 	Seat *Seat `json:"seat,omitempty"`
 	// PriceParts and RefundPolicy are kept with the line only: tickets are written in a sale. Nil in a line means not known.
@@ -87,9 +96,7 @@ func (s snapshotSchema1) upgrade() Snapshot {
 }
 
 // write returns the snapshot as it is stored, of today's schema.
-func (s Snapshot) write() Document {
-	return document(s)
-}
+func (s Snapshot) write() Document { return document(s) }
 
 // ReadSnapshot reads what was sold with the ticket, of whichever schema. A newer schema than this release knows is an error.
 func (t Ticket) ReadSnapshot() (Snapshot, error) {
@@ -106,7 +113,7 @@ func readSnapshot(schema int32, d Document) (s Snapshot, err error) {
 		var old snapshotSchema1
 		err = json.Unmarshal(d, &old)
 		return old.upgrade(), err
-	case SnapshotSchema:
+	case snapshotWithoutDiscount, SnapshotSchema:
 		err = json.Unmarshal(d, &s)
 		return s, err
 	}
@@ -122,13 +129,22 @@ func (l Line) priceParts() *PriceParts {
 	return s.PriceParts
 }
 
-// ticketSnapshot is what a ticket of the line keeps of its snapshot, with all fields that this release does not know.
-func (l Line) ticketSnapshot() Document {
+// ticketSnapshot is what the k-th ticket of the line keeps of its snapshot, with all fields that this release does not know, and its schema.
+func (l Line) ticketSnapshot(k int64) (Document, int32) {
 	var fields map[string]Document
 	if err := json.Unmarshal(l.Snapshot, &fields); err != nil || fields["price_parts"] == nil && fields["refund_policy"] == nil {
-		return l.Snapshot
+		return l.Snapshot, l.SnapshotSchema
 	}
 	delete(fields, "price_parts")
 	delete(fields, "refund_policy")
-	return document(fields)
+	schema := l.SnapshotSchema
+	if price := l.ticketPrice(k); price != l.UnitPriceMinorUnits {
+		sold, err := readSnapshot(l.SnapshotSchema, l.Snapshot)
+		if err != nil {
+			panic("a snapshot of this release cannot be read: " + err.Error())
+		}
+		schema, fields["list_price"] = SnapshotSchema, fields["price"]
+		fields["price"] = document(SnapshotPrice{Currency: sold.Price.Currency, MinorUnits: price})
+	}
+	return document(fields), schema
 }

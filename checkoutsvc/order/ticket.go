@@ -68,16 +68,19 @@ var ticketTransitions = map[TicketState][]TicketState{
 func (d *decision) makeTickets() {
 	o := &d.order
 	for _, l := range o.Lines {
-		snapshot := l.ticketSnapshot()
-		for i := range l.Quantity {
+		snapshot, schema := l.ticketSnapshot(0)
+		for k := range int64(l.Quantity) {
+			if k > 0 && k == l.DiscountMinorUnits%int64(l.Quantity) { // from here on less is off
+				snapshot, schema = l.ticketSnapshot(k)
+			}
 			t := Ticket{
 				ID: d.policy.NewID(), OrderID: o.ID, Position: int32(len(o.Tickets) + 1), EventID: o.EventID,
 				VariantID: l.VariantID, VariantVersion: l.VariantVersion, State: TicketReserved,
-				Snapshot: snapshot, SnapshotSchema: l.SnapshotSchema,
+				Snapshot: snapshot, SnapshotSchema: schema,
 				CodeKeyVersion: d.policy.CodeKeyVersion, ChangeNumber: 1, CreateTime: d.now, ScheduleNumber: o.Schedule.Number,
 			}
 			if len(l.Seats) > 0 {
-				t.sit(l.Seats[i])
+				t.sit(l.Seats[k])
 			}
 			o.Tickets = append(o.Tickets, t)
 		}

@@ -24,6 +24,7 @@ var PaymentToProto = map[order.PaymentState]checkoutv1.PaymentState{
 	order.PaymentCanceled:          checkoutv1.PaymentState_PAYMENT_STATE_CANCELED,
 	order.PaymentExpired:           checkoutv1.PaymentState_PAYMENT_STATE_EXPIRED,
 	order.PaymentFailed:            checkoutv1.PaymentState_PAYMENT_STATE_FAILED,
+	order.PaymentNotRequired:       checkoutv1.PaymentState_PAYMENT_STATE_NOT_REQUIRED,
 }
 
 // FulfilmentToProto has the message of each fulfilment state.
@@ -33,6 +34,12 @@ var FulfilmentToProto = map[order.FulfilmentState]checkoutv1.FulfilmentState{
 	order.FulfilmentLedgerBlocked: checkoutv1.FulfilmentState_FULFILMENT_STATE_LEDGER_BLOCKED,
 	order.FulfilmentCompleted:     checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED,
 	order.FulfilmentUnfulfillable: checkoutv1.FulfilmentState_FULFILMENT_STATE_UNFULFILLABLE,
+}
+
+// KindToProto has the message of each kind of order.
+var KindToProto = map[order.Kind]checkoutv1.OrderKind{
+	order.KindSale:          checkoutv1.OrderKind_ORDER_KIND_SALE,
+	order.KindComplimentary: checkoutv1.OrderKind_ORDER_KIND_COMPLIMENTARY,
 }
 
 // HoldToProto has the message of each hold state.
@@ -116,17 +123,21 @@ var (
 // OrderToProto converts an order as staff may know it.
 func OrderToProto(o *order.Order, codes ticketcode.Keys) *checkoutv1.Order {
 	out := &checkoutv1.Order{
-		Id: o.ID, OrganizerId: o.OrganizerID, EventId: o.EventID,
+		Id: o.ID, OrganizerId: o.OrganizerID, EventId: o.EventID, Kind: KindToProto[o.Kind],
 		PaymentState: PaymentToProto[o.Payment], FulfilmentState: FulfilmentToProto[o.Fulfilment],
 		HoldState: HoldToProto[o.Hold.State], HoldExpireTime: timestamppb.New(o.Hold.ExpireTime),
 		Total:              wire.MoneyToProto(o.Currency, o.TotalMinorUnits),
 		CapturedMinorUnits: o.Captured(), RefundedMinorUnits: o.Refunded(), PayingIntentId: o.PayingIntent,
 		CreateTime: timestamppb.New(o.CreateTime), CompleteTime: wire.TimeToProto(o.CompleteTime),
 	}
+	if o.PromotionCode != "" {
+		out.PromotionCode, out.Discount = o.PromotionCode, wire.MoneyToProto(o.Currency, o.DiscountMinorUnits)
+	}
 	for _, l := range o.Lines {
 		out.Lines = append(out.Lines, &checkoutv1.OrderLine{
 			VariantId: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName, VariantName: l.VariantName,
 			Quantity: l.Quantity, UnitPrice: wire.MoneyToProto(o.Currency, l.UnitPriceMinorUnits), Seats: seatsToProto(l.Seats),
+			DiscountMinorUnits: l.DiscountMinorUnits,
 		})
 	}
 	for i := range o.Tickets {

@@ -24,6 +24,8 @@ import (
 type Service struct {
 	Orders *orderstore.Store
 	Codes  ticketcode.Keys
+	// Invite gives tickets to guests, as ImportGuests does.
+	Invite func(ctx context.Context, req *checkoutv1.ImportGuestsRequest) (*checkoutv1.ImportGuestsResponse, error)
 
 	q checkoutdb.Queries
 }
@@ -125,6 +127,11 @@ func (s *Service) AcceptPayment(ctx context.Context, req *checkoutv1.AcceptPayme
 		}
 		return &checkoutv1.AcceptPaymentResponse{Order: orderproto.OrderToProto(&o, s.Codes)}, nil
 	})
+}
+
+// ImportGuests implements OrderService.
+func (s *Service) ImportGuests(ctx context.Context, req *checkoutv1.ImportGuestsRequest) (*checkoutv1.ImportGuestsResponse, error) {
+	return s.Invite(ctx, req)
 }
 
 // RetryOrder implements OrderService. It moves the next attempt to now; the sweep for due orders makes it.

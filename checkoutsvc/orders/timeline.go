@@ -18,7 +18,9 @@ func timeline(o *order.Order, notes []checkoutdb.Timeline) []*checkoutv1.Timelin
 		e.Service = "checkoutsvc"
 		entries = append(entries, e)
 	}
-	if o.FulfilmentStartTime != nil {
+	if o.FulfilmentStartTime != nil && o.Free() {
+		add(&checkoutv1.TimelineEntry{Time: wire.TimeToProto(o.FulfilmentStartTime), Step: "nothing_to_pay"})
+	} else if o.FulfilmentStartTime != nil {
 		add(&checkoutv1.TimelineEntry{Time: wire.TimeToProto(o.FulfilmentStartTime), Step: "payment_accepted", Detail: o.PayingIntent})
 	}
 	for _, n := range notes {

@@ -31,14 +31,14 @@ const (
 // HoldTerms are the terms on which a new order keeps stock.
 type HoldTerms struct {
 	Duration time.Duration // for how long; the database's clock decides when it is over
-	// BuyerHoldsMax is how many unpaid orders of an event one mail address may have open; 0: any number.
+	// BuyerHoldsMax is how many unpaid orders of an event one mail address may have open; 0: any number. A free order is none.
 	BuyerHoldsMax int
 }
 
 // insertHold queues the hold of a new order with the checks of what its buyer has. Where a limit counts, holds of the same buyer wait for
 // each other; others do not.
 func (s *Store) insertHold(ctx context.Context, p *pgdb.Pipeline, o *order.Order, terms HoldTerms) error {
-	counted, limited := terms.BuyerHoldsMax > 0, !o.BuyerLimits.None()
+	counted, limited := terms.BuyerHoldsMax > 0 && !o.Free(), !o.BuyerLimits.None()
 	err := s.q.InsertHold(ctx, p, o.ID, terms.Duration.Seconds(), counted || limited, o.BuyerKey())
 	read, args := holdEndSQL, []any{o.ID}
 	if counted {

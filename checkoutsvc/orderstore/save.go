@@ -16,7 +16,8 @@ import (
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 )
 
-// Insert writes a new order and takes its seats and its stock. The order is then as Read returns it.
+// Insert writes a new order and takes its seats and its stock. The order is then as Read returns it. A free order has its tickets then, and
+// who inserts it has the lease of its first attempt.
 //
 // Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT, WAITING_ROOM_PLACE_USED, and those of takeSeats.
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms HoldTerms) error {
@@ -25,45 +26,89 @@ func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms Hol
 			return err
 		}
 	}
-	var p pgdb.Pipeline
-	errs := []error{s.q.InsertOrder(ctx, &p, checkoutdb.InsertOrderParams{
+	w := s.newWrites(o.CreateTime)
+	p := &w.pipeline
+	errs := []error{s.queueOrder(ctx, w, o, terms, order.NothingToPay{}), s.takePromotion(ctx, p, o)}
+	// Last: everybody who buys of a variant waits for its row until the one before has committed.
+	for _, l := range o.StockLines() {
+		errs = append(errs, s.takeStock(ctx, p, l, int64(l.Quantity)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return w.flush(ctx, tx)
+}
+
+// InsertInvited writes the orders of guests of one variant and takes their seats and stock. Their attempts are left to the sweep.
+//
+// Problems: SOLD_OUT, and those of takeSeats.
+func (s *Store) InsertInvited(ctx context.Context, tx pgx.Tx, orders []order.Order, f order.NothingToPay) error {
+	w := s.newWrites(orders[0].CreateTime)
+	var errs []error
+	var tickets int64
+	for i := range orders {
+		if orders[i].HasSeats() {
+			if err := s.takeSeats(ctx, tx, &orders[i]); err != nil {
+				return err
+			}
+		}
+		errs = append(errs, s.queueOrder(ctx, w, &orders[i], HoldTerms{}, f))
+		tickets += int64(orders[i].TicketCount())
+	}
+	errs = append(errs, s.takeStock(ctx, &w.pipeline, orders[0].Lines[0], tickets))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return w.flush(ctx, tx)
+}
+
+// takeStock queues that tickets of a line's variant are taken.
+func (s *Store) takeStock(ctx context.Context, p *pgdb.Pipeline, l order.Line, tickets int64) error {
+	_, err := s.q.TakeStock(ctx, p.Then(func(rows int64) error {
+		if rows == 1 {
+			return nil
+		}
+		return soldOut(&l)
+	}), l.VariantID, tickets)
+	return err
+}
+
+// queueOrder queues the rows of a new order, and of a free one what follows from f.
+func (s *Store) queueOrder(ctx context.Context, w *writes, o *order.Order, terms HoldTerms, f order.NothingToPay) error {
+	p := &w.pipeline
+	errs := []error{s.q.InsertOrder(ctx, p, checkoutdb.InsertOrderParams{
 		ID: o.ID, OrganizerID: o.OrganizerID, EventID: o.EventID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language,
 		Currency: o.Currency, TotalMinorUnits: o.TotalMinorUnits, ApplicationFeeMinorUnits: o.ApplicationFeeMinorUnits,
-		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime,
+		Taxes: taxesColumn(o.Taxes), CreateTime: o.CreateTime, Payment: string(o.Payment),
+		PromotionCodeID: nullable(o.PromotionCodeID), PromotionCode: o.PromotionCode, DiscountMinorUnits: o.DiscountMinorUnits,
+		Kind: string(o.Kind),
 	})}
 	for i, l := range o.Lines {
 		var buyer *int64 // of the first line
 		if i == 0 {
 			buyer = new(o.BuyerKey())
 		}
-		errs = append(errs, s.q.InsertOrderLine(ctx, &p, checkoutdb.InsertOrderLineParams{
+		errs = append(errs, s.q.InsertOrderLine(ctx, p, checkoutdb.InsertOrderLineParams{
 			OrderID: o.ID, Position: l.Position, VariantID: l.VariantID, VariantVersion: l.VariantVersion, ProductName: l.ProductName,
 			VariantName: l.VariantName, Quantity: l.Quantity, UnitPriceMinorUnits: l.UnitPriceMinorUnits,
 			Snapshot: l.Snapshot, SnapshotSchema: l.SnapshotSchema, BuyerKey: buyer, Seats: seatsColumn(l.Seats),
+			DiscountMinorUnits: l.DiscountMinorUnits,
 		}))
 	}
-	errs = append(errs, s.takePlace(ctx, &p, o), s.insertHold(ctx, &p, o, terms))
+	errs = append(errs, s.takePlace(ctx, p, o), s.insertHold(ctx, p, o, terms))
 	for _, intent := range o.Intents {
-		errs = append(errs, s.insertIntent(ctx, &p, o.ID, intent))
+		errs = append(errs, s.insertIntent(ctx, p, o.ID, intent))
 	}
-	// Last: everybody who buys of a variant waits for its row until the one before has committed.
-	for _, l := range o.StockLines() {
-		_, err := s.q.TakeStock(ctx, p.Then(func(rows int64) error {
-			if rows == 1 {
-				return nil
-			}
-			return soldOut(&l)
-		}), l.VariantID, int64(l.Quantity))
-		errs = append(errs, err)
+	if o.Free() {
+		begun, c, err := order.Observe(*o, f, s.Policy, w.now)
+		*o = begun
+		errs = append(errs, err, w.add(ctx, o, &c))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return p.Flush(ctx, tx)
+	return errors.Join(errs...)
 }
 
 // retakeStock takes the order's stock once more, for money that came after its hold had ended, and its own seats. If there is not enough of
-// everything, or something is not sold any more, nothing is taken.
+// everything, or something is not sold any more, or its promotion code is used up, nothing is taken.
 func (s *Store) retakeStock(ctx context.Context, tx pgx.Tx, o *order.Order, now time.Time) (order.Stock, error) {
 	if err := s.lockSeats(ctx, tx, o); err != nil {
 		return order.StockGone, err
@@ -78,6 +123,16 @@ func (s *Store) retakeStock(ctx context.Context, tx pgx.Tx, o *order.Order, now 
 		} else if !all {
 			stock = order.StockGone
 			return pgx.ErrTxCommitRollback
+		}
+		if o.PromotionCodeID != "" { // the price that was quoted is kept, whatever became of the code but its number of uses
+			rows, err := s.q.TakePromotionUse(ctx, savepoint, o.PromotionCodeID)
+			if err != nil {
+				return fmt.Errorf("take use of promotion code again: %w", err)
+			}
+			if rows == 0 {
+				stock = order.StockGone
+				return pgx.ErrTxCommitRollback
+			}
 		}
 		for _, l := range o.StockLines() {
 			rows, err := s.q.TakeStock(ctx, savepoint, l.VariantID, int64(l.Quantity))

@@ -31,6 +31,7 @@ type writes struct {
 	pipeline pgdb.Pipeline
 	holds    endedHolds
 	notes    checkoutdb.InsertTimelineParams
+	uses     map[string]int32 // orders that use a promotion code no more, by code
 	stock    map[string]int64 // tickets that are on sale again, by variant
 	seats    returnedSeats    // those of them that stand on a seat map
 	tasks    []Task
@@ -52,7 +53,7 @@ func (r *returnedSeats) add(orderID string, ids []string) {
 }
 
 func (s *Store) newWrites(now time.Time) *writes {
-	return &writes{store: s, now: now, notes: checkoutdb.InsertTimelineParams{Time: now}, stock: map[string]int64{}}
+	return &writes{store: s, now: now, notes: checkoutdb.InsertTimelineParams{Time: now}, uses: map[string]int32{}, stock: map[string]int64{}}
 }
 
 // add takes what one fact changed of an order.
@@ -61,6 +62,9 @@ func (w *writes) add(ctx context.Context, o *order.Order, c *order.Changes) erro
 		w.holds.orderIDs = append(w.holds.orderIDs, o.ID)
 		w.holds.states = append(w.holds.states, string(o.Hold.State))
 		w.holds.endTimes = append(w.holds.endTimes, *o.Hold.EndTime)
+	}
+	if c.StockReturned && o.PromotionCodeID != "" {
+		w.uses[o.PromotionCodeID]++
 	}
 	if c.StockReturned {
 		for _, l := range o.Lines {
@@ -99,6 +103,9 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx) error {
 	}
 	if len(w.seats.ids) > 0 {
 		errs = append(errs, w.store.q.ReturnSeats(ctx, &w.pipeline, w.seats.ids, w.seats.orderIDs))
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.uses)) {
+		errs = append(errs, w.store.q.ReturnPromotionUses(ctx, &w.pipeline, id, w.uses[id]))
 	}
 	for _, variantID := range slices.Sorted(maps.Keys(w.stock)) {
 		errs = append(errs, w.store.q.ReturnStock(ctx, &w.pipeline, variantID, w.stock[variantID]))

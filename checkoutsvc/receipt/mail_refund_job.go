@@ -38,7 +38,7 @@ func (m *Mailer) MailRefund(ctx context.Context, job *river.Job[MailRefundArgs])
 	return m.mailOnce(ctx, &o, "refund."+r.ID, func(id string) (smtp.Message, error) { return refundMessage(&o, r, id) })
 }
 
-// MailGivenUpArgs names an order that is paid and cannot be fulfilled.
+// MailGivenUpArgs names an order that is paid, or free, and cannot be fulfilled.
 type MailGivenUpArgs struct {
 	OrderID string `json:"order_id"`
 }
@@ -46,7 +46,7 @@ type MailGivenUpArgs struct {
 // Kind implements river.JobArgs.
 func (MailGivenUpArgs) Kind() string { return string(order.WorkMailGivenUp) }
 
-// MailGivenUp tells the buyer of an order that there will be no tickets and that the money comes back. Idempotent, as
+// MailGivenUp tells the buyer of an order that there will be no tickets and that the money, if there is any, comes back. Idempotent, as
 // MailRefund.
 func (m *Mailer) MailGivenUp(ctx context.Context, job *river.Job[MailGivenUpArgs]) error {
 	if !m.Mail.Enabled() {
@@ -117,6 +117,9 @@ func givenUpMessage(o *order.Order, id string) (smtp.Message, error) {
 		return smtp.Message{}, err
 	}
 	n.Paragraphs = []string{fill(n.Words.Unfulfillable), fill(n.Words.UnfulfillableMoney), n.Words.RefundArrival}
+	if o.Free() {
+		n.Paragraphs = []string{fill(n.Words.UnfulfillableFree)}
+	}
 	return write(id, "notice", n.letter, n)
 }
 

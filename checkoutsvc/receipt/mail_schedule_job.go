@@ -87,6 +87,9 @@ func (m *Mailer) scheduleMessage(o *order.Order, to order.Holder, orderID, id st
 	lead, tickets := n.Words.Moved, n.Words.MovedTickets
 	if o.Schedule.Canceled() {
 		lead, tickets = n.Words.Canceled, n.Words.CanceledTickets
+		if o.Free() {
+			tickets = n.Words.CanceledFreeTickets
+		}
 	}
 	n.Paragraphs = slices.Concat([]string{fill.Replace(lead)}, whenAndWhere(o, sold, zone, n.letter), []string{tickets})
 	mail, err := write(id, "notice", n.letter, n)

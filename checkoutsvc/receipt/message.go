@@ -43,6 +43,7 @@ type receipt struct {
 	Ready, EventName, VenueName string
 	VenueAddress, When          string
 	Lines                       []receiptLine
+	Discount, Code              string // of a promotion code; empty for none
 	Total                       string
 	OrderLink                   string   // to all tickets at once; empty when there is one
 	Links                       []string // to each ticket
@@ -115,6 +116,10 @@ func receiptMessage(o *order.Order, passes *passv1.ListPassesResponse, mailID st
 	// What was sold is as it was sold; when the event takes place is as it is now.
 	r.Ready, r.When = fill.Replace(r.Words.Ready), locale.DateTime(o.Schedule.StartTime.In(zone), r.Language)
 	r.Total = locale.Money(money.Money{Currency: o.Currency, MinorUnits: o.TotalMinorUnits}, r.Language)
+	if o.DiscountMinorUnits > 0 {
+		r.Code = o.PromotionCode
+		r.Discount = locale.Money(money.Money{Currency: o.Currency, MinorUnits: -o.DiscountMinorUnits}, r.Language)
+	}
 	for _, l := range o.Lines {
 		r.Lines = append(r.Lines, receiptLine{
 			Quantity: l.Quantity, Product: l.ProductName, Variant: l.VariantName,

@@ -32,7 +32,7 @@ func eventCreateCommand() command {
 			organizer := flags.String("organizer", client.DemoOrganizer, "`ID` of the organiser")
 			organizerName := flags.String("organizer-name", "", "`NAME` of the organiser, if it is new")
 			draft := flags.Bool("draft", false, "leave it unpublished")
-			price := flags.Int64("price", 0, "minor `UNITS` that a ticket costs; default: no variant is made")
+			price := flags.Int64("price", -1, "minor `UNITS` that a ticket costs, 0 for nothing; default: no variant is made")
 			currency := flags.String("currency", "EUR", "`CURRENCY` of the price")
 			capacity := flags.Int64("capacity", 100, "`NUMBER` of tickets of the variant; 0: it is sold by seats, which dayof event seats sets")
 			limit := flags.Int32("buyer-limit", 0, "most tickets that one mail address may have; default: any `NUMBER`")
@@ -51,7 +51,7 @@ func eventCreateCommand() command {
 					return err
 				}
 				var version *checkoutv1.VariantVersion
-				if *price > 0 {
+				if *price >= 0 {
 					version = &checkoutv1.VariantVersion{Price: &moneyv1.Money{Currency: *currency, MinorUnits: *price}}
 				}
 				system, err := h.client(ctx)

@@ -44,6 +44,19 @@ func driveEvents(t *testing.T, u running) {
 	if text := must(t, exitDone, "event", "list", "-organizer", client.DemoOrganizer, "-state", "archived", "-dev", u.devFile); !strings.Contains(text, "My event") {
 		t.Errorf("event list: %s", text)
 	}
+	p := decode[client.Promotion](t, must(t, exitDone, "promotion", "create", e.ID, "-code", "Spring", "-percent", "12.5", "-orders", "9", "-end", "2030-05-01T00:00:00+02:00",
+		"-json", "-dev", u.devFile))
+	if p.Code != "Spring" || p.BasisPoints != 1250 || p.OrderLimit != 9 || p.EndTime != "2030-04-30T22:00:00Z" {
+		t.Errorf("promotion create: %+v", p)
+	}
+	if text := must(t, exitDone, "promotion", "list", e.ID, "-dev", u.devFile); !strings.Contains(text, "Spring  12.5 % off, used by 0 orders") {
+		t.Errorf("promotion list: %s", text)
+	}
+	if p = decode[client.Promotion](t, must(t, exitDone, "promotion", "archive", p.ID, "-json", "-dev", u.devFile)); p.ArchiveTime == "" {
+		t.Errorf("promotion archive: %+v", p)
+	}
+	must(t, exitUsage, "promotion", "create", e.ID, "-code", "Nothing", "-dev", u.devFile)
+	must(t, exitUsage, "promotion", "create", e.ID, "-code", "Noon", "-percent", "5", "-end", "noon", "-dev", u.devFile)
 	must(t, exitUsage, "event", "create", "-name", "No start", "-dev", u.devFile)
 	must(t, exitUsage, "event", "create", "-name", "No zone", "-start", "2030-06-01 20:00", "-dev", u.devFile)
 	must(t, exitUsage, "event", "list", "-state", "gone", "-dev", u.devFile)

@@ -52,6 +52,7 @@ func commands() []command {
 		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), admitCommand(),
 		ticketTransferCommand(), ticketReissueCommand(), passSetCommand(), passVerifyCommand(),
 		eventListCommand(), eventCreateCommand(), eventShowCommand(), eventPublishCommand(), eventArchiveCommand(),
+		promotionCreateCommand(), promotionListCommand(), promotionArchiveCommand(),
 		eventSeatsCommand(), eventMoveCommand(), eventCancelCommand(), operationShowCommand(),
 		replayCommand(), faultSetCommand(), faultClearCommand(), faultListCommand(), checkCommand(), reconcileCommand(),
 		jobsListCommand(), jobsShowCommand(), jobsRetryCommand(),

@@ -115,6 +115,11 @@ func (h *harness) buy(ctx context.Context, variant *checkoutv1.Variant, i int) e
 	h.mu.Lock()
 	h.paid = append(h.paid, orderID)
 	h.mu.Unlock()
+	if i%5 == 0 {
+		if err := h.takeFree(ctx, b, i); err != nil {
+			return fmt.Errorf("take what is free: %w", err)
+		}
+	}
 	if completes {
 		// What the browser says may get lost: nothing may depend on it.
 		_, _ = b.anyone().Checkout.CompleteCheckout(
@@ -130,6 +135,35 @@ func (h *harness) buy(ctx context.Context, variant *checkoutv1.Variant, i int) e
 		return b.refund(ctx, i, orderID)
 	}
 	return nil
+}
+
+// takeFree gets two tickets that cost nothing, and gives one of them up. Nothing is paid, so that the answer of the first click is all there is.
+func (h *harness) takeFree(ctx context.Context, b *buyer, i int) error {
+	var orderID string
+	err := b.insist(ctx, func(c *client.Client) error {
+		started, err := c.Checkout.StartCheckout(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("chaos/%d/free", i)), &checkoutv1.StartCheckoutRequest{
+			EventId: h.freeVariant.GetEventId(), Lines: []*checkoutv1.CartLine{{VariantId: h.freeVariant.GetId(), Quantity: 2}},
+			Buyer: &checkoutv1.Buyer{Name: "Ada Beispiel", Email: fmt.Sprintf("ada+%d@example.test", i), Language: "en"},
+		})
+		orderID = started.GetOrder().GetId()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.free = append(h.free, orderID)
+	h.mu.Unlock()
+	return b.insist(ctx, func(c *client.Client) error {
+		details, err := c.Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: orderID})
+		if err != nil {
+			return err
+		}
+		_, err = c.Checkout.ReleaseTickets(rpc.WithIdempotencyKey(ctx, fmt.Sprintf("chaos/%d/release", i)), &checkoutv1.ReleaseTicketsRequest{
+			OrderId: orderID, TicketIds: []string{details.GetOrder().GetTickets()[0].GetId()},
+		})
+		return err
+	})
 }
 
 // refund sends all of an order's money back, as staff would: as soon as the payment is known, which may be in the middle of

@@ -129,7 +129,7 @@ func (h *harness) failureBetween(from, to time.Time) (time.Time, bool) {
 func (h *harness) checkOrder(ctx context.Context) error {
 	booked := map[string]time.Time{}
 	err := h.onDatabase(ctx, "ledger", func(pool *pgxpool.Pool) error {
-		rows, err := pool.Query(ctx, `select order_id, post_time from entries where kind = 'sale'`)
+		rows, err := pool.Query(ctx, `select order_id, post_time from entries where kind = 'sale' union all select order_id, record_time from free_sales`)
 		if err != nil {
 			return err
 		}

@@ -128,8 +128,11 @@ type harness struct {
 	injected atomic.Int64 // injections
 	down     chan struct{}
 
+	freeVariant *checkoutv1.Variant
+
 	mu       sync.Mutex      // of the log and of what follows
 	paid     []string        // orders whose money was captured
+	free     []string        // orders that cost nothing
 	failures []time.Time     // of replicas of checkoutsvc
 	orphans  map[string]bool // orders whose fulfilment attempt was lost
 	// unserved says why buyers gave up.
@@ -195,11 +198,17 @@ func (h *harness) sellUnderFaults(ctx context.Context, variant *checkoutv1.Varia
 	return err
 }
 
-// sell puts one variant on sale, with a ticket for everybody.
+// sell puts one variant on sale, with a ticket for everybody, and one that costs nothing beside it.
 func (h *harness) sell(ctx context.Context) (*checkoutv1.Variant, error) {
 	event, err := h.clients[0].Seed(ctx, h.cluster.Clock().Now())
 	if err != nil {
 		return nil, fmt.Errorf("seed: %w", err)
+	}
+	h.freeVariant, err = h.clients[0].CreateVariant(ctx, "chaos/free", event.GetId(), "Chaos", "Child", int64(h.config.Sales), &checkoutv1.VariantVersion{
+		Price: &moneyv1.Money{Currency: "EUR"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create free variant: %w", err)
 	}
 	return h.clients[0].CreateVariant(ctx, "chaos", event.GetId(), "Chaos", "Seat", int64(h.config.Sales)*2, &checkoutv1.VariantVersion{
 		Price: &moneyv1.Money{Currency: "EUR", MinorUnits: 4900}, ApplicationFeeMinorUnits: 250, TaxMinorUnits: 320, TaxCountry: "DE", TaxKind: "vat",
@@ -294,6 +303,15 @@ func (h *harness) check(ctx context.Context) error {
 			h.report.Refunded++
 		default:
 			h.violated("paid_order_ends", "order "+id+" was paid and is "+client.Word(details.GetOrder().GetFulfilmentState()))
+		}
+	}
+	for _, id := range h.free {
+		details, err := h.witness().Orders.GetOrderDetails(ctx, &checkoutv1.GetOrderDetailsRequest{OrderId: id})
+		if err != nil {
+			return fmt.Errorf("get order: %w", err)
+		}
+		if o := details.GetOrder(); o.GetFulfilmentState() != checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED || len(o.GetPaymentIntents()) > 0 {
+			h.violated("free_order_completes", "order "+id+" costs nothing and is "+client.Word(o.GetFulfilmentState()))
 		}
 	}
 	results, err := invariant.Run(ctx, h.cluster.ReplicaFile(h.config.Replicas-1))

@@ -51,7 +51,7 @@ const CardThatPays = "pm_card_visa"
 type Cart struct {
 	OrderID      string
 	AccessToken  string
-	IntentID     string
+	IntentID     string // empty of a free order
 	ClientSecret string
 }
 
@@ -104,8 +104,11 @@ func (c *Client) Sell(ctx context.Context, p Purchase) (Sale, error) {
 	return c.AwaitSale(ctx, cart.OrderID)
 }
 
-// Pay confirms the payment and lets it become known in the given way.
+// Pay confirms the payment and lets it become known in the given way. There is none of a free order.
 func (c *Client) Pay(ctx context.Context, cart Cart, via Via) error {
+	if cart.IntentID == "" {
+		return nil
+	}
 	if via == ViaUI {
 		if err := c.Stripe.Withhold(ctx, cart.IntentID); err != nil {
 			return err

@@ -14,6 +14,10 @@ func ledgerInvariants() []invariant {
 			name: "completed_order_is_booked", rule: "the sale of a completed order is in the ledger, whole and shared out",
 			check: bookedOrders, excused: salesUnderWay,
 		},
+		{
+			name: "free_order_is_booked", rule: "ledgersvc has the free sale of each completed order that costs nothing, and of no other order",
+			check: bookedFreeOrders,
+		},
 		{name: "given_up_money_is_booked", rule: "money that bought nothing is in the ledger, or on its way there, when it goes back", check: bookedReceipts},
 		{name: "refund_is_booked", rule: "a refund that left is in the ledger", check: bookedRefunds},
 		{name: "capture_entry_has_an_order", rule: "the ledger has no captured money that no order knows", check: knownCaptures},
@@ -49,7 +53,7 @@ func bookedOrders(_ context.Context, s *snapshot) ([]string, error) {
 	}
 	var violations []string
 	for _, o := range s.orders {
-		if o.fulfilment != "completed" {
+		if o.fulfilment != "completed" || o.total == 0 {
 			continue
 		}
 		t, booked := s.ledger.byReference["capture:"+o.payingIntent]
@@ -60,6 +64,28 @@ func bookedOrders(_ context.Context, s *snapshot) ([]string, error) {
 		received, shared := t.received(orderPayment(o.id))
 		if want := big.NewInt(captured[o.payingIntent]); received.Cmp(want) != 0 || shared.Cmp(want) != 0 {
 			violations = append(violations, fmt.Sprintf("order %s captured %s; the ledger received %s and shared out %s", o.id, want, received, shared))
+		}
+	}
+	return violations, nil
+}
+
+// bookedFreeOrders compares free orders with the free sales of ledgersvc: the ledger keeps no transaction of what moves nothing. A sale of an
+// order that was given up after all stays.
+func bookedFreeOrders(_ context.Context, s *snapshot) ([]string, error) {
+	var violations []string
+	for _, o := range s.orders {
+		sale, booked := s.freeSales[o.id]
+		switch {
+		case o.total == 0 && o.fulfilment == "completed" && !booked:
+			violations = append(violations, fmt.Sprintf("order %s is free and completed, but its sale is not booked", o.id))
+		case booked && (o.total != 0 || sale.organizer != o.organizer || sale.currency != o.currency):
+			violations = append(violations, fmt.Sprintf("the free sale of order %s is of organiser %s in %s; the order costs %d %s and is of organiser %s",
+				o.id, sale.organizer, sale.currency, o.total, o.currency, o.organizer))
+		}
+	}
+	for orderID := range s.freeSales {
+		if _, known := s.orders[orderID]; !known {
+			violations = append(violations, fmt.Sprintf("the free sale of order %s is booked, but there is no such order", orderID))
 		}
 	}
 	return violations, nil

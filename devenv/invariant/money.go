@@ -45,10 +45,39 @@ func moneyInvariants() []invariant {
 			from tickets t join orders o on o.id = t.order_id
 			join payment_intents p on p.order_id = o.id and p.stripe_id = o.paying_intent
 			where t.state = 'void' and o.fulfilment <> 'unfulfillable' and not exists (select from tickets n where n.replaces = t.id)
+				and not exists (select from timeline n where n.order_id = o.id and n.step = 'ticket_released' and starts_with(n.detail, t.id))
 				and not exists (select from disputes d where d.order_id = o.id and d.payment_intent = o.paying_intent and d.status = 'lost')
 				and not exists (select from refunds r where r.order_id = o.id and r.stripe_refund_id is not null and t.id = any (r.ticket_ids))
 				and p.captured_minor_units > coalesce((select sum(r.amount_minor_units) from refunds r
 					where r.order_id = o.id and r.payment_intent = o.paying_intent and (r.stripe_refund_id is not null or r.state = 'pending')), 0)`),
+		query("discount_adds_up", "what is off an order is off its lines, and its tickets cost what is left", "checkout", `
+			select format('order %s lists %s, has %s off, %s of it by its lines, and costs %s', o.id, l.listed, o.discount_minor_units, l.off, o.total_minor_units)
+			from orders o
+			join lateral (select sum(x.unit_price_minor_units * x.quantity) listed, sum(x.discount_minor_units) off from order_lines x where x.order_id = o.id) l on true
+			where o.discount_minor_units <> l.off or o.promotion_code_id is not null and o.total_minor_units <> l.listed - l.off
+				and not exists (select from timeline n where n.order_id = o.id and n.step = 'payment_accepted_in_part')
+			union all
+			select format('the tickets of order %s cost %s, listed at %s with %s off', o.id, t.price, l.listed, l.off)
+			from orders o
+			join lateral (select sum(x.unit_price_minor_units * x.quantity) listed, sum(x.discount_minor_units) off from order_lines x where x.order_id = o.id) l on true
+			join lateral (select sum((x.snapshot->'price'->>'minor_units')::bigint) price from tickets x where x.order_id = o.id) t on true
+			where o.promotion_code_id is not null and t.price <> l.listed - l.off`),
+		query("promotion_use_is_counted", "a promotion code counts the orders that hold or have bought something with it, and never more than it may", "checkout", `
+			select format('promotion code %s is used by %s orders, counts %s and may be used by %s', p.id, used.orders, p.used_order_count, p.order_limit)
+			from promotion_codes p
+			join lateral (select count(*) orders from orders o join holds h on h.order_id = o.id
+				where o.promotion_code_id = p.id and h.state in ('active', 'consumed')) used on true
+			where used.orders <> p.used_order_count or used.orders > p.order_limit`),
+		query("released_ticket_was_free", "a ticket of a free order is void only where it was released or the order was given up, and only such tickets are released that cost nothing", "checkout", `
+			with released as (
+				select t.id, n.order_id is not null as released, o.total_minor_units = 0 as free, t.state, o.fulfilment,
+					coalesce(t.snapshot->'price'->>'minor_units', t.snapshot->>'price_minor_units')::bigint price
+				from tickets t join orders o on o.id = t.order_id
+				left join timeline n on n.order_id = o.id and n.step = 'ticket_released' and starts_with(n.detail, t.id)
+			)
+			select format('ticket %s is void, and nobody released it', id) from released where free and state = 'void' and not released and fulfilment <> 'unfulfillable'
+			union all
+			select format('ticket %s cost %s, was released and is %s', id, price, state) from released where released and (price > 0 or state <> 'void')`),
 		query("unwanted_money_goes_back", "money for which nobody has a ticket goes back whole, or a person decides", "checkout", `
 			select format('order %s keeps %s of intent %s, which bought nothing', o.id, p.captured_minor_units - back.minor_units, p.stripe_id)
 			from payment_intents p join orders o on o.id = p.order_id

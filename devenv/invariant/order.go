@@ -37,12 +37,29 @@ func orderInvariants() []invariant {
 			from tickets t join orders o on o.id = t.order_id
 			where t.state <> 'void' and o.fulfilment = 'unfulfillable'`),
 
-		query("completed_order_is_paid", "a completed order has a paying intent that captured its total", checkout, `
+		query("completed_order_is_paid", "a completed order has a paying intent that captured its total, unless it is free", checkout, `
 			select format('order %s is completed; its paying intent %s captured %s of %s',
 				o.id, coalesce(o.paying_intent, '(none)'), coalesce(p.captured_minor_units, 0), o.total_minor_units)
 			from orders o left join payment_intents p on p.order_id = o.id and p.stripe_id = o.paying_intent
-			where o.fulfilment = 'completed'
+			where o.fulfilment = 'completed' and o.total_minor_units > 0
 				and (p.id is null or not p.succeeded or p.captured_minor_units < o.total_minor_units or p.currency <> o.currency)`),
+
+		query("free_order_asks_for_nothing", "a free order has its tickets from its start, and no intent of ours", checkout, `
+			select format('order %s is free, its fulfilment is %s and its hold %s', o.id, o.fulfilment, h.state)
+			from orders o join holds h on h.order_id = o.id
+			where o.total_minor_units = 0 and (o.fulfilment = 'none' or h.state <> 'consumed')
+			union all
+			select format('order %s is free, and Stripe was asked for %s of intent %s', o.id, p.amount_minor_units, coalesce(p.stripe_id, p.id))
+			from orders o join payment_intents p on p.order_id = o.id
+			where o.total_minor_units = 0 and (p.stripe_id is null or p.captured_minor_units > 0 and not exists (
+				select from review_cases c where c.order_id = o.id and c.kind = 'payment_mismatch'))`),
+
+		query("complimentary_ticket_says_so", "a guest's ticket costs nothing and says that it is complimentary, and nobody else's does", "checkout", `
+			select format('ticket %s of order %s, of kind %s, costs %s; complimentary: %s', t.id, o.id, o.kind, t.snapshot->'price'->>'minor_units',
+				coalesce(t.snapshot->>'complimentary', 'false'))
+			from tickets t join orders o on o.id = t.order_id
+			where (o.kind = 'complimentary') <> coalesce((t.snapshot->>'complimentary')::boolean, false)
+				or o.kind = 'complimentary' and t.snapshot->'price'->>'minor_units' <> '0'`),
 
 		query("paying_intent_pays_once", "a payment intent pays for one order", checkout, `
 			select format('intent %s pays for %s orders', paying_intent, count(*))

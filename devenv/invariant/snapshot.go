@@ -23,7 +23,9 @@ type snapshot struct {
 	tickets []ticket
 	ledger  books
 	copies  map[string]int64 // ledgersvc's own copy: number at the ledger by reference
-	stripe  stripeState
+	// freeSales are the sales that moved nothing, by order: ledgersvc alone has them.
+	freeSales map[string]freeSale
+	stripe    stripeState
 	// sendsMail reports whether there is a mail server.
 	sendsMail bool
 	// away says which of the ledger and Stripe do not answer, in sentences; none mostly.
@@ -61,6 +63,8 @@ type refund struct {
 	taxes                                            taxShares
 }
 
+type freeSale struct{ organizer, currency string }
+
 type ticket struct{ id, orderID, state, passSerial string }
 
 // refundedOf sums what goes back of an intent's money.
@@ -97,6 +101,9 @@ func (s *snapshot) read(ctx context.Context, f client.File) error {
 		return err
 	}
 	if err := s.readCheckout(ctx); err != nil {
+		return err
+	}
+	if s.freeSales, err = readFreeSales(ctx, s.pools["ledger"]); err != nil {
 		return err
 	}
 	if s.ledger, err = readLedger(ctx, f.Sandbox.LedgerAPI()); err != nil {
@@ -172,6 +179,15 @@ func readCopies(ctx context.Context, pool *pgxpool.Pool) (map[string]int64, erro
 	err := each(ctx, pool, `select reference, ledger_transaction_id from entries`, []any{&reference, &number},
 		func() { copies[reference] = number })
 	return copies, err
+}
+
+func readFreeSales(ctx context.Context, pool *pgxpool.Pool) (map[string]freeSale, error) {
+	sales := map[string]freeSale{}
+	var orderID string
+	var sale freeSale
+	err := each(ctx, pool, `select order_id, organizer_id, currency from free_sales`, []any{&orderID, &sale.organizer, &sale.currency},
+		func() { sales[orderID] = sale })
+	return sales, err
 }
 
 // querier is a pool or a transaction.

@@ -105,6 +105,15 @@ var violations = map[string]struct{ service, sql string }{
 		select 'untaxed', id, paying_intent, total_minor_units, currency, 'succeeded', 'requested', now(), 're_untaxed', now() from orders where id = $1`},
 	"partial_capture_is_said": {"checkout", `with p as (update payment_intents set mismatch = 'amount', captured_minor_units = 1 where order_id = $1)
 		update orders set payment = 'awaiting_payment', paying_intent = null, capture_time = null, fulfilment = 'none', complete_time = null where id = $1`},
+	"free_order_asks_for_nothing": {"checkout", `update orders set total_minor_units = 0, application_fee_minor_units = 0, taxes = '[]', payment = 'not_required',
+		paying_intent = null, capture_time = null where id = $1`},
+	"free_order_is_booked":         {"ledger", `insert into free_sales (order_id, organizer_id, currency, sale_time, record_time) values ($1, 'somebody', 'EUR', now(), now())`},
+	"complimentary_ticket_says_so": {"checkout", `update tickets set snapshot = snapshot || '{"complimentary": true}' where order_id = $1`},
+	"discount_adds_up":             {"checkout", `update orders set discount_minor_units = 1 where id = $1`},
+	"promotion_use_is_counted": {"checkout", `insert into promotion_codes (id, event_id, code, basis_points, currency, per_ticket, create_time, used_order_count)
+		select 'promotion' || id, event_id, 'FORGOTTEN', 1000, '', false, now(), 1 from orders where id = $1`},
+	"released_ticket_was_free": {"checkout", `insert into timeline (order_id, time, step, detail)
+		select order_id, now(), 'ticket_released', id || ': by mistake' from tickets where order_id = $1`},
 	"unwanted_money_goes_back":   {"checkout", `update payment_intents set duplicate = true where order_id = $1`},
 	"void_ticket_has_its_reason": {"checkout", `update tickets set state = 'void' where order_id = $1`},
 	"valid_ticket_has_its_pass":  {"checkout", `update tickets set pass_serial = 'anotherPass' where order_id = $1`},

@@ -6,6 +6,9 @@ const (
 	ReinstatementPrefix = "dispute-r:"
 )
 
+// FreeSalePrefix and the order are the reference of a sale that moved nothing, which the ledger does not have.
+const FreeSalePrefix = "free:"
+
 // CaptureReference is the reference of captured money: it holds a sale or a bare receipt, never both.
 func CaptureReference(paymentIntentID string) string { return "capture:" + paymentIntentID }
 

@@ -49,6 +49,14 @@ type Entry struct {
 	PostTime            time.Time
 }
 
+type FreeSale struct {
+	OrderID     string
+	OrganizerID string
+	Currency    string
+	SaleTime    time.Time
+	RecordTime  time.Time
+}
+
 type IdempotencyKey struct {
 	Caller       string
 	Method       string

@@ -31,6 +31,8 @@ var grown = []string{
 	select 'fee_' || ledger_transaction_id, stripe_account, organizer_id, order_id, payment_intent_id, 'direct', 0, 'EUR', 100, post_time from entries`,
 	`insert into reconcile_records (run_id, source, subject, reference, charge_id, stripe_account, asset, amount)
 	select 'run-' || ledger_transaction_id % 30, 'ledger', reference, reference, '', stripe_account, 'EUR/2', 100 from entries`,
+	`insert into free_sales (order_id, organizer_id, currency, sale_time, record_time)
+	select 'free-' || i, 'organizer-' || i % 200, 'EUR', now(), now() from generate_series(1, 20000) i`,
 	`insert into application_fee_refunds (fee_id, cumulative, amount) select fee_id, 50, 50 from application_fees`,
 	`insert into payouts (payout_id, stripe_account, organizer_id, status, paid, currency, amount, bank_account_id, payout_time)
 	select 'po_' || i, 'acct_' || i % 200, 'organizer-' || i % 200, 2, true, 'EUR', 100, 'ba_1', now() - i * interval '1 hour' from generate_series(1, 20000) i`,

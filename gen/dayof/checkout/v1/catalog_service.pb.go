@@ -1052,7 +1052,7 @@ var File_dayof_checkout_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/checkout/v1/catalog_event.proto\x1a)dayof/checkout/v1/catalog_organizer.proto\x1a'dayof/checkout/v1/catalog_product.proto\x1a$dayof/checkout/v1/catalog_seat.proto\x1a'dayof/checkout/v1/catalog_variant.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\n" +
+	"'dayof/checkout/v1/catalog_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a%dayof/checkout/v1/catalog_event.proto\x1a)dayof/checkout/v1/catalog_organizer.proto\x1a'dayof/checkout/v1/catalog_product.proto\x1a$dayof/checkout/v1/catalog_seat.proto\x1a'dayof/checkout/v1/catalog_variant.proto\x1a\x1ddayof/checkout/v1/event.proto\x1a&dayof/checkout/v1/promotion_code.proto\x1a\x1fdayof/checkout/v1/variant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\n" +
 	"\n" +
 	"\x12CreateEventRequest\x12?\n" +
 	"\forganizer_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12\xda\x01\n" +
@@ -1136,7 +1136,7 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"v\n" +
 	"\x14ListVariantsResponse\x126\n" +
 	"\bvariants\x18\x01 \x03(\v2\x1a.dayof.checkout.v1.VariantR\bvariants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x80\x14\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xec\x17\n" +
 	"\x0eCatalogService\x12m\n" +
 	"\x0fCreateOrganizer\x12).dayof.checkout.v1.CreateOrganizerRequest\x1a*.dayof.checkout.v1.CreateOrganizerResponse\"\x03\x90\x02\x02\x12m\n" +
 	"\x0fUpdateOrganizer\x12).dayof.checkout.v1.UpdateOrganizerRequest\x1a*.dayof.checkout.v1.UpdateOrganizerResponse\"\x03\x90\x02\x02\x12d\n" +
@@ -1157,7 +1157,11 @@ const file_dayof_checkout_v1_catalog_service_proto_rawDesc = "" +
 	"\fListProducts\x12&.dayof.checkout.v1.ListProductsRequest\x1a'.dayof.checkout.v1.ListProductsResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\rCreateVariant\x12'.dayof.checkout.v1.CreateVariantRequest\x1a(.dayof.checkout.v1.CreateVariantResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rUpdateVariant\x12'.dayof.checkout.v1.UpdateVariantRequest\x1a(.dayof.checkout.v1.UpdateVariantResponse\"\x03\x90\x02\x02\x12|\n" +
-	"\x14CreateVariantVersion\x12..dayof.checkout.v1.CreateVariantVersionRequest\x1a/.dayof.checkout.v1.CreateVariantVersionResponse\"\x03\x90\x02\x02\x12^\n" +
+	"\x14CreateVariantVersion\x12..dayof.checkout.v1.CreateVariantVersionRequest\x1a/.dayof.checkout.v1.CreateVariantVersionResponse\"\x03\x90\x02\x02\x12y\n" +
+	"\x13CreatePromotionCode\x12-.dayof.checkout.v1.CreatePromotionCodeRequest\x1a..dayof.checkout.v1.CreatePromotionCodeResponse\"\x03\x90\x02\x02\x12y\n" +
+	"\x13UpdatePromotionCode\x12-.dayof.checkout.v1.UpdatePromotionCodeRequest\x1a..dayof.checkout.v1.UpdatePromotionCodeResponse\"\x03\x90\x02\x02\x12v\n" +
+	"\x12ListPromotionCodes\x12,.dayof.checkout.v1.ListPromotionCodesRequest\x1a-.dayof.checkout.v1.ListPromotionCodesResponse\"\x03\x90\x02\x01\x12|\n" +
+	"\x14ArchivePromotionCode\x12..dayof.checkout.v1.ArchivePromotionCodeRequest\x1a/.dayof.checkout.v1.ArchivePromotionCodeResponse\"\x03\x90\x02\x02\x12^\n" +
 	"\n" +
 	"GetVariant\x12$.dayof.checkout.v1.GetVariantRequest\x1a%.dayof.checkout.v1.GetVariantResponse\"\x03\x90\x02\x01\x12d\n" +
 	"\fListVariants\x12&.dayof.checkout.v1.ListVariantsRequest\x1a'.dayof.checkout.v1.ListVariantsResponse\"\x03\x90\x02\x01\x12^\n" +
@@ -1221,28 +1225,36 @@ var file_dayof_checkout_v1_catalog_service_proto_goTypes = []any{
 	(*GetProductRequest)(nil),            // 33: dayof.checkout.v1.GetProductRequest
 	(*ListProductsRequest)(nil),          // 34: dayof.checkout.v1.ListProductsRequest
 	(*UpdateVariantRequest)(nil),         // 35: dayof.checkout.v1.UpdateVariantRequest
-	(*SetSeatMapRequest)(nil),            // 36: dayof.checkout.v1.SetSeatMapRequest
-	(*GetSeatMapRequest)(nil),            // 37: dayof.checkout.v1.GetSeatMapRequest
-	(*ListSeatsRequest)(nil),             // 38: dayof.checkout.v1.ListSeatsRequest
-	(*BlockSeatsRequest)(nil),            // 39: dayof.checkout.v1.BlockSeatsRequest
-	(*UnblockSeatsRequest)(nil),          // 40: dayof.checkout.v1.UnblockSeatsRequest
-	(*CreateOrganizerResponse)(nil),      // 41: dayof.checkout.v1.CreateOrganizerResponse
-	(*UpdateOrganizerResponse)(nil),      // 42: dayof.checkout.v1.UpdateOrganizerResponse
-	(*GetOrganizerResponse)(nil),         // 43: dayof.checkout.v1.GetOrganizerResponse
-	(*ListOrganizersResponse)(nil),       // 44: dayof.checkout.v1.ListOrganizersResponse
-	(*UpdateEventResponse)(nil),          // 45: dayof.checkout.v1.UpdateEventResponse
-	(*PublishEventResponse)(nil),         // 46: dayof.checkout.v1.PublishEventResponse
-	(*ArchiveEventResponse)(nil),         // 47: dayof.checkout.v1.ArchiveEventResponse
-	(*DeleteDraftResponse)(nil),          // 48: dayof.checkout.v1.DeleteDraftResponse
-	(*UpdateProductResponse)(nil),        // 49: dayof.checkout.v1.UpdateProductResponse
-	(*GetProductResponse)(nil),           // 50: dayof.checkout.v1.GetProductResponse
-	(*ListProductsResponse)(nil),         // 51: dayof.checkout.v1.ListProductsResponse
-	(*UpdateVariantResponse)(nil),        // 52: dayof.checkout.v1.UpdateVariantResponse
-	(*SetSeatMapResponse)(nil),           // 53: dayof.checkout.v1.SetSeatMapResponse
-	(*GetSeatMapResponse)(nil),           // 54: dayof.checkout.v1.GetSeatMapResponse
-	(*ListSeatsResponse)(nil),            // 55: dayof.checkout.v1.ListSeatsResponse
-	(*BlockSeatsResponse)(nil),           // 56: dayof.checkout.v1.BlockSeatsResponse
-	(*UnblockSeatsResponse)(nil),         // 57: dayof.checkout.v1.UnblockSeatsResponse
+	(*CreatePromotionCodeRequest)(nil),   // 36: dayof.checkout.v1.CreatePromotionCodeRequest
+	(*UpdatePromotionCodeRequest)(nil),   // 37: dayof.checkout.v1.UpdatePromotionCodeRequest
+	(*ListPromotionCodesRequest)(nil),    // 38: dayof.checkout.v1.ListPromotionCodesRequest
+	(*ArchivePromotionCodeRequest)(nil),  // 39: dayof.checkout.v1.ArchivePromotionCodeRequest
+	(*SetSeatMapRequest)(nil),            // 40: dayof.checkout.v1.SetSeatMapRequest
+	(*GetSeatMapRequest)(nil),            // 41: dayof.checkout.v1.GetSeatMapRequest
+	(*ListSeatsRequest)(nil),             // 42: dayof.checkout.v1.ListSeatsRequest
+	(*BlockSeatsRequest)(nil),            // 43: dayof.checkout.v1.BlockSeatsRequest
+	(*UnblockSeatsRequest)(nil),          // 44: dayof.checkout.v1.UnblockSeatsRequest
+	(*CreateOrganizerResponse)(nil),      // 45: dayof.checkout.v1.CreateOrganizerResponse
+	(*UpdateOrganizerResponse)(nil),      // 46: dayof.checkout.v1.UpdateOrganizerResponse
+	(*GetOrganizerResponse)(nil),         // 47: dayof.checkout.v1.GetOrganizerResponse
+	(*ListOrganizersResponse)(nil),       // 48: dayof.checkout.v1.ListOrganizersResponse
+	(*UpdateEventResponse)(nil),          // 49: dayof.checkout.v1.UpdateEventResponse
+	(*PublishEventResponse)(nil),         // 50: dayof.checkout.v1.PublishEventResponse
+	(*ArchiveEventResponse)(nil),         // 51: dayof.checkout.v1.ArchiveEventResponse
+	(*DeleteDraftResponse)(nil),          // 52: dayof.checkout.v1.DeleteDraftResponse
+	(*UpdateProductResponse)(nil),        // 53: dayof.checkout.v1.UpdateProductResponse
+	(*GetProductResponse)(nil),           // 54: dayof.checkout.v1.GetProductResponse
+	(*ListProductsResponse)(nil),         // 55: dayof.checkout.v1.ListProductsResponse
+	(*UpdateVariantResponse)(nil),        // 56: dayof.checkout.v1.UpdateVariantResponse
+	(*CreatePromotionCodeResponse)(nil),  // 57: dayof.checkout.v1.CreatePromotionCodeResponse
+	(*UpdatePromotionCodeResponse)(nil),  // 58: dayof.checkout.v1.UpdatePromotionCodeResponse
+	(*ListPromotionCodesResponse)(nil),   // 59: dayof.checkout.v1.ListPromotionCodesResponse
+	(*ArchivePromotionCodeResponse)(nil), // 60: dayof.checkout.v1.ArchivePromotionCodeResponse
+	(*SetSeatMapResponse)(nil),           // 61: dayof.checkout.v1.SetSeatMapResponse
+	(*GetSeatMapResponse)(nil),           // 62: dayof.checkout.v1.GetSeatMapResponse
+	(*ListSeatsResponse)(nil),            // 63: dayof.checkout.v1.ListSeatsResponse
+	(*BlockSeatsResponse)(nil),           // 64: dayof.checkout.v1.BlockSeatsResponse
+	(*UnblockSeatsResponse)(nil),         // 65: dayof.checkout.v1.UnblockSeatsResponse
 }
 var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	16, // 0: dayof.checkout.v1.CreateEventRequest.venue:type_name -> dayof.checkout.v1.Venue
@@ -1283,40 +1295,48 @@ var file_dayof_checkout_v1_catalog_service_proto_depIdxs = []int32{
 	8,  // 35: dayof.checkout.v1.CatalogService.CreateVariant:input_type -> dayof.checkout.v1.CreateVariantRequest
 	35, // 36: dayof.checkout.v1.CatalogService.UpdateVariant:input_type -> dayof.checkout.v1.UpdateVariantRequest
 	10, // 37: dayof.checkout.v1.CatalogService.CreateVariantVersion:input_type -> dayof.checkout.v1.CreateVariantVersionRequest
-	12, // 38: dayof.checkout.v1.CatalogService.GetVariant:input_type -> dayof.checkout.v1.GetVariantRequest
-	14, // 39: dayof.checkout.v1.CatalogService.ListVariants:input_type -> dayof.checkout.v1.ListVariantsRequest
-	36, // 40: dayof.checkout.v1.CatalogService.SetSeatMap:input_type -> dayof.checkout.v1.SetSeatMapRequest
-	37, // 41: dayof.checkout.v1.CatalogService.GetSeatMap:input_type -> dayof.checkout.v1.GetSeatMapRequest
-	38, // 42: dayof.checkout.v1.CatalogService.ListSeats:input_type -> dayof.checkout.v1.ListSeatsRequest
-	39, // 43: dayof.checkout.v1.CatalogService.BlockSeats:input_type -> dayof.checkout.v1.BlockSeatsRequest
-	40, // 44: dayof.checkout.v1.CatalogService.UnblockSeats:input_type -> dayof.checkout.v1.UnblockSeatsRequest
-	41, // 45: dayof.checkout.v1.CatalogService.CreateOrganizer:output_type -> dayof.checkout.v1.CreateOrganizerResponse
-	42, // 46: dayof.checkout.v1.CatalogService.UpdateOrganizer:output_type -> dayof.checkout.v1.UpdateOrganizerResponse
-	43, // 47: dayof.checkout.v1.CatalogService.GetOrganizer:output_type -> dayof.checkout.v1.GetOrganizerResponse
-	44, // 48: dayof.checkout.v1.CatalogService.ListOrganizers:output_type -> dayof.checkout.v1.ListOrganizersResponse
-	1,  // 49: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
-	45, // 50: dayof.checkout.v1.CatalogService.UpdateEvent:output_type -> dayof.checkout.v1.UpdateEventResponse
-	46, // 51: dayof.checkout.v1.CatalogService.PublishEvent:output_type -> dayof.checkout.v1.PublishEventResponse
-	47, // 52: dayof.checkout.v1.CatalogService.ArchiveEvent:output_type -> dayof.checkout.v1.ArchiveEventResponse
-	48, // 53: dayof.checkout.v1.CatalogService.DeleteDraft:output_type -> dayof.checkout.v1.DeleteDraftResponse
-	3,  // 54: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
-	5,  // 55: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
-	7,  // 56: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
-	49, // 57: dayof.checkout.v1.CatalogService.UpdateProduct:output_type -> dayof.checkout.v1.UpdateProductResponse
-	50, // 58: dayof.checkout.v1.CatalogService.GetProduct:output_type -> dayof.checkout.v1.GetProductResponse
-	51, // 59: dayof.checkout.v1.CatalogService.ListProducts:output_type -> dayof.checkout.v1.ListProductsResponse
-	9,  // 60: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
-	52, // 61: dayof.checkout.v1.CatalogService.UpdateVariant:output_type -> dayof.checkout.v1.UpdateVariantResponse
-	11, // 62: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
-	13, // 63: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
-	15, // 64: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
-	53, // 65: dayof.checkout.v1.CatalogService.SetSeatMap:output_type -> dayof.checkout.v1.SetSeatMapResponse
-	54, // 66: dayof.checkout.v1.CatalogService.GetSeatMap:output_type -> dayof.checkout.v1.GetSeatMapResponse
-	55, // 67: dayof.checkout.v1.CatalogService.ListSeats:output_type -> dayof.checkout.v1.ListSeatsResponse
-	56, // 68: dayof.checkout.v1.CatalogService.BlockSeats:output_type -> dayof.checkout.v1.BlockSeatsResponse
-	57, // 69: dayof.checkout.v1.CatalogService.UnblockSeats:output_type -> dayof.checkout.v1.UnblockSeatsResponse
-	45, // [45:70] is the sub-list for method output_type
-	20, // [20:45] is the sub-list for method input_type
+	36, // 38: dayof.checkout.v1.CatalogService.CreatePromotionCode:input_type -> dayof.checkout.v1.CreatePromotionCodeRequest
+	37, // 39: dayof.checkout.v1.CatalogService.UpdatePromotionCode:input_type -> dayof.checkout.v1.UpdatePromotionCodeRequest
+	38, // 40: dayof.checkout.v1.CatalogService.ListPromotionCodes:input_type -> dayof.checkout.v1.ListPromotionCodesRequest
+	39, // 41: dayof.checkout.v1.CatalogService.ArchivePromotionCode:input_type -> dayof.checkout.v1.ArchivePromotionCodeRequest
+	12, // 42: dayof.checkout.v1.CatalogService.GetVariant:input_type -> dayof.checkout.v1.GetVariantRequest
+	14, // 43: dayof.checkout.v1.CatalogService.ListVariants:input_type -> dayof.checkout.v1.ListVariantsRequest
+	40, // 44: dayof.checkout.v1.CatalogService.SetSeatMap:input_type -> dayof.checkout.v1.SetSeatMapRequest
+	41, // 45: dayof.checkout.v1.CatalogService.GetSeatMap:input_type -> dayof.checkout.v1.GetSeatMapRequest
+	42, // 46: dayof.checkout.v1.CatalogService.ListSeats:input_type -> dayof.checkout.v1.ListSeatsRequest
+	43, // 47: dayof.checkout.v1.CatalogService.BlockSeats:input_type -> dayof.checkout.v1.BlockSeatsRequest
+	44, // 48: dayof.checkout.v1.CatalogService.UnblockSeats:input_type -> dayof.checkout.v1.UnblockSeatsRequest
+	45, // 49: dayof.checkout.v1.CatalogService.CreateOrganizer:output_type -> dayof.checkout.v1.CreateOrganizerResponse
+	46, // 50: dayof.checkout.v1.CatalogService.UpdateOrganizer:output_type -> dayof.checkout.v1.UpdateOrganizerResponse
+	47, // 51: dayof.checkout.v1.CatalogService.GetOrganizer:output_type -> dayof.checkout.v1.GetOrganizerResponse
+	48, // 52: dayof.checkout.v1.CatalogService.ListOrganizers:output_type -> dayof.checkout.v1.ListOrganizersResponse
+	1,  // 53: dayof.checkout.v1.CatalogService.CreateEvent:output_type -> dayof.checkout.v1.CreateEventResponse
+	49, // 54: dayof.checkout.v1.CatalogService.UpdateEvent:output_type -> dayof.checkout.v1.UpdateEventResponse
+	50, // 55: dayof.checkout.v1.CatalogService.PublishEvent:output_type -> dayof.checkout.v1.PublishEventResponse
+	51, // 56: dayof.checkout.v1.CatalogService.ArchiveEvent:output_type -> dayof.checkout.v1.ArchiveEventResponse
+	52, // 57: dayof.checkout.v1.CatalogService.DeleteDraft:output_type -> dayof.checkout.v1.DeleteDraftResponse
+	3,  // 58: dayof.checkout.v1.CatalogService.GetEvent:output_type -> dayof.checkout.v1.GetEventResponse
+	5,  // 59: dayof.checkout.v1.CatalogService.ListEvents:output_type -> dayof.checkout.v1.ListEventsResponse
+	7,  // 60: dayof.checkout.v1.CatalogService.CreateProduct:output_type -> dayof.checkout.v1.CreateProductResponse
+	53, // 61: dayof.checkout.v1.CatalogService.UpdateProduct:output_type -> dayof.checkout.v1.UpdateProductResponse
+	54, // 62: dayof.checkout.v1.CatalogService.GetProduct:output_type -> dayof.checkout.v1.GetProductResponse
+	55, // 63: dayof.checkout.v1.CatalogService.ListProducts:output_type -> dayof.checkout.v1.ListProductsResponse
+	9,  // 64: dayof.checkout.v1.CatalogService.CreateVariant:output_type -> dayof.checkout.v1.CreateVariantResponse
+	56, // 65: dayof.checkout.v1.CatalogService.UpdateVariant:output_type -> dayof.checkout.v1.UpdateVariantResponse
+	11, // 66: dayof.checkout.v1.CatalogService.CreateVariantVersion:output_type -> dayof.checkout.v1.CreateVariantVersionResponse
+	57, // 67: dayof.checkout.v1.CatalogService.CreatePromotionCode:output_type -> dayof.checkout.v1.CreatePromotionCodeResponse
+	58, // 68: dayof.checkout.v1.CatalogService.UpdatePromotionCode:output_type -> dayof.checkout.v1.UpdatePromotionCodeResponse
+	59, // 69: dayof.checkout.v1.CatalogService.ListPromotionCodes:output_type -> dayof.checkout.v1.ListPromotionCodesResponse
+	60, // 70: dayof.checkout.v1.CatalogService.ArchivePromotionCode:output_type -> dayof.checkout.v1.ArchivePromotionCodeResponse
+	13, // 71: dayof.checkout.v1.CatalogService.GetVariant:output_type -> dayof.checkout.v1.GetVariantResponse
+	15, // 72: dayof.checkout.v1.CatalogService.ListVariants:output_type -> dayof.checkout.v1.ListVariantsResponse
+	61, // 73: dayof.checkout.v1.CatalogService.SetSeatMap:output_type -> dayof.checkout.v1.SetSeatMapResponse
+	62, // 74: dayof.checkout.v1.CatalogService.GetSeatMap:output_type -> dayof.checkout.v1.GetSeatMapResponse
+	63, // 75: dayof.checkout.v1.CatalogService.ListSeats:output_type -> dayof.checkout.v1.ListSeatsResponse
+	64, // 76: dayof.checkout.v1.CatalogService.BlockSeats:output_type -> dayof.checkout.v1.BlockSeatsResponse
+	65, // 77: dayof.checkout.v1.CatalogService.UnblockSeats:output_type -> dayof.checkout.v1.UnblockSeatsResponse
+	49, // [49:78] is the sub-list for method output_type
+	20, // [20:49] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -1333,6 +1353,7 @@ func file_dayof_checkout_v1_catalog_service_proto_init() {
 	file_dayof_checkout_v1_catalog_seat_proto_init()
 	file_dayof_checkout_v1_catalog_variant_proto_init()
 	file_dayof_checkout_v1_event_proto_init()
+	file_dayof_checkout_v1_promotion_code_proto_init()
 	file_dayof_checkout_v1_variant_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -37,8 +37,10 @@ type StartCheckoutRequest struct {
 	ExpectedTotal *v1.Money `protobuf:"bytes,4,opt,name=expected_total,json=expectedTotal,proto3" json:"expected_total,omitempty"`
 	// Admission token of a place in the event's waiting room, where it has one. A retry with the same key may bring another.
 	WaitingRoomToken string `protobuf:"bytes,5,opt,name=waiting_room_token,json=waitingRoomToken,proto3" json:"waiting_room_token,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Promotion code of the event, in upper or lower case; empty for none.
+	PromotionCode string `protobuf:"bytes,8,opt,name=promotion_code,json=promotionCode,proto3" json:"promotion_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartCheckoutRequest) Reset() {
@@ -102,6 +104,13 @@ func (x *StartCheckoutRequest) GetExpectedTotal() *v1.Money {
 func (x *StartCheckoutRequest) GetWaitingRoomToken() string {
 	if x != nil {
 		return x.WaitingRoomToken
+	}
+	return ""
+}
+
+func (x *StartCheckoutRequest) GetPromotionCode() string {
+	if x != nil {
+		return x.PromotionCode
 	}
 	return ""
 }
@@ -178,9 +187,9 @@ type StartCheckoutResponse struct {
 	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	// Bearer token that opens this order and no other. Keep it like a password.
 	OrderAccessToken string `protobuf:"bytes,2,opt,name=order_access_token,json=orderAccessToken,proto3" json:"order_access_token,omitempty"`
-	// Id of the payment intent.
+	// Id of the payment intent; empty for a free order.
 	PaymentIntentId string `protobuf:"bytes,3,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
-	// Secret with which Stripe.js confirms the intent.
+	// Secret with which Stripe.js confirms the intent; empty for a free order.
 	PaymentClientSecret string `protobuf:"bytes,4,opt,name=payment_client_secret,json=paymentClientSecret,proto3" json:"payment_client_secret,omitempty"`
 	// Connected account to confirm on; empty for the platform.
 	StripeAccount string `protobuf:"bytes,5,opt,name=stripe_account,json=stripeAccount,proto3" json:"stripe_account,omitempty"`
@@ -258,7 +267,7 @@ type CompleteCheckoutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the order.
 	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// Intent that succeeded.
+	// Intent that succeeded; empty for a free order, and only there.
 	PaymentIntentId string `protobuf:"bytes,2,opt,name=payment_intent_id,json=paymentIntentId,proto3" json:"payment_intent_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -684,6 +693,116 @@ func (x *RefundTicketsResponse) GetOrder() *Order {
 	return nil
 }
 
+// ReleaseTicketsRequest names tickets of an order.
+type ReleaseTicketsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Tickets to give up; empty means all of the order that are not void.
+	TicketIds []string `protobuf:"bytes,2,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
+	// Why, for the audit trail; shown to staff. At most 200 characters.
+	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTicketsRequest) Reset() {
+	*x = ReleaseTicketsRequest{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTicketsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTicketsRequest) ProtoMessage() {}
+
+func (x *ReleaseTicketsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTicketsRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseTicketsRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReleaseTicketsRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ReleaseTicketsRequest) GetTicketIds() []string {
+	if x != nil {
+		return x.TicketIds
+	}
+	return nil
+}
+
+func (x *ReleaseTicketsRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// ReleaseTicketsResponse carries the order after it.
+type ReleaseTicketsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTicketsResponse) Reset() {
+	*x = ReleaseTicketsResponse{}
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTicketsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTicketsResponse) ProtoMessage() {}
+
+func (x *ReleaseTicketsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTicketsResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseTicketsResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReleaseTicketsResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 // GetOrderRequest names an order.
 type GetOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -701,7 +820,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +832,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +845,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{11}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -776,7 +895,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +907,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[12]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +920,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{12}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -856,7 +975,7 @@ type TicketPass struct {
 
 func (x *TicketPass) Reset() {
 	*x = TicketPass{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +987,7 @@ func (x *TicketPass) String() string {
 func (*TicketPass) ProtoMessage() {}
 
 func (x *TicketPass) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[13]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1000,7 @@ func (x *TicketPass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketPass.ProtoReflect.Descriptor instead.
 func (*TicketPass) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{13}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TicketPass) GetTicketId() string {
@@ -925,7 +1044,7 @@ type WatchOrderRequest struct {
 
 func (x *WatchOrderRequest) Reset() {
 	*x = WatchOrderRequest{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[14]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1056,7 @@ func (x *WatchOrderRequest) String() string {
 func (*WatchOrderRequest) ProtoMessage() {}
 
 func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[14]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1069,7 @@ func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
 func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{14}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchOrderRequest) GetOrderId() string {
@@ -980,7 +1099,7 @@ type WatchOrderResponse struct {
 
 func (x *WatchOrderResponse) Reset() {
 	*x = WatchOrderResponse{}
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[15]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1111,7 @@ func (x *WatchOrderResponse) String() string {
 func (*WatchOrderResponse) ProtoMessage() {}
 
 func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[15]
+	mi := &file_dayof_checkout_v1_checkout_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1124,7 @@ func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
 func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{15}
+	return file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchOrderResponse) GetOrder() *Order {
@@ -1026,14 +1145,15 @@ var File_dayof_checkout_v1_checkout_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\n" +
-	"(dayof/checkout/v1/checkout_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x02\n" +
+	"(dayof/checkout/v1/checkout_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x03\n" +
 	"\x14StartCheckoutRequest\x127\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aeventId\x12=\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1b.dayof.checkout.v1.CartLineB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\x14R\x05lines\x126\n" +
 	"\x05buyer\x18\x03 \x01(\v2\x18.dayof.checkout.v1.BuyerB\x06\xbaH\x03\xc8\x01\x01R\x05buyer\x12<\n" +
 	"\x0eexpected_total\x18\x04 \x01(\v2\x15.dayof.money.v1.MoneyR\rexpectedTotal\x126\n" +
-	"\x12waiting_room_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\x10waitingRoomToken\"\xae\x01\n" +
+	"\x12waiting_room_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\x10waitingRoomToken\x12F\n" +
+	"\x0epromotion_code\x18\b \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_-]{3,40})?$R\rpromotionCode\"\xae\x01\n" +
 	"\bCartLine\x12;\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tvariantId\x12%\n" +
@@ -1044,10 +1164,10 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\x12order_access_token\x18\x02 \x01(\tR\x10orderAccessToken\x12*\n" +
 	"\x11payment_intent_id\x18\x03 \x01(\tR\x0fpaymentIntentId\x122\n" +
 	"\x15payment_client_secret\x18\x04 \x01(\tR\x13paymentClientSecret\x12%\n" +
-	"\x0estripe_account\x18\x05 \x01(\tR\rstripeAccount\"\x9f\x01\n" +
+	"\x0estripe_account\x18\x05 \x01(\tR\rstripeAccount\"\xa2\x01\n" +
 	"\x17CompleteCheckoutRequest\x127\n" +
-	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12K\n" +
-	"\x11payment_intent_id\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\"J\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12N\n" +
+	"\x11payment_intent_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(pi_[A-Za-z0-9_]{1,250})?$R\x0fpaymentIntentId\"J\n" +
 	"\x18CompleteCheckoutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"P\n" +
 	"\x15CancelCheckoutRequest\x127\n" +
@@ -1069,7 +1189,14 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\x0fexpected_amount\x18\x03 \x01(\v2\x15.dayof.money.v1.MoneyR\x0eexpectedAmount\"z\n" +
 	"\x15RefundTicketsResponse\x121\n" +
 	"\x06refund\x18\x01 \x01(\v2\x19.dayof.checkout.v1.RefundR\x06refund\x12.\n" +
-	"\x05order\x18\x02 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc7\x01\n" +
+	"\x05order\x18\x02 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xb4\x01\n" +
+	"\x15ReleaseTicketsRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12D\n" +
+	"\n" +
+	"ticket_ids\x18\x02 \x03(\tB%\xbaH\"\x92\x01\x1f\x10d\x18\x01\"\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\tticketIds\x12\x1c\n" +
+	"\x04note\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04note\"H\n" +
+	"\x16ReleaseTicketsResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc7\x01\n" +
 	"\x0fGetOrderRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12,\n" +
 	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\x12,\n" +
@@ -1094,13 +1221,14 @@ const file_dayof_checkout_v1_checkout_service_proto_rawDesc = "" +
 	"\rknown_version\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\fknownVersion\"^\n" +
 	"\x12WatchOrderResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion2\xe6\x05\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion2\xd2\x06\n" +
 	"\x0fCheckoutService\x12g\n" +
 	"\rStartCheckout\x12'.dayof.checkout.v1.StartCheckoutRequest\x1a(.dayof.checkout.v1.StartCheckoutResponse\"\x03\x90\x02\x02\x12p\n" +
 	"\x10CompleteCheckout\x12*.dayof.checkout.v1.CompleteCheckoutRequest\x1a+.dayof.checkout.v1.CompleteCheckoutResponse\"\x03\x90\x02\x02\x12j\n" +
 	"\x0eCancelCheckout\x12(.dayof.checkout.v1.CancelCheckoutRequest\x1a).dayof.checkout.v1.CancelCheckoutResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rPreviewRefund\x12'.dayof.checkout.v1.PreviewRefundRequest\x1a(.dayof.checkout.v1.PreviewRefundResponse\"\x03\x90\x02\x01\x12g\n" +
-	"\rRefundTickets\x12'.dayof.checkout.v1.RefundTicketsRequest\x1a(.dayof.checkout.v1.RefundTicketsResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\rRefundTickets\x12'.dayof.checkout.v1.RefundTicketsRequest\x1a(.dayof.checkout.v1.RefundTicketsResponse\"\x03\x90\x02\x02\x12j\n" +
+	"\x0eReleaseTickets\x12(.dayof.checkout.v1.ReleaseTicketsRequest\x1a).dayof.checkout.v1.ReleaseTicketsResponse\"\x03\x90\x02\x02\x12X\n" +
 	"\bGetOrder\x12\".dayof.checkout.v1.GetOrderRequest\x1a#.dayof.checkout.v1.GetOrderResponse\"\x03\x90\x02\x01\x12`\n" +
 	"\n" +
 	"WatchOrder\x12$.dayof.checkout.v1.WatchOrderRequest\x1a%.dayof.checkout.v1.WatchOrderResponse\"\x03\x90\x02\x010\x01B\xcc\x01\n" +
@@ -1118,7 +1246,7 @@ func file_dayof_checkout_v1_checkout_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_checkout_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_dayof_checkout_v1_checkout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*StartCheckoutRequest)(nil),     // 0: dayof.checkout.v1.StartCheckoutRequest
 	(*CartLine)(nil),                 // 1: dayof.checkout.v1.CartLine
@@ -1131,52 +1259,57 @@ var file_dayof_checkout_v1_checkout_service_proto_goTypes = []any{
 	(*PreviewRefundResponse)(nil),    // 8: dayof.checkout.v1.PreviewRefundResponse
 	(*RefundTicketsRequest)(nil),     // 9: dayof.checkout.v1.RefundTicketsRequest
 	(*RefundTicketsResponse)(nil),    // 10: dayof.checkout.v1.RefundTicketsResponse
-	(*GetOrderRequest)(nil),          // 11: dayof.checkout.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),         // 12: dayof.checkout.v1.GetOrderResponse
-	(*TicketPass)(nil),               // 13: dayof.checkout.v1.TicketPass
-	(*WatchOrderRequest)(nil),        // 14: dayof.checkout.v1.WatchOrderRequest
-	(*WatchOrderResponse)(nil),       // 15: dayof.checkout.v1.WatchOrderResponse
-	(*Buyer)(nil),                    // 16: dayof.checkout.v1.Buyer
-	(*v1.Money)(nil),                 // 17: dayof.money.v1.Money
-	(*Order)(nil),                    // 18: dayof.checkout.v1.Order
-	(*timestamppb.Timestamp)(nil),    // 19: google.protobuf.Timestamp
-	(*Refund)(nil),                   // 20: dayof.checkout.v1.Refund
+	(*ReleaseTicketsRequest)(nil),    // 11: dayof.checkout.v1.ReleaseTicketsRequest
+	(*ReleaseTicketsResponse)(nil),   // 12: dayof.checkout.v1.ReleaseTicketsResponse
+	(*GetOrderRequest)(nil),          // 13: dayof.checkout.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),         // 14: dayof.checkout.v1.GetOrderResponse
+	(*TicketPass)(nil),               // 15: dayof.checkout.v1.TicketPass
+	(*WatchOrderRequest)(nil),        // 16: dayof.checkout.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),       // 17: dayof.checkout.v1.WatchOrderResponse
+	(*Buyer)(nil),                    // 18: dayof.checkout.v1.Buyer
+	(*v1.Money)(nil),                 // 19: dayof.money.v1.Money
+	(*Order)(nil),                    // 20: dayof.checkout.v1.Order
+	(*timestamppb.Timestamp)(nil),    // 21: google.protobuf.Timestamp
+	(*Refund)(nil),                   // 22: dayof.checkout.v1.Refund
 }
 var file_dayof_checkout_v1_checkout_service_proto_depIdxs = []int32{
 	1,  // 0: dayof.checkout.v1.StartCheckoutRequest.lines:type_name -> dayof.checkout.v1.CartLine
-	16, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
-	17, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
-	18, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	18, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	18, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
-	17, // 6: dayof.checkout.v1.PreviewRefundResponse.amount:type_name -> dayof.money.v1.Money
-	17, // 7: dayof.checkout.v1.PreviewRefundResponse.kept:type_name -> dayof.money.v1.Money
-	19, // 8: dayof.checkout.v1.PreviewRefundResponse.deadline:type_name -> google.protobuf.Timestamp
-	17, // 9: dayof.checkout.v1.RefundTicketsRequest.expected_amount:type_name -> dayof.money.v1.Money
-	20, // 10: dayof.checkout.v1.RefundTicketsResponse.refund:type_name -> dayof.checkout.v1.Refund
-	18, // 11: dayof.checkout.v1.RefundTicketsResponse.order:type_name -> dayof.checkout.v1.Order
-	18, // 12: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	13, // 13: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
-	18, // 14: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	0,  // 15: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
-	3,  // 16: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
-	5,  // 17: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
-	7,  // 18: dayof.checkout.v1.CheckoutService.PreviewRefund:input_type -> dayof.checkout.v1.PreviewRefundRequest
-	9,  // 19: dayof.checkout.v1.CheckoutService.RefundTickets:input_type -> dayof.checkout.v1.RefundTicketsRequest
-	11, // 20: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
-	14, // 21: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
-	2,  // 22: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
-	4,  // 23: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
-	6,  // 24: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
-	8,  // 25: dayof.checkout.v1.CheckoutService.PreviewRefund:output_type -> dayof.checkout.v1.PreviewRefundResponse
-	10, // 26: dayof.checkout.v1.CheckoutService.RefundTickets:output_type -> dayof.checkout.v1.RefundTicketsResponse
-	12, // 27: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
-	15, // 28: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
-	22, // [22:29] is the sub-list for method output_type
-	15, // [15:22] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	18, // 1: dayof.checkout.v1.StartCheckoutRequest.buyer:type_name -> dayof.checkout.v1.Buyer
+	19, // 2: dayof.checkout.v1.StartCheckoutRequest.expected_total:type_name -> dayof.money.v1.Money
+	20, // 3: dayof.checkout.v1.StartCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	20, // 4: dayof.checkout.v1.CompleteCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	20, // 5: dayof.checkout.v1.CancelCheckoutResponse.order:type_name -> dayof.checkout.v1.Order
+	19, // 6: dayof.checkout.v1.PreviewRefundResponse.amount:type_name -> dayof.money.v1.Money
+	19, // 7: dayof.checkout.v1.PreviewRefundResponse.kept:type_name -> dayof.money.v1.Money
+	21, // 8: dayof.checkout.v1.PreviewRefundResponse.deadline:type_name -> google.protobuf.Timestamp
+	19, // 9: dayof.checkout.v1.RefundTicketsRequest.expected_amount:type_name -> dayof.money.v1.Money
+	22, // 10: dayof.checkout.v1.RefundTicketsResponse.refund:type_name -> dayof.checkout.v1.Refund
+	20, // 11: dayof.checkout.v1.RefundTicketsResponse.order:type_name -> dayof.checkout.v1.Order
+	20, // 12: dayof.checkout.v1.ReleaseTicketsResponse.order:type_name -> dayof.checkout.v1.Order
+	20, // 13: dayof.checkout.v1.GetOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	15, // 14: dayof.checkout.v1.GetOrderResponse.passes:type_name -> dayof.checkout.v1.TicketPass
+	20, // 15: dayof.checkout.v1.WatchOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	0,  // 16: dayof.checkout.v1.CheckoutService.StartCheckout:input_type -> dayof.checkout.v1.StartCheckoutRequest
+	3,  // 17: dayof.checkout.v1.CheckoutService.CompleteCheckout:input_type -> dayof.checkout.v1.CompleteCheckoutRequest
+	5,  // 18: dayof.checkout.v1.CheckoutService.CancelCheckout:input_type -> dayof.checkout.v1.CancelCheckoutRequest
+	7,  // 19: dayof.checkout.v1.CheckoutService.PreviewRefund:input_type -> dayof.checkout.v1.PreviewRefundRequest
+	9,  // 20: dayof.checkout.v1.CheckoutService.RefundTickets:input_type -> dayof.checkout.v1.RefundTicketsRequest
+	11, // 21: dayof.checkout.v1.CheckoutService.ReleaseTickets:input_type -> dayof.checkout.v1.ReleaseTicketsRequest
+	13, // 22: dayof.checkout.v1.CheckoutService.GetOrder:input_type -> dayof.checkout.v1.GetOrderRequest
+	16, // 23: dayof.checkout.v1.CheckoutService.WatchOrder:input_type -> dayof.checkout.v1.WatchOrderRequest
+	2,  // 24: dayof.checkout.v1.CheckoutService.StartCheckout:output_type -> dayof.checkout.v1.StartCheckoutResponse
+	4,  // 25: dayof.checkout.v1.CheckoutService.CompleteCheckout:output_type -> dayof.checkout.v1.CompleteCheckoutResponse
+	6,  // 26: dayof.checkout.v1.CheckoutService.CancelCheckout:output_type -> dayof.checkout.v1.CancelCheckoutResponse
+	8,  // 27: dayof.checkout.v1.CheckoutService.PreviewRefund:output_type -> dayof.checkout.v1.PreviewRefundResponse
+	10, // 28: dayof.checkout.v1.CheckoutService.RefundTickets:output_type -> dayof.checkout.v1.RefundTicketsResponse
+	12, // 29: dayof.checkout.v1.CheckoutService.ReleaseTickets:output_type -> dayof.checkout.v1.ReleaseTicketsResponse
+	14, // 30: dayof.checkout.v1.CheckoutService.GetOrder:output_type -> dayof.checkout.v1.GetOrderResponse
+	17, // 31: dayof.checkout.v1.CheckoutService.WatchOrder:output_type -> dayof.checkout.v1.WatchOrderResponse
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_checkout_service_proto_init() }
@@ -1192,7 +1325,7 @@ func file_dayof_checkout_v1_checkout_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_checkout_service_proto_rawDesc), len(file_dayof_checkout_v1_checkout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

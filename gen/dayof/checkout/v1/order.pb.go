@@ -54,6 +54,8 @@ const (
 	PaymentState_PAYMENT_STATE_FAILED PaymentState = 11
 	// Less than the total was captured; a review case asks to refund it or to complete the order for it.
 	PaymentState_PAYMENT_STATE_PARTIALLY_CAPTURED PaymentState = 12
+	// The order is free: it has no payment intent, and no money moves.
+	PaymentState_PAYMENT_STATE_NOT_REQUIRED PaymentState = 13
 )
 
 // Enum value maps for PaymentState.
@@ -72,6 +74,7 @@ var (
 		10: "PAYMENT_STATE_EXPIRED",
 		11: "PAYMENT_STATE_FAILED",
 		12: "PAYMENT_STATE_PARTIALLY_CAPTURED",
+		13: "PAYMENT_STATE_NOT_REQUIRED",
 	}
 	PaymentState_value = map[string]int32{
 		"PAYMENT_STATE_UNSPECIFIED":        0,
@@ -87,6 +90,7 @@ var (
 		"PAYMENT_STATE_EXPIRED":            10,
 		"PAYMENT_STATE_FAILED":             11,
 		"PAYMENT_STATE_PARTIALLY_CAPTURED": 12,
+		"PAYMENT_STATE_NOT_REQUIRED":       13,
 	}
 )
 
@@ -123,7 +127,7 @@ type FulfilmentState int32
 const (
 	// Never used.
 	FulfilmentState_FULFILMENT_STATE_UNSPECIFIED FulfilmentState = 0
-	// No money yet, so nothing to do.
+	// Money is missing, so nothing to do.
 	FulfilmentState_FULFILMENT_STATE_NONE FulfilmentState = 1
 	// Tickets are written; passes and postings are being made.
 	FulfilmentState_FULFILMENT_STATE_IN_PROGRESS FulfilmentState = 2
@@ -243,6 +247,59 @@ func (HoldState) EnumDescriptor() ([]byte, []int) {
 	return file_dayof_checkout_v1_order_proto_rawDescGZIP(), []int{2}
 }
 
+// OrderKind says how an order came about.
+type OrderKind int32
+
+const (
+	// Never used.
+	OrderKind_ORDER_KIND_UNSPECIFIED OrderKind = 0
+	// A buyer ordered it.
+	OrderKind_ORDER_KIND_SALE OrderKind = 1
+	// The organiser gives the tickets to a guest.
+	OrderKind_ORDER_KIND_COMPLIMENTARY OrderKind = 2
+)
+
+// Enum value maps for OrderKind.
+var (
+	OrderKind_name = map[int32]string{
+		0: "ORDER_KIND_UNSPECIFIED",
+		1: "ORDER_KIND_SALE",
+		2: "ORDER_KIND_COMPLIMENTARY",
+	}
+	OrderKind_value = map[string]int32{
+		"ORDER_KIND_UNSPECIFIED":   0,
+		"ORDER_KIND_SALE":          1,
+		"ORDER_KIND_COMPLIMENTARY": 2,
+	}
+)
+
+func (x OrderKind) Enum() *OrderKind {
+	p := new(OrderKind)
+	*p = x
+	return p
+}
+
+func (x OrderKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrderKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_dayof_checkout_v1_order_proto_enumTypes[3].Descriptor()
+}
+
+func (OrderKind) Type() protoreflect.EnumType {
+	return &file_dayof_checkout_v1_order_proto_enumTypes[3]
+}
+
+func (x OrderKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrderKind.Descriptor instead.
+func (OrderKind) EnumDescriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_proto_rawDescGZIP(), []int{3}
+}
+
 // Order is what a buyer submits: lines, totals, and the two states.
 type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -262,15 +319,15 @@ type Order struct {
 	HoldExpireTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=hold_expire_time,json=holdExpireTime,proto3" json:"hold_expire_time,omitempty"`
 	// What was ordered.
 	Lines []*OrderLine `protobuf:"bytes,8,rep,name=lines,proto3" json:"lines,omitempty"`
-	// Sum of the lines.
+	// What is to be paid: the sum of the lines without the discount.
 	Total *v1.Money `protobuf:"bytes,9,opt,name=total,proto3" json:"total,omitempty"`
 	// Sum captured on the paying intent, in minor units of the total's currency.
 	CapturedMinorUnits int64 `protobuf:"varint,10,opt,name=captured_minor_units,json=capturedMinorUnits,proto3" json:"captured_minor_units,omitempty"`
 	// Sum refunded of the paying intent, in minor units of the total's currency.
 	RefundedMinorUnits int64 `protobuf:"varint,11,opt,name=refunded_minor_units,json=refundedMinorUnits,proto3" json:"refunded_minor_units,omitempty"`
-	// Ticket instances; empty before payment.
+	// Ticket instances; empty before payment, and there from the start of a free order.
 	Tickets []*TicketInstance `protobuf:"bytes,12,rep,name=tickets,proto3" json:"tickets,omitempty"`
-	// Payment intents of the order, oldest first.
+	// Payment intents of the order, oldest first. A free order has none.
 	PaymentIntents []*PaymentIntent `protobuf:"bytes,13,rep,name=payment_intents,json=paymentIntents,proto3" json:"payment_intents,omitempty"`
 	// Refunds of the order, oldest first.
 	Refunds []*Refund `protobuf:"bytes,14,rep,name=refunds,proto3" json:"refunds,omitempty"`
@@ -283,7 +340,13 @@ type Order struct {
 	// When the tickets became valid; absent before.
 	CompleteTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=complete_time,json=completeTime,proto3" json:"complete_time,omitempty"`
 	// Transfers of the order's tickets, oldest first. Buyers are told of those that they began.
-	Transfers     []*TicketTransfer `protobuf:"bytes,40,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	Transfers []*TicketTransfer `protobuf:"bytes,40,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	// What the promotion code took off the sum of the lines; the total is what is left. Absent without a code.
+	Discount *v1.Money `protobuf:"bytes,28,opt,name=discount,proto3" json:"discount,omitempty"`
+	// Promotion code that the order was quoted with; empty for none.
+	PromotionCode string `protobuf:"bytes,29,opt,name=promotion_code,json=promotionCode,proto3" json:"promotion_code,omitempty"`
+	// How it came about.
+	Kind          OrderKind `protobuf:"varint,30,opt,name=kind,proto3,enum=dayof.checkout.v1.OrderKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -451,6 +514,27 @@ func (x *Order) GetTransfers() []*TicketTransfer {
 	return nil
 }
 
+func (x *Order) GetDiscount() *v1.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *Order) GetPromotionCode() string {
+	if x != nil {
+		return x.PromotionCode
+	}
+	return ""
+}
+
+func (x *Order) GetKind() OrderKind {
+	if x != nil {
+		return x.Kind
+	}
+	return OrderKind_ORDER_KIND_UNSPECIFIED
+}
+
 // OrderLine is a quantity of one variant version.
 type OrderLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -464,12 +548,15 @@ type OrderLine struct {
 	VariantName string `protobuf:"bytes,4,opt,name=variant_name,json=variantName,proto3" json:"variant_name,omitempty"`
 	// Number of tickets.
 	Quantity int32 `protobuf:"varint,5,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	// Price of one ticket.
+	// Price of one ticket, without a discount.
 	UnitPrice *v1.Money `protobuf:"bytes,6,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
 	// Seats of its tickets, in their order; none for general admission.
-	Seats         []*Seat `protobuf:"bytes,21,rep,name=seats,proto3" json:"seats,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Seats []*Seat `protobuf:"bytes,21,rep,name=seats,proto3" json:"seats,omitempty"`
+	// What is off the tickets of the line together, in minor units of the price's currency. Where it cannot be shared out evenly, the first
+	// tickets of the line are cheaper by a minor unit.
+	DiscountMinorUnits int64 `protobuf:"varint,16,opt,name=discount_minor_units,json=discountMinorUnits,proto3" json:"discount_minor_units,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *OrderLine) Reset() {
@@ -549,6 +636,13 @@ func (x *OrderLine) GetSeats() []*Seat {
 		return x.Seats
 	}
 	return nil
+}
+
+func (x *OrderLine) GetDiscountMinorUnits() int64 {
+	if x != nil {
+		return x.DiscountMinorUnits
+	}
+	return 0
 }
 
 // Buyer is who orders. It is never logged.
@@ -730,7 +824,7 @@ var File_dayof_checkout_v1_order_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a dayof/checkout/v1/transfer.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\b\n" +
+	"\x1ddayof/checkout/v1/order.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdayof/checkout/v1/payment.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1cdayof/checkout/v1/seat.proto\x1a\x1edayof/checkout/v1/ticket.proto\x1a dayof/checkout/v1/transfer.proto\x1a\x1adayof/money/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\t\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\forganizer_id\x18\x02 \x01(\tR\vorganizerId\x12\x19\n" +
@@ -753,7 +847,10 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12?\n" +
 	"\rcomplete_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteTime\x12?\n" +
-	"\ttransfers\x18( \x03(\v2!.dayof.checkout.v1.TicketTransferR\ttransfers\"\x9a\x02\n" +
+	"\ttransfers\x18( \x03(\v2!.dayof.checkout.v1.TicketTransferR\ttransfers\x121\n" +
+	"\bdiscount\x18\x1c \x01(\v2\x15.dayof.money.v1.MoneyR\bdiscount\x12%\n" +
+	"\x0epromotion_code\x18\x1d \x01(\tR\rpromotionCode\x120\n" +
+	"\x04kind\x18\x1e \x01(\x0e2\x1c.dayof.checkout.v1.OrderKindR\x04kind\"\xcc\x02\n" +
 	"\tOrderLine\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12'\n" +
@@ -763,7 +860,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\bquantity\x18\x05 \x01(\x05R\bquantity\x124\n" +
 	"\n" +
 	"unit_price\x18\x06 \x01(\v2\x15.dayof.money.v1.MoneyR\tunitPrice\x12-\n" +
-	"\x05seats\x18\x15 \x03(\v2\x17.dayof.checkout.v1.SeatR\x05seats\"\xc1\x02\n" +
+	"\x05seats\x18\x15 \x03(\v2\x17.dayof.checkout.v1.SeatR\x05seats\x120\n" +
+	"\x14discount_minor_units\x18\x10 \x01(\x03R\x12discountMinorUnits\"\xc1\x02\n" +
 	"\x05Buyer\x12\xc9\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xb4\x01\xbaH\xb0\x01\xba\x01\xa6\x01\n" +
 	"\bone_line\x12Pmust be one line without control characters or overrides of the text's direction\x1aH!this.matches(r'[\\p{Cc}\\p{Zl}\\p{Zp}\\x{202A}-\\x{202E}\\x{2066}-\\x{2069}]')r\x04\x10\x01\x18xR\x04name\x12 \n" +
@@ -778,7 +876,7 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\atook_ms\x18\x05 \x01(\x03R\x06tookMs\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12\x14\n" +
-	"\x05actor\x18\b \x01(\tR\x05actor*\x9a\x03\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor*\xba\x03\n" +
 	"\fPaymentState\x12\x1d\n" +
 	"\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1ePAYMENT_STATE_AWAITING_PAYMENT\x10\x01\x12\x1c\n" +
@@ -793,7 +891,8 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x15PAYMENT_STATE_EXPIRED\x10\n" +
 	"\x12\x18\n" +
 	"\x14PAYMENT_STATE_FAILED\x10\v\x12$\n" +
-	" PAYMENT_STATE_PARTIALLY_CAPTURED\x10\f*\xd9\x01\n" +
+	" PAYMENT_STATE_PARTIALLY_CAPTURED\x10\f\x12\x1e\n" +
+	"\x1aPAYMENT_STATE_NOT_REQUIRED\x10\r*\xd9\x01\n" +
 	"\x0fFulfilmentState\x12 \n" +
 	"\x1cFULFILMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15FULFILMENT_STATE_NONE\x10\x01\x12 \n" +
@@ -806,7 +905,11 @@ const file_dayof_checkout_v1_order_proto_rawDesc = "" +
 	"\x11HOLD_STATE_ACTIVE\x10\x01\x12\x17\n" +
 	"\x13HOLD_STATE_CONSUMED\x10\x02\x12\x17\n" +
 	"\x13HOLD_STATE_RELEASED\x10\x03\x12\x16\n" +
-	"\x12HOLD_STATE_EXPIRED\x10\x04B\xc2\x01\n" +
+	"\x12HOLD_STATE_EXPIRED\x10\x04*Z\n" +
+	"\tOrderKind\x12\x1a\n" +
+	"\x16ORDER_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fORDER_KIND_SALE\x10\x01\x12\x1c\n" +
+	"\x18ORDER_KIND_COMPLIMENTARY\x10\x02B\xc2\x01\n" +
 	"\x15com.dayof.checkout.v1B\n" +
 	"OrderProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
@@ -822,47 +925,50 @@ func file_dayof_checkout_v1_order_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_order_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_dayof_checkout_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_dayof_checkout_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_dayof_checkout_v1_order_proto_goTypes = []any{
 	(PaymentState)(0),             // 0: dayof.checkout.v1.PaymentState
 	(FulfilmentState)(0),          // 1: dayof.checkout.v1.FulfilmentState
 	(HoldState)(0),                // 2: dayof.checkout.v1.HoldState
-	(*Order)(nil),                 // 3: dayof.checkout.v1.Order
-	(*OrderLine)(nil),             // 4: dayof.checkout.v1.OrderLine
-	(*Buyer)(nil),                 // 5: dayof.checkout.v1.Buyer
-	(*TimelineEntry)(nil),         // 6: dayof.checkout.v1.TimelineEntry
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*v1.Money)(nil),              // 8: dayof.money.v1.Money
-	(*TicketInstance)(nil),        // 9: dayof.checkout.v1.TicketInstance
-	(*PaymentIntent)(nil),         // 10: dayof.checkout.v1.PaymentIntent
-	(*Refund)(nil),                // 11: dayof.checkout.v1.Refund
-	(*Dispute)(nil),               // 12: dayof.checkout.v1.Dispute
-	(*TicketTransfer)(nil),        // 13: dayof.checkout.v1.TicketTransfer
-	(*Seat)(nil),                  // 14: dayof.checkout.v1.Seat
+	(OrderKind)(0),                // 3: dayof.checkout.v1.OrderKind
+	(*Order)(nil),                 // 4: dayof.checkout.v1.Order
+	(*OrderLine)(nil),             // 5: dayof.checkout.v1.OrderLine
+	(*Buyer)(nil),                 // 6: dayof.checkout.v1.Buyer
+	(*TimelineEntry)(nil),         // 7: dayof.checkout.v1.TimelineEntry
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*v1.Money)(nil),              // 9: dayof.money.v1.Money
+	(*TicketInstance)(nil),        // 10: dayof.checkout.v1.TicketInstance
+	(*PaymentIntent)(nil),         // 11: dayof.checkout.v1.PaymentIntent
+	(*Refund)(nil),                // 12: dayof.checkout.v1.Refund
+	(*Dispute)(nil),               // 13: dayof.checkout.v1.Dispute
+	(*TicketTransfer)(nil),        // 14: dayof.checkout.v1.TicketTransfer
+	(*Seat)(nil),                  // 15: dayof.checkout.v1.Seat
 }
 var file_dayof_checkout_v1_order_proto_depIdxs = []int32{
 	0,  // 0: dayof.checkout.v1.Order.payment_state:type_name -> dayof.checkout.v1.PaymentState
 	1,  // 1: dayof.checkout.v1.Order.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
 	2,  // 2: dayof.checkout.v1.Order.hold_state:type_name -> dayof.checkout.v1.HoldState
-	7,  // 3: dayof.checkout.v1.Order.hold_expire_time:type_name -> google.protobuf.Timestamp
-	4,  // 4: dayof.checkout.v1.Order.lines:type_name -> dayof.checkout.v1.OrderLine
-	8,  // 5: dayof.checkout.v1.Order.total:type_name -> dayof.money.v1.Money
-	9,  // 6: dayof.checkout.v1.Order.tickets:type_name -> dayof.checkout.v1.TicketInstance
-	10, // 7: dayof.checkout.v1.Order.payment_intents:type_name -> dayof.checkout.v1.PaymentIntent
-	11, // 8: dayof.checkout.v1.Order.refunds:type_name -> dayof.checkout.v1.Refund
-	12, // 9: dayof.checkout.v1.Order.disputes:type_name -> dayof.checkout.v1.Dispute
-	7,  // 10: dayof.checkout.v1.Order.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 11: dayof.checkout.v1.Order.complete_time:type_name -> google.protobuf.Timestamp
-	13, // 12: dayof.checkout.v1.Order.transfers:type_name -> dayof.checkout.v1.TicketTransfer
-	8,  // 13: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
-	14, // 14: dayof.checkout.v1.OrderLine.seats:type_name -> dayof.checkout.v1.Seat
-	7,  // 15: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 3: dayof.checkout.v1.Order.hold_expire_time:type_name -> google.protobuf.Timestamp
+	5,  // 4: dayof.checkout.v1.Order.lines:type_name -> dayof.checkout.v1.OrderLine
+	9,  // 5: dayof.checkout.v1.Order.total:type_name -> dayof.money.v1.Money
+	10, // 6: dayof.checkout.v1.Order.tickets:type_name -> dayof.checkout.v1.TicketInstance
+	11, // 7: dayof.checkout.v1.Order.payment_intents:type_name -> dayof.checkout.v1.PaymentIntent
+	12, // 8: dayof.checkout.v1.Order.refunds:type_name -> dayof.checkout.v1.Refund
+	13, // 9: dayof.checkout.v1.Order.disputes:type_name -> dayof.checkout.v1.Dispute
+	8,  // 10: dayof.checkout.v1.Order.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 11: dayof.checkout.v1.Order.complete_time:type_name -> google.protobuf.Timestamp
+	14, // 12: dayof.checkout.v1.Order.transfers:type_name -> dayof.checkout.v1.TicketTransfer
+	9,  // 13: dayof.checkout.v1.Order.discount:type_name -> dayof.money.v1.Money
+	3,  // 14: dayof.checkout.v1.Order.kind:type_name -> dayof.checkout.v1.OrderKind
+	9,  // 15: dayof.checkout.v1.OrderLine.unit_price:type_name -> dayof.money.v1.Money
+	15, // 16: dayof.checkout.v1.OrderLine.seats:type_name -> dayof.checkout.v1.Seat
+	8,  // 17: dayof.checkout.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_proto_init() }
@@ -880,7 +986,7 @@ func file_dayof_checkout_v1_order_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_order_proto_rawDesc), len(file_dayof_checkout_v1_order_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,

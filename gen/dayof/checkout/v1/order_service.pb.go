@@ -714,7 +714,7 @@ var File_dayof_checkout_v1_order_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\n" +
-	"%dayof/checkout/v1/order_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1adayof/money/v1/money.proto\"Q\n" +
+	"%dayof/checkout/v1/order_service.proto\x12\x11dayof.checkout.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ddayof/checkout/v1/guest.proto\x1a\x1ddayof/checkout/v1/order.proto\x1a\x1edayof/checkout/v1/refund.proto\x1a\x1adayof/money/v1/money.proto\"Q\n" +
 	"\x16GetOrderDetailsRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"\xb7\x01\n" +
 	"\x17GetOrderDetailsResponse\x12.\n" +
@@ -756,7 +756,7 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\x14ResendReceiptRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"G\n" +
 	"\x15ResendReceiptResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xf2\x04\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xd8\x05\n" +
 	"\fOrderService\x12m\n" +
 	"\x0fGetOrderDetails\x12).dayof.checkout.v1.GetOrderDetailsRequest\x1a*.dayof.checkout.v1.GetOrderDetailsResponse\"\x03\x90\x02\x01\x12^\n" +
 	"\n" +
@@ -765,7 +765,8 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\n" +
 	"RetryOrder\x12$.dayof.checkout.v1.RetryOrderRequest\x1a%.dayof.checkout.v1.RetryOrderResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rResendReceipt\x12'.dayof.checkout.v1.ResendReceiptRequest\x1a(.dayof.checkout.v1.ResendReceiptResponse\"\x03\x90\x02\x02\x12g\n" +
-	"\rAcceptPayment\x12'.dayof.checkout.v1.AcceptPaymentRequest\x1a(.dayof.checkout.v1.AcceptPaymentResponse\"\x03\x90\x02\x02B\xc9\x01\n" +
+	"\rAcceptPayment\x12'.dayof.checkout.v1.AcceptPaymentRequest\x1a(.dayof.checkout.v1.AcceptPaymentResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\fImportGuests\x12&.dayof.checkout.v1.ImportGuestsRequest\x1a'.dayof.checkout.v1.ImportGuestsResponse\"\x03\x90\x02\x02B\xc9\x01\n" +
 	"\x15com.dayof.checkout.v1B\x11OrderServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
 
 var (
@@ -800,6 +801,8 @@ var file_dayof_checkout_v1_order_service_proto_goTypes = []any{
 	(FulfilmentState)(0),            // 15: dayof.checkout.v1.FulfilmentState
 	(*v1.Money)(nil),                // 16: dayof.money.v1.Money
 	(*Refund)(nil),                  // 17: dayof.checkout.v1.Refund
+	(*ImportGuestsRequest)(nil),     // 18: dayof.checkout.v1.ImportGuestsRequest
+	(*ImportGuestsResponse)(nil),    // 19: dayof.checkout.v1.ImportGuestsResponse
 }
 var file_dayof_checkout_v1_order_service_proto_depIdxs = []int32{
 	12, // 0: dayof.checkout.v1.GetOrderDetailsResponse.order:type_name -> dayof.checkout.v1.Order
@@ -819,14 +822,16 @@ var file_dayof_checkout_v1_order_service_proto_depIdxs = []int32{
 	8,  // 14: dayof.checkout.v1.OrderService.RetryOrder:input_type -> dayof.checkout.v1.RetryOrderRequest
 	10, // 15: dayof.checkout.v1.OrderService.ResendReceipt:input_type -> dayof.checkout.v1.ResendReceiptRequest
 	6,  // 16: dayof.checkout.v1.OrderService.AcceptPayment:input_type -> dayof.checkout.v1.AcceptPaymentRequest
-	1,  // 17: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
-	3,  // 18: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
-	5,  // 19: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
-	9,  // 20: dayof.checkout.v1.OrderService.RetryOrder:output_type -> dayof.checkout.v1.RetryOrderResponse
-	11, // 21: dayof.checkout.v1.OrderService.ResendReceipt:output_type -> dayof.checkout.v1.ResendReceiptResponse
-	7,  // 22: dayof.checkout.v1.OrderService.AcceptPayment:output_type -> dayof.checkout.v1.AcceptPaymentResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
+	18, // 17: dayof.checkout.v1.OrderService.ImportGuests:input_type -> dayof.checkout.v1.ImportGuestsRequest
+	1,  // 18: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
+	3,  // 19: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
+	5,  // 20: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
+	9,  // 21: dayof.checkout.v1.OrderService.RetryOrder:output_type -> dayof.checkout.v1.RetryOrderResponse
+	11, // 22: dayof.checkout.v1.OrderService.ResendReceipt:output_type -> dayof.checkout.v1.ResendReceiptResponse
+	7,  // 23: dayof.checkout.v1.OrderService.AcceptPayment:output_type -> dayof.checkout.v1.AcceptPaymentResponse
+	19, // 24: dayof.checkout.v1.OrderService.ImportGuests:output_type -> dayof.checkout.v1.ImportGuestsResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -837,6 +842,7 @@ func file_dayof_checkout_v1_order_service_proto_init() {
 	if File_dayof_checkout_v1_order_service_proto != nil {
 		return
 	}
+	file_dayof_checkout_v1_guest_proto_init()
 	file_dayof_checkout_v1_order_proto_init()
 	file_dayof_checkout_v1_refund_proto_init()
 	type x struct{}

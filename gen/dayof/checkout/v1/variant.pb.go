@@ -200,9 +200,11 @@ type Variant struct {
 	// Versions whose time has not come, the next one first. For staff only, and where one variant is returned.
 	ScheduledVersions []*VariantVersion `protobuf:"bytes,16,rep,name=scheduled_versions,json=scheduledVersions,proto3" json:"scheduled_versions,omitempty"`
 	// Whether each of its tickets is a seat of the event's seat map; else it is general admission.
-	Seated        bool `protobuf:"varint,21,opt,name=seated,proto3" json:"seated,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Seated bool `protobuf:"varint,21,opt,name=seated,proto3" json:"seated,omitempty"`
+	// Whether it is hidden and sold with a promotion code that unlocks it only.
+	NeedsPromotionCode bool `protobuf:"varint,24,opt,name=needs_promotion_code,json=needsPromotionCode,proto3" json:"needs_promotion_code,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Variant) Reset() {
@@ -354,13 +356,20 @@ func (x *Variant) GetSeated() bool {
 	return false
 }
 
+func (x *Variant) GetNeedsPromotionCode() bool {
+	if x != nil {
+		return x.NeedsPromotionCode
+	}
+	return false
+}
+
 // VariantVersion is an immutable, numbered snapshot of what a variant costs and promises. Order lines and tickets point
 // at a version, so a later price change never touches what was quoted or sold.
 type VariantVersion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of the version within the variant, from 1 without gaps. Ignored in requests.
 	Version int32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	// Price of one ticket, everything included. At least 1 minor unit.
+	// Price of one ticket, everything included. 0 makes it free; fee and tax are 0 then.
 	Price *v1.Money `protobuf:"bytes,2,opt,name=price,proto3" json:"price,omitempty"`
 	// Part of the price that the platform keeps, in minor units of the price's currency. For staff only: 0 for everybody else.
 	ApplicationFeeMinorUnits int64 `protobuf:"varint,3,opt,name=application_fee_minor_units,json=applicationFeeMinorUnits,proto3" json:"application_fee_minor_units,omitempty"`
@@ -485,7 +494,7 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12#\n" +
-	"\rupdate_number\x18\x05 \x01(\x03R\fupdateNumber\"\x9a\x06\n" +
+	"\rupdate_number\x18\x05 \x01(\x03R\fupdateNumber\"\xcc\x06\n" +
 	"\aVariant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -505,7 +514,8 @@ const file_dayof_checkout_v1_variant_proto_rawDesc = "" +
 	"\x12buyer_ticket_limit\x18\x0e \x01(\x05R\x10buyerTicketLimit\x12#\n" +
 	"\rupdate_number\x18\x0f \x01(\x03R\fupdateNumber\x12P\n" +
 	"\x12scheduled_versions\x18\x10 \x03(\v2!.dayof.checkout.v1.VariantVersionR\x11scheduledVersions\x12\x16\n" +
-	"\x06seated\x18\x15 \x01(\bR\x06seated\"\xec\x03\n" +
+	"\x06seated\x18\x15 \x01(\bR\x06seated\x120\n" +
+	"\x14needs_promotion_code\x18\x18 \x01(\bR\x12needsPromotionCode\"\xec\x03\n" +
 	"\x0eVariantVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x05R\aversion\x123\n" +
 	"\x05price\x18\x02 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12F\n" +

@@ -28,7 +28,7 @@ type EntryKind int32
 const (
 	// Never used.
 	EntryKind_ENTRY_KIND_UNSPECIFIED EntryKind = 0
-	// Captured money, shared between organiser, platform and taxes.
+	// Captured money, shared between organiser, platform and taxes. Of an order that costs nothing, without postings.
 	EntryKind_ENTRY_KIND_SALE EntryKind = 1
 	// Captured money that bought nothing and waits for its refund.
 	EntryKind_ENTRY_KIND_RECEIPT EntryKind = 2
@@ -150,7 +150,7 @@ type Entry struct {
 	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
 	// When the ledger took it.
 	PostTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=post_time,json=postTime,proto3" json:"post_time,omitempty"`
-	// Number of the transaction at the ledger.
+	// Number of the transaction at the ledger; empty for a free sale, which has none there.
 	LedgerTransactionId string `protobuf:"bytes,7,opt,name=ledger_transaction_id,json=ledgerTransactionId,proto3" json:"ledger_transaction_id,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache

@@ -180,10 +180,83 @@ func (x *Capture) GetCaptureTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// RecordSaleRequest splits captured money.
+// FreeSale is the sale of an order that costs nothing.
+type FreeSale struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Organiser of the order.
+	OrganizerId string `protobuf:"bytes,2,opt,name=organizer_id,json=organizerId,proto3" json:"organizer_id,omitempty"`
+	// ISO 4217 currency in which it costs nothing.
+	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
+	// When the order was made, as frozen by the caller.
+	SaleTime      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=sale_time,json=saleTime,proto3" json:"sale_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreeSale) Reset() {
+	*x = FreeSale{}
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreeSale) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreeSale) ProtoMessage() {}
+
+func (x *FreeSale) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreeSale.ProtoReflect.Descriptor instead.
+func (*FreeSale) Descriptor() ([]byte, []int) {
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FreeSale) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *FreeSale) GetOrganizerId() string {
+	if x != nil {
+		return x.OrganizerId
+	}
+	return ""
+}
+
+func (x *FreeSale) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *FreeSale) GetSaleTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SaleTime
+	}
+	return nil
+}
+
+// RecordSaleRequest splits captured money, or says that there is none to split.
 type RecordSaleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The money.
+	// The money; absent for a free sale.
 	Capture *Capture `protobuf:"bytes,1,opt,name=capture,proto3" json:"capture,omitempty"`
 	// Part that the platform keeps, in minor units.
 	ApplicationFeeMinorUnits int64 `protobuf:"varint,2,opt,name=application_fee_minor_units,json=applicationFeeMinorUnits,proto3" json:"application_fee_minor_units,omitempty"`
@@ -191,14 +264,16 @@ type RecordSaleRequest struct {
 	Taxes []*TaxShare `protobuf:"bytes,3,rep,name=taxes,proto3" json:"taxes,omitempty"`
 	// Stripe's fee of the same money, where it is known already. It is posted with the sale, or not at all: the answer says
 	// which, and RecordStripeFee posts it then. It is no part of what a repeat must have in common with the first call.
-	StripeFee     *RecordStripeFeeRequest `protobuf:"bytes,4,opt,name=stripe_fee,json=stripeFee,proto3" json:"stripe_fee,omitempty"`
+	StripeFee *RecordStripeFeeRequest `protobuf:"bytes,4,opt,name=stripe_fee,json=stripeFee,proto3" json:"stripe_fee,omitempty"`
+	// The sale of an order that costs nothing, in place of the money.
+	FreeSale      *FreeSale `protobuf:"bytes,5,opt,name=free_sale,json=freeSale,proto3" json:"free_sale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordSaleRequest) Reset() {
 	*x = RecordSaleRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[1]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -210,7 +285,7 @@ func (x *RecordSaleRequest) String() string {
 func (*RecordSaleRequest) ProtoMessage() {}
 
 func (x *RecordSaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[1]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -223,7 +298,7 @@ func (x *RecordSaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSaleRequest.ProtoReflect.Descriptor instead.
 func (*RecordSaleRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{1}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RecordSaleRequest) GetCapture() *Capture {
@@ -254,6 +329,13 @@ func (x *RecordSaleRequest) GetStripeFee() *RecordStripeFeeRequest {
 	return nil
 }
 
+func (x *RecordSaleRequest) GetFreeSale() *FreeSale {
+	if x != nil {
+		return x.FreeSale
+	}
+	return nil
+}
+
 // TaxShare is a part of a sale that is owed to a tax office.
 type TaxShare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -269,7 +351,7 @@ type TaxShare struct {
 
 func (x *TaxShare) Reset() {
 	*x = TaxShare{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[2]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -281,7 +363,7 @@ func (x *TaxShare) String() string {
 func (*TaxShare) ProtoMessage() {}
 
 func (x *TaxShare) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[2]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -294,7 +376,7 @@ func (x *TaxShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaxShare.ProtoReflect.Descriptor instead.
 func (*TaxShare) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{2}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TaxShare) GetCountry() string {
@@ -331,7 +413,7 @@ type RecordSaleResponse struct {
 
 func (x *RecordSaleResponse) Reset() {
 	*x = RecordSaleResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[3]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +425,7 @@ func (x *RecordSaleResponse) String() string {
 func (*RecordSaleResponse) ProtoMessage() {}
 
 func (x *RecordSaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[3]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +438,7 @@ func (x *RecordSaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSaleResponse.ProtoReflect.Descriptor instead.
 func (*RecordSaleResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{3}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RecordSaleResponse) GetEntry() *Entry {
@@ -384,7 +466,7 @@ type RecordReceiptRequest struct {
 
 func (x *RecordReceiptRequest) Reset() {
 	*x = RecordReceiptRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[4]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +478,7 @@ func (x *RecordReceiptRequest) String() string {
 func (*RecordReceiptRequest) ProtoMessage() {}
 
 func (x *RecordReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[4]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +491,7 @@ func (x *RecordReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordReceiptRequest.ProtoReflect.Descriptor instead.
 func (*RecordReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{4}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RecordReceiptRequest) GetCapture() *Capture {
@@ -430,7 +512,7 @@ type RecordReceiptResponse struct {
 
 func (x *RecordReceiptResponse) Reset() {
 	*x = RecordReceiptResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[5]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +524,7 @@ func (x *RecordReceiptResponse) String() string {
 func (*RecordReceiptResponse) ProtoMessage() {}
 
 func (x *RecordReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[5]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +537,7 @@ func (x *RecordReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordReceiptResponse.ProtoReflect.Descriptor instead.
 func (*RecordReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{5}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RecordReceiptResponse) GetEntry() *Entry {
@@ -488,7 +570,7 @@ type RecordStripeFeeRequest struct {
 
 func (x *RecordStripeFeeRequest) Reset() {
 	*x = RecordStripeFeeRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[6]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +582,7 @@ func (x *RecordStripeFeeRequest) String() string {
 func (*RecordStripeFeeRequest) ProtoMessage() {}
 
 func (x *RecordStripeFeeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[6]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +595,7 @@ func (x *RecordStripeFeeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordStripeFeeRequest.ProtoReflect.Descriptor instead.
 func (*RecordStripeFeeRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{6}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RecordStripeFeeRequest) GetBalanceTransactionId() string {
@@ -576,7 +658,7 @@ type RecordStripeFeeResponse struct {
 
 func (x *RecordStripeFeeResponse) Reset() {
 	*x = RecordStripeFeeResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[7]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +670,7 @@ func (x *RecordStripeFeeResponse) String() string {
 func (*RecordStripeFeeResponse) ProtoMessage() {}
 
 func (x *RecordStripeFeeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[7]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +683,7 @@ func (x *RecordStripeFeeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordStripeFeeResponse.ProtoReflect.Descriptor instead.
 func (*RecordStripeFeeResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{7}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RecordStripeFeeResponse) GetEntry() *Entry {
@@ -632,7 +714,7 @@ type RecordRefundRequest struct {
 
 func (x *RecordRefundRequest) Reset() {
 	*x = RecordRefundRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[8]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +726,7 @@ func (x *RecordRefundRequest) String() string {
 func (*RecordRefundRequest) ProtoMessage() {}
 
 func (x *RecordRefundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[8]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +739,7 @@ func (x *RecordRefundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordRefundRequest.ProtoReflect.Descriptor instead.
 func (*RecordRefundRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{8}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RecordRefundRequest) GetStripeRefundId() string {
@@ -713,7 +795,7 @@ type RecordRefundResponse struct {
 
 func (x *RecordRefundResponse) Reset() {
 	*x = RecordRefundResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[9]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +807,7 @@ func (x *RecordRefundResponse) String() string {
 func (*RecordRefundResponse) ProtoMessage() {}
 
 func (x *RecordRefundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[9]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +820,7 @@ func (x *RecordRefundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordRefundResponse.ProtoReflect.Descriptor instead.
 func (*RecordRefundResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{9}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RecordRefundResponse) GetEntry() *Entry {
@@ -759,7 +841,7 @@ type RecordRefundFailureRequest struct {
 
 func (x *RecordRefundFailureRequest) Reset() {
 	*x = RecordRefundFailureRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[10]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +853,7 @@ func (x *RecordRefundFailureRequest) String() string {
 func (*RecordRefundFailureRequest) ProtoMessage() {}
 
 func (x *RecordRefundFailureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[10]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +866,7 @@ func (x *RecordRefundFailureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordRefundFailureRequest.ProtoReflect.Descriptor instead.
 func (*RecordRefundFailureRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{10}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RecordRefundFailureRequest) GetStripeRefundId() string {
@@ -805,7 +887,7 @@ type RecordRefundFailureResponse struct {
 
 func (x *RecordRefundFailureResponse) Reset() {
 	*x = RecordRefundFailureResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[11]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +899,7 @@ func (x *RecordRefundFailureResponse) String() string {
 func (*RecordRefundFailureResponse) ProtoMessage() {}
 
 func (x *RecordRefundFailureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[11]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +912,7 @@ func (x *RecordRefundFailureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordRefundFailureResponse.ProtoReflect.Descriptor instead.
 func (*RecordRefundFailureResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{11}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordRefundFailureResponse) GetEntry() *Entry {
@@ -863,7 +945,7 @@ type RecordDisputeFundsRequest struct {
 
 func (x *RecordDisputeFundsRequest) Reset() {
 	*x = RecordDisputeFundsRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[12]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +957,7 @@ func (x *RecordDisputeFundsRequest) String() string {
 func (*RecordDisputeFundsRequest) ProtoMessage() {}
 
 func (x *RecordDisputeFundsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[12]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +970,7 @@ func (x *RecordDisputeFundsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordDisputeFundsRequest.ProtoReflect.Descriptor instead.
 func (*RecordDisputeFundsRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{12}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecordDisputeFundsRequest) GetDisputeId() string {
@@ -951,7 +1033,7 @@ type RecordDisputeFundsResponse struct {
 
 func (x *RecordDisputeFundsResponse) Reset() {
 	*x = RecordDisputeFundsResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1045,7 @@ func (x *RecordDisputeFundsResponse) String() string {
 func (*RecordDisputeFundsResponse) ProtoMessage() {}
 
 func (x *RecordDisputeFundsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1058,7 @@ func (x *RecordDisputeFundsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordDisputeFundsResponse.ProtoReflect.Descriptor instead.
 func (*RecordDisputeFundsResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{13}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordDisputeFundsResponse) GetEntry() *Entry {
@@ -1005,7 +1087,7 @@ type RecordDisputeLossRequest struct {
 
 func (x *RecordDisputeLossRequest) Reset() {
 	*x = RecordDisputeLossRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1099,7 @@ func (x *RecordDisputeLossRequest) String() string {
 func (*RecordDisputeLossRequest) ProtoMessage() {}
 
 func (x *RecordDisputeLossRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1112,7 @@ func (x *RecordDisputeLossRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordDisputeLossRequest.ProtoReflect.Descriptor instead.
 func (*RecordDisputeLossRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{14}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RecordDisputeLossRequest) GetDisputeId() string {
@@ -1079,7 +1161,7 @@ type RecordDisputeLossResponse struct {
 
 func (x *RecordDisputeLossResponse) Reset() {
 	*x = RecordDisputeLossResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1173,7 @@ func (x *RecordDisputeLossResponse) String() string {
 func (*RecordDisputeLossResponse) ProtoMessage() {}
 
 func (x *RecordDisputeLossResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1186,7 @@ func (x *RecordDisputeLossResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordDisputeLossResponse.ProtoReflect.Descriptor instead.
 func (*RecordDisputeLossResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{15}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RecordDisputeLossResponse) GetEntry() *Entry {
@@ -1137,7 +1219,7 @@ type RecordPayoutRequest struct {
 
 func (x *RecordPayoutRequest) Reset() {
 	*x = RecordPayoutRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1231,7 @@ func (x *RecordPayoutRequest) String() string {
 func (*RecordPayoutRequest) ProtoMessage() {}
 
 func (x *RecordPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1244,7 @@ func (x *RecordPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RecordPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RecordPayoutRequest) GetPayoutId() string {
@@ -1227,7 +1309,7 @@ type RecordPayoutResponse struct {
 
 func (x *RecordPayoutResponse) Reset() {
 	*x = RecordPayoutResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1321,7 @@ func (x *RecordPayoutResponse) String() string {
 func (*RecordPayoutResponse) ProtoMessage() {}
 
 func (x *RecordPayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1334,7 @@ func (x *RecordPayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPayoutResponse.ProtoReflect.Descriptor instead.
 func (*RecordPayoutResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RecordPayoutResponse) GetStatus() PayoutStatus {
@@ -1288,7 +1370,7 @@ type RecordTransferRequest struct {
 
 func (x *RecordTransferRequest) Reset() {
 	*x = RecordTransferRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1382,7 @@ func (x *RecordTransferRequest) String() string {
 func (*RecordTransferRequest) ProtoMessage() {}
 
 func (x *RecordTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1395,7 @@ func (x *RecordTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordTransferRequest.ProtoReflect.Descriptor instead.
 func (*RecordTransferRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{18}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RecordTransferRequest) GetTransferId() string {
@@ -1362,7 +1444,7 @@ type RecordTransferResponse struct {
 
 func (x *RecordTransferResponse) Reset() {
 	*x = RecordTransferResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1456,7 @@ func (x *RecordTransferResponse) String() string {
 func (*RecordTransferResponse) ProtoMessage() {}
 
 func (x *RecordTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1469,7 @@ func (x *RecordTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordTransferResponse.ProtoReflect.Descriptor instead.
 func (*RecordTransferResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{19}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RecordTransferResponse) GetEntry() *Entry {
@@ -1414,7 +1496,7 @@ type RecordTransferReversalRequest struct {
 
 func (x *RecordTransferReversalRequest) Reset() {
 	*x = RecordTransferReversalRequest{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1508,7 @@ func (x *RecordTransferReversalRequest) String() string {
 func (*RecordTransferReversalRequest) ProtoMessage() {}
 
 func (x *RecordTransferReversalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1521,7 @@ func (x *RecordTransferReversalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordTransferReversalRequest.ProtoReflect.Descriptor instead.
 func (*RecordTransferReversalRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{20}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RecordTransferReversalRequest) GetTransferReversalId() string {
@@ -1481,7 +1563,7 @@ type RecordTransferReversalResponse struct {
 
 func (x *RecordTransferReversalResponse) Reset() {
 	*x = RecordTransferReversalResponse{}
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1575,7 @@ func (x *RecordTransferReversalResponse) String() string {
 func (*RecordTransferReversalResponse) ProtoMessage() {}
 
 func (x *RecordTransferReversalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_dayof_ledger_v1_ledger_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1588,7 @@ func (x *RecordTransferReversalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordTransferReversalResponse.ProtoReflect.Descriptor instead.
 func (*RecordTransferReversalResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{21}
+	return file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RecordTransferReversalResponse) GetEntry() *Entry {
@@ -1527,13 +1609,22 @@ const file_dayof_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\x11payment_intent_id\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^pi_[A-Za-z0-9_]{1,250}$R\x0fpaymentIntentId\x12I\n" +
 	"\x0estripe_account\x18\x04 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^(acct_[A-Za-z0-9]{1,60})?$R\rstripeAccount\x123\n" +
 	"\x05gross\x18\x05 \x01(\v2\x15.dayof.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05gross\x12E\n" +
-	"\fcapture_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\vcaptureTime\"\x9a\x02\n" +
-	"\x11RecordSaleRequest\x12:\n" +
-	"\acapture\x18\x01 \x01(\v2\x18.dayof.ledger.v1.CaptureB\x06\xbaH\x03\xc8\x01\x01R\acapture\x12F\n" +
+	"\fcapture_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\vcaptureTime\"\xf4\x01\n" +
+	"\bFreeSale\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x12?\n" +
+	"\forganizer_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\vorganizerId\x12-\n" +
+	"\bcurrency\x18\x03 \x01(\tB\x11\xbaH\x0er\f2\n" +
+	"^[A-Z]{3}$R\bcurrency\x12?\n" +
+	"\tsale_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\bsaleTime\"\xf2\x04\n" +
+	"\x11RecordSaleRequest\x122\n" +
+	"\acapture\x18\x01 \x01(\v2\x18.dayof.ledger.v1.CaptureR\acapture\x12F\n" +
 	"\x1bapplication_fee_minor_units\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x18applicationFeeMinorUnits\x129\n" +
 	"\x05taxes\x18\x03 \x03(\v2\x19.dayof.ledger.v1.TaxShareB\b\xbaH\x05\x92\x01\x02\x10\x14R\x05taxes\x12F\n" +
 	"\n" +
-	"stripe_fee\x18\x04 \x01(\v2'.dayof.ledger.v1.RecordStripeFeeRequestR\tstripeFee\"\x94\x01\n" +
+	"stripe_fee\x18\x04 \x01(\v2'.dayof.ledger.v1.RecordStripeFeeRequestR\tstripeFee\x126\n" +
+	"\tfree_sale\x18\x05 \x01(\v2\x19.dayof.ledger.v1.FreeSaleR\bfreeSale:\xa5\x02\xbaH\xa1\x02\x1ak\n" +
+	"\x14capture_or_free_sale\x12)either capture or free_sale must be given\x1a(has(this.capture) != has(this.free_sale)\x1a\xb1\x01\n" +
+	"\x17free_sale_has_no_shares\x12#a free sale has no fee and no taxes\x1aq!has(this.free_sale) || (this.application_fee_minor_units == 0 && size(this.taxes) == 0 && !has(this.stripe_fee))\"\x94\x01\n" +
 	"\bTaxShare\x12+\n" +
 	"\acountry\x18\x01 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{2}$R\acountry\x121\n" +
@@ -1662,110 +1753,113 @@ func file_dayof_ledger_v1_ledger_service_proto_rawDescGZIP() []byte {
 }
 
 var file_dayof_ledger_v1_ledger_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dayof_ledger_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_dayof_ledger_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_dayof_ledger_v1_ledger_service_proto_goTypes = []any{
 	(PayoutStatus)(0),                        // 0: dayof.ledger.v1.PayoutStatus
 	(*Capture)(nil),                          // 1: dayof.ledger.v1.Capture
-	(*RecordSaleRequest)(nil),                // 2: dayof.ledger.v1.RecordSaleRequest
-	(*TaxShare)(nil),                         // 3: dayof.ledger.v1.TaxShare
-	(*RecordSaleResponse)(nil),               // 4: dayof.ledger.v1.RecordSaleResponse
-	(*RecordReceiptRequest)(nil),             // 5: dayof.ledger.v1.RecordReceiptRequest
-	(*RecordReceiptResponse)(nil),            // 6: dayof.ledger.v1.RecordReceiptResponse
-	(*RecordStripeFeeRequest)(nil),           // 7: dayof.ledger.v1.RecordStripeFeeRequest
-	(*RecordStripeFeeResponse)(nil),          // 8: dayof.ledger.v1.RecordStripeFeeResponse
-	(*RecordRefundRequest)(nil),              // 9: dayof.ledger.v1.RecordRefundRequest
-	(*RecordRefundResponse)(nil),             // 10: dayof.ledger.v1.RecordRefundResponse
-	(*RecordRefundFailureRequest)(nil),       // 11: dayof.ledger.v1.RecordRefundFailureRequest
-	(*RecordRefundFailureResponse)(nil),      // 12: dayof.ledger.v1.RecordRefundFailureResponse
-	(*RecordDisputeFundsRequest)(nil),        // 13: dayof.ledger.v1.RecordDisputeFundsRequest
-	(*RecordDisputeFundsResponse)(nil),       // 14: dayof.ledger.v1.RecordDisputeFundsResponse
-	(*RecordDisputeLossRequest)(nil),         // 15: dayof.ledger.v1.RecordDisputeLossRequest
-	(*RecordDisputeLossResponse)(nil),        // 16: dayof.ledger.v1.RecordDisputeLossResponse
-	(*RecordPayoutRequest)(nil),              // 17: dayof.ledger.v1.RecordPayoutRequest
-	(*RecordPayoutResponse)(nil),             // 18: dayof.ledger.v1.RecordPayoutResponse
-	(*RecordTransferRequest)(nil),            // 19: dayof.ledger.v1.RecordTransferRequest
-	(*RecordTransferResponse)(nil),           // 20: dayof.ledger.v1.RecordTransferResponse
-	(*RecordTransferReversalRequest)(nil),    // 21: dayof.ledger.v1.RecordTransferReversalRequest
-	(*RecordTransferReversalResponse)(nil),   // 22: dayof.ledger.v1.RecordTransferReversalResponse
-	(*v1.Money)(nil),                         // 23: dayof.money.v1.Money
-	(*timestamppb.Timestamp)(nil),            // 24: google.protobuf.Timestamp
-	(*Entry)(nil),                            // 25: dayof.ledger.v1.Entry
-	(*RecordApplicationFeeRequest)(nil),      // 26: dayof.ledger.v1.RecordApplicationFeeRequest
-	(*RecordRecoveryRequest)(nil),            // 27: dayof.ledger.v1.RecordRecoveryRequest
-	(*RecordConversionRequest)(nil),          // 28: dayof.ledger.v1.RecordConversionRequest
-	(*RecordPayoutTransactionsRequest)(nil),  // 29: dayof.ledger.v1.RecordPayoutTransactionsRequest
-	(*RecordApplicationFeeResponse)(nil),     // 30: dayof.ledger.v1.RecordApplicationFeeResponse
-	(*RecordRecoveryResponse)(nil),           // 31: dayof.ledger.v1.RecordRecoveryResponse
-	(*RecordConversionResponse)(nil),         // 32: dayof.ledger.v1.RecordConversionResponse
-	(*RecordPayoutTransactionsResponse)(nil), // 33: dayof.ledger.v1.RecordPayoutTransactionsResponse
+	(*FreeSale)(nil),                         // 2: dayof.ledger.v1.FreeSale
+	(*RecordSaleRequest)(nil),                // 3: dayof.ledger.v1.RecordSaleRequest
+	(*TaxShare)(nil),                         // 4: dayof.ledger.v1.TaxShare
+	(*RecordSaleResponse)(nil),               // 5: dayof.ledger.v1.RecordSaleResponse
+	(*RecordReceiptRequest)(nil),             // 6: dayof.ledger.v1.RecordReceiptRequest
+	(*RecordReceiptResponse)(nil),            // 7: dayof.ledger.v1.RecordReceiptResponse
+	(*RecordStripeFeeRequest)(nil),           // 8: dayof.ledger.v1.RecordStripeFeeRequest
+	(*RecordStripeFeeResponse)(nil),          // 9: dayof.ledger.v1.RecordStripeFeeResponse
+	(*RecordRefundRequest)(nil),              // 10: dayof.ledger.v1.RecordRefundRequest
+	(*RecordRefundResponse)(nil),             // 11: dayof.ledger.v1.RecordRefundResponse
+	(*RecordRefundFailureRequest)(nil),       // 12: dayof.ledger.v1.RecordRefundFailureRequest
+	(*RecordRefundFailureResponse)(nil),      // 13: dayof.ledger.v1.RecordRefundFailureResponse
+	(*RecordDisputeFundsRequest)(nil),        // 14: dayof.ledger.v1.RecordDisputeFundsRequest
+	(*RecordDisputeFundsResponse)(nil),       // 15: dayof.ledger.v1.RecordDisputeFundsResponse
+	(*RecordDisputeLossRequest)(nil),         // 16: dayof.ledger.v1.RecordDisputeLossRequest
+	(*RecordDisputeLossResponse)(nil),        // 17: dayof.ledger.v1.RecordDisputeLossResponse
+	(*RecordPayoutRequest)(nil),              // 18: dayof.ledger.v1.RecordPayoutRequest
+	(*RecordPayoutResponse)(nil),             // 19: dayof.ledger.v1.RecordPayoutResponse
+	(*RecordTransferRequest)(nil),            // 20: dayof.ledger.v1.RecordTransferRequest
+	(*RecordTransferResponse)(nil),           // 21: dayof.ledger.v1.RecordTransferResponse
+	(*RecordTransferReversalRequest)(nil),    // 22: dayof.ledger.v1.RecordTransferReversalRequest
+	(*RecordTransferReversalResponse)(nil),   // 23: dayof.ledger.v1.RecordTransferReversalResponse
+	(*v1.Money)(nil),                         // 24: dayof.money.v1.Money
+	(*timestamppb.Timestamp)(nil),            // 25: google.protobuf.Timestamp
+	(*Entry)(nil),                            // 26: dayof.ledger.v1.Entry
+	(*RecordApplicationFeeRequest)(nil),      // 27: dayof.ledger.v1.RecordApplicationFeeRequest
+	(*RecordRecoveryRequest)(nil),            // 28: dayof.ledger.v1.RecordRecoveryRequest
+	(*RecordConversionRequest)(nil),          // 29: dayof.ledger.v1.RecordConversionRequest
+	(*RecordPayoutTransactionsRequest)(nil),  // 30: dayof.ledger.v1.RecordPayoutTransactionsRequest
+	(*RecordApplicationFeeResponse)(nil),     // 31: dayof.ledger.v1.RecordApplicationFeeResponse
+	(*RecordRecoveryResponse)(nil),           // 32: dayof.ledger.v1.RecordRecoveryResponse
+	(*RecordConversionResponse)(nil),         // 33: dayof.ledger.v1.RecordConversionResponse
+	(*RecordPayoutTransactionsResponse)(nil), // 34: dayof.ledger.v1.RecordPayoutTransactionsResponse
 }
 var file_dayof_ledger_v1_ledger_service_proto_depIdxs = []int32{
-	23, // 0: dayof.ledger.v1.Capture.gross:type_name -> dayof.money.v1.Money
-	24, // 1: dayof.ledger.v1.Capture.capture_time:type_name -> google.protobuf.Timestamp
-	1,  // 2: dayof.ledger.v1.RecordSaleRequest.capture:type_name -> dayof.ledger.v1.Capture
-	3,  // 3: dayof.ledger.v1.RecordSaleRequest.taxes:type_name -> dayof.ledger.v1.TaxShare
-	7,  // 4: dayof.ledger.v1.RecordSaleRequest.stripe_fee:type_name -> dayof.ledger.v1.RecordStripeFeeRequest
-	25, // 5: dayof.ledger.v1.RecordSaleResponse.entry:type_name -> dayof.ledger.v1.Entry
-	1,  // 6: dayof.ledger.v1.RecordReceiptRequest.capture:type_name -> dayof.ledger.v1.Capture
-	25, // 7: dayof.ledger.v1.RecordReceiptResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 8: dayof.ledger.v1.RecordStripeFeeRequest.fee:type_name -> dayof.money.v1.Money
-	24, // 9: dayof.ledger.v1.RecordStripeFeeRequest.charge_time:type_name -> google.protobuf.Timestamp
-	25, // 10: dayof.ledger.v1.RecordStripeFeeResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 11: dayof.ledger.v1.RecordRefundRequest.amount:type_name -> dayof.money.v1.Money
-	3,  // 12: dayof.ledger.v1.RecordRefundRequest.taxes:type_name -> dayof.ledger.v1.TaxShare
-	24, // 13: dayof.ledger.v1.RecordRefundRequest.refund_time:type_name -> google.protobuf.Timestamp
-	25, // 14: dayof.ledger.v1.RecordRefundResponse.entry:type_name -> dayof.ledger.v1.Entry
-	25, // 15: dayof.ledger.v1.RecordRefundFailureResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 16: dayof.ledger.v1.RecordDisputeFundsRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 17: dayof.ledger.v1.RecordDisputeFundsRequest.funds_time:type_name -> google.protobuf.Timestamp
-	25, // 18: dayof.ledger.v1.RecordDisputeFundsResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 19: dayof.ledger.v1.RecordDisputeLossRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 20: dayof.ledger.v1.RecordDisputeLossRequest.close_time:type_name -> google.protobuf.Timestamp
-	25, // 21: dayof.ledger.v1.RecordDisputeLossResponse.entry:type_name -> dayof.ledger.v1.Entry
-	0,  // 22: dayof.ledger.v1.RecordPayoutRequest.status:type_name -> dayof.ledger.v1.PayoutStatus
-	23, // 23: dayof.ledger.v1.RecordPayoutRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 24: dayof.ledger.v1.RecordPayoutRequest.payout_time:type_name -> google.protobuf.Timestamp
-	0,  // 25: dayof.ledger.v1.RecordPayoutResponse.status:type_name -> dayof.ledger.v1.PayoutStatus
-	25, // 26: dayof.ledger.v1.RecordPayoutResponse.entries:type_name -> dayof.ledger.v1.Entry
-	23, // 27: dayof.ledger.v1.RecordTransferRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 28: dayof.ledger.v1.RecordTransferRequest.transfer_time:type_name -> google.protobuf.Timestamp
-	25, // 29: dayof.ledger.v1.RecordTransferResponse.entry:type_name -> dayof.ledger.v1.Entry
-	23, // 30: dayof.ledger.v1.RecordTransferReversalRequest.amount:type_name -> dayof.money.v1.Money
-	24, // 31: dayof.ledger.v1.RecordTransferReversalRequest.reverse_time:type_name -> google.protobuf.Timestamp
-	25, // 32: dayof.ledger.v1.RecordTransferReversalResponse.entry:type_name -> dayof.ledger.v1.Entry
-	2,  // 33: dayof.ledger.v1.LedgerService.RecordSale:input_type -> dayof.ledger.v1.RecordSaleRequest
-	5,  // 34: dayof.ledger.v1.LedgerService.RecordReceipt:input_type -> dayof.ledger.v1.RecordReceiptRequest
-	7,  // 35: dayof.ledger.v1.LedgerService.RecordStripeFee:input_type -> dayof.ledger.v1.RecordStripeFeeRequest
-	9,  // 36: dayof.ledger.v1.LedgerService.RecordRefund:input_type -> dayof.ledger.v1.RecordRefundRequest
-	11, // 37: dayof.ledger.v1.LedgerService.RecordRefundFailure:input_type -> dayof.ledger.v1.RecordRefundFailureRequest
-	13, // 38: dayof.ledger.v1.LedgerService.RecordDisputeFunds:input_type -> dayof.ledger.v1.RecordDisputeFundsRequest
-	15, // 39: dayof.ledger.v1.LedgerService.RecordDisputeLoss:input_type -> dayof.ledger.v1.RecordDisputeLossRequest
-	17, // 40: dayof.ledger.v1.LedgerService.RecordPayout:input_type -> dayof.ledger.v1.RecordPayoutRequest
-	19, // 41: dayof.ledger.v1.LedgerService.RecordTransfer:input_type -> dayof.ledger.v1.RecordTransferRequest
-	21, // 42: dayof.ledger.v1.LedgerService.RecordTransferReversal:input_type -> dayof.ledger.v1.RecordTransferReversalRequest
-	26, // 43: dayof.ledger.v1.LedgerService.RecordApplicationFee:input_type -> dayof.ledger.v1.RecordApplicationFeeRequest
-	27, // 44: dayof.ledger.v1.LedgerService.RecordRecovery:input_type -> dayof.ledger.v1.RecordRecoveryRequest
-	28, // 45: dayof.ledger.v1.LedgerService.RecordConversion:input_type -> dayof.ledger.v1.RecordConversionRequest
-	29, // 46: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:input_type -> dayof.ledger.v1.RecordPayoutTransactionsRequest
-	4,  // 47: dayof.ledger.v1.LedgerService.RecordSale:output_type -> dayof.ledger.v1.RecordSaleResponse
-	6,  // 48: dayof.ledger.v1.LedgerService.RecordReceipt:output_type -> dayof.ledger.v1.RecordReceiptResponse
-	8,  // 49: dayof.ledger.v1.LedgerService.RecordStripeFee:output_type -> dayof.ledger.v1.RecordStripeFeeResponse
-	10, // 50: dayof.ledger.v1.LedgerService.RecordRefund:output_type -> dayof.ledger.v1.RecordRefundResponse
-	12, // 51: dayof.ledger.v1.LedgerService.RecordRefundFailure:output_type -> dayof.ledger.v1.RecordRefundFailureResponse
-	14, // 52: dayof.ledger.v1.LedgerService.RecordDisputeFunds:output_type -> dayof.ledger.v1.RecordDisputeFundsResponse
-	16, // 53: dayof.ledger.v1.LedgerService.RecordDisputeLoss:output_type -> dayof.ledger.v1.RecordDisputeLossResponse
-	18, // 54: dayof.ledger.v1.LedgerService.RecordPayout:output_type -> dayof.ledger.v1.RecordPayoutResponse
-	20, // 55: dayof.ledger.v1.LedgerService.RecordTransfer:output_type -> dayof.ledger.v1.RecordTransferResponse
-	22, // 56: dayof.ledger.v1.LedgerService.RecordTransferReversal:output_type -> dayof.ledger.v1.RecordTransferReversalResponse
-	30, // 57: dayof.ledger.v1.LedgerService.RecordApplicationFee:output_type -> dayof.ledger.v1.RecordApplicationFeeResponse
-	31, // 58: dayof.ledger.v1.LedgerService.RecordRecovery:output_type -> dayof.ledger.v1.RecordRecoveryResponse
-	32, // 59: dayof.ledger.v1.LedgerService.RecordConversion:output_type -> dayof.ledger.v1.RecordConversionResponse
-	33, // 60: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:output_type -> dayof.ledger.v1.RecordPayoutTransactionsResponse
-	47, // [47:61] is the sub-list for method output_type
-	33, // [33:47] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	24, // 0: dayof.ledger.v1.Capture.gross:type_name -> dayof.money.v1.Money
+	25, // 1: dayof.ledger.v1.Capture.capture_time:type_name -> google.protobuf.Timestamp
+	25, // 2: dayof.ledger.v1.FreeSale.sale_time:type_name -> google.protobuf.Timestamp
+	1,  // 3: dayof.ledger.v1.RecordSaleRequest.capture:type_name -> dayof.ledger.v1.Capture
+	4,  // 4: dayof.ledger.v1.RecordSaleRequest.taxes:type_name -> dayof.ledger.v1.TaxShare
+	8,  // 5: dayof.ledger.v1.RecordSaleRequest.stripe_fee:type_name -> dayof.ledger.v1.RecordStripeFeeRequest
+	2,  // 6: dayof.ledger.v1.RecordSaleRequest.free_sale:type_name -> dayof.ledger.v1.FreeSale
+	26, // 7: dayof.ledger.v1.RecordSaleResponse.entry:type_name -> dayof.ledger.v1.Entry
+	1,  // 8: dayof.ledger.v1.RecordReceiptRequest.capture:type_name -> dayof.ledger.v1.Capture
+	26, // 9: dayof.ledger.v1.RecordReceiptResponse.entry:type_name -> dayof.ledger.v1.Entry
+	24, // 10: dayof.ledger.v1.RecordStripeFeeRequest.fee:type_name -> dayof.money.v1.Money
+	25, // 11: dayof.ledger.v1.RecordStripeFeeRequest.charge_time:type_name -> google.protobuf.Timestamp
+	26, // 12: dayof.ledger.v1.RecordStripeFeeResponse.entry:type_name -> dayof.ledger.v1.Entry
+	24, // 13: dayof.ledger.v1.RecordRefundRequest.amount:type_name -> dayof.money.v1.Money
+	4,  // 14: dayof.ledger.v1.RecordRefundRequest.taxes:type_name -> dayof.ledger.v1.TaxShare
+	25, // 15: dayof.ledger.v1.RecordRefundRequest.refund_time:type_name -> google.protobuf.Timestamp
+	26, // 16: dayof.ledger.v1.RecordRefundResponse.entry:type_name -> dayof.ledger.v1.Entry
+	26, // 17: dayof.ledger.v1.RecordRefundFailureResponse.entry:type_name -> dayof.ledger.v1.Entry
+	24, // 18: dayof.ledger.v1.RecordDisputeFundsRequest.amount:type_name -> dayof.money.v1.Money
+	25, // 19: dayof.ledger.v1.RecordDisputeFundsRequest.funds_time:type_name -> google.protobuf.Timestamp
+	26, // 20: dayof.ledger.v1.RecordDisputeFundsResponse.entry:type_name -> dayof.ledger.v1.Entry
+	24, // 21: dayof.ledger.v1.RecordDisputeLossRequest.amount:type_name -> dayof.money.v1.Money
+	25, // 22: dayof.ledger.v1.RecordDisputeLossRequest.close_time:type_name -> google.protobuf.Timestamp
+	26, // 23: dayof.ledger.v1.RecordDisputeLossResponse.entry:type_name -> dayof.ledger.v1.Entry
+	0,  // 24: dayof.ledger.v1.RecordPayoutRequest.status:type_name -> dayof.ledger.v1.PayoutStatus
+	24, // 25: dayof.ledger.v1.RecordPayoutRequest.amount:type_name -> dayof.money.v1.Money
+	25, // 26: dayof.ledger.v1.RecordPayoutRequest.payout_time:type_name -> google.protobuf.Timestamp
+	0,  // 27: dayof.ledger.v1.RecordPayoutResponse.status:type_name -> dayof.ledger.v1.PayoutStatus
+	26, // 28: dayof.ledger.v1.RecordPayoutResponse.entries:type_name -> dayof.ledger.v1.Entry
+	24, // 29: dayof.ledger.v1.RecordTransferRequest.amount:type_name -> dayof.money.v1.Money
+	25, // 30: dayof.ledger.v1.RecordTransferRequest.transfer_time:type_name -> google.protobuf.Timestamp
+	26, // 31: dayof.ledger.v1.RecordTransferResponse.entry:type_name -> dayof.ledger.v1.Entry
+	24, // 32: dayof.ledger.v1.RecordTransferReversalRequest.amount:type_name -> dayof.money.v1.Money
+	25, // 33: dayof.ledger.v1.RecordTransferReversalRequest.reverse_time:type_name -> google.protobuf.Timestamp
+	26, // 34: dayof.ledger.v1.RecordTransferReversalResponse.entry:type_name -> dayof.ledger.v1.Entry
+	3,  // 35: dayof.ledger.v1.LedgerService.RecordSale:input_type -> dayof.ledger.v1.RecordSaleRequest
+	6,  // 36: dayof.ledger.v1.LedgerService.RecordReceipt:input_type -> dayof.ledger.v1.RecordReceiptRequest
+	8,  // 37: dayof.ledger.v1.LedgerService.RecordStripeFee:input_type -> dayof.ledger.v1.RecordStripeFeeRequest
+	10, // 38: dayof.ledger.v1.LedgerService.RecordRefund:input_type -> dayof.ledger.v1.RecordRefundRequest
+	12, // 39: dayof.ledger.v1.LedgerService.RecordRefundFailure:input_type -> dayof.ledger.v1.RecordRefundFailureRequest
+	14, // 40: dayof.ledger.v1.LedgerService.RecordDisputeFunds:input_type -> dayof.ledger.v1.RecordDisputeFundsRequest
+	16, // 41: dayof.ledger.v1.LedgerService.RecordDisputeLoss:input_type -> dayof.ledger.v1.RecordDisputeLossRequest
+	18, // 42: dayof.ledger.v1.LedgerService.RecordPayout:input_type -> dayof.ledger.v1.RecordPayoutRequest
+	20, // 43: dayof.ledger.v1.LedgerService.RecordTransfer:input_type -> dayof.ledger.v1.RecordTransferRequest
+	22, // 44: dayof.ledger.v1.LedgerService.RecordTransferReversal:input_type -> dayof.ledger.v1.RecordTransferReversalRequest
+	27, // 45: dayof.ledger.v1.LedgerService.RecordApplicationFee:input_type -> dayof.ledger.v1.RecordApplicationFeeRequest
+	28, // 46: dayof.ledger.v1.LedgerService.RecordRecovery:input_type -> dayof.ledger.v1.RecordRecoveryRequest
+	29, // 47: dayof.ledger.v1.LedgerService.RecordConversion:input_type -> dayof.ledger.v1.RecordConversionRequest
+	30, // 48: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:input_type -> dayof.ledger.v1.RecordPayoutTransactionsRequest
+	5,  // 49: dayof.ledger.v1.LedgerService.RecordSale:output_type -> dayof.ledger.v1.RecordSaleResponse
+	7,  // 50: dayof.ledger.v1.LedgerService.RecordReceipt:output_type -> dayof.ledger.v1.RecordReceiptResponse
+	9,  // 51: dayof.ledger.v1.LedgerService.RecordStripeFee:output_type -> dayof.ledger.v1.RecordStripeFeeResponse
+	11, // 52: dayof.ledger.v1.LedgerService.RecordRefund:output_type -> dayof.ledger.v1.RecordRefundResponse
+	13, // 53: dayof.ledger.v1.LedgerService.RecordRefundFailure:output_type -> dayof.ledger.v1.RecordRefundFailureResponse
+	15, // 54: dayof.ledger.v1.LedgerService.RecordDisputeFunds:output_type -> dayof.ledger.v1.RecordDisputeFundsResponse
+	17, // 55: dayof.ledger.v1.LedgerService.RecordDisputeLoss:output_type -> dayof.ledger.v1.RecordDisputeLossResponse
+	19, // 56: dayof.ledger.v1.LedgerService.RecordPayout:output_type -> dayof.ledger.v1.RecordPayoutResponse
+	21, // 57: dayof.ledger.v1.LedgerService.RecordTransfer:output_type -> dayof.ledger.v1.RecordTransferResponse
+	23, // 58: dayof.ledger.v1.LedgerService.RecordTransferReversal:output_type -> dayof.ledger.v1.RecordTransferReversalResponse
+	31, // 59: dayof.ledger.v1.LedgerService.RecordApplicationFee:output_type -> dayof.ledger.v1.RecordApplicationFeeResponse
+	32, // 60: dayof.ledger.v1.LedgerService.RecordRecovery:output_type -> dayof.ledger.v1.RecordRecoveryResponse
+	33, // 61: dayof.ledger.v1.LedgerService.RecordConversion:output_type -> dayof.ledger.v1.RecordConversionResponse
+	34, // 62: dayof.ledger.v1.LedgerService.RecordPayoutTransactions:output_type -> dayof.ledger.v1.RecordPayoutTransactionsResponse
+	49, // [49:63] is the sub-list for method output_type
+	35, // [35:49] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_dayof_ledger_v1_ledger_service_proto_init() }
@@ -1783,7 +1877,7 @@ func file_dayof_ledger_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_ledger_v1_ledger_service_proto_rawDesc), len(file_dayof_ledger_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

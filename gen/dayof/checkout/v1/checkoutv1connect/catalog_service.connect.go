@@ -86,6 +86,18 @@ const (
 	// CatalogServiceCreateVariantVersionProcedure is the fully-qualified name of the CatalogService's
 	// CreateVariantVersion RPC.
 	CatalogServiceCreateVariantVersionProcedure = "/dayof.checkout.v1.CatalogService/CreateVariantVersion"
+	// CatalogServiceCreatePromotionCodeProcedure is the fully-qualified name of the CatalogService's
+	// CreatePromotionCode RPC.
+	CatalogServiceCreatePromotionCodeProcedure = "/dayof.checkout.v1.CatalogService/CreatePromotionCode"
+	// CatalogServiceUpdatePromotionCodeProcedure is the fully-qualified name of the CatalogService's
+	// UpdatePromotionCode RPC.
+	CatalogServiceUpdatePromotionCodeProcedure = "/dayof.checkout.v1.CatalogService/UpdatePromotionCode"
+	// CatalogServiceListPromotionCodesProcedure is the fully-qualified name of the CatalogService's
+	// ListPromotionCodes RPC.
+	CatalogServiceListPromotionCodesProcedure = "/dayof.checkout.v1.CatalogService/ListPromotionCodes"
+	// CatalogServiceArchivePromotionCodeProcedure is the fully-qualified name of the CatalogService's
+	// ArchivePromotionCode RPC.
+	CatalogServiceArchivePromotionCodeProcedure = "/dayof.checkout.v1.CatalogService/ArchivePromotionCode"
 	// CatalogServiceGetVariantProcedure is the fully-qualified name of the CatalogService's GetVariant
 	// RPC.
 	CatalogServiceGetVariantProcedure = "/dayof.checkout.v1.CatalogService/GetVariant"
@@ -191,6 +203,27 @@ type CatalogServiceClient interface {
 	// Problems: VARIANT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for another currency than the first
 	// version's, or an effective_time that is over.
 	CreateVariantVersion(context.Context, *v1.CreateVariantVersionRequest) (*v1.CreateVariantVersionResponse, error)
+	// CreatePromotionCode adds a promotion code to an event. It holds at once unless it has a start_time.
+	//
+	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found) for a variant that is not the event's, PROMOTION_CODE_EXISTS (already_exists) when
+	// the event has the code, also archived, INVALID_FIELD (invalid_argument) for a code that takes nothing off and unlocks nothing, an amount
+	// that Stripe could not charge, or a code that ends before it begins. A retry with the same key returns the same promotion code.
+	CreatePromotionCode(context.Context, *v1.CreatePromotionCodeRequest) (*v1.CreatePromotionCodeResponse, error)
+	// UpdatePromotionCode changes variants, times and limits of a promotion code. Orders that use it keep what they were quoted. Its code and
+	// its discount stay: archive it and make another one.
+	//
+	// Problems: PROMOTION_CODE_NOT_FOUND, VARIANT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE, PROMOTION_CODE_LIMIT_BELOW_USED
+	// (failed_precondition) for a limit below the orders that use it, INVALID_FIELD (invalid_argument) as for CreatePromotionCode. A retry with
+	// the same key changes nothing more.
+	UpdatePromotionCode(context.Context, *v1.UpdatePromotionCodeRequest) (*v1.UpdatePromotionCodeResponse, error)
+	// ListPromotionCodes returns the promotion codes of an event, oldest first, archived ones included.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListPromotionCodes(context.Context, *v1.ListPromotionCodesRequest) (*v1.ListPromotionCodesResponse, error)
+	// ArchivePromotionCode ends a promotion code for good. Open holds that use it keep their price. What it unlocks stays locked.
+	//
+	// Problems: PROMOTION_CODE_NOT_FOUND (not_found). A retry, or a second call, changes nothing more.
+	ArchivePromotionCode(context.Context, *v1.ArchivePromotionCodeRequest) (*v1.ArchivePromotionCodeResponse, error)
 	// GetVariant returns one variant with its current version. Problems: VARIANT_NOT_FOUND (not_found).
 	GetVariant(context.Context, *v1.GetVariantRequest) (*v1.GetVariantResponse, error)
 	// ListVariants returns the variants of an event that are on sale, oldest first; to staff all of them. Problems: EVENT_NOT_FOUND (not_found).
@@ -355,6 +388,34 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		createPromotionCode: connect.NewClient[v1.CreatePromotionCodeRequest, v1.CreatePromotionCodeResponse](
+			httpClient,
+			baseURL+CatalogServiceCreatePromotionCodeProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("CreatePromotionCode")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		updatePromotionCode: connect.NewClient[v1.UpdatePromotionCodeRequest, v1.UpdatePromotionCodeResponse](
+			httpClient,
+			baseURL+CatalogServiceUpdatePromotionCodeProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("UpdatePromotionCode")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		listPromotionCodes: connect.NewClient[v1.ListPromotionCodesRequest, v1.ListPromotionCodesResponse](
+			httpClient,
+			baseURL+CatalogServiceListPromotionCodesProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListPromotionCodes")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		archivePromotionCode: connect.NewClient[v1.ArchivePromotionCodeRequest, v1.ArchivePromotionCodeResponse](
+			httpClient,
+			baseURL+CatalogServiceArchivePromotionCodeProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ArchivePromotionCode")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		getVariant: connect.NewClient[v1.GetVariantRequest, v1.GetVariantResponse](
 			httpClient,
 			baseURL+CatalogServiceGetVariantProcedure,
@@ -427,6 +488,10 @@ type catalogServiceClient struct {
 	createVariant        *connect.Client[v1.CreateVariantRequest, v1.CreateVariantResponse]
 	updateVariant        *connect.Client[v1.UpdateVariantRequest, v1.UpdateVariantResponse]
 	createVariantVersion *connect.Client[v1.CreateVariantVersionRequest, v1.CreateVariantVersionResponse]
+	createPromotionCode  *connect.Client[v1.CreatePromotionCodeRequest, v1.CreatePromotionCodeResponse]
+	updatePromotionCode  *connect.Client[v1.UpdatePromotionCodeRequest, v1.UpdatePromotionCodeResponse]
+	listPromotionCodes   *connect.Client[v1.ListPromotionCodesRequest, v1.ListPromotionCodesResponse]
+	archivePromotionCode *connect.Client[v1.ArchivePromotionCodeRequest, v1.ArchivePromotionCodeResponse]
 	getVariant           *connect.Client[v1.GetVariantRequest, v1.GetVariantResponse]
 	listVariants         *connect.Client[v1.ListVariantsRequest, v1.ListVariantsResponse]
 	setSeatMap           *connect.Client[v1.SetSeatMapRequest, v1.SetSeatMapResponse]
@@ -598,6 +663,42 @@ func (c *catalogServiceClient) CreateVariantVersion(ctx context.Context, req *v1
 	return nil, err
 }
 
+// CreatePromotionCode calls dayof.checkout.v1.CatalogService.CreatePromotionCode.
+func (c *catalogServiceClient) CreatePromotionCode(ctx context.Context, req *v1.CreatePromotionCodeRequest) (*v1.CreatePromotionCodeResponse, error) {
+	response, err := c.createPromotionCode.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdatePromotionCode calls dayof.checkout.v1.CatalogService.UpdatePromotionCode.
+func (c *catalogServiceClient) UpdatePromotionCode(ctx context.Context, req *v1.UpdatePromotionCodeRequest) (*v1.UpdatePromotionCodeResponse, error) {
+	response, err := c.updatePromotionCode.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListPromotionCodes calls dayof.checkout.v1.CatalogService.ListPromotionCodes.
+func (c *catalogServiceClient) ListPromotionCodes(ctx context.Context, req *v1.ListPromotionCodesRequest) (*v1.ListPromotionCodesResponse, error) {
+	response, err := c.listPromotionCodes.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ArchivePromotionCode calls dayof.checkout.v1.CatalogService.ArchivePromotionCode.
+func (c *catalogServiceClient) ArchivePromotionCode(ctx context.Context, req *v1.ArchivePromotionCodeRequest) (*v1.ArchivePromotionCodeResponse, error) {
+	response, err := c.archivePromotionCode.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetVariant calls dayof.checkout.v1.CatalogService.GetVariant.
 func (c *catalogServiceClient) GetVariant(ctx context.Context, req *v1.GetVariantRequest) (*v1.GetVariantResponse, error) {
 	response, err := c.getVariant.CallUnary(ctx, connect.NewRequest(req))
@@ -743,6 +844,27 @@ type CatalogServiceHandler interface {
 	// Problems: VARIANT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for another currency than the first
 	// version's, or an effective_time that is over.
 	CreateVariantVersion(context.Context, *v1.CreateVariantVersionRequest) (*v1.CreateVariantVersionResponse, error)
+	// CreatePromotionCode adds a promotion code to an event. It holds at once unless it has a start_time.
+	//
+	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found) for a variant that is not the event's, PROMOTION_CODE_EXISTS (already_exists) when
+	// the event has the code, also archived, INVALID_FIELD (invalid_argument) for a code that takes nothing off and unlocks nothing, an amount
+	// that Stripe could not charge, or a code that ends before it begins. A retry with the same key returns the same promotion code.
+	CreatePromotionCode(context.Context, *v1.CreatePromotionCodeRequest) (*v1.CreatePromotionCodeResponse, error)
+	// UpdatePromotionCode changes variants, times and limits of a promotion code. Orders that use it keep what they were quoted. Its code and
+	// its discount stay: archive it and make another one.
+	//
+	// Problems: PROMOTION_CODE_NOT_FOUND, VARIANT_NOT_FOUND (not_found), UPDATE_NUMBER_STALE, PROMOTION_CODE_LIMIT_BELOW_USED
+	// (failed_precondition) for a limit below the orders that use it, INVALID_FIELD (invalid_argument) as for CreatePromotionCode. A retry with
+	// the same key changes nothing more.
+	UpdatePromotionCode(context.Context, *v1.UpdatePromotionCodeRequest) (*v1.UpdatePromotionCodeResponse, error)
+	// ListPromotionCodes returns the promotion codes of an event, oldest first, archived ones included.
+	//
+	// Problems: EVENT_NOT_FOUND (not_found), INVALID_FIELD (invalid_argument) for a page token that this service did not make.
+	ListPromotionCodes(context.Context, *v1.ListPromotionCodesRequest) (*v1.ListPromotionCodesResponse, error)
+	// ArchivePromotionCode ends a promotion code for good. Open holds that use it keep their price. What it unlocks stays locked.
+	//
+	// Problems: PROMOTION_CODE_NOT_FOUND (not_found). A retry, or a second call, changes nothing more.
+	ArchivePromotionCode(context.Context, *v1.ArchivePromotionCodeRequest) (*v1.ArchivePromotionCodeResponse, error)
 	// GetVariant returns one variant with its current version. Problems: VARIANT_NOT_FOUND (not_found).
 	GetVariant(context.Context, *v1.GetVariantRequest) (*v1.GetVariantResponse, error)
 	// ListVariants returns the variants of an event that are on sale, oldest first; to staff all of them. Problems: EVENT_NOT_FOUND (not_found).
@@ -903,6 +1025,34 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceCreatePromotionCodeHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceCreatePromotionCodeProcedure,
+		svc.CreatePromotionCode,
+		connect.WithSchema(catalogServiceMethods.ByName("CreatePromotionCode")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceUpdatePromotionCodeHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceUpdatePromotionCodeProcedure,
+		svc.UpdatePromotionCode,
+		connect.WithSchema(catalogServiceMethods.ByName("UpdatePromotionCode")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceListPromotionCodesHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListPromotionCodesProcedure,
+		svc.ListPromotionCodes,
+		connect.WithSchema(catalogServiceMethods.ByName("ListPromotionCodes")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceArchivePromotionCodeHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceArchivePromotionCodeProcedure,
+		svc.ArchivePromotionCode,
+		connect.WithSchema(catalogServiceMethods.ByName("ArchivePromotionCode")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	catalogServiceGetVariantHandler := connect.NewUnaryHandlerSimple(
 		CatalogServiceGetVariantProcedure,
 		svc.GetVariant,
@@ -990,6 +1140,14 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 			catalogServiceUpdateVariantHandler.ServeHTTP(w, r)
 		case CatalogServiceCreateVariantVersionProcedure:
 			catalogServiceCreateVariantVersionHandler.ServeHTTP(w, r)
+		case CatalogServiceCreatePromotionCodeProcedure:
+			catalogServiceCreatePromotionCodeHandler.ServeHTTP(w, r)
+		case CatalogServiceUpdatePromotionCodeProcedure:
+			catalogServiceUpdatePromotionCodeHandler.ServeHTTP(w, r)
+		case CatalogServiceListPromotionCodesProcedure:
+			catalogServiceListPromotionCodesHandler.ServeHTTP(w, r)
+		case CatalogServiceArchivePromotionCodeProcedure:
+			catalogServiceArchivePromotionCodeHandler.ServeHTTP(w, r)
 		case CatalogServiceGetVariantProcedure:
 			catalogServiceGetVariantHandler.ServeHTTP(w, r)
 		case CatalogServiceListVariantsProcedure:
@@ -1083,6 +1241,22 @@ func (UnimplementedCatalogServiceHandler) UpdateVariant(context.Context, *v1.Upd
 
 func (UnimplementedCatalogServiceHandler) CreateVariantVersion(context.Context, *v1.CreateVariantVersionRequest) (*v1.CreateVariantVersionResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.CreateVariantVersion is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) CreatePromotionCode(context.Context, *v1.CreatePromotionCodeRequest) (*v1.CreatePromotionCodeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.CreatePromotionCode is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) UpdatePromotionCode(context.Context, *v1.UpdatePromotionCodeRequest) (*v1.UpdatePromotionCodeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.UpdatePromotionCode is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListPromotionCodes(context.Context, *v1.ListPromotionCodesRequest) (*v1.ListPromotionCodesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.ListPromotionCodes is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ArchivePromotionCode(context.Context, *v1.ArchivePromotionCodeRequest) (*v1.ArchivePromotionCodeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CatalogService.ArchivePromotionCode is not implemented"))
 }
 
 func (UnimplementedCatalogServiceHandler) GetVariant(context.Context, *v1.GetVariantRequest) (*v1.GetVariantResponse, error) {

@@ -48,6 +48,9 @@ const (
 	// CheckoutServiceRefundTicketsProcedure is the fully-qualified name of the CheckoutService's
 	// RefundTickets RPC.
 	CheckoutServiceRefundTicketsProcedure = "/dayof.checkout.v1.CheckoutService/RefundTickets"
+	// CheckoutServiceReleaseTicketsProcedure is the fully-qualified name of the CheckoutService's
+	// ReleaseTickets RPC.
+	CheckoutServiceReleaseTicketsProcedure = "/dayof.checkout.v1.CheckoutService/ReleaseTickets"
 	// CheckoutServiceGetOrderProcedure is the fully-qualified name of the CheckoutService's GetOrder
 	// RPC.
 	CheckoutServiceGetOrderProcedure = "/dayof.checkout.v1.CheckoutService/GetOrder"
@@ -60,6 +63,9 @@ const (
 type CheckoutServiceClient interface {
 	// StartCheckout holds stock and makes a payment intent for the current versions' prices.
 	//
+	// An order that costs nothing has no intent: its tickets are made at once, and the answer comes when they are valid or, after 5 s at the
+	// latest, with the order as it stands (FULFILMENT_STATE_IN_PROGRESS). Nothing of Stripe is called.
+	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), SALE_NOT_OPEN (failed_precondition),
 	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
 	// EVENT_NOT_ON_SALE (failed_precondition) for an event that is archived, SOLD_OUT, ORDER_TICKET_LIMIT, BUYER_TICKET_LIMIT,
@@ -71,10 +77,13 @@ type CheckoutServiceClient interface {
 	// unpaid order that is open, or has bought.
 	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
 	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
+	// For promotion codes: PROMOTION_CODE_NOT_FOUND (not_found), PROMOTION_CODE_NOT_ACTIVE, PROMOTION_CODE_NOT_APPLICABLE,
+	// PROMOTION_CODE_REQUIRED (failed_precondition), PROMOTION_CODE_USED_UP (resource_exhausted).
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
-	// walked to completion or, after 5 s at the latest, answered as it stands (FULFILMENT_STATE_IN_PROGRESS).
+	// walked to completion or, after 5 s at the latest, answered as it stands (FULFILMENT_STATE_IN_PROGRESS). A free order has no intent to
+	// name: the call waits for its tickets.
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_INTENT_NOT_FOUND (not_found) for an intent that is not the order's,
 	// PAYMENT_NOT_SUCCEEDED, PAYMENT_MISMATCH (failed_precondition) when status, amount, currency, mode or owner differ,
@@ -86,7 +95,7 @@ type CheckoutServiceClient interface {
 	// the tickets if they are still there, and the money back otherwise.
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_UNDER_WAY (failed_precondition) while money is on its way or authorised,
-	// ORDER_ALREADY_PAID (failed_precondition). A retry changes nothing more.
+	// ORDER_ALREADY_PAID (failed_precondition), also for a free order, whose tickets ReleaseTickets gives up. A retry changes nothing more.
 	CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error)
 	// PreviewRefund says what the buyer would get back now for tickets of the order, and until when. It changes nothing.
 	//
@@ -101,6 +110,12 @@ type CheckoutServiceClient interface {
 	// would go back, ORDER_NOT_PAID, ORDER_DISPUTED, REFUND_EXCEEDS_CAPTURED (failed_precondition).
 	// A retry with the same key returns the same refund.
 	RefundTickets(context.Context, *v1.RefundTicketsRequest) (*v1.RefundTicketsResponse, error)
+	// ReleaseTickets gives tickets up that cost nothing: they are void for good, and their seats are on sale again until the doors open,
+	// where the event's policy puts seats of refunded tickets on sale again. Buyers may release tickets of their order, staff those of any.
+	//
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), TICKET_VOID, TICKET_NOT_VALID (failed_precondition) for a buyer's ticket that was
+	// transferred to somebody, TICKET_NOT_FREE (failed_precondition) for tickets that were paid for: these are refunded. Nothing is released then. A retry with the same key returns the same answer.
+	ReleaseTickets(context.Context, *v1.ReleaseTicketsRequest) (*v1.ReleaseTicketsResponse, error)
 	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
 	// it has changed. With with_passes the links to its passes come with it.
 	//
@@ -163,6 +178,13 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		releaseTickets: connect.NewClient[v1.ReleaseTicketsRequest, v1.ReleaseTicketsResponse](
+			httpClient,
+			baseURL+CheckoutServiceReleaseTicketsProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("ReleaseTickets")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		getOrder: connect.NewClient[v1.GetOrderRequest, v1.GetOrderResponse](
 			httpClient,
 			baseURL+CheckoutServiceGetOrderProcedure,
@@ -187,6 +209,7 @@ type checkoutServiceClient struct {
 	cancelCheckout   *connect.Client[v1.CancelCheckoutRequest, v1.CancelCheckoutResponse]
 	previewRefund    *connect.Client[v1.PreviewRefundRequest, v1.PreviewRefundResponse]
 	refundTickets    *connect.Client[v1.RefundTicketsRequest, v1.RefundTicketsResponse]
+	releaseTickets   *connect.Client[v1.ReleaseTicketsRequest, v1.ReleaseTicketsResponse]
 	getOrder         *connect.Client[v1.GetOrderRequest, v1.GetOrderResponse]
 	watchOrder       *connect.Client[v1.WatchOrderRequest, v1.WatchOrderResponse]
 }
@@ -236,6 +259,15 @@ func (c *checkoutServiceClient) RefundTickets(ctx context.Context, req *v1.Refun
 	return nil, err
 }
 
+// ReleaseTickets calls dayof.checkout.v1.CheckoutService.ReleaseTickets.
+func (c *checkoutServiceClient) ReleaseTickets(ctx context.Context, req *v1.ReleaseTicketsRequest) (*v1.ReleaseTicketsResponse, error) {
+	response, err := c.releaseTickets.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetOrder calls dayof.checkout.v1.CheckoutService.GetOrder.
 func (c *checkoutServiceClient) GetOrder(ctx context.Context, req *v1.GetOrderRequest) (*v1.GetOrderResponse, error) {
 	response, err := c.getOrder.CallUnary(ctx, connect.NewRequest(req))
@@ -254,6 +286,9 @@ func (c *checkoutServiceClient) WatchOrder(ctx context.Context, req *v1.WatchOrd
 type CheckoutServiceHandler interface {
 	// StartCheckout holds stock and makes a payment intent for the current versions' prices.
 	//
+	// An order that costs nothing has no intent: its tickets are made at once, and the answer comes when they are valid or, after 5 s at the
+	// latest, with the order as it stands (FULFILMENT_STATE_IN_PROGRESS). Nothing of Stripe is called.
+	//
 	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), SALE_NOT_OPEN (failed_precondition),
 	// ORGANIZER_CANNOT_SELL (failed_precondition) while the organiser's account at Stripe may not take money,
 	// EVENT_NOT_ON_SALE (failed_precondition) for an event that is archived, SOLD_OUT, ORDER_TICKET_LIMIT, BUYER_TICKET_LIMIT,
@@ -265,10 +300,13 @@ type CheckoutServiceHandler interface {
 	// unpaid order that is open, or has bought.
 	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
 	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
+	// For promotion codes: PROMOTION_CODE_NOT_FOUND (not_found), PROMOTION_CODE_NOT_ACTIVE, PROMOTION_CODE_NOT_APPLICABLE,
+	// PROMOTION_CODE_REQUIRED (failed_precondition), PROMOTION_CODE_USED_UP (resource_exhausted).
 	// A retry with the same key returns the same order, hold and intent.
 	StartCheckout(context.Context, *v1.StartCheckoutRequest) (*v1.StartCheckoutResponse, error)
 	// CompleteCheckout says that the payment succeeded in the browser. The claim is checked with Stripe; then the order is
-	// walked to completion or, after 5 s at the latest, answered as it stands (FULFILMENT_STATE_IN_PROGRESS).
+	// walked to completion or, after 5 s at the latest, answered as it stands (FULFILMENT_STATE_IN_PROGRESS). A free order has no intent to
+	// name: the call waits for its tickets.
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_INTENT_NOT_FOUND (not_found) for an intent that is not the order's,
 	// PAYMENT_NOT_SUCCEEDED, PAYMENT_MISMATCH (failed_precondition) when status, amount, currency, mode or owner differ,
@@ -280,7 +318,7 @@ type CheckoutServiceHandler interface {
 	// the tickets if they are still there, and the money back otherwise.
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_UNDER_WAY (failed_precondition) while money is on its way or authorised,
-	// ORDER_ALREADY_PAID (failed_precondition). A retry changes nothing more.
+	// ORDER_ALREADY_PAID (failed_precondition), also for a free order, whose tickets ReleaseTickets gives up. A retry changes nothing more.
 	CancelCheckout(context.Context, *v1.CancelCheckoutRequest) (*v1.CancelCheckoutResponse, error)
 	// PreviewRefund says what the buyer would get back now for tickets of the order, and until when. It changes nothing.
 	//
@@ -295,6 +333,12 @@ type CheckoutServiceHandler interface {
 	// would go back, ORDER_NOT_PAID, ORDER_DISPUTED, REFUND_EXCEEDS_CAPTURED (failed_precondition).
 	// A retry with the same key returns the same refund.
 	RefundTickets(context.Context, *v1.RefundTicketsRequest) (*v1.RefundTicketsResponse, error)
+	// ReleaseTickets gives tickets up that cost nothing: they are void for good, and their seats are on sale again until the doors open,
+	// where the event's policy puts seats of refunded tickets on sale again. Buyers may release tickets of their order, staff those of any.
+	//
+	// Problems: ORDER_NOT_FOUND, TICKET_NOT_FOUND (not_found), TICKET_VOID, TICKET_NOT_VALID (failed_precondition) for a buyer's ticket that was
+	// transferred to somebody, TICKET_NOT_FREE (failed_precondition) for tickets that were paid for: these are refunded. Nothing is released then. A retry with the same key returns the same answer.
+	ReleaseTickets(context.Context, *v1.ReleaseTicketsRequest) (*v1.ReleaseTicketsResponse, error)
 	// GetOrder returns the order of the token: at once, or, where wait_seconds is given and the order is still as known_version says, when
 	// it has changed. With with_passes the links to its passes come with it.
 	//
@@ -353,6 +397,13 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	checkoutServiceReleaseTicketsHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServiceReleaseTicketsProcedure,
+		svc.ReleaseTickets,
+		connect.WithSchema(checkoutServiceMethods.ByName("ReleaseTickets")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	checkoutServiceGetOrderHandler := connect.NewUnaryHandlerSimple(
 		CheckoutServiceGetOrderProcedure,
 		svc.GetOrder,
@@ -379,6 +430,8 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 			checkoutServicePreviewRefundHandler.ServeHTTP(w, r)
 		case CheckoutServiceRefundTicketsProcedure:
 			checkoutServiceRefundTicketsHandler.ServeHTTP(w, r)
+		case CheckoutServiceReleaseTicketsProcedure:
+			checkoutServiceReleaseTicketsHandler.ServeHTTP(w, r)
 		case CheckoutServiceGetOrderProcedure:
 			checkoutServiceGetOrderHandler.ServeHTTP(w, r)
 		case CheckoutServiceWatchOrderProcedure:
@@ -410,6 +463,10 @@ func (UnimplementedCheckoutServiceHandler) PreviewRefund(context.Context, *v1.Pr
 
 func (UnimplementedCheckoutServiceHandler) RefundTickets(context.Context, *v1.RefundTicketsRequest) (*v1.RefundTicketsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.RefundTickets is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) ReleaseTickets(context.Context, *v1.ReleaseTicketsRequest) (*v1.ReleaseTicketsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.CheckoutService.ReleaseTickets is not implemented"))
 }
 
 func (UnimplementedCheckoutServiceHandler) GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error) {

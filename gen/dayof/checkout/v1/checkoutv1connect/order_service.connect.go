@@ -49,6 +49,9 @@ const (
 	// OrderServiceAcceptPaymentProcedure is the fully-qualified name of the OrderService's
 	// AcceptPayment RPC.
 	OrderServiceAcceptPaymentProcedure = "/dayof.checkout.v1.OrderService/AcceptPayment"
+	// OrderServiceImportGuestsProcedure is the fully-qualified name of the OrderService's ImportGuests
+	// RPC.
+	OrderServiceImportGuestsProcedure = "/dayof.checkout.v1.OrderService/ImportGuests"
 )
 
 // OrderServiceClient is a client for the dayof.checkout.v1.OrderService service.
@@ -86,6 +89,14 @@ type OrderServiceClient interface {
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_NOT_ACCEPTABLE, ORDER_DISPUTED, SALE_NOT_OPEN (failed_precondition),
 	// SOLD_OUT (resource_exhausted). A retry with the same key returns the same answer.
 	AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error)
+	// ImportGuests gives tickets of a variant to guests: all of them, or nobody when one field of one guest is wrong. With check_only it reports what is
+	// wrong with each guest. Each guest gets a complimentary order of their own, which costs nothing, takes stock and is fulfilled and mailed by itself. Sale times
+	// and limits are not those of guests.
+	//
+	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), EVENT_NOT_ON_SALE, EVENT_CANCELED, SALE_NOT_OPEN (failed_precondition) once the
+	// event is over or the variant archived, SOLD_OUT (resource_exhausted) when there are not enough tickets for all, INVALID_FIELD
+	// (invalid_argument) for wrong guests, or more than 2,000 tickets. A retry with the same key returns the same orders.
+	ImportGuests(context.Context, *v1.ImportGuestsRequest) (*v1.ImportGuestsResponse, error)
 }
 
 // NewOrderServiceClient constructs a client for the dayof.checkout.v1.OrderService service. By
@@ -141,6 +152,13 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		importGuests: connect.NewClient[v1.ImportGuestsRequest, v1.ImportGuestsResponse](
+			httpClient,
+			baseURL+OrderServiceImportGuestsProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("ImportGuests")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -152,6 +170,7 @@ type orderServiceClient struct {
 	retryOrder      *connect.Client[v1.RetryOrderRequest, v1.RetryOrderResponse]
 	resendReceipt   *connect.Client[v1.ResendReceiptRequest, v1.ResendReceiptResponse]
 	acceptPayment   *connect.Client[v1.AcceptPaymentRequest, v1.AcceptPaymentResponse]
+	importGuests    *connect.Client[v1.ImportGuestsRequest, v1.ImportGuestsResponse]
 }
 
 // GetOrderDetails calls dayof.checkout.v1.OrderService.GetOrderDetails.
@@ -208,6 +227,15 @@ func (c *orderServiceClient) AcceptPayment(ctx context.Context, req *v1.AcceptPa
 	return nil, err
 }
 
+// ImportGuests calls dayof.checkout.v1.OrderService.ImportGuests.
+func (c *orderServiceClient) ImportGuests(ctx context.Context, req *v1.ImportGuestsRequest) (*v1.ImportGuestsResponse, error) {
+	response, err := c.importGuests.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // OrderServiceHandler is an implementation of the dayof.checkout.v1.OrderService service.
 type OrderServiceHandler interface {
 	// GetOrderDetails returns an order with its buyer and timeline. Problems: ORDER_NOT_FOUND (not_found).
@@ -243,6 +271,14 @@ type OrderServiceHandler interface {
 	// Problems: ORDER_NOT_FOUND (not_found), PAYMENT_NOT_ACCEPTABLE, ORDER_DISPUTED, SALE_NOT_OPEN (failed_precondition),
 	// SOLD_OUT (resource_exhausted). A retry with the same key returns the same answer.
 	AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error)
+	// ImportGuests gives tickets of a variant to guests: all of them, or nobody when one field of one guest is wrong. With check_only it reports what is
+	// wrong with each guest. Each guest gets a complimentary order of their own, which costs nothing, takes stock and is fulfilled and mailed by itself. Sale times
+	// and limits are not those of guests.
+	//
+	// Problems: EVENT_NOT_FOUND, VARIANT_NOT_FOUND (not_found), EVENT_NOT_ON_SALE, EVENT_CANCELED, SALE_NOT_OPEN (failed_precondition) once the
+	// event is over or the variant archived, SOLD_OUT (resource_exhausted) when there are not enough tickets for all, INVALID_FIELD
+	// (invalid_argument) for wrong guests, or more than 2,000 tickets. A retry with the same key returns the same orders.
+	ImportGuests(context.Context, *v1.ImportGuestsRequest) (*v1.ImportGuestsResponse, error)
 }
 
 // NewOrderServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -294,6 +330,13 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	orderServiceImportGuestsHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceImportGuestsProcedure,
+		svc.ImportGuests,
+		connect.WithSchema(orderServiceMethods.ByName("ImportGuests")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dayof.checkout.v1.OrderService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case OrderServiceGetOrderDetailsProcedure:
@@ -308,6 +351,8 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceResendReceiptHandler.ServeHTTP(w, r)
 		case OrderServiceAcceptPaymentProcedure:
 			orderServiceAcceptPaymentHandler.ServeHTTP(w, r)
+		case OrderServiceImportGuestsProcedure:
+			orderServiceImportGuestsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -339,4 +384,8 @@ func (UnimplementedOrderServiceHandler) ResendReceipt(context.Context, *v1.Resen
 
 func (UnimplementedOrderServiceHandler) AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.AcceptPayment is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) ImportGuests(context.Context, *v1.ImportGuestsRequest) (*v1.ImportGuestsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.ImportGuests is not implemented"))
 }

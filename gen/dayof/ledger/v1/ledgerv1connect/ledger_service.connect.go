@@ -81,6 +81,9 @@ const (
 type LedgerServiceClient interface {
 	// RecordSale posts captured money as a sale under capture:<intent>. When the bare receipt was posted first, the answer
 	// carries that entry (its kind says which). Stripe's fee may be posted with it, in one request to the ledger.
+	//
+	// A free sale moves nothing, and the ledger keeps no transaction without postings: it is recorded here, as an entry free:<order>
+	// without postings and without a number of the ledger. It needs no ledger that answers.
 	RecordSale(context.Context, *v1.RecordSaleRequest) (*v1.RecordSaleResponse, error)
 	// RecordReceipt posts captured money that bought nothing under capture:<intent>. When the sale was posted first, the
 	// answer carries that entry (its kind says which).
@@ -389,6 +392,9 @@ func (c *ledgerServiceClient) RecordPayoutTransactions(ctx context.Context, req 
 type LedgerServiceHandler interface {
 	// RecordSale posts captured money as a sale under capture:<intent>. When the bare receipt was posted first, the answer
 	// carries that entry (its kind says which). Stripe's fee may be posted with it, in one request to the ledger.
+	//
+	// A free sale moves nothing, and the ledger keeps no transaction without postings: it is recorded here, as an entry free:<order>
+	// without postings and without a number of the ledger. It needs no ledger that answers.
 	RecordSale(context.Context, *v1.RecordSaleRequest) (*v1.RecordSaleResponse, error)
 	// RecordReceipt posts captured money that bought nothing under capture:<intent>. When the sale was posted first, the
 	// answer carries that entry (its kind says which).
