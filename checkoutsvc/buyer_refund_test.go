@@ -54,6 +54,7 @@ const day = 24 * 60 * 60
 
 // A ticket of 89.00 with a fee of 4.45 goes back for its price less what the policy keeps, which is that of the sale and no later one.
 func TestBuyerGivesTicketsBack(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		policy     *checkoutv1.RefundPolicy
 		configured bool  // that the platform gives its fee back

@@ -47,9 +47,10 @@ func (f TicketsReleased) observe(d *decision) error {
 	ids := f.TicketIDs
 	if len(ids) == 0 {
 		for _, t := range d.order.Tickets {
-			if t.State != TicketVoid && !(f.ByBuyer && t.Transferred()) {
-				ids = append(ids, t.ID)
+			if t.State == TicketVoid || f.ByBuyer && t.Transferred() {
+				continue
 			}
+			ids = append(ids, t.ID)
 		}
 	}
 	if len(ids) == 0 {
