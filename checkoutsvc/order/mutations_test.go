@@ -125,7 +125,7 @@ var mutations = map[string]struct{ file, from, to string }{
 		"ticket.go", "d.changes.SeatIDsReturned = append(d.changes.SeatIDsReturned, t.SeatID)", "_ = t.SeatID",
 	},
 	"all tickets of a line have one seat": {
-		"ticket.go", "t.sit(l.Seats[i])", "t.sit(l.Seats[i/2])",
+		"ticket.go", "t.sit(l.Seats[k])", "t.sit(l.Seats[k/2])",
 	},
 	"seats across an aisle are neighbours": {
 		"seat.go", "a.RowNumber == b.RowNumber && a.Place+1 == b.Place", "a.Place+1 == b.Place",
@@ -209,7 +209,7 @@ var mutations = map[string]struct{ file, from, to string }{
 		"promotion.go", "min(list.ApplicationFeeMinorUnits, left)", "list.ApplicationFeeMinorUnits",
 	},
 	"a refunded ticket gives back what it cost without its discount": {
-		"share.go", "o.splitOf(o.Lines[i].ticketPrice(k), parts", "o.splitOf(o.Lines[i].UnitPriceMinorUnits, parts",
+		"share.go", "o.splitOf(l.ticketPrice(k), parts", "o.splitOf(l.UnitPriceMinorUnits, parts",
 	},
 	"a code holds at the instant of its end": {
 		"promotion.go", "now.Before(*p.EndTime)", "!now.After(*p.EndTime)",
