@@ -138,7 +138,7 @@ func (w *harness) checkSeats() {
 			where h.state = 'active' and not exists (select from seats s where s.id = e->>'id' and s.order_id = l.order_id)`,
 		"tickets whose seat is another order's": `select count(*) from tickets t join seats s on s.id = t.seat_id where s.order_id is distinct from t.order_id`,
 		"seated tickets without a seat that are counted": `select count(*) from tickets t join variants v on v.id = t.variant_id
-			where v.seated and (t.seat_id is null) <> t.seat_returned`,
+			where v.seated and (t.seat_id is null) <> t.seat_returned and not exists (select from tickets n where n.replaces = t.id)`,
 		"variants whose stock is not their seats": `select count(*) from variants v
 			join lateral (select sum(capacity) capacity, sum(taken) taken from stock where variant_id = v.id) k on true
 			join lateral (select count(*) filter (where not blocked) seats, count(order_id) taken from seats where variant_id = v.id) s on true

@@ -124,9 +124,12 @@ func TestEachRPCByTools(t *testing.T) {
 	}
 }
 
-// maskOfGrpcurl writes a field mask of one word as grpcurl reads it: as a message, not as the text that it is in JSON.
+// maskOfGrpcurl writes a field mask of one path as grpcurl reads it: as a message, not as the text that it is in JSON.
 func maskOfGrpcurl(request string) string {
-	return regexp.MustCompile(`"update_mask":("[a-z]+")`).ReplaceAllString(request, `"update_mask":{"paths":[$1]}`)
+	return regexp.MustCompile(`"update_mask":"[A-Za-z]+"`).ReplaceAllStringFunc(request, func(mask string) string {
+		path := regexp.MustCompile(`[A-Z]`).ReplaceAllStringFunc(mask[len(`"update_mask":`):], func(c string) string { return "_" + strings.ToLower(c) })
+		return `"update_mask":{"paths":[` + path + `]}`
+	})
 }
 
 func object(t *testing.T, text []byte) map[string]any {
