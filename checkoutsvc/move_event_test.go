@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	checkoutv1 "github.com/dayof/dayof/gen/dayof/checkout/v1"
+	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/problem"
 )
 
@@ -308,4 +309,56 @@ func TestMoveEventLocksNoSale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestMoveEventMeetsASuspension moves an event while an order is being fulfilled, whose payment is disputed before its passes are looked at
+// again: the call that makes sure of them must not hide the suspension, which is told later.
+func TestMoveEventMeetsASuspension(t *testing.T) {
+	w := newHarness(t)
+	held, issue, suspend := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var later atomic.Bool
+	w.passes.mu.Lock()
+	w.passes.before = func(context.Context) error {
+		if !later.Swap(true) {
+			close(held)
+			<-issue
+		}
+		return nil
+	}
+	w.passes.beforeSuspend = func() { <-suspend }
+	w.passes.mu.Unlock()
+	s := w.start("held", 1)
+	o := s.GetOrder()
+	w.confirm(s.GetPaymentIntentId())
+	var payment sync.WaitGroup
+	payment.Go(func() {
+		if _, err := w.replicas[0].payments.RecordPayment(w.keyed("held"), paid(o)); err != nil {
+			t.Error(err)
+		}
+	})
+	<-held
+	w.exec(`create function hold_passes() returns trigger language plpgsql as $$ begin new.next_step_time = now() + interval '1 hour'; return new; end $$`)
+	w.exec(`create trigger hold_passes before update on event_operations for each row when (new.step = 'passes') execute function hold_passes()`)
+	_, act := w.preview(w.event.GetId(), aWeekLater)
+	res, err := w.replicas[0].events.MoveEvent(w.keyed("move"), act)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until("at its passes", func() bool { return w.count("select count(*) from event_operations where step = 'passes'") == 1 })
+	close(issue)
+	payment.Wait()
+	w.waitFor(o.GetId(), "completed", fulfilmentIs(checkoutv1.FulfilmentState_FULFILMENT_STATE_COMPLETED))
+	if _, err := w.replicas[0].payments.RecordDispute(w.keyed("dispute"), &checkoutv1.RecordDisputeRequest{
+		DisputeId: "du_moved", PaymentIntentId: s.GetPaymentIntentId(), Status: checkoutv1.DisputeStatus_DISPUTE_STATUS_NEEDS_RESPONSE, Amount: o.GetTotal(),
+		ObservedTime: timestamppb.New(clock.System{}.Now()),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("drop trigger hold_passes on event_operations")
+	w.exec("update event_operations set next_step_time = now()")
+	w.completed(res.GetOperation().GetId())
+	close(suspend)
+	o = w.order(o.GetId())
+	w.until("shown as suspended", func() bool { return w.passes.isSuspended(o.GetTickets()[0].GetId()) })
+	w.wantShown(o, aWeekLater, 2)
 }

@@ -19,19 +19,20 @@ import (
 // passKeeper is a passsvc that remembers one serial per ticket.
 type passKeeper struct {
 	passv1connect.UnimplementedPassServiceHandler
-	mu        sync.Mutex
-	serials   map[string]string
-	voided    map[string]bool
-	suspended map[string]bool
-	used      map[string]bool
-	changes   map[string]int64                // latest number of SetPassSuspended by serial
-	events    map[string]*passv1.PassEvent    // what passes show, by serial
-	seats     map[string]*passv1.PassSeat     // what passes show, by serial
-	issues    map[string]int64                // latest number of IssuePasses by serial
-	holders   map[string]*passv1.PassContent  // what passes show of their holders, by ticket
-	batches   map[string]*passv1.PassBatch    // by key
-	stopped   map[string]bool                 // batches
-	before    func(ctx context.Context) error // runs first, may fail or wait
+	mu            sync.Mutex
+	serials       map[string]string
+	voided        map[string]bool
+	suspended     map[string]bool
+	used          map[string]bool
+	changes       map[string]int64                // latest number of SetPassSuspended by serial
+	events        map[string]*passv1.PassEvent    // what passes show, by serial
+	seats         map[string]*passv1.PassSeat     // what passes show, by serial
+	issues        map[string]int64                // latest number of IssuePasses by serial
+	holders       map[string]*passv1.PassContent  // what passes show of their holders, by ticket
+	batches       map[string]*passv1.PassBatch    // by key
+	stopped       map[string]bool                 // batches
+	before        func(ctx context.Context) error // runs first, may fail or wait
+	beforeSuspend func()                          // may wait
 }
 
 func newPassKeeper() *passKeeper {
@@ -56,6 +57,7 @@ func (k *passKeeper) IssuePasses(ctx context.Context, req *passv1.IssuePassesReq
 		}
 		if serial := k.serials[p.GetTicketId()]; p.GetTicketChangeNumber() > k.issues[serial] {
 			k.issues[serial] = p.GetTicketChangeNumber()
+			k.changes[serial] = max(k.changes[serial], p.GetTicketChangeNumber())
 			k.show(serial, p.GetEvent())
 			k.seats[serial] = p.GetSeat()
 		}
@@ -141,6 +143,12 @@ func (k *passKeeper) VoidPass(_ context.Context, req *passv1.VoidPassRequest) (*
 }
 
 func (k *passKeeper) SetPassSuspended(_ context.Context, req *passv1.SetPassSuspendedRequest) (*passv1.SetPassSuspendedResponse, error) {
+	k.mu.Lock()
+	before := k.beforeSuspend
+	k.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if req.GetTicketChangeNumber() > k.changes[req.GetPassSerial()] {

@@ -12,8 +12,7 @@ import (
 func TestSeatOfADiscountedOrderIsIssuedAgain(t *testing.T) {
 	w := newHarness(t)
 	h := w.hall(1, 3)
-	w.promote(h.seller, &checkoutv1.CreatePromotionCodeRequest{Code: "EURO", Discount: &checkoutv1.PromotionDiscount{Amount: &moneyv1.Money{Currency: "EUR", MinorUnits: 100}},
-	})
+	w.promote(h.seller, &checkoutv1.CreatePromotionCodeRequest{Code: "EURO", Discount: &checkoutv1.PromotionDiscount{Amount: &moneyv1.Money{Currency: "EUR", MinorUnits: 100}}})
 	cart := h.seated(3)
 	cart.PromotionCode = "euro"
 	started, err := w.replicas[0].checkout.StartCheckout(w.keyed("start"), cart)

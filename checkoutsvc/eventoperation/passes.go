@@ -91,8 +91,9 @@ func (r *Runner) issueAgain(ctx context.Context, op checkoutdb.EventOperation) (
 // orderIssueMax is the page of ListOperationOrders.
 const orderIssueMax = 100
 
-// issueOrder issues the passes of an order's tickets that are not void, or has them show the ticket's present state. The pass of a void
-// ticket is VoidPass's affair.
+// issueOrder issues the passes of an order's tickets that are not void, as its fulfilment does, so that the batch that comes next finds
+// them. They have the number of a ticket that nothing happened to: a job that has to tell of a suspension comes later with a larger one. The
+// pass of a void ticket is VoidPass's affair.
 func (r *Runner) issueOrder(ctx context.Context, orderID string) error {
 	o, err := r.Orders.Read(ctx, orderstore.Key{ID: orderID})
 	if err != nil {
@@ -107,7 +108,6 @@ func (r *Runner) issueOrder(ctx context.Context, orderID string) error {
 		if err != nil {
 			return err
 		}
-		content.TicketChangeNumber = t.ChangeNumber
 		req.Passes = append(req.Passes, content)
 	}
 	if len(req.GetPasses()) == 0 {

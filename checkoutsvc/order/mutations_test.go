@@ -242,8 +242,10 @@ var mutations = map[string]struct{ file, from, to string }{
 
 // TestMutations makes each mistake in a copy of its file and runs the tests of this package, which must fail.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	for name, m := range mutations {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			source, err := os.ReadFile(m.file)
 			if err != nil {
 				t.Fatal(err)
@@ -268,7 +270,10 @@ func TestMutations(t *testing.T) {
 			if err := os.WriteFile(file, overlay, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.CommandContext(t.Context(), "go", "test", "-failfast", "-timeout", "3m", "-overlay", file, ".").CombinedOutput()
+			out, err := runMutant(t, file, "1000")
+			if err == nil { // few scenarios notice most mistakes, and all of them the rest
+				out, err = runMutant(t, file, "")
+			}
 			switch {
 			case err == nil:
 				t.Errorf("the tests pass with the mistake")
@@ -277,4 +282,12 @@ func TestMutations(t *testing.T) {
 			}
 		})
 	}
+}
+
+// runMutant runs the tests of this package with an overlay, and some number of scenarios, or all.
+func runMutant(t *testing.T, overlay, scenarios string) ([]byte, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-failfast", "-timeout", "3m", "-overlay", overlay, ".")
+	cmd.Env = append(os.Environ(), "DAYOF_TEST_SCENARIOS="+scenarios)
+	return cmd.CombinedOutput()
 }

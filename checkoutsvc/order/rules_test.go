@@ -16,7 +16,8 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/order"
 )
 
-// The number of sequences: scenarios times the orders in which the facts of each arrive.
+// The number of sequences: scenarios times the orders in which the facts of each arrive. DAYOF_TEST_SCENARIOS sets another number of
+// scenarios.
 const (
 	scenarioCount    = 20_000
 	ordersOfScenario = 5
@@ -33,11 +34,18 @@ var t0 = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 func TestFactsCommute(t *testing.T) {
 	t.Parallel()
 	seed := seed(t)
+	scenarios := scenarioCount
+	if text := os.Getenv("DAYOF_TEST_SCENARIOS"); text != "" {
+		var err error
+		if scenarios, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("DAYOF_TEST_SCENARIOS: %v", err)
+		}
+	}
 	workers := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for i := w; i < scenarioCount && !t.Failed(); i += workers {
+			for i := w; i < scenarios && !t.Failed(); i += workers {
 				commute(t, seed, uint64(i))
 			}
 		})
