@@ -101,7 +101,7 @@ func TestTicketRefundRaces(t *testing.T) {
 	}
 	for name, sentences := range map[string][]string{
 		"refunds_fit_captured":    {"is refunded"},
-		"ticket_is_refunded_once": {"is named by 2 refunds", "for tickets that cost"},
+		"ticket_is_refunded_once": {"is named by", "for tickets that cost"},
 	} {
 		i := slices.IndexFunc(results, func(r invariant.Result) bool { return r.Name == name })
 		for _, sentence := range sentences {
