@@ -5,7 +5,7 @@ tool = go tool -modfile=tools/$(1)/go.mod $(1)
 against ?= .git#branch=main
 
 .DEFAULT_GOAL := help
-.PHONY: help gen fresh lint test race docs check build bench demo up
+.PHONY: help gen fresh lint test race docs check build sbom vuln bench demo up
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -36,7 +36,13 @@ race:  ## the tests under the race detector
 check: lint fresh race  ## what CI runs
 
 build:  ## both programs, into bin/
-	go build -o bin/ ./cmd/dayof ./cmd/dayof-server
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/dayof ./cmd/dayof-server
+
+sbom:  ## the bill of materials of bin/dayof-server, into bin/
+	mkdir -p bin && .ci/sbom bin/dayof-server.cdx.json
+
+vuln:  ## known vulnerabilities that the code calls
+	.ci/vulnerabilities
 
 bench:  ## repeat the measurements of docs/performance.md; takes an hour and more
 	go run ./bench/checkout -costs

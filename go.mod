@@ -2,7 +2,7 @@ module github.com/dayof/dayof
 
 go 1.26.0
 
-toolchain go1.26.9
+toolchain go1.26.11
 
 tool (
 	connectrpc.com/connect/cmd/protoc-gen-connect-go

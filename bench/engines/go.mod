@@ -2,7 +2,7 @@ module github.com/dayof/dayof/bench/engines
 
 go 1.26.0
 
-toolchain go1.26.9
+toolchain go1.26.11
 
 require (
 	github.com/dayof/dayof v0.0.0

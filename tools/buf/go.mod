@@ -2,7 +2,7 @@ module github.com/dayof/dayof/tools/buf
 
 go 1.26.8
 
-toolchain go1.26.9
+toolchain go1.26.11
 
 tool github.com/bufbuild/buf/cmd/buf
 
