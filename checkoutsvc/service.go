@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -221,9 +222,12 @@ func (s *Service) schedule(sweepInterval time.Duration, clk clock.Clock) {
 	idem.ScheduleExpiry(s.Jobs, s.pool, clk)
 }
 
+// Migrations are the files of the service's database.
+func Migrations() fs.FS { return checkoutdb.Migrations() }
+
 // Migrate brings the service's database up to date.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := pgdb.Migrate(ctx, pool, checkoutdb.Migrations()); err != nil {
+	if err := pgdb.Migrate(ctx, pool, Migrations()); err != nil {
 		return err
 	}
 	return jobs.Migrate(ctx, pool)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -71,9 +72,12 @@ func New(d Deps) (*Service, error) {
 	return s, err
 }
 
+// Migrations are the files of the service's database.
+func Migrations() fs.FS { return ledgerdb.Migrations() }
+
 // Migrate brings the service's database up to date.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := pgdb.Migrate(ctx, pool, ledgerdb.Migrations()); err != nil {
+	if err := pgdb.Migrate(ctx, pool, Migrations()); err != nil {
 		return err
 	}
 	return jobs.Migrate(ctx, pool)

@@ -40,17 +40,11 @@ type apnsClient struct {
 
 // newAPNsClient returns a client for the certificate's pass type. Nothing is connected yet.
 func newAPNsClient(c APNsConfig, certificate *pkpass.Certificate, clk clock.Clock) (*apnsClient, error) {
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, Time: clk.Now}
-	if c.RootsFile != "" {
-		roots, err := os.ReadFile(c.RootsFile)
-		if err != nil {
-			return nil, fmt.Errorf("read roots of APNs: %w", err)
-		}
-		tlsConfig.RootCAs = x509.NewCertPool()
-		if !tlsConfig.RootCAs.AppendCertsFromPEM(roots) {
-			return nil, fmt.Errorf("no certificate in %s", c.RootsFile)
-		}
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
 	}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, Time: clk.Now, RootCAs: roots}
 	a := &apnsClient{config: c, topic: certificate.PassTypeIdentifier}
 	if c.AuthKey.IsSet() && c.TeamID == certificate.TeamIdentifier {
 		key, err := token.AuthKeyFromBytes([]byte(c.AuthKey.Reveal()))
@@ -70,6 +64,22 @@ func newAPNsClient(c APNsConfig, certificate *pkpass.Certificate, clk clock.Cloc
 	}}
 	a.client = &apns2.Client{Host: c.URL, Token: a.token, HTTPClient: &http.Client{Transport: transport}}
 	return a, nil
+}
+
+// roots are what the push service is trusted by; nil for the system's.
+func (c APNsConfig) roots() (*x509.CertPool, error) {
+	if c.RootsFile == "" {
+		return nil, nil //nolint:nilnil // the system's
+	}
+	file, err := os.ReadFile(c.RootsFile)
+	if err != nil {
+		return nil, fmt.Errorf("read roots of APNs: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(file) {
+		return nil, fmt.Errorf("no certificate in %s", c.RootsFile)
+	}
+	return roots, nil
 }
 
 func (a *apnsClient) close() { a.client.CloseIdleConnections() }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -126,9 +127,12 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
+// Migrations are the files of the service's database.
+func Migrations() fs.FS { return passdb.Migrations() }
+
 // Migrate brings the service's database up to date.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := pgdb.Migrate(ctx, pool, passdb.Migrations()); err != nil {
+	if err := pgdb.Migrate(ctx, pool, Migrations()); err != nil {
 		return err
 	}
 	return jobs.Migrate(ctx, pool)

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -105,9 +106,12 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
+// Migrations are the files of the service's database.
+func Migrations() fs.FS { return webhookdb.Migrations() }
+
 // Migrate brings the service's database up to date.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := pgdb.Migrate(ctx, pool, webhookdb.Migrations()); err != nil {
+	if err := pgdb.Migrate(ctx, pool, Migrations()); err != nil {
 		return err
 	}
 	return jobs.Migrate(ctx, pool)
@@ -158,13 +162,16 @@ func (s *Service) Handlers(opts ...connect.HandlerOption) []rpc.Service {
 	return []rpc.Service{{Name: webhookv1connect.WebhookServiceName, Path: path, Handler: handler, Health: func(ctx context.Context) error { return pgdb.CheckWritable(ctx, s.Pool) }}}
 }
 
+// The paths of the endpoints.
+const pathAccount, pathConnect = "/webhooks/stripe", "/webhooks/stripe/connect"
+
 // Routes returns the endpoints that Stripe posts to.
 func (s *Service) Routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
-		"/webhooks/stripe": &endpoint{service: s, name: endpointAccount, secrets: s.Config.AccountSecrets},
+		pathAccount: &endpoint{service: s, name: endpointAccount, secrets: s.Config.AccountSecrets},
 	}
 	if len(s.Config.ConnectSecrets) > 0 {
-		routes["/webhooks/stripe/connect"] = &endpoint{service: s, name: endpointConnect, secrets: s.Config.ConnectSecrets}
+		routes[pathConnect] = &endpoint{service: s, name: endpointConnect, secrets: s.Config.ConnectSecrets}
 	}
 	return routes
 }

@@ -56,6 +56,8 @@ func usage() string {
   dayof-server ` + services + `  one service
   dayof-server all                           all of them in one process, each with its own database and listener
   dayof-server migrate [SERVICE ...]         bring databases up to date and end; default: those whose URL is set
+  dayof-server doctor [SERVICE ...]          say what a start would find wrong: settings, secrets (never their values), certificates,
+                                             databases, other services, Stripe and its endpoints, ledger, mail and push; default: all
   dayof-server --version
 
 A service migrates its database when it starts. Exit status: 0 done; 1 failed; 2 wrong usage.
@@ -78,7 +80,7 @@ func run(ctx context.Context, args []string, h host) int {
 
 func execute(ctx context.Context, args []string, h host) error {
 	if len(args) == 0 {
-		return usageError{"name a service, all or migrate"}
+		return usageError{"name a service, all, migrate or doctor"}
 	}
 	switch name, rest := args[0], args[1:]; {
 	case slices.Contains([]string{"-h", "-help", "--help", "help"}, name):
@@ -89,8 +91,10 @@ func execute(ctx context.Context, args []string, h host) error {
 		return nil
 	case name == "migrate":
 		return migrate(ctx, rest, h)
+	case name == "doctor":
+		return doctor(ctx, rest, h)
 	case name != "all" && !slices.Contains(server.Services(), name):
-		return usageError{fmt.Sprintf("no such service: %s; one of %s, or all, or migrate", name, strings.Join(server.Services(), ", "))}
+		return usageError{fmt.Sprintf("no such service: %s; one of %s, or all, migrate or doctor", name, strings.Join(server.Services(), ", "))}
 	case len(rest) > 0:
 		return usageError{fmt.Sprintf("unexpected argument %q", rest[0])}
 	default:
@@ -110,11 +114,38 @@ func serve(ctx context.Context, name string, h host) error {
 	return server.Serve(ctx, name, options)
 }
 
-func migrate(ctx context.Context, names []string, h host) error {
+// wantServices refuses names that are none of a service.
+func wantServices(names []string) error {
 	for _, name := range names {
 		if !slices.Contains(server.Services(), name) {
 			return usageError{fmt.Sprintf("no such service: %s; one of %s", name, strings.Join(server.Services(), ", "))}
 		}
+	}
+	return nil
+}
+
+func doctor(ctx context.Context, names []string, h host) error {
+	if err := wantServices(names); err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		names = server.Services()
+	}
+	var findings []server.Finding
+	for _, name := range names {
+		found, err := server.Diagnose(ctx, name, "", h.getenv, h.clock)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, found...)
+	}
+	server.PrintFindings(h.stdout, findings)
+	return server.Problems(findings)
+}
+
+func migrate(ctx context.Context, names []string, h host) error {
+	if err := wantServices(names); err != nil {
+		return err
 	}
 	done, err := server.MigrateAll(ctx, names, h.getenv)
 	for _, name := range done {

@@ -47,6 +47,8 @@ func TestCommandLine(t *testing.T) {
 		"--version":       {exitDone, "dayof-server "},
 		"up":              {exitUsage, "no such service: up"},
 		"checkout now":    {exitUsage, `unexpected argument "now"`},
+		"doctor mail":     {exitUsage, "no such service: mail"},
+		"doctor ledger":   {exitFailed, "DAYOF_LEDGER_DATABASE_URL: missing: it is required"},
 		"migrate mail":    {exitUsage, "no such service: mail"},
 		"migrate":         {exitFailed, "nothing to migrate"},
 		"migrate pass":    {exitFailed, "DAYOF_PASS_DATABASE_URL (or DAYOF_PASS_DATABASE_URL_FILE) is required"},

@@ -2,20 +2,19 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/dayof/dayof/devenv/client"
+	"github.com/dayof/dayof/internal/chassis/diagnosis"
 	"github.com/dayof/dayof/internal/server"
 )
 
 func doctorCommand() command {
 	return command{
 		name: "doctor", args: "[SERVICE ...]",
-		about:   "check settings, secrets (never their values), databases, migrations and clocks",
+		about:   "check settings, secrets (never their values), databases, migrations, clocks, certificates, and the parties beyond",
 		driving: true, timeout: commandTimeout, words: server.Services(),
 		build: func(*pflag.FlagSet) action {
 			return func(ctx context.Context, h host, args []string) error {
@@ -52,7 +51,7 @@ func doctorCommand() command {
 // health asks a service of a running system how it is.
 func health(ctx context.Context, file client.File, service string) server.Finding {
 	base := map[string]string{"checkout": file.CheckoutURL, "pass": file.PassURL, "ledger": file.LedgerURL, "webhook": file.WebhookURL}[service]
-	finding := server.Finding{Service: service, Name: "health", Detail: base + "/healthz"}
+	finding := server.Finding{Service: service, Finding: diagnosis.Finding{Name: "health", Detail: base + "/healthz"}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz", nil)
 	if err == nil {
 		var res *http.Response
@@ -69,27 +68,10 @@ func health(ctx context.Context, file client.File, service string) server.Findin
 }
 
 func reportFindings(h host, findings []server.Finding) error {
-	var errs []error
-	for _, f := range findings {
-		if !f.OK {
-			errs = append(errs, fmt.Errorf("%s: %s: %s", f.Service, f.Name, f.Detail))
-		}
-		if !h.json {
-			outcome := "ok"
-			if !f.OK {
-				outcome = "PROBLEM"
-			}
-			detail := strings.ReplaceAll(f.Detail, "\n", "; ")
-			fmt.Fprintf(h.stdout, "%-7s %-8s %s: %s\n", outcome, f.Service, f.Name, detail)
-		}
+	if !h.json {
+		server.PrintFindings(h.stdout, findings)
+	} else if err := h.printJSON(findings); err != nil {
+		return err
 	}
-	if h.json {
-		if err := h.printJSON(findings); err != nil {
-			return err
-		}
-	}
-	if len(errs) > 0 {
-		return fmt.Errorf("%d problems, see above", len(errs))
-	}
-	return nil
+	return server.Problems(findings)
 }

@@ -40,7 +40,7 @@ func (m *Cluster) ledgerName() string {
 
 // settings are what a replica of every service gets. Services of one replica talk to those of the same number.
 func (m *Cluster) settings(n int) func(string) string {
-	made := m.settingsOf(n)
+	made := m.SettingsOf(n)
 	return func(name string) string {
 		if value, ok := made[name]; ok {
 			return value
@@ -49,8 +49,8 @@ func (m *Cluster) settings(n int) func(string) string {
 	}
 }
 
-// settingsOf are those settings that the cluster makes up or was given.
-func (m *Cluster) settingsOf(n int) map[string]string {
+// SettingsOf are those settings of a replica that the cluster makes up or was given.
+func (m *Cluster) SettingsOf(n int) map[string]string {
 	made := map[string]string{
 		"DAYOF_OPERATOR_TOKEN":            m.secrets.OperatorToken,
 		"DAYOF_ALERT_URL":                 m.Sandbox.AlertURL,

@@ -118,7 +118,7 @@ func (m *Cluster) startProcess(ctx context.Context, service string, n int, liste
 		service: service, address: address, log: m.path(fmt.Sprintf("%s-%d.log", service, n)),
 		env: []string{server.SettingPrefix(service) + "LISTEN=" + address, "DAYOF_DRAIN_TIMEOUT=10s"},
 	}
-	made := m.settingsOf(n)
+	made := m.SettingsOf(n)
 	known, err := server.Settings(service, m.config.Getenv)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
 	"github.com/dayof/dayof/internal/chassis/clock"
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/diagnosis"
 	"github.com/dayof/dayof/internal/chassis/rpc"
 	"github.com/dayof/dayof/ledgersvc"
 	"github.com/dayof/dayof/passsvc"
@@ -40,13 +42,24 @@ type deps struct {
 	registry *prometheus.Registry
 }
 
-// builder says how a service is made. load declares all of its settings on the loader and returns what makes the service
-// from them, which is called once they are known to be right.
+// builder says how a service is made.
 type builder struct {
-	name    string
-	port    int // of its default address
-	migrate func(ctx context.Context, pool *pgxpool.Pool) error
-	load    func(l *config.Loader) func(d deps) (service, error)
+	name       string
+	port       int // of its default address
+	migrations func() fs.FS
+	migrate    func(ctx context.Context, pool *pgxpool.Pool) error
+	// load declares all settings of the service on the loader and returns what is made of them.
+	load func(l *config.Loader) loaded
+}
+
+// loaded is a service whose settings are read.
+type loaded struct {
+	// build makes the service, once its settings are known to be right.
+	build func(d deps) (service, error)
+	// diagnose asks the parties beyond our services whether they would serve with these settings. It changes nothing.
+	diagnose func(ctx context.Context, clk clock.Clock) diagnosis.Findings
+	// peers are the base URLs of the services that it calls, by their names.
+	peers map[string]string
 }
 
 // builders are those of all services, in the order in which settings and ports list them.
@@ -96,12 +109,12 @@ func dialPeer[C any](d deps, self, baseURL string, timeout time.Duration, newCli
 
 func checkoutBuilder() builder {
 	return builder{
-		name: "checkout", port: checkoutPort, migrate: checkoutsvc.Migrate,
-		load: func(l *config.Loader) func(deps) (service, error) {
+		name: "checkout", port: checkoutPort, migrations: checkoutsvc.Migrations, migrate: checkoutsvc.Migrate,
+		load: func(l *config.Loader) loaded {
 			c := checkoutsvc.LoadConfig(l)
 			passURL := peer(l, "pass", "http://127.0.0.1:8290")
 			ledgerURL := peer(l, "ledger", "http://127.0.0.1:8291")
-			return func(d deps) (service, error) {
+			build := func(d deps) (service, error) {
 				s, err := checkoutsvc.New(checkoutsvc.Deps{
 					Config: c,
 					Pool:   d.pool,
@@ -116,17 +129,22 @@ func checkoutBuilder() builder {
 					policy: checkoutsvc.Policy(), identify: s.Identify, handlers: s.Handlers, start: s.Start, stop: s.Stop, away: s.Away,
 				}, nil
 			}
+			return loaded{
+				build:    build,
+				diagnose: func(ctx context.Context, _ clock.Clock) diagnosis.Findings { return checkoutsvc.Diagnose(ctx, c) },
+				peers:    map[string]string{"pass": passURL, "ledger": ledgerURL},
+			}
 		},
 	}
 }
 
 func passBuilder() builder {
 	return builder{
-		name: "pass", port: passPort, migrate: passsvc.Migrate,
-		load: func(l *config.Loader) func(deps) (service, error) {
+		name: "pass", port: passPort, migrations: passsvc.Migrations, migrate: passsvc.Migrate,
+		load: func(l *config.Loader) loaded {
 			c := passsvc.LoadConfig(l)
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
-			return func(d deps) (service, error) {
+			build := func(d deps) (service, error) {
 				s, err := passsvc.New(passsvc.Deps{
 					Config:    c,
 					Admission: dialPeer(d, "passsvc", checkoutURL, peerTimeout, checkoutv1connect.NewAdmissionServiceClient),
@@ -137,17 +155,22 @@ func passBuilder() builder {
 				}
 				return service{policy: passsvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop, away: s.Away}, nil
 			}
+			return loaded{
+				build:    build,
+				diagnose: func(ctx context.Context, clk clock.Clock) diagnosis.Findings { return passsvc.Diagnose(ctx, c, clk) },
+				peers:    map[string]string{"checkout": checkoutURL},
+			}
 		},
 	}
 }
 
 func ledgerBuilder() builder {
 	return builder{
-		name: "ledger", port: ledgerPort, migrate: ledgersvc.Migrate,
-		load: func(l *config.Loader) func(deps) (service, error) {
+		name: "ledger", port: ledgerPort, migrations: ledgersvc.Migrations, migrate: ledgersvc.Migrate,
+		load: func(l *config.Loader) loaded {
 			c := ledgersvc.LoadConfig(l)
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
-			return func(d deps) (service, error) {
+			build := func(d deps) (service, error) {
 				s, err := ledgersvc.New(ledgersvc.Deps{
 					Config: c, Pool: d.pool, Clock: d.clock, Logger: d.logger, Registry: d.registry, SendAlert: alertSender(d.common.alertURL),
 					Orders: dialPeer(d, "ledgersvc", checkoutURL, settlementTimeout, checkoutv1connect.NewSettlementServiceClient),
@@ -160,18 +183,23 @@ func ledgerBuilder() builder {
 					stop: s.Stop, away: s.Away,
 				}, nil
 			}
+			return loaded{
+				build:    build,
+				diagnose: func(ctx context.Context, _ clock.Clock) diagnosis.Findings { return ledgersvc.Diagnose(ctx, c) },
+				peers:    map[string]string{"checkout": checkoutURL},
+			}
 		},
 	}
 }
 
 func webhookBuilder() builder {
 	return builder{
-		name: "webhook", port: webhookPort, migrate: webhooksvc.Migrate,
-		load: func(l *config.Loader) func(deps) (service, error) {
+		name: "webhook", port: webhookPort, migrations: webhooksvc.Migrations, migrate: webhooksvc.Migrate,
+		load: func(l *config.Loader) loaded {
 			c := webhooksvc.LoadConfig(l)
 			checkoutURL := peer(l, "checkout", "http://127.0.0.1:8289")
 			ledgerURL := peer(l, "ledger", "http://127.0.0.1:8291")
-			return func(d deps) (service, error) {
+			build := func(d deps) (service, error) {
 				s, err := webhooksvc.New(webhooksvc.Deps{
 					Config:   c,
 					Pool:     d.pool,
@@ -185,6 +213,11 @@ func webhookBuilder() builder {
 					return service{}, err
 				}
 				return service{policy: webhooksvc.Policy(), handlers: s.Handlers, routes: s.Routes(), start: s.Start, stop: s.Stop, away: s.Away}, nil
+			}
+			return loaded{
+				build:    build,
+				diagnose: func(ctx context.Context, _ clock.Clock) diagnosis.Findings { return webhooksvc.Diagnose(ctx, c) },
+				peers:    map[string]string{"checkout": checkoutURL, "ledger": ledgerURL},
 			}
 		},
 	}

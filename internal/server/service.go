@@ -57,7 +57,7 @@ func prepare(name string, o Options) (launch, error) {
 		return launch{}, err
 	}
 	loader := config.New(o.Getenv)
-	l := launch{builder: b, common: loadCommon(loader, b), build: b.load(loader), options: o}
+	l := launch{builder: b, common: loadCommon(loader, b), build: b.load(loader).build, options: o}
 	loader.Strict(withoutOthers(o.Environ, loader.Settings()))
 	return l, errors.Join(loader.Err(), l.common.check())
 }

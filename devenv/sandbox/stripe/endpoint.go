@@ -70,3 +70,43 @@ func (d *deliverer) owed(ev *Event) *deliveryState {
 	}
 	return state
 }
+
+// WebhookEndpoint is the v1 resource of an endpoint, without its secret.
+type WebhookEndpoint struct {
+	ID            string            `json:"id"`
+	Object        string            `json:"object"`
+	APIVersion    string            `json:"api_version"`
+	Application   *string           `json:"application"`
+	Created       int64             `json:"created"`
+	Description   *string           `json:"description"`
+	EnabledEvents []string          `json:"enabled_events"`
+	Livemode      bool              `json:"livemode"`
+	Metadata      map[string]string `json:"metadata"`
+	Status        string            `json:"status"`
+	URL           string            `json:"url"`
+}
+
+// listWebhookEndpoints serves all endpoints on one page: an account has 16 at most.
+func (s *Server) listWebhookEndpoints(r *request) (any, *apiError) {
+	r.params.allow(pageParams...)
+	if r.params.err != nil {
+		return nil, r.params.err
+	}
+	data := []WebhookEndpoint{}
+	for _, e := range s.deliverer.allEndpoints() {
+		wanted := e.EnabledEvents
+		if len(wanted) == 0 {
+			wanted = []string{"*"}
+		}
+		data = append(data, WebhookEndpoint{
+			ID: e.ID, Object: "webhook_endpoint", APIVersion: e.APIVersion, EnabledEvents: wanted, Metadata: map[string]string{},
+			Status: "enabled", URL: e.URL,
+		})
+	}
+	return struct {
+		Object  string            `json:"object"`
+		Data    []WebhookEndpoint `json:"data"`
+		HasMore bool              `json:"has_more"`
+		URL     string            `json:"url"`
+	}{Object: "list", Data: data, URL: "/v1/webhook_endpoints"}, nil
+}

@@ -168,6 +168,7 @@ func (s *Server) apiRoutes() {
 		"GET /v1/radar/early_fraud_warnings/{id}":     s.getLoaded("radar.early_fraud_warning"),
 		"GET /v1/reviews/{id}":                        s.getLoaded("review"),
 		"GET /v1/checkout/sessions/{id}":              s.getLoaded("checkout.session"),
+		"GET /v1/webhook_endpoints":                   s.listWebhookEndpoints,
 		"GET /v1/events":                              s.listEvents,
 		"GET /v1/events/{id}":                         s.getEvent,
 	} {

@@ -39,6 +39,15 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
 	return MigrateNamed(ctx, pool, versionTable, files)
 }
 
+// Newest is the number of the last of the migrations in the root of files.
+func Newest(files fs.FS) (int, error) {
+	var read migrate.Migrator
+	if err := read.LoadMigrations(files); err != nil {
+		return 0, fmt.Errorf("read migrations: %w", err)
+	}
+	return len(read.Migrations), nil
+}
+
 // MigrateNamed is Migrate for a second set of migrations in the same database,
 // such as those of a library; table keeps its version.
 func MigrateNamed(ctx context.Context, pool *pgxpool.Pool, table string, files fs.FS) error {
