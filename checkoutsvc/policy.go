@@ -17,6 +17,7 @@ func Policy() rpc.Policy {
 		checkoutv1connect.CheckoutServicePreviewRefundProcedure:              rpc.RolePublic,
 		checkoutv1connect.CheckoutServiceRefundTicketsProcedure:              rpc.RolePublic,
 		checkoutv1connect.TicketServiceGetTicketProcedure:                    rpc.RolePublic,
+		checkoutv1connect.TicketServiceGetTicketPdfProcedure:                 rpc.RolePublic,
 		checkoutv1connect.TicketServiceTransferTicketProcedure:               rpc.RolePublic,
 		checkoutv1connect.TicketServiceGetTransferProcedure:                  rpc.RolePublic,
 		checkoutv1connect.TicketServiceAcceptTransferProcedure:               rpc.RolePublic,

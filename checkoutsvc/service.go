@@ -174,7 +174,7 @@ func New(d Deps) (*Service, error) {
 		refunds:  refunds,
 		payments: payments,
 		passes:   passJobs,
-		mailer:   &receipt.Mailer{Orders: store, Passes: d.Passes, Mail: mail, Tokens: ticketTokens, ShopURL: c.ShopURL},
+		mailer:   &receipt.Mailer{Orders: store, Passes: d.Passes, Mail: mail, Codes: codes, Tokens: ticketTokens, ShopURL: c.ShopURL},
 		delayed:  delayedWork{pool: d.Pool, clock: d.Clock, link: c.orderLink},
 	}.register(s.Jobs)
 	s.schedule(c.SweepInterval, d.Clock)

@@ -57,6 +57,7 @@ func ticketExamples() []example {
 			learning(func(s *scene, a map[string]any) {
 				s.handover.sale.Tickets[0].ID = find(a, "heldTicket", "ticket", "id")
 			}),
+		ask(service+"GetTicketPdf", `{"ticket_id":%q}`, ticket),
 		ask(service+"ReissueTicket", `{"ticket_id":%q}`, ticket),
 	}
 }

@@ -165,6 +165,9 @@ func (m *Mailer) ticketMessage(o *order.Order, t *order.Ticket, passURL, id stri
 		n.OrderID = "" // it is the buyer's
 	}
 	mail, err := write(id, "notice", n.letter, n)
-	mail.Attachments = []smtp.Attachment{calendarFile(o, sold, zone, m.Orders.Clock.Now())}
+	if err != nil {
+		return mail, err
+	}
+	mail.Attachments, err = m.withPaper([]smtp.Attachment{calendarFile(o, sold, zone, m.Orders.Clock.Now())}, o, []string{t.ID})
 	return mail, err
 }

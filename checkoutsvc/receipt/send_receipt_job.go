@@ -15,6 +15,7 @@ import (
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/checkoutsvc/orderstore"
 	"github.com/dayof/dayof/checkoutsvc/reviewcase"
+	"github.com/dayof/dayof/checkoutsvc/ticketcode"
 	"github.com/dayof/dayof/checkoutsvc/tickettoken"
 	passv1 "github.com/dayof/dayof/gen/dayof/pass/v1"
 	"github.com/dayof/dayof/gen/dayof/pass/v1/passv1connect"
@@ -28,6 +29,7 @@ type Mailer struct {
 	Orders *orderstore.Store
 	Passes passv1connect.PassServiceClient // lists passes
 	Mail   *smtp.Sender
+	Codes  ticketcode.Keys  // of tickets on paper
 	Tokens tickettoken.Keys // of links to tickets and transfers
 	// ShopURL is where these links lead.
 	ShopURL string
@@ -74,6 +76,9 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 	})
 	mail, err := receiptMessage(&o, passes, job.Args.MailID)
 	if err != nil {
+		return err
+	}
+	if mail.Attachments, err = m.withPaper(mail.Attachments, &o, ticketsOfBuyer(&o)); err != nil {
 		return err
 	}
 	err = m.Mail.Send(ctx, mail)

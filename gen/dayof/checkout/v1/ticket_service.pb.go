@@ -205,6 +205,107 @@ func (x *GetTicketResponse) GetHeldTicket() *HeldTicket {
 	return nil
 }
 
+// GetTicketPdfRequest names a ticket.
+type GetTicketPdfRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the ticket.
+	TicketId      string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTicketPdfRequest) Reset() {
+	*x = GetTicketPdfRequest{}
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTicketPdfRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTicketPdfRequest) ProtoMessage() {}
+
+func (x *GetTicketPdfRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTicketPdfRequest.ProtoReflect.Descriptor instead.
+func (*GetTicketPdfRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetTicketPdfRequest) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+// GetTicketPdfResponse carries a file.
+type GetTicketPdfResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file, PDF 1.3 or newer, one page. The same ticket gives the same bytes until its event moves or its holder's name changes.
+	Pdf []byte `protobuf:"bytes,1,opt,name=pdf,proto3" json:"pdf,omitempty"`
+	// What to call it, such as "tickets-3FZbgi29cpjq2GjdwV8eX.pdf".
+	FileName      string `protobuf:"bytes,2,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTicketPdfResponse) Reset() {
+	*x = GetTicketPdfResponse{}
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTicketPdfResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTicketPdfResponse) ProtoMessage() {}
+
+func (x *GetTicketPdfResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTicketPdfResponse.ProtoReflect.Descriptor instead.
+func (*GetTicketPdfResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetTicketPdfResponse) GetPdf() []byte {
+	if x != nil {
+		return x.Pdf
+	}
+	return nil
+}
+
+func (x *GetTicketPdfResponse) GetFileName() string {
+	if x != nil {
+		return x.FileName
+	}
+	return ""
+}
+
 // TransferTicketRequest names a ticket and whom it shall belong to.
 type TransferTicketRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -224,7 +325,7 @@ type TransferTicketRequest struct {
 
 func (x *TransferTicketRequest) Reset() {
 	*x = TransferTicketRequest{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[3]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -236,7 +337,7 @@ func (x *TransferTicketRequest) String() string {
 func (*TransferTicketRequest) ProtoMessage() {}
 
 func (x *TransferTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[3]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -249,7 +350,7 @@ func (x *TransferTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferTicketRequest.ProtoReflect.Descriptor instead.
 func (*TransferTicketRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{3}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TransferTicketRequest) GetOrderId() string {
@@ -298,7 +399,7 @@ type TransferTicketResponse struct {
 
 func (x *TransferTicketResponse) Reset() {
 	*x = TransferTicketResponse{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[4]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +411,7 @@ func (x *TransferTicketResponse) String() string {
 func (*TransferTicketResponse) ProtoMessage() {}
 
 func (x *TransferTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[4]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +424,7 @@ func (x *TransferTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferTicketResponse.ProtoReflect.Descriptor instead.
 func (*TransferTicketResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{4}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TransferTicketResponse) GetTransfer() *TicketTransfer {
@@ -344,7 +445,7 @@ type GetTransferRequest struct {
 
 func (x *GetTransferRequest) Reset() {
 	*x = GetTransferRequest{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[5]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +457,7 @@ func (x *GetTransferRequest) String() string {
 func (*GetTransferRequest) ProtoMessage() {}
 
 func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[5]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +470,7 @@ func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{5}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTransferRequest) GetTransferId() string {
@@ -398,7 +499,7 @@ type GetTransferResponse struct {
 
 func (x *GetTransferResponse) Reset() {
 	*x = GetTransferResponse{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[6]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +511,7 @@ func (x *GetTransferResponse) String() string {
 func (*GetTransferResponse) ProtoMessage() {}
 
 func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[6]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +524,7 @@ func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{6}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetTransferResponse) GetTransfer() *TicketTransfer {
@@ -472,7 +573,7 @@ type AcceptTransferRequest struct {
 
 func (x *AcceptTransferRequest) Reset() {
 	*x = AcceptTransferRequest{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +585,7 @@ func (x *AcceptTransferRequest) String() string {
 func (*AcceptTransferRequest) ProtoMessage() {}
 
 func (x *AcceptTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[7]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +598,7 @@ func (x *AcceptTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTransferRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTransferRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{7}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AcceptTransferRequest) GetTransferId() string {
@@ -522,7 +623,7 @@ type AcceptTransferResponse struct {
 
 func (x *AcceptTransferResponse) Reset() {
 	*x = AcceptTransferResponse{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +635,7 @@ func (x *AcceptTransferResponse) String() string {
 func (*AcceptTransferResponse) ProtoMessage() {}
 
 func (x *AcceptTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[8]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +648,7 @@ func (x *AcceptTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTransferResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTransferResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{8}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AcceptTransferResponse) GetTransfer() *TicketTransfer {
@@ -582,7 +683,7 @@ type DeclineTransferRequest struct {
 
 func (x *DeclineTransferRequest) Reset() {
 	*x = DeclineTransferRequest{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +695,7 @@ func (x *DeclineTransferRequest) String() string {
 func (*DeclineTransferRequest) ProtoMessage() {}
 
 func (x *DeclineTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[9]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +708,7 @@ func (x *DeclineTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineTransferRequest.ProtoReflect.Descriptor instead.
 func (*DeclineTransferRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{9}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeclineTransferRequest) GetTransferId() string {
@@ -628,7 +729,7 @@ type DeclineTransferResponse struct {
 
 func (x *DeclineTransferResponse) Reset() {
 	*x = DeclineTransferResponse{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[10]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +741,7 @@ func (x *DeclineTransferResponse) String() string {
 func (*DeclineTransferResponse) ProtoMessage() {}
 
 func (x *DeclineTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[10]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +754,7 @@ func (x *DeclineTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineTransferResponse.ProtoReflect.Descriptor instead.
 func (*DeclineTransferResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{10}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeclineTransferResponse) GetTransfer() *TicketTransfer {
@@ -674,7 +775,7 @@ type CancelTransferRequest struct {
 
 func (x *CancelTransferRequest) Reset() {
 	*x = CancelTransferRequest{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +787,7 @@ func (x *CancelTransferRequest) String() string {
 func (*CancelTransferRequest) ProtoMessage() {}
 
 func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[11]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +800,7 @@ func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferRequest.ProtoReflect.Descriptor instead.
 func (*CancelTransferRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{11}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CancelTransferRequest) GetTransferId() string {
@@ -720,7 +821,7 @@ type CancelTransferResponse struct {
 
 func (x *CancelTransferResponse) Reset() {
 	*x = CancelTransferResponse{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[12]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +833,7 @@ func (x *CancelTransferResponse) String() string {
 func (*CancelTransferResponse) ProtoMessage() {}
 
 func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[12]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +846,7 @@ func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferResponse.ProtoReflect.Descriptor instead.
 func (*CancelTransferResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{12}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelTransferResponse) GetTransfer() *TicketTransfer {
@@ -768,7 +869,7 @@ type SetTicketHolderRequest struct {
 
 func (x *SetTicketHolderRequest) Reset() {
 	*x = SetTicketHolderRequest{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[13]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +881,7 @@ func (x *SetTicketHolderRequest) String() string {
 func (*SetTicketHolderRequest) ProtoMessage() {}
 
 func (x *SetTicketHolderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[13]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +894,7 @@ func (x *SetTicketHolderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTicketHolderRequest.ProtoReflect.Descriptor instead.
 func (*SetTicketHolderRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{13}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetTicketHolderRequest) GetTicketId() string {
@@ -821,7 +922,7 @@ type SetTicketHolderResponse struct {
 
 func (x *SetTicketHolderResponse) Reset() {
 	*x = SetTicketHolderResponse{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[14]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +934,7 @@ func (x *SetTicketHolderResponse) String() string {
 func (*SetTicketHolderResponse) ProtoMessage() {}
 
 func (x *SetTicketHolderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[14]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +947,7 @@ func (x *SetTicketHolderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTicketHolderResponse.ProtoReflect.Descriptor instead.
 func (*SetTicketHolderResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{14}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetTicketHolderResponse) GetHeldTicket() *HeldTicket {
@@ -867,7 +968,7 @@ type ReissueTicketRequest struct {
 
 func (x *ReissueTicketRequest) Reset() {
 	*x = ReissueTicketRequest{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[15]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +980,7 @@ func (x *ReissueTicketRequest) String() string {
 func (*ReissueTicketRequest) ProtoMessage() {}
 
 func (x *ReissueTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[15]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +993,7 @@ func (x *ReissueTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReissueTicketRequest.ProtoReflect.Descriptor instead.
 func (*ReissueTicketRequest) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{15}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReissueTicketRequest) GetTicketId() string {
@@ -915,7 +1016,7 @@ type ReissueTicketResponse struct {
 
 func (x *ReissueTicketResponse) Reset() {
 	*x = ReissueTicketResponse{}
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[16]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1028,7 @@ func (x *ReissueTicketResponse) String() string {
 func (*ReissueTicketResponse) ProtoMessage() {}
 
 func (x *ReissueTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[16]
+	mi := &file_dayof_checkout_v1_ticket_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1041,7 @@ func (x *ReissueTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReissueTicketResponse.ProtoReflect.Descriptor instead.
 func (*ReissueTicketResponse) Descriptor() ([]byte, []int) {
-	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{16}
+	return file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReissueTicketResponse) GetHeldTicket() *HeldTicket {
@@ -975,7 +1076,12 @@ const file_dayof_checkout_v1_ticket_service_proto_rawDesc = "" +
 	"\x10pending_transfer\x18\x06 \x01(\v2!.dayof.checkout.v1.TicketTransferR\x0fpendingTransfer\"S\n" +
 	"\x11GetTicketResponse\x12>\n" +
 	"\vheld_ticket\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.HeldTicketR\n" +
-	"heldTicket\"\xeb\x03\n" +
+	"heldTicket\"P\n" +
+	"\x13GetTicketPdfRequest\x129\n" +
+	"\tticket_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bticketId\"E\n" +
+	"\x14GetTicketPdfResponse\x12\x10\n" +
+	"\x03pdf\x18\x01 \x01(\fR\x03pdf\x12\x1b\n" +
+	"\tfile_name\x18\x02 \x01(\tR\bfileName\"\xeb\x03\n" +
 	"\x15TransferTicketRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x129\n" +
 	"\tticket_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\bticketId\x12\xdc\x01\n" +
@@ -1027,9 +1133,10 @@ const file_dayof_checkout_v1_ticket_service_proto_rawDesc = "" +
 	"\x15ReissueTicketResponse\x12>\n" +
 	"\vheld_ticket\x18\x01 \x01(\v2\x1d.dayof.checkout.v1.HeldTicketR\n" +
 	"heldTicket\x12.\n" +
-	"\x13ticket_access_token\x18\x02 \x01(\tR\x11ticketAccessToken2\xda\x06\n" +
+	"\x13ticket_access_token\x18\x02 \x01(\tR\x11ticketAccessToken2\xc0\a\n" +
 	"\rTicketService\x12[\n" +
-	"\tGetTicket\x12#.dayof.checkout.v1.GetTicketRequest\x1a$.dayof.checkout.v1.GetTicketResponse\"\x03\x90\x02\x01\x12j\n" +
+	"\tGetTicket\x12#.dayof.checkout.v1.GetTicketRequest\x1a$.dayof.checkout.v1.GetTicketResponse\"\x03\x90\x02\x01\x12d\n" +
+	"\fGetTicketPdf\x12&.dayof.checkout.v1.GetTicketPdfRequest\x1a'.dayof.checkout.v1.GetTicketPdfResponse\"\x03\x90\x02\x01\x12j\n" +
 	"\x0eTransferTicket\x12(.dayof.checkout.v1.TransferTicketRequest\x1a).dayof.checkout.v1.TransferTicketResponse\"\x03\x90\x02\x02\x12a\n" +
 	"\vGetTransfer\x12%.dayof.checkout.v1.GetTransferRequest\x1a&.dayof.checkout.v1.GetTransferResponse\"\x03\x90\x02\x01\x12j\n" +
 	"\x0eAcceptTransfer\x12(.dayof.checkout.v1.AcceptTransferRequest\x1a).dayof.checkout.v1.AcceptTransferResponse\"\x03\x90\x02\x02\x12m\n" +
@@ -1051,61 +1158,65 @@ func file_dayof_checkout_v1_ticket_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_ticket_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_ticket_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_dayof_checkout_v1_ticket_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_dayof_checkout_v1_ticket_service_proto_goTypes = []any{
 	(*GetTicketRequest)(nil),        // 0: dayof.checkout.v1.GetTicketRequest
 	(*HeldTicket)(nil),              // 1: dayof.checkout.v1.HeldTicket
 	(*GetTicketResponse)(nil),       // 2: dayof.checkout.v1.GetTicketResponse
-	(*TransferTicketRequest)(nil),   // 3: dayof.checkout.v1.TransferTicketRequest
-	(*TransferTicketResponse)(nil),  // 4: dayof.checkout.v1.TransferTicketResponse
-	(*GetTransferRequest)(nil),      // 5: dayof.checkout.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),     // 6: dayof.checkout.v1.GetTransferResponse
-	(*AcceptTransferRequest)(nil),   // 7: dayof.checkout.v1.AcceptTransferRequest
-	(*AcceptTransferResponse)(nil),  // 8: dayof.checkout.v1.AcceptTransferResponse
-	(*DeclineTransferRequest)(nil),  // 9: dayof.checkout.v1.DeclineTransferRequest
-	(*DeclineTransferResponse)(nil), // 10: dayof.checkout.v1.DeclineTransferResponse
-	(*CancelTransferRequest)(nil),   // 11: dayof.checkout.v1.CancelTransferRequest
-	(*CancelTransferResponse)(nil),  // 12: dayof.checkout.v1.CancelTransferResponse
-	(*SetTicketHolderRequest)(nil),  // 13: dayof.checkout.v1.SetTicketHolderRequest
-	(*SetTicketHolderResponse)(nil), // 14: dayof.checkout.v1.SetTicketHolderResponse
-	(*ReissueTicketRequest)(nil),    // 15: dayof.checkout.v1.ReissueTicketRequest
-	(*ReissueTicketResponse)(nil),   // 16: dayof.checkout.v1.ReissueTicketResponse
-	(*TicketInstance)(nil),          // 17: dayof.checkout.v1.TicketInstance
-	(*Event)(nil),                   // 18: dayof.checkout.v1.Event
-	(*TicketTransfer)(nil),          // 19: dayof.checkout.v1.TicketTransfer
+	(*GetTicketPdfRequest)(nil),     // 3: dayof.checkout.v1.GetTicketPdfRequest
+	(*GetTicketPdfResponse)(nil),    // 4: dayof.checkout.v1.GetTicketPdfResponse
+	(*TransferTicketRequest)(nil),   // 5: dayof.checkout.v1.TransferTicketRequest
+	(*TransferTicketResponse)(nil),  // 6: dayof.checkout.v1.TransferTicketResponse
+	(*GetTransferRequest)(nil),      // 7: dayof.checkout.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),     // 8: dayof.checkout.v1.GetTransferResponse
+	(*AcceptTransferRequest)(nil),   // 9: dayof.checkout.v1.AcceptTransferRequest
+	(*AcceptTransferResponse)(nil),  // 10: dayof.checkout.v1.AcceptTransferResponse
+	(*DeclineTransferRequest)(nil),  // 11: dayof.checkout.v1.DeclineTransferRequest
+	(*DeclineTransferResponse)(nil), // 12: dayof.checkout.v1.DeclineTransferResponse
+	(*CancelTransferRequest)(nil),   // 13: dayof.checkout.v1.CancelTransferRequest
+	(*CancelTransferResponse)(nil),  // 14: dayof.checkout.v1.CancelTransferResponse
+	(*SetTicketHolderRequest)(nil),  // 15: dayof.checkout.v1.SetTicketHolderRequest
+	(*SetTicketHolderResponse)(nil), // 16: dayof.checkout.v1.SetTicketHolderResponse
+	(*ReissueTicketRequest)(nil),    // 17: dayof.checkout.v1.ReissueTicketRequest
+	(*ReissueTicketResponse)(nil),   // 18: dayof.checkout.v1.ReissueTicketResponse
+	(*TicketInstance)(nil),          // 19: dayof.checkout.v1.TicketInstance
+	(*Event)(nil),                   // 20: dayof.checkout.v1.Event
+	(*TicketTransfer)(nil),          // 21: dayof.checkout.v1.TicketTransfer
 }
 var file_dayof_checkout_v1_ticket_service_proto_depIdxs = []int32{
-	17, // 0: dayof.checkout.v1.HeldTicket.ticket:type_name -> dayof.checkout.v1.TicketInstance
-	18, // 1: dayof.checkout.v1.HeldTicket.event:type_name -> dayof.checkout.v1.Event
-	19, // 2: dayof.checkout.v1.HeldTicket.pending_transfer:type_name -> dayof.checkout.v1.TicketTransfer
+	19, // 0: dayof.checkout.v1.HeldTicket.ticket:type_name -> dayof.checkout.v1.TicketInstance
+	20, // 1: dayof.checkout.v1.HeldTicket.event:type_name -> dayof.checkout.v1.Event
+	21, // 2: dayof.checkout.v1.HeldTicket.pending_transfer:type_name -> dayof.checkout.v1.TicketTransfer
 	1,  // 3: dayof.checkout.v1.GetTicketResponse.held_ticket:type_name -> dayof.checkout.v1.HeldTicket
-	19, // 4: dayof.checkout.v1.TransferTicketResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
-	19, // 5: dayof.checkout.v1.GetTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
-	18, // 6: dayof.checkout.v1.GetTransferResponse.event:type_name -> dayof.checkout.v1.Event
-	19, // 7: dayof.checkout.v1.AcceptTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
+	21, // 4: dayof.checkout.v1.TransferTicketResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
+	21, // 5: dayof.checkout.v1.GetTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
+	20, // 6: dayof.checkout.v1.GetTransferResponse.event:type_name -> dayof.checkout.v1.Event
+	21, // 7: dayof.checkout.v1.AcceptTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
 	1,  // 8: dayof.checkout.v1.AcceptTransferResponse.held_ticket:type_name -> dayof.checkout.v1.HeldTicket
-	19, // 9: dayof.checkout.v1.DeclineTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
-	19, // 10: dayof.checkout.v1.CancelTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
+	21, // 9: dayof.checkout.v1.DeclineTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
+	21, // 10: dayof.checkout.v1.CancelTransferResponse.transfer:type_name -> dayof.checkout.v1.TicketTransfer
 	1,  // 11: dayof.checkout.v1.SetTicketHolderResponse.held_ticket:type_name -> dayof.checkout.v1.HeldTicket
 	1,  // 12: dayof.checkout.v1.ReissueTicketResponse.held_ticket:type_name -> dayof.checkout.v1.HeldTicket
 	0,  // 13: dayof.checkout.v1.TicketService.GetTicket:input_type -> dayof.checkout.v1.GetTicketRequest
-	3,  // 14: dayof.checkout.v1.TicketService.TransferTicket:input_type -> dayof.checkout.v1.TransferTicketRequest
-	5,  // 15: dayof.checkout.v1.TicketService.GetTransfer:input_type -> dayof.checkout.v1.GetTransferRequest
-	7,  // 16: dayof.checkout.v1.TicketService.AcceptTransfer:input_type -> dayof.checkout.v1.AcceptTransferRequest
-	9,  // 17: dayof.checkout.v1.TicketService.DeclineTransfer:input_type -> dayof.checkout.v1.DeclineTransferRequest
-	11, // 18: dayof.checkout.v1.TicketService.CancelTransfer:input_type -> dayof.checkout.v1.CancelTransferRequest
-	13, // 19: dayof.checkout.v1.TicketService.SetTicketHolder:input_type -> dayof.checkout.v1.SetTicketHolderRequest
-	15, // 20: dayof.checkout.v1.TicketService.ReissueTicket:input_type -> dayof.checkout.v1.ReissueTicketRequest
-	2,  // 21: dayof.checkout.v1.TicketService.GetTicket:output_type -> dayof.checkout.v1.GetTicketResponse
-	4,  // 22: dayof.checkout.v1.TicketService.TransferTicket:output_type -> dayof.checkout.v1.TransferTicketResponse
-	6,  // 23: dayof.checkout.v1.TicketService.GetTransfer:output_type -> dayof.checkout.v1.GetTransferResponse
-	8,  // 24: dayof.checkout.v1.TicketService.AcceptTransfer:output_type -> dayof.checkout.v1.AcceptTransferResponse
-	10, // 25: dayof.checkout.v1.TicketService.DeclineTransfer:output_type -> dayof.checkout.v1.DeclineTransferResponse
-	12, // 26: dayof.checkout.v1.TicketService.CancelTransfer:output_type -> dayof.checkout.v1.CancelTransferResponse
-	14, // 27: dayof.checkout.v1.TicketService.SetTicketHolder:output_type -> dayof.checkout.v1.SetTicketHolderResponse
-	16, // 28: dayof.checkout.v1.TicketService.ReissueTicket:output_type -> dayof.checkout.v1.ReissueTicketResponse
-	21, // [21:29] is the sub-list for method output_type
-	13, // [13:21] is the sub-list for method input_type
+	3,  // 14: dayof.checkout.v1.TicketService.GetTicketPdf:input_type -> dayof.checkout.v1.GetTicketPdfRequest
+	5,  // 15: dayof.checkout.v1.TicketService.TransferTicket:input_type -> dayof.checkout.v1.TransferTicketRequest
+	7,  // 16: dayof.checkout.v1.TicketService.GetTransfer:input_type -> dayof.checkout.v1.GetTransferRequest
+	9,  // 17: dayof.checkout.v1.TicketService.AcceptTransfer:input_type -> dayof.checkout.v1.AcceptTransferRequest
+	11, // 18: dayof.checkout.v1.TicketService.DeclineTransfer:input_type -> dayof.checkout.v1.DeclineTransferRequest
+	13, // 19: dayof.checkout.v1.TicketService.CancelTransfer:input_type -> dayof.checkout.v1.CancelTransferRequest
+	15, // 20: dayof.checkout.v1.TicketService.SetTicketHolder:input_type -> dayof.checkout.v1.SetTicketHolderRequest
+	17, // 21: dayof.checkout.v1.TicketService.ReissueTicket:input_type -> dayof.checkout.v1.ReissueTicketRequest
+	2,  // 22: dayof.checkout.v1.TicketService.GetTicket:output_type -> dayof.checkout.v1.GetTicketResponse
+	4,  // 23: dayof.checkout.v1.TicketService.GetTicketPdf:output_type -> dayof.checkout.v1.GetTicketPdfResponse
+	6,  // 24: dayof.checkout.v1.TicketService.TransferTicket:output_type -> dayof.checkout.v1.TransferTicketResponse
+	8,  // 25: dayof.checkout.v1.TicketService.GetTransfer:output_type -> dayof.checkout.v1.GetTransferResponse
+	10, // 26: dayof.checkout.v1.TicketService.AcceptTransfer:output_type -> dayof.checkout.v1.AcceptTransferResponse
+	12, // 27: dayof.checkout.v1.TicketService.DeclineTransfer:output_type -> dayof.checkout.v1.DeclineTransferResponse
+	14, // 28: dayof.checkout.v1.TicketService.CancelTransfer:output_type -> dayof.checkout.v1.CancelTransferResponse
+	16, // 29: dayof.checkout.v1.TicketService.SetTicketHolder:output_type -> dayof.checkout.v1.SetTicketHolderResponse
+	18, // 30: dayof.checkout.v1.TicketService.ReissueTicket:output_type -> dayof.checkout.v1.ReissueTicketResponse
+	22, // [22:31] is the sub-list for method output_type
+	13, // [13:22] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -1125,7 +1236,7 @@ func file_dayof_checkout_v1_ticket_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_ticket_service_proto_rawDesc), len(file_dayof_checkout_v1_ticket_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,9 @@ const (
 const (
 	// TicketServiceGetTicketProcedure is the fully-qualified name of the TicketService's GetTicket RPC.
 	TicketServiceGetTicketProcedure = "/dayof.checkout.v1.TicketService/GetTicket"
+	// TicketServiceGetTicketPdfProcedure is the fully-qualified name of the TicketService's
+	// GetTicketPdf RPC.
+	TicketServiceGetTicketPdfProcedure = "/dayof.checkout.v1.TicketService/GetTicketPdf"
 	// TicketServiceTransferTicketProcedure is the fully-qualified name of the TicketService's
 	// TransferTicket RPC.
 	TicketServiceTransferTicketProcedure = "/dayof.checkout.v1.TicketService/TransferTicket"
@@ -64,6 +67,11 @@ type TicketServiceClient interface {
 	//
 	// Problems: TICKET_NOT_FOUND (not_found), also for a ticket that the buyer has transferred.
 	GetTicket(context.Context, *v1.GetTicketRequest) (*v1.GetTicketResponse, error)
+	// GetTicketPdf returns a ticket as a page to print, with its code: for holders without a wallet. The receipt has the same pages.
+	//
+	// Problems: TICKET_NOT_FOUND (not_found), also for a ticket that the buyer has transferred, TICKET_VOID, TICKET_NOT_VALID
+	// (failed_precondition) for one that does not admit now, a used one included: paper does not change.
+	GetTicketPdf(context.Context, *v1.GetTicketPdfRequest) (*v1.GetTicketPdfResponse, error)
 	// TransferTicket offers a ticket to somebody, who gets a mail with a link to accept it. Until then the ticket stays as it is.
 	//
 	// The offer ends after some days (DAYOF_CHECKOUT_TRANSFER_DURATION) or at the latest time for transfers of the event, whatever
@@ -125,6 +133,13 @@ func NewTicketServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		getTicketPdf: connect.NewClient[v1.GetTicketPdfRequest, v1.GetTicketPdfResponse](
+			httpClient,
+			baseURL+TicketServiceGetTicketPdfProcedure,
+			connect.WithSchema(ticketServiceMethods.ByName("GetTicketPdf")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		transferTicket: connect.NewClient[v1.TransferTicketRequest, v1.TransferTicketResponse](
 			httpClient,
 			baseURL+TicketServiceTransferTicketProcedure,
@@ -180,6 +195,7 @@ func NewTicketServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 // ticketServiceClient implements TicketServiceClient.
 type ticketServiceClient struct {
 	getTicket       *connect.Client[v1.GetTicketRequest, v1.GetTicketResponse]
+	getTicketPdf    *connect.Client[v1.GetTicketPdfRequest, v1.GetTicketPdfResponse]
 	transferTicket  *connect.Client[v1.TransferTicketRequest, v1.TransferTicketResponse]
 	getTransfer     *connect.Client[v1.GetTransferRequest, v1.GetTransferResponse]
 	acceptTransfer  *connect.Client[v1.AcceptTransferRequest, v1.AcceptTransferResponse]
@@ -192,6 +208,15 @@ type ticketServiceClient struct {
 // GetTicket calls dayof.checkout.v1.TicketService.GetTicket.
 func (c *ticketServiceClient) GetTicket(ctx context.Context, req *v1.GetTicketRequest) (*v1.GetTicketResponse, error) {
 	response, err := c.getTicket.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetTicketPdf calls dayof.checkout.v1.TicketService.GetTicketPdf.
+func (c *ticketServiceClient) GetTicketPdf(ctx context.Context, req *v1.GetTicketPdfRequest) (*v1.GetTicketPdfResponse, error) {
+	response, err := c.getTicketPdf.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -267,6 +292,11 @@ type TicketServiceHandler interface {
 	//
 	// Problems: TICKET_NOT_FOUND (not_found), also for a ticket that the buyer has transferred.
 	GetTicket(context.Context, *v1.GetTicketRequest) (*v1.GetTicketResponse, error)
+	// GetTicketPdf returns a ticket as a page to print, with its code: for holders without a wallet. The receipt has the same pages.
+	//
+	// Problems: TICKET_NOT_FOUND (not_found), also for a ticket that the buyer has transferred, TICKET_VOID, TICKET_NOT_VALID
+	// (failed_precondition) for one that does not admit now, a used one included: paper does not change.
+	GetTicketPdf(context.Context, *v1.GetTicketPdfRequest) (*v1.GetTicketPdfResponse, error)
 	// TransferTicket offers a ticket to somebody, who gets a mail with a link to accept it. Until then the ticket stays as it is.
 	//
 	// The offer ends after some days (DAYOF_CHECKOUT_TRANSFER_DURATION) or at the latest time for transfers of the event, whatever
@@ -324,6 +354,13 @@ func NewTicketServiceHandler(svc TicketServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	ticketServiceGetTicketPdfHandler := connect.NewUnaryHandlerSimple(
+		TicketServiceGetTicketPdfProcedure,
+		svc.GetTicketPdf,
+		connect.WithSchema(ticketServiceMethods.ByName("GetTicketPdf")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	ticketServiceTransferTicketHandler := connect.NewUnaryHandlerSimple(
 		TicketServiceTransferTicketProcedure,
 		svc.TransferTicket,
@@ -377,6 +414,8 @@ func NewTicketServiceHandler(svc TicketServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case TicketServiceGetTicketProcedure:
 			ticketServiceGetTicketHandler.ServeHTTP(w, r)
+		case TicketServiceGetTicketPdfProcedure:
+			ticketServiceGetTicketPdfHandler.ServeHTTP(w, r)
 		case TicketServiceTransferTicketProcedure:
 			ticketServiceTransferTicketHandler.ServeHTTP(w, r)
 		case TicketServiceGetTransferProcedure:
@@ -402,6 +441,10 @@ type UnimplementedTicketServiceHandler struct{}
 
 func (UnimplementedTicketServiceHandler) GetTicket(context.Context, *v1.GetTicketRequest) (*v1.GetTicketResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.TicketService.GetTicket is not implemented"))
+}
+
+func (UnimplementedTicketServiceHandler) GetTicketPdf(context.Context, *v1.GetTicketPdfRequest) (*v1.GetTicketPdfResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.TicketService.GetTicketPdf is not implemented"))
 }
 
 func (UnimplementedTicketServiceHandler) TransferTicket(context.Context, *v1.TransferTicketRequest) (*v1.TransferTicketResponse, error) {
