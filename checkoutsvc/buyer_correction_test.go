@@ -56,3 +56,27 @@ func TestCorrectBuyer(t *testing.T) {
 	_, err = w.correct(w.keyed("unpaid"), unpaid.GetId(), to, false)
 	wantProblem(t, err, connect.CodeFailedPrecondition, "ORDER_NOT_COMPLETED")
 }
+
+// TestCorrectBuyerLimit counts tickets for the new address, and names the buyer on passes that nobody else is named on.
+func TestCorrectBuyerLimit(t *testing.T) {
+	w := newHarness(t)
+	o := w.buy("one", &checkoutv1.Buyer{Name: "Erika", Email: "one@example.test"})
+	w.buy("two", &checkoutv1.Buyer{Name: "Otto", Email: "two@example.test"})
+	w.limitEvent("one", 1)
+	to := &checkoutv1.Buyer{Name: "Otto", Email: "Two@example.test"}
+	_, err := w.correct(w.keyed("refused"), o.GetId(), to, false)
+	wantProblem(t, err, connect.CodeResourceExhausted, "BUYER_TICKET_LIMIT")
+	if got := w.triesBy("still", w.seller, "one@example.test", 1); got != "BUYER_TICKET_LIMIT" {
+		t.Errorf("a refused correction moved the tickets: %q", got)
+	}
+	if _, err := w.correct(w.keyed("over"), o.GetId(), to, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.triesBy("free", w.seller, "one@example.test", 1); got != "" {
+		t.Errorf("the address of before still has tickets: %q", got)
+	}
+	w.idle("name_pass")
+	if got := w.passes.holder(o.GetTickets()[0].GetId()).GetHolderName(); got != "Otto" {
+		t.Errorf("the pass names %q", got)
+	}
+}
