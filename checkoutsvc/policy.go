@@ -61,6 +61,7 @@ func Policy() rpc.Policy {
 		checkoutv1connect.OrderServiceRefundOrderProcedure:                   rpc.RoleOperator,
 		checkoutv1connect.OrderServiceRetryOrderProcedure:                    rpc.RoleOperator,
 		checkoutv1connect.OrderServiceResendReceiptProcedure:                 rpc.RoleOperator,
+		checkoutv1connect.OrderServiceCorrectBuyerProcedure:                  rpc.RoleOperator,
 		checkoutv1connect.OrderServiceAcceptPaymentProcedure:                 rpc.RoleOperator,
 		checkoutv1connect.OrderServiceImportGuestsProcedure:                  rpc.RoleOperator,
 		checkoutv1connect.PaymentServiceRecordPaymentProcedure:               rpc.RoleOperator,

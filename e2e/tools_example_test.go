@@ -216,6 +216,7 @@ func examples() []example {
 		ask(checkout+"OrderService/ListOrders", `{"page_size":3}`),
 		ask(checkout+"OrderService/RetryOrder", `{"order_id":%q}`, order),
 		ask(checkout+"OrderService/ResendReceipt", `{"order_id":%q}`, order),
+		ask(checkout+"OrderService/CorrectBuyer", `{"order_id":%q,"buyer":{"name":"Ada Lovelace","email":"ada.l@example.test","language":"en"},"note":"she mistyped it","over_limit":true}`, order),
 		ask(checkout+"OrderService/AcceptPayment", `{"order_id":%q,"payment_intent_id":%q,"note":"the rest is waived"}`,
 			func(s *scene) any { return s.part.OrderID }, func(s *scene) any { return s.part.IntentID }).varying("order"),
 		ask(checkout+"OrderService/ImportGuests", `{"event_id":%q,"variant_id":%q,"guests":[{"name":"Grace","email":"grace@example.test","quantity":2}],"note":"press"}`, event, variant),

@@ -240,6 +240,7 @@ type Order struct {
 	PromotionCode            string          `json:"promotion_code"`
 	DiscountMinorUnits       int64           `json:"discount_minor_units"`
 	Kind                     string          `json:"kind"`
+	BuyerCorrections         int32           `json:"buyer_corrections"`
 }
 
 type OrderLine struct {

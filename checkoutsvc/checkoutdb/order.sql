@@ -66,12 +66,19 @@ returning id, attempt;
 select id, payment, fulfilment, attempt from orders where id = $1;
 
 -- name: MarkReceiptSent :exec
-update orders set receipt_sent_time = $2 where id = $1 and receipt_sent_time is null;
+-- A receipt that went to the buyer of before a correction does not count.
+update orders set receipt_sent_time = $2 where id = $1 and receipt_sent_time is null and buyer_corrections = $3;
 
 -- name: MakeAttemptDue :execrows
 -- An attempt that is under way keeps its lease: a second one beside it would be of no use.
 update orders set next_attempt_time = now()
 where id = $1 and fulfilment in ('in_progress', 'ledger_blocked') and last_error <> '';
+
+-- name: CorrectBuyer :exec
+update orders set buyer_name = $2, buyer_email = $3, language = $4, buyer_corrections = $5, receipt_sent_time = null where id = $1;
+
+-- name: SetBuyerKey :exec
+update order_lines set buyer_key = $2 where order_id = $1 and buyer_key is not null;
 
 -- name: ForgetReceipt :exec
 update orders set receipt_sent_time = null where id = $1;

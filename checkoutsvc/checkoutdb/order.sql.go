@@ -91,6 +91,29 @@ func (q *Queries) ClaimWaitingOrders(ctx context.Context, db DBTX, leaseSeconds 
 	return items, nil
 }
 
+const correctBuyer = `-- name: CorrectBuyer :exec
+update orders set buyer_name = $2, buyer_email = $3, language = $4, buyer_corrections = $5, receipt_sent_time = null where id = $1
+`
+
+type CorrectBuyerParams struct {
+	ID               string        `json:"id"`
+	BuyerName        personal.Text `json:"buyer_name"`
+	BuyerEmail       personal.Text `json:"buyer_email"`
+	Language         string        `json:"language"`
+	BuyerCorrections int32         `json:"buyer_corrections"`
+}
+
+func (q *Queries) CorrectBuyer(ctx context.Context, db DBTX, arg CorrectBuyerParams) error {
+	_, err := db.Exec(ctx, correctBuyer,
+		arg.ID,
+		arg.BuyerName,
+		arg.BuyerEmail,
+		arg.Language,
+		arg.BuyerCorrections,
+	)
+	return err
+}
+
 const findDueWork = `-- name: FindDueWork :one
 select exists (select from orders o where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time <= now()) as due_orders,
     exists (select from orders o where o.fulfilment in ('in_progress', 'ledger_blocked') and o.next_attempt_time > now()
@@ -344,11 +367,12 @@ func (q *Queries) MakeAttemptDue(ctx context.Context, db DBTX, id string) (int64
 }
 
 const markReceiptSent = `-- name: MarkReceiptSent :exec
-update orders set receipt_sent_time = $2 where id = $1 and receipt_sent_time is null
+update orders set receipt_sent_time = $2 where id = $1 and receipt_sent_time is null and buyer_corrections = $3
 `
 
-func (q *Queries) MarkReceiptSent(ctx context.Context, db DBTX, iD string, receiptSentTime *time.Time) error {
-	_, err := db.Exec(ctx, markReceiptSent, iD, receiptSentTime)
+// A receipt that went to the buyer of before a correction does not count.
+func (q *Queries) MarkReceiptSent(ctx context.Context, db DBTX, iD string, receiptSentTime *time.Time, buyerCorrections int32) error {
+	_, err := db.Exec(ctx, markReceiptSent, iD, receiptSentTime, buyerCorrections)
 	return err
 }
 
@@ -403,6 +427,15 @@ func (q *Queries) SaveOrder(ctx context.Context, db DBTX, arg SaveOrderParams) e
 		arg.EarliestAttemptSeconds,
 		arg.ID,
 	)
+	return err
+}
+
+const setBuyerKey = `-- name: SetBuyerKey :exec
+update order_lines set buyer_key = $2 where order_id = $1 and buyer_key is not null
+`
+
+func (q *Queries) SetBuyerKey(ctx context.Context, db DBTX, orderID string, buyerKey *int64) error {
+	_, err := db.Exec(ctx, setBuyerKey, orderID, buyerKey)
 	return err
 }
 

@@ -13,6 +13,10 @@ type Changes struct {
 	Order bool
 	// Total says that the total and its shares changed.
 	Total bool
+	// Buyer says that name, address or language of the buyer changed: the receipt has to be sent again.
+	Buyer bool
+	// BuyerKey says that the limits count the order's tickets for another address.
+	BuyerKey bool
 	// NextAttempt says when fulfilment is attempted next; nil leaves it, and zero means never.
 	NextAttempt *time.Duration
 	// EarliestAttempt is what a dependency asked to wait, when NextAttempt is a backoff that may be cut short; nil: it may not.

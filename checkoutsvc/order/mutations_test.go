@@ -16,6 +16,12 @@ var mutations = map[string]struct{ file, from, to string }{
 	"captured takes the last sum, not the largest": {
 		"intent.go", "max(p.CapturedMinorUnits, f.ReceivedMinorUnits)", "f.ReceivedMinorUnits - 1",
 	},
+	"a buyer is corrected any number of times": {
+		"buyer_correction.go", "case o.BuyerCorrections >= correctionsMax:", "case false:",
+	},
+	"a buyer's name overwrites that of a named holder": {
+		"buyer_correction.go", "if t.State == TicketVoid || t.HolderName != \"\" {", "if t.State == TicketVoid {",
+	},
 	"a final status of an intent does not stick": {
 		"intent.go", "case p.Succeeded:\n\t\tp.Status = IntentSucceeded", "case f.Captured():\n\t\tp.Status = IntentSucceeded",
 	},

@@ -182,6 +182,8 @@ const (
 	ReasonTransferLimit          Reason = "TRANSFER_LIMIT"                // of the ticket, of the order at once, or of the order in a day
 	ReasonTransferEnded          Reason = "TRANSFER_ENDED"                // it was answered, canceled or has expired
 	ReasonReissueLimit           Reason = "REISSUE_LIMIT"                 // the ticket was issued again too often
+	ReasonOrderNotCompleted      Reason = "ORDER_NOT_COMPLETED"           // the order does not have its tickets yet, or never will
+	ReasonBuyerCorrectionLimit   Reason = "BUYER_CORRECTION_LIMIT"        // the buyer was corrected too often
 	ReasonHolderFixed            Reason = "HOLDER_FIXED"                  // it is too late to name somebody else
 	ReasonTicketNotFree          Reason = "TICKET_NOT_FREE"               // it was paid for
 	ReasonPromotionNotFound      Reason = "PROMOTION_CODE_NOT_FOUND"      // the event has no such code

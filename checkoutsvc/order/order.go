@@ -17,6 +17,8 @@ type Order struct {
 	BuyerEmail  personal.Text `json:"buyer_email"`
 	Language    string        `json:"language"`
 	Currency    string        `json:"currency"`
+	// BuyerCorrections is how often staff corrected name, address or language.
+	BuyerCorrections int32 `json:"buyer_corrections"`
 	// TotalMinorUnits is what the buyer pays; fee and taxes are shares of it, frozen with the quote.
 	TotalMinorUnits          int64      `json:"total_minor_units"`
 	ApplicationFeeMinorUnits int64      `json:"application_fee_minor_units"`

@@ -155,7 +155,10 @@ func (f PassIssued) observe(d *decision) error {
 		return nil
 	}
 	t.PassSerial = f.Serial
-	d.moveTicket(t, o.deriveTicket(*t)) // also where it stays: a ticket on hold or void has a pass to show it only now
+	d.moveTicket(t, o.deriveTicket(*t))              // also where it stays: a ticket on hold or void has a pass to show it only now
+	if t.State != TicketVoid && t.HolderNumber > 0 { // the buyer was corrected while the pass was issued
+		d.enqueue(WorkNamePass, t.ID)
+	}
 	if t.State != TicketVoid {
 		d.enqueue(WorkMailTicket, t.ID)
 	}

@@ -212,6 +212,15 @@ func (s *Store) saveHead(ctx context.Context, p *pgdb.Pipeline, o *order.Order, 
 	if c.Total {
 		errs = append(errs, s.q.SetOrderTotal(ctx, p, o.ID, o.TotalMinorUnits, o.ApplicationFeeMinorUnits, taxesColumn(o.Taxes)))
 	}
+	if c.Buyer {
+		errs = append(errs,
+			s.q.CorrectBuyer(ctx, p, checkoutdb.CorrectBuyerParams{
+				ID: o.ID, BuyerName: o.BuyerName, BuyerEmail: o.BuyerEmail, Language: o.Language, BuyerCorrections: o.BuyerCorrections,
+			}))
+	}
+	if c.BuyerKey {
+		errs = append(errs, s.q.SetBuyerKey(ctx, p, o.ID, new(o.BuyerKey())))
+	}
 	return errors.Join(errs...)
 }
 

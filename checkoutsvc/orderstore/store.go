@@ -194,6 +194,8 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonTransferLimit:          connect.CodeResourceExhausted,
 	order.ReasonTransferEnded:          connect.CodeFailedPrecondition,
 	order.ReasonReissueLimit:           connect.CodeResourceExhausted,
+	order.ReasonOrderNotCompleted:      connect.CodeFailedPrecondition,
+	order.ReasonBuyerCorrectionLimit:   connect.CodeResourceExhausted,
 	order.ReasonHolderFixed:            connect.CodeFailedPrecondition,
 	order.ReasonTicketNotFree:          connect.CodeFailedPrecondition,
 	order.ReasonPromotionNotFound:      connect.CodeNotFound,

@@ -90,7 +90,7 @@ func (m *Mailer) SendReceipt(ctx context.Context, job *river.Job[SendReceiptArgs
 	}
 	crash.At(crash.CheckoutReceiptSent)
 	now := m.Orders.Clock.Now()
-	if err := m.q.MarkReceiptSent(ctx, m.Orders.Pool, o.ID, &now); err != nil {
+	if err := m.q.MarkReceiptSent(ctx, m.Orders.Pool, o.ID, &now, o.BuyerCorrections); err != nil {
 		return fmt.Errorf("mark receipt sent: %w", err)
 	}
 	return nil

@@ -49,7 +49,7 @@ type host struct {
 func commands() []command {
 	return []command{
 		upCommand(), demoCommand(),
-		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), admitCommand(),
+		sellCommand(), ordersCommand(), orderShowCommand(), orderRefundCommand(), orderRetryCommand(), orderResendCommand(), orderCorrectCommand(), admitCommand(),
 		ticketTransferCommand(), ticketReissueCommand(), passSetCommand(), passVerifyCommand(),
 		eventListCommand(), eventCreateCommand(), eventShowCommand(), eventPublishCommand(), eventArchiveCommand(),
 		promotionCreateCommand(), promotionListCommand(), promotionArchiveCommand(),

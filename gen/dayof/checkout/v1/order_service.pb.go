@@ -710,6 +710,134 @@ func (x *ResendReceiptResponse) GetOrder() *Order {
 	return nil
 }
 
+// CorrectBuyerRequest says who the buyer is.
+type CorrectBuyerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	OrderId string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The buyer as of now, with what stays as it was.
+	Buyer *Buyer `protobuf:"bytes,2,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	// Why, for the timeline, without personal data.
+	Note string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	// Whether the new address may have more tickets than the event and its variants allow one address.
+	OverLimit     bool `protobuf:"varint,4,opt,name=over_limit,json=overLimit,proto3" json:"over_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectBuyerRequest) Reset() {
+	*x = CorrectBuyerRequest{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectBuyerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectBuyerRequest) ProtoMessage() {}
+
+func (x *CorrectBuyerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectBuyerRequest.ProtoReflect.Descriptor instead.
+func (*CorrectBuyerRequest) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CorrectBuyerRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *CorrectBuyerRequest) GetBuyer() *Buyer {
+	if x != nil {
+		return x.Buyer
+	}
+	return nil
+}
+
+func (x *CorrectBuyerRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *CorrectBuyerRequest) GetOverLimit() bool {
+	if x != nil {
+		return x.OverLimit
+	}
+	return false
+}
+
+// CorrectBuyerResponse has the order.
+type CorrectBuyerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// The buyer as of now.
+	Buyer         *Buyer `protobuf:"bytes,2,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectBuyerResponse) Reset() {
+	*x = CorrectBuyerResponse{}
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectBuyerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectBuyerResponse) ProtoMessage() {}
+
+func (x *CorrectBuyerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dayof_checkout_v1_order_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectBuyerResponse.ProtoReflect.Descriptor instead.
+func (*CorrectBuyerResponse) Descriptor() ([]byte, []int) {
+	return file_dayof_checkout_v1_order_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CorrectBuyerResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *CorrectBuyerResponse) GetBuyer() *Buyer {
+	if x != nil {
+		return x.Buyer
+	}
+	return nil
+}
+
 var File_dayof_checkout_v1_order_service_proto protoreflect.FileDescriptor
 
 const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
@@ -756,7 +884,17 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\x14ResendReceiptRequest\x127\n" +
 	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\"G\n" +
 	"\x15ResendReceiptResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order2\xd8\x05\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\"\xc5\x01\n" +
+	"\x13CorrectBuyerRequest\x127\n" +
+	"\border_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{16,64}$R\aorderId\x126\n" +
+	"\x05buyer\x18\x02 \x01(\v2\x18.dayof.checkout.v1.BuyerB\x06\xbaH\x03\xc8\x01\x01R\x05buyer\x12\x1e\n" +
+	"\x04note\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x04note\x12\x1d\n" +
+	"\n" +
+	"over_limit\x18\x04 \x01(\bR\toverLimit\"v\n" +
+	"\x14CorrectBuyerResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.dayof.checkout.v1.OrderR\x05order\x12.\n" +
+	"\x05buyer\x18\x02 \x01(\v2\x18.dayof.checkout.v1.BuyerR\x05buyer2\xbe\x06\n" +
 	"\fOrderService\x12m\n" +
 	"\x0fGetOrderDetails\x12).dayof.checkout.v1.GetOrderDetailsRequest\x1a*.dayof.checkout.v1.GetOrderDetailsResponse\"\x03\x90\x02\x01\x12^\n" +
 	"\n" +
@@ -764,7 +902,8 @@ const file_dayof_checkout_v1_order_service_proto_rawDesc = "" +
 	"\vRefundOrder\x12%.dayof.checkout.v1.RefundOrderRequest\x1a&.dayof.checkout.v1.RefundOrderResponse\"\x03\x90\x02\x02\x12^\n" +
 	"\n" +
 	"RetryOrder\x12$.dayof.checkout.v1.RetryOrderRequest\x1a%.dayof.checkout.v1.RetryOrderResponse\"\x03\x90\x02\x02\x12g\n" +
-	"\rResendReceipt\x12'.dayof.checkout.v1.ResendReceiptRequest\x1a(.dayof.checkout.v1.ResendReceiptResponse\"\x03\x90\x02\x02\x12g\n" +
+	"\rResendReceipt\x12'.dayof.checkout.v1.ResendReceiptRequest\x1a(.dayof.checkout.v1.ResendReceiptResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\fCorrectBuyer\x12&.dayof.checkout.v1.CorrectBuyerRequest\x1a'.dayof.checkout.v1.CorrectBuyerResponse\"\x03\x90\x02\x02\x12g\n" +
 	"\rAcceptPayment\x12'.dayof.checkout.v1.AcceptPaymentRequest\x1a(.dayof.checkout.v1.AcceptPaymentResponse\"\x03\x90\x02\x02\x12d\n" +
 	"\fImportGuests\x12&.dayof.checkout.v1.ImportGuestsRequest\x1a'.dayof.checkout.v1.ImportGuestsResponse\"\x03\x90\x02\x02B\xc9\x01\n" +
 	"\x15com.dayof.checkout.v1B\x11OrderServiceProtoP\x01Z7github.com/dayof/dayof/gen/dayof/checkout/v1;checkoutv1\xa2\x02\x03DCX\xaa\x02\x11Dayof.Checkout.V1\xca\x02\x11Dayof\\Checkout\\V1\xe2\x02\x1dDayof\\Checkout\\V1\\GPBMetadata\xea\x02\x13Dayof::Checkout::V1b\x06proto3"
@@ -781,7 +920,7 @@ func file_dayof_checkout_v1_order_service_proto_rawDescGZIP() []byte {
 	return file_dayof_checkout_v1_order_service_proto_rawDescData
 }
 
-var file_dayof_checkout_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_dayof_checkout_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_dayof_checkout_v1_order_service_proto_goTypes = []any{
 	(*GetOrderDetailsRequest)(nil),  // 0: dayof.checkout.v1.GetOrderDetailsRequest
 	(*GetOrderDetailsResponse)(nil), // 1: dayof.checkout.v1.GetOrderDetailsResponse
@@ -795,46 +934,53 @@ var file_dayof_checkout_v1_order_service_proto_goTypes = []any{
 	(*RetryOrderResponse)(nil),      // 9: dayof.checkout.v1.RetryOrderResponse
 	(*ResendReceiptRequest)(nil),    // 10: dayof.checkout.v1.ResendReceiptRequest
 	(*ResendReceiptResponse)(nil),   // 11: dayof.checkout.v1.ResendReceiptResponse
-	(*Order)(nil),                   // 12: dayof.checkout.v1.Order
-	(*Buyer)(nil),                   // 13: dayof.checkout.v1.Buyer
-	(*TimelineEntry)(nil),           // 14: dayof.checkout.v1.TimelineEntry
-	(FulfilmentState)(0),            // 15: dayof.checkout.v1.FulfilmentState
-	(*v1.Money)(nil),                // 16: dayof.money.v1.Money
-	(*Refund)(nil),                  // 17: dayof.checkout.v1.Refund
-	(*ImportGuestsRequest)(nil),     // 18: dayof.checkout.v1.ImportGuestsRequest
-	(*ImportGuestsResponse)(nil),    // 19: dayof.checkout.v1.ImportGuestsResponse
+	(*CorrectBuyerRequest)(nil),     // 12: dayof.checkout.v1.CorrectBuyerRequest
+	(*CorrectBuyerResponse)(nil),    // 13: dayof.checkout.v1.CorrectBuyerResponse
+	(*Order)(nil),                   // 14: dayof.checkout.v1.Order
+	(*Buyer)(nil),                   // 15: dayof.checkout.v1.Buyer
+	(*TimelineEntry)(nil),           // 16: dayof.checkout.v1.TimelineEntry
+	(FulfilmentState)(0),            // 17: dayof.checkout.v1.FulfilmentState
+	(*v1.Money)(nil),                // 18: dayof.money.v1.Money
+	(*Refund)(nil),                  // 19: dayof.checkout.v1.Refund
+	(*ImportGuestsRequest)(nil),     // 20: dayof.checkout.v1.ImportGuestsRequest
+	(*ImportGuestsResponse)(nil),    // 21: dayof.checkout.v1.ImportGuestsResponse
 }
 var file_dayof_checkout_v1_order_service_proto_depIdxs = []int32{
-	12, // 0: dayof.checkout.v1.GetOrderDetailsResponse.order:type_name -> dayof.checkout.v1.Order
-	13, // 1: dayof.checkout.v1.GetOrderDetailsResponse.buyer:type_name -> dayof.checkout.v1.Buyer
-	14, // 2: dayof.checkout.v1.GetOrderDetailsResponse.timeline:type_name -> dayof.checkout.v1.TimelineEntry
-	15, // 3: dayof.checkout.v1.ListOrdersRequest.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
-	12, // 4: dayof.checkout.v1.ListOrdersResponse.orders:type_name -> dayof.checkout.v1.Order
-	16, // 5: dayof.checkout.v1.RefundOrderRequest.amount:type_name -> dayof.money.v1.Money
-	17, // 6: dayof.checkout.v1.RefundOrderResponse.refund:type_name -> dayof.checkout.v1.Refund
-	12, // 7: dayof.checkout.v1.RefundOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	12, // 8: dayof.checkout.v1.AcceptPaymentResponse.order:type_name -> dayof.checkout.v1.Order
-	12, // 9: dayof.checkout.v1.RetryOrderResponse.order:type_name -> dayof.checkout.v1.Order
-	12, // 10: dayof.checkout.v1.ResendReceiptResponse.order:type_name -> dayof.checkout.v1.Order
-	0,  // 11: dayof.checkout.v1.OrderService.GetOrderDetails:input_type -> dayof.checkout.v1.GetOrderDetailsRequest
-	2,  // 12: dayof.checkout.v1.OrderService.ListOrders:input_type -> dayof.checkout.v1.ListOrdersRequest
-	4,  // 13: dayof.checkout.v1.OrderService.RefundOrder:input_type -> dayof.checkout.v1.RefundOrderRequest
-	8,  // 14: dayof.checkout.v1.OrderService.RetryOrder:input_type -> dayof.checkout.v1.RetryOrderRequest
-	10, // 15: dayof.checkout.v1.OrderService.ResendReceipt:input_type -> dayof.checkout.v1.ResendReceiptRequest
-	6,  // 16: dayof.checkout.v1.OrderService.AcceptPayment:input_type -> dayof.checkout.v1.AcceptPaymentRequest
-	18, // 17: dayof.checkout.v1.OrderService.ImportGuests:input_type -> dayof.checkout.v1.ImportGuestsRequest
-	1,  // 18: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
-	3,  // 19: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
-	5,  // 20: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
-	9,  // 21: dayof.checkout.v1.OrderService.RetryOrder:output_type -> dayof.checkout.v1.RetryOrderResponse
-	11, // 22: dayof.checkout.v1.OrderService.ResendReceipt:output_type -> dayof.checkout.v1.ResendReceiptResponse
-	7,  // 23: dayof.checkout.v1.OrderService.AcceptPayment:output_type -> dayof.checkout.v1.AcceptPaymentResponse
-	19, // 24: dayof.checkout.v1.OrderService.ImportGuests:output_type -> dayof.checkout.v1.ImportGuestsResponse
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	14, // 0: dayof.checkout.v1.GetOrderDetailsResponse.order:type_name -> dayof.checkout.v1.Order
+	15, // 1: dayof.checkout.v1.GetOrderDetailsResponse.buyer:type_name -> dayof.checkout.v1.Buyer
+	16, // 2: dayof.checkout.v1.GetOrderDetailsResponse.timeline:type_name -> dayof.checkout.v1.TimelineEntry
+	17, // 3: dayof.checkout.v1.ListOrdersRequest.fulfilment_state:type_name -> dayof.checkout.v1.FulfilmentState
+	14, // 4: dayof.checkout.v1.ListOrdersResponse.orders:type_name -> dayof.checkout.v1.Order
+	18, // 5: dayof.checkout.v1.RefundOrderRequest.amount:type_name -> dayof.money.v1.Money
+	19, // 6: dayof.checkout.v1.RefundOrderResponse.refund:type_name -> dayof.checkout.v1.Refund
+	14, // 7: dayof.checkout.v1.RefundOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	14, // 8: dayof.checkout.v1.AcceptPaymentResponse.order:type_name -> dayof.checkout.v1.Order
+	14, // 9: dayof.checkout.v1.RetryOrderResponse.order:type_name -> dayof.checkout.v1.Order
+	14, // 10: dayof.checkout.v1.ResendReceiptResponse.order:type_name -> dayof.checkout.v1.Order
+	15, // 11: dayof.checkout.v1.CorrectBuyerRequest.buyer:type_name -> dayof.checkout.v1.Buyer
+	14, // 12: dayof.checkout.v1.CorrectBuyerResponse.order:type_name -> dayof.checkout.v1.Order
+	15, // 13: dayof.checkout.v1.CorrectBuyerResponse.buyer:type_name -> dayof.checkout.v1.Buyer
+	0,  // 14: dayof.checkout.v1.OrderService.GetOrderDetails:input_type -> dayof.checkout.v1.GetOrderDetailsRequest
+	2,  // 15: dayof.checkout.v1.OrderService.ListOrders:input_type -> dayof.checkout.v1.ListOrdersRequest
+	4,  // 16: dayof.checkout.v1.OrderService.RefundOrder:input_type -> dayof.checkout.v1.RefundOrderRequest
+	8,  // 17: dayof.checkout.v1.OrderService.RetryOrder:input_type -> dayof.checkout.v1.RetryOrderRequest
+	10, // 18: dayof.checkout.v1.OrderService.ResendReceipt:input_type -> dayof.checkout.v1.ResendReceiptRequest
+	12, // 19: dayof.checkout.v1.OrderService.CorrectBuyer:input_type -> dayof.checkout.v1.CorrectBuyerRequest
+	6,  // 20: dayof.checkout.v1.OrderService.AcceptPayment:input_type -> dayof.checkout.v1.AcceptPaymentRequest
+	20, // 21: dayof.checkout.v1.OrderService.ImportGuests:input_type -> dayof.checkout.v1.ImportGuestsRequest
+	1,  // 22: dayof.checkout.v1.OrderService.GetOrderDetails:output_type -> dayof.checkout.v1.GetOrderDetailsResponse
+	3,  // 23: dayof.checkout.v1.OrderService.ListOrders:output_type -> dayof.checkout.v1.ListOrdersResponse
+	5,  // 24: dayof.checkout.v1.OrderService.RefundOrder:output_type -> dayof.checkout.v1.RefundOrderResponse
+	9,  // 25: dayof.checkout.v1.OrderService.RetryOrder:output_type -> dayof.checkout.v1.RetryOrderResponse
+	11, // 26: dayof.checkout.v1.OrderService.ResendReceipt:output_type -> dayof.checkout.v1.ResendReceiptResponse
+	13, // 27: dayof.checkout.v1.OrderService.CorrectBuyer:output_type -> dayof.checkout.v1.CorrectBuyerResponse
+	7,  // 28: dayof.checkout.v1.OrderService.AcceptPayment:output_type -> dayof.checkout.v1.AcceptPaymentResponse
+	21, // 29: dayof.checkout.v1.OrderService.ImportGuests:output_type -> dayof.checkout.v1.ImportGuestsResponse
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_dayof_checkout_v1_order_service_proto_init() }
@@ -851,7 +997,7 @@ func file_dayof_checkout_v1_order_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dayof_checkout_v1_order_service_proto_rawDesc), len(file_dayof_checkout_v1_order_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,6 +46,9 @@ const (
 	// OrderServiceResendReceiptProcedure is the fully-qualified name of the OrderService's
 	// ResendReceipt RPC.
 	OrderServiceResendReceiptProcedure = "/dayof.checkout.v1.OrderService/ResendReceipt"
+	// OrderServiceCorrectBuyerProcedure is the fully-qualified name of the OrderService's CorrectBuyer
+	// RPC.
+	OrderServiceCorrectBuyerProcedure = "/dayof.checkout.v1.OrderService/CorrectBuyer"
 	// OrderServiceAcceptPaymentProcedure is the fully-qualified name of the OrderService's
 	// AcceptPayment RPC.
 	OrderServiceAcceptPaymentProcedure = "/dayof.checkout.v1.OrderService/AcceptPayment"
@@ -82,6 +85,15 @@ type OrderServiceClient interface {
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), ORDER_NOT_COMPLETED (failed_precondition). A retry with the same key sends nothing.
 	ResendReceipt(context.Context, *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error)
+	// CorrectBuyer corrects name, mail address and language of the buyer of a completed order, as staff do for an address that was mistyped. Mails
+	// that are sent from then on go to the new address, among them the receipt once more, and passes of tickets that nobody else is named on show
+	// the new name. Links in mails that were sent before still work. The timeline says who corrected what, without the values. The same buyer
+	// as before changes nothing and sends nothing.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), ORDER_NOT_COMPLETED (failed_precondition), BUYER_CORRECTION_LIMIT (resource_exhausted) after 5
+	// corrections of an order, BUYER_TICKET_LIMIT (resource_exhausted) when the new address has more tickets then than one may, unless
+	// over_limit is set. A retry with the same key changes nothing more.
+	CorrectBuyer(context.Context, *v1.CorrectBuyerRequest) (*v1.CorrectBuyerResponse, error)
 	// AcceptPayment takes a capture below the order's total as its whole payment: the total is lowered to what was captured, fee and
 	// taxes in proportion, and the order is fulfilled by itself. Stock is taken again if the hold has ended. The other way out is
 	// RefundOrder.
@@ -145,6 +157,13 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		correctBuyer: connect.NewClient[v1.CorrectBuyerRequest, v1.CorrectBuyerResponse](
+			httpClient,
+			baseURL+OrderServiceCorrectBuyerProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("CorrectBuyer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		acceptPayment: connect.NewClient[v1.AcceptPaymentRequest, v1.AcceptPaymentResponse](
 			httpClient,
 			baseURL+OrderServiceAcceptPaymentProcedure,
@@ -169,6 +188,7 @@ type orderServiceClient struct {
 	refundOrder     *connect.Client[v1.RefundOrderRequest, v1.RefundOrderResponse]
 	retryOrder      *connect.Client[v1.RetryOrderRequest, v1.RetryOrderResponse]
 	resendReceipt   *connect.Client[v1.ResendReceiptRequest, v1.ResendReceiptResponse]
+	correctBuyer    *connect.Client[v1.CorrectBuyerRequest, v1.CorrectBuyerResponse]
 	acceptPayment   *connect.Client[v1.AcceptPaymentRequest, v1.AcceptPaymentResponse]
 	importGuests    *connect.Client[v1.ImportGuestsRequest, v1.ImportGuestsResponse]
 }
@@ -212,6 +232,15 @@ func (c *orderServiceClient) RetryOrder(ctx context.Context, req *v1.RetryOrderR
 // ResendReceipt calls dayof.checkout.v1.OrderService.ResendReceipt.
 func (c *orderServiceClient) ResendReceipt(ctx context.Context, req *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error) {
 	response, err := c.resendReceipt.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CorrectBuyer calls dayof.checkout.v1.OrderService.CorrectBuyer.
+func (c *orderServiceClient) CorrectBuyer(ctx context.Context, req *v1.CorrectBuyerRequest) (*v1.CorrectBuyerResponse, error) {
+	response, err := c.correctBuyer.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -264,6 +293,15 @@ type OrderServiceHandler interface {
 	//
 	// Problems: ORDER_NOT_FOUND (not_found), ORDER_NOT_COMPLETED (failed_precondition). A retry with the same key sends nothing.
 	ResendReceipt(context.Context, *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error)
+	// CorrectBuyer corrects name, mail address and language of the buyer of a completed order, as staff do for an address that was mistyped. Mails
+	// that are sent from then on go to the new address, among them the receipt once more, and passes of tickets that nobody else is named on show
+	// the new name. Links in mails that were sent before still work. The timeline says who corrected what, without the values. The same buyer
+	// as before changes nothing and sends nothing.
+	//
+	// Problems: ORDER_NOT_FOUND (not_found), ORDER_NOT_COMPLETED (failed_precondition), BUYER_CORRECTION_LIMIT (resource_exhausted) after 5
+	// corrections of an order, BUYER_TICKET_LIMIT (resource_exhausted) when the new address has more tickets then than one may, unless
+	// over_limit is set. A retry with the same key changes nothing more.
+	CorrectBuyer(context.Context, *v1.CorrectBuyerRequest) (*v1.CorrectBuyerResponse, error)
 	// AcceptPayment takes a capture below the order's total as its whole payment: the total is lowered to what was captured, fee and
 	// taxes in proportion, and the order is fulfilled by itself. Stock is taken again if the hold has ended. The other way out is
 	// RefundOrder.
@@ -323,6 +361,13 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	orderServiceCorrectBuyerHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceCorrectBuyerProcedure,
+		svc.CorrectBuyer,
+		connect.WithSchema(orderServiceMethods.ByName("CorrectBuyer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	orderServiceAcceptPaymentHandler := connect.NewUnaryHandlerSimple(
 		OrderServiceAcceptPaymentProcedure,
 		svc.AcceptPayment,
@@ -349,6 +394,8 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceRetryOrderHandler.ServeHTTP(w, r)
 		case OrderServiceResendReceiptProcedure:
 			orderServiceResendReceiptHandler.ServeHTTP(w, r)
+		case OrderServiceCorrectBuyerProcedure:
+			orderServiceCorrectBuyerHandler.ServeHTTP(w, r)
 		case OrderServiceAcceptPaymentProcedure:
 			orderServiceAcceptPaymentHandler.ServeHTTP(w, r)
 		case OrderServiceImportGuestsProcedure:
@@ -380,6 +427,10 @@ func (UnimplementedOrderServiceHandler) RetryOrder(context.Context, *v1.RetryOrd
 
 func (UnimplementedOrderServiceHandler) ResendReceipt(context.Context, *v1.ResendReceiptRequest) (*v1.ResendReceiptResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.ResendReceipt is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) CorrectBuyer(context.Context, *v1.CorrectBuyerRequest) (*v1.CorrectBuyerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dayof.checkout.v1.OrderService.CorrectBuyer is not implemented"))
 }
 
 func (UnimplementedOrderServiceHandler) AcceptPayment(context.Context, *v1.AcceptPaymentRequest) (*v1.AcceptPaymentResponse, error) {
