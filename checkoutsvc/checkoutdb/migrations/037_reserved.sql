@@ -1,0 +1,2 @@
+-- Reserved for work that is merged beside this one.
+select;
