@@ -22,6 +22,8 @@ type Config struct {
 	HoldDuration time.Duration
 	// BuyerHoldsMax is how many unpaid orders of an event one mail address may have open; 0: any number.
 	BuyerHoldsMax int
+	// NetworkHoldsMax is how many unpaid orders callers of one network may have open; 0: any number.
+	NetworkHoldsMax int
 
 	// AttemptDeadline ends one attempt to fulfil an order; it is shorter than AttemptLease, so that an attempt that lives
 	// has stopped before another one starts.
@@ -93,6 +95,8 @@ func LoadConfig(l *config.Loader) Config {
 		HoldDuration: l.Duration("DAYOF_CHECKOUT_HOLD_DURATION", 10*time.Minute, "how long stock is kept for an unpaid order"),
 		BuyerHoldsMax: l.Int("DAYOF_CHECKOUT_BUYER_HOLDS_MAX", 5,
 			"how many unpaid orders of an event one mail address may have open; 0 is any number"),
+		NetworkHoldsMax: l.Int("DAYOF_CHECKOUT_NETWORK_HOLDS_MAX", 50,
+			"how many unpaid orders of all events callers of one network may have open; 0 is any number. Schools and mobile carriers share one"),
 		AttemptDeadline: l.Duration("DAYOF_CHECKOUT_ATTEMPT_DEADLINE", 6*time.Second, "longest time of one attempt to fulfil an order; below the lease"),
 		AttemptLease:    l.Duration("DAYOF_CHECKOUT_ATTEMPT_LEASE", 8*time.Second, "how long an order belongs to the replica that attempts it"),
 		CallerWait:      l.Duration("DAYOF_CHECKOUT_CALLER_WAIT", 5*time.Second, "longest time that a browser waits for an attempt before it is answered in_progress"),
@@ -151,7 +155,7 @@ func (c Config) policy(codeKeyVersion int32) order.Policy {
 
 // holdTerms are the terms on which unpaid orders keep stock.
 func (c Config) holdTerms() orderstore.HoldTerms {
-	return orderstore.HoldTerms{Duration: c.HoldDuration, BuyerHoldsMax: c.BuyerHoldsMax}
+	return orderstore.HoldTerms{Duration: c.HoldDuration, BuyerHoldsMax: c.BuyerHoldsMax, NetworkHoldsMax: c.NetworkHoldsMax}
 }
 
 // fulfilment is how attempts are paced.

@@ -90,12 +90,21 @@ func (s *Service) insertOrder(ctx context.Context, req *checkoutv1.StartCheckout
 			return orderstore.ToProblem(err)
 		}
 		o.WaitingRoomNumber = place
-		return s.Orders.Insert(ctx, tx, &o, s.HoldTerms)
+		return s.Orders.Insert(ctx, tx, &o, s.holdTerms(ctx))
 	})
 	if err == nil && replay {
 		o, err = s.Orders.Read(ctx, orderstore.Key{ID: id})
 	}
 	return o, replay, err
+}
+
+// holdTerms are the terms on which the order of the caller of ctx keeps stock. Nobody in a private network is counted by it.
+func (s *Service) holdTerms(ctx context.Context) orderstore.HoldTerms {
+	terms := s.HoldTerms
+	if n := rpc.NetworkFrom(ctx); n.Known() && !n.Private() {
+		terms.NetworkKey = new(s.Tokens.NetworkKey(n))
+	}
+	return terms
 }
 
 // placeOf is the number in the event's waiting room that the checkout is of; nil where nobody waits, and for staff.

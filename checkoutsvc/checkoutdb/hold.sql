@@ -1,17 +1,18 @@
 -- name: InsertHold :exec
--- InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait
--- until the transaction has ended: a later statement sees all that were committed.
-insert into holds (order_id, expire_time)
-select sqlc.arg(order_id), now() + make_interval(secs => sqlc.arg(hold_seconds)::float8)
-from (select case when sqlc.arg(limited)::boolean then pg_advisory_xact_lock(sqlc.arg(buyer_key)::bigint) end) as locked;
+-- InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer or the network has, other holds of
+-- them wait until the transaction has ended: a later statement sees all that were committed.
+insert into holds (order_id, expire_time, network_key)
+select sqlc.arg(order_id), now() + make_interval(secs => sqlc.arg(hold_seconds)::float8), sqlc.narg(network_key)::bigint
+from (select case when sqlc.arg(limited)::boolean then pg_advisory_xact_lock(sqlc.arg(buyer_key)::bigint) end,
+    case when sqlc.narg(network_key)::bigint is not null then pg_advisory_xact_lock(sqlc.narg(network_key)::bigint) end) as locked;
 
 -- name: LockBuyer :exec
 -- LockBuyer has other holds of the buyer of a key wait until the transaction has ended.
 select pg_advisory_xact_lock(sqlc.arg(buyer_key)::bigint);
 
 -- name: EndHolds :exec
--- EndHolds writes how holds ended, as lists of equal length. The caller holds the orders' row locks.
-update holds set state = ended.state, end_time = ended.end_time
+-- EndHolds writes how holds ended, as lists of equal length, and forgets of which network they were. The caller holds the orders' row locks.
+update holds set state = ended.state, end_time = ended.end_time, network_key = null
 from (
     select unnest(sqlc.arg(order_ids)::text[]) as order_id, unnest(sqlc.arg(states)::text[]) as state,
         unnest(sqlc.arg(end_times)::timestamptz[]) as end_time

@@ -11,7 +11,7 @@ import (
 )
 
 const endHolds = `-- name: EndHolds :exec
-update holds set state = ended.state, end_time = ended.end_time
+update holds set state = ended.state, end_time = ended.end_time, network_key = null
 from (
     select unnest($1::text[]) as order_id, unnest($2::text[]) as state,
         unnest($3::timestamptz[]) as end_time
@@ -19,26 +19,36 @@ from (
 where holds.order_id = ended.order_id
 `
 
-// EndHolds writes how holds ended, as lists of equal length. The caller holds the orders' row locks.
+// EndHolds writes how holds ended, as lists of equal length, and forgets of which network they were. The caller holds the orders' row locks.
 func (q *Queries) EndHolds(ctx context.Context, db DBTX, orderIds []string, states []string, endTimes []time.Time) error {
 	_, err := db.Exec(ctx, endHolds, orderIds, states, endTimes)
 	return err
 }
 
 const insertHold = `-- name: InsertHold :exec
-insert into holds (order_id, expire_time)
-select $1, now() + make_interval(secs => $2::float8)
-from (select case when $3::boolean then pg_advisory_xact_lock($4::bigint) end) as locked
+insert into holds (order_id, expire_time, network_key)
+select $1, now() + make_interval(secs => $2::float8), $3::bigint
+from (select case when $4::boolean then pg_advisory_xact_lock($5::bigint) end,
+    case when $3::bigint is not null then pg_advisory_xact_lock($3::bigint) end) as locked
 `
 
-// InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer has, other holds of the buyer wait
-// until the transaction has ended: a later statement sees all that were committed.
-func (q *Queries) InsertHold(ctx context.Context, db DBTX, orderID string, holdSeconds float64, limited bool, buyerKey int64) error {
+type InsertHoldParams struct {
+	OrderID     string  `json:"order_id"`
+	HoldSeconds float64 `json:"hold_seconds"`
+	NetworkKey  *int64  `json:"network_key"`
+	Limited     bool    `json:"limited"`
+	BuyerKey    int64   `json:"buyer_key"`
+}
+
+// InsertHold inserts the hold of an order of the buyer of a key. Where a limit counts what the buyer or the network has, other holds of
+// them wait until the transaction has ended: a later statement sees all that were committed.
+func (q *Queries) InsertHold(ctx context.Context, db DBTX, arg InsertHoldParams) error {
 	_, err := db.Exec(ctx, insertHold,
-		orderID,
-		holdSeconds,
-		limited,
-		buyerKey,
+		arg.OrderID,
+		arg.HoldSeconds,
+		arg.NetworkKey,
+		arg.Limited,
+		arg.BuyerKey,
 	)
 	return err
 }

@@ -197,6 +197,7 @@ type Hold struct {
 	State      string     `json:"state"`
 	ExpireTime time.Time  `json:"expire_time"`
 	EndTime    *time.Time `json:"end_time"`
+	NetworkKey *int64     `json:"network_key"`
 }
 
 type IdempotencyKey struct {

@@ -79,3 +79,16 @@ func CheckOpenHolds(open, most int) error {
 		Detail: fmt.Sprintf("one mail address may have at most %d unpaid orders of an event open; pay or cancel one of them, or wait until one has expired", most),
 	}
 }
+
+// CheckNetworkHolds checks how many unpaid orders the callers of one network have open, the new one included. most is 0 for no limit.
+//
+// Reasons: OPEN_HOLDS_LIMIT.
+func CheckNetworkHolds(ofNetwork, most int) error {
+	if most <= 0 || ofNetwork <= most {
+		return nil
+	}
+	return &Refusal{
+		Reason: ReasonOpenHoldsLimit,
+		Detail: fmt.Sprintf("callers of one network may have at most %d unpaid orders open; pay or cancel one of them, or wait until one has expired", most),
+	}
+}

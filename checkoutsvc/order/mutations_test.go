@@ -37,6 +37,9 @@ var mutations = map[string]struct{ file, from, to string }{
 	"a dispute takes the status that arrives last": {
 		"dispute.go", "if disputeRank[f.Status] > disputeRank[dispute.Status] {", "if true {",
 	},
+	"a network holds one order more than it may": {
+		"buyer.go", "ofNetwork <= most", "ofNetwork <= most+1",
+	},
 	"tickets of a canceled event stay valid": {
 		"ticket.go", "case o.TicketsHeld(), o.Schedule.Canceled(), o.ticketRefundRequested(t.ID):", "case o.TicketsHeld(), o.ticketRefundRequested(t.ID):",
 	},

@@ -156,6 +156,7 @@ const (
 	ReasonOrganizerCannotSell    Reason = "ORGANIZER_CANNOT_SELL"         // the organiser may not take money at Stripe
 	ReasonOrderTicketLimit       Reason = "ORDER_TICKET_LIMIT"            // more than one order may have
 	ReasonBuyerTicketLimit       Reason = "BUYER_TICKET_LIMIT"            // more than one mail address may have
+	ReasonOpenHoldsLimit         Reason = "OPEN_HOLDS_LIMIT"              // more unpaid orders than one network may have open
 	ReasonBuyerHoldLimit         Reason = "BUYER_HOLD_LIMIT"              // more unpaid orders than one mail address may have open
 	ReasonPaymentUnderWay        Reason = "PAYMENT_UNDER_WAY"             // money is on its way or authorised
 	ReasonOrderAlreadyPaid       Reason = "ORDER_ALREADY_PAID"            // money was captured

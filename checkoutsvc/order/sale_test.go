@@ -92,6 +92,9 @@ func TestBuyerLimits(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
+	if order.CheckNetworkHolds(50, 50) != nil || order.CheckNetworkHolds(51, 50) == nil || order.CheckNetworkHolds(1000, 0) != nil {
+		t.Error("50 open holds of a network of at most 50 are fine, 51 are not, and 0 is no limit")
+	}
 	if order.CheckOpenHolds(5, 5) != nil || order.CheckOpenHolds(6, 5) == nil || order.CheckOpenHolds(1000, 0) != nil {
 		t.Error("5 open holds of at most 5 are fine, 6 are not, and 0 is no limit")
 	}

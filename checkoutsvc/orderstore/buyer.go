@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/dayof/dayof/checkoutsvc/checkoutdb"
 	"github.com/dayof/dayof/checkoutsvc/order"
 	"github.com/dayof/dayof/internal/chassis/pgdb"
 	"github.com/dayof/dayof/internal/chassis/problem"
@@ -16,10 +17,15 @@ import (
 
 const (
 	// holdEndSQL reads when the hold of a new order ends.
-	holdEndSQL = `select expire_time, 0::bigint from holds where order_id = $1`
+	holdEndSQL = `select expire_time, 0::bigint, 0::bigint from holds where order_id = $1`
 	// openHoldsSQL also counts the unpaid orders of the event that its buyer has open, this one included.
 	openHoldsSQL = `select h.expire_time, (select count(*) from order_lines l join holds b on b.order_id = l.order_id
-			where l.buyer_key = $2 and b.state = 'active')
+			where l.buyer_key = $2 and b.state = 'active'), 0::bigint
+		from holds h where h.order_id = $1`
+	// networkHoldsSQL also counts the unpaid orders of all events that the hold's network has open, this one included.
+	networkHoldsSQL = `select h.expire_time, (select count(*) from order_lines l join holds b on b.order_id = l.order_id
+			where l.buyer_key = $2 and b.state = 'active'),
+			(select count(*) from holds n where n.network_key = $3 and n.state = 'active')
 		from holds h where h.order_id = $1`
 	// buyerTicketsSQL counts what a buyer has of an event, by variant: tickets that are held, and those that were bought and are not void.
 	buyerTicketsSQL = `select l.variant_id, sum(case when h.state = 'active' then l.quantity else (
@@ -33,23 +39,50 @@ type HoldTerms struct {
 	Duration time.Duration // for how long; the database's clock decides when it is over
 	// BuyerHoldsMax is how many unpaid orders of an event one mail address may have open; 0: any number. A free order is none.
 	BuyerHoldsMax int
+	// NetworkHoldsMax is how many unpaid orders callers of one network may have open; 0: any number.
+	NetworkHoldsMax int
+	// NetworkKey stands for the caller's network; nil for callers who are not counted.
+	NetworkKey *int64
 }
 
-// insertHold queues the hold of a new order with the checks of what its buyer has. Where a limit counts, holds of the same buyer wait for
-// each other; others do not.
+// openHoldsRetryAfter is when another try may find that an open order of the network has ended.
+const openHoldsRetryAfter = time.Minute
+
+// insertHold queues the hold of a new order with the checks of what its buyer and the caller's network have. Where a limit counts, holds of
+// the same buyer or network wait for each other; others do not.
 func (s *Store) insertHold(ctx context.Context, p *pgdb.Pipeline, o *order.Order, terms HoldTerms) error {
 	counted, limited := terms.BuyerHoldsMax > 0 && !o.Free(), !o.BuyerLimits.None()
-	err := s.q.InsertHold(ctx, p, o.ID, terms.Duration.Seconds(), counted || limited, o.BuyerKey())
+	network := terms.NetworkKey
+	if o.Free() || terms.NetworkHoldsMax <= 0 {
+		network = nil
+	}
+	err := s.q.InsertHold(ctx, p, checkoutdb.InsertHoldParams{
+		OrderID: o.ID, HoldSeconds: terms.Duration.Seconds(), Limited: counted || limited, BuyerKey: o.BuyerKey(), NetworkKey: network,
+	})
 	read, args := holdEndSQL, []any{o.ID}
-	if counted {
+	switch {
+	case network != nil:
+		var buyer *int64
+		if counted {
+			buyer = new(o.BuyerKey())
+		}
+		read, args = networkHoldsSQL, []any{o.ID, buyer, *network}
+	case counted:
 		read, args = openHoldsSQL, []any{o.ID, o.BuyerKey()}
 	}
 	p.Batch().Queue(read, args...).QueryRow(func(row pgx.Row) error {
-		var open int
-		if err := row.Scan(&o.Hold.ExpireTime, &open); err != nil {
+		var open, ofNetwork int
+		if err := row.Scan(&o.Hold.ExpireTime, &open, &ofNetwork); err != nil {
 			return err
 		}
-		return ToProblem(order.CheckOpenHolds(open, terms.BuyerHoldsMax))
+		if err := order.CheckOpenHolds(open, terms.BuyerHoldsMax); err != nil {
+			return ToProblem(err)
+		}
+		err := ToProblem(order.CheckNetworkHolds(ofNetwork, terms.NetworkHoldsMax))
+		if p, ok := errors.AsType[*problem.Problem](err); ok {
+			p.RetryAfter = openHoldsRetryAfter
+		}
+		return err
 	})
 	if limited {
 		p.Batch().Queue(buyerTicketsSQL, o.BuyerKey()).Query(func(rows pgx.Rows) error {

@@ -19,7 +19,7 @@ import (
 // Insert writes a new order and takes its seats and its stock. The order is then as Read returns it. A free order has its tickets then, and
 // who inserts it has the lease of its first attempt.
 //
-// Problems: SOLD_OUT, BUYER_HOLD_LIMIT, BUYER_TICKET_LIMIT, WAITING_ROOM_PLACE_USED, and those of takeSeats.
+// Problems: SOLD_OUT, BUYER_HOLD_LIMIT, OPEN_HOLDS_LIMIT, BUYER_TICKET_LIMIT, WAITING_ROOM_PLACE_USED, and those of takeSeats.
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, o *order.Order, terms HoldTerms) error {
 	if o.HasSeats() {
 		if err := s.takeSeats(ctx, tx, o); err != nil {

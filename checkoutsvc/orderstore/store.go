@@ -168,6 +168,7 @@ var codes = map[order.Reason]connect.Code{
 	order.ReasonOrganizerCannotSell:    connect.CodeFailedPrecondition,
 	order.ReasonOrderTicketLimit:       connect.CodeResourceExhausted,
 	order.ReasonBuyerTicketLimit:       connect.CodeResourceExhausted,
+	order.ReasonOpenHoldsLimit:         connect.CodeResourceExhausted,
 	order.ReasonBuyerHoldLimit:         connect.CodeResourceExhausted,
 	order.ReasonPaymentUnderWay:        connect.CodeFailedPrecondition,
 	order.ReasonOrderAlreadyPaid:       connect.CodeFailedPrecondition,

@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -80,4 +81,13 @@ func (k Keys) Expired(ctx context.Context, createTime, now time.Time) bool {
 // Admits says whether the caller may see the order: the holder of its token, and operators. See Expired for its age.
 func (k Keys) Admits(ctx context.Context, orderID string) bool {
 	return rpc.CallerFrom(ctx).Role >= rpc.RoleOperator || k.Opens(rpc.BearerToken(ctx), orderID)
+}
+
+// NetworkKey stands for a network where callers are counted: who has no key cannot tell which network it is, nor by trying them all.
+// It changes when a newer key signs.
+func (k Keys) NetworkKey(n rpc.Network) int64 {
+	key, _ := k.ring.Secret(k.ring.Newest())
+	m := hmac.New(sha256.New, []byte(key))
+	m.Write([]byte("hold-network/" + n.String()))
+	return int64(binary.BigEndian.Uint64(m.Sum(nil))) //nolint:gosec // its bits are all that counts
 }

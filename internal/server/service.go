@@ -120,6 +120,7 @@ func (l launch) run(ctx context.Context) (err error) {
 		})...), pool),
 		Away:   s.away,
 		Logger: logger, Clock: o.Clock, Registry: registry, DrainTimeout: c.drainTimeout, MaxInFlight: c.maxInFlight,
+		TrustedProxies: c.trustedProxies,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dayof/dayof/internal/chassis/config"
+	"github.com/dayof/dayof/internal/chassis/rpc"
 )
 
 // SettingPrefix is what the names of a service's own settings begin with.
@@ -28,11 +29,16 @@ type common struct {
 	alertURL       string
 	drainTimeout   time.Duration
 	maxInFlight    int
+	trustedProxies rpc.Proxies
+	proxiesError   error // why DAYOF_TRUSTED_PROXIES cannot be read
 }
 
 // loadCommon declares the settings that every service has. Secrets and the database have no default.
 func loadCommon(l *config.Loader, b builder) common {
+	proxies, proxiesError := rpc.ParseProxies(l.String("DAYOF_TRUSTED_PROXIES", "",
+		"networks of the proxies before the service, comma separated, such as 10.0.0.0/8; only theirs is the header X-Forwarded-For believed; empty believes nobody"))
 	return common{
+		trustedProxies: proxies, proxiesError: proxiesError,
 		listen:      l.String(SettingPrefix(b.name)+"LISTEN", fmt.Sprintf("127.0.0.1:%d", b.port), "host:port to listen on"),
 		databaseURL: loadDatabaseURL(l, b.name),
 		databaseConns: l.Int("DAYOF_DATABASE_CONNECTIONS", 16,
@@ -68,6 +74,9 @@ func (c common) check() error {
 		if err := checkOrigin(origin); err != nil {
 			return fmt.Errorf("DAYOF_CORS_ORIGINS: %w", err)
 		}
+	}
+	if c.proxiesError != nil {
+		return fmt.Errorf("DAYOF_TRUSTED_PROXIES: %w", c.proxiesError)
 	}
 	if (c.certificate == "") != (c.key == "") {
 		return errors.New("DAYOF_TLS_CERT_FILE and DAYOF_TLS_KEY_FILE are set both or not at all")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -18,6 +17,7 @@ type bounds struct {
 	bytes    *budget
 	streams  *budget
 	draining chan struct{} // closed when the server drains
+	proxies  Proxies
 }
 
 // limit is a number of places; nil has no end of them. A place is for work: it is taken when the body of a request has
@@ -46,8 +46,8 @@ func (l limit) giveBack() {
 const peerShare = 4
 
 // budget is how many bytes of bodies may be in memory at once, those that are still arriving included, or how many streams there may be. A
-// peer, which is a remote address without its port, gets a quarter of it at most, so that bodies which one peer sends slowly, or streams
-// that it keeps, refuse nobody else's. Those who come by one proxy are one peer.
+// peer, which is the network of a client, gets a quarter of it at most, so that bodies which one peer sends slowly, or streams
+// that it keeps, refuse nobody else's. Those who come by one proxy that is not trusted are one peer.
 type budget struct {
 	mu    sync.Mutex
 	left  int64
@@ -79,13 +79,13 @@ func (b *budget) giveBack(peer string, n int64) {
 	}
 }
 
-// peerOf is who sends a request.
-func peerOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil { // as in a test that has no server, or an in-memory listener
-		return r.RemoteAddr
+// peerOf is who sends a request, by the client's network, and that network.
+func (b *bounds) peerOf(r *http.Request) (string, Network) {
+	network := NetworkOf(b.proxies.client(r))
+	if !network.Known() {
+		return r.RemoteAddr, network
 	}
-	return host
+	return network.String(), network
 }
 
 // errBudget ends the reading of a body for which there is no room.

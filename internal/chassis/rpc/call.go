@@ -27,6 +27,7 @@ type call struct {
 	places   limit
 	inFlight prometheus.Gauge
 	entered  bool
+	network  Network // zero outside of an edge
 
 	// Of a stream; nil outside of an edge.
 	peer     string

@@ -41,11 +41,12 @@ type edge struct {
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{procedure: e.label(r.URL.Path), start: e.clock.Now(), readMax: readMax, places: e.bounds.places, inFlight: e.metrics.inFlight}
 	defer c.leave()
-	c.peer, c.streams, c.control, c.draining = peerOf(r), e.bounds.streams, http.NewResponseController(w), e.bounds.draining
+	c.peer, c.network = e.bounds.peerOf(r)
+	c.streams, c.control, c.draining = e.bounds.streams, http.NewResponseController(w), e.bounds.draining
 	out := &answer{ResponseWriter: w, call: c, before: w.Header().Clone()}
 	// The limit goes into a copy of the request: net/http reads the body of its own to see whether the connection
 	// still holds unread bytes, and would take them for the next request.
-	c.body = &heldBody{ReadCloser: http.MaxBytesReader(w, r.Body, bodyMax), budget: e.bounds.bytes, peer: peerOf(r), limit: bodyMax}
+	c.body = &heldBody{ReadCloser: http.MaxBytesReader(w, r.Body, bodyMax), budget: e.bounds.bytes, peer: c.peer, limit: bodyMax}
 	defer c.body.giveBack()
 	bounded := r.WithContext(withCall(r.Context(), c))
 	bounded.Body = c.body

@@ -86,7 +86,8 @@ func route(b *bounds, logger *slog.Logger, next http.Handler) http.Handler {
 		if source == nil { // as in a test that has no server
 			source = http.NoBody
 		}
-		body := &heldBody{ReadCloser: source, budget: b.bytes, peer: peerOf(r), limit: bodyMax}
+		peer, _ := b.peerOf(r)
+		body := &heldBody{ReadCloser: source, budget: b.bytes, peer: peer, limit: bodyMax}
 		defer body.giveBack()
 		ahead, err := readAhead(body, routeBodyMax+1)
 		if body.exhausted {

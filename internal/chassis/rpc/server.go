@@ -59,6 +59,8 @@ type Config struct {
 	BodyTimeout time.Duration // how long the body of a request may take to arrive; default 10s
 	BodyBytes   int64         // bodies in memory at once before others are refused, in bytes, a quarter of it for one remote address; default 64 MiB
 	MaxStreams  int           // streams served at once before others are refused, a quarter of it for one remote address; default 1024
+	// TrustedProxies are believed for whom they call, by X-Forwarded-For; none: a caller is who is connected.
+	TrustedProxies Proxies
 }
 
 const (
@@ -103,6 +105,7 @@ func (c Config) withDefaults() Config {
 func (c Config) bounds() *bounds {
 	return &bounds{
 		places: make(limit, c.MaxInFlight), bytes: newBudget(c.BodyBytes), streams: newBudget(int64(c.MaxStreams)), draining: make(chan struct{}),
+		proxies: c.TrustedProxies,
 	}
 }
 

@@ -74,7 +74,8 @@ type CheckoutServiceClient interface {
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again, WAITING_ROOM_REQUIRED (failed_precondition)
 	// without a good admission token where the event has a waiting room, WAITING_ROOM_PLACE_USED (failed_precondition) when its place has an
-	// unpaid order that is open, or has bought.
+	// unpaid order that is open, or has bought. OPEN_HOLDS_LIMIT (resource_exhausted, with RetryInfo) when callers of the same network have
+	// too many unpaid orders open.
 	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
 	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
 	// For promotion codes: PROMOTION_CODE_NOT_FOUND (not_found), PROMOTION_CODE_NOT_ACTIVE, PROMOTION_CODE_NOT_APPLICABLE,
@@ -297,7 +298,8 @@ type CheckoutServiceHandler interface {
 	// (unavailable; the hold is kept for a retry with the same key), PAYMENT_REFUSED (failed_precondition) when Stripe takes no
 	// payment of this amount or currency: the order is canceled and its stock on sale again, WAITING_ROOM_REQUIRED (failed_precondition)
 	// without a good admission token where the event has a waiting room, WAITING_ROOM_PLACE_USED (failed_precondition) when its place has an
-	// unpaid order that is open, or has bought.
+	// unpaid order that is open, or has bought. OPEN_HOLDS_LIMIT (resource_exhausted, with RetryInfo) when callers of the same network have
+	// too many unpaid orders open.
 	// For seats: SEAT_NOT_FOUND (not_found) and SEAT_TAKEN (resource_exhausted) with the field paths of the chosen seats that are not of the
 	// line's variant, or not free, and SEATS_CONTENDED (aborted) when others were faster again and again while the best were looked for.
 	// For promotion codes: PROMOTION_CODE_NOT_FOUND (not_found), PROMOTION_CODE_NOT_ACTIVE, PROMOTION_CODE_NOT_APPLICABLE,
